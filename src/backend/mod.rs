@@ -1,0 +1,329 @@
+//! Devices and their kernels. Ops know this trait alone; nothing above it assumes that memory is the host's.
+//!
+//! A method that a backend does not override answers with an error naming the kernel, dtype and device: nothing
+//! falls back to the CPU silently. Everything else is composed of these methods.
+
+pub mod cpu;
+#[cfg(feature = "opencl")]
+pub mod opencl;
+pub mod program;
+
+use crate::error::{Error, Result};
+use crate::rng::Generator;
+use crate::tensor::device::{Device, DeviceType};
+use crate::tensor::dtype::{DType, Scalar};
+use crate::tensor::layout::Layout;
+use crate::tensor::storage::{Buffer, Storage};
+use program::Program;
+
+/// A strided window on a storage: the argument of every kernel. Whether it is read or written is the kernel's
+/// contract; written views never overlap themselves.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub storage: &'a Storage,
+    pub layout: &'a Layout,
+    pub dtype: DType,
+}
+
+/// What a reduction computes over the reduced dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReduceOp {
+    Sum,
+    Prod,
+    /// NaN propagates.
+    Max,
+    Min,
+    /// Index of the first extreme (int64), over one dimension or all; NaN counts as the extreme.
+    ArgMax,
+    ArgMin,
+    /// Any / all elements nonzero (bool).
+    Any,
+    All,
+    /// Sum of squares / of absolute values, for norms.
+    SumSquares,
+    SumAbs,
+    /// Sum, NaN counted as zero.
+    NanSum,
+}
+
+/// What a scan computes along its dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScanOp {
+    Sum,
+    Prod,
+    LogSumExp,
+    /// Running extreme; `indices` receives its position.
+    Max,
+    Min,
+}
+
+/// How a scatter combines what lies at the target with what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScatterOp {
+    Set,
+    Add,
+    Mul,
+    Max,
+    Min,
+}
+
+/// What a random fill draws.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Distribution {
+    /// [low, high)
+    Uniform {
+        low: f64,
+        high: f64,
+    },
+    Normal {
+        mean: f64,
+        std: f64,
+    },
+    /// Integers in [low, high).
+    Integer {
+        low: i64,
+        high: i64,
+    },
+    /// 1 with probability p.
+    Bernoulli {
+        p: f64,
+    },
+    Exponential {
+        lambda: f64,
+    },
+    /// A permutation of 0..n (1-dim output).
+    Permutation,
+    /// The full range of the dtype (`random_()` without bounds).
+    FullRange,
+}
+
+/// Geometry of a convolution over `spatial` dimensions (1 to 3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConvParams {
+    pub stride: Vec<i64>,
+    pub padding: Vec<i64>,
+    pub dilation: Vec<i64>,
+    pub groups: i64,
+}
+
+/// Geometry of a pooling window over the trailing dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PoolParams {
+    pub kernel: Vec<i64>,
+    pub stride: Vec<i64>,
+    pub padding: Vec<i64>,
+    pub dilation: Vec<i64>,
+}
+
+/// Hyperparameters of one fused optimiser step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepKind {
+    /// `momentum_init`: the momentum buffers are new and take the gradient as it is.
+    Sgd {
+        lr: f64,
+        momentum: f64,
+        dampening: f64,
+        weight_decay: f64,
+        nesterov: bool,
+        maximize: bool,
+        momentum_init: bool,
+    },
+    /// `decoupled`: AdamW's weight decay. `step` counts from 1.
+    Adam {
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+        amsgrad: bool,
+        maximize: bool,
+        decoupled: bool,
+        step: f64,
+    },
+}
+
+/// The views one parameter brings to a fused optimiser step; all contiguous, of one dtype and size.
+pub struct StepTensors<'a> {
+    pub param: View<'a>,
+    pub grad: View<'a>,
+    /// SGD: momentum buffer. Adam: exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq.
+    pub state: Vec<View<'a>>,
+}
+
+/// What `taper_memory_stats` reports, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Held by live tensors now, and at most so far.
+    pub allocated: u64,
+    pub allocated_peak: u64,
+    /// Obtained from the system: live and cached.
+    pub reserved: u64,
+    pub reserved_peak: u64,
+    /// Allocations served since the start.
+    pub allocations: u64,
+}
+
+macro_rules! unsupported {
+    ($self:ident, $name:literal, $dtype:expr) => {
+        Err(Error::unsupported($name, $dtype, $self.device()))
+    };
+}
+
+/// One device's memory and kernels.
+///
+/// Layouts given to one call have equal rank where they describe one iteration space. Dtype and shape rules were
+/// checked by the op; kernels check only what memory safety needs.
+#[allow(unused_variables, clippy::too_many_arguments)]
+pub trait Backend: Send + Sync {
+    fn device(&self) -> Device;
+
+    // memory
+    /// Uninitialised memory, 64-byte aligned.
+    fn alloc(&self, nbytes: usize) -> Result<Buffer>;
+    /// Host to device; the source may be reused on return.
+    fn upload(&self, src: &[u8], dst: &Storage, dst_offset: usize) -> Result<()>;
+    /// Device to host; waits.
+    fn download(&self, src: &Storage, src_offset: usize, dst: &mut [u8]) -> Result<()>;
+    /// Within the device.
+    fn copy_bytes(&self, src: &Storage, src_offset: usize, dst: &Storage, dst_offset: usize, n: usize) -> Result<()>;
+    fn memory_stats(&self) -> MemoryStats {
+        MemoryStats::default()
+    }
+    /// Gives cached memory back to the system.
+    fn empty_cache(&self) {}
+    /// Waits for all queued work.
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+
+    // elementwise
+    /// Runs `program`. All layouts have the outputs' shape (inputs broadcast with stride 0). An output may share
+    /// memory with an input only where both layouts are equal.
+    fn run_program(&self, program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()>;
+
+    // reductions and scans
+    /// Reduces the program's result (or input 0 when there is no program) over the dimensions marked in `reduced`.
+    /// `out` has the input's rank, size 1 where reduced. Accumulates half types in f32, integers in i64.
+    fn reduce(
+        &self,
+        op: ReduceOp,
+        prologue: Option<&Program>,
+        inputs: &[View],
+        scalars: &[Scalar],
+        reduced: &[bool],
+        out: View,
+    ) -> Result<()> {
+        unsupported!(self, "reduce", inputs[0].dtype)
+    }
+    /// Cumulative op along `dim`; `indices` (int64) for Max and Min.
+    fn scan(&self, op: ScanOp, input: View, dim: usize, out: View, indices: Option<View>) -> Result<()> {
+        unsupported!(self, "scan", input.dtype)
+    }
+    /// softmax (or log_softmax) along `dim`.
+    fn softmax(&self, log: bool, input: View, dim: usize, out: View) -> Result<()> {
+        unsupported!(self, "softmax", input.dtype)
+    }
+    /// Gradient of softmax / log_softmax given its output.
+    fn softmax_backward(&self, log: bool, grad: View, output: View, dim: usize, out: View) -> Result<()> {
+        unsupported!(self, "softmax_backward", grad.dtype)
+    }
+    /// Sorts along `dim`, stably; indices are int64. NaN counts as the largest.
+    fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
+        unsupported!(self, "sort", input.dtype)
+    }
+
+    // linear algebra
+    /// out = beta * out + alpha * (a @ b) for [batch, m, k] @ [batch, k, n]; any strides, batch stride 0 broadcasts.
+    fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
+        unsupported!(self, "gemm", a.dtype)
+    }
+
+    // convolution and pooling; input [n, c, spatial..], weight [o, c / groups, kernel..]
+    fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
+        unsupported!(self, "conv", input.dtype)
+    }
+    fn conv_backward_input(&self, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
+        unsupported!(self, "conv_backward_input", grad.dtype)
+    }
+    fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
+        unsupported!(self, "conv_backward_weight", grad.dtype)
+    }
+    /// `indices` (int64): flat position of each maximum within its input plane.
+    fn max_pool(&self, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
+        unsupported!(self, "max_pool", input.dtype)
+    }
+    fn max_pool_backward(&self, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
+        unsupported!(self, "max_pool_backward", grad.dtype)
+    }
+    fn avg_pool(
+        &self,
+        input: View,
+        p: &PoolParams,
+        count_include_pad: bool,
+        divisor: Option<i64>,
+        out: View,
+    ) -> Result<()> {
+        unsupported!(self, "avg_pool", input.dtype)
+    }
+    fn avg_pool_backward(
+        &self,
+        grad: View,
+        p: &PoolParams,
+        count_include_pad: bool,
+        divisor: Option<i64>,
+        grad_input: View,
+    ) -> Result<()> {
+        unsupported!(self, "avg_pool_backward", grad.dtype)
+    }
+
+    // indexing; an index out of range is an Index error, checked where the indices are at hand
+    /// out[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on; index is int64.
+    fn gather(&self, input: View, dim: usize, index: View, out: View) -> Result<()> {
+        unsupported!(self, "gather", input.dtype)
+    }
+    /// The reverse of gather, into `out`, in index order.
+    fn scatter(&self, op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
+        unsupported!(self, "scatter", out.dtype)
+    }
+    /// Advanced indexing. `input`'s first `indices.len()` dimensions are indexed by the broadcast int64 `indices`
+    /// (all of one shape); out has shape [index shape.., rest of input..]. Negative indices count from the end.
+    fn index(&self, input: View, indices: &[View], out: View) -> Result<()> {
+        unsupported!(self, "index", input.dtype)
+    }
+    /// The reverse: writes (or adds, when `accumulate`) `values` of shape [index shape.., rest..] into `out`.
+    fn index_put(&self, out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
+        unsupported!(self, "index_put", out.dtype)
+    }
+    /// Positions of nonzero elements, row-major, as an int64 host vector of numel * ndim values; waits.
+    fn nonzero(&self, input: View) -> Result<Vec<i64>> {
+        unsupported!(self, "nonzero", input.dtype)
+    }
+
+    // random numbers
+    /// Fills `out` (contiguous) from the generator.
+    fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
+        unsupported!(self, "random", out.dtype)
+    }
+
+    /// One optimiser step over all parameters, in one launch.
+    fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
+        match tensors.first() {
+            Some(t) => unsupported!(self, "optimizer_step", t.param.dtype),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The backend of a device, or an error that says why there is none.
+#[inline]
+pub fn get(device: Device) -> Result<&'static dyn Backend> {
+    match device.kind {
+        DeviceType::Cpu => Ok(cpu::backend()),
+        #[cfg(feature = "opencl")]
+        DeviceType::OpenCl => opencl::backend(device.index),
+        _ => Err(Error::new(
+            crate::error::ErrorKind::Runtime,
+            format!("device {device} is not available: this build of Taper has no backend for it"),
+        )),
+    }
+}

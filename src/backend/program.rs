@@ -1,0 +1,216 @@
+//! Elementwise programs: the form in which every elementwise op reaches a device.
+//!
+//! A program is a short list of instructions over inputs, scalars and earlier results. The CPU interprets it block
+//! by block; a GPU backend prints it as one kernel. Scalars are arguments and no shape is baked in, so that the
+//! program is its own cache key. An eager op is a program of one instruction.
+
+use crate::tensor::dtype::DType;
+use smallvec::SmallVec;
+
+/// One elementwise operation. `args` of its instruction are converted to the instruction's `ty` first; the result
+/// has `ty`, or bool for comparisons and predicates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Opcode {
+    // any dtype
+    /// `a` converted to `ty`.
+    Cast,
+    // arithmetic: two arguments
+    Add,
+    Sub,
+    Mul,
+    /// Float division.
+    Div,
+    /// Python's `//`: rounded to minus infinity; integers too.
+    FloorDiv,
+    /// C's division: rounded to zero; integers too.
+    TruncDiv,
+    /// Python's `%`: the sign of the divisor.
+    Remainder,
+    /// C's fmod: the sign of the dividend.
+    Fmod,
+    Pow,
+    Atan2,
+    /// NaN propagates.
+    Maximum,
+    Minimum,
+    /// NaN is ignored.
+    Fmax,
+    Fmin,
+    Hypot,
+    Copysign,
+    Nextafter,
+    /// log(exp a + exp b)
+    LogAddExp,
+    LogAddExp2,
+    /// a * log b, 0 when a is 0 (NaN where b is NaN).
+    Xlogy,
+    // integers and bool
+    BitAnd,
+    BitOr,
+    BitXor,
+    ShiftLeft,
+    ShiftRight,
+    // comparisons: result bool
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    /// Truth values; result bool.
+    LogicalAnd,
+    LogicalOr,
+    LogicalXor,
+    // one argument
+    Neg,
+    Abs,
+    Sign,
+    BitNot,
+    /// Result bool.
+    LogicalNot,
+    IsNan,
+    IsInf,
+    IsFinite,
+    Ceil,
+    Floor,
+    /// Half to even.
+    Round,
+    Trunc,
+    Frac,
+    Sqrt,
+    Rsqrt,
+    Reciprocal,
+    Square,
+    Exp,
+    Exp2,
+    Expm1,
+    Log,
+    Log2,
+    Log10,
+    Log1p,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Asinh,
+    Acosh,
+    Atanh,
+    Erf,
+    Erfc,
+    Erfinv,
+    Lgamma,
+    Digamma,
+    Sigmoid,
+    Relu,
+    /// x * sigmoid x
+    Silu,
+    /// Exact, with erf.
+    Gelu,
+    /// Tanh approximation.
+    GeluTanh,
+    // three arguments
+    /// `a != 0 ? b : c`; `a` is read as bool whatever `ty` says.
+    Where,
+    /// min(max(a, b), c); NaN in `a` stays.
+    Clamp,
+    /// a + b * c
+    MulAdd,
+    // fused derivatives: (gradient, saved value)
+    /// g * (x > 0)
+    ReluGrad,
+    /// g * y * (1 - y), y the sigmoid
+    SigmoidGrad,
+    /// g * (1 - y * y), y the tanh
+    TanhGrad,
+    /// Derivatives of gelu and silu at x, times g.
+    GeluGrad,
+    GeluTanhGrad,
+    SiluGrad,
+}
+
+impl Opcode {
+    /// How many arguments the opcode takes.
+    pub fn arity(self) -> usize {
+        use Opcode::*;
+        match self {
+            Where | Clamp | MulAdd => 3,
+            Add | Sub | Mul | Div | FloorDiv | TruncDiv | Remainder | Fmod | Pow | Atan2 | Maximum | Minimum | Fmax
+            | Fmin | Hypot | Copysign | Nextafter | LogAddExp | LogAddExp2 | Xlogy | BitAnd | BitOr | BitXor
+            | ShiftLeft | ShiftRight | Eq | Ne | Lt | Le | Gt | Ge | LogicalAnd | LogicalOr | LogicalXor | ReluGrad
+            | SigmoidGrad | TanhGrad | GeluGrad | GeluTanhGrad | SiluGrad => 2,
+            _ => 1,
+        }
+    }
+    /// Whether the result is bool whatever `ty` is.
+    pub fn is_predicate(self) -> bool {
+        use Opcode::*;
+        matches!(
+            self,
+            Eq | Ne | Lt | Le | Gt | Ge | LogicalAnd | LogicalOr | LogicalXor | LogicalNot | IsNan | IsInf | IsFinite
+        )
+    }
+}
+
+/// Where an argument comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Src {
+    /// Input tensor number n.
+    Input(u8),
+    /// Result of instruction n.
+    Reg(u8),
+    /// Scalar argument number n.
+    Scalar(u8),
+}
+
+/// One instruction; unused `args` repeat the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inst {
+    pub op: Opcode,
+    /// The dtype the operation is carried out in: one of bool, u8, i8, i16, i32, i64, f32, f64 (never a half type).
+    pub ty: DType,
+    pub args: [Src; 3],
+}
+
+/// An elementwise program. Inputs are converted from their dtype where an instruction reads them, results to the
+/// output's dtype where they are stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Program {
+    pub inputs: SmallVec<[DType; 4]>,
+    pub insts: SmallVec<[Inst; 4]>,
+    /// Result register and stored dtype of each output.
+    pub outputs: SmallVec<[(u8, DType); 2]>,
+}
+
+impl Program {
+    /// A program of one instruction over `inputs`, then scalars, in argument order: `op(inputs.., scalars..)`.
+    pub fn single(op: Opcode, ty: DType, inputs: &[DType], out: DType) -> Program {
+        let n = op.arity();
+        let mut args = [Src::Input(0); 3];
+        for (i, arg) in args.iter_mut().enumerate().take(n) {
+            *arg = if i < inputs.len() { Src::Input(i as u8) } else { Src::Scalar((i - inputs.len()) as u8) };
+        }
+        Program::of_args(op, ty, inputs, args, out)
+    }
+    /// A program of one instruction with its arguments given.
+    pub fn of_args(op: Opcode, ty: DType, inputs: &[DType], args: [Src; 3], out: DType) -> Program {
+        Program {
+            inputs: SmallVec::from_slice(inputs),
+            insts: SmallVec::from_slice(&[Inst { op, ty: ty.compute(), args }]),
+            outputs: SmallVec::from_slice(&[(0, out)]),
+        }
+    }
+    /// The dtype of register `i`.
+    pub fn reg_dtype(&self, i: u8) -> DType {
+        let inst = &self.insts[i as usize];
+        if inst.op.is_predicate() {
+            DType::Bool
+        } else {
+            inst.ty
+        }
+    }
+}

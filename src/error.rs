@@ -1,0 +1,102 @@
+//! The one error type of the core. A message names the op, the argument, what came and what would be valid.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// What kind of mistake an error reports; languages map it to their exception classes. The values are frozen ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ErrorKind {
+    /// Anything PyTorch raises as `RuntimeError`: shapes that do not match, graph freed, wrong device.
+    Runtime = 1,
+    /// An index out of range (`IndexError`).
+    Index = 2,
+    /// A wrong dtype or kind of argument (`TypeError`).
+    Type = 3,
+    /// A value out of its domain (`ValueError`).
+    Value = 4,
+    /// Memory could not be allocated (`MemoryError`).
+    OutOfMemory = 5,
+    /// The device has no kernel for this op and dtype (`NotImplementedError`).
+    NotImplemented = 6,
+    /// A NULL, freed, foreign or wrong-kind handle (`ValueError`).
+    InvalidHandle = 7,
+    /// A file could not be read, written or understood (`OSError`).
+    Io = 8,
+    /// A callback of the caller failed; its own error is the cause.
+    Callback = 9,
+    /// A bug in Taper: a panic stopped at the boundary.
+    Internal = 10,
+    /// A key or name that is not there (`KeyError`).
+    Key = 11,
+}
+
+/// An error with its kind, message and, once it has crossed the C boundary, the op's name.
+#[derive(Clone)]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub message: String,
+    pub op: Option<&'static str>,
+    /// Index of the argument at fault, counted from 0.
+    pub arg: Option<usize>,
+    pub cause: Option<Box<Error>>,
+    /// What a callback attached to its own error (a Python exception, a Go error); travels through intact.
+    pub payload: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), op: None, arg: None, cause: None, payload: None }
+    }
+    pub fn with_op(mut self, op: &'static str) -> Self {
+        self.op.get_or_insert(op);
+        self
+    }
+    pub fn with_arg(mut self, index: usize) -> Self {
+        self.arg.get_or_insert(index);
+        self
+    }
+    pub fn with_cause(mut self, cause: Error) -> Self {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+    /// The error of a device that lacks a kernel: nothing falls back to the CPU silently.
+    pub fn unsupported(op: &str, dtype: impl fmt::Display, device: impl fmt::Display) -> Self {
+        Error::new(ErrorKind::NotImplemented, format!("\"{op}\" not implemented for {dtype} on device {device}"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} error", self.kind)?;
+        if let Some(op) = self.op {
+            write!(f, " in {op}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+impl std::error::Error for Error {}
+
+/// Returns an error: `bail!(Index, "index {} is out of bounds", i)`.
+#[macro_export]
+macro_rules! bail {
+    ($kind:ident, $($arg:tt)*) => {
+        return Err($crate::error::Error::new($crate::error::ErrorKind::$kind, format!($($arg)*)))
+    };
+}
+
+/// Returns an error unless the condition holds: `ensure!(n > 0, Value, "n must be positive, got {n}")`.
+#[macro_export]
+macro_rules! ensure {
+    ($cond:expr, $kind:ident, $($arg:tt)*) => {
+        if !$cond { $crate::bail!($kind, $($arg)*); }
+    };
+}

@@ -1,0 +1,15 @@
+//! Taper: a thin torch. Tensors, automatic differentiation, modules and optimisers behind a C ABI.
+//!
+//! See `docs/ARCHITECTURE.md` for the structure. Rust programs may use this crate directly; the other languages go
+//! through `capi`.
+#![allow(clippy::too_many_arguments)]
+
+pub mod backend;
+pub mod error;
+pub mod rng;
+pub mod tensor;
+
+pub use error::{Error, ErrorKind, Result};
+pub use tensor::device::{Device, DeviceType};
+pub use tensor::dtype::{DType, Scalar};
+pub use tensor::layout::{Dims, Layout};

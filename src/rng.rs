@@ -1,0 +1,2 @@
+//! Random generators (placeholder until src/rng/ lands).
+pub struct Generator;

@@ -1,0 +1,367 @@
+//! Element types, type promotion and scalars: PyTorch's rules, in this one place.
+
+use crate::error::Result;
+use crate::{bail, ensure};
+use half::{bf16, f16};
+use std::fmt;
+
+/// Element type of a tensor. Values are frozen ABI and equal PyTorch's `ScalarType`; 8 to 10 stay free for
+/// complex numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum DType {
+    U8 = 0,
+    I8 = 1,
+    I16 = 2,
+    I32 = 3,
+    I64 = 4,
+    F16 = 5,
+    F32 = 6,
+    F64 = 7,
+    Bool = 11,
+    BF16 = 15,
+}
+use DType::*;
+
+impl DType {
+    pub const ALL: [DType; 10] = [U8, I8, I16, I32, I64, F16, F32, F64, Bool, BF16];
+
+    /// The dtype of an ABI code, or an error that lists the valid codes.
+    pub fn from_code(code: i32) -> Result<DType> {
+        match DType::ALL.iter().find(|d| **d as i32 == code) {
+            Some(d) => Ok(*d),
+            None => bail!(
+                Type,
+                "invalid dtype code {code}; valid are {}",
+                DType::ALL.map(|d| format!("{} ({})", d as i32, d.name())).join(", ")
+            ),
+        }
+    }
+    /// PyTorch's name without the module: `float32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            U8 => "uint8",
+            I8 => "int8",
+            I16 => "int16",
+            I32 => "int32",
+            I64 => "int64",
+            F16 => "float16",
+            F32 => "float32",
+            F64 => "float64",
+            Bool => "bool",
+            BF16 => "bfloat16",
+        }
+    }
+    /// The C-like name that PyTorch's messages use: `Float`, `Long`.
+    pub fn scalar_name(self) -> &'static str {
+        match self {
+            U8 => "Byte",
+            I8 => "Char",
+            I16 => "Short",
+            I32 => "Int",
+            I64 => "Long",
+            F16 => "Half",
+            F32 => "Float",
+            F64 => "Double",
+            Bool => "Bool",
+            BF16 => "BFloat16",
+        }
+    }
+    /// Bytes per element.
+    #[inline]
+    pub fn size(self) -> usize {
+        match self {
+            U8 | I8 | Bool => 1,
+            I16 | F16 | BF16 => 2,
+            I32 | F32 => 4,
+            I64 | F64 => 8,
+        }
+    }
+    #[inline]
+    pub fn is_float(self) -> bool {
+        matches!(self, F16 | BF16 | F32 | F64)
+    }
+    /// Integers without bool.
+    #[inline]
+    pub fn is_int(self) -> bool {
+        matches!(self, U8 | I8 | I16 | I32 | I64)
+    }
+    /// Promotion category: 0 bool, 1 integer, 2 float.
+    #[inline]
+    pub fn category(self) -> u8 {
+        if self == Bool {
+            0
+        } else if self.is_int() {
+            1
+        } else {
+            2
+        }
+    }
+    /// The type that arithmetic on this dtype is carried out in: f32 for half types, itself otherwise.
+    #[inline]
+    pub fn compute(self) -> DType {
+        match self {
+            F16 | BF16 => F32,
+            d => d,
+        }
+    }
+    /// Whether a result of `self` may be stored in `to` (PyTorch's `canCast`: float to int and number to bool may not).
+    pub fn can_cast(self, to: DType) -> bool {
+        self.category() <= to.category()
+    }
+}
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A Rust type that is the element type of some dtype.
+pub trait Element: bytemuck::Pod + Send + Sync + fmt::Debug + PartialOrd + 'static {
+    const DTYPE: DType;
+    fn to_f64(self) -> f64;
+    fn from_f64(v: f64) -> Self;
+    fn to_i64(self) -> i64;
+    fn from_i64(v: i64) -> Self;
+}
+macro_rules! element {
+    ($($t:ty => $d:ident),*) => {$(
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            #[inline(always)] fn to_f64(self) -> f64 { self as f64 }
+            #[inline(always)] fn from_f64(v: f64) -> Self { v as $t }
+            #[inline(always)] fn to_i64(self) -> i64 { self as i64 }
+            #[inline(always)] fn from_i64(v: i64) -> Self { v as $t }
+        })*};
+}
+element!(u8 => U8, i8 => I8, i16 => I16, i32 => I32, i64 => I64, f32 => F32, f64 => F64);
+macro_rules! half_element {
+    ($($t:ty => $d:ident),*) => {$(
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            #[inline(always)] fn to_f64(self) -> f64 { self.to_f32() as f64 }
+            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f32(v as f32) }
+            #[inline(always)] fn to_i64(self) -> i64 { self.to_f32() as i64 }
+            #[inline(always)] fn from_i64(v: i64) -> Self { <$t>::from_f32(v as f32) }
+        })*};
+}
+half_element!(f16 => F16, bf16 => BF16);
+
+/// A bool element: one byte, 0 or 1. Its own type because Rust's `bool` must never hold a foreign byte.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub struct Bool8(pub u8);
+impl Element for Bool8 {
+    const DTYPE: DType = Bool;
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        (self.0 != 0) as u8 as f64
+    }
+    #[inline(always)]
+    fn from_f64(v: f64) -> Self {
+        Bool8((v != 0.0) as u8)
+    }
+    #[inline(always)]
+    fn to_i64(self) -> i64 {
+        (self.0 != 0) as i64
+    }
+    #[inline(always)]
+    fn from_i64(v: i64) -> Self {
+        Bool8((v != 0) as u8)
+    }
+}
+
+/// Runs a generic body with `$t` bound to the Rust type of a dtype: bytes become typed once, at the kernel boundary.
+#[macro_export]
+macro_rules! dispatch {
+    ($dtype:expr, $t:ident, $body:expr) => {
+        match $dtype {
+            $crate::DType::U8 => {
+                type $t = u8;
+                $body
+            }
+            $crate::DType::I8 => {
+                type $t = i8;
+                $body
+            }
+            $crate::DType::I16 => {
+                type $t = i16;
+                $body
+            }
+            $crate::DType::I32 => {
+                type $t = i32;
+                $body
+            }
+            $crate::DType::I64 => {
+                type $t = i64;
+                $body
+            }
+            $crate::DType::F16 => {
+                type $t = half::f16;
+                $body
+            }
+            $crate::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            $crate::DType::Bool => {
+                type $t = $crate::tensor::dtype::Bool8;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $t = half::bf16;
+                $body
+            }
+        }
+    };
+}
+
+/// A number of the caller, with its category kept: a Python `int` stays an integer until promotion has spoken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar {
+    Float(f64),
+    Int(i64),
+    Bool(bool),
+}
+impl Scalar {
+    #[inline]
+    pub fn to_f64(self) -> f64 {
+        match self {
+            Scalar::Float(v) => v,
+            Scalar::Int(v) => v as f64,
+            Scalar::Bool(v) => v as u8 as f64,
+        }
+    }
+    #[inline]
+    pub fn to_i64(self) -> i64 {
+        match self {
+            Scalar::Float(v) => v as i64,
+            Scalar::Int(v) => v,
+            Scalar::Bool(v) => v as i64,
+        }
+    }
+    pub fn to_bool(self) -> bool {
+        match self {
+            Scalar::Float(v) => v != 0.0,
+            Scalar::Int(v) => v != 0,
+            Scalar::Bool(v) => v,
+        }
+    }
+    pub fn is_float(self) -> bool {
+        matches!(self, Scalar::Float(_))
+    }
+    /// The dtype that a tensor made of this scalar has by default (`int64`, `bool`, the default float type).
+    pub fn default_dtype(self) -> DType {
+        match self {
+            Scalar::Float(_) => crate::tensor::default_dtype(),
+            Scalar::Int(_) => I64,
+            Scalar::Bool(_) => Bool,
+        }
+    }
+    #[inline]
+    pub fn category(self) -> u8 {
+        match self {
+            Scalar::Float(_) => 2,
+            Scalar::Int(_) => 1,
+            Scalar::Bool(_) => 0,
+        }
+    }
+    /// Checks that the scalar's value fits a result of `dtype` without losing its category.
+    pub fn check_fits(self, dtype: DType) -> Result<()> {
+        ensure!(
+            self.category() <= dtype.category(),
+            Runtime,
+            "result type {} can't be cast to the desired output type {}",
+            self.default_dtype().scalar_name(),
+            dtype.scalar_name()
+        );
+        Ok(())
+    }
+}
+impl From<f64> for Scalar {
+    fn from(v: f64) -> Self {
+        Scalar::Float(v)
+    }
+}
+impl From<i64> for Scalar {
+    fn from(v: i64) -> Self {
+        Scalar::Int(v)
+    }
+}
+impl From<i32> for Scalar {
+    fn from(v: i32) -> Self {
+        Scalar::Int(v as i64)
+    }
+}
+impl From<bool> for Scalar {
+    fn from(v: bool) -> Self {
+        Scalar::Bool(v)
+    }
+}
+
+/// The smallest dtype both can be promoted to (`torch.promote_types`).
+pub fn promote_types(a: DType, b: DType) -> DType {
+    if a == b {
+        return a;
+    }
+    let (ca, cb) = (a.category(), b.category());
+    if ca != cb {
+        return if ca > cb { a } else { b };
+    }
+    if ca == 2 {
+        // Two different half types meet in f32.
+        if a.size() == 2 && b.size() == 2 {
+            return F32;
+        }
+        return if a.size() > b.size() { a } else { b };
+    }
+    // u8 with a signed type needs the next wider signed type.
+    if a == U8 || b == U8 {
+        let other = if a == U8 { b } else { a };
+        return if other == I8 { I16 } else { other };
+    }
+    if a.size() > b.size() {
+        a
+    } else {
+        b
+    }
+}
+
+/// Promotion over operands of three priorities: tensors with dimensions, 0-dim tensors, scalars. A lower priority
+/// changes the result only when its category is higher (PyTorch's `result_type`).
+#[derive(Clone, Copy, Default)]
+pub struct Promotion {
+    dim: Option<DType>,
+    zero: Option<DType>,
+    wrapped: Option<DType>,
+}
+impl Promotion {
+    fn join(slot: &mut Option<DType>, d: DType) {
+        *slot = Some(slot.map_or(d, |s| promote_types(s, d)));
+    }
+    /// Adds a tensor operand of `ndim` dimensions.
+    #[inline]
+    pub fn tensor(mut self, dtype: DType, ndim: usize) -> Self {
+        Self::join(if ndim > 0 { &mut self.dim } else { &mut self.zero }, dtype);
+        self
+    }
+    /// Adds a scalar operand.
+    #[inline]
+    pub fn scalar(mut self, s: Scalar) -> Self {
+        Self::join(&mut self.wrapped, s.default_dtype());
+        self
+    }
+    pub fn result(self) -> DType {
+        fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
+            match (higher, lower) {
+                (Some(h), Some(l)) => Some(if l.category() > h.category() { l } else { h }),
+                (h, l) => h.or(l),
+            }
+        }
+        combine(combine(self.dim, self.zero), self.wrapped).unwrap_or(F32)
+    }
+}

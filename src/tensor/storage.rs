@@ -1,0 +1,80 @@
+//! Storage: untyped bytes on a device, shared by the tensors that view them.
+
+use crate::backend;
+use crate::error::Result;
+use crate::tensor::device::Device;
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What owns the bytes.
+pub enum Buffer {
+    /// Host memory; `owner` frees it when dropped (an allocator's block, a caller's buffer with its deleter).
+    Host { ptr: NonNull<u8>, owner: Box<dyn HostOwner> },
+    /// Host memory from the CPU backend's caching allocator (no box: this is the hot path).
+    Cached(backend::cpu::alloc::Block),
+    /// Device memory, downcast by its backend.
+    Device(Box<dyn Any + Send + Sync>),
+}
+
+/// Frees foreign host memory when dropped.
+pub trait HostOwner: Send + Sync {}
+
+// SAFETY: the pointers are owned through `owner` / `Block`, which are Send + Sync; access is synchronised by the ops.
+unsafe impl Send for Buffer {}
+unsafe impl Sync for Buffer {}
+
+/// Bytes on one device.
+pub struct Storage {
+    buffer: Buffer,
+    nbytes: usize,
+    device: Device,
+    /// Set when the memory is known outside the library: never reused, its readers never left pending.
+    shared: AtomicBool,
+}
+
+impl Storage {
+    pub fn new(buffer: Buffer, nbytes: usize, device: Device) -> Storage {
+        Storage { buffer, nbytes, device, shared: AtomicBool::new(false) }
+    }
+    /// Uninitialised memory from the device's allocator.
+    pub fn alloc(nbytes: usize, device: Device) -> Result<Storage> {
+        Ok(Storage::new(backend::get(device)?.alloc(nbytes)?, nbytes, device))
+    }
+    /// A caller's host memory; `owner` is dropped with the last tensor that uses it.
+    pub fn from_host(ptr: NonNull<u8>, nbytes: usize, owner: Box<dyn HostOwner>) -> Storage {
+        let s = Storage::new(Buffer::Host { ptr, owner }, nbytes, Device::CPU);
+        s.set_shared();
+        s
+    }
+    #[inline]
+    pub fn nbytes(&self) -> usize {
+        self.nbytes
+    }
+    #[inline]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+    pub fn set_shared(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+    pub fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+    /// First byte of host memory; None for device memory.
+    #[inline]
+    pub fn host_ptr(&self) -> Option<NonNull<u8>> {
+        match &self.buffer {
+            Buffer::Cached(b) => Some(b.ptr()),
+            Buffer::Host { ptr, .. } => Some(*ptr),
+            Buffer::Device(_) => None,
+        }
+    }
+    /// The device backend's own buffer.
+    pub fn device_buffer<T: 'static>(&self) -> Option<&T> {
+        match &self.buffer {
+            Buffer::Device(b) => b.downcast_ref(),
+            _ => None,
+        }
+    }
+}
