@@ -1,5 +1,8 @@
-//! The CPU backend.
+//! The CPU backend. Each kernel family has its file; this one only delegates.
 pub mod alloc;
+pub mod parallel;
+mod transfer;
+
 use super::*;
 
 struct CpuBackend;
@@ -18,14 +21,14 @@ impl Backend for CpuBackend {
     fn alloc(&self, nbytes: usize) -> Result<Buffer> {
         Ok(Buffer::Cached(alloc::Block::new(nbytes)?))
     }
-    fn upload(&self, _src: &[u8], _dst: &Storage, _dst_offset: usize) -> Result<()> {
-        Err(Error::unsupported("upload", "bytes", "cpu"))
+    fn upload(&self, src: &[u8], dst: &Storage, dst_offset: usize) -> Result<()> {
+        transfer::upload(src, dst, dst_offset)
     }
-    fn download(&self, _src: &Storage, _src_offset: usize, _dst: &mut [u8]) -> Result<()> {
-        Err(Error::unsupported("download", "bytes", "cpu"))
+    fn download(&self, src: &Storage, src_offset: usize, dst: &mut [u8]) -> Result<()> {
+        transfer::download(src, src_offset, dst)
     }
-    fn copy_bytes(&self, _: &Storage, _: usize, _: &Storage, _: usize, _: usize) -> Result<()> {
-        Err(Error::unsupported("copy_bytes", "bytes", "cpu"))
+    fn copy_bytes(&self, src: &Storage, src_offset: usize, dst: &Storage, dst_offset: usize, n: usize) -> Result<()> {
+        transfer::copy_bytes(src, src_offset, dst, dst_offset, n)
     }
     fn run_program(&self, _: &program::Program, inputs: &[View], _: &[Scalar], _: &[View]) -> Result<()> {
         Err(Error::unsupported("run_program", inputs[0].dtype, "cpu"))

@@ -1,0 +1,226 @@
+//! One `parallel_for` over an owned rayon pool.
+//!
+//! Work is cut at multiples of the grain and handed out from a counter; the calling thread takes part and one call
+//! is one fork-join. A call made inside another runs serially. The pool is built at first need, grows when more
+//! threads are asked for, and is built anew in a forked child, where the parent's threads do not exist.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+struct Pool {
+    pid: u32,
+    /// Worker threads, the caller not counted.
+    workers: usize,
+    rayon: rayon::ThreadPool,
+}
+
+/// The current pool. Never freed: a pool is replaced only by one at least twice as large, or after a fork, and no
+/// lock may stand here that another thread could hold while the process forks.
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
+/// Threads that one call may use; 0 until first asked for.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+const MAX_THREADS: usize = 1024;
+
+thread_local! {
+    /// Whether this thread runs a part of a `parallel_for` now.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Threads that a kernel may use: the last `set_num_threads`, else `TAPER_NUM_THREADS`, else the number of CPUs that
+/// this process may run on.
+#[inline]
+pub fn num_threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => default_threads(),
+        n => n,
+    }
+}
+
+#[cold]
+fn default_threads() -> usize {
+    let from_env = std::env::var("TAPER_NUM_THREADS").ok().and_then(|v| v.trim().parse::<usize>().ok());
+    let n = match from_env {
+        Some(n) if n > 0 => n,
+        _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    }
+    .min(MAX_THREADS);
+    // Whoever set a number meanwhile wins.
+    match THREADS.compare_exchange(0, n, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => n,
+        Err(set) => set,
+    }
+}
+
+/// Sets how many threads a kernel may use, the caller counted (clamped to 1..=1024). Results do not depend on it.
+pub fn set_num_threads(n: usize) {
+    THREADS.store(n.clamp(1, MAX_THREADS), Ordering::Relaxed);
+}
+
+/// A pool of at least `workers` threads belonging to this process, or None when the system gives no threads.
+fn pool(workers: usize) -> Option<&'static Pool> {
+    let pid = std::process::id();
+    let current = POOL.load(Ordering::Acquire);
+    if !current.is_null() {
+        // SAFETY: pools are leaked, so the pointer stays valid.
+        let p = unsafe { &*current };
+        if p.pid == pid && p.workers >= workers {
+            return Some(p);
+        }
+    }
+    let size = workers.next_power_of_two();
+    let rayon = rayon::ThreadPoolBuilder::new()
+        .num_threads(size)
+        .thread_name(|i| format!("taper-{i}"))
+        .start_handler(|_| INSIDE.with(|c| c.set(true)))
+        .build()
+        .ok()?;
+    let new = Box::into_raw(Box::new(Pool { pid, workers: size, rayon }));
+    match POOL.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: leaked just now.
+        Ok(_) => Some(unsafe { &*new }),
+        Err(_) => {
+            // Another thread built one first; ours was never seen.
+            // SAFETY: `new` came from Box::into_raw above and nobody else has it.
+            drop(unsafe { Box::from_raw(new) });
+            pool(workers)
+        }
+    }
+}
+
+/// Marks the thread as inside a `parallel_for` while it lives.
+struct Inside(bool);
+impl Inside {
+    fn enter() -> Inside {
+        Inside(INSIDE.with(|c| c.replace(true)))
+    }
+}
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.with(|c| c.set(self.0));
+    }
+}
+
+/// Calls `f` on ranges that cover `0..n`, each once, from several threads when `n` is larger than `grain`.
+///
+/// Ranges start at multiples of `grain`; how many multiples one range has is not fixed, so what `f` computes must not
+/// depend on it. A panic in `f` reaches the caller after all parts have stopped.
+#[inline]
+pub fn parallel_for(n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
+    if n == 0 {
+        return;
+    }
+    if n <= grain || num_threads() == 1 || INSIDE.with(|c| c.get()) {
+        return f(0..n);
+    }
+    run_parallel(n, grain.max(1), &f);
+}
+
+fn run_parallel(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+    let grains = n.div_ceil(grain);
+    let threads = num_threads().min(grains);
+    // A few ranges per thread, so that a thread held up by others does not hold up all.
+    let chunk = grains.div_ceil(threads * 4) * grain;
+    let chunks = n.div_ceil(chunk);
+    let threads = threads.min(chunks);
+    let Some(pool) = (if threads > 1 { pool(threads - 1) } else { None }) else {
+        return f(0..n);
+    };
+    let next = AtomicUsize::new(0);
+    let work = || loop {
+        let i = next.fetch_add(1, Ordering::Relaxed);
+        if i >= chunks {
+            return;
+        }
+        f(i * chunk..((i + 1) * chunk).min(n));
+    };
+    let _inside = Inside::enter();
+    pool.rayon.in_place_scope(|s| {
+        for _ in 1..threads {
+            s.spawn(|_| work());
+        }
+        work();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+
+    fn covers_once(n: usize, grain: usize) {
+        let hits: Vec<AtomicU32> = (0..n).map(|_| AtomicU32::new(0)).collect();
+        parallel_for(n, grain, |r| {
+            assert_eq!(r.start % grain, 0);
+            for i in r {
+                hits[i].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1), "n {n}, grain {grain}");
+    }
+
+    #[test]
+    fn every_index_once() {
+        for threads in [1, 2, 3, 7] {
+            set_num_threads(threads);
+            for (n, grain) in [(0, 4), (1, 4), (4, 4), (5, 4), (1000, 1), (1023, 16), (100_000, 1000)] {
+                covers_once(n, grain);
+            }
+        }
+    }
+
+    #[test]
+    fn nested_calls_run_serially() {
+        set_num_threads(4);
+        let total = AtomicUsize::new(0);
+        parallel_for(64, 1, |outer| {
+            for _ in outer {
+                let me = std::thread::current().id();
+                parallel_for(100, 1, |r| {
+                    assert_eq!(std::thread::current().id(), me);
+                    total.fetch_add(r.len(), Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 6400);
+    }
+
+    #[test]
+    fn panic_reaches_the_caller() {
+        set_num_threads(3);
+        let r = std::panic::catch_unwind(|| {
+            parallel_for(100, 1, |r| {
+                if r.contains(&50) {
+                    panic!("part failed")
+                }
+            })
+        });
+        assert!(r.is_err());
+        // The pool still works, and this thread is no longer marked as inside.
+        covers_once(1000, 8);
+        assert!(!INSIDE.with(|c| c.get()));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn works_after_fork() {
+        set_num_threads(2);
+        covers_once(1000, 10);
+        // SAFETY: the child runs parallel_for only and leaves through _exit.
+        unsafe {
+            let pid = libc::fork();
+            assert!(pid >= 0);
+            if pid == 0 {
+                let sum = AtomicUsize::new(0);
+                parallel_for(1000, 10, |r| {
+                    sum.fetch_add(r.sum(), Ordering::Relaxed);
+                });
+                libc::_exit(if sum.into_inner() == 499_500 { 0 } else { 1 });
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+            assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "child status {status}");
+        }
+    }
+}
