@@ -2,6 +2,7 @@
 pub mod device;
 pub mod dtype;
 pub mod layout;
+pub mod print;
 pub mod storage;
 
 use dtype::DType;
