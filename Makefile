@@ -1,0 +1,51 @@
+# make            the library, under target/release
+# make demo       trains a network on handwritten digits, from C
+# make test       everything that is tested; LANES="rust c" for a part
+# make bench      Taper against PyTorch
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+DESTDIR ?=
+LANES ?=
+EPOCHS ?=
+.DEFAULT_GOAL := lib
+.PHONY: lib demo demo-c demo-cpp demo-go demo-python test bench lint format gen install uninstall clean deps help
+
+lib:
+	@scripts/build.sh
+
+demo: demo-c
+
+demo-c demo-cpp demo-go demo-python: demo-%: lib
+	@scripts/example.sh $* digits $(if $(EPOCHS),--epochs $(EPOCHS))
+
+test:
+	@scripts/test.sh $(LANES)
+
+bench: lib
+	@scripts/bench.sh
+
+lint:
+	@scripts/test.sh rust.fmt rust.clippy generated go.fmt go.vet python.lint
+
+format:
+	@scripts/format.sh
+
+# The C shims, the header, the bindings' generated parts and the API reference, from the op table.
+gen:
+	@. scripts/env.sh && cargo run --locked -p taper-gen
+
+install: lib
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh
+
+uninstall:
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh --remove
+
+# Everything that the other targets need, for machines that will be offline later.
+deps:
+	@scripts/deps.sh test
+
+clean:
+	rm -rf target .venv .venv-bench
+
+help:
+	@sed -n '1,4p' Makefile | cut -c3-

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs the benchmarks on Taper and on PyTorch. TAPER_BENCH_PYTHON names a Python that has PyTorch and NumPy already;
+# without it PyTorch is installed from PyPI into .venv-bench.
+set -eu
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+"$ROOT/scripts/deps.sh" bench
+python=${TAPER_BENCH_PYTHON:-$ROOT/.venv-bench/bin/python}
+mkdir -p target/benches
+cc -std=c99 -O2 -Wall -Wextra -Iinclude benches/small_ops.c -o target/benches/small_ops \
+    -Ltarget/release -ltaper -Wl,-rpath,"$ROOT/target/release"
+exec "$python" benches/run.py "$@"

@@ -1,0 +1,34 @@
+# Sourced by the other scripts: finds the root of the checkout and the tools, whatever the caller's environment.
+# shellcheck shell=bash
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export ROOT
+
+# rustup and Go install themselves into places that a fresh shell does not always have on its PATH.
+for dir in "$HOME/.cargo/bin" /usr/local/cargo/bin /usr/local/go/bin "$HOME/go/bin"; do
+    case ":$PATH:" in
+        *":$dir:"*) ;;
+        *) [ -d "$dir" ] && PATH="$PATH:$dir" ;;
+    esac
+done
+export PATH
+
+# Everything that is built lies in the checkout, where the bindings look for it.
+export CARGO_TARGET_DIR="$ROOT/target"
+export CARGO_NET_RETRY="${CARGO_NET_RETRY:-10}"
+# PoCL keeps compiled kernels; without a writable home folder it could not run.
+export POCL_CACHE_DIR="${POCL_CACHE_DIR:-$ROOT/target/pocl-cache}"
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# retry N COMMAND...: for what goes over the network. Waits 2, 4, 8 ... seconds between the tries.
+retry() {
+    local left=$1 pause=2
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || return 1
+        echo "failed, trying again in $pause s: $*" >&2
+        sleep "$pause"
+        pause=$((pause * 2))
+    done
+}

@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# The whole test suite, lane by lane:  scripts/test.sh [LANE...]
+#
+# A lane is a function below whose name starts with `lane_`; it passes, fails, or calls `skip REASON`. With arguments
+# only the lanes whose names start with one of them run: `scripts/test.sh rust c.asan`, or `make test LANES="rust go"`.
+# Each lane's output goes to target/test-logs/LANE.log and, when it fails, to the terminal. `VERBOSE=1` shows everything.
+set -u
+. "$(dirname "$0")/env.sh"
+cd "$ROOT" || exit 1
+
+LOGS=$ROOT/target/test-logs
+PYTHON=$ROOT/.venv/bin/python
+LANE_TIMEOUT=${LANE_TIMEOUT:-1800}
+mkdir -p "$LOGS"
+
+# --- what lanes use --------------------------------------------------------------------------------------------------
+
+# Ends the lane as skipped. A lane runs in a shell of its own, so this exits that.
+skip() {
+    echo "$*" >"$SKIP_FILE"
+    exit 77
+}
+need_file() { [ -e "$1" ] || skip "${2:-$1 does not exist yet}"; }
+need_tool() { have "$1" || skip "$1 is not installed"; }
+need_library() { [ -e target/release/libtaper.so ] || { echo "target/release/libtaper.so was not built"; exit 1; }; }
+need_python() { [ -x "$PYTHON" ] || skip "no .venv (scripts/deps.sh test)"; }
+opencl_platform() {
+    [ -n "$(ls /etc/OpenCL/vendors/*.icd 2>/dev/null)" ] || [ -n "${OCL_ICD_VENDORS:-}" ]
+}
+
+# --- the lanes, in the order in which they run -----------------------------------------------------------------------
+
+LANES=(
+    build
+    rust.fmt rust.clippy rust.test generated
+    abi c.plain c.asan c.valgrind cpp
+    go.fmt go.vet go.test go.race
+    python.lint python.test
+    opencl.rust opencl.python
+    cuda
+    demo.c demo.cpp demo.go demo.python
+    install
+)
+
+lane_build() { scripts/build.sh; }
+
+lane_rust.fmt() { cargo fmt --all --check; }
+
+lane_rust.clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
+
+lane_rust.test() { cargo test --locked --workspace; }
+
+lane_generated() { cargo run --locked -q -p taper-gen -- --check; }
+
+lane_abi() {
+    need_file tests/abi/check.sh
+    tests/abi/check.sh
+}
+
+c_tests() {
+    need_file tests/c/run.sh
+    tests/c/run.sh "$1"
+}
+lane_c.plain() { c_tests plain; }
+lane_c.asan() { c_tests asan; }
+lane_c.valgrind() {
+    need_tool valgrind
+    c_tests valgrind
+}
+
+lane_cpp() {
+    need_file bindings/cpp/tests/run.sh
+    need_tool g++
+    bindings/cpp/tests/run.sh
+}
+
+go_lane() {
+    need_file bindings/go/go.mod
+    need_tool go
+    need_library
+    cd bindings/go || exit 1
+}
+lane_go.fmt() {
+    go_lane
+    local files
+    files=$(gofmt -l . ../../examples/go 2>/dev/null)
+    [ -z "$files" ] || { echo "gofmt would change:"; echo "$files"; return 1; }
+}
+lane_go.vet() {
+    go_lane
+    go vet ./...
+}
+lane_go.test() {
+    go_lane
+    go test ./...
+}
+lane_go.race() {
+    go_lane
+    GOEXPERIMENT=cgocheck2 go test -race ./...
+}
+
+lane_python.lint() {
+    need_python
+    "$PYTHON" -m ruff check . && "$PYTHON" -m ruff format --check .
+}
+lane_python.test() {
+    need_file bindings/python/tests
+    need_python
+    need_library
+    PYTHONPATH=bindings/python "$PYTHON" -m pytest -q -x --maxfail=20 bindings/python/tests
+}
+
+lane_opencl.rust() {
+    need_file tests/opencl.rs
+    opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
+    TAPER_TEST_OPENCL=1 cargo test --locked --test opencl
+}
+lane_opencl.python() {
+    need_file bindings/python/tests
+    need_python
+    opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
+    PYTHONPATH=bindings/python TAPER_TEST_DEVICE=opencl "$PYTHON" -m pytest -q bindings/python/tests -k opencl
+}
+
+lane_cuda() {
+    need_file src/backend/cuda "the CUDA backend is not built yet"
+    need_file tests/fakecuda/run.sh "the CUDA tests are not written yet"
+    tests/fakecuda/run.sh
+}
+
+# Each demo trains for a few epochs only: enough to see that the program runs, saves, loads and guesses.
+demo() { # demo FILE COMMAND...
+    local file=$1
+    shift
+    need_file "$file"
+    need_library
+    "$@"
+}
+lane_demo.c() { demo examples/c/digits.c scripts/example.sh c digits --epochs 4; }
+lane_demo.cpp() { demo examples/cpp/digits.cpp scripts/example.sh cpp digits --epochs 4; }
+lane_demo.go() {
+    need_tool go
+    demo examples/go/digits scripts/example.sh go digits --epochs 4
+}
+lane_demo.python() {
+    need_python
+    demo examples/python/digits.py scripts/example.sh python digits --epochs 4
+}
+
+lane_install() {
+    need_library
+    scripts/test_install.sh
+}
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+wanted() {
+    [ ${#ONLY[@]} -eq 0 ] && return 0
+    local prefix
+    for prefix in "${ONLY[@]}"; do
+        case "$1" in "$prefix" | "$prefix".*) return 0 ;; esac
+    done
+    return 1
+}
+
+# Called again with --lane NAME, this script runs one lane; so `timeout` can end a lane that hangs.
+if [ "${1:-}" = --lane ]; then
+    "lane_$2"
+    exit
+fi
+
+ONLY=("$@")
+for name in "${ONLY[@]}"; do
+    found=0
+    for lane in "${LANES[@]}"; do
+        case "$lane" in "$name" | "$name".*) found=1 ;; esac
+    done
+    [ $found = 1 ] || { echo "no lane is called $name; there are: ${LANES[*]}"; exit 2; }
+done
+
+scripts/deps.sh test || exit 1
+
+passed=0 failed=0 skipped=0
+table=()
+export SKIP_FILE=$LOGS/skip-reason
+started=$SECONDS
+for lane in "${LANES[@]}"; do
+    wanted "$lane" || continue
+    log=$LOGS/$lane.log
+    rm -f "$SKIP_FILE"
+    printf '%-14s ' "$lane"
+    begin=$SECONDS
+    if [ "${VERBOSE:-0}" = 1 ]; then
+        echo
+        timeout -k 10 "$LANE_TIMEOUT" "$0" --lane "$lane" 2>&1 | tee "$log"
+        status=${PIPESTATUS[0]}
+    else
+        timeout -k 10 "$LANE_TIMEOUT" "$0" --lane "$lane" >"$log" 2>&1
+        status=$?
+    fi
+    took=$((SECONDS - begin))
+    note=
+    if [ "$status" = 77 ] && [ -s "$SKIP_FILE" ]; then
+        result=SKIP note=$(cat "$SKIP_FILE") skipped=$((skipped + 1))
+    elif [ "$status" = 0 ]; then
+        result=PASS passed=$((passed + 1))
+    else
+        result=FAIL failed=$((failed + 1)) note="exit status $status"
+        [ "$status" = 124 ] && note="took longer than $LANE_TIMEOUT s"
+    fi
+    echo "$result  $took s  $note"
+    table+=("$(printf '%-14s %-4s %5d s  %s' "$lane" "$result" "$took" "$note")")
+    if [ "$result" = FAIL ] && [ "${VERBOSE:-0}" != 1 ]; then
+        echo "--- the end of target/test-logs/$lane.log ---"
+        tail -n 150 "$log"
+        echo "--- end ---"
+    fi
+done
+
+echo
+echo "lane           result    time"
+printf '%s\n' "${table[@]}"
+echo "in $((SECONDS - started)) s"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ $((passed + skipped)) -gt 0 ]
