@@ -21,6 +21,12 @@ impl Backend for CpuBackend {
     fn alloc(&self, nbytes: usize) -> Result<Buffer> {
         Ok(Buffer::Cached(alloc::Block::new(nbytes)?))
     }
+    fn memory_stats(&self) -> MemoryStats {
+        alloc::memory_stats()
+    }
+    fn empty_cache(&self) {
+        alloc::empty_cache()
+    }
     fn upload(&self, src: &[u8], dst: &Storage, dst_offset: usize) -> Result<()> {
         transfer::upload(src, dst, dst_offset)
     }
