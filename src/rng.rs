@@ -1,2 +1,0 @@
-//! Random generators (placeholder until src/rng/ lands).
-pub struct Generator;
