@@ -1,1 +1,81 @@
-fn main() {}
+//! `taper-gen [--check] [--only NAME]`: writes every generated file from the op table and the C API's source.
+//!
+//! The table is `src/ops/schema.txt`. With `--check` nothing is written: a stale file is named, with the command that
+//! mends it, and the exit status is 1.
+
+mod cpp;
+mod docs;
+mod go;
+mod model;
+mod parser;
+mod python;
+mod rust_shims;
+
+use model::Op;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Makes a file's text; None where that language's emitter needs nothing written.
+type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
+
+/// Every generated file: short name for `--only`, path from the repository's root, emitter.
+const TARGETS: &[(&str, &str, Emit)] = &[
+    ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
+    ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
+    ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
+    ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),
+    ("go", "bindings/go/ops_gen.go", |_, ops| Ok(go::emit(ops))),
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("taper-gen: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool, String> {
+    let (mut check, mut only) = (false, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(a) = arguments.next() {
+        match a.as_str() {
+            "--check" => check = true,
+            "--only" => only = Some(arguments.next().ok_or("--only needs a name")?),
+            other => return Err(format!("unknown argument {other}; usage: taper-gen [--check] [--only NAME]")),
+        }
+    }
+    if let Some(name) = &only {
+        if !TARGETS.iter().any(|t| t.0 == name) {
+            let names: Vec<_> = TARGETS.iter().map(|t| t.0).collect();
+            return Err(format!("no target {name}; there are {}", names.join(", ")));
+        }
+    }
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let table = root.join("src/ops/schema.txt");
+    let text = std::fs::read_to_string(&table).map_err(|e| format!("{}: {e}", table.display()))?;
+    let ops = parser::parse(&text)?;
+    let mut current = true;
+    for (name, path, emit) in TARGETS {
+        if only.as_ref().is_some_and(|o| o != name) {
+            continue;
+        }
+        let Some(wanted) = emit(&root, &ops).map_err(|e| format!("{path}: {e}"))? else { continue };
+        let file = root.join(path);
+        if std::fs::read_to_string(&file).is_ok_and(|have| have == wanted) {
+            continue;
+        }
+        if check {
+            eprintln!("{path} is out of date; mend it with: cargo run -p taper-gen");
+            current = false;
+        } else {
+            std::fs::create_dir_all(file.parent().unwrap()).map_err(|e| format!("{path}: {e}"))?;
+            std::fs::write(&file, wanted).map_err(|e| format!("{path}: {e}"))?;
+            println!("wrote {path}");
+        }
+    }
+    Ok(current)
+}
