@@ -4,6 +4,7 @@
 //! through `capi`.
 #![allow(clippy::too_many_arguments)]
 
+pub mod autograd;
 pub mod backend;
 pub mod error;
 pub mod rng;
@@ -13,3 +14,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use tensor::device::{Device, DeviceType};
 pub use tensor::dtype::{DType, Scalar};
 pub use tensor::layout::{Dims, Layout};
+pub use tensor::Tensor;

@@ -4,15 +4,21 @@ pub mod dtype;
 pub mod layout;
 pub mod print;
 pub mod storage;
+mod tensor;
 
 use dtype::DType;
 use std::sync::atomic::{AtomicI32, Ordering};
+pub use tensor::{Body, Tensor, WeakTensor};
 
 static DEFAULT_DTYPE: AtomicI32 = AtomicI32::new(DType::F32 as i32);
 
 /// The dtype of tensors made from floats when none is named.
+#[inline]
 pub fn default_dtype() -> DType {
-    DType::from_code(DEFAULT_DTYPE.load(Ordering::Relaxed)).unwrap_or(DType::F32)
+    match DEFAULT_DTYPE.load(Ordering::Relaxed) {
+        6 => DType::F32,
+        code => DType::from_code(code).unwrap_or(DType::F32),
+    }
 }
 /// Sets the default float dtype; an error for other dtypes.
 pub fn set_default_dtype(dtype: DType) -> crate::Result<()> {

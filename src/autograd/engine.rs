@@ -1,0 +1,379 @@
+//! The backward engine: runs nodes in reverse order of their making, on the calling thread, without recursion.
+
+use super::meta;
+use super::mode::GradMode;
+use super::node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
+use super::{algebra, Algebra};
+use crate::error::Result;
+use crate::tensor::Tensor;
+use crate::{bail, ensure};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+type Key = *const Node;
+
+struct State {
+    node: Arc<Node>,
+    /// Edges into this node that have not delivered yet.
+    pending: usize,
+    grads: Grads,
+    /// Whether the node leads to something that was asked for.
+    run: bool,
+    /// Numbers of the captures taken from this node's gradients.
+    captures: SmallVec<[(usize, usize); 1]>,
+}
+
+/// Options of one backward pass.
+#[derive(Clone, Copy, Default)]
+pub struct Options {
+    pub retain_graph: bool,
+    pub create_graph: bool,
+}
+
+fn root_edges(outputs: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<(Edge, Tensor)>> {
+    ensure!(!outputs.is_empty(), Runtime, "backward: at least one tensor is needed");
+    ensure!(
+        grads.is_empty() || grads.len() == outputs.len(),
+        Runtime,
+        "got {} tensors and {} gradients",
+        outputs.len(),
+        grads.len()
+    );
+    let alg = algebra()?;
+    let mut roots = Vec::with_capacity(outputs.len());
+    for (i, out) in outputs.iter().enumerate() {
+        let Some(edge) = meta::gradient_edge(out) else {
+            bail!(Runtime, "element {i} of tensors does not require grad and does not have a grad_fn");
+        };
+        let g = match grads.get(i).and_then(Option::as_ref) {
+            Some(g) => {
+                let (gs, os) = (g.shape(), out.shape());
+                ensure!(
+                    gs == os,
+                    Runtime,
+                    "Mismatch in shape: grad_output[{i}] has a shape of torch.Size({:?}) and output[{i}] has a shape of torch.Size({:?}).",
+                    &gs[..],
+                    &os[..]
+                );
+                g.clone()
+            }
+            None => {
+                ensure!(out.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
+                alg.ones(&OutputMeta::of(out))?
+            }
+        };
+        roots.push((edge, g));
+    }
+    Ok(roots)
+}
+
+/// Computes gradients of `outputs` and adds them to the `.grad` of the leaves (or of `inputs` only, when given).
+pub fn backward(
+    outputs: &[Tensor],
+    grads: &[Option<Tensor>],
+    options: Options,
+    inputs: Option<&[Tensor]>,
+) -> Result<()> {
+    let roots = root_edges(outputs, grads)?;
+    match inputs {
+        None => run(roots, options, None).map(|_| ()),
+        Some(inputs) => {
+            ensure!(!inputs.is_empty(), Runtime, "`inputs` argument to `backward()` cannot be empty.");
+            let edges = input_edges(inputs)?;
+            let found = run(roots, options, Some(&edges))?;
+            for (t, g) in inputs.iter().zip(found) {
+                if let Some(g) = g {
+                    accumulate(t, g, options.create_graph)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Gradients of `outputs` with respect to `inputs`, without touching any `.grad`; None where an input is not used
+/// (an error unless `allow_unused`).
+pub fn grad(
+    outputs: &[Tensor],
+    inputs: &[Tensor],
+    grads: &[Option<Tensor>],
+    options: Options,
+    allow_unused: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    let roots = root_edges(outputs, grads)?;
+    let edges = input_edges(inputs)?;
+    let found = run(roots, options, Some(&edges))?;
+    if !allow_unused {
+        if let Some(i) = found.iter().position(Option::is_none) {
+            bail!(Runtime, "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior. (input {i})");
+        }
+    }
+    Ok(found)
+}
+
+fn input_edges(inputs: &[Tensor]) -> Result<Vec<Edge>> {
+    inputs
+        .iter()
+        .map(|t| match meta::gradient_edge(t) {
+            Some(e) => Ok(e),
+            None => bail!(Runtime, "One of the differentiated Tensors does not require grad"),
+        })
+        .collect()
+}
+
+/// All nodes reachable from the roots with the number of edges into each; post-order in `order`.
+fn discover(roots: &[(Edge, Tensor)], order: Option<&mut Vec<Key>>) -> FxHashMap<Key, State> {
+    let mut states: FxHashMap<Key, State> = FxHashMap::default();
+    fn enter(states: &mut FxHashMap<Key, State>, node: &Arc<Node>) -> bool {
+        let mut fresh = false;
+        states.entry(Arc::as_ptr(node)).or_insert_with(|| {
+            fresh = true;
+            State {
+                node: node.clone(),
+                pending: 0,
+                grads: SmallVec::from_elem(None, node.outputs.len()),
+                run: true,
+                captures: SmallVec::new(),
+            }
+        });
+        fresh
+    }
+    let mut sink = Vec::new();
+    let order = order.unwrap_or(&mut sink);
+    let mut stack: Vec<(Arc<Node>, usize)> = Vec::new();
+    for (edge, _) in roots {
+        if enter(&mut states, &edge.node) {
+            stack.push((edge.node.clone(), 0));
+        }
+        while let Some((node, next)) = stack.last_mut() {
+            if *next == node.edges.len() {
+                order.push(Arc::as_ptr(node));
+                stack.pop();
+                continue;
+            }
+            let edge = node.edges[*next].clone();
+            *next += 1;
+            if let Some(e) = edge {
+                let fresh = enter(&mut states, &e.node);
+                states.get_mut(&Arc::as_ptr(&e.node)).expect("entered").pending += 1;
+                if fresh {
+                    stack.push((e.node, 0));
+                }
+            }
+        }
+    }
+    states
+}
+
+fn deliver(alg: &dyn Algebra, slot: &mut Option<Tensor>, g: Tensor, create_graph: bool) -> Result<()> {
+    *slot = Some(match slot.take() {
+        None => g,
+        Some(old) => {
+            let (old_ok, same) = {
+                let (o, n) = (old.body(), g.body());
+                (o.layout().is_contiguous(), o.dtype() == n.dtype() && o.shape() == n.shape())
+            };
+            if !create_graph && same && old_ok && old.is_unique() && !old.needs_grad_flag() {
+                alg.add_into(&old, &g)?;
+                old
+            } else {
+                alg.add(&old, &g)?
+            }
+        }
+    });
+    Ok(())
+}
+
+fn run(roots: Vec<(Edge, Tensor)>, options: Options, inputs: Option<&[Edge]>) -> Result<Vec<Option<Tensor>>> {
+    let alg = algebra()?;
+    let _mode = GradMode::set(options.create_graph);
+    let mut found: Vec<Option<Tensor>> = vec![None; inputs.map_or(0, <[Edge]>::len)];
+    let mut order = Vec::new();
+    let mut states = discover(&roots, inputs.map(|_| &mut order));
+    if let Some(inputs) = inputs {
+        for (i, e) in inputs.iter().enumerate() {
+            if let Some(s) = states.get_mut(&Arc::as_ptr(&e.node)) {
+                s.captures.push((e.nr, i));
+            }
+        }
+        for key in &order {
+            let s = &states[key];
+            let leads = s.node.edges.iter().flatten().any(|e| {
+                let c = &states[&Arc::as_ptr(&e.node)];
+                c.run || !c.captures.is_empty()
+            });
+            states.get_mut(key).expect("discovered").run = leads;
+        }
+    }
+    // Roots may share a node: every root delivers before anything runs.
+    for (edge, g) in roots {
+        let s = states.get_mut(&Arc::as_ptr(&edge.node)).expect("discovered");
+        deliver(alg, &mut s.grads[edge.nr], g, options.create_graph)?;
+    }
+    let mut ready: BinaryHeap<(u64, Key)> =
+        states.iter().filter(|(_, s)| s.pending == 0).map(|(k, s)| (s.node.seq, *k)).collect();
+    while let Some((_, key)) = ready.pop() {
+        let s = states.remove(&key).expect("a node runs once");
+        let node = s.node;
+        let results = execute(alg, &node, s.grads, s.run, &s.captures, &mut found, options)?;
+        for (i, edge) in node.edges.iter().enumerate() {
+            let Some(e) = edge else { continue };
+            let next = states.get_mut(&Arc::as_ptr(&e.node)).expect("discovered");
+            if let Some(g) = results.get(i).cloned().flatten() {
+                if next.run || !next.captures.is_empty() {
+                    let g = fit(alg, &node, i, g, e)?;
+                    deliver(alg, &mut next.grads[e.nr], g, options.create_graph)?;
+                }
+            }
+            next.pending -= 1;
+            if next.pending == 0 {
+                ready.push((next.node.seq, Arc::as_ptr(&e.node)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Brings a gradient to the shape and dtype of the forward value it belongs to: sums over broadcast dimensions.
+fn fit(alg: &dyn Algebra, from: &Node, i: usize, g: Tensor, edge: &Edge) -> Result<Tensor> {
+    let live;
+    let want = match &edge.node.kind {
+        Kind::Accumulate(leaf) => {
+            live = OutputMeta::of(leaf);
+            &live
+        }
+        _ => &edge.node.outputs[edge.nr],
+    };
+    let mut g = g;
+    if g.body().shape() != &want.shape[..] {
+        let have = g.shape();
+        let fits = have.len() >= want.shape.len()
+            && want.shape.iter().rev().zip(have.iter().rev()).all(|(w, h)| w == h || *w == 1);
+        ensure!(
+            fits,
+            Runtime,
+            "Function {} returned an invalid gradient at index {i} - got {:?} but expected shape compatible with {:?}",
+            from.name,
+            &have[..],
+            &want.shape[..]
+        );
+        g = alg.sum_to(&g, &want.shape)?;
+    }
+    if g.dtype() != want.dtype {
+        g = alg.cast(&g, want.dtype)?;
+    }
+    ensure!(
+        g.device() == want.device,
+        Runtime,
+        "Function {} returned an invalid gradient at index {i} - expected device {} but got {}",
+        from.name,
+        want.device,
+        g.device()
+    );
+    Ok(g)
+}
+
+fn execute(
+    alg: &dyn Algebra,
+    node: &Arc<Node>,
+    mut grads: Grads,
+    run: bool,
+    captures: &[(usize, usize)],
+    found: &mut [Option<Tensor>],
+    options: Options,
+) -> Result<Grads> {
+    let hooks = node.tensor_hooks.lock().clone();
+    for (nr, list) in hooks {
+        let list = list.lock().clone();
+        for h in list {
+            if let Some(g) = grads[nr].clone() {
+                if let Some(new) = (h.call)(&g)? {
+                    grads[nr] = Some(new);
+                }
+            }
+        }
+    }
+    if let Kind::Accumulate(leaf) = &node.kind {
+        let list = meta::peek(leaf).and_then(|m| m.lock().hooks.clone());
+        if let (Some(list), Some(mut g)) = (list, grads[0].take()) {
+            let list = list.lock().clone();
+            for h in list {
+                if let Some(new) = (h.call)(&g)? {
+                    g = new;
+                }
+            }
+            grads[0] = Some(g);
+        }
+    }
+    let retain = node.retain.lock().clone();
+    for (nr, weak) in retain {
+        if let (Some(t), Some(g)) = (weak.upgrade(), &grads[nr]) {
+            accumulate(&t, alg.clone(g)?, options.create_graph)?;
+        }
+    }
+    for &(nr, i) in captures {
+        found[i] = grads[nr].clone();
+    }
+    if !run || grads.iter().all(Option::is_none) {
+        return Ok(Grads::new());
+    }
+    let pre = node.pre_hooks.lock().clone();
+    for (_, hook) in pre {
+        if let Some(new) = hook(&grads, &[])? {
+            grads = new.into_iter().collect();
+        }
+    }
+    if let Kind::Accumulate(leaf) = &node.kind {
+        if let Some(g) = grads[0].take() {
+            accumulate(leaf, g, options.create_graph)?;
+        }
+        let post = meta::peek(leaf).map(|m| m.lock().post_accumulate.clone()).unwrap_or_default();
+        for h in post {
+            (h.call)(leaf)?;
+        }
+        return Ok(Grads::new());
+    }
+    let f = node.backward_fn()?.expect("a function node");
+    let ctx = Ctx { node, create_graph: options.create_graph };
+    let mut results = f(&ctx, &grads)?;
+    drop(f);
+    if !options.retain_graph {
+        node.release();
+    }
+    let post = node.post_hooks.lock().clone();
+    for (_, hook) in post {
+        if let Some(new) = hook(&results, &grads)? {
+            results = new.into_iter().collect();
+        }
+    }
+    Ok(results)
+}
+
+/// Adds `g` to a tensor's `.grad`: the first one is moved in where nobody else holds it, later ones added in place.
+pub fn accumulate(t: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
+    let alg = algebra()?;
+    match meta::grad(t) {
+        None => {
+            let g = if create_graph {
+                g
+            } else if g.is_unique() && g.is_contiguous() && !g.needs_grad_flag() {
+                g
+            } else {
+                let _quiet = GradMode::set(false);
+                alg.clone(&g)?
+            };
+            meta::replace_grad(t, Some(g));
+        }
+        Some(old) => {
+            if create_graph || old.needs_grad_flag() || old.dtype() != g.dtype() {
+                meta::replace_grad(t, Some(alg.add(&old, &g)?));
+            } else {
+                alg.add_into(&old, &g)?;
+                old.bump_version();
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! What autograd knows about one tensor: leaf or node output, gradient, hooks, view relation.
+
+use super::node::{Edge, Node};
+use super::view;
+use crate::ensure;
+use crate::error::Result;
+use crate::tensor::Tensor;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// A tensor hook: sees the gradient and may replace it.
+#[derive(Clone)]
+pub struct Hook {
+    pub id: u64,
+    pub call: Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>,
+}
+static NEXT_HOOK: AtomicU64 = AtomicU64::new(1);
+pub fn next_hook_id() -> u64 {
+    NEXT_HOOK.fetch_add(1, Ordering::Relaxed)
+}
+
+/// How a view hangs on its base.
+pub(super) struct ViewOf {
+    pub base: Tensor,
+    /// Version at which `history` was valid; a newer one means the base was written through another alias.
+    pub version: u64,
+    /// Why an in-place write through this view is an error (a view of several outputs, or made under no_grad).
+    pub forbidden: Option<&'static str>,
+}
+
+#[derive(Default)]
+pub(super) struct Meta {
+    pub requires_grad: bool,
+    pub grad: Option<Tensor>,
+    pub history: Option<Edge>,
+    pub accumulator: Weak<Node>,
+    pub hooks: Option<Arc<Mutex<Vec<Hook>>>>,
+    pub post_accumulate: Vec<Hook>,
+    pub retains_grad: bool,
+    pub view: Option<ViewOf>,
+}
+
+pub(super) fn cell(t: &Tensor) -> &Mutex<Meta> {
+    t.meta_cell()
+        .get_or_init(|| Box::new(Mutex::new(Meta::default())))
+        .downcast_ref()
+        .expect("the meta cell holds autograd's record")
+}
+pub(super) fn peek(t: &Tensor) -> Option<&Mutex<Meta>> {
+    t.meta_cell().get().map(|b| b.downcast_ref().expect("the meta cell holds autograd's record"))
+}
+
+/// Whether gradients flow through the tensor.
+#[inline]
+pub fn requires_grad(t: &Tensor) -> bool {
+    t.needs_grad_flag() || view::base_requires_grad(t)
+}
+/// Whether the user made the tensor rather than a recorded op.
+pub fn is_leaf(t: &Tensor) -> bool {
+    grad_fn(t).is_none()
+}
+/// Marks a leaf as wanting gradients (or not).
+pub fn set_requires_grad(t: &Tensor, on: bool) -> Result<()> {
+    if !is_leaf(t) {
+        ensure!(
+            on,
+            Runtime,
+            "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+        );
+        return Ok(());
+    }
+    ensure!(
+        !on || t.dtype().is_float(),
+        Runtime,
+        "only Tensors of floating point and complex dtype can require gradients, got {}",
+        t.dtype()
+    );
+    cell(t).lock().requires_grad = on;
+    t.set_needs_grad_flag(on);
+    Ok(())
+}
+/// The node that made the tensor; for a view whose base was written since, a fresh one.
+pub fn grad_fn(t: &Tensor) -> Option<Arc<Node>> {
+    view::refresh(t);
+    peek(t)?.lock().history.as_ref().map(|e| e.node.clone())
+}
+pub fn output_nr(t: &Tensor) -> usize {
+    peek(t).and_then(|m| m.lock().history.as_ref().map(|e| e.nr)).unwrap_or(0)
+}
+/// Sets where the tensor's gradient goes (None makes it a plain tensor again).
+pub fn set_history(t: &Tensor, edge: Option<Edge>) {
+    let some = edge.is_some();
+    let old = {
+        let mut m = cell(t).lock();
+        if some {
+            m.requires_grad = false;
+        }
+        if let (Some(e), Some(h)) = (&edge, &m.hooks) {
+            e.node.tensor_hooks.lock().push((e.nr, h.clone()));
+        }
+        if let (Some(e), true) = (&edge, m.retains_grad) {
+            e.node.retain.lock().push((e.nr, t.downgrade()));
+        }
+        std::mem::replace(&mut m.history, edge)
+    };
+    drop(old);
+    let leaf = peek(t).is_some_and(|m| m.lock().requires_grad);
+    t.set_needs_grad_flag(some || leaf);
+}
+/// Where gradients of this tensor go: its node, or a leaf's accumulator; None when it needs none.
+pub fn gradient_edge(t: &Tensor) -> Option<Edge> {
+    if !requires_grad(t) {
+        return None;
+    }
+    view::refresh(t);
+    let mut m = cell(t).lock();
+    if let Some(e) = &m.history {
+        return Some(e.clone());
+    }
+    if !m.requires_grad {
+        return None;
+    }
+    if let Some(node) = m.accumulator.upgrade() {
+        return Some(Edge { node, nr: 0 });
+    }
+    let node = Node::accumulate(t);
+    m.accumulator = Arc::downgrade(&node);
+    Some(Edge { node, nr: 0 })
+}
+
+/// The accumulated gradient.
+pub fn grad(t: &Tensor) -> Option<Tensor> {
+    peek(t)?.lock().grad.clone()
+}
+/// Replaces the gradient after PyTorch's checks; None clears it.
+pub fn set_grad(t: &Tensor, g: Option<Tensor>) -> Result<()> {
+    if let Some(g) = &g {
+        let (a, b) = (t.body(), g.body());
+        ensure!(!t.is_same(g), Runtime, "can't assign Variable as its own grad");
+        ensure!(
+            a.dtype() == b.dtype(),
+            Runtime,
+            "assigned grad has data of a different type: the tensor is {}, the grad {}",
+            a.dtype(),
+            b.dtype()
+        );
+        ensure!(
+            a.device() == b.device(),
+            Runtime,
+            "assigned grad has data located on a different device: the tensor is on {}, the grad on {}",
+            a.device(),
+            b.device()
+        );
+        ensure!(
+            a.shape() == b.shape(),
+            Runtime,
+            "assigned grad has data of a different size: the tensor is {:?}, the grad {:?}",
+            a.shape(),
+            b.shape()
+        );
+    }
+    replace_grad(t, g);
+    Ok(())
+}
+pub(super) fn replace_grad(t: &Tensor, g: Option<Tensor>) {
+    let old = match (peek(t), &g) {
+        (None, None) => None,
+        _ => std::mem::replace(&mut cell(t).lock().grad, g),
+    };
+    drop(old);
+}
+
+/// Calls `call` with this tensor's gradient during backward; a returned tensor replaces it. Gives the hook's id.
+pub fn register_hook(t: &Tensor, call: Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>) -> Result<u64> {
+    ensure!(requires_grad(t), Runtime, "cannot register a hook on a tensor that doesn't require gradient");
+    let edge = gradient_edge(t);
+    let mut m = cell(t).lock();
+    let id = next_hook_id();
+    let fresh = m.hooks.is_none();
+    let list = m.hooks.get_or_insert_with(Default::default).clone();
+    list.lock().push(Hook { id, call });
+    if fresh && m.history.is_some() {
+        if let Some(e) = edge {
+            e.node.tensor_hooks.lock().push((e.nr, list));
+        }
+    }
+    Ok(id)
+}
+/// Calls `call` with a leaf after its gradient was accumulated.
+pub fn register_post_accumulate_hook(
+    t: &Tensor,
+    call: Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>,
+) -> Result<u64> {
+    ensure!(
+        requires_grad(t) && is_leaf(t),
+        Runtime,
+        "post accumulate grad hooks cannot be registered on non-leaf tensors or tensors that don't require gradient"
+    );
+    let id = next_hook_id();
+    cell(t).lock().post_accumulate.push(Hook { id, call });
+    Ok(id)
+}
+/// Removes a hook; unknown ids are ignored.
+pub fn remove_hook(t: &Tensor, id: u64) {
+    let Some(m) = peek(t) else { return };
+    let mut removed = Vec::new();
+    let mut m = m.lock();
+    if let Some(list) = &m.hooks {
+        let mut list = list.lock();
+        while let Some(i) = list.iter().position(|h| h.id == id) {
+            removed.push(list.remove(i));
+        }
+    }
+    while let Some(i) = m.post_accumulate.iter().position(|h| h.id == id) {
+        removed.push(m.post_accumulate.remove(i));
+    }
+    drop(m);
+    drop(removed);
+}
+/// Keeps `.grad` of a non-leaf tensor.
+pub fn retain_grad(t: &Tensor) -> Result<()> {
+    ensure!(requires_grad(t), Runtime, "can't retain_grad on Tensor that has requires_grad=False");
+    if is_leaf(t) {
+        return Ok(());
+    }
+    let mut m = cell(t).lock();
+    if !m.retains_grad {
+        m.retains_grad = true;
+        if let Some(e) = &m.history {
+            e.node.retain.lock().push((e.nr, t.downgrade()));
+        }
+    }
+    Ok(())
+}
+pub fn retains_grad(t: &Tensor) -> bool {
+    peek(t).is_some_and(|m| m.lock().retains_grad)
+}

@@ -1,0 +1,237 @@
+//! Nodes of the backward graph and what they saved.
+
+use super::meta::{self, Hook};
+use crate::bail;
+use crate::error::Result;
+use crate::tensor::device::Device;
+use crate::tensor::dtype::DType;
+use crate::tensor::layout::Dims;
+use crate::tensor::{Tensor, WeakTensor};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// Gradients passed along edges; None stands for zero.
+pub type Grads = SmallVec<[Option<Tensor>; 3]>;
+
+/// Where a gradient goes: output `nr` of the forward op behind `node`.
+#[derive(Clone)]
+pub struct Edge {
+    pub node: Arc<Node>,
+    pub nr: usize,
+}
+
+/// Shape and type of one forward output: what its gradient must look like.
+#[derive(Clone)]
+pub struct OutputMeta {
+    pub shape: Dims,
+    pub dtype: DType,
+    pub device: Device,
+}
+impl OutputMeta {
+    pub fn of(t: &Tensor) -> OutputMeta {
+        let b = t.body();
+        OutputMeta { shape: b.layout().shape.clone(), dtype: b.dtype(), device: b.device() }
+    }
+}
+
+/// What a backward function may ask while it runs.
+pub struct Ctx<'a> {
+    pub node: &'a Arc<Node>,
+    /// Whether gradients of the result will be asked for (create_graph).
+    pub create_graph: bool,
+}
+impl Ctx<'_> {
+    /// Whether input `i`'s gradient is wanted.
+    #[inline]
+    pub fn needs(&self, i: usize) -> bool {
+        self.node.edges.get(i).is_some_and(|e| e.is_some())
+    }
+}
+
+/// Maps output gradients to input gradients, in differentiable ops.
+pub type BackwardFn = Box<dyn Fn(&Ctx, &[Option<Tensor>]) -> Result<Grads> + Send + Sync>;
+
+pub enum Kind {
+    /// An op; its function is dropped when the graph is released.
+    Function(Mutex<Option<Arc<BackwardFn>>>),
+    /// Adds into a leaf's `.grad`.
+    Accumulate(Tensor),
+}
+
+/// Called with a node's gradients before (outputs) or after (inputs) it ran.
+pub type NodeHook =
+    Arc<dyn Fn(&[Option<Tensor>], &[Option<Tensor>]) -> Result<Option<Vec<Option<Tensor>>>> + Send + Sync>;
+
+/// One node of the graph: the backward of one forward op.
+pub struct Node {
+    pub name: String,
+    /// Later nodes run first.
+    pub seq: u64,
+    pub edges: SmallVec<[Option<Edge>; 2]>,
+    pub outputs: SmallVec<[OutputMeta; 1]>,
+    pub kind: Kind,
+    /// Whether anything must be freed after backward (a second backward is then an error).
+    saves: bool,
+    /// Tensor hooks by output number, kept in registration order.
+    pub(super) tensor_hooks: Mutex<Vec<(usize, Arc<Mutex<Vec<Hook>>>)>>,
+    /// Outputs that asked to retain their gradient.
+    pub(super) retain: Mutex<Vec<(usize, WeakTensor)>>,
+    pub pre_hooks: Mutex<Vec<(u64, NodeHook)>>,
+    pub post_hooks: Mutex<Vec<(u64, NodeHook)>>,
+}
+
+static SEQ: AtomicU64 = AtomicU64::new(1);
+
+impl Node {
+    pub fn function(
+        name: String,
+        edges: SmallVec<[Option<Edge>; 2]>,
+        outputs: SmallVec<[OutputMeta; 1]>,
+        saves: bool,
+        f: BackwardFn,
+    ) -> Arc<Node> {
+        Arc::new(Node {
+            name,
+            seq: SEQ.fetch_add(1, Ordering::Relaxed),
+            edges,
+            outputs,
+            kind: Kind::Function(Mutex::new(Some(Arc::new(f)))),
+            saves,
+            tensor_hooks: Mutex::default(),
+            retain: Mutex::default(),
+            pre_hooks: Mutex::default(),
+            post_hooks: Mutex::default(),
+        })
+    }
+    pub fn accumulate(leaf: &Tensor) -> Arc<Node> {
+        Arc::new(Node {
+            name: "AccumulateGrad".into(),
+            seq: u64::MAX,
+            edges: SmallVec::new(),
+            outputs: SmallVec::from_iter([OutputMeta::of(leaf)]),
+            kind: Kind::Accumulate(leaf.clone()),
+            saves: false,
+            tensor_hooks: Mutex::default(),
+            retain: Mutex::default(),
+            pre_hooks: Mutex::default(),
+            post_hooks: Mutex::default(),
+        })
+    }
+    /// The backward function, or the error of a graph that was freed.
+    pub fn backward_fn(&self) -> Result<Option<Arc<BackwardFn>>> {
+        match &self.kind {
+            Kind::Accumulate(_) => Ok(None),
+            Kind::Function(f) => match &*f.lock() {
+                Some(f) => Ok(Some(f.clone())),
+                None => bail!(
+                    Runtime,
+                    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward. (op: {})",
+                    self.name
+                ),
+            },
+        }
+    }
+    /// Frees what was saved; nodes that saved nothing stay usable, as in PyTorch.
+    pub fn release(&self) {
+        if self.saves {
+            if let Kind::Function(f) = &self.kind {
+                let taken = f.lock().take();
+                drop(taken);
+            }
+        }
+    }
+}
+
+thread_local! {
+    static DROPPING: Cell<bool> = const { Cell::new(false) };
+    static GARBAGE: RefCell<Vec<Garbage>> = const { RefCell::new(Vec::new()) };
+}
+type Garbage = (SmallVec<[Option<Edge>; 2]>, Option<Arc<BackwardFn>>);
+
+// A chain of a million nodes must not overflow the stack: nested drops queue their contents.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let edges = std::mem::take(&mut self.edges);
+        let func = match &mut self.kind {
+            Kind::Function(f) => f.get_mut().take(),
+            Kind::Accumulate(_) => None,
+        };
+        if edges.is_empty() && func.is_none() {
+            return;
+        }
+        if DROPPING.with(|d| d.replace(true)) {
+            // The queue is gone only while its thread ends; then the drop recurses.
+            let mut item = Some((edges, func));
+            let _ = GARBAGE.try_with(|g| g.borrow_mut().push(item.take().expect("set above")));
+            return;
+        }
+        drop((edges, func));
+        while let Some(next) = GARBAGE.try_with(|g| g.borrow_mut().pop()).ok().flatten() {
+            drop(next);
+        }
+        DROPPING.with(|d| d.set(false));
+    }
+}
+
+/// A tensor kept for backward, with the version it had.
+pub struct Saved {
+    tensor: Tensor,
+    version: u64,
+    /// Set when the tensor is an output of the node itself: it is rebuilt on use, so that no cycle keeps the graph.
+    output_nr: Option<usize>,
+}
+impl Saved {
+    /// The tensor as it was, or PyTorch's error when it has been modified since.
+    pub fn get(&self, ctx: &Ctx) -> Result<Tensor> {
+        let now = self.tensor.version();
+        if now != self.version {
+            let b = self.tensor.body();
+            bail!(
+                Runtime,
+                "one of the variables needed for gradient computation has been modified by an inplace operation: [torch.{}Tensor {:?}], which is output {} of {}, is at version {}; expected version {} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).",
+                b.dtype().scalar_name(),
+                b.shape(),
+                self.output_nr.unwrap_or_else(|| meta::output_nr(&self.tensor)),
+                match self.output_nr {
+                    Some(_) => ctx.node.name.clone(),
+                    None => meta::grad_fn(&self.tensor).map_or("None".into(), |n| n.name.clone()),
+                },
+                now,
+                self.version
+            );
+        }
+        Ok(match self.output_nr {
+            Some(nr) => {
+                let t = self.tensor.alias_same();
+                meta::set_history(&t, Some(Edge { node: ctx.node.clone(), nr }));
+                t
+            }
+            None => self.tensor.clone(),
+        })
+    }
+}
+
+/// Collects what a backward function needs.
+#[derive(Default)]
+pub struct Saver {
+    pub(super) count: usize,
+}
+impl Saver {
+    /// Keeps an input (or any tensor other than the op's outputs).
+    pub fn save(&mut self, t: &Tensor) -> Saved {
+        self.count += 1;
+        Saved { tensor: t.clone(), version: t.version(), output_nr: None }
+    }
+    /// Keeps output number `nr` of the op itself.
+    pub fn save_output(&mut self, t: &Tensor, nr: usize) -> Saved {
+        self.count += 1;
+        Saved { tensor: t.alias_same(), version: t.version(), output_nr: Some(nr) }
+    }
+    /// Says that the closure keeps something that should be freed after backward.
+    pub fn holds_state(&mut self) {
+        self.count += 1;
+    }
+}

@@ -1,0 +1,170 @@
+//! Views and in-place writes: which tensor is a view of which, and how history follows a write through either.
+
+use super::meta::{self, Meta, ViewOf};
+use super::mode::{grad_enabled, inference_mode};
+use super::node::{Ctx, Edge, Grads, Node, OutputMeta};
+use super::{algebra, Kind};
+use crate::error::Result;
+use crate::tensor::layout::Layout;
+use crate::tensor::Tensor;
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+
+/// Notes that `out` is a view of `input`, so that in-place writes through one are seen by the other.
+pub fn track(input: &Tensor, out: &Tensor, several_outputs: bool) {
+    if inference_mode() || !input.dtype().is_float() {
+        return;
+    }
+    let (base, inherited) = match meta::peek(input) {
+        Some(m) => match &m.lock().view {
+            Some(v) => (v.base.clone(), v.forbidden),
+            None => (input.clone(), None),
+        },
+        None => (input.clone(), None),
+    };
+    let forbidden = if several_outputs {
+        Some("This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.")
+    } else if !grad_enabled() && base.needs_grad_flag() {
+        Some("A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked).")
+    } else {
+        inherited
+    };
+    let version = out.version();
+    meta::cell(out).lock().view = Some(ViewOf { base, version, forbidden });
+}
+
+/// The tensor that a view looks at (`_base`).
+pub fn base_of(t: &Tensor) -> Option<Tensor> {
+    meta::peek(t)?.lock().view.as_ref().map(|v| v.base.clone())
+}
+
+#[inline]
+pub(super) fn base_requires_grad(t: &Tensor) -> bool {
+    match meta::peek(t) {
+        Some(m) => m.lock().view.as_ref().is_some_and(|v| v.base.needs_grad_flag()),
+        None => false,
+    }
+}
+
+fn relative(view: &Layout, base: &Layout) -> Layout {
+    Layout { shape: view.shape.clone(), strides: view.strides.clone(), offset: view.offset - base.offset }
+}
+
+/// Gives a view whose base was written since a history through the base's new one.
+pub(super) fn refresh(t: &Tensor) {
+    let Some(cell) = meta::peek(t) else { return };
+    let base = {
+        let m: parking_lot::MutexGuard<Meta> = cell.lock();
+        match &m.view {
+            Some(v) if v.version != t.version() => v.base.clone(),
+            _ => return,
+        }
+    };
+    let edge = meta::gradient_edge(&base);
+    let new = edge.map(|e| as_strided_edge(t, &base, e));
+    if let Some(v) = &mut cell.lock().view {
+        v.version = t.version();
+    }
+    if new.is_some() || meta::peek(t).is_some_and(|m| m.lock().history.is_some()) {
+        meta::set_history(t, new);
+    }
+}
+
+fn as_strided_edge(view: &Tensor, base: &Tensor, base_edge: Edge) -> Edge {
+    let (bl, vl) = (base.layout(), view.layout());
+    let rel = relative(&vl, &bl);
+    let node = Node::function(
+        "AsStridedBackward0".into(),
+        SmallVec::from_iter([Some(base_edge)]),
+        SmallVec::from_iter([OutputMeta::of(view)]),
+        false,
+        Box::new(move |_: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
+            let Some(g) = &g[0] else { return Ok(Grads::from_iter([None])) };
+            Ok(Grads::from_iter([Some(algebra()?.as_strided_backward(g, &bl, &rel)?)]))
+        }),
+    );
+    Edge { node, nr: 0 }
+}
+
+/// Checks that an in-place write to `t` may be recorded; called before anything is written.
+pub fn check_inplace(t: &Tensor) -> Result<()> {
+    {
+        let b = t.body();
+        let l = b.layout();
+        ensure!(
+            l.shape.iter().zip(&l.strides).all(|(n, s)| *n <= 1 || *s != 0),
+            Runtime,
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+        );
+    }
+    if !grad_enabled() {
+        return Ok(());
+    }
+    let Some(cell) = meta::peek(t) else { return Ok(()) };
+    let m = cell.lock();
+    ensure!(
+        !(m.requires_grad && m.history.is_none()),
+        Runtime,
+        "a leaf Variable that requires grad is being used in an in-place operation."
+    );
+    if let Some(v) = &m.view {
+        if v.base.needs_grad_flag() {
+            ensure!(
+                meta::peek(&v.base).is_none_or(|b| b.lock().history.is_some()),
+                Runtime,
+                "a view of a leaf Variable that requires grad is being used in an in-place operation."
+            );
+        }
+        if let (Some(why), true) = (v.forbidden, t.needs_grad_flag() || v.base.needs_grad_flag()) {
+            bail!(Runtime, "{why}");
+        }
+    }
+    Ok(())
+}
+
+/// After an in-place op: `t` (and, for a view, its base) now comes from `edge`, whose node's first input is the old `t`.
+pub fn rebase(t: &Tensor, edge: Option<Edge>) -> Result<()> {
+    let Some(edge) = edge else { return Ok(()) };
+    let Some(base) = base_of(t) else {
+        meta::set_history(t, Some(edge));
+        return Ok(());
+    };
+    let (bl, vl) = (base.layout(), t.layout());
+    let rel = relative(&vl, &bl);
+    let inner = edge.node;
+    let mut edges: SmallVec<[Option<Edge>; 2]> = SmallVec::from_iter([meta::gradient_edge(&base)]);
+    edges.extend(inner.edges.iter().skip(1).cloned());
+    let outputs = SmallVec::from_iter([OutputMeta::of(&base)]);
+    let copy = Node::function(
+        "CopySlices".into(),
+        edges,
+        outputs,
+        true,
+        Box::new(move |ctx: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
+            let alg = algebra()?;
+            let Some(g) = &g[0] else { return Ok(ctx.node.edges.iter().map(|_| None).collect()) };
+            let result = alg.clone_with_strides(g, &bl)?;
+            let slice = alg.as_strided(&result, &rel)?;
+            let Some(f) = inner.backward_fn()? else { bail!(Internal, "CopySlices over an accumulator") };
+            let inner_ctx = Ctx { node: &inner, create_graph: ctx.create_graph };
+            let mut grads = f(&inner_ctx, &[Some(alg.clone(&slice)?)])?;
+            if let Kind::Function(_) = inner.kind {
+                match grads[0].take() {
+                    Some(first) => alg.copy_(&slice, &first)?,
+                    None => alg.zero_(&slice)?,
+                }
+            }
+            grads[0] = Some(result);
+            Ok(grads)
+        }),
+    );
+    meta::set_history(&base, Some(Edge { node: copy, nr: 0 }));
+    if let Some(base_edge) = meta::gradient_edge(&base) {
+        let new = as_strided_edge(t, &base, base_edge);
+        meta::set_history(t, Some(new));
+    }
+    if let Some(v) = &mut meta::cell(t).lock().view {
+        v.version = t.version();
+    }
+    Ok(())
+}

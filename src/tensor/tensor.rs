@@ -1,0 +1,377 @@
+//! The tensor: a shared handle to a body (storage, layout, dtype, version counter) and its autograd record.
+
+use crate::backend::{self, Backend, View};
+use crate::error::Result;
+use crate::tensor::device::Device;
+use crate::tensor::dtype::{DType, Element, Scalar};
+use crate::tensor::layout::{checked_numel, Dims, Layout};
+use crate::tensor::storage::Storage;
+use crate::{bail, ensure};
+use parking_lot::{RwLock, RwLockReadGuard};
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Counts in-place writes; shared by the views of one tensor and by `detach()`, new for `.data`.
+pub type Version = Arc<AtomicU64>;
+
+/// What a tensor is made of. It can be replaced as a whole while the tensor keeps its identity.
+pub struct Body {
+    storage: Arc<Storage>,
+    layout: Layout,
+    dtype: DType,
+    version: Version,
+}
+
+impl Body {
+    #[inline]
+    pub fn view(&self) -> View<'_> {
+        View { storage: &self.storage, layout: &self.layout, dtype: self.dtype }
+    }
+    /// The same memory under another layout of equal meaning (a broadcast, a flattening).
+    #[inline]
+    pub fn view_as<'a>(&'a self, layout: &'a Layout) -> View<'a> {
+        View { storage: &self.storage, layout, dtype: self.dtype }
+    }
+    #[inline]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+    #[inline]
+    pub fn shape(&self) -> &[i64] {
+        &self.layout.shape
+    }
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+    #[inline]
+    pub fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+    #[inline]
+    pub fn device(&self) -> Device {
+        self.storage.device()
+    }
+}
+
+struct Inner {
+    id: u64,
+    body: RwLock<Body>,
+    /// Quick answer to "does autograd care": set by the autograd layer only.
+    needs_grad: AtomicBool,
+    /// The autograd layer's record; this layer never looks inside.
+    meta: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// An n-dimensional array. Cloning makes another handle to the same tensor.
+#[derive(Clone)]
+pub struct Tensor(Arc<Inner>);
+
+/// A tensor held without keeping it alive.
+#[derive(Clone)]
+pub struct WeakTensor(Weak<Inner>);
+impl WeakTensor {
+    pub fn upgrade(&self) -> Option<Tensor> {
+        self.0.upgrade().map(Tensor)
+    }
+}
+
+impl Tensor {
+    fn from_body(body: Body) -> Tensor {
+        Tensor(Arc::new(Inner {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            body: RwLock::new(body),
+            needs_grad: AtomicBool::new(false),
+            meta: OnceLock::new(),
+        }))
+    }
+    /// A tensor over a storage. The layout must lie inside it: checked.
+    pub fn from_storage(storage: Arc<Storage>, layout: Layout, dtype: DType) -> Result<Tensor> {
+        let need = layout.required_elements();
+        ensure!(
+            layout.offset >= 0
+                && layout.strides.iter().all(|s| *s >= 0)
+                && need.checked_mul(dtype.size() as i64).is_some_and(|b| b as usize <= storage.nbytes()),
+            Runtime,
+            "setStorage: sizes {:?}, strides {:?}, storage offset {} and itemsize {} require a storage of at least {} bytes, but it has {}",
+            &layout.shape[..],
+            &layout.strides[..],
+            layout.offset,
+            dtype.size(),
+            need.saturating_mul(dtype.size() as i64),
+            storage.nbytes()
+        );
+        Ok(Tensor::from_body(Body { storage, layout, dtype, version: Version::default() }))
+    }
+    /// Uninitialised contiguous memory.
+    pub fn empty(shape: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+        let n = checked_numel(shape)?;
+        let Some(nbytes) = n.checked_mul(dtype.size()) else {
+            bail!(Runtime, "Storage size calculation overflowed with sizes={shape:?}");
+        };
+        let storage = Arc::new(Storage::alloc(nbytes, device)?);
+        Ok(Tensor::from_body(Body { storage, layout: Layout::contiguous(shape), dtype, version: Version::default() }))
+    }
+    /// A CPU tensor with a copy of `data`, row-major.
+    pub fn from_slice<T: Element>(data: &[T], shape: &[i64]) -> Result<Tensor> {
+        Tensor::from_bytes(bytemuck::cast_slice(data), shape, T::DTYPE, Device::CPU)
+    }
+    /// A tensor with a copy of row-major `bytes` of `dtype`.
+    pub fn from_bytes(bytes: &[u8], shape: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+        let n = checked_numel(shape)?;
+        ensure!(
+            n.checked_mul(dtype.size()) == Some(bytes.len()),
+            Value,
+            "shape {shape:?} of {dtype} needs {n} elements of {} bytes, but {} bytes were given",
+            dtype.size(),
+            bytes.len()
+        );
+        let t = Tensor::empty(shape, dtype, device)?;
+        backend::get(device)?.upload(bytes, &t.body().storage, 0)?;
+        Ok(t)
+    }
+
+    // identity
+    /// Identity of this tensor, unique in the process, never 0.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+    #[inline]
+    pub fn is_same(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+    pub fn downgrade(&self) -> WeakTensor {
+        WeakTensor(Arc::downgrade(&self.0))
+    }
+    /// Whether nobody else holds this handle's tensor nor its memory: it may be overwritten or moved.
+    pub fn is_unique(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && {
+            let b = self.body();
+            Arc::strong_count(&b.storage) == 1 && !b.storage.is_shared()
+        }
+    }
+
+    // body
+    /// Read access to the body. The guard must not be held across a call that replaces this tensor's body.
+    #[inline]
+    pub fn body(&self) -> RwLockReadGuard<'_, Body> {
+        self.0.body.read_recursive()
+    }
+    /// The one place where a value that is still pending would be computed; every kernel passes through here.
+    #[inline]
+    pub fn materialize(&self) -> RwLockReadGuard<'_, Body> {
+        self.body()
+    }
+    #[inline]
+    pub fn shape(&self) -> Dims {
+        self.body().layout.shape.clone()
+    }
+    #[inline]
+    pub fn strides(&self) -> Dims {
+        self.body().layout.strides.clone()
+    }
+    #[inline]
+    pub fn layout(&self) -> Layout {
+        self.body().layout.clone()
+    }
+    #[inline]
+    pub fn ndim(&self) -> usize {
+        self.body().layout.ndim()
+    }
+    #[inline]
+    pub fn numel(&self) -> usize {
+        self.body().layout.numel()
+    }
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.body().dtype
+    }
+    #[inline]
+    pub fn device(&self) -> Device {
+        self.body().device()
+    }
+    pub fn storage(&self) -> Arc<Storage> {
+        self.materialize().storage.clone()
+    }
+    pub fn is_contiguous(&self) -> bool {
+        self.body().layout.is_contiguous()
+    }
+    /// Size of dimension `dim`, which may count from the end.
+    pub fn size(&self, dim: i64) -> Result<i64> {
+        let b = self.body();
+        let n = b.layout.ndim();
+        ensure!(n > 0, Index, "dimension specified as {dim} but tensor has no dimensions");
+        Ok(b.layout.shape[crate::tensor::layout::wrap_dim(dim, n)?])
+    }
+    #[inline]
+    pub fn backend(&self) -> Result<&'static dyn Backend> {
+        backend::get(self.device())
+    }
+    /// Another tensor over the same memory and version counter, without autograd history.
+    pub fn alias(&self, layout: Layout) -> Tensor {
+        let b = self.materialize();
+        Tensor::from_body(Body { storage: b.storage.clone(), layout, dtype: b.dtype, version: b.version.clone() })
+    }
+    /// `detach()` as far as this layer knows it: the same layout, memory and version counter.
+    pub fn alias_same(&self) -> Tensor {
+        let l = self.layout();
+        self.alias(l)
+    }
+    /// The same memory with a version counter of its own (`.data`).
+    pub fn alias_data(&self) -> Tensor {
+        let b = self.materialize();
+        Tensor::from_body(Body {
+            storage: b.storage.clone(),
+            layout: b.layout.clone(),
+            dtype: b.dtype,
+            version: Version::default(),
+        })
+    }
+    /// Takes over the body of `src` (memory, layout, dtype) while this tensor keeps its identity and version counter.
+    pub fn set_body(&self, src: &Tensor) {
+        if self.is_same(src) {
+            return;
+        }
+        let new = {
+            let s = src.materialize();
+            (s.storage.clone(), s.layout.clone(), s.dtype)
+        };
+        let mut b = self.0.body.write();
+        (b.storage, b.layout, b.dtype) = new;
+    }
+    /// Changes only the layout (`unsqueeze_`, `t_`); the caller checked that it stays inside the storage.
+    pub fn set_layout(&self, layout: Layout) {
+        self.0.body.write().layout = layout;
+    }
+
+    // versions
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.body().version.load(Ordering::Relaxed)
+    }
+    #[inline]
+    pub fn bump_version(&self) {
+        self.body().version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    // autograd's record
+    #[inline]
+    pub(crate) fn needs_grad_flag(&self) -> bool {
+        self.0.needs_grad.load(Ordering::Relaxed)
+    }
+    pub(crate) fn set_needs_grad_flag(&self, on: bool) {
+        self.0.needs_grad.store(on, Ordering::Relaxed);
+    }
+    pub(crate) fn meta_cell(&self) -> &OnceLock<Box<dyn Any + Send + Sync>> {
+        &self.0.meta
+    }
+
+    // reading
+    /// Row-major bytes of a contiguous tensor on any device; waits for the device.
+    fn contiguous_bytes(&self, out: &mut [u8]) -> Result<()> {
+        let b = self.materialize();
+        debug_assert!(b.layout.is_contiguous());
+        if out.is_empty() {
+            return Ok(());
+        }
+        backend::get(b.device())?.download(&b.storage, b.layout.offset as usize * b.dtype.size(), out)
+    }
+    /// Copies the elements row-major into `out`, which must have exactly `numel * dtype.size()` bytes.
+    pub fn copy_to_host(&self, out: &mut [u8]) -> Result<()> {
+        let (numel, dtype, contiguous) = {
+            let b = self.body();
+            (b.layout.numel(), b.dtype, b.layout.is_contiguous())
+        };
+        let need = numel * dtype.size();
+        ensure!(
+            out.len() == need,
+            Value,
+            "the buffer has {} bytes, but the tensor of {numel} {dtype} elements needs {need}",
+            out.len()
+        );
+        if contiguous {
+            self.contiguous_bytes(out)
+        } else {
+            self.contiguous_copy()?.contiguous_bytes(out)
+        }
+    }
+    /// A contiguous copy without autograd.
+    pub fn contiguous_copy(&self) -> Result<Tensor> {
+        let b = self.materialize();
+        let out = Tensor::empty(&b.layout.shape, b.dtype, b.device())?;
+        out.copy_from(self)?;
+        Ok(out)
+    }
+    /// Writes `src`, broadcast and converted, into this tensor's memory; knows nothing of autograd or versions.
+    /// Both must be on one device unless both are contiguous and of one dtype and shape.
+    pub fn copy_from(&self, src: &Tensor) -> Result<()> {
+        use crate::backend::program::{Opcode, Program};
+        let (d, s) = (self.materialize(), src.materialize());
+        if d.layout.numel() == 0 {
+            return Ok(());
+        }
+        if d.device() == s.device() {
+            let layout = s.layout.broadcast_to(&d.layout.shape)?;
+            let ty = if s.dtype.compute() == d.dtype.compute() || d.dtype == DType::Bool { s.dtype } else { d.dtype };
+            let program = Program::single(Opcode::Cast, ty, &[s.dtype], d.dtype);
+            return backend::get(d.device())?.run_program(&program, &[s.view_as(&layout)], &[], &[d.view()]);
+        }
+        ensure!(
+            d.dtype == s.dtype
+                && d.layout.shape == s.layout.shape
+                && d.layout.is_contiguous()
+                && s.layout.is_contiguous(),
+            Runtime,
+            "copy between {} and {} needs contiguous tensors of one dtype and shape",
+            s.device(),
+            d.device()
+        );
+        let n = d.layout.numel() * d.dtype.size();
+        let (doff, soff) = (d.layout.offset as usize * d.dtype.size(), s.layout.offset as usize * d.dtype.size());
+        let mut host = vec![0u8; n];
+        backend::get(s.device())?.download(&s.storage, soff, &mut host)?;
+        backend::get(d.device())?.upload(&host, &d.storage, doff)
+    }
+    /// The elements row-major; the dtype must be `T`'s.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        ensure!(
+            self.dtype() == T::DTYPE,
+            Type,
+            "expected scalar type {} but found {}",
+            T::DTYPE.scalar_name(),
+            self.dtype().scalar_name()
+        );
+        let mut out = vec![<T as bytemuck::Zeroable>::zeroed(); self.numel()];
+        self.copy_to_host(bytemuck::cast_slice_mut(&mut out))?;
+        Ok(out)
+    }
+    /// The elements row-major as f64, from any dtype.
+    pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
+        crate::dispatch!(self.dtype(), T, Ok(self.to_vec::<T>()?.into_iter().map(Element::to_f64).collect()))
+    }
+    /// The elements row-major as i64, from any dtype.
+    pub fn to_i64_vec(&self) -> Result<Vec<i64>> {
+        crate::dispatch!(self.dtype(), T, Ok(self.to_vec::<T>()?.into_iter().map(Element::to_i64).collect()))
+    }
+    /// The one element of a tensor with exactly one; waits for the device.
+    pub fn item(&self) -> Result<Scalar> {
+        let n = self.numel();
+        ensure!(n == 1, Runtime, "a Tensor with {n} elements cannot be converted to Scalar");
+        let b = self.materialize();
+        let mut buf = [0u8; 8];
+        let size = b.dtype.size();
+        backend::get(b.device())?.download(&b.storage, b.layout.offset as usize * size, &mut buf[..size])?;
+        Ok(crate::dispatch!(b.dtype, T, {
+            let v: T = bytemuck::pod_read_unaligned(&buf[..size]);
+            match b.dtype.category() {
+                2 => Scalar::Float(v.to_f64()),
+                1 => Scalar::Int(v.to_i64()),
+                _ => Scalar::Bool(v.to_i64() != 0),
+            }
+        }))
+    }
+}
