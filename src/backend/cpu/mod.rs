@@ -1,6 +1,11 @@
 //! The CPU backend. Each kernel family has its file; this one only delegates.
 pub mod alloc;
+mod gemm;
+mod lanes;
 pub mod parallel;
+mod scratch;
+#[cfg(test)]
+mod testing;
 mod transfer;
 
 use super::*;
@@ -38,5 +43,8 @@ impl Backend for CpuBackend {
     }
     fn run_program(&self, _: &program::Program, inputs: &[View], _: &[Scalar], _: &[View]) -> Result<()> {
         Err(Error::unsupported("run_program", inputs[0].dtype, "cpu"))
+    }
+    fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
+        gemm::gemm(a, b, out, alpha, beta)
     }
 }

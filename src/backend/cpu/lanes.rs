@@ -1,0 +1,299 @@
+//! SIMD vectors of floats behind one trait, and the choice of instruction set at run time.
+//!
+//! A kernel is an `#[inline(always)]` function generic over [`Lanes`]; `simd_dispatch!` instantiates it once per
+//! instruction set inside a `#[target_feature]` function, so that one binary uses what the machine has. The trait's
+//! functions must be inlined into such a function: called elsewhere they would be slow calls (or illegal ones).
+
+use super::scratch::Real;
+
+/// An instruction set a kernel is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Whatever the target's baseline is.
+    Portable,
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 F, VL, BW and DQ.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// The best instruction set of this machine (the detection is cached by the standard library).
+#[inline(always)]
+pub fn isa() -> Isa {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if has_avx512() {
+            return Isa::Avx512;
+        }
+        if has_avx2() {
+            return Isa::Avx2;
+        }
+    }
+    Isa::Portable
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && has_avx2()
+}
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Every instruction set this machine can run, for tests of all instantiations.
+#[cfg(test)]
+pub fn isas() -> Vec<Isa> {
+    #[allow(unused_mut)]
+    let mut v = vec![Isa::Portable];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if has_avx2() {
+            v.push(Isa::Avx2);
+        }
+        if has_avx512() {
+            v.push(Isa::Avx512);
+        }
+    }
+    v
+}
+
+/// A vector of `N` floats. All functions are unsafe: the instruction set must be there and pointers valid.
+pub trait Lanes: Copy {
+    type T: Real;
+    const N: usize;
+    /// Accumulators a kernel may keep without spilling, with room for operands.
+    const REGS: usize;
+    unsafe fn splat(v: Self::T) -> Self;
+    unsafe fn load(p: *const Self::T) -> Self;
+    unsafe fn store(self, p: *mut Self::T);
+    /// The first `n <= N` lanes; the others are zero and their memory is not touched.
+    unsafe fn load_n(p: *const Self::T, n: usize) -> Self;
+    unsafe fn store_n(self, p: *mut Self::T, n: usize);
+    /// self * b + c
+    unsafe fn fma(self, b: Self, c: Self) -> Self;
+    unsafe fn add(self, b: Self) -> Self;
+    unsafe fn mul(self, b: Self) -> Self;
+    /// Sum of the lanes, in a fixed order.
+    unsafe fn sum(self) -> Self::T;
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self::splat(Self::T::ZERO)
+    }
+}
+
+/// The fallback: an array that the compiler vectorises as far as the baseline allows.
+#[derive(Clone, Copy)]
+pub struct Portable<T, const N: usize>([T; N]);
+impl<T: Real, const N: usize> Lanes for Portable<T, N> {
+    type T = T;
+    const N: usize = N;
+    const REGS: usize = 4;
+    #[inline(always)]
+    unsafe fn splat(v: T) -> Self {
+        Portable([v; N])
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const T) -> Self {
+        Portable(std::ptr::read_unaligned(p as *const [T; N]))
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut T) {
+        std::ptr::write_unaligned(p as *mut [T; N], self.0)
+    }
+    #[inline(always)]
+    unsafe fn load_n(p: *const T, n: usize) -> Self {
+        let mut v = [T::ZERO; N];
+        for (i, x) in v.iter_mut().enumerate().take(n) {
+            *x = *p.add(i);
+        }
+        Portable(v)
+    }
+    #[inline(always)]
+    unsafe fn store_n(self, p: *mut T, n: usize) {
+        for i in 0..n.min(N) {
+            *p.add(i) = self.0[i];
+        }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, b: Self, c: Self) -> Self {
+        Portable(std::array::from_fn(|i| self.0[i].mul_add_fast(b.0[i], c.0[i])))
+    }
+    #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        Portable(std::array::from_fn(|i| self.0[i] + b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        Portable(std::array::from_fn(|i| self.0[i] * b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> T {
+        let mut v = self.0;
+        let mut n = N;
+        while n > 1 {
+            n /= 2;
+            for i in 0..n {
+                v[i] = v[i] + v[i + n];
+            }
+        }
+        v[0]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    macro_rules! lanes {
+        ($name:ident, $raw:ty, $t:ty, $n:literal, $regs:literal,
+         $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $mul:ident,
+         load_n: |$lp:ident, $ln:ident| $load_n:expr, store_n: |$sv:ident, $sp:ident, $sn:ident| $store_n:expr,
+         sum: |$v:ident| $sum:expr) => {
+            #[derive(Clone, Copy)]
+            pub struct $name($raw);
+            impl Lanes for $name {
+                type T = $t;
+                const N: usize = $n;
+                const REGS: usize = $regs;
+                #[inline(always)]
+                unsafe fn splat(v: $t) -> Self {
+                    $name($splat(v))
+                }
+                #[inline(always)]
+                unsafe fn load(p: *const $t) -> Self {
+                    $name($load(p))
+                }
+                #[inline(always)]
+                unsafe fn store(self, p: *mut $t) {
+                    $store(p, self.0)
+                }
+                #[inline(always)]
+                unsafe fn load_n($lp: *const $t, $ln: usize) -> Self {
+                    $name($load_n)
+                }
+                #[inline(always)]
+                unsafe fn store_n(self, $sp: *mut $t, $sn: usize) {
+                    let $sv = self.0;
+                    $store_n
+                }
+                #[inline(always)]
+                unsafe fn fma(self, b: Self, c: Self) -> Self {
+                    $name($fma(self.0, b.0, c.0))
+                }
+                #[inline(always)]
+                unsafe fn add(self, b: Self) -> Self {
+                    $name($add(self.0, b.0))
+                }
+                #[inline(always)]
+                unsafe fn mul(self, b: Self) -> Self {
+                    $name($mul(self.0, b.0))
+                }
+                #[inline(always)]
+                unsafe fn sum(self) -> $t {
+                    let $v = self.0;
+                    $sum
+                }
+            }
+        };
+    }
+
+    /// Lane masks for AVX2's maskload: `N - n` zeros start at index N - n from the middle.
+    static MASK32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    static MASK64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+    #[inline(always)]
+    unsafe fn mask8(n: usize) -> __m256i {
+        _mm256_loadu_si256(MASK32.as_ptr().add(8 - n.min(8)) as *const __m256i)
+    }
+    #[inline(always)]
+    unsafe fn mask4(n: usize) -> __m256i {
+        _mm256_loadu_si256(MASK64.as_ptr().add(4 - n.min(4)) as *const __m256i)
+    }
+    #[inline(always)]
+    unsafe fn sum8(v: __m256) -> f32 {
+        let h = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+        let h = _mm_add_ps(h, _mm_movehl_ps(h, h));
+        _mm_cvtss_f32(_mm_add_ss(h, _mm_shuffle_ps(h, h, 1)))
+    }
+    #[inline(always)]
+    unsafe fn sum4(v: __m256d) -> f64 {
+        let h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+        _mm_cvtsd_f64(_mm_add_sd(h, _mm_unpackhi_pd(h, h)))
+    }
+    #[inline(always)]
+    fn bits16(n: usize) -> __mmask16 {
+        ((1u32 << n.min(16)) - 1) as __mmask16
+    }
+    #[inline(always)]
+    fn bits8(n: usize) -> __mmask8 {
+        ((1u32 << n.min(8)) - 1) as __mmask8
+    }
+
+    lanes!(F32x16, __m512, f32, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
+        _mm512_add_ps, _mm512_mul_ps,
+        load_n: |p, n| _mm512_maskz_loadu_ps(bits16(n), p),
+        store_n: |v, p, n| _mm512_mask_storeu_ps(p, bits16(n), v),
+        sum: |v| sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))));
+    lanes!(F64x8, __m512d, f64, 8, 24, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
+        _mm512_add_pd, _mm512_mul_pd,
+        load_n: |p, n| _mm512_maskz_loadu_pd(bits8(n), p),
+        store_n: |v, p, n| _mm512_mask_storeu_pd(p, bits8(n), v),
+        sum: |v| sum4(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))));
+    lanes!(F32x8, __m256, f32, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
+        _mm256_add_ps, _mm256_mul_ps,
+        load_n: |p, n| _mm256_maskload_ps(p, mask8(n)),
+        store_n: |v, p, n| _mm256_maskstore_ps(p, mask8(n), v),
+        sum: |v| sum8(v));
+    lanes!(F64x4, __m256d, f64, 4, 12, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
+        _mm256_add_pd, _mm256_mul_pd,
+        load_n: |p, n| _mm256_maskload_pd(p, mask4(n)),
+        store_n: |v, p, n| _mm256_maskstore_pd(p, mask4(n), v),
+        sum: |v| sum4(v));
+}
+#[cfg(target_arch = "x86_64")]
+pub use x86::*;
+
+/// `simd_dispatch!(isa, T, body::<V..>(args))`-like glue: defines `fn $name<T>(isa, args)` that calls the
+/// `#[inline(always)]` generic `$body::<V>(args)` with the vector type of `isa` and `T` (f32 or f64).
+///
+/// ```ignore
+/// simd_dispatch!(fn axpy => axpy_body(n: usize, x: *const T, y: *mut T));
+/// ```
+#[macro_export]
+macro_rules! simd_dispatch {
+    ($(#[$attr:meta])* $vis:vis fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+        $(#[$attr])*
+        #[allow(non_camel_case_types)]
+        $vis unsafe fn $name<T: $crate::backend::cpu::scratch::Real>(
+            set: $crate::backend::cpu::lanes::Isa, $($arg: $ty),*
+        ) {
+            use $crate::backend::cpu::lanes::Isa;
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+            unsafe fn v4<T: $crate::backend::cpu::scratch::Real>($($arg: $ty),*) {
+                $body::<T, T::V4>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+            unsafe fn v3<T: $crate::backend::cpu::scratch::Real>($($arg: $ty),*) {
+                $body::<T, T::V3>($($arg),*)
+            }
+            match set {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => v4::<T>($($arg),*),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => v3::<T>($($arg),*),
+                Isa::Portable => $body::<T, T::V1>($($arg),*),
+            }
+        }
+    };
+}

@@ -1,0 +1,190 @@
+//! What the dense kernels share: the float types they compute in, views as typed pointers, per-thread scratch memory.
+
+use super::alloc::Block;
+use super::lanes::Lanes;
+use crate::backend::View;
+use crate::bail;
+use crate::error::Result;
+use crate::tensor::dtype::Element;
+use half::{bf16, f16};
+use std::cell::RefCell;
+use std::ops::{Add, Mul, Sub};
+
+/// A float type that kernels compute in: f32 or f64 (half types go through f32).
+pub trait Real: Element + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + PartialOrd {
+    const ZERO: Self;
+    const ONE: Self;
+    #[cfg(target_arch = "x86_64")]
+    type V4: Lanes<T = Self>;
+    #[cfg(target_arch = "x86_64")]
+    type V3: Lanes<T = Self>;
+    type V1: Lanes<T = Self>;
+    /// a * b + c, fused only where that is one instruction of the baseline.
+    fn mul_add_fast(self, b: Self, c: Self) -> Self;
+}
+macro_rules! real {
+    ($t:ty, $v4:ident, $v3:ident, $n:literal) => {
+        impl Real for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            #[cfg(target_arch = "x86_64")]
+            type V4 = super::lanes::$v4;
+            #[cfg(target_arch = "x86_64")]
+            type V3 = super::lanes::$v3;
+            type V1 = super::lanes::Portable<$t, $n>;
+            #[inline(always)]
+            fn mul_add_fast(self, b: Self, c: Self) -> Self {
+                if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+                    self.mul_add(b, c)
+                } else {
+                    self * b + c
+                }
+            }
+        }
+    };
+}
+real!(f32, F32x16, F32x8, 8);
+real!(f64, F64x8, F64x4, 4);
+
+/// An element type with the float type its arithmetic is carried out in.
+pub trait FloatElement: Element {
+    type C: Real;
+    /// Whether memory already holds `C`.
+    const DIRECT: bool;
+    fn widen(self) -> Self::C;
+    fn narrow(v: Self::C) -> Self;
+}
+macro_rules! float_element {
+    ($t:ty, $c:ty, $direct:literal, |$v:ident| $widen:expr, |$w:ident| $narrow:expr) => {
+        impl FloatElement for $t {
+            type C = $c;
+            const DIRECT: bool = $direct;
+            #[inline(always)]
+            fn widen(self) -> $c {
+                let $v = self;
+                $widen
+            }
+            #[inline(always)]
+            fn narrow($w: $c) -> Self {
+                $narrow
+            }
+        }
+    };
+}
+float_element!(f32, f32, true, |v| v, |w| w);
+float_element!(f64, f64, true, |v| v, |w| w);
+float_element!(f16, f32, false, |v| v.to_f32(), |w| f16::from_f32(w));
+float_element!(bf16, f32, false, |v| v.to_f32(), |w| bf16::from_f32(w));
+
+/// `dispatch!` over the four float dtypes; other dtypes run `$other`.
+#[macro_export]
+macro_rules! dispatch_float {
+    ($dtype:expr, $t:ident, $body:expr, $other:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            $crate::DType::F16 => {
+                type $t = half::f16;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $t = half::bf16;
+                $body
+            }
+            _ => $other,
+        }
+    };
+}
+
+/// Typed pointer to a view's first element.
+#[inline]
+pub fn ptr<T>(v: &View) -> Result<*mut T> {
+    match v.storage.host_ptr() {
+        // SAFETY: the layout lies inside the storage.
+        Some(p) => Ok(unsafe { (p.as_ptr() as *mut T).offset(v.layout.offset as isize) }),
+        None => bail!(Runtime, "expected a tensor in host memory, got one on {}", v.storage.device()),
+    }
+}
+
+/// A pointer that may cross into the threads of one parallel loop, whose parts touch disjoint elements.
+pub struct Ptr<T>(pub *mut T);
+impl<T> Clone for Ptr<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Ptr<T> {}
+impl<T> Ptr<T> {
+    #[inline(always)]
+    pub fn get(self) -> *mut T {
+        self.0
+    }
+    /// The pointer moved by `n` elements.
+    #[inline(always)]
+    pub fn at(self, n: isize) -> *mut T {
+        self.0.wrapping_offset(n)
+    }
+}
+// SAFETY: kernels write disjoint parts from different threads and only read what nobody writes.
+unsafe impl<T> Send for Ptr<T> {}
+unsafe impl<T> Sync for Ptr<T> {}
+
+/// Scratch memory kept per thread, so that a kernel's work space costs no allocation in the steady state.
+pub struct Scratch {
+    block: Option<Block>,
+    nbytes: usize,
+}
+thread_local! {
+    static FREE: RefCell<Vec<(usize, Block)>> = const { RefCell::new(Vec::new()) };
+}
+/// Larger blocks go back to the allocator instead of staying with the thread.
+const KEEP_BYTES: usize = 8 << 20;
+const KEEP_BLOCKS: usize = 6;
+
+impl Scratch {
+    /// At least `n` elements of `T`, uninitialised, 64-byte aligned.
+    pub fn new<T>(n: usize) -> Result<Scratch> {
+        let nbytes = n * std::mem::size_of::<T>();
+        let reused = FREE.with(|f| {
+            let mut f = f.borrow_mut();
+            let best = (0..f.len()).filter(|&i| f[i].0 >= nbytes).min_by_key(|&i| f[i].0)?;
+            Some(f.swap_remove(best))
+        });
+        if let Some((nbytes, block)) = reused {
+            return Ok(Scratch { block: Some(block), nbytes });
+        }
+        let nbytes = nbytes.max(4096).next_power_of_two();
+        Ok(Scratch { block: Some(Block::new(nbytes)?), nbytes })
+    }
+    #[inline]
+    pub fn ptr<T>(&self) -> *mut T {
+        match &self.block {
+            Some(b) => b.ptr().as_ptr() as *mut T,
+            None => std::ptr::null_mut(),
+        }
+    }
+}
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(block) = self.block.take() {
+            if self.nbytes <= KEEP_BYTES {
+                let nbytes = self.nbytes;
+                // `try_with`: the thread may be ending; then the block is simply freed.
+                let _ = FREE.try_with(|f| {
+                    let mut f = f.borrow_mut();
+                    if f.len() == KEEP_BLOCKS {
+                        let smallest = (0..f.len()).min_by_key(|&i| f[i].0).unwrap_or(0);
+                        f.swap_remove(smallest);
+                    }
+                    f.push((nbytes, block));
+                });
+            }
+        }
+    }
+}
