@@ -1,0 +1,64 @@
+"""Times workloads in one library, on request:  python worker.py torch|taper
+
+Reads lines of JSON, {"name": ..., "seconds": ...}, and answers each with a line: {"best": ..., "median": ...} in
+seconds per call, or {"error": ...}.
+"""
+
+import importlib
+import json
+import sys
+import time
+
+from workloads import WORKLOADS
+
+
+def measure(call, seconds):
+    """Calls `call` for about `seconds` and gives the best and the median time of a call.
+
+    Short calls are timed in groups of at least 0.2 ms, because reading the clock costs time too.
+    """
+    clock = time.perf_counter
+    for _ in range(3):
+        call()
+    group = 1
+    while True:
+        begin = clock()
+        for _ in range(group):
+            call()
+        if clock() - begin > 2e-4:
+            break
+        group *= 2
+    times = []
+    end = clock() + seconds
+    while True:
+        begin = clock()
+        for _ in range(group):
+            call()
+        now = clock()
+        times.append((now - begin) / group)
+        if now >= end and len(times) >= 3:
+            break
+    times.sort()
+    return {"best": times[0], "median": times[len(times) // 2]}
+
+
+def main():
+    library = importlib.import_module(sys.argv[1])
+    threads = int(sys.argv[2])
+    library.set_num_threads(threads)
+    prepared = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        name = request["name"]
+        try:
+            if name not in prepared:
+                prepared.clear()  # the data of one workload at a time
+                prepared[name] = WORKLOADS[name][0](library)
+            answer = measure(prepared[name], request["seconds"])
+        except Exception as error:  # a missing operator must not end the whole run
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""The workloads, each written once for both libraries: `T` is `torch` or `taper`.
+
+A workload is a function of `T` that prepares its data and returns the function to be timed. The decorator's `unit`
+says what a call does, so that the table can show a rate: ("GFLOP", x) or ("GB", x) or ("images", n).
+"""
+
+WORKLOADS = {}
+
+
+def workload(name, unit=None):
+    def add(make):
+        WORKLOADS[name] = (make, unit)
+        return make
+
+    return add
+
+
+# ---- training steps -------------------------------------------------------------------------------------------------
+
+
+def net(T):
+    """The network of the examples: LeNet's shape, 1x32x32 in, 10 out."""
+    nn, F = T.nn, T.nn.functional
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(1, 6, 3)
+            self.conv2 = nn.Conv2d(6, 16, 3)
+            self.fc1 = nn.Linear(16 * 6 * 6, 120)
+            self.fc2 = nn.Linear(120, 84)
+            self.fc3 = nn.Linear(84, 10)
+
+        def forward(self, x):
+            x = F.max_pool2d(F.relu(self.conv1(x)), (2, 2))
+            x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+            x = x.view(-1, 576)
+            x = F.relu(self.fc1(x))
+            x = F.relu(self.fc2(x))
+            return self.fc3(x)
+
+    return Net()
+
+
+def training_step(T, model, optimizer, x, y):
+    cross_entropy = T.nn.functional.cross_entropy
+
+    def step():
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+@workload("LeNet training step, batch 64, Adam", ("images", 64))
+def lenet_step(T):
+    T.manual_seed(0)
+    model = net(T)
+    optimizer = T.optim.Adam(model.parameters(), lr=2e-3)
+    return training_step(T, model, optimizer, T.rand(64, 1, 32, 32), T.randint(0, 10, (64,)))
+
+
+@workload("LeNet training step, batch 64, SGD", ("images", 64))
+def lenet_step_sgd(T):
+    T.manual_seed(0)
+    model = net(T)
+    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return training_step(T, model, optimizer, T.rand(64, 1, 32, 32), T.randint(0, 10, (64,)))
+
+
+@workload("LeNet inference, batch 256", ("images", 256))
+def lenet_inference(T):
+    T.manual_seed(0)
+    model = net(T).eval()
+    x = T.rand(256, 1, 32, 32)
+
+    def infer():
+        with T.no_grad():
+            return model(x)
+
+    return infer
+
+
+def mlp(T, *sizes):
+    layers = []
+    for i in range(len(sizes) - 1):
+        layers.append(T.nn.Linear(sizes[i], sizes[i + 1]))
+        if i + 2 < len(sizes):
+            layers.append(T.nn.ReLU())
+    return T.nn.Sequential(*layers)
+
+
+@workload("MLP 784-128-10 training step, batch 64, SGD", ("images", 64))
+def mlp_small(T):
+    T.manual_seed(0)
+    model = mlp(T, 784, 128, 10)
+    optimizer = T.optim.SGD(model.parameters(), lr=0.01)
+    return training_step(T, model, optimizer, T.rand(64, 784), T.randint(0, 10, (64,)))
+
+
+@workload("MLP 784-1024-1024-10 training step, batch 256, Adam", ("images", 256))
+def mlp_large(T):
+    T.manual_seed(0)
+    model = mlp(T, 784, 1024, 1024, 10)
+    optimizer = T.optim.Adam(model.parameters(), lr=1e-3)
+    return training_step(T, model, optimizer, T.rand(256, 784), T.randint(0, 10, (256,)))
+
+
+# ---- linear algebra -------------------------------------------------------------------------------------------------
+
+
+def matmul_workload(n):
+    @workload(f"matmul {n}x{n}", ("GFLOP", 2 * n**3 / 1e9))
+    def make(T):
+        a, b = T.rand(n, n), T.rand(n, n)
+        return lambda: a @ b
+
+
+for size in (8, 64, 256, 1024):
+    matmul_workload(size)
+
+
+@workload("matmul 32x(128x128), batched", ("GFLOP", 2 * 32 * 128**3 / 1e9))
+def batched_matmul(T):
+    a, b = T.rand(32, 128, 128), T.rand(32, 128, 128)
+    return lambda: a @ b
+
+
+@workload("matmul 512x512 with a transposed operand", ("GFLOP", 2 * 512**3 / 1e9))
+def transposed_matmul(T):
+    a, b = T.rand(512, 512), T.rand(512, 512).t()
+    return lambda: a @ b
+
+
+@workload("conv2d 16x16x32x32, 32 kernels 3x3", ("GFLOP", 2 * 16 * 32 * 30 * 30 * 16 * 9 / 1e9))
+def conv2d(T):
+    x, w = T.rand(16, 16, 32, 32), T.rand(32, 16, 3, 3)
+    F = T.nn.functional
+    return lambda: F.conv2d(x, w)
+
+
+# ---- elementwise ----------------------------------------------------------------------------------------------------
+
+BIG = 10_000_000
+
+
+@workload("add 2x2")
+def add_small(T):
+    a, b = T.rand(2, 2), T.rand(2, 2)
+    return lambda: a + b
+
+
+@workload("add 1,000 elements", ("GB", 3 * 4e3 / 1e9))
+def add_1k(T):
+    a, b = T.rand(1000), T.rand(1000)
+    return lambda: a + b
+
+
+@workload("add 100,000 elements", ("GB", 3 * 4e5 / 1e9))
+def add_100k(T):
+    a, b = T.rand(100_000), T.rand(100_000)
+    return lambda: a + b
+
+
+@workload("add 10,000,000 elements", ("GB", 3 * 4 * BIG / 1e9))
+def add_big(T):
+    a, b = T.rand(BIG), T.rand(BIG)
+    return lambda: a + b
+
+
+@workload("in-place add 10,000,000 elements", ("GB", 3 * 4 * BIG / 1e9))
+def add_big_inplace(T):
+    a, b = T.rand(BIG), T.rand(BIG)
+    return lambda: a.add_(b)
+
+
+@workload("add a row to 4,000x1,000", ("GB", 2 * 4 * 4e6 / 1e9))
+def add_broadcast(T):
+    a, b = T.rand(4000, 1000), T.rand(1000)
+    return lambda: a + b
+
+
+@workload("add 2,000x2,000 to its transpose", ("GB", 3 * 4 * 4e6 / 1e9))
+def add_transposed(T):
+    a = T.rand(2000, 2000)
+    return lambda: a + a.t()
+
+
+@workload("relu(a * b + a), 1,000,000 elements", ("GB", 3 * 4e6 / 1e9))
+def chain(T):
+    a, b = T.rand(1_000_000), T.rand(1_000_000)
+    return lambda: T.relu(a * b + a)
+
+
+@workload("exp 1,000,000 elements", ("GB", 2 * 4e6 / 1e9))
+def exp(T):
+    a = T.rand(1_000_000)
+    return lambda: T.exp(a)
+
+
+@workload("tanh 1,000,000 elements", ("GB", 2 * 4e6 / 1e9))
+def tanh(T):
+    a = T.rand(1_000_000)
+    return lambda: T.tanh(a)
+
+
+@workload("copy of a transposed 2,000x2,000", ("GB", 2 * 4 * 4e6 / 1e9))
+def transposed_copy(T):
+    a = T.rand(2000, 2000).t()
+    return lambda: a.contiguous()
+
+
+# ---- reductions -----------------------------------------------------------------------------------------------------
+
+
+@workload("sum of 10,000,000 elements", ("GB", 4 * BIG / 1e9))
+def sum_big(T):
+    a = T.rand(BIG)
+    return lambda: a.sum()
+
+
+@workload("sum of 2,000x2,000 over rows", ("GB", 4 * 4e6 / 1e9))
+def sum_rows(T):
+    a = T.rand(2000, 2000)
+    return lambda: a.sum(1)
+
+
+@workload("sum of 2,000x2,000 over columns", ("GB", 4 * 4e6 / 1e9))
+def sum_columns(T):
+    a = T.rand(2000, 2000)
+    return lambda: a.sum(0)
+
+
+@workload("argmax of 2,000x2,000 over rows", ("GB", 4 * 4e6 / 1e9))
+def argmax_rows(T):
+    a = T.rand(2000, 2000)
+    return lambda: a.argmax(1)
+
+
+@workload("softmax 1,024x1,000", ("GB", 2 * 4 * 1.024e6 / 1e9))
+def softmax(T):
+    a = T.rand(1024, 1000)
+    F = T.nn.functional
+    return lambda: F.softmax(a, 1)
+
+
+# ---- indexing and random numbers ------------------------------------------------------------------------------------
+
+
+@workload("64 of 1,438 images of 32x32 by index", ("GB", 2 * 4 * 65536 / 1e9))
+def gather_batch(T):
+    x, order = T.rand(1438, 1, 32, 32), T.randperm(1438)[:64]
+    return lambda: x[order]
+
+
+@workload("randn 1,000,000 numbers", ("numbers", 1e6))
+def randn(T):
+    return lambda: T.randn(1_000_000)
+
+
+# ---- overhead of a call ---------------------------------------------------------------------------------------------
+
+
+@workload("a.sum().backward(), 2x2")
+def small_backward(T):
+    a = T.rand(2, 2).requires_grad_()
+
+    def run():
+        a.grad = None
+        (a * a).sum().backward()
+
+    return run
+
+
+@workload("view, 2x2")
+def small_view(T):
+    a = T.rand(2, 2)
+    return lambda: a.view(4)
