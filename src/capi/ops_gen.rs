@@ -21,11 +21,11 @@ pub unsafe extern "C" fn taper_zeros(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("zeros", |c| {
-        let out = c.out(4, "out", out);
+        let out = c.out(3, "out", out);
         let out = out?;
         let size = c.slice(0, "size", size, size_len)?;
-        let dtype = c.opt_dtype(2, "dtype", dtype)?;
-        let device = c.opt_device(3, "device", device)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
         out.set(ops::zeros(size, dtype, device)?)
     })
 }
@@ -43,11 +43,11 @@ pub unsafe extern "C" fn taper_ones(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("ones", |c| {
-        let out = c.out(4, "out", out);
+        let out = c.out(3, "out", out);
         let out = out?;
         let size = c.slice(0, "size", size, size_len)?;
-        let dtype = c.opt_dtype(2, "dtype", dtype)?;
-        let device = c.opt_device(3, "device", device)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
         out.set(ops::ones(size, dtype, device)?)
     })
 }
@@ -66,12 +66,12 @@ pub unsafe extern "C" fn taper_full(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("full", |c| {
-        let out = c.out(5, "out", out);
+        let out = c.out(4, "out", out);
         let out = out?;
         let size = c.slice(0, "size", size, size_len)?;
-        let fill_value = c.scalar(2, "fill_value", fill_value)?;
-        let dtype = c.opt_dtype(3, "dtype", dtype)?;
-        let device = c.opt_device(4, "device", device)?;
+        let fill_value = c.scalar(1, "fill_value", fill_value)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
         out.set(ops::full(size, fill_value, dtype, device)?)
     })
 }
@@ -90,12 +90,12 @@ pub unsafe extern "C" fn taper_rand(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("rand", |c| {
-        let out = c.out(5, "out", out);
+        let out = c.out(4, "out", out);
         let out = out?;
         let size = c.slice(0, "size", size, size_len)?;
-        let generator = c.opt_generator(2, "generator", generator)?;
-        let dtype = c.opt_dtype(3, "dtype", dtype)?;
-        let device = c.opt_device(4, "device", device)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
 }
@@ -114,12 +114,12 @@ pub unsafe extern "C" fn taper_randn(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("randn", |c| {
-        let out = c.out(5, "out", out);
+        let out = c.out(4, "out", out);
         let out = out?;
         let size = c.slice(0, "size", size, size_len)?;
-        let generator = c.opt_generator(2, "generator", generator)?;
-        let dtype = c.opt_dtype(3, "dtype", dtype)?;
-        let device = c.opt_device(4, "device", device)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
 }
@@ -474,11 +474,11 @@ pub unsafe extern "C" fn taper_sum_dim(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("sum_dim", |c| {
-        let out = c.out(5, "out", out);
+        let out = c.out(4, "out", out);
         let out = out?;
         let self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
-        let dtype = c.opt_dtype(4, "dtype", dtype)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
         out.set(ops::sum_dim(&self_, dim, keepdim, dtype)?)
     })
 }
@@ -518,7 +518,7 @@ pub unsafe extern "C" fn taper_view(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("view", |c| {
-        let out = c.out(3, "out", out);
+        let out = c.out(2, "out", out);
         let out = out?;
         let self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
@@ -538,7 +538,7 @@ pub unsafe extern "C" fn taper_reshape(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("reshape", |c| {
-        let out = c.out(3, "out", out);
+        let out = c.out(2, "out", out);
         let out = out?;
         let self_ = c.tensor(0, "self", self_)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;

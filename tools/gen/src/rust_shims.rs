@@ -95,7 +95,7 @@ fn emit_op(op: &Op) -> String {
     };
     writeln!(s, "    guard(\"{}\", |{c}| {{", op.c_name).unwrap();
     // All results are cleared before anything can fail.
-    let first_out: usize = op.args.iter().map(|a| if a.ty.is_list() { 2 } else { 1 }).sum();
+    let first_out = op.args.len();
     for (i, r) in op.returns.iter().enumerate() {
         writeln!(s, "        let {0} = c.out({1}, \"{0}\", {0});", r.name, first_out + i).unwrap();
     }
@@ -110,7 +110,7 @@ fn emit_op(op: &Op) -> String {
             writeln!(s, "        {statement}").unwrap();
         }
         pass.push(expression);
-        index += if a.ty.is_list() { 2 } else { 1 };
+        index += 1;
     }
     let call = format!("ops::{}({})", op.rust_name, pass.join(", "));
     match op.returns.as_slice() {

@@ -1,0 +1,531 @@
+//! What every C function does first and last: arguments from C, results to C, errors and panics into error handles.
+
+use super::error;
+use super::handle::{self, Fault, Kind, Object};
+use super::scope;
+use super::types::*;
+use crate::error::{Error, ErrorKind, Result};
+use crate::rng::Generator;
+use crate::tensor::Tensor;
+use crate::{DType, Device, Scalar};
+use smallvec::SmallVec;
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::os::raw::{c_char, c_void};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Once};
+
+thread_local! {
+    /// How many calls into the library this thread is inside of (callbacks may call again).
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// Message and place of the panic that is unwinding through such a call.
+    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
+}
+static HOOK: Once = Once::new();
+
+/// Within our calls a panic is noted and not printed; everything else goes to the hook that was there before.
+#[cold]
+fn install_hook() {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
+            return previous(info);
+        }
+        let text = match info.location() {
+            Some(l) => format!("{} at {}:{}:{}", panic_text(info.payload()), l.file(), l.line(), l.column()),
+            None => panic_text(info.payload()).to_string(),
+        };
+        let _ = PANIC.try_with(|p| p.set(Some(text)));
+    }));
+}
+
+fn panic_text(payload: &dyn std::any::Any) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic with an unknown payload")
+}
+
+/// Catches a panic of `f` as an error that says what happened and where.
+#[inline]
+fn caught<R>(f: impl FnOnce() -> R) -> std::result::Result<R, Error> {
+    HOOK.call_once(install_hook);
+    DEPTH.with(|d| d.set(d.get() + 1));
+    let result = catch_unwind(AssertUnwindSafe(f));
+    DEPTH.with(|d| d.set(d.get() - 1));
+    result.map_err(|payload| panic_error(&*payload))
+}
+
+#[cold]
+fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
+    let what = PANIC.try_with(Cell::take).ok().flatten().unwrap_or_else(|| panic_text(payload).to_string());
+    Error::new(ErrorKind::Internal, format!("internal error, please report it: {what}"))
+}
+
+/// The body of a fallible C function: NULL, or an error handle that names the op.
+#[inline]
+pub fn guard(op: &'static str, f: impl FnOnce(&Call) -> Result<()>) -> *mut taper_error {
+    let call = Call { op };
+    match caught(|| f(&call)) {
+        Ok(Ok(())) => std::ptr::null_mut(),
+        Ok(Err(e)) | Err(e) => error::into_handle(e.with_op(op)),
+    }
+}
+
+/// The body of a getter that returns its value: `bad` for a bad handle (or a panic).
+#[inline]
+pub fn getter<R>(bad: R, f: impl FnOnce() -> Option<R>) -> R {
+    match caught(f) {
+        Ok(Some(r)) => r,
+        _ => bad,
+    }
+}
+
+/// The body of a `_free` function: true when the handle was NULL or alive.
+#[inline]
+pub fn free<T>(handle: *const T, kind: Kind) -> bool {
+    if handle.is_null() {
+        return true;
+    }
+    getter(false, || handle::remove(handle as usize, kind).ok().map(drop).map(|_| true))
+}
+
+/// A handle type whose objects stand in the table; `Object` is cheap to clone.
+pub trait HandleType {
+    const KIND: Kind;
+    type Object: Clone + Send + Sync + 'static;
+}
+macro_rules! handle_types {
+    ($($c:ty => $kind:ident, $object:ty;)*) => {$(
+        impl HandleType for $c {
+            const KIND: Kind = Kind::$kind;
+            type Object = $object;
+        })*};
+}
+/// The tensors behind a `taper_tensor_list`; None where `taper_grad` found no gradient.
+pub type TensorList = Arc<Vec<Option<Tensor>>>;
+handle_types! {
+    taper_tensor => Tensor, Tensor;
+    taper_tensor_list => TensorList, TensorList;
+    taper_string => String, Arc<super::string::Text>;
+    taper_error => Error, Arc<error::ErrorBox>;
+    taper_generator => Generator, Generator;
+    taper_node => Node, Arc<crate::autograd::Node>;
+}
+
+/// The object of a handle, without a message.
+#[inline]
+pub fn object<T: HandleType>(h: *const T) -> std::result::Result<T::Object, Fault> {
+    handle::get::<T::Object>(h as usize, T::KIND)
+}
+
+/// Puts an object into the table and makes its handle.
+pub fn new_handle<T: HandleType>(o: T::Object) -> Result<*mut T> {
+    let object = if T::KIND == Kind::Tensor {
+        // Unboxed: the generic path of the hot type.
+        let mut o = Some(o);
+        let t = (&mut o as &mut dyn std::any::Any).downcast_mut::<Option<Tensor>>().and_then(Option::take);
+        match t {
+            Some(t) => Object::Tensor(t),
+            None => crate::bail!(Internal, "tensor handle of another type"),
+        }
+    } else {
+        Object::Other(Box::new(o))
+    };
+    let Some(bits) = handle::insert(T::KIND, object) else {
+        crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them");
+    };
+    scope::note(T::KIND, bits);
+    Ok(bits as *mut T)
+}
+
+/// One call from C: knows the op's name and makes the messages of bad arguments.
+pub struct Call {
+    pub op: &'static str,
+}
+
+impl Call {
+    #[cold]
+    fn bad(&self, kind: ErrorKind, index: usize, name: &str, what: impl std::fmt::Display) -> Error {
+        Error::new(kind, format!("{}(): argument '{name}' (position {}): {what}", self.op, index + 1)).with_arg(index)
+    }
+    #[cold]
+    fn fault(&self, index: usize, name: &str, wanted: Kind, bits: usize, fault: Fault) -> Error {
+        let wanted = wanted.name();
+        let what = match fault {
+            Fault::Null => format!("expected a {wanted} handle, got NULL"),
+            Fault::Foreign => format!("expected a {wanted} handle, got {bits:#x}, which is no handle of this library"),
+            Fault::WrongKind(kind) => format!("expected a {wanted} handle, got a {} handle", kind.name()),
+            Fault::Stale => format!("this {wanted} handle ({bits:#x}) has been freed"),
+        };
+        self.bad(ErrorKind::InvalidHandle, index, name, what)
+    }
+
+    /// A required handle of any type.
+    #[inline]
+    pub fn get<T: HandleType>(&self, index: usize, name: &str, h: *const T) -> Result<T::Object> {
+        object(h).map_err(|f| self.fault(index, name, T::KIND, h as usize, f))
+    }
+    /// An optional handle: NULL is None.
+    #[inline]
+    pub fn opt_get<T: HandleType>(&self, index: usize, name: &str, h: *const T) -> Result<Option<T::Object>> {
+        if h.is_null() {
+            return Ok(None);
+        }
+        self.get(index, name, h).map(Some)
+    }
+    /// Takes ownership of a handle's object: the handle is freed, also when a later check of the call fails.
+    pub fn consume<T: HandleType>(&self, index: usize, name: &str, h: *mut T) -> Result<T::Object> {
+        let o = self.get(index, name, h as *const T)?;
+        drop(handle::remove(h as usize, T::KIND));
+        Ok(o)
+    }
+    #[inline]
+    pub fn tensor(&self, index: usize, name: &str, h: *mut taper_tensor) -> Result<Tensor> {
+        handle::tensor(h as usize).map_err(|f| self.fault(index, name, Kind::Tensor, h as usize, f))
+    }
+    #[inline]
+    pub fn opt_tensor(&self, index: usize, name: &str, h: *mut taper_tensor) -> Result<Option<Tensor>> {
+        if h.is_null() {
+            return Ok(None);
+        }
+        self.tensor(index, name, h).map(Some)
+    }
+    pub fn opt_generator(&self, index: usize, name: &str, h: *mut taper_generator) -> Result<Option<Generator>> {
+        self.opt_get(index, name, h)
+    }
+
+    /// An array of any plain type: NULL is allowed with length 0 only.
+    ///
+    /// # Safety
+    /// `p` is NULL, misaligned, or readable for `len` elements while the result is used; the other cases are errors.
+    #[inline]
+    pub unsafe fn slice<'a, T: Copy>(&'a self, index: usize, name: &str, p: *const T, len: usize) -> Result<&'a [T]> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        if p.is_null() || !p.is_aligned() || len > isize::MAX as usize / std::mem::size_of::<T>().max(1) / 2 {
+            return Err(self.bad_slice(index, name, p as usize, len));
+        }
+        // SAFETY: checked above as far as possible; the rest is this function's contract.
+        Ok(unsafe { std::slice::from_raw_parts(p, len) })
+    }
+    #[cold]
+    fn bad_slice(&self, index: usize, name: &str, p: usize, len: usize) -> Error {
+        let what = if p == 0 {
+            format!("the array is NULL but its length is {len}")
+        } else if p % 2 == 1 || len <= isize::MAX as usize / 64 {
+            format!("the array at {p:#x} is not aligned for its elements")
+        } else {
+            format!("an array of {len} elements cannot exist")
+        };
+        self.bad(ErrorKind::Value, index, name, what)
+    }
+    /// An optional array: a NULL pointer is None.
+    ///
+    /// # Safety
+    /// As for `slice`.
+    #[inline]
+    pub unsafe fn opt_slice<'a, T: Copy>(
+        &'a self,
+        index: usize,
+        name: &str,
+        p: *const T,
+        len: usize,
+    ) -> Result<Option<&'a [T]>> {
+        if p.is_null() && len == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the caller's.
+        unsafe { self.slice(index, name, p, len) }.map(Some)
+    }
+    /// An array of tensor handles.
+    ///
+    /// # Safety
+    /// As for `slice`.
+    pub unsafe fn tensors(
+        &self,
+        index: usize,
+        name: &str,
+        p: *const *mut taper_tensor,
+        len: usize,
+    ) -> Result<SmallVec<[Tensor; 8]>> {
+        // SAFETY: the caller's.
+        let handles = unsafe { self.slice(index, name, p, len) }?;
+        handles.iter().enumerate().map(|(i, h)| self.element(index, name, i, *h)).collect()
+    }
+    /// An array of tensor handles with NULL for none.
+    ///
+    /// # Safety
+    /// As for `slice`.
+    pub unsafe fn opt_tensors(
+        &self,
+        index: usize,
+        name: &str,
+        p: *const *mut taper_tensor,
+        len: usize,
+    ) -> Result<SmallVec<[Option<Tensor>; 8]>> {
+        // SAFETY: the caller's.
+        let handles = unsafe { self.slice(index, name, p, len) }?;
+        let one = |(i, h): (usize, &*mut taper_tensor)| {
+            if h.is_null() {
+                Ok(None)
+            } else {
+                self.element(index, name, i, *h).map(Some)
+            }
+        };
+        handles.iter().enumerate().map(one).collect()
+    }
+    #[inline]
+    fn element(&self, index: usize, name: &str, i: usize, h: *mut taper_tensor) -> Result<Tensor> {
+        handle::tensor(h as usize)
+            .map_err(|f| self.fault(index, &format!("{name}[{i}]"), Kind::Tensor, h as usize, f))
+    }
+
+    /// An optional plain value: NULL is None.
+    ///
+    /// # Safety
+    /// `p` is NULL or readable.
+    #[inline]
+    pub unsafe fn opt<T: Plain>(&self, index: usize, name: &str, p: *const T) -> Result<Option<T>> {
+        if p.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not NULL, so readable by contract; T::load accepts any alignment and any bytes.
+        unsafe { T::load(p) }.map(Some).map_err(|what| self.bad(ErrorKind::Value, index, name, what))
+    }
+    #[inline]
+    pub fn scalar(&self, index: usize, name: &str, s: taper_scalar) -> Result<Scalar> {
+        match s.kind {
+            TAPER_SCALAR_FLOAT => Ok(Scalar::Float(s.f)),
+            TAPER_SCALAR_INT => Ok(Scalar::Int(s.i)),
+            TAPER_SCALAR_BOOL => Ok(Scalar::Bool(s.i != 0)),
+            other => Err(self.bad(
+                ErrorKind::Value,
+                index,
+                name,
+                format_args!("invalid scalar kind {other}; valid are 0 (float), 1 (int) and 2 (bool)"),
+            )),
+        }
+    }
+    /// # Safety
+    /// `p` is NULL or readable.
+    #[inline]
+    pub unsafe fn opt_scalar(&self, index: usize, name: &str, p: *const taper_scalar) -> Result<Option<Scalar>> {
+        if p.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not NULL, so readable by contract; all fields are plain numbers.
+        self.scalar(index, name, unsafe { p.read_unaligned() }).map(Some)
+    }
+    #[inline]
+    pub fn dtype(&self, index: usize, name: &str, code: i32) -> Result<DType> {
+        DType::from_code(code).map_err(|e| self.bad(e.kind, index, name, e.message))
+    }
+    /// A dtype code, -1 for none.
+    #[inline]
+    pub fn opt_dtype(&self, index: usize, name: &str, code: i32) -> Result<Option<DType>> {
+        if code == TAPER_DTYPE_NONE {
+            return Ok(None);
+        }
+        self.dtype(index, name, code).map(Some)
+    }
+    pub fn device(&self, index: usize, name: &str, d: taper_device) -> Result<Device> {
+        Device::from_code(d.r#type, d.index).map_err(|e| self.bad(e.kind, index, name, e.message))
+    }
+    /// A device, type 0 for none.
+    #[inline]
+    pub fn opt_device(&self, index: usize, name: &str, d: taper_device) -> Result<Option<Device>> {
+        if d.r#type == 0 {
+            return Ok(None);
+        }
+        self.device(index, name, d).map(Some)
+    }
+    /// A NUL-terminated UTF-8 string.
+    ///
+    /// # Safety
+    /// `p` is NULL or NUL-terminated and readable while the result is used.
+    pub unsafe fn str<'a>(&'a self, index: usize, name: &str, p: *const c_char) -> Result<&'a str> {
+        // SAFETY: the caller's.
+        unsafe { self.opt_str(index, name, p) }?
+            .ok_or_else(|| self.bad(ErrorKind::Value, index, name, "expected a string, got NULL"))
+    }
+    /// # Safety
+    /// As for `str`.
+    pub unsafe fn opt_str<'a>(&'a self, index: usize, name: &str, p: *const c_char) -> Result<Option<&'a str>> {
+        if p.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not NULL, so NUL-terminated by contract.
+        match unsafe { CStr::from_ptr(p) }.to_str() {
+            Ok(s) => Ok(Some(s)),
+            Err(e) => {
+                let what = format_args!("not valid UTF-8 (byte {})", e.valid_up_to());
+                Err(self.bad(ErrorKind::Value, index, name, what))
+            }
+        }
+    }
+    /// A pointer that must not be NULL.
+    pub fn non_null(&self, index: usize, name: &str, p: *const c_void) -> Result<()> {
+        if p.is_null() {
+            return Err(self.bad(ErrorKind::Value, index, name, "expected a pointer, got NULL"));
+        }
+        Ok(())
+    }
+    /// A length that must equal another's.
+    pub fn same_len(&self, index: usize, name: &str, len: usize, wanted: usize) -> Result<()> {
+        if len != wanted {
+            let what = format_args!("has {len} elements, expected {wanted}");
+            return Err(self.bad(ErrorKind::Value, index, name, what));
+        }
+        Ok(())
+    }
+    /// An error of this call about one argument.
+    pub fn invalid(&self, kind: ErrorKind, index: usize, name: &str, what: impl std::fmt::Display) -> Error {
+        self.bad(kind, index, name, what)
+    }
+
+    /// A result's place: emptied at once, filled on success. An error when it is NULL.
+    ///
+    /// # Safety
+    /// `p` is NULL or writable.
+    #[inline]
+    pub unsafe fn out<T: Slot>(&self, index: usize, name: &str, p: *mut T) -> Result<Out<T>> {
+        if p.is_null() || !p.is_aligned() {
+            return Err(self.bad(ErrorKind::Value, index, name, "the result needs a place to go, got NULL"));
+        }
+        // SAFETY: not NULL and aligned, so writable by contract.
+        unsafe { p.write(T::EMPTY) };
+        Ok(Out(p))
+    }
+}
+
+/// Plain values that C passes by pointer.
+pub trait Plain: Copy {
+    /// # Safety
+    /// `p` is readable.
+    unsafe fn load(p: *const Self) -> std::result::Result<Self, &'static str>;
+}
+macro_rules! plain {
+    ($($t:ty),*) => {$(
+        impl Plain for $t {
+            #[inline]
+            unsafe fn load(p: *const Self) -> std::result::Result<Self, &'static str> {
+                // SAFETY: the caller's; any bytes are a number.
+                Ok(unsafe { p.read_unaligned() })
+            }
+        })*};
+}
+plain!(i64, i32, u64, f64);
+impl Plain for bool {
+    #[inline]
+    unsafe fn load(p: *const bool) -> std::result::Result<bool, &'static str> {
+        // SAFETY: the caller's; read as a byte, because a foreign byte must not become a Rust bool.
+        match unsafe { (p as *const u8).read() } {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err("a bool must be 0 or 1"),
+        }
+    }
+}
+
+/// Types of results, with the value they have until success.
+pub trait Slot: Copy {
+    const EMPTY: Self;
+}
+impl<T> Slot for *mut T {
+    const EMPTY: Self = std::ptr::null_mut();
+}
+impl Slot for bool {
+    const EMPTY: Self = false;
+}
+impl Slot for taper_scalar {
+    const EMPTY: Self = taper_scalar { kind: TAPER_SCALAR_FLOAT, i: 0, f: 0.0 };
+}
+macro_rules! slots {
+    ($($t:ty),*) => {$( impl Slot for $t { const EMPTY: Self = 0 as $t; } )*};
+}
+slots!(i32, i64, u64, usize, f64);
+
+/// A checked place for a result.
+pub struct Out<T>(*mut T);
+impl<T: Slot> Out<T> {
+    /// Writes the result.
+    #[inline]
+    pub fn set<V: IntoC<T>>(self, value: V) -> Result<()> {
+        let v = value.into_c()?;
+        // SAFETY: `Call::out` checked the place; it is the caller's for the whole call.
+        unsafe { self.0.write(v) };
+        Ok(())
+    }
+}
+
+/// Results of the core as C values.
+pub trait IntoC<T> {
+    fn into_c(self) -> Result<T>;
+}
+impl IntoC<*mut taper_tensor> for Tensor {
+    #[inline]
+    fn into_c(self) -> Result<*mut taper_tensor> {
+        let Some(bits) = handle::insert(Kind::Tensor, Object::Tensor(self)) else {
+            crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them");
+        };
+        scope::note(Kind::Tensor, bits);
+        Ok(bits as *mut taper_tensor)
+    }
+}
+impl IntoC<*mut taper_tensor> for Option<Tensor> {
+    fn into_c(self) -> Result<*mut taper_tensor> {
+        self.map_or(Ok(std::ptr::null_mut()), IntoC::into_c)
+    }
+}
+impl IntoC<*mut taper_tensor_list> for Vec<Tensor> {
+    fn into_c(self) -> Result<*mut taper_tensor_list> {
+        new_handle(Arc::new(self.into_iter().map(Some).collect()))
+    }
+}
+impl IntoC<*mut taper_tensor_list> for Vec<Option<Tensor>> {
+    fn into_c(self) -> Result<*mut taper_tensor_list> {
+        new_handle(Arc::new(self))
+    }
+}
+impl IntoC<*mut taper_string> for String {
+    fn into_c(self) -> Result<*mut taper_string> {
+        new_handle(Arc::new(super::string::Text::new(self)))
+    }
+}
+impl IntoC<*mut taper_node> for Option<Arc<crate::autograd::Node>> {
+    fn into_c(self) -> Result<*mut taper_node> {
+        self.map_or(Ok(std::ptr::null_mut()), new_handle)
+    }
+}
+impl IntoC<*mut taper_generator> for Generator {
+    fn into_c(self) -> Result<*mut taper_generator> {
+        new_handle(self)
+    }
+}
+impl IntoC<taper_scalar> for Scalar {
+    fn into_c(self) -> Result<taper_scalar> {
+        Ok(match self {
+            Scalar::Float(f) => taper_scalar { kind: TAPER_SCALAR_FLOAT, i: 0, f },
+            Scalar::Int(i) => taper_scalar { kind: TAPER_SCALAR_INT, i, f: 0.0 },
+            Scalar::Bool(b) => taper_scalar { kind: TAPER_SCALAR_BOOL, i: b as i64, f: 0.0 },
+        })
+    }
+}
+impl IntoC<i32> for DType {
+    fn into_c(self) -> Result<i32> {
+        Ok(self as i32)
+    }
+}
+macro_rules! same {
+    ($($t:ty),*) => {$(
+        impl IntoC<$t> for $t {
+            #[inline]
+            fn into_c(self) -> Result<$t> {
+                Ok(self)
+            }
+        })*};
+}
+same!(bool, i32, i64, u64, usize, f64, *mut c_void);

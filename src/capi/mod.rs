@@ -1,0 +1,13 @@
+//! The C ABI: the only `extern "C"` code. It checks and converts arguments, calls the core and turns results, errors
+//! and panics into handles; nothing else.
+#![allow(non_camel_case_types)]
+// The contract of every pointer argument is the header's preamble; the functions' docs become the header.
+#![allow(clippy::missing_safety_doc)]
+
+pub mod convert;
+pub mod error;
+pub mod handle;
+pub mod scope;
+pub mod string;
+pub mod types;
+pub mod version;

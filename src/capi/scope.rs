@@ -1,0 +1,82 @@
+//! Scopes: handles made on one thread between begin and end are freed at the end, so that C needs no free per op.
+
+use super::convert::{getter, guard};
+use super::handle::{self, Kind};
+use super::types::*;
+use std::cell::{Cell, RefCell};
+
+thread_local! {
+    static OPEN: Cell<u32> = const { Cell::new(0) };
+    static SCOPES: RefCell<Vec<Vec<(Kind, usize)>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes a new handle in this thread's innermost scope, if there is one.
+#[inline]
+pub fn note(kind: Kind, bits: usize) {
+    if OPEN.get() != 0 {
+        note_open(kind, bits);
+    }
+}
+#[cold]
+fn note_open(kind: Kind, bits: usize) {
+    if !matches!(kind, Kind::Tensor | Kind::TensorList | Kind::String | Kind::Node | Kind::NamedTensors) {
+        return;
+    }
+    let _ = SCOPES.try_with(|s| {
+        if let Some(scope) = s.borrow_mut().last_mut() {
+            scope.push((kind, bits));
+        }
+    });
+}
+
+/// Opens a scope on this thread: handles of tensors, tensor lists, strings, named tensors and graph nodes that are made
+/// on this thread from now on are freed by the matching taper_scope_end, unless kept or freed earlier. Errors,
+/// modules, optimizers and generators are not. Scopes nest. For C: the other languages own each handle by itself.
+/// Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_scope_begin() {
+    getter((), || {
+        SCOPES.with(|s| s.borrow_mut().push(Vec::new()));
+        OPEN.set(OPEN.get() + 1);
+        Some(())
+    })
+}
+
+/// Closes this thread's innermost scope and frees what was made in it. Fails when none is open. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_scope_end() -> *mut taper_error {
+    guard("scope_end", |_| {
+        let Some(made) = SCOPES.with(|s| s.borrow_mut().pop()) else {
+            crate::bail!(Runtime, "taper_scope_end without taper_scope_begin on this thread");
+        };
+        OPEN.set(OPEN.get() - 1);
+        for (kind, bits) in made {
+            // A handle that was freed by hand is stale by now: nothing to do.
+            drop(handle::remove(bits, kind));
+        }
+        Ok(())
+    })
+}
+
+/// Keeps a tensor beyond this thread's innermost scope: it passes to the scope around, or to the caller, who frees it.
+/// Borrows t. Without a scope, or for a tensor of another scope, nothing changes. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_scope_keep(t: *mut taper_tensor) -> *mut taper_error {
+    guard("scope_keep", |c| {
+        c.tensor(0, "t", t)?;
+        SCOPES.with(|s| {
+            let mut s = s.borrow_mut();
+            let Some(scope) = s.last_mut() else { return };
+            if let Some(at) = scope.iter().rposition(|(_, bits)| *bits == t as usize) {
+                let entry = scope.swap_remove(at);
+                let depth = s.len();
+                if depth > 1 {
+                    s[depth - 2].push(entry);
+                }
+            }
+        });
+        Ok(())
+    })
+}
