@@ -6,6 +6,7 @@
 
 pub mod autograd;
 pub mod backend;
+pub mod capi;
 pub mod error;
 pub mod rng;
 pub mod tensor;

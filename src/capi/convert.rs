@@ -21,11 +21,13 @@ thread_local! {
     /// Message and place of the panic that is unwinding through such a call.
     static PANIC: Cell<Option<String>> = const { Cell::new(None) };
 }
-static HOOK: Once = Once::new();
+static START: Once = Once::new();
 
-/// Within our calls a panic is noted and not printed; everything else goes to the hook that was there before.
+/// Before the first call: within our calls a panic is noted and not printed, and everything else goes to the hook that
+/// was there before.
 #[cold]
-fn install_hook() {
+fn start() {
+    error::prepare();
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
@@ -50,7 +52,7 @@ fn panic_text(payload: &dyn std::any::Any) -> &str {
 /// Catches a panic of `f` as an error that says what happened and where.
 #[inline]
 fn caught<R>(f: impl FnOnce() -> R) -> std::result::Result<R, Error> {
-    HOOK.call_once(install_hook);
+    START.call_once(start);
     DEPTH.with(|d| d.set(d.get() + 1));
     let result = catch_unwind(AssertUnwindSafe(f));
     DEPTH.with(|d| d.set(d.get() - 1));
@@ -279,8 +281,7 @@ impl Call {
     }
     #[inline]
     fn element(&self, index: usize, name: &str, i: usize, h: *mut taper_tensor) -> Result<Tensor> {
-        handle::tensor(h as usize)
-            .map_err(|f| self.fault(index, &format!("{name}[{i}]"), Kind::Tensor, h as usize, f))
+        handle::tensor(h as usize).map_err(|f| self.fault(index, &format!("{name}[{i}]"), Kind::Tensor, h as usize, f))
     }
 
     /// An optional plain value: NULL is None.

@@ -222,12 +222,7 @@ fn lock(bits: usize, kind: Kind) -> Result<(&'static Slot, u32), Fault> {
     let Some(slot) = slot_at(number) else { return Err(Fault::Foreign) };
     let mut spins = 0u32;
     loop {
-        match slot.state.compare_exchange_weak(
-            tag as u64,
-            tag as u64 | LOCK,
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        ) {
+        match slot.state.compare_exchange_weak(tag as u64, tag as u64 | LOCK, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => return Ok((slot, number)),
             Err(now) if now & !LOCK != tag as u64 => return Err(Fault::Stale),
             Err(_) => {
@@ -429,9 +424,8 @@ mod tests {
     #[test]
     fn objects_are_dropped_exactly_once() {
         let witness = Arc::new(());
-        let handles: Vec<usize> = (0..100)
-            .map(|_| insert(Kind::Node, Object::Other(Box::new(witness.clone()))).unwrap())
-            .collect();
+        let handles: Vec<usize> =
+            (0..100).map(|_| insert(Kind::Node, Object::Other(Box::new(witness.clone()))).unwrap()).collect();
         assert_eq!(Arc::strong_count(&witness), 101);
         std::thread::scope(|s| {
             for part in handles.chunks(25) {
