@@ -4,6 +4,7 @@
 //! it asks of [`Algebra`], which the ops fill, so that the two folders form no circle.
 
 pub mod custom;
+pub mod display;
 pub mod engine;
 pub mod meta;
 pub mod mode;
