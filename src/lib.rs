@@ -8,6 +8,9 @@ pub mod autograd;
 pub mod backend;
 pub mod capi;
 pub mod error;
+pub mod io;
+pub mod nn;
+pub mod optim;
 pub mod rng;
 pub mod tensor;
 

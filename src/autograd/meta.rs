@@ -163,6 +163,21 @@ pub fn set_grad(t: &Tensor, g: Option<Tensor>) -> Result<()> {
     replace_grad(t, g);
     Ok(())
 }
+/// `.data =`: takes over the memory, layout and dtype of `src`. An accumulator that expects another type or device
+/// is forgotten, so that the next graph makes a fitting one.
+pub fn set_data(t: &Tensor, src: &Tensor) -> Result<()> {
+    ensure!(
+        src.dtype().is_float() || !requires_grad(t),
+        Runtime,
+        "data set to a tensor that requires gradients must be floating point or complex dtype"
+    );
+    let same = t.dtype() == src.dtype() && t.device() == src.device();
+    t.set_body(src);
+    if let (false, Some(m)) = (same, peek(t)) {
+        m.lock().accumulator = Weak::new();
+    }
+    Ok(())
+}
 pub(super) fn replace_grad(t: &Tensor, g: Option<Tensor>) {
     let old = match (peek(t), &g) {
         (None, None) => None,

@@ -1,0 +1,2 @@
+//! Files: tensors by name in the safetensors format.
+pub mod safetensors;

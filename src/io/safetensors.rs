@@ -1,0 +1,291 @@
+//! The safetensors format: eight bytes of header length, a JSON header, the tensors' bytes.
+//!
+//! Files are written under a temporary name, synced and renamed, so that a crash leaves the old file or the new one.
+//! Reading checks the whole header against the file's length before any memory is taken.
+
+use crate::error::{Error, ErrorKind};
+use crate::nn::StateDict;
+use crate::tensor::device::Device;
+use crate::tensor::dtype::DType;
+use crate::tensor::layout::checked_numel;
+use crate::{bail, ensure, Result, Tensor};
+use indexmap::IndexMap;
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::Dtype;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A file's own text entries (`__metadata__`).
+pub type FileMetadata = IndexMap<String, String>;
+
+/// The format's limit on the header.
+const MAX_HEADER: u64 = 100_000_000;
+
+fn dtype_to_file(d: DType) -> Dtype {
+    match d {
+        DType::U8 => Dtype::U8,
+        DType::I8 => Dtype::I8,
+        DType::I16 => Dtype::I16,
+        DType::I32 => Dtype::I32,
+        DType::I64 => Dtype::I64,
+        DType::F16 => Dtype::F16,
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+        DType::Bool => Dtype::BOOL,
+        DType::BF16 => Dtype::BF16,
+    }
+}
+fn dtype_from_file(d: Dtype) -> Option<DType> {
+    DType::ALL.into_iter().find(|t| dtype_to_file(*t) == d)
+}
+
+fn io_error(doing: &str, path: &Path, e: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot {doing} {}: {e}", path.display()))
+}
+
+/// Deletes the temporary file unless it was renamed.
+struct Temporary(Option<PathBuf>);
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(p) = self.0.take() {
+            let _ = std::fs::remove_file(p);
+        }
+    }
+}
+
+/// Writes `tensors` (any device, any layout) to `path`, replacing a file there only once the new one is complete and
+/// on disk. `metadata` goes into the header as text.
+///
+/// Fails with an Io error that names the file, and with a Value error for the name `__metadata__`, which the format
+/// keeps for itself.
+pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata) -> Result<()> {
+    let path = path.as_ref();
+    ensure!(!tensors.contains_key("__metadata__"), Value, "a tensor cannot be named __metadata__ in safetensors");
+    // Wide types first keeps every tensor aligned; the sort is stable, so that names stay in the order given.
+    let mut order: Vec<(&String, &Tensor)> = tensors.iter().collect();
+    order.sort_by_key(|(_, t)| std::cmp::Reverse(t.dtype().size()));
+    let mut infos = Vec::with_capacity(order.len());
+    let mut at = 0;
+    for (name, t) in &order {
+        let end = at + t.numel() * t.dtype().size();
+        let info = TensorInfo {
+            dtype: dtype_to_file(t.dtype()),
+            shape: t.shape().iter().map(|s| *s as usize).collect(),
+            data_offsets: (at, end),
+        };
+        infos.push((name.to_string(), info));
+        at = end;
+    }
+    let text = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect::<HashMap<_, _>>());
+    let header = Metadata::new(text, infos).map_err(|e| io_error("write", path, e))?;
+    let mut header = serde_json::to_vec(&header).map_err(|e| io_error("write", path, e))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    ensure!(header.len() as u64 <= MAX_HEADER, Io, "cannot write {}: the header exceeds 100 MB", path.display());
+
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".tmp-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    let mut guard = Temporary(None);
+    let failed = |e: std::io::Error| io_error("write", path, e);
+    let mut file = File::options().write(true).create_new(true).open(&temporary).map_err(failed)?;
+    let temporary = PathBuf::from(temporary);
+    guard.0 = Some(temporary.clone());
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
+    file.write_all(&header).map_err(failed)?;
+    let mut bytes = Vec::new();
+    for (_, t) in order {
+        bytes.clear();
+        bytes.resize(t.numel() * t.dtype().size(), 0);
+        t.copy_to_host(&mut bytes)?;
+        file.write_all(&bytes).map_err(failed)?;
+    }
+    file.sync_all().map_err(failed)?;
+    drop(file);
+    std::fs::rename(&temporary, path).map_err(failed)?;
+    guard.0 = None;
+    // The rename itself is on disk once the folder is; a file system that cannot sync folders is no failure.
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Reads all tensors of a file, in file order, onto `device`, and the file's text entries (sorted by name).
+///
+/// Fails with an Io error that names the file and what is wrong with it: not there, too short, a header that is not
+/// valid, lengths that do not fit, a dtype that Taper does not have.
+pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMetadata)> {
+    let path = path.as_ref();
+    let file = File::open(path).map_err(|e| io_error("read", path, e))?;
+    let len = file.metadata().map_err(|e| io_error("read", path, e))?.len();
+    let mut file = BufReader::new(file);
+    let bad =
+        |what: &str| Error::new(ErrorKind::Io, format!("{} is not a valid safetensors file: {what}", path.display()));
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => bad("it ends too early"),
+        _ => io_error("read", path, e),
+    };
+
+    if len < 8 {
+        return Err(bad(&format!("it has {len} bytes, too few for a header")));
+    }
+    let mut length = [0u8; 8];
+    file.read_exact(&mut length).map_err(failed)?;
+    let header_len = u64::from_le_bytes(length);
+    if header_len > MAX_HEADER {
+        return Err(bad(&format!("its header claims {header_len} bytes, more than the format's 100 MB")));
+    }
+    if header_len > len - 8 {
+        return Err(bad(&format!("its header claims {header_len} bytes, but only {} follow: truncated?", len - 8)));
+    }
+    let mut header = vec![0u8; header_len as usize];
+    file.read_exact(&mut header).map_err(failed)?;
+    let header: Metadata = serde_json::from_slice(&header).map_err(|e| bad(&format!("bad header: {e}")))?;
+    let data_len = len - 8 - header_len;
+    let claimed = header.data_len() as u64;
+    if claimed != data_len {
+        let hint = if claimed > data_len { ": truncated?" } else { "" };
+        return Err(bad(&format!("its header describes {claimed} bytes of tensors, but {data_len} follow{hint}")));
+    }
+
+    let mut tensors = StateDict::new();
+    let mut bytes = Vec::new();
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else { continue };
+        let Some(dtype) = dtype_from_file(info.dtype) else {
+            bail!(
+                Io,
+                "tensor \"{name}\" in {} has dtype {:?}, which is not supported; supported are {}",
+                path.display(),
+                info.dtype,
+                DType::ALL.map(|d| d.name()).join(", ")
+            );
+        };
+        let shape: Vec<i64> = info
+            .shape
+            .iter()
+            .map(|s| i64::try_from(*s).map_err(|_| bad("a size does not fit in 64 bits")))
+            .collect::<Result<_>>()?;
+        checked_numel(&shape)?;
+        bytes.clear();
+        bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
+        file.read_exact(&mut bytes).map_err(failed)?;
+        if dtype == DType::Bool {
+            // Other writers may store any nonzero byte.
+            bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
+        }
+        tensors.insert(name, Tensor::from_bytes(&bytes, &shape, dtype, device)?);
+    }
+    let mut metadata: FileMetadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    metadata.sort_keys();
+    Ok((tensors, metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::{bf16, f16};
+
+    fn folder(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("taper-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+    fn sample() -> StateDict {
+        let mut d = StateDict::new();
+        d.insert("b".into(), Tensor::from_slice(&[1.5f32, -2.0, 3.25], &[3]).unwrap());
+        d.insert("a.weight".into(), Tensor::from_slice(&[1i64, 2, 3, 4], &[2, 2]).unwrap());
+        d.insert("half".into(), Tensor::from_slice(&[f16::from_f32(0.5)], &[1]).unwrap());
+        d.insert("brain".into(), Tensor::from_slice(&[bf16::from_f32(0.5)], &[]).unwrap());
+        d.insert("empty".into(), Tensor::from_slice::<f64>(&[], &[0, 3]).unwrap());
+        d.insert("flag \"x\" é".into(), Tensor::from_slice(&[crate::tensor::dtype::Bool8(1)], &[1]).unwrap());
+        d
+    }
+    fn same(a: &StateDict, b: &StateDict) {
+        assert_eq!(a.len(), b.len());
+        for (k, t) in a {
+            let u = &b[k];
+            assert_eq!((t.shape(), t.dtype()), (u.shape(), u.dtype()), "{k}");
+            assert_eq!(t.to_f64_vec().unwrap(), u.to_f64_vec().unwrap(), "{k}");
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let dir = folder("io");
+        let path = dir.join("m.safetensors");
+        let meta: FileMetadata = [("format".to_string(), "taper \"1\"\n".to_string())].into_iter().collect();
+        save(&path, &sample(), &meta).unwrap();
+        let (back, text) = load(&path, Device::CPU).unwrap();
+        same(&sample(), &back);
+        assert_eq!(text, meta);
+        // Overwriting leaves no temporary file behind.
+        save(&path, &StateDict::new(), &FileMetadata::new()).unwrap();
+        let (none, text) = load(&path, Device::CPU).unwrap();
+        assert!(none.is_empty() && text.is_empty());
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_reference_reader_accepts_the_file() {
+        let dir = folder("io-ref");
+        let path = dir.join("m.safetensors");
+        save(&path, &sample(), &FileMetadata::new()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let file = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("a.weight").unwrap().shape(), [2, 2]);
+        let floats: Vec<u8> = [1.5f32, -2.0, 3.25].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(file.tensor("b").unwrap().data(), floats);
+        // Every tensor begins on a multiple of its element size.
+        for (_, t) in file.tensors() {
+            let size = t.dtype().bitsize() / 8;
+            assert_eq!((t.data().as_ptr() as usize - bytes.as_ptr() as usize) % size, 0);
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn broken_files_are_told_apart() {
+        let dir = folder("io-bad");
+        let path = dir.join("m.safetensors");
+        save(&path, &sample(), &FileMetadata::new()).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        let fails = |bytes: &[u8], want: &str| {
+            std::fs::write(&path, bytes).unwrap();
+            let e = load(&path, Device::CPU).unwrap_err();
+            assert_eq!(e.kind, ErrorKind::Io);
+            assert!(e.message.contains(want) && e.message.contains("m.safetensors"), "{}", e.message);
+        };
+        fails(b"", "too few for a header");
+        fails(&good[..40], "truncated?");
+        fails(&good[..good.len() - 1], "truncated?");
+        let mut longer = good.clone();
+        longer.push(0);
+        fails(&longer, "follow");
+        let mut huge = good.clone();
+        huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        fails(&huge, "more than the format's");
+        let mut garbled = good.clone();
+        garbled[8] = b'[';
+        fails(&garbled, "bad header");
+        let header = br#"{"x":{"dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,0]}}"#;
+        let mut overflow = (header.len() as u64).to_le_bytes().to_vec();
+        overflow.extend_from_slice(header);
+        fails(&overflow, "bad header");
+        let header = br#"{"x":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}}"#;
+        let mut foreign = (header.len() as u64).to_le_bytes().to_vec();
+        foreign.extend_from_slice(header);
+        foreign.extend_from_slice(&[0; 8]);
+        fails(&foreign, "not supported");
+        std::fs::remove_dir_all(&dir).unwrap();
+        let e = load(&path, Device::CPU).unwrap_err();
+        assert!(e.message.starts_with("cannot read"), "{}", e.message);
+        let e = save(&path, &sample(), &FileMetadata::new()).unwrap_err();
+        assert!(e.kind == ErrorKind::Io && e.message.starts_with("cannot write"), "{}", e.message);
+    }
+}

@@ -1,0 +1,548 @@
+//! The module tree: named parameters, buffers and children, and what is done to all of them.
+
+use super::repr;
+use crate::error::{Error, ErrorKind};
+use crate::tensor::device::Device;
+use crate::tensor::dtype::DType;
+use crate::{autograd, bail, ensure, Result, Tensor};
+use indexmap::IndexMap;
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashSet;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// What a module computes and how it prints: a leaf layer, a container or a user's own module.
+pub trait Layer: Send + Sync {
+    /// The output for `inputs`; parameters and children are found in `module`.
+    fn forward(&self, module: &Module, inputs: &[Tensor]) -> Result<Tensor>;
+    /// What stands between the brackets of the printed form; several lines are indented below each other.
+    fn extra_repr(&self, _module: &Module) -> Result<String> {
+        Ok(String::new())
+    }
+    /// Whether equal consecutive children print as one line `(0-2): 3 x ...` (ModuleList).
+    fn folds_repeats(&self) -> bool {
+        false
+    }
+    /// Buffers that may be missing when a state dict is loaded (older files lack them).
+    fn optional_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// Runs before forward and may replace the inputs.
+pub type PreHook = Arc<dyn Fn(&Module, &[Tensor]) -> Result<Option<Vec<Tensor>>> + Send + Sync>;
+/// Runs after forward and may replace the output.
+pub type PostHook = Arc<dyn Fn(&Module, &[Tensor], &Tensor) -> Result<Option<Tensor>> + Send + Sync>;
+
+#[derive(Clone)]
+struct Buffer {
+    tensor: Option<Tensor>,
+    /// Part of the state dict.
+    persistent: bool,
+}
+
+#[derive(Default)]
+struct State {
+    parameters: IndexMap<String, Option<Tensor>>,
+    buffers: IndexMap<String, Buffer>,
+    children: IndexMap<String, Option<Module>>,
+}
+
+#[derive(Default)]
+struct Hooks {
+    pre: Vec<(u64, PreHook)>,
+    post: Vec<(u64, PostHook)>,
+}
+
+struct Inner {
+    name: String,
+    layer: Box<dyn Layer>,
+    state: RwLock<State>,
+    hooks: Mutex<Hooks>,
+    training: AtomicBool,
+}
+
+/// A handle to a module; cloning makes another handle to the same module. All methods may be called from any thread.
+/// No lock is held while a callback runs.
+#[derive(Clone)]
+pub struct Module(Arc<Inner>);
+
+/// Names and tensors in the order of the module tree.
+pub type StateDict = IndexMap<String, Tensor>;
+
+/// What `load_state_dict` did not match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncompatibleKeys {
+    pub missing: Vec<String>,
+    pub unexpected: Vec<String>,
+}
+
+static NEXT_HOOK: AtomicU64 = AtomicU64::new(1);
+
+impl Module {
+    /// A module without parameters or children, in training mode. `name` is its printed type name.
+    pub fn new(name: impl Into<String>, layer: impl Layer + 'static) -> Module {
+        Module(Arc::new(Inner {
+            name: name.into(),
+            layer: Box::new(layer),
+            state: RwLock::default(),
+            hooks: Mutex::default(),
+            training: AtomicBool::new(true),
+        }))
+    }
+    /// The type name, `Conv2d`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+    pub fn is_same(&self, other: &Module) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+    fn key(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    // forward
+    /// Runs the pre-hooks, the layer and the post-hooks.
+    pub fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let (pre, post) = {
+            let h = self.0.hooks.lock();
+            if h.pre.is_empty() && h.post.is_empty() {
+                drop(h);
+                return self.0.layer.forward(self, inputs);
+            }
+            (h.pre.clone(), h.post.clone())
+        };
+        let mut replaced: Option<Vec<Tensor>> = None;
+        for (_, hook) in &pre {
+            if let Some(new) = hook(self, replaced.as_deref().unwrap_or(inputs))? {
+                replaced = Some(new);
+            }
+        }
+        let inputs = replaced.as_deref().unwrap_or(inputs);
+        let mut out = self.0.layer.forward(self, inputs)?;
+        for (_, hook) in &post {
+            if let Some(new) = hook(self, inputs, &out)? {
+                out = new;
+            }
+        }
+        Ok(out)
+    }
+    /// [`Module::forward`] of one input.
+    pub fn call(&self, input: &Tensor) -> Result<Tensor> {
+        self.forward(std::slice::from_ref(input))
+    }
+    /// Runs `hook` before every forward, in order of registration; gives the id that removes it.
+    pub fn register_forward_pre_hook(&self, hook: PreHook) -> u64 {
+        let id = NEXT_HOOK.fetch_add(1, Ordering::Relaxed);
+        self.0.hooks.lock().pre.push((id, hook));
+        id
+    }
+    /// Runs `hook` after every forward, in order of registration; gives the id that removes it.
+    pub fn register_forward_hook(&self, hook: PostHook) -> u64 {
+        let id = NEXT_HOOK.fetch_add(1, Ordering::Relaxed);
+        self.0.hooks.lock().post.push((id, hook));
+        id
+    }
+    /// Removes a hook of either kind; false when there is none of that id.
+    pub fn remove_hook(&self, id: u64) -> bool {
+        // Dropped after the lock: a hook's own drop may call back.
+        let mut removed = Hooks::default();
+        let mut h = self.0.hooks.lock();
+        if let Some(i) = h.pre.iter().position(|(k, _)| *k == id) {
+            removed.pre.push(h.pre.remove(i));
+        }
+        if let Some(i) = h.post.iter().position(|(k, _)| *k == id) {
+            removed.post.push(h.post.remove(i));
+        }
+        drop(h);
+        !(removed.pre.is_empty() && removed.post.is_empty())
+    }
+
+    // registration
+    fn check_name(&self, kind: &str, name: &str, taken: bool) -> Result<()> {
+        ensure!(!name.contains('.'), Key, "{kind} name can't contain \".\", got: {name}");
+        ensure!(!name.is_empty(), Key, "{kind} name can't be empty string \"\"");
+        ensure!(!taken, Key, "attribute '{name}' already exists");
+        Ok(())
+    }
+    /// Registers (or replaces) a parameter, which from then on requires grad; None keeps the name without a tensor.
+    ///
+    /// Fails with a Key error for a name that is empty, holds a dot or is taken by a buffer or child, with a Value
+    /// error for a tensor that has a history, and with a Runtime error for one that is not of a float dtype.
+    pub fn register_parameter(&self, name: &str, param: Option<Tensor>) -> Result<()> {
+        if let Some(p) = &param {
+            ensure!(
+                autograd::is_leaf(p),
+                Value,
+                "Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To express '{name}' as a function of another Tensor, compute the value in the forward() method."
+            );
+        }
+        let mut s = self.0.state.write();
+        let taken = s.buffers.contains_key(name) || s.children.contains_key(name);
+        self.check_name("parameter", name, taken)?;
+        if let Some(p) = &param {
+            autograd::set_requires_grad(p, true)?;
+        }
+        let old = s.parameters.insert(name.to_string(), param);
+        drop(s);
+        drop(old);
+        Ok(())
+    }
+    /// Registers (or replaces) a buffer: a tensor that is part of the state but not trained. A buffer that is not
+    /// `persistent` stays out of the state dict. Fails with a Key error for a bad or taken name.
+    pub fn register_buffer(&self, name: &str, tensor: Option<Tensor>, persistent: bool) -> Result<()> {
+        let mut s = self.0.state.write();
+        let taken = s.parameters.contains_key(name) || s.children.contains_key(name);
+        self.check_name("buffer", name, taken)?;
+        let old = s.buffers.insert(name.to_string(), Buffer { tensor, persistent });
+        drop(s);
+        drop(old);
+        Ok(())
+    }
+    /// Registers (or replaces) a child; None keeps the name without a module. Fails with a Key error for a bad or
+    /// taken name, and with a Value error when the child contains this module (the tree would have no end).
+    pub fn register_module(&self, name: &str, child: Option<Module>) -> Result<()> {
+        if let Some(c) = &child {
+            ensure!(
+                !c.modules().iter().any(|m| m.is_same(self)),
+                Value,
+                "cannot register {} as child '{name}' of {}: it contains that module",
+                c.name(),
+                self.name()
+            );
+        }
+        let mut s = self.0.state.write();
+        let taken = s.parameters.contains_key(name) || s.buffers.contains_key(name);
+        self.check_name("module", name, taken)?;
+        let old = s.children.insert(name.to_string(), child);
+        drop(s);
+        drop(old);
+        Ok(())
+    }
+
+    // access
+    /// This module's own parameters by name (None where a name has no tensor).
+    pub fn own_parameters(&self) -> Vec<(String, Option<Tensor>)> {
+        self.0.state.read().parameters.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+    /// This module's own parameter; None when it is absent or not set.
+    pub fn parameter(&self, name: &str) -> Option<Tensor> {
+        self.0.state.read().parameters.get(name).cloned().flatten()
+    }
+    /// This module's own buffer; None when it is absent or not set.
+    pub fn buffer(&self, name: &str) -> Option<Tensor> {
+        self.0.state.read().buffers.get(name).and_then(|b| b.tensor.clone())
+    }
+    /// This module's own parameter, or an error when it is missing.
+    pub(crate) fn need(&self, name: &str) -> Result<Tensor> {
+        match self.parameter(name) {
+            Some(p) => Ok(p),
+            None => bail!(Runtime, "'{}' object has no parameter '{name}'", self.name()),
+        }
+    }
+    /// Direct children by name, in order; None where a name has no module.
+    pub fn named_children(&self) -> Vec<(String, Option<Module>)> {
+        self.0.state.read().children.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+    fn children(&self) -> Vec<Module> {
+        self.0.state.read().children.values().flatten().cloned().collect()
+    }
+    /// The module at a dotted path (`"features.0"`); the empty path is this module.
+    pub fn get_submodule(&self, path: &str) -> Result<Module> {
+        let mut at = self.clone();
+        for name in path.split('.').filter(|_| !path.is_empty()) {
+            let next = match at.0.state.read().children.get(name) {
+                Some(Some(m)) => m.clone(),
+                Some(None) => bail!(Key, "`{name}` is not an nn.Module"),
+                None => bail!(Key, "{} has no attribute `{name}`", at.name()),
+            };
+            at = next;
+        }
+        Ok(at)
+    }
+    /// The module that owns the last part of a dotted path, and that part.
+    fn owner<'p>(&self, path: &'p str) -> Result<(Module, &'p str)> {
+        let (prefix, name) = path.rsplit_once('.').unwrap_or(("", path));
+        Ok((self.get_submodule(prefix)?, name))
+    }
+    /// The parameter at a dotted path (`"conv1.weight"`), or a Key error.
+    pub fn get_parameter(&self, path: &str) -> Result<Tensor> {
+        let (m, name) = self.owner(path)?;
+        match m.parameter(name) {
+            Some(p) => Ok(p),
+            None => bail!(Key, "{} has no attribute `{name}`", m.name()),
+        }
+    }
+    /// The buffer at a dotted path (`"bn1.running_mean"`), or a Key error.
+    pub fn get_buffer(&self, path: &str) -> Result<Tensor> {
+        let (m, name) = self.owner(path)?;
+        match m.buffer(name) {
+            Some(p) => Ok(p),
+            None => bail!(Key, "{} has no attribute `{name}`", m.name()),
+        }
+    }
+
+    // walks
+    fn walk(&self, prefix: &str, seen: &mut FxHashSet<usize>, out: &mut Vec<(String, Module)>) {
+        if !seen.insert(self.key()) {
+            return;
+        }
+        out.push((prefix.to_string(), self.clone()));
+        for (name, child) in self.named_children() {
+            if let Some(c) = child {
+                c.walk(&join(prefix, &name), seen, out);
+            }
+        }
+    }
+    /// This module (under the empty name) and all below it, parents first, each once.
+    pub fn named_modules(&self) -> Vec<(String, Module)> {
+        let mut out = Vec::new();
+        self.walk("", &mut FxHashSet::default(), &mut out);
+        out
+    }
+    /// [`Module::named_modules`] without the names.
+    pub fn modules(&self) -> Vec<Module> {
+        self.named_modules().into_iter().map(|(_, m)| m).collect()
+    }
+    fn named_tensors(&self, pick: impl Fn(&State) -> Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
+        let mut seen = FxHashSet::default();
+        let mut out = Vec::new();
+        for (prefix, m) in self.named_modules() {
+            for (name, t) in pick(&m.0.state.read()) {
+                if seen.insert(t.id()) {
+                    out.push((join(&prefix, &name), t));
+                }
+            }
+        }
+        out
+    }
+    /// All parameters with their dotted names; a shared parameter appears once, under its first name.
+    pub fn named_parameters(&self) -> Vec<(String, Tensor)> {
+        self.named_tensors(|s| s.parameters.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect())
+    }
+    /// [`Module::named_parameters`] without the names: what an optimiser takes.
+    pub fn parameters(&self) -> Vec<Tensor> {
+        self.named_parameters().into_iter().map(|(_, t)| t).collect()
+    }
+    /// All buffers with their dotted names, each once.
+    pub fn named_buffers(&self) -> Vec<(String, Tensor)> {
+        self.named_tensors(|s| s.buffers.iter().filter_map(|(k, v)| Some((k.clone(), v.tensor.clone()?))).collect())
+    }
+    /// Calls `f` with every module below, children before their parent, this one last.
+    pub fn apply(&self, f: &mut dyn FnMut(&Module) -> Result<()>) -> Result<()> {
+        let mut seen = FxHashSet::default();
+        for c in self.children() {
+            if seen.insert(c.key()) {
+                c.apply(f)?;
+            }
+        }
+        f(self)
+    }
+
+    // modes
+    /// Whether this module is in training mode.
+    pub fn is_training(&self) -> bool {
+        self.0.training.load(Ordering::Relaxed)
+    }
+    /// Sets training mode (dropout, batch statistics) on this module and all below.
+    pub fn train(&self, mode: bool) {
+        for m in self.modules() {
+            m.0.training.store(mode, Ordering::Relaxed);
+        }
+    }
+    /// `train(false)`.
+    pub fn eval(&self) {
+        self.train(false)
+    }
+    /// Makes all parameters require grad, or freezes them.
+    pub fn requires_grad_(&self, on: bool) -> Result<()> {
+        self.parameters().iter().try_for_each(|p| autograd::set_requires_grad(p, on))
+    }
+    /// Drops the gradients of all parameters, or (`set_to_none` false) sets them to zero.
+    pub fn zero_grad(&self, set_to_none: bool) -> Result<()> {
+        super::zero_grad(&self.parameters(), set_to_none)
+    }
+
+    /// Moves parameters, buffers and gradients to a device and converts the float ones to a dtype. Every tensor keeps
+    /// its identity: optimisers and other holders see the new contents.
+    ///
+    /// Fails with a Type error when `dtype` is not a float dtype, and when the device is not available (parameters
+    /// before the failing one have then been moved).
+    pub fn to(&self, dtype: Option<DType>, device: Option<Device>) -> Result<()> {
+        if let Some(d) = dtype {
+            ensure!(
+                d.is_float(),
+                Type,
+                "nn.Module.to only accepts floating point or complex dtypes, but got desired dtype=torch.{d}"
+            );
+        }
+        let convert = |t: &Tensor| -> Result<Option<Tensor>> {
+            let to_dtype = dtype.filter(|_| t.dtype().is_float()).unwrap_or(t.dtype());
+            let to_device = device.unwrap_or(t.device());
+            if to_dtype == t.dtype() && to_device == t.device() {
+                return Ok(None);
+            }
+            super::convert(t, to_dtype, to_device).map(Some)
+        };
+        for p in self.parameters() {
+            let grad = autograd::meta::grad(&p);
+            if let Some(new) = convert(&p)? {
+                super::replace_data(&p, &new)?;
+            }
+            if let Some(g) = grad {
+                if let Some(new) = convert(&g)? {
+                    super::replace_data(&g, &new)?;
+                }
+            }
+        }
+        for (_, b) in self.named_buffers() {
+            if let Some(new) = convert(&b)? {
+                super::replace_data(&b, &new)?;
+            }
+        }
+        Ok(())
+    }
+
+    // state
+    fn own_state(&self) -> Vec<(String, Tensor)> {
+        let s = self.0.state.read();
+        let params = s.parameters.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?)));
+        let buffers = s.buffers.iter().filter(|(_, b)| b.persistent);
+        params.chain(buffers.filter_map(|(k, b)| Some((k.clone(), b.tensor.clone()?)))).collect()
+    }
+    fn collect_state(&self, prefix: &str, out: &mut StateDict) {
+        for (name, t) in self.own_state() {
+            out.insert(join(prefix, &name), t.alias_same());
+        }
+        for (name, child) in self.named_children() {
+            if let Some(c) = child {
+                c.collect_state(&join(prefix, &name), out);
+            }
+        }
+    }
+    /// All parameters and persistent buffers under their dotted names (shared ones under each name). The tensors are
+    /// detached but share the module's memory.
+    pub fn state_dict(&self) -> StateDict {
+        let mut out = StateDict::new();
+        self.collect_state("", &mut out);
+        out
+    }
+    /// Copies the tensors of `state` into the module's (converted to its dtypes and devices). Gives the names that
+    /// did not match; when `strict`, those are an error, as shapes that differ always are. What matches has been
+    /// copied even where an error is returned, as in PyTorch.
+    pub fn load_state_dict(&self, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
+        let mut keys = IncompatibleKeys::default();
+        let mut errors = Vec::new();
+        self.load_from("", state, &mut keys, &mut errors);
+        if strict {
+            let quoted = |keys: &[String]| keys.iter().map(|k| format!("\"{k}\"")).collect::<Vec<_>>().join(", ");
+            if !keys.unexpected.is_empty() {
+                errors.insert(0, format!("Unexpected key(s) in state_dict: {}. ", quoted(&keys.unexpected)));
+            }
+            if !keys.missing.is_empty() {
+                errors.insert(0, format!("Missing key(s) in state_dict: {}. ", quoted(&keys.missing)));
+            }
+        }
+        if !errors.is_empty() {
+            let text = format!("Error(s) in loading state_dict for {}:\n\t{}", self.name(), errors.join("\n\t"));
+            return Err(Error::new(ErrorKind::Runtime, text));
+        }
+        Ok(keys)
+    }
+    fn load_from(&self, prefix: &str, state: &StateDict, keys: &mut IncompatibleKeys, errors: &mut Vec<String>) {
+        let own = self.own_state();
+        for (name, target) in &own {
+            let key = join(prefix, name);
+            match state.get(&key) {
+                Some(source) => errors.extend(load_one(&key, target, source).err()),
+                None if self.0.layer.optional_keys().contains(&name.as_str()) => {}
+                None => keys.missing.push(key),
+            }
+        }
+        let children = self.named_children();
+        for key in state.keys() {
+            let rest = match prefix {
+                "" => key,
+                _ => match key.strip_prefix(prefix).and_then(|k| k.strip_prefix('.')) {
+                    Some(rest) => rest,
+                    None => continue,
+                },
+            };
+            let known = match rest.split_once('.') {
+                Some((child, _)) => children.iter().any(|(n, _)| n == child),
+                None => own.iter().any(|(n, _)| n == rest),
+            };
+            if !known {
+                keys.unexpected.push(key.clone());
+            }
+        }
+        for (name, child) in children {
+            if let Some(c) = child {
+                c.load_from(&join(prefix, &name), state, keys, errors);
+            }
+        }
+    }
+
+    // text
+    /// The printed form, PyTorch's; fails only where a callback's `extra_repr` does.
+    pub fn repr(&self) -> Result<String> {
+        let extra = self.0.layer.extra_repr(self)?;
+        let mut children = Vec::new();
+        for (name, child) in self.named_children() {
+            children.push((name, child.map_or(Ok("None".to_string()), |c| c.repr())?));
+        }
+        Ok(match self.0.layer.folds_repeats() {
+            true => repr::folded(self.name(), &children),
+            false => repr::nested(self.name(), &extra, &children),
+        })
+    }
+}
+
+/// Copies one tensor of a state dict; the error is a line of `load_state_dict`'s report.
+fn load_one(key: &str, target: &Tensor, source: &Tensor) -> std::result::Result<(), String> {
+    let (want, mut have) = (target.shape(), source.shape());
+    let mut source = source.clone();
+    if want.is_empty() && have.len() == 1 && have[0] >= 1 {
+        // Old files hold 0-dim tensors as 1-dim ones.
+        let mut layout = source.layout();
+        layout.shape.clear();
+        layout.strides.clear();
+        source = source.alias(layout);
+        have.clear();
+    }
+    if want != have {
+        return Err(format!(
+            "size mismatch for {key}: copying a param with shape torch.Size({:?}) from checkpoint, the shape in current model is torch.Size({:?}).",
+            &have[..], &want[..]
+        ));
+    }
+    super::copy_into(target, &source).map_err(|e| {
+        format!(
+            "While copying the parameter named \"{key}\", whose dimensions in the model are torch.Size({:?}) and whose dimensions in the checkpoint are torch.Size({:?}), an exception occurred : {e}.",
+            &want[..], &have[..]
+        )
+    })
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() {
+        name.to_string()
+    } else {
+        format!("{prefix}.{name}")
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.repr() {
+            Ok(text) => f.write_str(&text),
+            Err(e) => write!(f, "{}(<extra_repr failed: {e}>)", self.name()),
+        }
+    }
+}
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,120 @@
+//! The step over lists of tensors: checks, grouping by device and dtype, one kernel call each.
+
+use crate::backend::{self, StepKind, StepTensors, View};
+use crate::tensor::device::Device;
+use crate::tensor::dtype::DType;
+use crate::{ensure, Result, Tensor};
+
+/// A zeroed contiguous tensor of `t`'s shape, dtype and device.
+pub(super) fn zeros_like(t: &Tensor) -> Result<Tensor> {
+    let bytes = vec![0u8; t.numel() * t.dtype().size()];
+    Tensor::from_bytes(&bytes, &t.shape(), t.dtype(), t.device())
+}
+
+/// What the kernel may write to: the tensor itself, or a contiguous stand-in that is copied back.
+struct Target<'a> {
+    tensor: &'a Tensor,
+    stand_in: Option<Tensor>,
+}
+impl<'a> Target<'a> {
+    fn new(tensor: &'a Tensor) -> Result<Target<'a>> {
+        let stand_in = if tensor.is_contiguous() { None } else { Some(tensor.contiguous_copy()?) };
+        Ok(Target { tensor, stand_in })
+    }
+    fn used(&self) -> &Tensor {
+        self.stand_in.as_ref().unwrap_or(self.tensor)
+    }
+    fn finish(&self, written: bool) -> Result<()> {
+        if written {
+            if let Some(s) = &self.stand_in {
+                self.tensor.copy_from(s)?;
+            }
+            self.tensor.bump_version();
+        }
+        Ok(())
+    }
+}
+
+/// Number of state tensors that the step uses for each parameter.
+fn states_needed(kind: &StepKind) -> usize {
+    match kind {
+        StepKind::Sgd { momentum, .. } => (*momentum != 0.0) as usize,
+        StepKind::Adam { amsgrad, .. } => 2 + *amsgrad as usize,
+    }
+}
+
+/// One optimiser step, in place and unrecorded, over parameters of any layout, dtype and device.
+///
+/// `grads[i]` and every tensor of `states[i]` must have the shape, dtype and device of `params[i]`; `states[i]` holds
+/// the momentum buffer (SGD with momentum) or exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq.
+pub fn fused_step(kind: &StepKind, params: &[Tensor], grads: &[Tensor], states: &[Vec<Tensor>]) -> Result<()> {
+    ensure!(
+        params.len() == grads.len() && params.len() == states.len(),
+        Runtime,
+        "Tensor lists must have the same number of tensors, got {} parameters, {} gradients and {} states",
+        params.len(),
+        grads.len(),
+        states.len()
+    );
+    let need = states_needed(kind);
+    let mut groups: Vec<(Device, DType, Vec<usize>)> = Vec::new();
+    for (i, p) in params.iter().enumerate() {
+        let (shape, dtype, device) = (p.shape(), p.dtype(), p.device());
+        ensure!(dtype.is_float(), Runtime, "optimizer step: parameter {i} is {dtype}, expected a floating dtype");
+        ensure!(
+            states[i].len() == need,
+            Runtime,
+            "optimizer step: parameter {i} has {} state tensors, expected {need}",
+            states[i].len()
+        );
+        for (what, t) in std::iter::once(("gradient", &grads[i])).chain(states[i].iter().map(|t| ("state", t))) {
+            ensure!(
+                t.shape() == shape && t.dtype() == dtype && t.device() == device,
+                Runtime,
+                "optimizer step: the {what} of parameter {i} is {} of shape {:?} on {}, but the parameter is {dtype} of shape {:?} on {device}",
+                t.dtype(),
+                &t.shape()[..],
+                t.device(),
+                &shape[..]
+            );
+        }
+        if p.numel() == 0 {
+            continue;
+        }
+        match groups.iter_mut().find(|(d, t, _)| *d == device && *t == dtype) {
+            Some((_, _, list)) => list.push(i),
+            None => groups.push((device, dtype, vec![i])),
+        }
+    }
+    for (device, _, list) in groups {
+        // Per parameter: the parameter, its gradient, its states.
+        let targets: Vec<Vec<Target>> = list
+            .iter()
+            .map(|&i| {
+                std::iter::once(&params[i])
+                    .chain(std::iter::once(&grads[i]))
+                    .chain(&states[i])
+                    .map(Target::new)
+                    .collect()
+            })
+            .collect::<Result<_>>()?;
+        {
+            let bodies: Vec<Vec<_>> =
+                targets.iter().map(|t| t.iter().map(|t| t.used().materialize()).collect()).collect();
+            let tensors: Vec<StepTensors> = bodies
+                .iter()
+                .map(|b| {
+                    let views: Vec<View> = b.iter().map(|b| b.view()).collect();
+                    StepTensors { param: views[0], grad: views[1], state: views[2..].to_vec() }
+                })
+                .collect();
+            backend::get(device)?.optimizer_step(kind, &tensors)?;
+        }
+        for parameter in &targets {
+            for (at, target) in parameter.iter().enumerate() {
+                target.finish(at != 1)?; // the gradient is only read
+            }
+        }
+    }
+    Ok(())
+}

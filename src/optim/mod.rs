@@ -1,0 +1,366 @@
+//! Optimisers: SGD, Adam and AdamW over parameter groups, one fused kernel call per step and dtype.
+mod fused;
+mod state;
+pub use fused::fused_step;
+
+use crate::autograd::meta;
+use crate::backend::StepKind;
+use crate::tensor::print::{py_bool, py_float};
+use crate::{autograd, bail, ensure, Result, Tensor};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::fmt;
+
+/// Options of stochastic gradient descent; the defaults are PyTorch's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SgdOptions {
+    pub lr: f64,
+    pub momentum: f64,
+    pub dampening: f64,
+    pub weight_decay: f64,
+    pub nesterov: bool,
+    pub maximize: bool,
+}
+impl Default for SgdOptions {
+    fn default() -> Self {
+        SgdOptions { lr: 1e-3, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false, maximize: false }
+    }
+}
+
+/// Options of Adam and (`decoupled`) AdamW.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdamOptions {
+    pub lr: f64,
+    pub betas: (f64, f64),
+    pub eps: f64,
+    pub weight_decay: f64,
+    pub amsgrad: bool,
+    pub maximize: bool,
+    /// Weight decay acts on the parameter, not through the gradient.
+    pub decoupled: bool,
+}
+impl AdamOptions {
+    /// PyTorch's defaults of `Adam`.
+    pub fn adam() -> Self {
+        AdamOptions {
+            lr: 1e-3,
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            weight_decay: 0.0,
+            amsgrad: false,
+            maximize: false,
+            decoupled: false,
+        }
+    }
+    /// PyTorch's defaults of `AdamW`: a decoupled weight decay of 0.01.
+    pub fn adamw() -> Self {
+        AdamOptions { weight_decay: 1e-2, decoupled: true, ..Self::adam() }
+    }
+}
+
+/// The algorithm of a parameter group with its options.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Options {
+    Sgd(SgdOptions),
+    Adam(AdamOptions),
+}
+impl Options {
+    pub fn lr(&self) -> f64 {
+        match self {
+            Options::Sgd(o) => o.lr,
+            Options::Adam(o) => o.lr,
+        }
+    }
+    fn lr_mut(&mut self) -> &mut f64 {
+        match self {
+            Options::Sgd(o) => &mut o.lr,
+            Options::Adam(o) => &mut o.lr,
+        }
+    }
+    /// `SGD`, `Adam` or `AdamW`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Options::Sgd(_) => "SGD",
+            Options::Adam(o) if o.decoupled => "AdamW",
+            Options::Adam(_) => "Adam",
+        }
+    }
+    /// PyTorch's checks of the values (a Value error); NaN fails them all.
+    pub fn check(&self) -> Result<()> {
+        let at_least_0 = |v: f64, what: &str| {
+            ensure!(v >= 0.0, Value, "Invalid {what}: {}", py_float(v));
+            Ok(())
+        };
+        at_least_0(self.lr(), "learning rate")?;
+        match self {
+            Options::Sgd(o) => {
+                at_least_0(o.momentum, "momentum value")?;
+                at_least_0(o.weight_decay, "weight_decay value")?;
+                ensure!(
+                    !o.nesterov || (o.momentum > 0.0 && o.dampening == 0.0),
+                    Value,
+                    "Nesterov momentum requires a momentum and zero dampening"
+                );
+            }
+            Options::Adam(o) => {
+                at_least_0(o.eps, "epsilon value")?;
+                for (i, b) in [o.betas.0, o.betas.1].into_iter().enumerate() {
+                    ensure!((0.0..1.0).contains(&b), Value, "Invalid beta parameter at index {i}: {}", py_float(b));
+                }
+                at_least_0(o.weight_decay, "weight_decay value")?;
+            }
+        }
+        Ok(())
+    }
+    fn same_algorithm(&self, other: &Options) -> bool {
+        self.name() == other.name()
+    }
+}
+
+/// Parameters that share options.
+#[derive(Clone)]
+pub struct ParamGroup {
+    pub params: Vec<Tensor>,
+    pub options: Options,
+}
+
+/// What is remembered of one parameter.
+#[derive(Clone, Default)]
+struct ParamState {
+    /// Steps taken (Adam).
+    step: u64,
+    /// SGD: momentum buffer. Adam: exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq.
+    tensors: Vec<Tensor>,
+}
+
+/// An optimiser: it changes its parameters in place from their `.grad`.
+pub struct Optimizer {
+    groups: Vec<ParamGroup>,
+    /// By tensor id, so that a parameter moved with `Module::to` keeps its state's key.
+    state: FxHashMap<u64, ParamState>,
+}
+
+impl Optimizer {
+    /// An optimiser with one group. Fails with a Value error for no or repeated parameters, non-leaf tensors and
+    /// options out of range.
+    pub fn new(params: Vec<Tensor>, options: Options) -> Result<Optimizer> {
+        ensure!(!params.is_empty(), Value, "optimizer got an empty parameter list");
+        let mut o = Optimizer { groups: Vec::new(), state: FxHashMap::default() };
+        o.add_param_group(ParamGroup { params, options })?;
+        Ok(o)
+    }
+    /// SGD over `params`.
+    pub fn sgd(params: Vec<Tensor>, options: SgdOptions) -> Result<Optimizer> {
+        Optimizer::new(params, Options::Sgd(options))
+    }
+    /// Adam or AdamW over `params`.
+    pub fn adam(params: Vec<Tensor>, options: AdamOptions) -> Result<Optimizer> {
+        Optimizer::new(params, Options::Adam(options))
+    }
+    /// Adds parameters with options of their own (of the same algorithm). Fails as [`Optimizer::new`] does.
+    pub fn add_param_group(&mut self, group: ParamGroup) -> Result<()> {
+        group.options.check()?;
+        if let Some(first) = self.groups.first() {
+            ensure!(
+                first.options.same_algorithm(&group.options),
+                Value,
+                "cannot add a parameter group of {} to an optimizer of {}",
+                group.options.name(),
+                first.options.name()
+            );
+        }
+        let mut seen: FxHashSet<u64> = self.groups.iter().flat_map(|g| g.params.iter().map(Tensor::id)).collect();
+        for p in &group.params {
+            ensure!(autograd::is_leaf(p), Value, "can't optimize a non-leaf Tensor");
+            ensure!(seen.insert(p.id()), Value, "some parameters appear in more than one parameter group");
+        }
+        self.groups.push(group);
+        Ok(())
+    }
+    pub fn groups(&self) -> &[ParamGroup] {
+        &self.groups
+    }
+    /// Replaces the options of a group (of the same algorithm), checked.
+    pub fn set_options(&mut self, group: usize, options: Options) -> Result<()> {
+        options.check()?;
+        let n = self.groups.len();
+        let Some(g) = self.groups.get_mut(group) else {
+            bail!(Index, "parameter group {group} is out of range: there are {n}");
+        };
+        ensure!(
+            g.options.same_algorithm(&options),
+            Value,
+            "expected options of {}, got {}",
+            g.options.name(),
+            options.name()
+        );
+        g.options = options;
+        Ok(())
+    }
+    /// Learning rate of a group; an Index error when there is no such group.
+    pub fn lr(&self, group: usize) -> Result<f64> {
+        match self.groups.get(group) {
+            Some(g) => Ok(g.options.lr()),
+            None => bail!(Index, "parameter group {group} is out of range: there are {}", self.groups.len()),
+        }
+    }
+    /// Sets the learning rate of all groups; a Value error when it is negative or NaN.
+    pub fn set_lr(&mut self, lr: f64) -> Result<()> {
+        (0..self.groups.len()).try_for_each(|g| self.set_group_lr(g, lr))
+    }
+    /// Sets the learning rate of one group.
+    pub fn set_group_lr(&mut self, group: usize, lr: f64) -> Result<()> {
+        self.lr(group)?;
+        ensure!(lr >= 0.0, Value, "Invalid learning rate: {}", py_float(lr));
+        *self.groups[group].options.lr_mut() = lr;
+        Ok(())
+    }
+    /// Drops the gradients of all parameters, or (`set_to_none` false) sets them to zero.
+    pub fn zero_grad(&self, set_to_none: bool) -> Result<()> {
+        self.groups.iter().try_for_each(|g| crate::nn::zero_grad(&g.params, set_to_none))
+    }
+
+    /// One step over all parameters that have a gradient.
+    pub fn step(&mut self) -> Result<()> {
+        autograd::no_grad(|| {
+            for g in &self.groups {
+                let ready: Vec<(Tensor, Tensor)> =
+                    g.params.iter().filter_map(|p| Some((p.clone(), meta::grad(p)?))).collect();
+                match &g.options {
+                    Options::Sgd(o) => step_sgd(&mut self.state, o, ready)?,
+                    Options::Adam(o) => step_adam(&mut self.state, o, ready)?,
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// One call's worth of parameters: those that differ in nothing the kernel is told once.
+#[derive(Default)]
+struct Batch {
+    params: Vec<Tensor>,
+    grads: Vec<Tensor>,
+    states: Vec<Vec<Tensor>>,
+}
+impl Batch {
+    fn push(&mut self, p: Tensor, g: Tensor, s: Vec<Tensor>) {
+        self.params.push(p);
+        self.grads.push(g);
+        self.states.push(s);
+    }
+    fn run(&self, kind: &StepKind) -> Result<()> {
+        fused_step(kind, &self.params, &self.grads, &self.states)
+    }
+}
+
+fn step_sgd(state: &mut FxHashMap<u64, ParamState>, o: &SgdOptions, ready: Vec<(Tensor, Tensor)>) -> Result<()> {
+    // New momentum buffers take the gradient as it is; the others are damped.
+    let (mut old, mut new) = (Batch::default(), Batch::default());
+    for (p, g) in ready {
+        if o.momentum == 0.0 {
+            old.push(p, g, vec![]);
+            continue;
+        }
+        match state.get(&p.id()).and_then(|s| s.tensors.first()) {
+            Some(buffer) => {
+                let buffer = buffer.clone();
+                old.push(p, g, vec![buffer]);
+            }
+            None => {
+                let buffer = Tensor::empty(&p.shape(), p.dtype(), p.device())?;
+                new.push(p, g, vec![buffer]);
+            }
+        }
+    }
+    for (batch, momentum_init) in [(&old, false), (&new, true)] {
+        batch.run(&StepKind::Sgd {
+            lr: o.lr,
+            momentum: o.momentum,
+            dampening: o.dampening,
+            weight_decay: o.weight_decay,
+            nesterov: o.nesterov,
+            maximize: o.maximize,
+            momentum_init,
+        })?;
+    }
+    // Only now do the buffers hold something.
+    for (p, s) in new.params.iter().zip(new.states) {
+        state.insert(p.id(), ParamState { step: 0, tensors: s });
+    }
+    Ok(())
+}
+
+fn step_adam(state: &mut FxHashMap<u64, ParamState>, o: &AdamOptions, ready: Vec<(Tensor, Tensor)>) -> Result<()> {
+    let mut batches: Vec<(u64, Batch)> = Vec::new();
+    let want = 2 + o.amsgrad as usize;
+    for (p, g) in ready {
+        let s = state.entry(p.id()).or_default();
+        while s.tensors.len() < want {
+            s.tensors.push(fused::zeros_like(&p)?);
+        }
+        let step = s.step + 1;
+        let tensors = s.tensors[..want].to_vec();
+        let at = match batches.iter().position(|(k, _)| *k == step) {
+            Some(i) => i,
+            None => {
+                batches.push((step, Batch::default()));
+                batches.len() - 1
+            }
+        };
+        batches[at].1.push(p, g, tensors);
+    }
+    for (step, batch) in &batches {
+        batch.run(&StepKind::Adam {
+            lr: o.lr,
+            beta1: o.betas.0,
+            beta2: o.betas.1,
+            eps: o.eps,
+            weight_decay: o.weight_decay,
+            amsgrad: o.amsgrad,
+            maximize: o.maximize,
+            decoupled: o.decoupled,
+            step: *step as f64,
+        })?;
+        for p in &batch.params {
+            if let Some(s) = state.get_mut(&p.id()) {
+                s.step = *step;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// PyTorch's text, with the options that Taper has.
+impl fmt::Display for Optimizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", self.groups.first().map_or("Optimizer", |g| g.options.name()))?;
+        for (i, g) in self.groups.iter().enumerate() {
+            let lines: Vec<(&str, String)> = match &g.options {
+                Options::Sgd(o) => vec![
+                    ("dampening", py_float(o.dampening)),
+                    ("lr", py_float(o.lr)),
+                    ("maximize", py_bool(o.maximize).into()),
+                    ("momentum", py_float(o.momentum)),
+                    ("nesterov", py_bool(o.nesterov).into()),
+                    ("weight_decay", py_float(o.weight_decay)),
+                ],
+                Options::Adam(o) => vec![
+                    ("amsgrad", py_bool(o.amsgrad).into()),
+                    ("betas", format!("({}, {})", py_float(o.betas.0), py_float(o.betas.1))),
+                    ("eps", py_float(o.eps)),
+                    ("lr", py_float(o.lr)),
+                    ("maximize", py_bool(o.maximize).into()),
+                    ("weight_decay", py_float(o.weight_decay)),
+                ],
+            };
+            write!(f, "\nParameter Group {i}")?;
+            for (name, value) in lines {
+                write!(f, "\n    {name}: {value}")?;
+            }
+        }
+        f.write_str("\n)")
+    }
+}
+
+#[cfg(test)]
+mod tests;
