@@ -6,6 +6,7 @@
 mod cpp;
 mod docs;
 mod go;
+mod header;
 mod model;
 mod parser;
 mod python;
@@ -21,6 +22,7 @@ type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
 /// Every generated file: short name for `--only`, path from the repository's root, emitter.
 const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
+    ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
     ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
     ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),

@@ -92,6 +92,7 @@ impl Type {
         )
     }
     /// Takes a pointer and a length in C.
+    #[allow(dead_code)] // for the emitters
     pub fn is_list(self) -> bool {
         matches!(self, Type::TensorList | Type::OptTensorList | Type::IntList(_) | Type::OptIntList(_))
     }

@@ -1,0 +1,42 @@
+
+/* A number that stays a float / an integer / a bool in type promotion. */
+static inline taper_scalar taper_scalar_f64(double value)
+{
+    taper_scalar s;
+    s.kind = TAPER_SCALAR_FLOAT;
+    s.i = 0;
+    s.f = value;
+    return s;
+}
+static inline taper_scalar taper_scalar_i64(int64_t value)
+{
+    taper_scalar s;
+    s.kind = TAPER_SCALAR_INT;
+    s.i = value;
+    s.f = 0;
+    return s;
+}
+static inline taper_scalar taper_scalar_bool(bool value)
+{
+    taper_scalar s;
+    s.kind = TAPER_SCALAR_BOOL;
+    s.i = value ? 1 : 0;
+    s.f = 0;
+    return s;
+}
+
+/* Devices as values: TAPER_CPU, TAPER_CUDA(0), TAPER_OPENCL(0), and TAPER_DEVICE_NONE where a device is optional. */
+static inline taper_device taper_make_device(int32_t type, int32_t index)
+{
+    taper_device d;
+    d.type = type;
+    d.index = index;
+    return d;
+}
+#define TAPER_CPU taper_make_device(TAPER_DEVICE_CPU, 0)
+#define TAPER_CUDA(index) taper_make_device(TAPER_DEVICE_CUDA, (index))
+#define TAPER_OPENCL(index) taper_make_device(TAPER_DEVICE_OPENCL, (index))
+#define TAPER_DEVICE_NONE taper_make_device(0, 0)
+
+/* An absent start or stop of a TAPER_INDEX_SLICE. */
+#define TAPER_INDEX_ABSENT INT64_MIN
