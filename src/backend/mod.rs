@@ -79,7 +79,20 @@ pub enum Distribution {
         mean: f64,
         std: f64,
     },
-    /// Integers in [low, high).
+    /// exp of a normal.
+    LogNormal {
+        mean: f64,
+        std: f64,
+    },
+    Cauchy {
+        median: f64,
+        sigma: f64,
+    },
+    /// Number of trials up to the first success.
+    Geometric {
+        p: f64,
+    },
+    /// Integers in [low, high), the difference taken modulo 2^64 (see `rng::distributions::IntRange`).
     Integer {
         low: i64,
         high: i64,
@@ -300,7 +313,8 @@ pub trait Backend: Send + Sync {
     }
 
     // random numbers
-    /// Fills `out` (contiguous) from the generator.
+    /// Fills `out` from the generator. Contiguous on devices, which take the generator's Philox draws (see
+    /// `rng::philox`); any layout on the CPU, which takes those of the generator's algorithm.
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         unsupported!(self, "random", out.dtype)
     }

@@ -1,6 +1,7 @@
 //! Random generators. On the CPU a seed gives PyTorch's CPU numbers (MT19937); the other devices, and the CPU when
 //! asked, use Philox, whose draws are the same on every device (see [`philox`]).
 
+pub mod distributions;
 pub mod mt19937;
 pub mod philox;
 
@@ -38,6 +39,14 @@ pub struct State {
 impl State {
     fn new(algorithm: Algorithm, seed: u64) -> State {
         State { algorithm, engine: Mt19937::new(seed), next_f64: None, next_f32: None, offset: 0 }
+    }
+    /// Which draws the CPU takes.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+    /// The Mersenne Twister, for draws in bulk.
+    pub fn engine(&mut self) -> &mut Mt19937 {
+        &mut self.engine
     }
     /// One 32-bit draw of the Mersenne Twister.
     #[inline]

@@ -14,14 +14,16 @@
 //! | a double normal | block i / 2, words 0, 1 (u1) and 2, 3 (u2); even i cosine, odd i sine |
 //!
 //! Values from a draw `x`:
-//! - float32, float16, bfloat16 uniform: low 24, 11, 8 bits of a 32-bit draw, times 2^-24, 2^-11, 2^-8;
-//!   float64: low 53 bits of a 64-bit draw, times 2^-53; then `u * (high - low) + low`.
+//! - uniform: u = low 24 bits of a 32-bit draw times 2^-24 (float64: low 53 bits of a 64-bit draw times 2^-53), then
+//!   `u * (high - low) + low`, rounded to the half types last; what rounding brought to `high` becomes `low`.
 //! - integers in a range below 2^28: 32-bit draw mod range; else 64-bit draw mod range; plus low.
 //! - bernoulli of one p: 32-bit draw < ceil(p * 2^32); of a tensor of p: the 24-bit float < p.
 //! - float normal: u1 = x0 * 2^-32 + 2^-33, u2 = (x1 mod 2^24) * 2^-24, r = sqrt(-2 ln u1), r cos(2 pi u2) and
 //!   r sin(2 pi u2); times std plus mean. Double normal: the same with u1 = 1 - (low 53 bits) * 2^-53.
 //! - exponential: float -ln(x * 2^-32 + 2^-33) / lambda; double -ln(1 - u53) / lambda; ln is at most -2^-25 (float) or
 //!   -2^-54 (double), so that 0 never comes.
+//! - geometric: ceil(ln(u) / ln(1 - p)), at least 1, with the u of the exponential; cauchy: median +
+//!   sigma tan(pi (u - 1/2)) with the u of the uniform; log-normal: exp of the normal.
 //! - permutation: forward Fisher-Yates, step i swaps with i + (64-bit draw i) mod (n - i).
 
 const M0: u32 = 0xD251_1F53;
@@ -38,6 +40,11 @@ pub fn philox4x32(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
         k = [k[0].wrapping_add(W0), k[1].wrapping_add(W1)];
     }
     c
+}
+
+/// What a 32-bit draw lies below with probability `p`.
+pub fn bernoulli_threshold(p: f64) -> u64 {
+    (p * 2f64.powi(32)).ceil() as u64
 }
 
 /// The draws of one random call: its seed and offset.

@@ -3,6 +3,7 @@ pub mod alloc;
 mod gemm;
 mod lanes;
 pub mod parallel;
+mod random;
 mod scratch;
 #[cfg(test)]
 mod testing;
@@ -46,5 +47,8 @@ impl Backend for CpuBackend {
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         gemm::gemm(a, b, out, alpha, beta)
+    }
+    fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
+        random::random(dist, generator, out)
     }
 }
