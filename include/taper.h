@@ -339,6 +339,495 @@ TAPER_MUST_USE taper_error *taper_scope_end(void);
 TAPER_MUST_USE
 taper_error *taper_scope_keep(taper_tensor *t);
 
+/* ==== Tensors ============================================================================================= */
+
+/* Makes another handle of the same tensor, owned by the caller. Borrows t. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_ref(taper_tensor *t, taper_tensor **out);
+
+/*
+ * Frees a handle; the tensor goes with its last handle and the last graph that needs it. Consumes t; NULL is fine.
+ * Returns false when t was no live tensor handle. Since 0.1.
+ */
+bool taper_tensor_free(taper_tensor *t);
+
+/* Number of live tensor handles in the process; it walks the handle table. For tests of leaks. Since 0.1. */
+uint64_t taper_tensor_handle_count(void);
+
+/* Number of live handles of any type in the process; it walks the handle table. For tests of leaks. Since 0.1. */
+uint64_t taper_handle_count(void);
+
+/*
+ * The tensor's identity: equal for two handles of one tensor, never used twice; 0 for a bad handle. Borrows t.
+ * Since 0.1.
+ */
+uint64_t taper_tensor_id(const taper_tensor *t);
+
+/* Number of dimensions; -1 for a bad handle. Borrows t. Since 0.1. */
+int64_t taper_tensor_ndim(const taper_tensor *t);
+
+/* Number of elements; -1 for a bad handle. Borrows t. Since 0.1. */
+int64_t taper_tensor_numel(const taper_tensor *t);
+
+/* Size of dimension dim, which may count from the end; -1 for a bad handle or dimension. Borrows t. Since 0.1. */
+int64_t taper_tensor_size(const taper_tensor *t, int64_t dim);
+
+/* The dtype's code; -1 for a bad handle. Borrows t. Since 0.1. */
+int32_t taper_tensor_dtype(const taper_tensor *t);
+
+/* The device; type 0 for a bad handle. Borrows t. Since 0.1. */
+taper_device taper_tensor_device(const taper_tensor *t);
+
+/* Position of the first element in the storage, in elements; -1 for a bad handle. Borrows t. Since 0.1. */
+int64_t taper_tensor_storage_offset(const taper_tensor *t);
+
+/* Bytes in the storage that the tensor views; -1 for a bad handle. Borrows t. Since 0.1. */
+int64_t taper_tensor_storage_nbytes(const taper_tensor *t);
+
+/*
+ * Identity of the storage: equal for tensors that share memory, until the storage is gone; 0 for a bad handle.
+ * Borrows t. Since 0.1.
+ */
+uint64_t taper_tensor_storage_id(const taper_tensor *t);
+
+/* 1 when elements lie row-major without gaps, 0 when not, -1 for a bad handle. Borrows t. Since 0.1. */
+int32_t taper_tensor_is_contiguous(const taper_tensor *t);
+
+/*
+ * Writes the sizes into buf (as many as buf_len allows; NULL with 0 is fine) and the number of dimensions into ndim.
+ * Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_sizes(const taper_tensor *t,
+                                int64_t *buf,
+                                size_t buf_len,
+                                size_t *ndim);
+
+/*
+ * Writes the strides, in elements, into buf (as many as buf_len allows; NULL with 0 is fine) and the number of
+ * dimensions into ndim. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_strides(const taper_tensor *t,
+                                  int64_t *buf,
+                                  size_t buf_len,
+                                  size_t *ndim);
+
+/* 1 when gradients flow through the tensor, 0 when not, -1 for a bad handle. Borrows t. Since 0.1. */
+int32_t taper_tensor_requires_grad(const taper_tensor *t);
+
+/*
+ * Says whether a leaf wants a gradient; an error for tensors that a recorded op made, and for dtypes that are not
+ * float. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_set_requires_grad(taper_tensor *t,
+                                            bool requires_grad);
+
+/* 1 when no recorded op made the tensor, 0 when one did, -1 for a bad handle. Borrows t. Since 0.1. */
+int32_t taper_tensor_is_leaf(const taper_tensor *t);
+
+/* 1 when .grad of a non-leaf is kept, 0 when not, -1 for a bad handle. Borrows t. Since 0.1. */
+int32_t taper_tensor_retains_grad(const taper_tensor *t);
+
+/* The accumulated gradient as a new handle, owned by the caller; NULL when there is none. Borrows t. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_grad(taper_tensor *t, taper_tensor **out);
+
+/*
+ * Replaces the gradient; NULL clears it. Borrows t and grad. Fails when grad's shape, dtype or device is not t's.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_set_grad(taper_tensor *t,
+                                   taper_tensor *grad);
+
+/*
+ * The tensor that t is a view of, as a new handle, owned by the caller; NULL when autograd knows of none. Borrows t.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_base(taper_tensor *t,
+                               taper_tensor **out);
+
+/* Number of in-place writes so far, shared by views; -1 for a bad handle. Borrows t. Since 0.1. */
+int64_t taper_tensor_version(const taper_tensor *t);
+
+/*
+ * Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
+ * an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_data(taper_tensor *t,
+                               void **out);
+
+/* The value of a tensor of one element; waits for the device. Borrows t. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_item(taper_tensor *t, taper_scalar *out);
+
+/* The tensor as PyTorch prints it, owned by the caller. Borrows t. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_to_string(taper_tensor *t, taper_string **out);
+
+/*
+ * Copies the elements row-major into buf, which must have exactly numel * element size bytes; any device and strides.
+ * Waits for the device. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_copy_to_host(taper_tensor *t,
+                                       void *buf,
+                                       size_t nbytes);
+
+/* `t.data = src`: t takes over the memory, shape and dtype of src and keeps its identity. Borrows both. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_tensor_set_data(taper_tensor *t,
+                                   taper_tensor *src);
+
+/*
+ * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
+ * a tensor without dimensions). dtype is a code, dev a device (type 0: the CPU). The result is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_data(const void *data,
+                                    const int64_t *sizes,
+                                    size_t ndim,
+                                    int32_t dtype,
+                                    taper_device dev,
+                                    taper_tensor **out);
+
+/*
+ * Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
+ * row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
+ * freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_buffer(void *data,
+                                      const int64_t *sizes,
+                                      size_t ndim,
+                                      const int64_t *strides,
+                                      int32_t dtype,
+                                      taper_drop_fn deleter,
+                                      void *user,
+                                      taper_tensor **out);
+
+/* A dtype's name, like "float32", never freed; NULL for an unknown code. Since 0.1. */
+const char *taper_dtype_name(int32_t dtype);
+
+/* Bytes of one element; 0 for an unknown code. Since 0.1. */
+size_t taper_dtype_size(int32_t dtype);
+
+/* The dtype of tensors made from floats when none is named. Since 0.1. */
+int32_t taper_get_default_dtype(void);
+
+/* Sets the dtype of tensors made from floats when none is named; a float dtype. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_set_default_dtype(int32_t dtype);
+
+/*
+ * Makes a list of tensors, for callbacks that return several: handles are borrowed, NULL elements stay NULL. The list is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_list_new(taper_tensor *const *tensors,
+                                   size_t tensors_len,
+                                   taper_tensor_list **out);
+
+/* Number of tensors in a list; 0 for a bad handle. Borrows l. Since 0.1. */
+size_t taper_tensor_list_len(const taper_tensor_list *l);
+
+/*
+ * Tensor i of a list as a new handle, owned by the caller; NULL where taper_grad found no gradient. Borrows l. Fails
+ * when i is out of range. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_list_get(const taper_tensor_list *l,
+                                   size_t i,
+                                   taper_tensor **out);
+
+/*
+ * Frees a list. Consumes l; NULL is fine; handles taken from it stay valid. Returns false when l was no live list.
+ * Since 0.1.
+ */
+bool taper_tensor_list_free(taper_tensor_list *l);
+
+/* ==== Autograd ============================================================================================ */
+
+/* A tensor hook. */
+typedef struct taper_hook_vtable {
+    /* sizeof(taper_hook_vtable). */
+    size_t struct_size;
+    /*
+     * Called with a gradient (borrowed, valid during the call). It may set *out to another gradient, which the library
+     * takes over; *out is NULL before. An error that it returns ends the backward pass and passes to its caller.
+     */
+    taper_error *(*call)(void *user, taper_tensor *grad, taper_tensor **out);
+    /* Called with user exactly once, when the hook is gone; or NULL. */
+    taper_drop_fn drop;
+} taper_hook_vtable;
+
+/*
+ * Computes the gradients of `tensors` and adds them to `.grad` of the leaves, or of `inputs` only when inputs_len is not 0.
+ * grads, unless grads_len is 0, holds one gradient per tensor; a NULL element is 1 for a tensor of one element.
+ * retain_graph keeps the graph for another backward; create_graph records the backward itself, for higher
+ * derivatives. All handles are borrowed. Runs on the calling thread. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_backward(taper_tensor *const *tensors,
+                            size_t tensors_len,
+                            taper_tensor *const *grads,
+                            size_t grads_len,
+                            bool retain_graph,
+                            bool create_graph,
+                            taper_tensor *const *inputs,
+                            size_t inputs_len);
+
+/*
+ * The gradients of `outputs` with respect to `inputs`, as a list with one element per input, owned by the caller; no `.grad`
+ * is touched. grad_outputs, unless its length is 0, holds one gradient per output (NULL: 1). With allow_unused an
+ * input that was not used has no gradient (taper_tensor_list_get gives NULL); without it that is an error. All
+ * handles are borrowed. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_grad(taper_tensor *const *outputs,
+                        size_t outputs_len,
+                        taper_tensor *const *inputs,
+                        size_t inputs_len,
+                        taper_tensor *const *grad_outputs,
+                        size_t grad_outputs_len,
+                        bool retain_graph,
+                        bool create_graph,
+                        bool allow_unused,
+                        taper_tensor_list **out);
+
+/* Whether ops on this thread are recorded. Since 0.1. */
+bool taper_grad_mode_enabled(void);
+
+/* Switches recording on this thread and returns what it was: set it back to leave a no_grad block. Since 0.1. */
+bool taper_set_grad_mode(bool enabled);
+
+/* Whether inference mode is on for this thread. Since 0.1. */
+bool taper_inference_mode_enabled(void);
+
+/* Switches inference mode (no recording, no view tracking) on this thread and returns what it was. Since 0.1. */
+bool taper_set_inference_mode(bool enabled);
+
+/*
+ * Calls vtable->call with the tensor's gradient whenever backward computes it. id receives the hook's number, for
+ * taper_tensor_remove_hook. Borrows t; user is owned by the hook (vtable->drop). Fails when t requires no grad.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_register_hook(taper_tensor *t,
+                                        const struct taper_hook_vtable *vtable,
+                                        void *user,
+                                        uint64_t *id);
+
+/*
+ * Calls vtable->call with the tensor itself (not its gradient) after backward has added to its `.grad`; what it sets *out
+ * to is ignored. For leaves. Otherwise like taper_tensor_register_hook. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_register_post_accumulate_grad_hook(taper_tensor *t,
+                                                             const struct taper_hook_vtable *vtable,
+                                                             void *user,
+                                                             uint64_t *id);
+
+/* Removes a hook of this tensor; unknown numbers are ignored. Borrows t. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_remove_hook(taper_tensor *t, uint64_t id);
+
+/* Keeps `.grad` of a tensor that is no leaf. Borrows t. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_retain_grad(taper_tensor *t);
+
+/* The graph node that made the tensor, owned by the caller; NULL for a leaf. Borrows t. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_grad_fn(taper_tensor *t, taper_node **out);
+
+/* A node's name, like "AddBackward0", owned by the caller. Borrows n. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_node_name(const taper_node *n, taper_string **out);
+
+/* A node's identity: equal for two handles of one node; 0 for a bad handle. Borrows n. Since 0.1. */
+uint64_t taper_node_id(const taper_node *n);
+
+/* Number of inputs of the node's op (length of next_functions); -1 for a bad handle. Borrows n. Since 0.1. */
+int64_t taper_node_next_len(const taper_node *n);
+
+/*
+ * The node that input i came from, owned by the caller (NULL when the input needs no gradient), and in output_nr which
+ * of its outputs it was (output_nr may be NULL). Borrows n. Fails when i is out of range. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_node_next(const taper_node *n,
+                             size_t i,
+                             taper_node **out,
+                             int64_t *output_nr);
+
+/*
+ * Frees a node's handle; the graph keeps what it needs. Consumes n; NULL is fine. Returns false when n was no live
+ * node handle. Since 0.1.
+ */
+bool taper_node_free(taper_node *n);
+
+/* ==== Custom functions ==================================================================================== */
+
+/* A differentiable function of the caller. */
+typedef struct taper_function_vtable {
+    /* sizeof(taper_function_vtable). */
+    size_t struct_size;
+    /* Name of the graph node; copied. NULL: "CustomFunctionBackward". */
+    const char *name;
+    /*
+     * Computes the outputs, unrecorded. inputs are borrowed and valid during the call. Sets *outputs to a list made
+     * with taper_tensor_list_new, which the library takes over.
+     */
+    taper_error *(*forward)(void *user,
+                            taper_function_ctx *ctx,
+                            taper_tensor *const *inputs,
+                            size_t inputs_len,
+                            taper_tensor_list **outputs);
+    /*
+     * Computes the inputs' gradients from the outputs' (NULL elements: no gradient). Sets *grad_inputs to a list of
+     * one element per input (NULL elements for inputs that need none), which the library takes over. It runs on the
+     * thread that called backward, recorded when create_graph is on.
+     */
+    taper_error *(*backward)(void *user,
+                             taper_function_ctx *ctx,
+                             taper_tensor *const *grad_outputs,
+                             size_t grad_outputs_len,
+                             taper_tensor_list **grad_inputs);
+    /* Called with user exactly once, when neither the call nor a graph needs it any more; or NULL. */
+    taper_drop_fn drop;
+} taper_function_vtable;
+
+/*
+ * Runs vtable->forward on the inputs and records it as one node whose gradient is vtable->backward. outputs receives the
+ * results, owned by the caller. Borrows the inputs; user is owned by the function (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_function_apply(const struct taper_function_vtable *vtable,
+                                  void *user,
+                                  taper_tensor *const *inputs,
+                                  size_t inputs_len,
+                                  taper_tensor_list **outputs);
+
+/* Keeps tensors for backward; in forward, once. NULL elements stay NULL. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_function_ctx_save_for_backward(taper_function_ctx *ctx,
+                                                  taper_tensor *const *tensors,
+                                                  size_t tensors_len);
+
+/*
+ * The tensors kept by forward, owned by the caller; in backward. Fails when one was modified since. Borrows ctx.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_function_ctx_saved_tensors(taper_function_ctx *ctx,
+                                              taper_tensor_list **out);
+
+/* Says that forward wrote to these inputs in place. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_function_ctx_mark_dirty(taper_function_ctx *ctx,
+                                           taper_tensor *const *tensors,
+                                           size_t tensors_len);
+
+/* Says that these outputs have no gradient. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_function_ctx_mark_non_differentiable(taper_function_ctx *ctx,
+                                                        taper_tensor *const *tensors,
+                                                        size_t tensors_len);
+
+/* 1 when the gradient of input i is wanted, 0 when not, -1 for a bad handle. Borrows ctx. Since 0.1. */
+int32_t taper_function_ctx_needs_input_grad(const taper_function_ctx *ctx, size_t i);
+
+/* ==== Devices, memory, threads, random numbers ============================================================ */
+
+/* Memory of one device's allocator, in bytes. */
+typedef struct taper_memory_info {
+    /* Held by live tensors now. */
+    uint64_t allocated;
+    /* Held by live tensors at most so far. */
+    uint64_t allocated_peak;
+    /* Obtained from the system: live and cached. */
+    uint64_t reserved;
+    /* Obtained from the system at most so far. */
+    uint64_t reserved_peak;
+    /* Allocations served since the start. */
+    uint64_t allocations;
+} taper_memory_info;
+
+/*
+ * Number of devices of a type that can be used: 1 for the CPU, 0 where a driver or this build's backend is missing.
+ * type is a TAPER_DEVICE_... code. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_device_count(int32_t type,
+                                int32_t *out);
+
+/* Waits until all work queued on the device is done. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_synchronize(taper_device device);
+
+/* Statistics of a device's memory. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_memory_stats(taper_device device, struct taper_memory_info *out);
+
+/* Gives the memory that a device's allocator keeps for reuse back to the system. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_memory_empty_cache(taper_device device);
+
+/* Number of threads that CPU kernels use. Since 0.1. */
+int32_t taper_get_num_threads(void);
+
+/* Sets the number of threads that CPU kernels use; at least 1. Results do not depend on it. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_set_num_threads(int32_t n);
+
+/* Seeds the default generator. Since 0.1. */
+void taper_manual_seed(uint64_t seed);
+
+/* Seeds the default generator from the system's entropy and returns the seed. Since 0.1. */
+uint64_t taper_seed(void);
+
+/* Another handle on the default generator, owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_generator_default(taper_generator **out);
+
+/* A new generator with PyTorch's CPU numbers (MT19937), owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_generator_new(taper_generator **out);
+
+/* Starts a generator anew from a seed. Borrows g. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_generator_manual_seed(taper_generator *g, uint64_t seed);
+
+/* Seeds a generator from the system's entropy; the seed is written to out. Borrows g. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_generator_seed(taper_generator *g, uint64_t *out);
+
+/* The seed last set; 0 for a bad handle. Borrows g. Since 0.1. */
+uint64_t taper_generator_initial_seed(const taper_generator *g);
+
+/*
+ * Writes a generator's state (for the CPU's generator, the bytes of torch.get_rng_state()) into buf, as many bytes as
+ * nbytes allows (NULL with 0 is fine), and its size into needed. Borrows g. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_generator_get_state(const taper_generator *g,
+                                       uint8_t *buf,
+                                       size_t nbytes,
+                                       size_t *needed);
+
+/*
+ * Restores a state of taper_generator_get_state or torch.get_rng_state(); bad bytes are an error and change nothing.
+ * Borrows g. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_generator_set_state(taper_generator *g,
+                                       const uint8_t *state,
+                                       size_t nbytes);
+
+/* Frees a generator's handle. Consumes g; NULL is fine. Returns false when g was no live generator handle. Since 0.1. */
+bool taper_generator_free(taper_generator *g);
+
+/*
+ * Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
+ * that is not NULL; sci_mode NULL means automatic. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_printoptions(const int64_t *precision,
+                                    const double *threshold,
+                                    const int64_t *edgeitems,
+                                    const int64_t *linewidth,
+                                    const char *profile,
+                                    const bool *sci_mode);
+
 /* ==== Ops: Creation ======================================================================================= */
 
 /*

@@ -204,23 +204,49 @@ impl Call {
     /// `p` is NULL, misaligned, or readable for `len` elements while the result is used; the other cases are errors.
     #[inline]
     pub unsafe fn slice<'a, T: Copy>(&'a self, index: usize, name: &str, p: *const T, len: usize) -> Result<&'a [T]> {
+        self.check_array(index, name, p, len)?;
         if len == 0 {
             return Ok(&[]);
-        }
-        if p.is_null() || !p.is_aligned() || len > isize::MAX as usize / std::mem::size_of::<T>().max(1) / 2 {
-            return Err(self.bad_slice(index, name, p as usize, len));
         }
         // SAFETY: checked above as far as possible; the rest is this function's contract.
         Ok(unsafe { std::slice::from_raw_parts(p, len) })
     }
+    /// A caller's buffer to write to: NULL is allowed with length 0 only.
+    ///
+    /// # Safety
+    /// `p` is NULL, misaligned, or writable for `len` elements while the result is used; nothing else refers to it.
+    #[inline]
+    #[allow(clippy::mut_from_ref)] // the memory is the caller's, not self's
+    pub unsafe fn slice_mut<'a, T: Copy>(
+        &'a self,
+        index: usize,
+        name: &str,
+        p: *mut T,
+        len: usize,
+    ) -> Result<&'a mut [T]> {
+        self.check_array(index, name, p, len)?;
+        if len == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: checked above; the rest is this function's contract.
+        Ok(unsafe { std::slice::from_raw_parts_mut(p, len) })
+    }
+    #[inline]
+    fn check_array<T>(&self, index: usize, name: &str, p: *const T, len: usize) -> Result<()> {
+        let limit = isize::MAX as usize / std::mem::size_of::<T>().max(1) / 2;
+        if len != 0 && (p.is_null() || !p.is_aligned() || len > limit) {
+            return Err(self.bad_slice(index, name, p as usize, len, limit));
+        }
+        Ok(())
+    }
     #[cold]
-    fn bad_slice(&self, index: usize, name: &str, p: usize, len: usize) -> Error {
+    fn bad_slice(&self, index: usize, name: &str, p: usize, len: usize, limit: usize) -> Error {
         let what = if p == 0 {
             format!("the array is NULL but its length is {len}")
-        } else if p % 2 == 1 || len <= isize::MAX as usize / 64 {
-            format!("the array at {p:#x} is not aligned for its elements")
-        } else {
+        } else if len > limit {
             format!("an array of {len} elements cannot exist")
+        } else {
+            format!("the array at {p:#x} is not aligned for its elements")
         };
         self.bad(ErrorKind::Value, index, name, what)
     }

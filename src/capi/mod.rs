@@ -4,10 +4,15 @@
 // The contract of every pointer argument is the header's preamble; the functions' docs become the header.
 #![allow(clippy::missing_safety_doc)]
 
+pub mod autograd;
 pub mod convert;
+pub mod device;
 pub mod error;
+pub mod function;
 pub mod handle;
 pub mod scope;
 pub mod string;
+pub mod tensor;
 pub mod types;
+pub mod user;
 pub mod version;

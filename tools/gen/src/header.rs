@@ -13,6 +13,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Errors", "error.rs"),
     ("Strings", "string.rs"),
     ("Scopes", "scope.rs"),
+    ("Tensors", "tensor.rs"),
+    ("Autograd", "autograd.rs"),
+    ("Custom functions", "function.rs"),
+    ("Devices, memory, threads, random numbers", "device.rs"),
 ];
 /// Hand-written sections after the ops.
 const LATE_SECTIONS: &[(&str, &str)] = &[];

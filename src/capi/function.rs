@@ -1,0 +1,279 @@
+//! Custom functions: forward and backward as callbacks.
+
+use super::autograd::Lent;
+use super::convert::{guard, object, Call, HandleType};
+use super::error;
+use super::handle::{self, Kind, Object};
+use super::types::*;
+use super::user::{read_struct, CStruct, User};
+use crate::autograd::custom::{self, CustomFunction, FunctionCtx};
+use crate::autograd::Ctx;
+use crate::error::{ErrorKind, Result};
+use crate::tensor::Tensor;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::ffi::CStr;
+use std::os::raw::{c_char, c_void};
+use std::sync::Arc;
+
+type Forward = unsafe extern "C" fn(
+    user: *mut c_void,
+    ctx: *mut taper_function_ctx,
+    inputs: *const *mut taper_tensor,
+    inputs_len: usize,
+    outputs: *mut *mut taper_tensor_list,
+) -> *mut taper_error;
+
+/// A differentiable function of the caller.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_function_vtable {
+    /// sizeof(taper_function_vtable).
+    pub struct_size: usize,
+    /// Name of the graph node; copied. NULL: "CustomFunctionBackward".
+    pub name: *const c_char,
+    /// Computes the outputs, unrecorded. inputs are borrowed and valid during the call. Sets *outputs to a list made
+    /// with taper_tensor_list_new, which the library takes over.
+    pub forward: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            ctx: *mut taper_function_ctx,
+            inputs: *const *mut taper_tensor,
+            inputs_len: usize,
+            outputs: *mut *mut taper_tensor_list,
+        ) -> *mut taper_error,
+    >,
+    /// Computes the inputs' gradients from the outputs' (NULL elements: no gradient). Sets *grad_inputs to a list of
+    /// one element per input (NULL elements for inputs that need none), which the library takes over. It runs on the
+    /// thread that called backward, recorded when create_graph is on.
+    pub backward: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            ctx: *mut taper_function_ctx,
+            grad_outputs: *const *mut taper_tensor,
+            grad_outputs_len: usize,
+            grad_inputs: *mut *mut taper_tensor_list,
+        ) -> *mut taper_error,
+    >,
+    /// Called with user exactly once, when neither the call nor a graph needs it any more; or NULL.
+    pub drop: taper_drop_fn,
+}
+// SAFETY: repr(C), a size, a pointer, optional functions.
+unsafe impl CStruct for taper_function_vtable {
+    const INIT: Self =
+        taper_function_vtable { struct_size: 0, name: std::ptr::null(), forward: None, backward: None, drop: None };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+
+/// What a context handle refers to while a callback runs.
+#[derive(Default)]
+pub struct CtxState {
+    /// In forward: what the callback asked for.
+    to_save: Mutex<Vec<Option<Tensor>>>,
+    dirty: Mutex<Vec<Tensor>>,
+    non_differentiable: Mutex<Vec<Tensor>>,
+    /// In backward: what forward saved, or why it cannot be had.
+    saved: Option<Result<Vec<Option<Tensor>>>>,
+    needs: Vec<bool>,
+}
+impl HandleType for taper_function_ctx {
+    const KIND: Kind = Kind::FunctionCtx;
+    type Object = Arc<CtxState>;
+}
+
+/// A context's handle for the time of a callback.
+struct CtxHandle(*mut taper_function_ctx);
+impl CtxHandle {
+    fn new(state: Arc<CtxState>) -> Result<CtxHandle> {
+        match handle::insert(Kind::FunctionCtx, Object::Other(Box::new(state))) {
+            Some(bits) => Ok(CtxHandle(bits as *mut taper_function_ctx)),
+            None => crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them"),
+        }
+    }
+}
+impl Drop for CtxHandle {
+    fn drop(&mut self) {
+        drop(handle::remove(self.0 as usize, Kind::FunctionCtx));
+    }
+}
+
+struct CFunction {
+    name: String,
+    forward: Forward,
+    backward: Option<Forward>,
+    inputs: usize,
+    user: User,
+}
+
+impl CFunction {
+    fn call(
+        &self,
+        f: Forward,
+        what: &str,
+        state: Arc<CtxState>,
+        tensors: impl Iterator<Item = Option<Tensor>>,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let lent: SmallVec<[Option<Lent>; 8]> =
+            tensors.map(|t| t.map(|t| Lent::new(&t)).transpose()).collect::<Result<_>>()?;
+        let handles: SmallVec<[*mut taper_tensor; 8]> =
+            lent.iter().map(|l| l.as_ref().map_or(std::ptr::null_mut(), |l| l.0)).collect();
+        let ctx = CtxHandle::new(state)?;
+        let mut list = std::ptr::null_mut();
+        // SAFETY: function and user pointer come together from the caller; handles and ctx outlive the call.
+        let e = unsafe { f(self.user.get(), ctx.0, handles.as_ptr(), handles.len(), &mut list) };
+        let found = if list.is_null() { None } else { Some(object(list as *const taper_tensor_list)) };
+        drop(handle::remove(list as usize, Kind::TensorList));
+        if let Some(e) = error::take(e) {
+            return Err(e);
+        }
+        match found {
+            Some(Ok(l)) => Ok(l.to_vec()),
+            Some(Err(_)) => {
+                crate::bail!(
+                    Callback,
+                    "{what} of {} set its result to something that is no live tensor list",
+                    self.name
+                )
+            }
+            None => crate::bail!(Callback, "{what} of {} returned success but set no result list", self.name),
+        }
+    }
+}
+
+impl CustomFunction for CFunction {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn forward(&self, ctx: &FunctionCtx, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let needs = (0..inputs.len()).map(|i| ctx.needs_input_grad(i)).collect();
+        let state = Arc::new(CtxState { needs, ..CtxState::default() });
+        let outputs = self.call(self.forward, "forward", state.clone(), inputs.iter().cloned().map(Some))?;
+        ctx.save_for_backward(std::mem::take(&mut *state.to_save.lock()));
+        ctx.mark_dirty(&state.dirty.lock());
+        ctx.mark_non_differentiable(&state.non_differentiable.lock());
+        let name = &self.name;
+        outputs
+            .into_iter()
+            .enumerate()
+            .map(|(i, t)| match t {
+                Some(t) => Ok(t),
+                None => crate::bail!(Callback, "forward of {name}: output {i} is NULL"),
+            })
+            .collect()
+    }
+    fn backward(&self, ctx: &FunctionCtx, node: &Ctx, grads: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+        let Some(backward) = self.backward else {
+            crate::bail!(NotImplemented, "the custom function {} has no backward", self.name)
+        };
+        let needs = (0..self.inputs).map(|i| node.needs(i)).collect();
+        // An error here is the callback's to see, and only if it asks.
+        let state = Arc::new(CtxState { saved: Some(ctx.saved_tensors(node)), needs, ..CtxState::default() });
+        self.call(backward, "backward", state, grads.iter().cloned())
+    }
+}
+
+/// Runs vtable->forward on the inputs and records it as one node whose gradient is vtable->backward. outputs receives the
+/// results, owned by the caller. Borrows the inputs; user is owned by the function (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_function_apply(
+    vtable: *const taper_function_vtable,
+    user: *mut c_void,
+    inputs: *const *mut taper_tensor,
+    inputs_len: usize,
+    outputs: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("function_apply", |c| {
+        let vt = read_struct(c, 0, "vtable", vtable)?;
+        let user = User::new(user, vt.drop);
+        let outputs = c.out(3, "outputs", outputs)?;
+        let Some(forward) = vt.forward else {
+            return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its forward function is NULL"));
+        };
+        let name = if vt.name.is_null() {
+            "CustomFunctionBackward".to_string()
+        } else {
+            // SAFETY: the header says that name ends with NUL.
+            unsafe { CStr::from_ptr(vt.name) }.to_string_lossy().into_owned()
+        };
+        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
+        let f = CFunction { name, forward, backward: vt.backward, inputs: inputs.len(), user };
+        outputs.set(custom::apply(Arc::new(f), &inputs)?)
+    })
+}
+
+/// Keeps tensors for backward; in forward, once. NULL elements stay NULL. Borrows all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_function_ctx_save_for_backward(
+    ctx: *mut taper_function_ctx,
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+) -> *mut taper_error {
+    guard("function_ctx_save_for_backward", |c| {
+        let state = in_forward(c, ctx)?;
+        *state.to_save.lock() = c.opt_tensors(1, "tensors", tensors, tensors_len)?.into_vec();
+        Ok(())
+    })
+}
+
+fn in_forward(c: &Call, ctx: *mut taper_function_ctx) -> Result<Arc<CtxState>> {
+    let state = c.get(0, "ctx", ctx as *const taper_function_ctx)?;
+    if state.saved.is_some() {
+        return Err(c.invalid(ErrorKind::Runtime, 0, "ctx", "only forward may call this, not backward"));
+    }
+    Ok(state)
+}
+
+/// The tensors kept by forward, owned by the caller; in backward. Fails when one was modified since. Borrows ctx.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_function_ctx_saved_tensors(
+    ctx: *mut taper_function_ctx,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("function_ctx_saved_tensors", |c| {
+        let out = c.out(1, "out", out)?;
+        match &c.get(0, "ctx", ctx as *const taper_function_ctx)?.saved {
+            Some(saved) => out.set(saved.clone()?),
+            None => Err(c.invalid(ErrorKind::Runtime, 0, "ctx", "only backward may call this, not forward")),
+        }
+    })
+}
+
+/// Says that forward wrote to these inputs in place. Borrows all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_function_ctx_mark_dirty(
+    ctx: *mut taper_function_ctx,
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+) -> *mut taper_error {
+    guard("function_ctx_mark_dirty", |c| {
+        let state = in_forward(c, ctx)?;
+        state.dirty.lock().extend(c.tensors(1, "tensors", tensors, tensors_len)?);
+        Ok(())
+    })
+}
+
+/// Says that these outputs have no gradient. Borrows all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_function_ctx_mark_non_differentiable(
+    ctx: *mut taper_function_ctx,
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+) -> *mut taper_error {
+    guard("function_ctx_mark_non_differentiable", |c| {
+        let state = in_forward(c, ctx)?;
+        state.non_differentiable.lock().extend(c.tensors(1, "tensors", tensors, tensors_len)?);
+        Ok(())
+    })
+}
+
+/// 1 when the gradient of input i is wanted, 0 when not, -1 for a bad handle. Borrows ctx. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_function_ctx_needs_input_grad(ctx: *const taper_function_ctx, i: usize) -> i32 {
+    super::convert::getter(-1, || object(ctx).ok().map(|s| s.needs.get(i).copied().unwrap_or(false) as i32))
+}

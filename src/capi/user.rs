@@ -1,0 +1,75 @@
+//! What comes with a callback: the caller's pointer with its drop function, and structs that may grow.
+
+use super::convert::Call;
+use super::types::taper_drop_fn;
+use crate::error::{ErrorKind, Result};
+use std::os::raw::c_void;
+
+/// A caller's pointer; its drop function runs exactly once.
+pub struct User {
+    data: *mut c_void,
+    drop: taper_drop_fn,
+}
+// SAFETY: the header says that callbacks and their user pointers may be used on any thread.
+unsafe impl Send for User {}
+unsafe impl Sync for User {}
+impl User {
+    pub fn new(data: *mut c_void, drop: taper_drop_fn) -> User {
+        User { data, drop }
+    }
+    #[inline]
+    pub fn get(&self) -> *mut c_void {
+        self.data
+    }
+}
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Some(f) = self.drop.take() {
+            // SAFETY: pointer and function were given together; this is the one call.
+            unsafe { f(self.data) }
+        }
+    }
+}
+
+/// A struct of the C API whose first field is `size_t struct_size`.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with a `usize`, and any bytes are a valid value of it (numbers, pointers, optional
+/// functions; no bools, no enums).
+pub unsafe trait CStruct: Copy {
+    /// What fields beyond the caller's size are.
+    const INIT: Self;
+    /// The size that the first version of the struct had: smaller ones are mistakes.
+    const MIN_SIZE: usize;
+}
+
+/// Reads a struct that may be older (shorter) or newer (longer) than this library's.
+///
+/// # Safety
+/// `p` is NULL or readable for as many bytes as its `struct_size` says.
+pub unsafe fn read_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *const T) -> Result<T> {
+    if p.is_null() || !p.is_aligned() {
+        return Err(c.invalid(ErrorKind::Value, index, name, "expected a pointer to a struct, got NULL"));
+    }
+    let known = std::mem::size_of::<T>();
+    // SAFETY: readable by contract; struct_size comes first.
+    let size = unsafe { *(p as *const usize) };
+    if size < T::MIN_SIZE || size > 1 << 16 {
+        let what = format!("struct_size is {size}; set it to sizeof of the struct ({known}), or use its _INIT macro");
+        return Err(c.invalid(ErrorKind::Value, index, name, what));
+    }
+    let mut value = T::INIT;
+    // SAFETY: both are at least that long; any bytes are a value of T.
+    unsafe { std::ptr::copy_nonoverlapping(p as *const u8, &mut value as *mut T as *mut u8, size.min(known)) };
+    if size > known {
+        // SAFETY: readable for struct_size bytes by contract.
+        let rest = unsafe { std::slice::from_raw_parts((p as *const u8).add(known), size - known) };
+        if rest.iter().any(|b| *b != 0) {
+            let what = format!(
+                "the struct ({size} bytes) sets fields that this library ({known} bytes) does not know; load a newer one"
+            );
+            return Err(c.invalid(ErrorKind::Value, index, name, what));
+        }
+    }
+    Ok(value)
+}
