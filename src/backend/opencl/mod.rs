@@ -1,8 +1,326 @@
-//! The OpenCL backend.
-use super::Backend;
-use crate::error::{Error, ErrorKind, Result};
+//! The OpenCL backend: any OpenCL 1.2 device, found at run time.
+//!
+//! Work goes to one in-order queue per device and the host waits only where a value is read. Kernels come from
+//! `backend::kernels`, specialised by macros and built on first use. An index that is out of range cannot be seen
+//! when the kernel is queued: the kernel leaves memory alone, notes it, and the next read or `synchronize` reports it.
 
-/// The backend of OpenCL device `index`.
+mod cl;
+mod compile;
+mod device;
+mod elementwise;
+mod memory;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+pub use compile::{cache_dir, compile_counts};
+pub use device::{device_by_name, device_count, devices, DeviceInfo};
+
+use super::kernels::{self, Def};
+use super::*;
+use crate::bail;
+use crate::error::{ErrorKind, Result};
+use cl::{Context, DeviceId, Mem, Queue};
+use compile::Compiled;
+use memory::{Allocator, DeviceBuffer, Staging};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+static LAUNCHED: AtomicU64 = AtomicU64::new(0);
+
+/// How many kernels were queued since the start of the process, on all OpenCL devices.
+pub fn kernels_launched() -> u64 {
+    LAUNCHED.load(Ordering::Relaxed)
+}
+
+/// What a specialised kernel is made of; the key of the in-memory cache.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct KernelKey {
+    name: &'static str,
+    defs: SmallVec<[(&'static str, Def); 8]>,
+}
+
+/// One OpenCL device in use.
+pub struct OpenCl {
+    device: Device,
+    info: DeviceInfo,
+    id: DeviceId,
+    context: Context,
+    queue: Queue,
+    allocator: Allocator,
+    staging: Staging,
+    kernels: Mutex<HashMap<KernelKey, Arc<Compiled>>>,
+    programs: Mutex<elementwise::ProgramCache>,
+    /// Where kernels note an index out of range: claimed, index, size of the dimension (int32, int64, int64).
+    fault: Mem,
+    fault_possible: AtomicBool,
+    disk_cache: Option<PathBuf>,
+    queued: AtomicU64,
+}
+
+/// The backend of OpenCL device `index`, made on first use.
+///
+/// Errors (Runtime) when OpenCL, a platform or the device is missing.
 pub fn backend(index: u16) -> Result<&'static dyn Backend> {
-    Err(Error::new(ErrorKind::Runtime, format!("device opencl:{index} is not available")))
+    Ok(open(index)?)
+}
+
+fn open(index: u16) -> Result<&'static OpenCl> {
+    static OPEN: OnceLock<Vec<OnceLock<Result<&'static OpenCl>>>> = OnceLock::new();
+    let slots = match OPEN.get() {
+        Some(s) => s,
+        None => {
+            let n = device::found()?.len();
+            OPEN.get_or_init(|| (0..n).map(|_| OnceLock::new()).collect())
+        }
+    };
+    match slots.get(index as usize) {
+        Some(slot) => slot.get_or_init(|| OpenCl::new(index).map(|b| &*Box::leak(Box::new(b)))).clone(),
+        None => Err(Error::new(
+            ErrorKind::Runtime,
+            format!("device opencl:{index} is not available: there are {} OpenCL devices, counted from 0", slots.len()),
+        )),
+    }
+}
+
+/// An argument of a kernel.
+enum Arg<'a> {
+    Mem(&'a Mem),
+    Bytes(SmallVec<[u8; 64]>),
+}
+macro_rules! arg_from {
+    ($($t:ty),*) => {$(
+        impl From<$t> for Arg<'_> {
+            fn from(v: $t) -> Self { Arg::Bytes(SmallVec::from_slice(&v.to_le_bytes())) }
+        })*};
+}
+arg_from!(u8, i8, i16, i32, u32, i64, u64, f32, f64);
+impl<'a> From<&'a Mem> for Arg<'a> {
+    fn from(m: &'a Mem) -> Self {
+        Arg::Mem(m)
+    }
+}
+
+/// Bytes of an argument struct: 8-byte fields first, padded to 8 bytes at the end.
+#[derive(Default)]
+struct Pack(SmallVec<[u8; 64]>);
+impl Pack {
+    fn i64(&mut self, v: i64) {
+        self.0.extend_from_slice(&v.to_le_bytes());
+    }
+    fn u32(&mut self, v: u32) {
+        self.0.extend_from_slice(&v.to_le_bytes());
+    }
+    fn arg<'a>(mut self) -> Arg<'a> {
+        while self.0.len() % 8 != 0 {
+            self.0.push(0);
+        }
+        Arg::Bytes(self.0)
+    }
+}
+
+impl OpenCl {
+    fn new(index: u16) -> Result<OpenCl> {
+        let found = &device::found()?[index as usize];
+        let device = Device { kind: DeviceType::OpenCl, index };
+        let context = Context::new(found.id)?;
+        let queue = context.queue(found.id)?;
+        let fault = context.buffer(24, false).map_err(|c| cl::check(c, "clCreateBuffer").unwrap_err())?;
+        queue.write(&fault, 0, &[0; 24])?;
+        // Worth it even where the driver has a cache of its own: reading a binary back is many times faster on PoCL.
+        let wanted = std::env::var("TAPER_OPENCL_CACHE").as_deref() != Ok("0");
+        Ok(OpenCl {
+            device,
+            info: found.info.clone(),
+            id: found.id,
+            context,
+            queue,
+            allocator: Allocator::new(found.info.max_allocation, found.info.global_memory),
+            staging: Staging::default(),
+            kernels: Mutex::default(),
+            programs: Mutex::default(),
+            fault,
+            fault_possible: AtomicBool::new(false),
+            disk_cache: if wanted { cache_dir() } else { None },
+            queued: AtomicU64::new(0),
+        })
+    }
+
+    /// This backend with the lifetime that buffers keep.
+    fn forever(&self) -> &'static OpenCl {
+        // Backends live in `open`'s table and are never dropped.
+        open(self.device.index).expect("this backend is open")
+    }
+
+    /// The device buffer behind a storage.
+    fn mem<'a>(&self, s: &'a Storage) -> Result<&'a Mem> {
+        match s.device_buffer::<DeviceBuffer>() {
+            Some(b) if s.device() == self.device => Ok(b.mem()),
+            _ => bail!(
+                Runtime,
+                "Expected all tensors to be on the same device, but found at least two devices, {} and {}!",
+                self.device,
+                s.device()
+            ),
+        }
+    }
+
+    /// The buffer of a view, after a check that its layout stays inside.
+    fn view<'a>(&self, v: &View<'a>) -> Result<&'a Mem> {
+        let need = v.layout.required_elements() as u64 * v.dtype.size() as u64;
+        if need > v.storage.nbytes() as u64 {
+            bail!(
+                Internal,
+                "a kernel was given a layout of {need} bytes over a storage of {} bytes",
+                v.storage.nbytes()
+            );
+        }
+        if v.dtype == DType::F64 && !self.info.fp64 {
+            return Err(self.no_fp64());
+        }
+        self.mem(v.storage)
+    }
+
+    fn no_fp64(&self) -> Error {
+        Error::new(
+            ErrorKind::NotImplemented,
+            format!("float64 is not supported by device {} ({}): it lacks cl_khr_fp64", self.device, self.info.name),
+        )
+    }
+
+    /// A temporary buffer.
+    fn scratch(&self, nbytes: usize) -> Result<DeviceBuffer> {
+        self.allocator.alloc(self.forever(), nbytes)
+    }
+
+    /// The kernel `name` of `source` specialised by `defs`, from the cache or built.
+    fn kernel(&self, name: &'static str, source: &str, defs: &[(&'static str, Def)]) -> Result<Arc<Compiled>> {
+        let key = KernelKey { name, defs: SmallVec::from_slice(defs) };
+        if let Some(k) = self.kernels.lock().get(&key) {
+            return Ok(k.clone());
+        }
+        if !self.info.fp64 && defs.iter().any(|(_, d)| *d == Def::Type(DType::F64)) {
+            return Err(self.no_fp64());
+        }
+        let made = self.compile(name, &(kernels::defines(defs) + source))?;
+        Ok(self.kernels.lock().entry(key).or_insert(made).clone())
+    }
+
+    /// Queues a kernel over `global` work-items (rounded up to whole groups of `local`).
+    fn launch(&self, k: &Compiled, args: &[Arg], global: [usize; 3], local: [usize; 3]) -> Result<()> {
+        if global.contains(&0) {
+            return Ok(());
+        }
+        let mut size = global;
+        for d in 0..3 {
+            size[d] = global[d].div_ceil(local[d]) * local[d];
+        }
+        let kernel = k.kernel.lock();
+        for (i, a) in args.iter().enumerate() {
+            match a {
+                Arg::Mem(m) => kernel.set_mem(i as u32, m),
+                Arg::Bytes(b) => kernel.set_bytes(i as u32, b),
+            }
+            .map_err(|mut e| {
+                e.message = format!("{} of kernel {}", e.message, k.name);
+                e
+            })?;
+        }
+        self.queue.launch(&kernel, &size, &local).map_err(|mut e| {
+            e.message = format!("{} for kernel {} of {size:?} by {local:?} work-items", e.message, k.name);
+            e
+        })?;
+        drop(kernel);
+        LAUNCHED.fetch_add(1, Ordering::Relaxed);
+        // Drivers may hold commands back until a flush; the device should start while the host goes on.
+        if self.queued.fetch_add(1, Ordering::Relaxed) % 16 == 15 {
+            self.queue.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Queues a one-dimensional kernel of `n` work-items in groups of `GROUP`.
+    fn launch_1d(&self, k: &Compiled, args: &[Arg], n: usize) -> Result<()> {
+        self.launch(k, args, [n, 1, 1], [GROUP, 1, 1])
+    }
+
+    /// Reports an index that an earlier kernel found out of range. The queue is idle or about to be.
+    fn check_fault(&self) -> Result<()> {
+        if !self.fault_possible.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let mut bytes = [0u8; 24];
+        self.queue.read(&self.fault, 0, &mut bytes)?;
+        let word = |i: usize| i64::from_le_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
+        if word(0) as i32 == 0 {
+            return Ok(());
+        }
+        self.queue.write(&self.fault, 0, &[0; 24])?;
+        bail!(
+            Index,
+            "index {} is out of bounds for dimension with size {} (found by a kernel on {})",
+            word(1),
+            word(2),
+            self.device
+        )
+    }
+}
+
+/// Work-items of a group in one-dimensional kernels.
+const GROUP: usize = 256;
+
+impl Backend for OpenCl {
+    fn device(&self) -> Device {
+        self.device
+    }
+    fn alloc(&self, nbytes: usize) -> Result<Buffer> {
+        Ok(Buffer::Device(Box::new(self.scratch(nbytes)?)))
+    }
+    fn upload(&self, src: &[u8], dst: &Storage, dst_offset: usize) -> Result<()> {
+        let mem = self.mem(dst)?;
+        if dst_offset + src.len() > dst.nbytes() {
+            bail!(Internal, "upload of {} bytes at {dst_offset} into {} bytes", src.len(), dst.nbytes());
+        }
+        if src.len() > 64 << 20 {
+            // A copy through staging would cost more than the wait.
+            return self.queue.write(mem, dst_offset, src);
+        }
+        self.staging.upload(&self.context, &self.queue, src, mem, dst_offset)
+    }
+    fn download(&self, src: &Storage, src_offset: usize, dst: &mut [u8]) -> Result<()> {
+        let mem = self.mem(src)?;
+        if src_offset + dst.len() > src.nbytes() {
+            bail!(Internal, "download of {} bytes at {src_offset} from {} bytes", dst.len(), src.nbytes());
+        }
+        if !dst.is_empty() {
+            self.queue.read(mem, src_offset, dst)?;
+        }
+        self.check_fault()
+    }
+    fn copy_bytes(&self, src: &Storage, src_offset: usize, dst: &Storage, dst_offset: usize, n: usize) -> Result<()> {
+        if src_offset + n > src.nbytes() || dst_offset + n > dst.nbytes() {
+            bail!(Internal, "copy_bytes of {n} bytes goes past the end");
+        }
+        if n == 0 {
+            return Ok(());
+        }
+        self.queue.copy(self.mem(src)?, src_offset, self.mem(dst)?, dst_offset, n)
+    }
+    fn memory_stats(&self) -> MemoryStats {
+        self.allocator.stats()
+    }
+    fn empty_cache(&self) {
+        self.allocator.empty()
+    }
+    fn synchronize(&self) -> Result<()> {
+        self.queue.finish()?;
+        self.check_fault()
+    }
+    fn run_program(&self, program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()> {
+        self.elementwise(program, inputs, scalars, outputs)
+    }
 }

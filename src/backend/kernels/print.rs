@@ -1,0 +1,303 @@
+//! Prints elementwise programs as C.
+
+use super::{compute_type, convert, load, math, storage_type, store};
+use crate::backend::program::{Inst, Opcode, Program, Src};
+use crate::error::{Error, Result};
+use crate::tensor::dtype::DType;
+use std::fmt::Write;
+
+/// The text of a program's calculation.
+#[derive(Default)]
+pub struct Body {
+    /// Helper functions, before the kernel.
+    pub helpers: String,
+    /// Statements; `in0`, `in1` ... (loaded inputs) and the scalars are in scope, results are `r0`, `r1` ...
+    pub statements: String,
+    /// Which scalar is passed in which type: parameters `s{n}_{type}` in this order.
+    pub scalars: Vec<(u8, DType)>,
+}
+
+/// Prints the instructions of a program. Inputs are the variables `in{n}` in their compute type.
+pub fn body(program: &Program) -> Result<Body> {
+    let mut out = Body::default();
+    let mut seen: Vec<(&'static str, DType)> = Vec::new();
+    for (i, inst) in program.insts.iter().enumerate() {
+        let mut args: [String; 3] = Default::default();
+        for (n, src) in inst.args.iter().enumerate().take(inst.op.arity()) {
+            let want = if inst.op == Opcode::Where && n == 0 { DType::Bool } else { inst.ty };
+            args[n] = match *src {
+                Src::Input(k) => convert(program.inputs[k as usize], want, &format!("in{k}")),
+                Src::Reg(k) => convert(program.reg_dtype(k), want, &format!("r{k}")),
+                Src::Scalar(k) => {
+                    if !out.scalars.contains(&(k, want)) {
+                        out.scalars.push((k, want));
+                    }
+                    format!("s{k}_{}", compute_type(want))
+                }
+            };
+        }
+        let (text, needs) = expression(inst, &args[0], &args[1], &args[2])?;
+        for name in needs {
+            if !seen.contains(&(name, inst.ty)) {
+                seen.push((name, inst.ty));
+                out.helpers += &math(name, inst.ty);
+            }
+        }
+        let ty = compute_type(program.reg_dtype(i as u8));
+        let _ = writeln!(out.statements, "    const {ty} r{i} = ({ty})({text});");
+    }
+    Ok(out)
+}
+
+/// One instruction as a C expression, and the helper sections it calls.
+fn expression(inst: &Inst, a: &str, b: &str, c: &str) -> Result<(String, Vec<&'static str>)> {
+    use Opcode::*;
+    let ty = inst.ty;
+    let t = compute_type(ty);
+    let float = ty.is_float();
+    let unsigned = if ty == DType::I64 { "u64" } else { "u32" };
+    let wrap = |op: &str| format!("({t})(({unsigned}){a} {op} ({unsigned}){b})");
+    let call1 = |name: &str| Ok((format!("{name}({a})"), vec![]));
+    let call2 = |name: &str| Ok((format!("{name}({a}, {b})"), vec![]));
+    let plain = |text: String| Ok((text, vec![]));
+    let helper = |section: &'static str| {
+        let args = match inst.op.arity() {
+            1 => a.to_string(),
+            2 => format!("{a}, {b}"),
+            _ => format!("{a}, {b}, {c}"),
+        };
+        Ok((format!("{}_{t}({args})", &section[2..]), vec![section]))
+    };
+    if float {
+        match inst.op {
+            FloorDiv => return helper("f:floordiv"),
+            TruncDiv => return plain(format!("trunc({a} / {b})")),
+            Remainder => return helper("f:remainder"),
+            Fmod => return call2("fmod"),
+            Pow => return helper("f:ipow"),
+            Maximum => return helper("f:maximum"),
+            Minimum => return helper("f:minimum"),
+            Clamp => {
+                let text = format!("minimum_{t}(maximum_{t}({a}, {b}), {c})");
+                return Ok((text, vec!["f:maximum", "f:minimum"]));
+            }
+            Abs => return call1("fabs"),
+            _ => {}
+        }
+    } else {
+        match inst.op {
+            Add if ty == DType::Bool => return plain(format!("{a} | {b}")),
+            Mul if ty == DType::Bool => return plain(format!("{a} & {b}")),
+            Sub if ty == DType::Bool => return plain(format!("{a} ^ {b}")),
+            BitNot if ty == DType::Bool => return plain(format!("{a} == 0")),
+            Add => return plain(wrap("+")),
+            Sub => return plain(wrap("-")),
+            Mul => return plain(wrap("*")),
+            Square => return plain(format!("({unsigned}){a} * ({unsigned}){a}")),
+            MulAdd => return plain(format!("({unsigned}){a} + ({unsigned}){b} * ({unsigned}){c}")),
+            FloorDiv => return helper("i:floordiv"),
+            TruncDiv => return helper("i:truncdiv"),
+            Remainder => return helper("i:remainder"),
+            Fmod => return helper("i:fmod"),
+            Pow => return helper("i:ipow"),
+            Maximum | Fmax => return plain(format!("{a} > {b} ? {a} : {b}")),
+            Minimum | Fmin => return plain(format!("{a} < {b} ? {a} : {b}")),
+            Clamp => return plain(format!("({a} > {b} ? {a} : {b}) < {c} ? ({a} > {b} ? {a} : {b}) : {c}")),
+            Neg => return plain(format!("0 - ({unsigned}){a}")),
+            Abs => return plain(format!("{a} < 0 ? 0 - ({unsigned}){a} : ({unsigned}){a}")),
+            IsNan | IsInf => return plain("0".into()),
+            IsFinite => return plain("1".into()),
+            Ceil | Floor | Round | Trunc => return plain(a.to_string()),
+            BitAnd => return plain(format!("{a} & {b}")),
+            BitOr => return plain(format!("{a} | {b}")),
+            BitXor => return plain(format!("{a} ^ {b}")),
+            BitNot => return plain(format!("~{a}")),
+            ShiftLeft | ShiftRight => {
+                let bits = ty.size() * 8;
+                let out_of_range = format!("({b} < 0 || {b} >= {bits})");
+                return plain(if inst.op == ShiftLeft {
+                    format!("{out_of_range} ? 0 : ({t})(({unsigned}){a} << ({b} & {}))", bits - 1)
+                } else {
+                    format!("{out_of_range} ? ({a} < 0 ? -1 : 0) : ({a} >> ({b} & {}))", bits - 1)
+                });
+            }
+            _ => {}
+        }
+    }
+    match inst.op {
+        Cast => plain(a.to_string()),
+        Add => plain(format!("{a} + {b}")),
+        Sub => plain(format!("{a} - {b}")),
+        Mul => plain(format!("{a} * {b}")),
+        Eq => plain(format!("{a} == {b}")),
+        Ne => plain(format!("{a} != {b}")),
+        Lt => plain(format!("{a} < {b}")),
+        Le => plain(format!("{a} <= {b}")),
+        Gt => plain(format!("{a} > {b}")),
+        Ge => plain(format!("{a} >= {b}")),
+        LogicalAnd => plain(format!("{a} != 0 && {b} != 0")),
+        LogicalOr => plain(format!("{a} != 0 || {b} != 0")),
+        LogicalXor => plain(format!("({a} != 0) != ({b} != 0)")),
+        LogicalNot => plain(format!("{a} == 0")),
+        Sign => plain(format!("({a} > 0) - ({a} < 0)")),
+        Where => plain(format!("{a} ? {b} : {c}")),
+        Relu => plain(format!("{a} < 0 ? ({t})0 : {a}")),
+        ReluGrad => plain(format!("{b} > 0 ? {a} : ({t})0")),
+        _ if !float => Err(Error::unsupported(&format!("{:?}", inst.op), ty, "opencl")),
+        Div => plain(format!("{a} / {b}")),
+        Atan2 => call2("atan2"),
+        Fmax => call2("fmax"),
+        Fmin => call2("fmin"),
+        Hypot => call2("hypot"),
+        Copysign => call2("copysign"),
+        Nextafter => call2("nextafter"),
+        LogAddExp => helper("f:logaddexp"),
+        LogAddExp2 => helper("f:logaddexp2"),
+        Xlogy => helper("f:xlogy"),
+        Neg => plain(format!("-{a}")),
+        IsNan => plain(format!("{a} != {a}")),
+        IsInf => plain(format!("fabs({a}) == ({t})INF_F32")),
+        IsFinite => plain(format!("fabs({a}) < ({t})INF_F32")),
+        Ceil => call1("ceil"),
+        Floor => call1("floor"),
+        Round => call1("rint"),
+        Trunc => call1("trunc"),
+        Frac => plain(format!("{a} - trunc({a})")),
+        Sqrt => call1("sqrt"),
+        Rsqrt => plain(format!("1 / sqrt({a})")),
+        Reciprocal => plain(format!("1 / {a}")),
+        Square => plain(format!("{a} * {a}")),
+        Exp => call1("exp"),
+        Exp2 => call1("exp2"),
+        Expm1 => call1("expm1"),
+        Log => call1("log"),
+        Log2 => call1("log2"),
+        Log10 => call1("log10"),
+        Log1p => call1("log1p"),
+        Sin => call1("sin"),
+        Cos => call1("cos"),
+        Tan => call1("tan"),
+        Asin => call1("asin"),
+        Acos => call1("acos"),
+        Atan => call1("atan"),
+        Sinh => call1("sinh"),
+        Cosh => call1("cosh"),
+        Tanh => call1("tanh"),
+        Asinh => call1("asinh"),
+        Acosh => call1("acosh"),
+        Atanh => call1("atanh"),
+        Erf => call1("erf"),
+        Erfc => call1("erfc"),
+        Erfinv => helper("f:erfinv"),
+        Lgamma => helper("f:lgamma"),
+        Digamma => helper("f:digamma"),
+        Sigmoid => helper("f:sigmoid"),
+        Silu => plain(format!("{a} / (1 + exp(-{a}))")),
+        Gelu => helper("f:gelu"),
+        GeluTanh => helper("f:gelu_tanh"),
+        MulAdd => plain(format!("{a} + {b} * {c}")),
+        SigmoidGrad => plain(format!("{a} * {b} * (1 - {b})")),
+        TanhGrad => plain(format!("{a} * (1 - {b} * {b})")),
+        GeluGrad => helper("f:gelu_grad"),
+        GeluTanhGrad => helper("f:gelu_tanh_grad"),
+        SiluGrad => helper("f:silu_grad"),
+        _ => Err(Error::unsupported(&format!("{:?}", inst.op), ty, "opencl")),
+    }
+}
+
+/// How a printed kernel walks its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Walk {
+    /// Dimensions left after collapsing; 0 means that every tensor is contiguous or (bit set in `repeated`) one element.
+    pub rank: u8,
+    /// 64-bit index arithmetic.
+    pub wide: bool,
+    /// Contiguous walk only: inputs that are a single element.
+    pub repeated: u32,
+}
+
+/// The statements that turn the linear index `i` into an element index `x{k}` per tensor, for `tensors` tensors.
+/// `m` is the argument struct with `off`, `size`, `magic`, `shift` and `st`.
+pub fn walk(w: Walk, tensors: usize) -> String {
+    let mut out = String::new();
+    let idx = if w.wide { "i64" } else { "u32" };
+    if w.rank == 0 {
+        for k in 0..tensors {
+            let rel = if w.repeated >> k & 1 == 1 { "" } else { " + i" };
+            let _ = writeln!(out, "    const i64 x{k} = m.off[{k}]{rel};");
+        }
+        return out;
+    }
+    let r = w.rank as usize;
+    let _ = writeln!(out, "    {idx} rest = ({idx})i, q;");
+    for k in 0..tensors {
+        let _ = writeln!(out, "    {idx} y{k} = 0;");
+    }
+    for d in (0..r).rev() {
+        if d > 0 {
+            let quotient = if w.wide {
+                format!("rest / m.size[{d}]")
+            } else {
+                format!("div_by(rest, m.magic[{d}], m.shift[{d}])")
+            };
+            let _ = writeln!(out, "    q = {quotient}; rest = rest - q * m.size[{d}];");
+        }
+        for k in 0..tensors {
+            let _ = writeln!(out, "    y{k} += rest * m.st[{}];", k * r + d);
+        }
+        if d > 0 {
+            let _ = writeln!(out, "    rest = q;");
+        }
+    }
+    for k in 0..tensors {
+        let _ = writeln!(out, "    const i64 x{k} = m.off[{k}] + (i64)y{k};");
+    }
+    out
+}
+
+/// The argument struct of a walk.
+pub fn walk_struct(w: Walk, tensors: usize) -> String {
+    let r = w.rank.max(1) as usize;
+    if w.rank == 0 {
+        format!("typedef struct {{ i64 off[{tensors}]; i64 n; }} Meta;\n")
+    } else if w.wide {
+        format!("typedef struct {{ i64 off[{tensors}]; i64 n; i64 size[{r}]; i64 st[{}]; }} Meta;\n", r * tensors)
+    } else {
+        format!(
+            "typedef struct {{ i64 off[{tensors}]; i64 n; u32 size[{r}]; u32 magic[{r}]; u32 shift[{r}]; u32 st[{}]; }} Meta;\n",
+            r * tensors
+        )
+    }
+}
+
+/// A whole kernel named `elementwise`: parameters are the inputs, the outputs, the struct, the scalars.
+pub fn elementwise(program: &Program, w: Walk) -> Result<(String, Vec<(u8, DType)>)> {
+    let body = body(program)?;
+    let n = program.inputs.len();
+    let mut src = body.helpers;
+    src += &walk_struct(w, n + program.outputs.len());
+    let mut params: Vec<String> = Vec::new();
+    for (k, d) in program.inputs.iter().enumerate() {
+        params.push(format!("GLOBAL const {} *p{k}", storage_type(*d)));
+    }
+    for (k, (_, d)) in program.outputs.iter().enumerate() {
+        params.push(format!("GLOBAL {} *p{}", storage_type(*d), n + k));
+    }
+    params.push("const Meta m".into());
+    for (k, d) in &body.scalars {
+        params.push(format!("const {0} s{k}_{0}", compute_type(*d)));
+    }
+    let _ = writeln!(src, "KERNEL void elementwise({}) {{", params.join(", "));
+    src += "    const i64 i = (i64)GID(0);\n    if (i >= m.n) return;\n";
+    src += &walk(w, n + program.outputs.len());
+    for (k, d) in program.inputs.iter().enumerate() {
+        let _ = writeln!(src, "    const {} in{k} = {};", compute_type(*d), load(*d, &format!("p{k}[x{k}]")));
+    }
+    src += &body.statements;
+    for (k, (reg, d)) in program.outputs.iter().enumerate() {
+        let value = store(*d, &convert(program.reg_dtype(*reg), *d, &format!("r{reg}")));
+        let _ = writeln!(src, "    p{0}[x{0}] = {value};", n + k);
+    }
+    src += "}\n";
+    Ok((src, body.scalars))
+}

@@ -1,0 +1,158 @@
+//! Building kernels and keeping them: in memory by what they were made of, on disk by device, driver and source.
+
+use super::cl::{Kernel, Program};
+use super::OpenCl;
+use crate::backend::kernels;
+use crate::error::Result;
+use parking_lot::Mutex;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// A kernel ready to launch. Arguments are set under the lock, which also keeps them until the launch is queued.
+pub struct Compiled {
+    pub kernel: Mutex<Kernel>,
+    pub name: &'static str,
+}
+
+static FROM_DISK: AtomicU64 = AtomicU64::new(0);
+static FROM_SOURCE: AtomicU64 = AtomicU64::new(0);
+
+/// How many programs were read from the disk cache and how many were compiled, since the start of the process.
+pub fn compile_counts() -> (u64, u64) {
+    (FROM_DISK.load(Ordering::Relaxed), FROM_SOURCE.load(Ordering::Relaxed))
+}
+
+const MAGIC: &[u8; 8] = b"TAPERCL1";
+
+/// FNV-1a, 64 bit, from a chosen start.
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf29ce484222325 ^ seed, |h, b| (h ^ *b as u64).wrapping_mul(0x100000001b3))
+}
+
+/// The cache folder: `TAPER_CACHE_DIR`, `$XDG_CACHE_HOME/taper/opencl` or `~/.cache/taper/opencl`. None when it
+/// cannot be made, belongs to somebody else or others may write to it (a binary there would run as us).
+pub fn cache_dir() -> Option<PathBuf> {
+    let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let dir = var("TAPER_CACHE_DIR")
+        .or_else(|| var("XDG_CACHE_HOME").filter(|p| p.is_absolute()).map(|p| p.join("taper/opencl")))
+        .or_else(|| var("HOME").map(|p| p.join(".cache/taper/opencl")))?;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).ok()?;
+    let meta = std::fs::symlink_metadata(&dir).ok()?;
+    // SAFETY: geteuid has no preconditions.
+    let me = unsafe { libc::geteuid() };
+    (meta.is_dir() && meta.uid() == me && meta.mode() & 0o022 == 0).then_some(dir)
+}
+
+/// Reads a cache entry: its key text must be ours and its checksum right.
+fn read_entry(path: &Path, key: &str) -> Option<Vec<u8>> {
+    let data = std::fs::read(path).ok()?;
+    let rest = data.strip_prefix(MAGIC)?;
+    let (sum, rest) = rest.split_first_chunk::<8>()?;
+    if hash(0, rest) != u64::from_le_bytes(*sum) {
+        return None;
+    }
+    let (len, rest) = rest.split_first_chunk::<8>()?;
+    let len = u64::from_le_bytes(*len) as usize;
+    (rest.len() > len && &rest[..len] == key.as_bytes()).then(|| rest[len..].to_vec())
+}
+
+/// Writes beside the target and renames, so that a reader never sees half an entry. Failure costs only the cache.
+fn write_entry(path: &Path, key: &str, binary: &[u8]) -> std::io::Result<()> {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+    let mut body = (key.len() as u64).to_le_bytes().to_vec();
+    body.extend_from_slice(key.as_bytes());
+    body.extend_from_slice(binary);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let temp = path.with_extension(format!("{}.{serial}.tmp", std::process::id()));
+    let written = (|| {
+        let mut f = std::fs::File::create_new(&temp)?;
+        f.write_all(MAGIC)?;
+        f.write_all(&hash(0, &body).to_le_bytes())?;
+        f.write_all(&body)?;
+        std::fs::rename(&temp, path)
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temp);
+    }
+    written
+}
+
+impl OpenCl {
+    /// Builds the kernel `name` of `source` (without preludes).
+    pub(super) fn compile(&self, name: &'static str, source: &str) -> Result<Arc<Compiled>> {
+        let mut full = String::with_capacity(source.len() + 8192);
+        if self.info.fp64 {
+            full += "#define HAVE_FP64 1\n";
+        }
+        if self.info.fp16 {
+            full += "#define HAVE_FP16 1\n";
+        }
+        full += kernels::PRELUDE_OPENCL;
+        full += kernels::COMMON;
+        full += source;
+        let program = self.program(&full).map_err(|mut e| {
+            e.message = format!("{}: kernel {name} did not build: {}", self.device, e.message);
+            e
+        })?;
+        Ok(Arc::new(Compiled { kernel: Mutex::new(program.kernel(name)?), name }))
+    }
+
+    fn program(&self, source: &str) -> Result<Program> {
+        let options = if self.info.exact_divide {
+            "-cl-std=CL1.2 -cl-fp32-correctly-rounded-divide-sqrt"
+        } else {
+            "-cl-std=CL1.2"
+        };
+        let i = &self.info;
+        let key = format!(
+            "{}\n{}\n{}\n{}\n{}\n{options}\n{source}",
+            i.platform, i.platform_version, i.name, i.version, i.driver
+        );
+        let path = self.disk_cache.as_ref().map(|dir| {
+            dir.join(format!("{:016x}{:016x}.bin", hash(0, key.as_bytes()), hash(0x9e3779b97f4a7c15, key.as_bytes())))
+        });
+        if let Some(binary) = path.as_ref().and_then(|p| read_entry(p, &key)) {
+            let built = self.context.program_from_binary(self.id, &binary).and_then(|p| {
+                p.build(self.id, options)?;
+                Ok(p)
+            });
+            if let Ok(p) = built {
+                FROM_DISK.fetch_add(1, Ordering::Relaxed);
+                return Ok(p);
+            }
+        }
+        let program = self.context.program_from_source(source)?;
+        program.build(self.id, options)?;
+        FROM_SOURCE.fetch_add(1, Ordering::Relaxed);
+        if let (Some(path), Some(binary)) = (path, self.disk_cache.as_ref().and_then(|_| program.binary())) {
+            let _ = write_entry(&path, &key, &binary);
+        }
+        Ok(program)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_entries_survive_a_round_trip_and_reject_damage() {
+        let dir = std::env::temp_dir().join(format!("taper-cache-test-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("entry.bin");
+        write_entry(&path, "key text", b"binary bytes").unwrap();
+        assert_eq!(read_entry(&path, "key text").as_deref(), Some(&b"binary bytes"[..]));
+        assert_eq!(read_entry(&path, "other key"), None);
+        let mut data = std::fs::read(&path).unwrap();
+        let last = data.len() - 1;
+        data[last] ^= 1;
+        std::fs::write(&path, &data).unwrap();
+        assert_eq!(read_entry(&path, "key text"), None);
+        std::fs::write(&path, &data[..10]).unwrap();
+        assert_eq!(read_entry(&path, "key text"), None);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,225 @@
+//! Device memory: a caching allocator over cl_mem buffers, and pinned staging for uploads.
+
+use super::cl::{self, Context, Event, Mem, Queue};
+use super::OpenCl;
+use crate::backend::MemoryStats;
+use crate::bail;
+use crate::error::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::ptr::NonNull;
+
+/// A block of device memory; goes back to its device's cache when dropped. Reuse needs no waiting: the queue is in
+/// order, so work queued later sees the block after work queued earlier.
+pub struct DeviceBuffer {
+    mem: Option<Mem>,
+    class: usize,
+    owner: &'static OpenCl,
+}
+
+impl DeviceBuffer {
+    #[inline]
+    pub fn mem(&self) -> &Mem {
+        self.mem.as_ref().expect("a live buffer has memory")
+    }
+}
+
+impl Drop for DeviceBuffer {
+    fn drop(&mut self) {
+        if let Some(mem) = self.mem.take() {
+            self.owner.allocator.give_back(self.class, mem);
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    free: HashMap<usize, Vec<Mem>>,
+    stats: MemoryStats,
+}
+
+pub struct Allocator {
+    state: Mutex<State>,
+    caching: bool,
+    max_allocation: usize,
+    total: u64,
+}
+
+/// Sizes are rounded up to four steps per power of two, so that a freed block fits the next similar request and at
+/// most a fifth is wasted.
+fn size_class(nbytes: usize) -> usize {
+    let n = nbytes.max(512);
+    let step = (n.next_power_of_two() / 8).max(128);
+    n.div_ceil(step) * step
+}
+
+impl Allocator {
+    pub fn new(max_allocation: u64, total: u64) -> Allocator {
+        Allocator {
+            state: Mutex::default(),
+            caching: std::env::var("TAPER_ALLOCATOR").map_or(true, |v| v != "system"),
+            max_allocation: max_allocation as usize,
+            total,
+        }
+    }
+
+    /// A block of at least `nbytes`.
+    pub fn alloc(&self, owner: &'static OpenCl, nbytes: usize) -> Result<DeviceBuffer> {
+        if nbytes > self.max_allocation {
+            bail!(
+                OutOfMemory,
+                "{}: cannot allocate {nbytes} bytes: the device ({}) allows at most {} bytes in one buffer",
+                owner.device,
+                owner.info.name,
+                self.max_allocation
+            );
+        }
+        let class = size_class(nbytes).min(self.max_allocation);
+        let cached = {
+            let mut s = self.state.lock();
+            let hit = s.free.get_mut(&class).and_then(Vec::pop);
+            if hit.is_some() {
+                s.count(class);
+            }
+            hit
+        };
+        let mem = match cached {
+            Some(mem) => mem,
+            None => self.fresh(owner, class)?,
+        };
+        Ok(DeviceBuffer { mem: Some(mem), class, owner })
+    }
+
+    fn fresh(&self, owner: &OpenCl, class: usize) -> Result<Mem> {
+        // A driver on a CPU would hand out more than there is and be killed later.
+        if self.state.lock().stats.reserved + class as u64 > self.total {
+            self.empty();
+        }
+        let fits = self.state.lock().stats.reserved + class as u64 <= self.total;
+        let mut made = if fits { owner.context.buffer(class, false) } else { Err(-4) };
+        if fits && made.is_err() {
+            // Cached blocks may be what is missing; releases take effect once queued work is done.
+            self.empty();
+            owner.queue.finish()?;
+            made = owner.context.buffer(class, false);
+        }
+        match made {
+            Ok(mem) => {
+                let mut s = self.state.lock();
+                s.stats.reserved += class as u64;
+                s.stats.reserved_peak = s.stats.reserved_peak.max(s.stats.reserved);
+                s.count(class);
+                Ok(mem)
+            }
+            Err(code) if cl::is_out_of_memory(code) => Err(Error::new(
+                ErrorKind::OutOfMemory,
+                format!(
+                    "{}: out of memory: tried to allocate {class} bytes; {} are in use and the device ({}) has {} \
+                     ({}, {code})",
+                    owner.device,
+                    self.state.lock().stats.allocated,
+                    owner.info.name,
+                    self.total,
+                    cl::error_name(code)
+                ),
+            )),
+            Err(code) => Err(cl::check(code, "clCreateBuffer").err().expect("the code is an error")),
+        }
+    }
+
+    fn give_back(&self, class: usize, mem: Mem) {
+        let mut s = self.state.lock();
+        s.stats.allocated -= class as u64;
+        if self.caching {
+            s.free.entry(class).or_default().push(mem);
+        } else {
+            s.stats.reserved -= class as u64;
+        }
+    }
+
+    /// Releases all cached blocks.
+    pub fn empty(&self) {
+        let mut s = self.state.lock();
+        let freed: usize = s.free.iter().map(|(class, list)| class * list.len()).sum();
+        s.free.clear();
+        s.stats.reserved -= freed as u64;
+    }
+
+    pub fn stats(&self) -> MemoryStats {
+        self.state.lock().stats
+    }
+}
+
+impl State {
+    fn count(&mut self, class: usize) {
+        self.stats.allocations += 1;
+        self.stats.allocated += class as u64;
+        self.stats.allocated_peak = self.stats.allocated_peak.max(self.stats.allocated);
+    }
+}
+
+/// One pinned buffer, mapped for as long as it lives.
+struct Slot {
+    _mem: Mem,
+    ptr: NonNull<u8>,
+    size: usize,
+    busy: Option<Event>,
+}
+// SAFETY: the mapped memory belongs to the slot and is used under the staging lock.
+unsafe impl Send for Slot {}
+
+/// Pinned memory through which uploads pass, so that the caller's bytes are free on return while the queue runs on.
+#[derive(Default)]
+pub struct Staging {
+    slots: Mutex<Vec<Slot>>,
+}
+
+/// Slots are small (parameters of a kernel, a batch's labels) or large (a chunk of a big upload).
+const SMALL: usize = 64 << 10;
+const LARGE: usize = 4 << 20;
+const MOST_SLOTS: usize = 16;
+
+impl Staging {
+    /// Queues a copy of `src` to `dst`, without waiting unless all slots are in flight.
+    pub fn upload(&self, context: &Context, queue: &Queue, src: &[u8], dst: &Mem, mut offset: usize) -> Result<()> {
+        let mut slots = self.slots.lock();
+        for chunk in src.chunks(LARGE) {
+            let size = if chunk.len() <= SMALL { SMALL } else { LARGE };
+            let i = match slots.iter().position(|s| s.size == size && s.busy.as_ref().is_none_or(|e| e.is_complete())) {
+                Some(i) => i,
+                None if slots.iter().filter(|s| s.size == size).count() < MOST_SLOTS => {
+                    let mem = context.buffer(size, true).map_err(|c| cl::check(c, "clCreateBuffer").unwrap_err())?;
+                    let ptr = queue.map(&mem, size)?;
+                    slots.push(Slot { _mem: mem, ptr, size, busy: None });
+                    slots.len() - 1
+                }
+                None => {
+                    // The oldest slot comes first: used slots move to the back.
+                    let i = slots.iter().position(|s| s.size == size).expect("there are slots of this size");
+                    if let Some(e) = &slots[i].busy {
+                        e.wait()?;
+                    }
+                    i
+                }
+            };
+            let mut slot = slots.remove(i);
+            // SAFETY: the slot is idle, mapped and at least as large as the chunk; it is not touched again before
+            // its event is complete.
+            let queued = unsafe {
+                std::ptr::copy_nonoverlapping(chunk.as_ptr(), slot.ptr.as_ptr(), chunk.len());
+                queue.write_async(dst, offset, slot.ptr.as_ptr(), chunk.len())
+            };
+            slot.busy = None;
+            match queued {
+                Ok(event) => slot.busy = Some(event),
+                Err(e) => {
+                    slots.push(slot);
+                    return Err(e);
+                }
+            }
+            slots.push(slot);
+            offset += chunk.len();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,439 @@
+//! Elementwise programs: every opcode, dtype and kind of layout.
+
+use super::*;
+use crate::backend::program::{Inst, Opcode, Src};
+use Opcode::*;
+
+type F1 = fn(f64) -> f64;
+type F2 = fn(f64, f64) -> f64;
+
+fn b(x: bool) -> f64 {
+    x as u8 as f64
+}
+fn floor_mod(a: f64, m: f64) -> f64 {
+    let r = a % m;
+    if r != 0.0 && (r < 0.0) != (m < 0.0) {
+        r + m
+    } else {
+        r
+    }
+}
+fn erf(x: f64) -> f64 {
+    // Series; fine for |x| < 6.
+    let (mut term, mut sum) = (x, x);
+    for n in 1..300 {
+        term *= -x * x / n as f64;
+        sum += term / (2 * n + 1) as f64;
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt()
+}
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+fn phi(x: f64) -> f64 {
+    (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x / 2f64.sqrt()))
+}
+fn gelu_tanh(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
+}
+fn derivative(f: F1, x: f64) -> f64 {
+    (f(x + 1e-6) - f(x - 1e-6)) / 2e-6
+}
+
+const UNARY: &[(Opcode, F1)] = &[
+    (Cast, |x| x),
+    (Neg, |x| -x),
+    (Abs, f64::abs),
+    (Sign, |x| b(x > 0.0) - b(x < 0.0)),
+    (LogicalNot, |x| b(x == 0.0)),
+    (IsNan, |x| b(x.is_nan())),
+    (IsInf, |x| b(x.is_infinite())),
+    (IsFinite, |x| b(x.is_finite())),
+    (Ceil, f64::ceil),
+    (Floor, f64::floor),
+    (Round, f64::round_ties_even),
+    (Trunc, f64::trunc),
+    (Frac, f64::fract),
+    (Square, |x| x * x),
+    (Exp, f64::exp),
+    (Exp2, f64::exp2),
+    (Expm1, f64::exp_m1),
+    (Sin, f64::sin),
+    (Cos, f64::cos),
+    (Tan, f64::tan),
+    (Atan, f64::atan),
+    (Sinh, f64::sinh),
+    (Cosh, f64::cosh),
+    (Tanh, f64::tanh),
+    (Asinh, f64::asinh),
+    (Erf, erf),
+    (Erfc, |x| 1.0 - erf(x)),
+    (Sigmoid, sigmoid),
+    (Relu, |x| x.max(0.0)),
+    (Silu, |x| x * sigmoid(x)),
+    (Gelu, gelu),
+    (GeluTanh, gelu_tanh),
+];
+/// Domain (0, 3].
+const POSITIVE: &[(Opcode, F1)] = &[
+    (Sqrt, f64::sqrt),
+    (Rsqrt, |x| 1.0 / x.sqrt()),
+    (Reciprocal, |x| 1.0 / x),
+    (Log, f64::ln),
+    (Log2, f64::log2),
+    (Log10, f64::log10),
+    (Log1p, f64::ln_1p),
+];
+/// Domain (-1, 1).
+const UNIT: &[(Opcode, F1)] = &[(Asin, f64::asin), (Acos, f64::acos), (Atanh, f64::atanh)];
+const BINARY: &[(Opcode, F2)] = &[
+    (Add, |x, y| x + y),
+    (Sub, |x, y| x - y),
+    (Mul, |x, y| x * y),
+    (Div, |x, y| x / y),
+    (FloorDiv, |x, y| (x / y).floor()),
+    (TruncDiv, |x, y| (x / y).trunc()),
+    (Remainder, floor_mod),
+    (Fmod, |x, y| x % y),
+    (Atan2, f64::atan2),
+    (Maximum, |x, y| if x.is_nan() || y.is_nan() { f64::NAN } else { x.max(y) }),
+    (Minimum, |x, y| if x.is_nan() || y.is_nan() { f64::NAN } else { x.min(y) }),
+    (Fmax, f64::max),
+    (Fmin, f64::min),
+    (Hypot, f64::hypot),
+    (Copysign, f64::copysign),
+    (LogAddExp, |x, y| (x.exp() + y.exp()).ln()),
+    (LogAddExp2, |x, y| (x.exp2() + y.exp2()).log2()),
+    (Eq, |x, y| b(x == y)),
+    (Ne, |x, y| b(x != y)),
+    (Lt, |x, y| b(x < y)),
+    (Le, |x, y| b(x <= y)),
+    (Gt, |x, y| b(x > y)),
+    (Ge, |x, y| b(x >= y)),
+    (LogicalAnd, |x, y| b(x != 0.0 && y != 0.0)),
+    (LogicalOr, |x, y| b(x != 0.0 || y != 0.0)),
+    (LogicalXor, |x, y| b((x != 0.0) != (y != 0.0))),
+    (ReluGrad, |g, x| if x > 0.0 { g } else { 0.0 }),
+    (SigmoidGrad, |g, y| g * y * (1.0 - y)),
+    (TanhGrad, |g, y| g * (1.0 - y * y)),
+    (GeluGrad, |g, x| g * (0.5 * (1.0 + erf(x / 2f64.sqrt())) + x * phi(x))),
+    (GeluTanhGrad, |g, x| g * derivative(gelu_tanh, x)),
+    (SiluGrad, |g, x| g * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))))),
+];
+
+/// Runs a program of one instruction and returns its values.
+fn run(d: &OpenCl, op: Opcode, ty: DType, inputs: &[&T], out: DType) -> Vec<f64> {
+    let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
+    let p = Program::single(op, ty, &dtypes, out);
+    let views: Vec<View> = inputs.iter().map(|t| t.view()).collect();
+    let o = T::zeros(d, out, &inputs[0].layout.shape);
+    d.run_program(&p, &views, &[], &[o.view()]).unwrap();
+    o.values(d)
+}
+
+fn result_dtype(op: Opcode, d: DType) -> DType {
+    if op.is_predicate() {
+        DType::Bool
+    } else {
+        d
+    }
+}
+
+#[test]
+fn float_opcodes_match_the_host() {
+    let Some(d) = device() else { return };
+    for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+        if dtype == DType::F64 && !d.info.fp64 {
+            continue;
+        }
+        let mut x: Vec<f64> = noise(64, 1).iter().map(|v| round_to(dtype, v * 3.0)).collect();
+        x.extend([0.0, 1.0, -1.0, 2.5, -2.5, 0.5]);
+        let y: Vec<f64> = noise(70, 2).iter().map(|v| round_to(dtype, v * 3.0 + v.signum() * 0.25)).collect();
+        let n = x.len() as i64;
+        let check = |table: &[(Opcode, F1)], x: &[f64]| {
+            let t = T::of(d, dtype, x, &[n]);
+            for (op, f) in table {
+                let out = result_dtype(*op, dtype);
+                let want: Vec<f64> = x.iter().map(|v| round_to(out, f(*v))).collect();
+                assert_close(
+                    &run(d, *op, dtype.compute(), &[&t], out),
+                    &want,
+                    tolerance(dtype),
+                    &format!("{op:?} {dtype}"),
+                );
+            }
+        };
+        check(UNARY, &x);
+        check(POSITIVE, &y.iter().map(|v| v.abs()).collect::<Vec<_>>());
+        check(UNIT, &x.iter().map(|v| round_to(dtype, v / 3.5)).collect::<Vec<_>>());
+        let (a, c) = (T::of(d, dtype, &x, &[n]), T::of(d, dtype, &y, &[n]));
+        for (op, f) in BINARY {
+            // A quotient that half rounding moves over an integer is no error.
+            if matches!(op, FloorDiv | TruncDiv | Remainder | Fmod) && dtype.size() < 4 {
+                continue;
+            }
+            let out = result_dtype(*op, dtype);
+            let want: Vec<f64> = x.iter().zip(&y).map(|(p, q)| round_to(out, f(*p, *q))).collect();
+            // The numeric derivative limits one of them.
+            let tol = if *op == GeluTanhGrad { tolerance(dtype).max(1e-8) } else { tolerance(dtype) };
+            assert_close(&run(d, *op, dtype.compute(), &[&a, &c], out), &want, tol, &format!("{op:?} {dtype}"));
+        }
+        let pow: Vec<f64> = y.iter().map(|v| v.abs()).collect();
+        let base = T::of(d, dtype, &pow, &[n]);
+        let want: Vec<f64> = pow.iter().zip(&x).map(|(p, q)| round_to(dtype, p.powf(*q))).collect();
+        assert_close(&run(d, Pow, dtype.compute(), &[&base, &a], dtype), &want, 2.0 * tolerance(dtype), "Pow");
+        let want: Vec<f64> = x.iter().zip(&pow).map(|(p, q)| round_to(dtype, p * q.ln())).collect();
+        assert_close(&run(d, Xlogy, dtype.compute(), &[&a, &base], dtype), &want, 2.0 * tolerance(dtype), "Xlogy");
+    }
+}
+
+#[test]
+fn special_functions_at_known_points() {
+    let Some(d) = device() else { return };
+    // Values from scipy.special.
+    let digamma = [
+        (0.5, -1.9635100260214229),
+        (1.0, -0.5772156649015329),
+        (10.0, 2.251752589066721),
+        (-1.5, 0.7031566406452432),
+        (3.25, 1.016990911068179),
+    ];
+    let lgamma =
+        [(0.5, 0.5723649429247001), (4.0, 1.791759469228055), (-1.5, 0.8600470153764810), (30.5, 72.9534711841694)];
+    let erfinv = [(0.0, 0.0), (0.5, 0.4769362762044699), (-0.9, -1.1630871536766743), (0.999, 2.3267537655135246)];
+    for dtype in [DType::F32, DType::F64] {
+        if dtype == DType::F64 && !d.info.fp64 {
+            continue;
+        }
+        for (op, table) in [(Digamma, &digamma[..]), (Lgamma, &lgamma[..]), (Erfinv, &erfinv[..])] {
+            let (x, y): (Vec<f64>, Vec<f64>) = table.iter().copied().unzip();
+            let t = T::of(d, dtype, &x, &[x.len() as i64]);
+            let tol = if op == Lgamma { 1e-6 } else { tolerance(dtype) * 4.0 };
+            assert_close(&run(d, op, dtype, &[&t], dtype), &y, tol, &format!("{op:?} {dtype}"));
+        }
+    }
+    let x = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e38];
+    let y = [1.0, f64::NAN, 2.0, 0.0, 1e38];
+    let (a, c) = (T::of(d, DType::F32, &x, &[5]), T::of(d, DType::F32, &y, &[5]));
+    let nan = f64::NAN;
+    assert_close(
+        &run(d, Maximum, DType::F32, &[&a, &c], DType::F32),
+        &[nan, nan, 2.0, 0.0, 1e38f32 as f64],
+        0.0,
+        "max",
+    );
+    assert_close(&run(d, Fmin, DType::F32, &[&a, &c], DType::F32)[..2], &[1.0, f64::INFINITY], 0.0, "fmin");
+    assert_close(&run(d, IsFinite, DType::F32, &[&a], DType::Bool), &[0.0, 0.0, 0.0, 1.0, 1.0], 0.0, "isfinite");
+    assert_close(&run(d, Sign, DType::F32, &[&a], DType::F32), &[0.0, 1.0, -1.0, 0.0, 1.0], 0.0, "sign");
+    let next = run(d, Nextafter, DType::F32, &[&c, &c], DType::F32);
+    assert_eq!(next[0], 1.0);
+}
+
+#[test]
+fn integer_opcodes_match_the_host() {
+    let Some(d) = device() else { return };
+    for dtype in [DType::U8, DType::I8, DType::I16, DType::I32, DType::I64] {
+        let signed = dtype != DType::U8;
+        let x: Vec<f64> = (0..60).map(|i| ((i * 37) % 101 - if signed { 50 } else { 0 }) as f64).collect();
+        let y: Vec<f64> = (0..60).map(|i| ((i * 29) % 17 - if signed { 8 } else { 0 }) as f64).collect();
+        let (a, c) = (T::of(d, dtype, &x, &[60]), T::of(d, dtype, &y, &[60]));
+        let i = |f: fn(i64, i64) -> i64| -> Vec<f64> {
+            x.iter().zip(&y).map(|(p, q)| round_to(dtype, f(*p as i64, *q as i64) as f64)).collect()
+        };
+        let table: &[(Opcode, fn(i64, i64) -> i64)] = &[
+            (Add, |p, q| p + q),
+            (Sub, |p, q| p - q),
+            (Mul, |p, q| p * q),
+            (FloorDiv, |p, q| if q == 0 { 0 } else { (p as f64 / q as f64).floor() as i64 }),
+            (TruncDiv, |p, q| if q == 0 { 0 } else { p / q }),
+            (Remainder, |p, q| if q == 0 { 0 } else { p - q * (p as f64 / q as f64).floor() as i64 }),
+            (Fmod, |p, q| if q == 0 { 0 } else { p % q }),
+            (Maximum, |p, q| p.max(q)),
+            (Minimum, |p, q| p.min(q)),
+            (BitAnd, |p, q| p & q),
+            (BitOr, |p, q| p | q),
+            (BitXor, |p, q| p ^ q),
+        ];
+        for (op, f) in table {
+            assert_close(&run(d, *op, dtype, &[&a, &c], dtype), &i(*f), 0.0, &format!("{op:?} {dtype}"));
+        }
+        let want = i(|p, q| p.wrapping_pow(q.unsigned_abs() as u32 % 5));
+        let small: Vec<f64> = y.iter().map(|q| (q.abs() as i64 % 5) as f64).collect();
+        assert_close(&run(d, Pow, dtype, &[&a, &T::of(d, dtype, &small, &[60])], dtype), &want, 0.0, "int Pow");
+        let shift: Vec<f64> = (0..60).map(|k| (k % 9) as f64).collect();
+        let s = T::of(d, dtype, &shift, &[60]);
+        let bits = dtype.size() as i64 * 8;
+        let left: Vec<f64> = x
+            .iter()
+            .zip(&shift)
+            .map(|(p, k)| round_to(dtype, if *k as i64 >= bits { 0.0 } else { ((*p as i64) << *k as i64) as f64 }))
+            .collect();
+        assert_close(&run(d, ShiftLeft, dtype, &[&a, &s], dtype), &left, 0.0, "ShiftLeft");
+        let right: Vec<f64> =
+            x.iter().zip(&shift).map(|(p, k)| ((*p as i64) >> (*k as i64).min(bits - 1).min(62)) as f64).collect();
+        assert_close(&run(d, ShiftRight, dtype, &[&a, &s], dtype), &right, 0.0, "ShiftRight");
+        for (op, f) in [
+            (Abs, (|p| p.abs()) as F1),
+            (Sign, |p| p.signum() * b(p != 0.0)),
+            (Square, |p| p * p),
+            (Neg, |p| -p),
+            (BitNot, |p| -p - 1.0),
+        ] {
+            let want: Vec<f64> = x.iter().map(|v| round_to(dtype, f(*v))).collect();
+            assert_close(&run(d, op, dtype, &[&a], dtype), &want, 0.0, &format!("{op:?} {dtype}"));
+        }
+    }
+    // The one quotient that overflows must not trap.
+    let (a, c) = (T::new(d, &[i64::MIN, i32::MIN as i64], &[2]), T::new(d, &[-1i64, -1], &[2]));
+    let p = Program::single(FloorDiv, DType::I64, &[DType::I64; 2], DType::I64);
+    let o = T::zeros(d, DType::I64, &[2]);
+    d.run_program(&p, &[a.view(), c.view()], &[], &[o.view()]).unwrap();
+    assert_eq!(o.read::<i64>(d), [i64::MIN, -(i32::MIN as i64)]);
+    let (t, u) =
+        (T::of(d, DType::Bool, &[0.0, 0.0, 1.0, 1.0], &[4]), T::of(d, DType::Bool, &[0.0, 1.0, 0.0, 1.0], &[4]));
+    assert_eq!(run(d, Add, DType::Bool, &[&t, &u], DType::Bool), [0.0, 1.0, 1.0, 1.0]);
+    assert_eq!(run(d, Mul, DType::Bool, &[&t, &u], DType::Bool), [0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(run(d, BitNot, DType::Bool, &[&t], DType::Bool), [1.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn every_dtype_converts_to_every_dtype() {
+    let Some(d) = device() else { return };
+    let x = [0.0, 1.0, 2.0, 3.75, 100.0, 127.0];
+    for from in DType::ALL {
+        for to in DType::ALL {
+            if !d.info.fp64 && (from == DType::F64 || to == DType::F64) {
+                continue;
+            }
+            let t = T::of(d, from, &x, &[6]);
+            let want: Vec<f64> = x.iter().map(|v| round_to(to, round_to(from, *v))).collect();
+            assert_close(&run(d, Cast, to.compute(), &[&t], to), &want, 0.0, &format!("{from} to {to}"));
+        }
+    }
+    let t = T::of(d, DType::F32, &[-1.0, 300.0, -1.9], &[3]);
+    assert_eq!(run(d, Cast, DType::U8, &[&t], DType::U8), [255.0, 44.0, 255.0]);
+    assert_eq!(run(d, Cast, DType::I64, &[&t], DType::I64), [-1.0, 300.0, -1.0]);
+}
+
+#[test]
+fn half_conversions_are_exact_for_every_bit_pattern() {
+    let Some(d) = device() else { return };
+    let bits: Vec<u16> = (0..=u16::MAX).collect();
+    let n = bits.len() as i64;
+    macro_rules! check {
+        ($t:ident, $d:expr) => {{
+            let all: Vec<$t> = bits.iter().map(|b| $t::from_bits(*b)).collect();
+            let up = T::zeros(d, DType::F32, &[n]);
+            let p = Program::single(Cast, DType::F32, &[$d], DType::F32);
+            d.run_program(&p, &[T::new(d, &all, &[n]).view()], &[], &[up.view()]).unwrap();
+            for (h, f) in all.iter().zip(up.read::<f32>(d)) {
+                assert!(h.to_f32().to_bits() == f.to_bits() || (h.is_nan() && f.is_nan()), "{h:?} became {f}");
+            }
+            // Down again from values between the representable ones, rounding half to even.
+            let between: Vec<f32> = all
+                .iter()
+                .flat_map(|h| {
+                    let f = h.to_f32().to_bits();
+                    [
+                        f32::from_bits(f),
+                        f32::from_bits(f.wrapping_add(0x800)),
+                        f32::from_bits(f.wrapping_add(0x1000)),
+                        f32::from_bits(f.wrapping_add(0x1001)),
+                        f32::from_bits(f.wrapping_add(0x8000)),
+                        f32::from_bits(f.wrapping_add(0x8001)),
+                    ]
+                })
+                .collect();
+            let m = between.len() as i64;
+            let down = T::zeros(d, $d, &[m]);
+            let p = Program::single(Cast, DType::F32, &[DType::F32], $d);
+            d.run_program(&p, &[T::new(d, &between, &[m]).view()], &[], &[down.view()]).unwrap();
+            for (f, h) in between.iter().zip(down.read::<$t>(d)) {
+                let want = $t::from_f32(*f);
+                assert!(
+                    want.to_bits() == h.to_bits() || (want.is_nan() && h.is_nan()),
+                    "{f:e} ({:x}) became {h:?}, not {want:?}",
+                    f.to_bits()
+                );
+            }
+        }};
+    }
+    check!(f16, DType::F16);
+    check!(bf16, DType::BF16);
+}
+
+#[test]
+fn layouts_broadcast_transpose_and_offset() {
+    let Some(d) = device() else { return };
+    let (r, c) = (37usize, 53usize);
+    let x: Vec<f32> = noise(r * c, 3).iter().map(|v| *v as f32).collect();
+    let bias: Vec<f32> = noise(c, 4).iter().map(|v| *v as f32).collect();
+    let p = Program::single(Add, DType::F32, &[DType::F32, DType::F32], DType::F32);
+    let o = T::zeros(d, DType::F32, &[r as i64, c as i64]);
+    let bt = T::new(d, &bias, &[c as i64]).with_layout(&[r as i64, c as i64], &[0, 1], 0);
+    d.run_program(&p, &[T::new(d, &x, &[r as i64, c as i64]).view(), bt.view()], &[], &[o.view()]).unwrap();
+    let want: Vec<f32> = (0..r * c).map(|i| x[i] + bias[i % c]).collect();
+    assert_eq!(o.read::<f32>(d), want);
+    // A transposed input into a transposed, shifted output.
+    let xt = T::new(d, &x, &[r as i64, c as i64]).transposed(0, 1);
+    let big =
+        T::zeros(d, DType::F32, &[(r * c * 2 + 9) as i64]).with_layout(&[c as i64, r as i64], &[2 * r as i64, 2], 9);
+    let neg = Program::single(Neg, DType::F32, &[DType::F32], DType::F32);
+    d.run_program(&neg, &[xt.view()], &[], &[big.view()]).unwrap();
+    let want: Vec<f32> = (0..r * c).map(|i| -x[(i % r) * c + i / r]).collect();
+    assert_eq!(big.read::<f32>(d), want);
+    // Five dimensions, none of which merge.
+    let shape = [3i64, 4, 5, 2, 3];
+    let strides = [1i64, 7, 29, 150, 301];
+    let need = 1 + shape.iter().zip(&strides).map(|(n, s)| (n - 1) * s).sum::<i64>();
+    let data: Vec<f32> = (0..need).map(|i| i as f32).collect();
+    let t = T::new(d, &data, &[need]).with_layout(&shape, &strides, 0);
+    let o = T::zeros(d, DType::F32, &shape);
+    d.run_program(&neg, &[t.view()], &[], &[o.view()]).unwrap();
+    let want: Vec<f32> = positions(&t.layout).iter().map(|p| -(*p as f32)).collect();
+    assert_eq!(o.read::<f32>(d), want);
+    // Empty and zero-dimensional tensors.
+    let e = T::zeros(d, DType::F32, &[0, 3]);
+    d.run_program(&neg, &[e.view()], &[], &[T::zeros(d, DType::F32, &[0, 3]).view()]).unwrap();
+    let s = T::of(d, DType::F32, &[4.0], &[]);
+    let so = T::zeros(d, DType::F32, &[]);
+    d.run_program(&neg, &[s.view()], &[], &[so.view()]).unwrap();
+    assert_eq!(so.values(d), [-4.0]);
+}
+
+#[test]
+fn longer_programs_scalars_and_several_outputs() {
+    let Some(d) = device() else { return };
+    let inst = |op, ty, args: [Src; 3]| Inst { op, ty, args };
+    // r0 = x * s0; r1 = r0 + y; r2 = r1 > 0; r3 = where(r2, r1, s1); outputs r3 (f16), r2 (bool), r1 (f32)
+    let p = Program {
+        inputs: SmallVec::from_slice(&[DType::F32, DType::I32]),
+        insts: SmallVec::from_slice(&[
+            inst(Mul, DType::F32, [Src::Input(0), Src::Scalar(0), Src::Input(0)]),
+            inst(Add, DType::F32, [Src::Reg(0), Src::Input(1), Src::Reg(0)]),
+            inst(Gt, DType::F32, [Src::Reg(1), Src::Scalar(1), Src::Reg(1)]),
+            inst(Where, DType::F32, [Src::Reg(2), Src::Reg(1), Src::Scalar(2)]),
+        ]),
+        outputs: SmallVec::from_slice(&[(3, DType::F16), (2, DType::Bool)]),
+    };
+    let x: Vec<f64> = noise(1000, 5);
+    let y: Vec<f64> = (0..1000).map(|i| (i % 7 - 3) as f64).collect();
+    let (a, c) = (T::of(d, DType::F32, &x, &[1000]), T::of(d, DType::I32, &y, &[1000]));
+    let (o, q) = (T::zeros(d, DType::F16, &[1000]), T::zeros(d, DType::Bool, &[1000]));
+    let scalars = [Scalar::Float(2.5), Scalar::Int(0), Scalar::Float(-0.5)];
+    d.run_program(&p, &[a.view(), c.view()], &scalars, &[o.view(), q.view()]).unwrap();
+    let r1: Vec<f64> = x.iter().zip(&y).map(|(p, q)| p * 2.5 + q).collect();
+    assert_close(&q.values(d), &r1.iter().map(|v| b(*v > 0.0)).collect::<Vec<_>>(), 0.0, "mask");
+    assert_close(&o.values(d), &r1.iter().map(|v| if *v > 0.0 { *v } else { -0.5 }).collect::<Vec<_>>(), 2e-3, "where");
+    // In place: output and input share memory and layout.
+    let sq = Program::single(Square, DType::F32, &[DType::F32], DType::F32);
+    d.run_program(&sq, &[a.view()], &[], &[a.view()]).unwrap();
+    assert_close(&a.values(d), &x.iter().map(|v| v * v).collect::<Vec<_>>(), 1e-6, "in place");
+    let clamp = Program::single(Clamp, DType::F32, &[DType::F32], DType::F32);
+    let o = T::zeros(d, DType::F32, &[1000]);
+    d.run_program(&clamp, &[a.view()], &[Scalar::Float(0.2), Scalar::Float(0.6)], &[o.view()]).unwrap();
+    assert_close(&o.values(d), &x.iter().map(|v| (v * v).clamp(0.2, 0.6)).collect::<Vec<_>>(), 1e-6, "clamp");
+}
