@@ -6,13 +6,13 @@ use std::ffi::{c_char, c_void, CStr, CString};
 use std::ptr;
 
 extern "C" {
-    fn taper_opencl_load_error() -> *const c_char;
+    fn opencl_stub_load_error() -> *const c_char;
 }
 
 /// Why libOpenCL could not be opened; None where it was.
 pub fn load_error() -> Option<String> {
     // SAFETY: the stub returns a NUL-terminated static string that does not change after the first call.
-    let text = unsafe { CStr::from_ptr(taper_opencl_load_error()) };
+    let text = unsafe { CStr::from_ptr(opencl_stub_load_error()) };
     (!text.is_empty()).then(|| text.to_string_lossy().into_owned())
 }
 

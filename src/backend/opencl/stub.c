@@ -58,7 +58,7 @@ static void *resolve(const char *name) {
 }
 
 /* Why the loader could not be opened; an empty string where it was. */
-const char *taper_opencl_load_error(void) {
+const char *opencl_stub_load_error(void) {
     pthread_once(&once, load);
     return load_error;
 }
