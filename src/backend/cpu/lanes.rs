@@ -46,7 +46,13 @@ fn has_avx512() -> bool {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("popcnt")
 }
 
 /// Every instruction set this machine can run, for tests of all instantiations.
@@ -262,37 +268,53 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub use x86::*;
 
-/// `simd_dispatch!(isa, T, body::<V..>(args))`-like glue: defines `fn $name<T>(isa, args)` that calls the
-/// `#[inline(always)]` generic `$body::<V>(args)` with the vector type of `isa` and `T` (f32 or f64).
+/// Lanes and accumulators of the vectors that `set` has for `C`.
+pub fn vector_shape<C: Real>(set: Isa) -> (usize, usize) {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => (C::V4::N, C::V4::REGS),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => (C::V3::N, C::V3::REGS),
+        Isa::Portable => (C::V1::N, C::V1::REGS),
+    }
+}
+
+/// Defines `fn $name<T>(set: Isa, args)` that calls the `#[inline(always)]` generic `$body::<T, V>(args)` with the
+/// vector type of `set`. `T` is f32 or f64, or with `float fn` any float element, V then holding what it computes in.
 ///
 /// ```ignore
 /// simd_dispatch!(fn axpy => axpy_body(n: usize, x: *const T, y: *mut T));
+/// simd_dispatch!(float fn widen => widen_body(n: usize, x: *const T, y: *mut T::C));
 /// ```
 #[macro_export]
 macro_rules! simd_dispatch {
-    ($(#[$attr:meta])* $vis:vis fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
-        $(#[$attr])*
-        #[allow(non_camel_case_types)]
-        $vis unsafe fn $name<T: $crate::backend::cpu::scratch::Real>(
-            set: $crate::backend::cpu::lanes::Isa, $($arg: $ty),*
-        ) {
+    (float fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+        $crate::simd_dispatch!(@ $name, $body, ($crate::backend::cpu::scratch::FloatElement), <T::C as
+            $crate::backend::cpu::scratch::Real>, ($($arg: $ty),*));
+    };
+    (fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+        $crate::simd_dispatch!(@ $name, $body, ($crate::backend::cpu::scratch::Real), <T as
+            $crate::backend::cpu::scratch::Real>, ($($arg: $ty),*));
+    };
+    (@ $name:ident, $body:ident, ($bound:path), <$c:ty as $real:path>, ($($arg:ident: $ty:ty),*)) => {
+        unsafe fn $name<T: $bound>(set: $crate::backend::cpu::lanes::Isa, $($arg: $ty),*) {
             use $crate::backend::cpu::lanes::Isa;
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
-            unsafe fn v4<T: $crate::backend::cpu::scratch::Real>($($arg: $ty),*) {
-                $body::<T, T::V4>($($arg),*)
+            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2,lzcnt,popcnt,f16c")]
+            unsafe fn v4<T: $bound>($($arg: $ty),*) {
+                $body::<T, <$c as $real>::V4>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
-            unsafe fn v3<T: $crate::backend::cpu::scratch::Real>($($arg: $ty),*) {
-                $body::<T, T::V3>($($arg),*)
+            #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt,f16c")]
+            unsafe fn v3<T: $bound>($($arg: $ty),*) {
+                $body::<T, <$c as $real>::V3>($($arg),*)
             }
             match set {
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512 => v4::<T>($($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => v3::<T>($($arg),*),
-                Isa::Portable => $body::<T, T::V1>($($arg),*),
+                Isa::Portable => $body::<T, <$c as $real>::V1>($($arg),*),
             }
         }
     };

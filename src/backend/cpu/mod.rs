@@ -1,5 +1,7 @@
 //! The CPU backend. Each kernel family has its file; this one only delegates.
 pub mod alloc;
+#[cfg(test)]
+mod bench;
 mod gemm;
 mod lanes;
 pub mod parallel;

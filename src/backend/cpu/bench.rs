@@ -1,0 +1,74 @@
+//! Timings of the dense kernels: `cargo test --release --lib cpu::bench -- --ignored --nocapture`.
+
+use super::backend;
+use super::testing::{Host, Lcg};
+use crate::tensor::dtype::DType;
+use std::time::Instant;
+
+/// Best of several rounds, in nanoseconds per call.
+fn time(mut f: impl FnMut()) -> f64 {
+    f();
+    let start = Instant::now();
+    f();
+    let once = start.elapsed().as_nanos().max(20) as f64;
+    let per_round = (2e7 / once).clamp(1.0, 100_000.0) as usize;
+    let mut best = f64::MAX;
+    for _ in 0..8 {
+        let start = Instant::now();
+        for _ in 0..per_round {
+            f();
+        }
+        best = best.min(start.elapsed().as_nanos() as f64 / per_round as f64);
+    }
+    best
+}
+fn random(dtype: DType, shape: &[i64]) -> Host {
+    let mut r = Lcg(1);
+    Host::new(dtype, shape, || r.eighth())
+}
+fn random_t(dtype: DType, shape: &[i64]) -> Host {
+    let mut r = Lcg(1);
+    Host::permuted(dtype, shape, &[0, 2, 1], 0, || r.eighth())
+}
+
+#[test]
+#[ignore]
+fn gemm() {
+    for (bt, m, n, k) in [
+        (1, 2, 2, 2),
+        (1, 4, 4, 4),
+        (1, 8, 8, 8),
+        (1, 16, 16, 16),
+        (1, 32, 32, 32),
+        (1, 48, 48, 48),
+        (1, 64, 64, 64),
+        (1, 128, 128, 128),
+        (1, 256, 256, 256),
+        (1, 1024, 1024, 1024),
+        (64, 16, 16, 16),
+        (64, 64, 64, 64),
+        (1, 1, 1000, 1000),
+        (1, 1000, 1, 1000),
+        (1, 64, 120, 576),
+        (1, 64, 84, 120),
+        (1, 64, 10, 84),
+        (1, 120, 576, 64),
+        (1, 64, 576, 120),
+        (1, 10, 84, 64),
+    ] {
+        print!("{bt} x {m} x {n} x {k}:");
+        for (ta, tb) in [(false, false), (false, true), (true, false)] {
+            let a = if ta { random_t(DType::F32, &[bt, m, k]) } else { random(DType::F32, &[bt, m, k]) };
+            let b = if tb { random_t(DType::F32, &[bt, k, n]) } else { random(DType::F32, &[bt, k, n]) };
+            let c = random(DType::F32, &[bt, m, n]);
+            let ns = time(|| backend().gemm(a.view(), b.view(), c.view(), 1.0, 0.0).unwrap());
+            print!(
+                "  {}{} {ns:9.0} ns {:5.1} GF/s",
+                if ta { "T" } else { "N" },
+                if tb { "T" } else { "N" },
+                2.0 * (bt * m * n * k) as f64 / ns
+            );
+        }
+        println!();
+    }
+}
