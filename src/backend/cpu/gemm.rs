@@ -218,6 +218,43 @@ unsafe fn block<T: Real>(p: &Problem<T>, i: usize, r0: usize, rows: usize, c0: u
     )
 }
 
+/// c[m, n] = beta * c + alpha * a[m, k] @ b[k, n] on this thread; strides are (row, column).
+pub(super) unsafe fn matmul_serial<T: Real>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: *const T,
+    a_row: isize,
+    a_col: isize,
+    b: *const T,
+    b_row: isize,
+    b_col: isize,
+    c: *mut T,
+    c_row: isize,
+    c_col: isize,
+    alpha: T,
+    beta: T,
+) {
+    let mat = |p: *const T, row, col| Mat { p: Ptr(p as *mut T), batch: 0, row, col };
+    let (a, b, c) = (mat(a, a_row, a_col), mat(b, b_row, b_col), mat(c, c_row, c_col));
+    let p = if n == 1 && m > 1 {
+        Problem { batch: 1, m: n, n: m, k, a: b.transposed(), b: a.transposed(), c: c.transposed() }
+    } else {
+        Problem { batch: 1, m, n, k, a, b, c }
+    };
+    let (m, n) = (p.m, p.n);
+    if m == 0 || n == 0 {
+        return;
+    }
+    if k == 0 {
+        scale(&p, beta);
+    } else if m * n * k <= SMALL {
+        small(isa(), &p, 0, alpha, beta);
+    } else {
+        block(&p, 0, 0, m, 0, n, alpha, beta);
+    }
+}
+
 /// c *= beta; beta 0 writes zeros whatever was there.
 fn scale<T: Real>(p: &Problem<T>, beta: T) {
     if beta == T::ONE {
@@ -242,10 +279,10 @@ unsafe fn small<T: Real>(isa: Isa, p: &Problem<T>, i: usize, alpha: T, beta: T) 
     let (m, n, k) = (p.m, p.n, p.k);
     let (a, b, c) = (p.a.at(i, 0, 0), p.b.at(i, 0, 0), p.c.at(i, 0, 0));
     let (a, b) = (a as *const T, b as *const T);
-    if n == 1 || (p.b.col == 1 && p.c.col == 1) {
-        tiles(isa, m, n, k, a, p.a.row, p.a.col, b, p.b.row, c, p.c.row, alpha, beta);
-    } else if p.b.row == 1 && p.a.col == 1 && m == 1 {
+    if m == 1 && p.b.row == 1 && p.a.col == 1 && (n == 1 || p.b.col != 1) {
         dots(isa, n, k, a, b, p.b.col, c, p.c.col, alpha, beta);
+    } else if n == 1 || (p.b.col == 1 && p.c.col == 1) {
+        tiles(isa, m, n, k, a, p.a.row, p.a.col, b, p.b.row, c, p.c.row, alpha, beta);
     } else if p.c.col == 1 && k * n.next_multiple_of(4) <= PACK {
         // Columns of b are not contiguous: copy it once, on the stack.
         let mut buf = [std::mem::MaybeUninit::<T>::uninit(); PACK];

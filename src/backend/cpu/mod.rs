@@ -2,6 +2,10 @@
 pub mod alloc;
 #[cfg(test)]
 mod bench;
+mod conv;
+mod conv_gemm;
+mod conv_kernels;
+mod conv_weight;
 mod gemm;
 mod lanes;
 pub mod parallel;
@@ -46,6 +50,15 @@ impl Backend for CpuBackend {
     }
     fn run_program(&self, _: &program::Program, inputs: &[View], _: &[Scalar], _: &[View]) -> Result<()> {
         Err(Error::unsupported("run_program", inputs[0].dtype, "cpu"))
+    }
+    fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
+        conv::conv(input, weight, bias, p, out)
+    }
+    fn conv_backward_input(&self, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
+        conv::conv_backward_input(grad, weight, p, grad_input)
+    }
+    fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
+        conv::conv_backward_weight(grad, input, p, grad_weight)
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         gemm::gemm(a, b, out, alpha, beta)
