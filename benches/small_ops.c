@@ -26,19 +26,18 @@ static int ascending(const void *a, const void *b) {
 }
 
 static taper_tensor *a, *b, *leaf;
-static const taper_scalar ONE = {TAPER_SCALAR_INT, 1, 0.0};
 
 static void add(void) {
     taper_tensor *out = NULL;
-    check(taper_add(a, b, ONE, &out));
+    check(taper_add(a, b, taper_scalar_i64(1), &out));
     taper_tensor_free(out);
 }
 
-static void add_inplace(void) { check(taper_add_(a, b, ONE)); }
+static void add_inplace(void) { check(taper_add_(a, b, taper_scalar_i64(1))); }
 
 static void add_recorded(void) {
     taper_tensor *out = NULL;
-    check(taper_add(leaf, b, ONE, &out));
+    check(taper_add(leaf, b, taper_scalar_i64(1), &out));
     taper_tensor_free(out);
 }
 
@@ -91,10 +90,9 @@ static void measure(const char *name, void (*call)(void)) {
 int main(void) {
     const float data[4] = {1e-3f, 2e-3f, 3e-3f, 4e-3f};
     const int64_t sizes[2] = {2, 2};
-    const taper_device cpu = {TAPER_DEVICE_CPU, 0};
-    check(taper_tensor_from_data(data, sizes, 2, TAPER_FLOAT32, cpu, &a));
-    check(taper_tensor_from_data(data, sizes, 2, TAPER_FLOAT32, cpu, &b));
-    check(taper_tensor_from_data(data, sizes, 2, TAPER_FLOAT32, cpu, &leaf));
+    check(taper_tensor_from_data(data, sizes, 2, TAPER_FLOAT32, TAPER_CPU, &a));
+    check(taper_tensor_from_data(data, sizes, 2, TAPER_FLOAT32, TAPER_CPU, &b));
+    check(taper_tensor_from_data(data, sizes, 2, TAPER_FLOAT32, TAPER_CPU, &leaf));
     check(taper_tensor_set_requires_grad(leaf, true));
     measure("2x2 add, and free of the result", add);
     measure("2x2 add in place", add_inplace);

@@ -7,7 +7,7 @@
  *
  * How this program treats errors and memory, which is how most C programs can:
  *   - Every call that can fail returns a `taper_error *`, NULL when all went well. Functions here do the same and pass
- *     errors up with TRY; `main` prints them.
+ *     errors up with TAPER_TRY; `main` prints them.
  *   - Work on tensors stands between `taper_scope_begin` and `taper_scope_end`, which frees every tensor made in
  *     between. What has to live longer is kept with `taper_scope_keep`, and is then freed by hand.
  */
@@ -20,12 +20,6 @@
 #include <taper.h>
 #include <time.h>
 #include <unistd.h>
-
-#define TRY(call)                             \
-    do {                                      \
-        taper_error *error_ = (call);         \
-        if (error_ != NULL) return error_;    \
-    } while (0)
 
 enum { SIDE = 32, CLASSES = 10, BATCH = 64, EVAL_BATCH = 256, SHOWN = 8 };
 static const double LEARNING_RATE = 2e-3;
@@ -62,14 +56,12 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static taper_scalar number(double x) {
-    taper_scalar scalar = {TAPER_SCALAR_FLOAT, 0, x};
-    return scalar;
-}
-
-static taper_scalar integer(int64_t x) {
-    taper_scalar scalar = {TAPER_SCALAR_INT, x, 0.0};
-    return scalar;
+/* Ends a scope; what went wrong inside it goes first. */
+static taper_error *end_scope(taper_error *error) {
+    taper_error *ending = taper_scope_end();
+    if (error == NULL) return ending;
+    taper_error_free(ending);
+    return error;
 }
 
 /* ---- data ------------------------------------------------------------------------------------------------------ */
@@ -96,8 +88,7 @@ static taper_error *read_idx(const char *folder, const char *name, int64_t ndim,
     if (error == NULL && (data = malloc((size_t)total)) == NULL) error = fail("no memory for %s", path);
     if (error == NULL && fread(data, 1, (size_t)total, file) != (size_t)total) error = fail("%s is truncated", path);
     if (error == NULL) {
-        const taper_device cpu = {TAPER_DEVICE_CPU, 0};
-        error = taper_tensor_from_data(data, sizes, (size_t)ndim, TAPER_UINT8, cpu, out); /* copies */
+        error = taper_tensor_from_data(data, sizes, (size_t)ndim, TAPER_UINT8, TAPER_CPU, out); /* copies */
     }
     free(data);
     fclose(file);
@@ -108,24 +99,23 @@ static taper_error *read_idx(const char *folder, const char *name, int64_t ndim,
 static taper_error *to_network_size(taper_tensor *raw, taper_tensor **out) {
     int64_t n = taper_tensor_size(raw, 0), h = taper_tensor_size(raw, 1), w = taper_tensor_size(raw, 2);
     taper_tensor *x = NULL;
-    TRY(taper_to_dtype(raw, TAPER_FLOAT32, false, false, &x));
+    TAPER_TRY(taper_to_dtype(raw, TAPER_FLOAT32, false, false, &x));
     if (h == 8 && w == 8) {
         /* [n, 8, 1, 8, 1] seen as [n, 8, 4, 8, 4] costs nothing: `expand` repeats by a stride of 0. */
         const int64_t apart[] = {n, 8, 1, 8, 1}, repeated[] = {n, 8, 4, 8, 4}, image[] = {n, 1, SIDE, SIDE};
-        TRY(taper_div_scalar(x, number(16), &x));
-        TRY(taper_view(x, apart, 5, &x));
-        TRY(taper_expand(x, repeated, 5, false, &x));
-        TRY(taper_reshape(x, image, 4, out));
+        TAPER_TRY(taper_div_scalar(x, taper_scalar_f64(16), &x));
+        TAPER_TRY(taper_view(x, apart, 5, &x));
+        TAPER_TRY(taper_expand(x, repeated, 5, false, &x));
+        TAPER_TRY(taper_reshape(x, image, 4, out));
     } else if (h == 28 && w == 28) {
         const int64_t image[] = {n, 1, 28, 28}, padded[] = {n, 1, SIDE, SIDE};
-        const taper_device cpu = {TAPER_DEVICE_CPU, 0};
         taper_tensor *middle = NULL;
-        TRY(taper_div_scalar(x, number(255), &x));
-        TRY(taper_view(x, image, 4, &x));
-        TRY(taper_zeros(padded, 4, TAPER_FLOAT32, cpu, out));
-        TRY(taper_narrow(*out, 2, 2, 28, &middle)); /* views: what is written to `middle` is in `*out` */
-        TRY(taper_narrow(middle, 3, 2, 28, &middle));
-        TRY(taper_copy_(middle, x, false));
+        TAPER_TRY(taper_div_scalar(x, taper_scalar_f64(255), &x));
+        TAPER_TRY(taper_view(x, image, 4, &x));
+        TAPER_TRY(taper_zeros(padded, 4, TAPER_FLOAT32, TAPER_CPU, out));
+        TAPER_TRY(taper_narrow(*out, 2, 2, 28, &middle)); /* views: what is written to `middle` is in `*out` */
+        TAPER_TRY(taper_narrow(middle, 3, 2, 28, &middle));
+        TAPER_TRY(taper_copy_(middle, x, false));
     } else {
         return fail("the images are %dx%d; this network reads 8x8 and 28x28", (int)h, (int)w);
     }
@@ -134,24 +124,22 @@ static taper_error *to_network_size(taper_tensor *raw, taper_tensor **out) {
 
 static taper_error *load_in_scope(const options *opt, const char *images, const char *labels, dataset *data) {
     taper_tensor *x = NULL, *y = NULL;
-    TRY(read_idx(opt->data, images, 3, &x));
-    TRY(read_idx(opt->data, labels, 1, &y));
+    TAPER_TRY(read_idx(opt->data, images, 3, &x));
+    TAPER_TRY(read_idx(opt->data, labels, 1, &y));
     data->n = taper_tensor_size(x, 0);
     if (taper_tensor_size(y, 0) != data->n) return fail("%s and %s differ in length", images, labels);
-    TRY(to_network_size(x, &x));
-    TRY(taper_to_dtype(y, TAPER_INT64, false, false, &y));
-    TRY(taper_to_device(x, opt->device, TAPER_DTYPE_NONE, false, false, &data->images));
-    TRY(taper_to_device(y, opt->device, TAPER_DTYPE_NONE, false, false, &data->labels));
-    TRY(taper_scope_keep(data->images));
-    TRY(taper_scope_keep(data->labels));
+    TAPER_TRY(to_network_size(x, &x));
+    TAPER_TRY(taper_to_dtype(y, TAPER_INT64, false, false, &y));
+    TAPER_TRY(taper_to_device(x, opt->device, TAPER_DTYPE_NONE, false, false, &data->images));
+    TAPER_TRY(taper_to_device(y, opt->device, TAPER_DTYPE_NONE, false, false, &data->labels));
+    TAPER_TRY(taper_scope_keep(data->images));
+    TAPER_TRY(taper_scope_keep(data->labels));
     return NULL;
 }
 
 static taper_error *load(const options *opt, const char *images, const char *labels, dataset *data) {
     taper_scope_begin();
-    taper_error *error = load_in_scope(opt, images, labels, data);
-    taper_scope_end();
-    return error;
+    return end_scope(load_in_scope(opt, images, labels, data));
 }
 
 /* ---- the network ----------------------------------------------------------------------------------------------- */
@@ -173,18 +161,18 @@ static taper_error *net_forward(void *user, taper_module *self, taper_tensor *co
     taper_tensor *x = NULL;
     (void)self;
     if (n != 1) return fail("Net takes one input");
-    TRY(call(net->conv1, inputs[0], &x));
-    TRY(taper_relu(x, &x));
-    TRY(taper_max_pool2d(x, window, 2, NULL, 0, NULL, 0, NULL, 0, false, &x));
-    TRY(call(net->conv2, x, &x));
-    TRY(taper_relu(x, &x));
-    TRY(taper_max_pool2d(x, window, 2, NULL, 0, NULL, 0, NULL, 0, false, &x));
-    TRY(taper_view(x, flat, 2, &x));
-    TRY(call(net->fc1, x, &x));
-    TRY(taper_relu(x, &x));
-    TRY(call(net->fc2, x, &x));
-    TRY(taper_relu(x, &x));
-    TRY(call(net->fc3, x, &x));
+    TAPER_TRY(call(net->conv1, inputs[0], &x));
+    TAPER_TRY(taper_relu(x, &x));
+    TAPER_TRY(taper_max_pool2d(x, window, 2, NULL, 0, NULL, 0, NULL, 0, false, &x));
+    TAPER_TRY(call(net->conv2, x, &x));
+    TAPER_TRY(taper_relu(x, &x));
+    TAPER_TRY(taper_max_pool2d(x, window, 2, NULL, 0, NULL, 0, NULL, 0, false, &x));
+    TAPER_TRY(taper_view(x, flat, 2, &x));
+    TAPER_TRY(call(net->fc1, x, &x));
+    TAPER_TRY(taper_relu(x, &x));
+    TAPER_TRY(call(net->fc2, x, &x));
+    TAPER_TRY(taper_relu(x, &x));
+    TAPER_TRY(call(net->fc3, x, &x));
     *out = x;
     return NULL;
 }
@@ -207,23 +195,23 @@ static taper_error *net_new(taper_module **out) {
     vtable.forward = net_forward;
     vtable.drop = net_drop;
     /* From here on `net` belongs to the module: `drop` is called once, also if making the module fails. */
-    TRY(taper_module_new("Net", &vtable, net, out));
-    TRY(taper_nn_conv2d_new(1, 6, kernel, 2, NULL, &net->conv1));
-    TRY(taper_nn_conv2d_new(6, 16, kernel, 2, NULL, &net->conv2));
-    TRY(taper_nn_linear_new(16 * 6 * 6, 120, true, &net->fc1));
-    TRY(taper_nn_linear_new(120, 84, true, &net->fc2));
-    TRY(taper_nn_linear_new(84, CLASSES, true, &net->fc3));
-    TRY(taper_module_register_module(*out, "conv1", net->conv1));
-    TRY(taper_module_register_module(*out, "conv2", net->conv2));
-    TRY(taper_module_register_module(*out, "fc1", net->fc1));
-    TRY(taper_module_register_module(*out, "fc2", net->fc2));
-    TRY(taper_module_register_module(*out, "fc3", net->fc3));
+    TAPER_TRY(taper_module_new("Net", &vtable, net, out));
+    TAPER_TRY(taper_nn_conv2d_new(1, 6, kernel, 2, NULL, &net->conv1));
+    TAPER_TRY(taper_nn_conv2d_new(6, 16, kernel, 2, NULL, &net->conv2));
+    TAPER_TRY(taper_nn_linear_new(16 * 6 * 6, 120, true, &net->fc1));
+    TAPER_TRY(taper_nn_linear_new(120, 84, true, &net->fc2));
+    TAPER_TRY(taper_nn_linear_new(84, CLASSES, true, &net->fc3));
+    TAPER_TRY(taper_module_register_module(*out, "conv1", net->conv1));
+    TAPER_TRY(taper_module_register_module(*out, "conv2", net->conv2));
+    TAPER_TRY(taper_module_register_module(*out, "fc1", net->fc1));
+    TAPER_TRY(taper_module_register_module(*out, "fc2", net->fc2));
+    TAPER_TRY(taper_module_register_module(*out, "fc3", net->fc3));
     return NULL;
 }
 
 static taper_error *print_module(taper_module *module) {
     taper_string *text = NULL;
-    TRY(taper_module_to_string(module, &text));
+    TAPER_TRY(taper_module_to_string(module, &text));
     printf("%s\n", taper_string_data(text));
     taper_string_free(text);
     return NULL;
@@ -236,17 +224,17 @@ static taper_error *step_in_scope(taper_module *net, taper_optimizer *optimizer,
                                   taper_tensor *order, int64_t start, int64_t length, double *loss_value) {
     taper_tensor *batch = NULL, *x = NULL, *y = NULL, *guess = NULL, *loss = NULL;
     taper_scalar value;
-    TRY(taper_narrow(order, 0, start, length, &batch));
-    TRY(taper_index_select(train->images, 0, batch, &x));
-    TRY(taper_index_select(train->labels, 0, batch, &y));
+    TAPER_TRY(taper_narrow(order, 0, start, length, &batch));
+    TAPER_TRY(taper_index_select(train->images, 0, batch, &x));
+    TAPER_TRY(taper_index_select(train->labels, 0, batch, &y));
 
-    TRY(taper_optimizer_zero_grad(optimizer, true));
-    TRY(call(net, x, &guess));
-    TRY(taper_cross_entropy(guess, y, NULL, "mean", -100, 0.0, &loss));
-    TRY(taper_backward(&loss, 1, NULL, 0, false, false, NULL, 0));
-    TRY(taper_optimizer_step(optimizer));
+    TAPER_TRY(taper_optimizer_zero_grad(optimizer, true));
+    TAPER_TRY(call(net, x, &guess));
+    TAPER_TRY(taper_cross_entropy(guess, y, NULL, "mean", -100, 0.0, &loss));
+    TAPER_TRY(taper_backward(&loss, 1, NULL, 0, false, false, NULL, 0));
+    TAPER_TRY(taper_optimizer_step(optimizer));
 
-    TRY(taper_tensor_item(loss, &value));
+    TAPER_TRY(taper_tensor_item(loss, &value));
     *loss_value = value.f;
     return NULL;
 }
@@ -254,9 +242,7 @@ static taper_error *step_in_scope(taper_module *net, taper_optimizer *optimizer,
 static taper_error *step(taper_module *net, taper_optimizer *optimizer, const dataset *train, taper_tensor *order,
                          int64_t start, int64_t length, double *loss_value) {
     taper_scope_begin();
-    taper_error *error = step_in_scope(net, optimizer, train, order, start, length, loss_value);
-    taper_scope_end();
-    return error;
+    return end_scope(step_in_scope(net, optimizer, train, order, start, length, loss_value));
 }
 
 /* One line per epoch; on a terminal it is redrawn while the epoch runs. */
@@ -275,14 +261,13 @@ static taper_error *train_epoch(taper_module *net, taper_optimizer *optimizer, c
                                 int epochs) {
     taper_tensor *order = NULL;
     taper_error *error = NULL;
-    const taper_device cpu = {TAPER_DEVICE_CPU, 0};
     const double begin = now();
     double loss = 0, loss_sum = 0, drawn = 0;
 
     /* The rate falls in a straight line, so that the last epochs only polish. */
-    TRY(taper_optimizer_set_lr(optimizer, LEARNING_RATE * (1.0 - (double)(epoch - 1) / epochs)));
+    TAPER_TRY(taper_optimizer_set_lr(optimizer, LEARNING_RATE * (1.0 - (double)(epoch - 1) / epochs)));
     /* Drawn on the CPU, so that the order of the images is the same on every device. */
-    TRY(taper_randperm(train->n, NULL, TAPER_INT64, cpu, &order));
+    TAPER_TRY(taper_randperm(train->n, NULL, TAPER_INT64, TAPER_CPU, &order));
     if (taper_tensor_device(train->images).type != TAPER_DEVICE_CPU) {
         taper_tensor *moved = NULL;
         error = taper_to_device(order, taper_tensor_device(train->images), TAPER_DTYPE_NONE, false, false, &moved);
@@ -308,7 +293,7 @@ static taper_error *make_optimizer(taper_module *net, taper_optimizer **out) {
     taper_adam_options adam = TAPER_ADAM_OPTIONS_INIT;
     taper_tensor_list *list = NULL;
     adam.lr = LEARNING_RATE;
-    TRY(taper_module_parameters(net, &list));
+    TAPER_TRY(taper_module_parameters(net, &list));
     taper_error *error = taper_optim_adam_new(list, &adam, out);
     taper_tensor_list_free(list);
     return error;
@@ -321,13 +306,13 @@ static taper_error *count_correct(taper_module *net, const dataset *test, int64_
     taper_tensor *x = NULL, *y = NULL, *guess = NULL;
     taper_scalar value;
     const int64_t dim = 1;
-    TRY(taper_narrow(test->images, 0, start, length, &x));
-    TRY(taper_narrow(test->labels, 0, start, length, &y));
-    TRY(call(net, x, &guess));
-    TRY(taper_argmax(guess, &dim, false, &guess));
-    TRY(taper_eq(guess, y, &guess));
-    TRY(taper_sum(guess, TAPER_DTYPE_NONE, &guess));
-    TRY(taper_tensor_item(guess, &value));
+    TAPER_TRY(taper_narrow(test->images, 0, start, length, &x));
+    TAPER_TRY(taper_narrow(test->labels, 0, start, length, &y));
+    TAPER_TRY(call(net, x, &guess));
+    TAPER_TRY(taper_argmax(guess, &dim, false, &guess));
+    TAPER_TRY(taper_eq(guess, y, &guess));
+    TAPER_TRY(taper_sum(guess, TAPER_DTYPE_NONE, &guess));
+    TAPER_TRY(taper_tensor_item(guess, &value));
     *correct += value.i;
     return NULL;
 }
@@ -339,7 +324,7 @@ static taper_error *test_accuracy(taper_module *net, const dataset *test) {
     for (int64_t start = 0; error == NULL && start < test->n; start += EVAL_BATCH) {
         taper_scope_begin();
         error = count_correct(net, test, start, test->n - start < EVAL_BATCH ? test->n - start : EVAL_BATCH, &correct);
-        taper_scope_end();
+        error = end_scope(error);
     }
     taper_set_grad_mode(before);
     if (error != NULL) return error;
@@ -366,24 +351,23 @@ static void draw(const float *pixels, int count) {
 
 /* Draws some test images with the network's guess and how sure it is. */
 static taper_error *show_guesses(taper_module *net, const dataset *test) {
-    const taper_device cpu = {TAPER_DEVICE_CPU, 0};
     taper_tensor *some = NULL, *x = NULL, *y = NULL, *p = NULL, *sure = NULL, *guess = NULL;
     float pixels[SHOWN * SIDE * SIDE], probability[SHOWN];
     int64_t label[SHOWN], guessed[SHOWN];
 
-    TRY(taper_manual_seed(1));
-    TRY(taper_randperm(test->n, NULL, TAPER_INT64, cpu, &some));
-    TRY(taper_narrow(some, 0, 0, SHOWN, &some));
-    TRY(taper_to_device(some, taper_tensor_device(test->images), TAPER_DTYPE_NONE, false, false, &some));
-    TRY(taper_index_select(test->images, 0, some, &x));
-    TRY(taper_index_select(test->labels, 0, some, &y));
-    TRY(call(net, x, &p));
-    TRY(taper_softmax(p, 1, TAPER_DTYPE_NONE, &p));
-    TRY(taper_max_dim(p, 1, false, &sure, &guess));
-    TRY(taper_tensor_copy_to_host(x, pixels, sizeof pixels));
-    TRY(taper_tensor_copy_to_host(y, label, sizeof label));
-    TRY(taper_tensor_copy_to_host(sure, probability, sizeof probability));
-    TRY(taper_tensor_copy_to_host(guess, guessed, sizeof guessed));
+    taper_manual_seed(1);
+    TAPER_TRY(taper_randperm(test->n, NULL, TAPER_INT64, TAPER_CPU, &some));
+    TAPER_TRY(taper_narrow(some, 0, 0, SHOWN, &some));
+    TAPER_TRY(taper_to_device(some, taper_tensor_device(test->images), TAPER_DTYPE_NONE, false, false, &some));
+    TAPER_TRY(taper_index_select(test->images, 0, some, &x));
+    TAPER_TRY(taper_index_select(test->labels, 0, some, &y));
+    TAPER_TRY(call(net, x, &p));
+    TAPER_TRY(taper_softmax(p, 1, TAPER_DTYPE_NONE, &p));
+    TAPER_TRY(taper_max_dim(p, 1, false, &sure, &guess));
+    TAPER_TRY(taper_tensor_copy_to_host(x, pixels, sizeof pixels));
+    TAPER_TRY(taper_tensor_copy_to_host(y, label, sizeof label));
+    TAPER_TRY(taper_tensor_copy_to_host(sure, probability, sizeof probability));
+    TAPER_TRY(taper_tensor_copy_to_host(guess, guessed, sizeof guessed));
 
     for (int first = 0; first < SHOWN; first += 4) {
         draw(pixels + first * SIDE * SIDE, 4);
@@ -409,31 +393,30 @@ static taper_error *train(const options *opt, taper_module *net, const dataset *
     const int epochs = opt->epochs > 0 ? opt->epochs : train->n < 10000 ? 30 : 2;
     const double begin = now();
 
-    TRY(make_optimizer(net, &optimizer));
+    TAPER_TRY(make_optimizer(net, &optimizer));
     for (int epoch = 1; error == NULL && epoch <= epochs; epoch++) {
         error = train_epoch(net, optimizer, train, epoch, epochs);
     }
     taper_optimizer_free(optimizer);
     if (error != NULL) return error;
     printf("trained in %.1f s\n", now() - begin);
-    TRY(taper_module_train(net, false));
-    TRY(test_accuracy(net, test));
-    TRY(taper_module_save(net, opt->weights));
+    TAPER_TRY(taper_module_train(net, false));
+    TAPER_TRY(test_accuracy(net, test));
+    TAPER_TRY(taper_module_save(net, opt->weights));
     printf("saved the weights to %s\n", opt->weights);
     return NULL;
 }
 
 static taper_error *predict(const options *opt, taper_module *net, const dataset *test) {
-    TRY(taper_module_load(net, opt->weights, true));
-    TRY(taper_module_train(net, false));
+    TAPER_TRY(taper_module_load(net, opt->weights, true));
+    TAPER_TRY(taper_module_train(net, false));
     printf("a fresh process loaded %s\n", opt->weights);
-    TRY(test_accuracy(net, test));
+    TAPER_TRY(test_accuracy(net, test));
     taper_scope_begin();
     const bool before = taper_set_grad_mode(false);
     taper_error *error = show_guesses(net, test);
     taper_set_grad_mode(before);
-    taper_scope_end();
-    return error;
+    return end_scope(error);
 }
 
 static taper_error *run(const options *opt) {
@@ -441,9 +424,9 @@ static taper_error *run(const options *opt) {
     taper_module *net = NULL;
     taper_error *error = NULL;
 
-    TRY(taper_check_abi(TAPER_ABI_VERSION)); /* the header that this was compiled with fits the library */
-    TRY(taper_manual_seed(opt->seed));
-    if (opt->threads > 0) TRY(taper_set_num_threads(opt->threads));
+    TAPER_TRY(taper_check_abi(TAPER_ABI_VERSION)); /* the header that this was compiled with fits the library */
+    taper_manual_seed(opt->seed);
+    if (opt->threads > 0) TAPER_TRY(taper_set_num_threads(opt->threads));
     error = net_new(&net);
     if (error == NULL) error = taper_module_to(net, TAPER_DTYPE_NONE, opt->device);
     if (error == NULL) error = load(opt, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", &testing);
