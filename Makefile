@@ -16,7 +16,9 @@ lib:
 demo: demo-c
 
 demo-c demo-cpp demo-go demo-python: demo-%: lib
-	@scripts/example.sh $* digits $(if $(EPOCHS),--epochs $(EPOCHS))
+	@[ $* != python ] || scripts/deps.sh python
+	@mkdir -p target/demo
+	@scripts/example.sh $* digits --weights target/demo/$*.safetensors $(if $(EPOCHS),--epochs $(EPOCHS))
 
 test:
 	@scripts/test.sh $(LANES)

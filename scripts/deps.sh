@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what a task needs and this machine lacks:  scripts/deps.sh [build|test|bench]
+# Installs what a task needs and this machine lacks:  scripts/deps.sh [build|python|test|bench]
 #
 #   build   cargo, a C compiler and make: enough for `make` and `make demo`
-#   test    also g++, valgrind, an OpenCL platform on the CPU (PoCL), Go, and Python with pytest, ruff, numpy in .venv
+#   test    also g++, valgrind, an OpenCL platform on the CPU (PoCL), and what `python` brings
+#   python  also Python with numpy, pytest, ruff and matplotlib in .venv
 #   bench   also Python with PyTorch in .venv-bench
 #
 # Debian and Ubuntu packages are installed when this runs as root; otherwise the command to run is printed. Only what
@@ -75,8 +76,8 @@ venv() {
     echo "$*" >"$stamp"
 }
 
-if [ "$what" = test ]; then
-    venv .venv numpy pytest ruff==0.15.22 || echo "no .venv: the Python tests will be skipped"
+if [ "$what" = test ] || [ "$what" = python ]; then
+    venv .venv numpy pytest matplotlib ruff==0.15.22 || echo "no .venv: the Python tests will be skipped"
 else
     [ -n "${TAPER_BENCH_PYTHON:-}" ] || venv .venv-bench torch numpy || { echo "PyTorch could not be installed"; exit 1; }
 fi
