@@ -244,6 +244,10 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 /* An absent start or stop of a TAPER_INDEX_SLICE. */
 #define TAPER_INDEX_ABSENT INT64_MIN
 
+/* Callback structs without functions: set those that you need. */
+#define TAPER_HOOK_VTABLE_INIT {sizeof(taper_hook_vtable), NULL, NULL}
+#define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
+
 /* ==== Versions ============================================================================================ */
 
 /* The ABI version of this library; compare it with TAPER_ABI_VERSION of the header. Since 0.1. */
@@ -546,6 +550,35 @@ taper_error *taper_tensor_list_get(const taper_tensor_list *l,
  * Since 0.1.
  */
 bool taper_tensor_list_free(taper_tensor_list *l);
+
+/* ==== DLPack ============================================================================================== */
+
+/*
+ * Exports a CPU tensor without copying; *out is a new DLManagedTensorVersioned of DLPack 1.0, whose deleter the receiver
+ * calls once, on any thread; it keeps the memory alive, also after t is freed. Fails for a tensor that requires grad
+ * and for other devices. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_to_dlpack(taper_tensor *t,
+                                    struct DLManagedTensorVersioned **out);
+
+/*
+ * Exports a CPU tensor in the form before DLPack 1.0 (Python capsules named "dltensor"); otherwise like
+ * taper_tensor_to_dlpack. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tensor_to_dlpack_legacy(taper_tensor *t, struct DLManagedTensor **out);
+
+/*
+ * Makes a tensor over another library's memory, without copying (memory marked read-only is copied). Consumes d: its
+ * deleter is called exactly once, when the last tensor that uses the memory is freed, or before this function returns
+ * an error. The result is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_dlpack(struct DLManagedTensorVersioned *d,
+                                      taper_tensor **out);
+
+/* Like taper_tensor_from_dlpack, from the form before DLPack 1.0. Consumes d. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_from_dlpack_legacy(struct DLManagedTensor *d, taper_tensor **out);
 
 /* ==== Autograd ============================================================================================ */
 

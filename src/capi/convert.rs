@@ -556,3 +556,4 @@ macro_rules! same {
         })*};
 }
 same!(bool, i32, i64, u64, usize, f64, *mut c_void);
+same!(*mut super::dlpack_types::DLManagedTensor, *mut super::dlpack_types::DLManagedTensorVersioned);

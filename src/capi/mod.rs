@@ -7,6 +7,8 @@
 pub mod autograd;
 pub mod convert;
 pub mod device;
+pub mod dlpack;
+pub mod dlpack_types;
 pub mod error;
 pub mod function;
 pub mod handle;

@@ -40,3 +40,7 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 
 /* An absent start or stop of a TAPER_INDEX_SLICE. */
 #define TAPER_INDEX_ABSENT INT64_MIN
+
+/* Callback structs without functions: set those that you need. */
+#define TAPER_HOOK_VTABLE_INIT {sizeof(taper_hook_vtable), NULL, NULL}
+#define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
