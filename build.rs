@@ -1,5 +1,8 @@
+//! Link settings of libtaper.so and the stub of libOpenCL.
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    soname();
     opencl_stub();
 }
 
@@ -19,4 +22,11 @@ fn opencl_stub() {
         .warnings(true)
         .define("_GNU_SOURCE", None)
         .compile("OpenCL");
+}
+
+/// The name that programs load; the number is the ABI version of src/capi/types.rs.
+fn soname() {
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libtaper.so.1");
+    }
 }

@@ -1,0 +1,385 @@
+/* Autograd: backward, grad, modes, hooks, nodes, custom functions; callbacks that fail; drops that run once. */
+#include "harness.h"
+
+static taper_tensor *leaf(const float *v, int64_t n)
+{
+    taper_tensor *t = floats(v, n, 0);
+    OK(taper_tensor_set_requires_grad(t, true));
+    return t;
+}
+
+static void backward(void)
+{
+    float v[3] = {1, 2, 3}, ones[3] = {1, 1, 1};
+    taper_tensor *x = leaf(v, 3), *y = NULL, *s = NULL, *g = NULL, *plain = floats(ones, 3, 0);
+    taper_node *node = NULL, *next = NULL;
+    taper_string *name = NULL;
+    taper_tensor_list *list = NULL;
+    int64_t nr = -1;
+    CHECK(taper_tensor_requires_grad(x) == 1 && taper_tensor_is_leaf(x) == 1);
+    OK(taper_mul(x, x, &y));
+    OK(taper_sum(y, -1, &s));
+    CHECK_INT(taper_tensor_is_leaf(s), 0);
+    OK(taper_tensor_grad_fn(s, &node));
+    OK(taper_node_name(node, &name));
+    CHECK(strcmp(taper_string_data(name), "SumBackward0") == 0);
+    CHECK(taper_string_free(name));
+    CHECK_INT(taper_node_next_len(node), 1);
+    OK(taper_node_next(node, 0, &next, &nr));
+    CHECK_INT(nr, 0);
+    CHECK(taper_node_id(next) != 0 && taper_node_id(next) != taper_node_id(node));
+    CHECK(taper_node_free(next));
+    FAILS(taper_node_next(node, 1, &next, NULL), TAPER_ERROR_INDEX, "out of range");
+    CHECK(taper_node_free(node));
+    OK(taper_tensor_grad(x, &g));
+    CHECK(g == NULL);
+    OK(taper_backward(&s, 1, NULL, 0, false, false, NULL, 0));
+    OK(taper_tensor_grad(x, &g));
+    CHECK(at(g, 0) == 2 && at(g, 1) == 4 && at(g, 2) == 6);
+    CHECK(taper_tensor_free(g));
+    FAILS(taper_backward(&s, 1, NULL, 0, false, false, NULL, 0), TAPER_ERROR_RUNTIME,
+          "Trying to backward through the graph a second time");
+    FAILS(taper_backward(&plain, 1, NULL, 0, false, false, NULL, 0), TAPER_ERROR_RUNTIME, "does not require grad");
+    FAILS(taper_backward(&y, 1, NULL, 0, false, false, NULL, 0), TAPER_ERROR_RUNTIME, "grad can be implicitly created only for scalar outputs");
+    FAILS(taper_backward(NULL, 1, NULL, 0, false, false, NULL, 0), TAPER_ERROR_VALUE, "'tensors'");
+    FAILS(taper_backward(NULL, 0, NULL, 0, false, false, NULL, 0), TAPER_ERROR_RUNTIME, "");
+    FAILS(taper_backward(&y, 1, &plain, 2, false, false, NULL, 0), TAPER_ERROR_INVALID_HANDLE, "");
+    FAILS(taper_tensor_set_requires_grad(s, false), TAPER_ERROR_RUNTIME, "leaf");
+    CHECK(taper_tensor_free(y) && taper_tensor_free(s));
+
+    /* grad() leaves .grad alone and gives second derivatives. */
+    OK(taper_mul(x, x, &y));
+    OK(taper_grad(&y, 1, &x, 1, &plain, 1, true, true, false, &list));
+    OK(taper_tensor_list_get(list, 0, &g));
+    CHECK(at(g, 2) == 6 && taper_tensor_requires_grad(g) == 1);
+    CHECK(taper_tensor_list_free(list));
+    OK(taper_sum(g, -1, &s));
+    taper_tensor_free(g);
+    OK(taper_grad(&s, 1, &x, 1, NULL, 0, false, false, false, &list));
+    OK(taper_tensor_list_get(list, 0, &g));
+    CHECK(at(g, 0) == 2);
+    CHECK(taper_tensor_free(g) && taper_tensor_list_free(list) && taper_tensor_free(s) && taper_tensor_free(y));
+
+    /* Unused inputs. */
+    taper_tensor *z = leaf(v, 3);
+    OK(taper_sum(x, -1, &s));
+    FAILS(taper_grad(&s, 1, &z, 1, NULL, 0, true, false, false, &list), TAPER_ERROR_RUNTIME, "allow_unused");
+    OK(taper_grad(&s, 1, &z, 1, NULL, 0, true, false, true, &list));
+    OK(taper_tensor_list_get(list, 0, &g));
+    CHECK(g == NULL);
+    CHECK(taper_tensor_list_free(list) && taper_tensor_free(z) && taper_tensor_free(s));
+
+    OK(taper_tensor_set_grad(x, plain));
+    OK(taper_tensor_grad(x, &g));
+    CHECK(taper_tensor_id(g) == taper_tensor_id(plain));
+    CHECK(taper_tensor_free(g));
+    OK(taper_tensor_set_grad(x, NULL));
+    taper_tensor *wrong = floats(v, 1, 0);
+    FAILS(taper_tensor_set_grad(x, wrong), TAPER_ERROR_RUNTIME, "different size");
+    CHECK(taper_tensor_free(wrong) && taper_tensor_free(x) && taper_tensor_free(plain));
+}
+
+static void modes(void)
+{
+    float v[1] = {3};
+    taper_tensor *x = leaf(v, 1), *y = NULL;
+    CHECK(taper_grad_mode_enabled());
+    CHECK(taper_set_grad_mode(false));
+    CHECK(!taper_grad_mode_enabled());
+    OK(taper_mul(x, x, &y));
+    CHECK_INT(taper_tensor_requires_grad(y), 0);
+    CHECK(!taper_set_grad_mode(true));
+    CHECK(taper_tensor_free(y));
+    FAILS(taper_add_scalar_(x, taper_scalar_i64(1), taper_scalar_i64(1)), TAPER_ERROR_RUNTIME,
+          "a leaf Variable that requires grad is being used in an in-place operation");
+    CHECK(!taper_inference_mode_enabled());
+    CHECK(!taper_set_inference_mode(true));
+    CHECK(taper_set_inference_mode(false));
+    CHECK(taper_tensor_free(x));
+}
+
+static int drops, calls;
+static void count_drop(void *user)
+{
+    CHECK(user == &drops);
+    drops++;
+}
+static taper_error *double_it(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    CHECK(user == &drops && *out == NULL);
+    calls++;
+    return taper_mul_scalar(grad, taper_scalar_i64(2), out);
+}
+static taper_error *only_look(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    (void)user;
+    CHECK(taper_tensor_numel(grad) > 0);
+    *out = NULL;
+    calls++;
+    return NULL;
+}
+static taper_error *same_handle(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    (void)user;
+    *out = grad;
+    return NULL;
+}
+static taper_error *fail_mine(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    (void)grad;
+    (void)out;
+    return taper_error_new(TAPER_ERROR_KEY, "the hook says no", user, NULL);
+}
+static taper_error *fail_theirs(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    (void)user;
+    return taper_matmul(grad, NULL, out);
+}
+static taper_error *garbage_result(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    (void)grad;
+    *out = (taper_tensor *)user;
+    return NULL;
+}
+static taper_error *garbage_error(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    (void)grad;
+    (void)out;
+    return (taper_error *)user;
+}
+
+static taper_error *backward_with_hook(taper_error *(*call)(void *, taper_tensor *, taper_tensor **), double *grad)
+{
+    float v[2] = {1, 2};
+    taper_tensor *x = leaf(v, 2), *s = NULL, *g = NULL;
+    taper_hook_vtable vt = TAPER_HOOK_VTABLE_INIT;
+    uint64_t id = 0;
+    vt.call = call;
+    vt.drop = count_drop;
+    drops = calls = 0;
+    OK(taper_tensor_register_hook(x, &vt, &drops, &id));
+    CHECK(id != 0);
+    OK(taper_sum(x, -1, &s));
+    taper_error *e = taper_backward(&s, 1, NULL, 0, false, false, NULL, 0);
+    OK(taper_tensor_grad(x, &g));
+    *grad = g ? at(g, 0) : -1;
+    CHECK(taper_tensor_free(g) && taper_tensor_free(s));
+    CHECK_INT(drops, 0);
+    CHECK(taper_tensor_free(x));
+    CHECK_INT(drops, 1);
+    return e;
+}
+
+static void hooks(void)
+{
+    double g = 0;
+    OK(backward_with_hook(double_it, &g));
+    CHECK(g == 2 && calls == 1);
+    OK(backward_with_hook(only_look, &g));
+    CHECK(g == 1 && calls == 1);
+    OK(backward_with_hook(same_handle, &g));
+    CHECK(g == 1);
+    taper_error *e = backward_with_hook(fail_mine, &g);
+    CHECK(g == -1);
+    CHECK_INT(taper_error_code(e), TAPER_ERROR_KEY);
+    CHECK(strcmp(taper_error_message(e), "the hook says no") == 0);
+    CHECK(taper_error_payload(e) == &drops);
+    CHECK(taper_error_free(e));
+    FAILS(backward_with_hook(fail_theirs, &g), TAPER_ERROR_INVALID_HANDLE, "matmul(): argument 'other'");
+    FAILS(backward_with_hook(garbage_result, &g), TAPER_ERROR_CALLBACK, "no live tensor handle");
+    FAILS(backward_with_hook(garbage_error, &g), TAPER_ERROR_CALLBACK, "no error handle");
+
+    /* Removal, registration on what needs no gradient, bad structs: user is dropped once in each case. */
+    float v[2] = {1, 2};
+    taper_tensor *x = leaf(v, 2), *plain = floats(v, 2, 0);
+    taper_hook_vtable vt = TAPER_HOOK_VTABLE_INIT;
+    uint64_t id = 0;
+    vt.call = only_look;
+    vt.drop = count_drop;
+    drops = 0;
+    OK(taper_tensor_register_hook(x, &vt, &drops, &id));
+    OK(taper_tensor_remove_hook(x, id));
+    CHECK_INT(drops, 1);
+    OK(taper_tensor_remove_hook(x, id));
+    FAILS(taper_tensor_register_hook(plain, &vt, &drops, &id), TAPER_ERROR_RUNTIME, "doesn't require gradient");
+    CHECK_INT(drops, 2);
+    FAILS(taper_tensor_register_hook(x, &vt, &drops, NULL), TAPER_ERROR_VALUE, "'id'");
+    CHECK_INT(drops, 3);
+    FAILS(taper_tensor_register_hook(NULL, &vt, &drops, &id), TAPER_ERROR_INVALID_HANDLE, "NULL");
+    CHECK_INT(drops, 4);
+    vt.call = NULL;
+    FAILS(taper_tensor_register_hook(x, &vt, &drops, &id), TAPER_ERROR_VALUE, "call function is NULL");
+    CHECK_INT(drops, 5);
+    vt.struct_size = 0;
+    FAILS(taper_tensor_register_hook(x, &vt, &drops, &id), TAPER_ERROR_VALUE, "struct_size is 0");
+    FAILS(taper_tensor_register_hook(x, NULL, &drops, &id), TAPER_ERROR_VALUE, "'vtable'");
+
+    /* A longer struct of a newer header is fine as long as its new fields are not set. */
+    struct {
+        taper_hook_vtable vt;
+        void *future;
+    } newer;
+    memset(&newer, 0, sizeof newer);
+    newer.vt.struct_size = sizeof newer;
+    newer.vt.call = only_look;
+    OK(taper_tensor_register_hook(x, &newer.vt, NULL, &id));
+    newer.future = &newer;
+    FAILS(taper_tensor_register_hook(x, &newer.vt, NULL, &id), TAPER_ERROR_VALUE, "does not know");
+
+    /* A post-accumulate hook sees the leaf with its gradient. */
+    drops = calls = 0;
+    vt = (taper_hook_vtable)TAPER_HOOK_VTABLE_INIT;
+    vt.call = only_look;
+    vt.drop = count_drop;
+    OK(taper_tensor_register_post_accumulate_grad_hook(x, &vt, &drops, &id));
+    taper_tensor *s = NULL;
+    OK(taper_sum(x, -1, &s));
+    OK(taper_backward(&s, 1, NULL, 0, false, false, NULL, 0));
+    CHECK_INT(calls, 2);
+    CHECK(taper_tensor_free(s) && taper_tensor_free(x) && taper_tensor_free(plain));
+    CHECK_INT(drops, 1);
+}
+
+/* y = x^3 with a backward of its own: 3 x^2 g. */
+static taper_error *cube_forward(void *user, taper_function_ctx *ctx, taper_tensor *const *in, size_t n, taper_tensor_list **out)
+{
+    taper_tensor *sq = NULL, *y = NULL;
+    taper_error *e;
+    (void)user;
+    CHECK(n == 1 && taper_function_ctx_needs_input_grad(ctx, 0) == 1 && taper_function_ctx_needs_input_grad(ctx, 9) == 0);
+    CHECK(!taper_grad_mode_enabled());
+    e = taper_mul(in[0], in[0], &sq);
+    if (!e)
+        e = taper_mul(sq, in[0], &y);
+    if (!e)
+        e = taper_function_ctx_save_for_backward(ctx, in, 1);
+    if (!e)
+        e = taper_tensor_list_new(&y, 1, out);
+    taper_tensor_free(sq);
+    taper_tensor_free(y);
+    return e;
+}
+static taper_error *cube_backward(void *user, taper_function_ctx *ctx, taper_tensor *const *grads, size_t n, taper_tensor_list **out)
+{
+    taper_tensor_list *saved = NULL;
+    taper_tensor *x = NULL, *sq = NULL, *three = NULL, *g = NULL;
+    taper_error *e;
+    (void)user;
+    CHECK(n == 1);
+    calls++;
+    e = taper_function_ctx_saved_tensors(ctx, &saved);
+    if (!e)
+        e = taper_tensor_list_get(saved, 0, &x);
+    if (!e)
+        e = taper_mul(x, x, &sq);
+    if (!e)
+        e = taper_mul_scalar(sq, taper_scalar_i64(3), &three);
+    if (!e)
+        e = taper_mul(three, grads[0], &g);
+    if (!e)
+        e = taper_tensor_list_new(&g, 1, out);
+    taper_tensor_list_free(saved);
+    taper_tensor_free(x);
+    taper_tensor_free(sq);
+    taper_tensor_free(three);
+    taper_tensor_free(g);
+    return e;
+}
+static taper_function_ctx *escaped;
+static taper_error *bad_forward(void *user, taper_function_ctx *ctx, taper_tensor *const *in, size_t n, taper_tensor_list **out)
+{
+    taper_tensor_list *l = NULL;
+    (void)user;
+    (void)in;
+    (void)n;
+    (void)out;
+    escaped = ctx;
+    FAILS(taper_function_ctx_saved_tensors(ctx, &l), TAPER_ERROR_RUNTIME, "only backward");
+    return taper_error_new(TAPER_ERROR_TYPE, "forward failed", NULL, NULL);
+}
+static taper_error *lazy_forward(void *user, taper_function_ctx *ctx, taper_tensor *const *in, size_t n, taper_tensor_list **out)
+{
+    (void)user;
+    (void)ctx;
+    (void)in;
+    (void)n;
+    *out = NULL;
+    return NULL;
+}
+static taper_error *short_backward(void *user, taper_function_ctx *ctx, taper_tensor *const *grads, size_t n, taper_tensor_list **out)
+{
+    (void)user;
+    (void)ctx;
+    (void)grads;
+    (void)n;
+    return taper_tensor_list_new(NULL, 0, out);
+}
+
+static void functions(void)
+{
+    float v[2] = {2, 3};
+    taper_tensor *x = leaf(v, 2), *y = NULL, *s = NULL, *g = NULL;
+    taper_tensor_list *out = NULL;
+    taper_function_vtable vt = TAPER_FUNCTION_VTABLE_INIT;
+    taper_node *node = NULL;
+    taper_string *name = NULL;
+    vt.name = "CubeBackward";
+    vt.forward = cube_forward;
+    vt.backward = cube_backward;
+    vt.drop = count_drop;
+    drops = calls = 0;
+    OK(taper_function_apply(&vt, &drops, &x, 1, &out));
+    OK(taper_tensor_list_get(out, 0, &y));
+    CHECK(taper_tensor_list_free(out));
+    CHECK(at(y, 0) == 8 && at(y, 1) == 27);
+    OK(taper_tensor_grad_fn(y, &node));
+    OK(taper_node_name(node, &name));
+    CHECK(strcmp(taper_string_data(name), "CubeBackward") == 0);
+    CHECK(taper_string_free(name) && taper_node_free(node));
+    OK(taper_sum(y, -1, &s));
+    OK(taper_grad(&s, 1, &x, 1, NULL, 0, true, true, false, &out));
+    OK(taper_tensor_list_get(out, 0, &g));
+    CHECK(at(g, 0) == 12 && at(g, 1) == 27 && calls == 1);
+    CHECK(taper_tensor_list_free(out));
+    /* Its backward is made of recorded ops: the second derivative is 6 x. */
+    taper_tensor *gs = NULL, *g2 = NULL;
+    OK(taper_sum(g, -1, &gs));
+    OK(taper_grad(&gs, 1, &x, 1, NULL, 0, true, false, false, &out));
+    OK(taper_tensor_list_get(out, 0, &g2));
+    CHECK(at(g2, 0) == 12 && at(g2, 1) == 18);
+    CHECK(taper_tensor_list_free(out) && taper_tensor_free(g2) && taper_tensor_free(gs) && taper_tensor_free(g));
+    CHECK_INT(drops, 0);
+    CHECK(taper_tensor_free(y) && taper_tensor_free(s));
+    CHECK_INT(drops, 1);
+
+    vt.forward = bad_forward;
+    FAILS(taper_function_apply(&vt, &drops, &x, 1, &out), TAPER_ERROR_TYPE, "forward failed");
+    CHECK(out == NULL && drops == 2);
+    CHECK_INT(taper_function_ctx_needs_input_grad(escaped, 0), -1);
+    FAILS(taper_function_ctx_mark_dirty(escaped, &x, 1), TAPER_ERROR_INVALID_HANDLE, "has been freed");
+    vt.forward = lazy_forward;
+    FAILS(taper_function_apply(&vt, &drops, &x, 1, &out), TAPER_ERROR_CALLBACK, "set no result list");
+    CHECK_INT(drops, 3);
+    vt.forward = NULL;
+    FAILS(taper_function_apply(&vt, &drops, &x, 1, &out), TAPER_ERROR_VALUE, "forward function is NULL");
+    CHECK_INT(drops, 4);
+    vt.forward = cube_forward;
+    FAILS(taper_function_apply(&vt, &drops, NULL, 1, &out), TAPER_ERROR_VALUE, "'inputs'");
+    CHECK_INT(drops, 5);
+    vt.backward = short_backward;
+    OK(taper_function_apply(&vt, &drops, &x, 1, &out));
+    OK(taper_tensor_list_get(out, 0, &y));
+    OK(taper_sum(y, -1, &s));
+    FAILS(taper_backward(&s, 1, NULL, 0, false, false, NULL, 0), TAPER_ERROR_RUNTIME, "incorrect number of gradients");
+    CHECK(taper_tensor_list_free(out) && taper_tensor_free(y) && taper_tensor_free(s) && taper_tensor_free(x));
+    CHECK_INT(drops, 6);
+}
+
+int main(void)
+{
+    backward();
+    modes();
+    hooks();
+    functions();
+    return finish("autograd");
+}
