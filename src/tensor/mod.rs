@@ -26,3 +26,16 @@ pub fn set_default_dtype(dtype: DType) -> crate::Result<()> {
     DEFAULT_DTYPE.store(dtype as i32, Ordering::Relaxed);
     Ok(())
 }
+
+static DEFAULT_DEVICE: AtomicI32 = AtomicI32::new(1 << 16);
+
+/// The device of tensors made without naming one.
+#[inline]
+pub fn default_device() -> device::Device {
+    let v = DEFAULT_DEVICE.load(Ordering::Relaxed);
+    device::Device::from_code(v >> 16, v & 0xffff).unwrap_or(device::Device::CPU)
+}
+/// Sets the device of tensors made without naming one.
+pub fn set_default_device(device: device::Device) {
+    DEFAULT_DEVICE.store((device.kind as i32) << 16 | device.index as i32, Ordering::Relaxed);
+}

@@ -1,0 +1,494 @@
+//! Arithmetic of two operands: each op with its derivative beside it.
+//!
+//! Broadcast gradients keep the broadcast shape here; the engine sums them down.
+
+use super::pointwise::{inplace, pointwise, promote, promote_float, Arg, Dest};
+use super::*;
+use crate::autograd::record;
+use crate::backend::program::Opcode;
+use crate::{ensure, grads};
+
+const ONE: Scalar = Scalar::Int(1);
+
+/// The gradient g scaled by alpha.
+fn scaled(g: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    if alpha.to_f64() == 1.0 {
+        Ok(g.clone())
+    } else {
+        mul_scalar(g, alpha)
+    }
+}
+fn check_alpha(alpha: Scalar, ty: DType) -> Result<()> {
+    ensure!(
+        !alpha.is_float() || ty.is_float(),
+        Runtime,
+        "For integral input tensors, argument alpha must not be a floating point number."
+    );
+    Ok(())
+}
+
+fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b]);
+    check_alpha(alpha, ty)?;
+    ensure!(
+        !(subtract && ty == DType::Bool),
+        Runtime,
+        "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+    );
+    let unit = alpha.to_f64() == 1.0;
+    let out = match b {
+        Arg::S(s) => {
+            // One scalar is left: alpha * s, kept in its category.
+            let s = if unit {
+                s
+            } else if s.is_float() || alpha.is_float() {
+                Scalar::Float(s.to_f64() * alpha.to_f64())
+            } else {
+                Scalar::Int(s.to_i64().wrapping_mul(alpha.to_i64()))
+            };
+            pointwise(if subtract { Opcode::Sub } else { Opcode::Add }, ty, ty, &[a.into(), Arg::S(s)], dest)?
+        }
+        Arg::T(_) if unit => {
+            pointwise(if subtract { Opcode::Sub } else { Opcode::Add }, ty, ty, &[a.into(), b], dest)?
+        }
+        Arg::T(_) => {
+            let alpha = match (subtract, alpha) {
+                (false, x) => x,
+                (true, Scalar::Float(x)) => Scalar::Float(-x),
+                (true, x) => Scalar::Int(x.to_i64().wrapping_neg()),
+            };
+            pointwise(Opcode::MulAdd, ty, ty, &[a.into(), b, Arg::S(alpha)], dest)?
+        }
+    };
+    let name = if subtract { "SubBackward0" } else { "AddBackward0" };
+    match b {
+        Arg::S(_) => record(name, &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())])),
+        Arg::T(b) => record(name, &[a, b], out, |_, _| {
+            move |c, g| {
+                let gb = match (c.needs(1), subtract) {
+                    (false, _) => None,
+                    (true, false) => Some(scaled(g, alpha)?),
+                    (true, true) => Some(neg(&scaled(g, alpha)?)?),
+                };
+                Ok(grads![Some(g.clone()), gb])
+            }
+        }),
+    }
+}
+
+pub fn add(a: &Tensor, b: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    add_impl(a, b.into(), alpha, false, None)
+}
+pub fn add_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
+    add_impl(a, b.into(), alpha, false, None)
+}
+pub fn add_(a: &Tensor, b: &Tensor, alpha: Scalar) -> Result<()> {
+    inplace(a, &[b], false, |x, d| add_impl(x, b.into(), alpha, false, d))
+}
+pub fn add_scalar_(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| add_impl(x, b.into(), alpha, false, d))
+}
+pub fn sub(a: &Tensor, b: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    add_impl(a, b.into(), alpha, true, None)
+}
+pub fn sub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
+    add_impl(a, b.into(), alpha, true, None)
+}
+pub fn sub_(a: &Tensor, b: &Tensor, alpha: Scalar) -> Result<()> {
+    inplace(a, &[b], false, |x, d| add_impl(x, b.into(), alpha, true, d))
+}
+pub fn sub_scalar_(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| add_impl(x, b.into(), alpha, true, d))
+}
+pub fn rsub(a: &Tensor, b: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    sub(b, a, alpha)
+}
+/// other - alpha * self.
+pub fn rsub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
+    let scaled_a;
+    let a = if alpha == ONE {
+        a
+    } else {
+        scaled_a = mul_scalar(a, alpha)?;
+        &scaled_a
+    };
+    let ty = promote(&[a.into(), b.into()]);
+    ensure!(ty != DType::Bool, Runtime, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+    let out = pointwise(Opcode::Sub, ty, ty, &[b.into(), a.into()], None)?;
+    record("RsubBackward1", &[a], out, |_, _| |_, g| Ok(grads![Some(neg(g)?)]))
+}
+
+fn mul_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b]);
+    let out = pointwise(Opcode::Mul, ty, ty, &[a.into(), b], dest)?;
+    match b {
+        Arg::S(s) => record("MulBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(mul_scalar(g, s)?)])),
+        Arg::T(b) => record("MulBackward0", &[a, b], out, |s, _| {
+            let x = autograd::requires_grad(b).then(|| s.save(a));
+            let y = autograd::requires_grad(a).then(|| s.save(b));
+            move |c, g| {
+                let ga = y.as_ref().filter(|_| c.needs(0)).map(|y| mul(g, &y.get(c)?)).transpose()?;
+                let gb = x.as_ref().filter(|_| c.needs(1)).map(|x| mul(g, &x.get(c)?)).transpose()?;
+                Ok(grads![ga, gb])
+            }
+        }),
+    }
+}
+pub fn mul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    mul_impl(a, b.into(), None)
+}
+pub fn mul_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    mul_impl(a, b.into(), None)
+}
+pub fn mul_(a: &Tensor, b: &Tensor) -> Result<()> {
+    inplace(a, &[b], autograd::requires_grad(b), |x, d| mul_impl(x, b.into(), d))
+}
+pub fn mul_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| mul_impl(x, b.into(), d))
+}
+
+fn div_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
+    let ty = promote_float(&[a.into(), b]);
+    let out = pointwise(Opcode::Div, ty, ty, &[a.into(), b], dest)?;
+    match b {
+        Arg::S(s) => record("DivBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(div_scalar(g, s)?)])),
+        Arg::T(b) => record("DivBackward0", &[a, b], out, |s, _| {
+            let x = autograd::requires_grad(b).then(|| s.save(a));
+            let y = s.save(b);
+            move |c, g| {
+                let y = y.get(c)?;
+                let ga = if c.needs(0) { Some(div(g, &y)?) } else { None };
+                let gb = match (&x, c.needs(1)) {
+                    (Some(x), true) => Some(neg(&mul(g, &div(&div(&x.get(c)?, &y)?, &y)?)?)?),
+                    _ => None,
+                };
+                Ok(grads![ga, gb])
+            }
+        }),
+    }
+}
+pub fn div(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    div_impl(a, b.into(), None)
+}
+pub fn div_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    div_impl(a, b.into(), None)
+}
+pub fn div_(a: &Tensor, b: &Tensor) -> Result<()> {
+    inplace(a, &[b], autograd::requires_grad(b), |x, d| div_impl(x, b.into(), d))
+}
+pub fn div_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| div_impl(x, b.into(), d))
+}
+fn rounding(mode: Option<&str>) -> Result<Option<Opcode>> {
+    Ok(match mode {
+        None => None,
+        Some("floor") => Some(Opcode::FloorDiv),
+        Some("trunc") => Some(Opcode::TruncDiv),
+        Some(m) => {
+            crate::bail!(Runtime, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{m}'")
+        }
+    })
+}
+fn div_mode_impl(a: &Tensor, b: Arg, mode: Option<&str>, dest: Dest) -> Result<Tensor> {
+    let Some(op) = rounding(mode)? else { return div_impl(a, b, dest) };
+    rounded(op, "DivBackward1", a, b, dest)
+}
+/// A piecewise constant op of two operands: its gradient is zero.
+fn rounded(op: Opcode, name: &'static str, a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b]);
+    ensure!(ty != DType::Bool, NotImplemented, "\"{name}\" not implemented for 'Bool'");
+    let out = pointwise(op, ty, ty, &[a.into(), b], dest)?;
+    match b {
+        Arg::S(_) => record(name, &[a], out, |_, _| |_, g| Ok(grads![Some(zeros_like_of(g)?)])),
+        Arg::T(b) => record(name, &[a, b], out, |_, _| {
+            |_, g| {
+                let z = zeros_like_of(g)?;
+                Ok(grads![Some(z.clone()), Some(z)])
+            }
+        }),
+    }
+}
+pub fn div_tensor_mode(a: &Tensor, b: &Tensor, rounding_mode: Option<&str>) -> Result<Tensor> {
+    div_mode_impl(a, b.into(), rounding_mode, None)
+}
+pub fn div_scalar_mode(a: &Tensor, b: Scalar, rounding_mode: Option<&str>) -> Result<Tensor> {
+    div_mode_impl(a, b.into(), rounding_mode, None)
+}
+pub fn floor_divide(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    rounded(Opcode::FloorDiv, "FloorDivideBackward0", a, b.into(), None)
+}
+pub fn floor_divide_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    rounded(Opcode::FloorDiv, "FloorDivideBackward0", a, b.into(), None)
+}
+pub fn floor_divide_(a: &Tensor, b: &Tensor) -> Result<()> {
+    inplace(a, &[b], false, |x, d| rounded(Opcode::FloorDiv, "FloorDivideBackward0", x, b.into(), d))
+}
+pub fn floor_divide_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| rounded(Opcode::FloorDiv, "FloorDivideBackward0", x, b.into(), d))
+}
+/// scalar // self, for reflected operators.
+pub fn rfloor_divide(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b.into()]);
+    let out = pointwise(Opcode::FloorDiv, ty, ty, &[b.into(), a.into()], None)?;
+    record("FloorDivideBackward0", &[a], out, |_, _| |_, g| Ok(grads![Some(zeros_like_of(g)?)]))
+}
+/// scalar / self, for reflected operators.
+pub fn rdiv(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    mul_scalar(&reciprocal(a)?, b)
+}
+
+fn remainder_impl(fmod: bool, a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b]);
+    let (op, name) = if fmod {
+        (Opcode::Fmod, "FmodBackward0")
+    } else {
+        (Opcode::Remainder, "RemainderBackward0")
+    };
+    ensure!(ty != DType::Bool, NotImplemented, "\"{}\" not implemented for 'Bool'", if fmod { "fmod" } else { "remainder" });
+    let out = pointwise(op, ty, ty, &[a.into(), b], dest)?;
+    match b {
+        Arg::S(_) => record(name, &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())])),
+        Arg::T(b) => record(name, &[a, b], out, |s, _| {
+            let (x, y) = (s.save(a), s.save(b));
+            move |c, g| {
+                let gb = if c.needs(1) {
+                    let q = div_tensor_mode(&x.get(c)?, &y.get(c)?, Some(if fmod { "trunc" } else { "floor" }))?;
+                    Some(neg(&mul(g, &q)?)?)
+                } else {
+                    None
+                };
+                Ok(grads![Some(g.clone()), gb])
+            }
+        }),
+    }
+}
+pub fn remainder(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    remainder_impl(false, a, b.into(), None)
+}
+pub fn remainder_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    remainder_impl(false, a, b.into(), None)
+}
+pub fn remainder_(a: &Tensor, b: &Tensor) -> Result<()> {
+    inplace(a, &[b], true, |x, d| remainder_impl(false, x, b.into(), d))
+}
+pub fn remainder_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| remainder_impl(false, x, b.into(), d))
+}
+/// scalar % self, for reflected operators.
+pub fn rremainder(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b.into()]);
+    let full = full_like(a, b, Some(ty), None)?;
+    remainder(&full, a)
+}
+pub fn fmod(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    remainder_impl(true, a, b.into(), None)
+}
+pub fn fmod_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    remainder_impl(true, a, b.into(), None)
+}
+
+fn check_int_pow(ty: DType, exponent: Scalar) -> Result<()> {
+    ensure!(
+        ty.is_float() || exponent.to_f64() >= 0.0,
+        Runtime,
+        "Integers to negative integer powers are not allowed."
+    );
+    Ok(())
+}
+fn pow_scalar_impl(a: &Tensor, e: Scalar, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a.into(), e.into()]);
+    check_int_pow(ty, e)?;
+    let p = e.to_f64();
+    let out = if p == 2.0 {
+        pointwise(Opcode::Square, ty, ty, &[a.into()], dest)?
+    } else if p == 0.5 && ty.is_float() {
+        pointwise(Opcode::Sqrt, ty, ty, &[a.into()], dest)?
+    } else {
+        pointwise(Opcode::Pow, ty, ty, &[a.into(), e.into()], dest)?
+    };
+    record("PowBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| {
+            Ok(grads![Some(if p == 0.0 {
+                zeros_like_of(g)?
+            } else if p == 1.0 {
+                g.clone()
+            } else if p == 2.0 {
+                mul(g, &mul_scalar(&x.get(c)?, e)?)?
+            } else {
+                mul(g, &mul_scalar(&pow_scalar(&x.get(c)?, Scalar::Float(p - 1.0))?, e)?)?
+            })])
+        }
+    })
+}
+pub fn pow_scalar(a: &Tensor, e: Scalar) -> Result<Tensor> {
+    pow_scalar_impl(a, e, None)
+}
+pub fn pow_scalar_(a: &Tensor, e: Scalar) -> Result<()> {
+    inplace(a, &[], true, |x, d| pow_scalar_impl(x, e, d))
+}
+fn pow_impl(a: Arg, b: &Tensor, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a, b.into()]);
+    let out = pointwise(Opcode::Pow, ty, ty, &[a, b.into()], dest)?;
+    // d/db = g * a^b * log a, 0 where a = 0 and b >= 0
+    let exponent_grad = |g: &Tensor, base_log: &Tensor, is_zero: &Tensor, b: &Tensor, y: &Tensor| -> Result<Tensor> {
+        let d = mul(g, &mul(y, base_log)?)?;
+        let at_zero = logical_and(is_zero, &ge_scalar(b, Scalar::Int(0))?)?;
+        masked_fill_scalar(&d, &at_zero, Scalar::Int(0))
+    };
+    match a {
+        Arg::T(a) => record("PowBackward1", &[a, b], out, |s, out| {
+            let (x, e, y) = (s.save(a), s.save(b), s.save_output(out, 0));
+            move |c, g| {
+                let (x, e) = (x.get(c)?, e.get(c)?);
+                let ga = if c.needs(0) {
+                    let d = mul(g, &mul(&e, &pow(&x, &sub_scalar(&e, ONE, ONE)?)?)?)?;
+                    Some(masked_fill_scalar(&d, &eq_scalar(&e, Scalar::Int(0))?, Scalar::Int(0))?)
+                } else {
+                    None
+                };
+                let gb = if c.needs(1) {
+                    Some(exponent_grad(g, &log(&x)?, &eq_scalar(&x, Scalar::Int(0))?, &e, &y.get(c)?)?)
+                } else {
+                    None
+                };
+                Ok(grads![ga, gb])
+            }
+        }),
+        Arg::S(base) => record("PowBackward1", &[b], out, |s, out| {
+            let (e, y) = (s.save(b), s.save_output(out, 0));
+            move |c, g| {
+                let d = mul_scalar(&mul(g, &y.get(c)?)?, Scalar::Float(base.to_f64().ln()))?;
+                Ok(grads![Some(if base.to_f64() == 0.0 {
+                    masked_fill_scalar(&d, &ge_scalar(&e.get(c)?, Scalar::Int(0))?, Scalar::Int(0))?
+                } else {
+                    d
+                })])
+            }
+        }),
+    }
+}
+pub fn pow(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    pow_impl(a.into(), b, None)
+}
+pub fn pow_(a: &Tensor, b: &Tensor) -> Result<()> {
+    inplace(a, &[b], true, |x, d| pow_impl(x.into(), b, d))
+}
+/// base ** exponent for a number and a tensor.
+pub fn pow_scalar_base(base: Scalar, exponent: &Tensor) -> Result<Tensor> {
+    pow_impl(base.into(), exponent, None)
+}
+
+/// Elementwise extremes: the gradient goes to the chosen operand, halves at ties.
+fn extreme(op: Opcode, name: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b.into()]);
+    let out = pointwise(op, ty, ty, &[a.into(), b.into()], None)?;
+    let largest = matches!(op, Opcode::Maximum | Opcode::Fmax);
+    record(name, &[a, b], out, |s, _| {
+        let (x, y) = (s.save(a), s.save(b));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let half = div_scalar(g, Scalar::Int(2))?;
+            let tie = eq(&x, &y)?;
+            let wins = if largest { gt(&x, &y)? } else { lt(&x, &y)? };
+            let zero = zeros_like_of(g)?;
+            let one = |w: &Tensor| where_(&tie, &half, &where_(w, g, &zero)?);
+            Ok(grads![
+                if c.needs(0) { Some(one(&wins)?) } else { None },
+                if c.needs(1) { Some(one(&logical_not(&wins)?)?) } else { None }
+            ])
+        }
+    })
+}
+pub fn maximum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    extreme(Opcode::Maximum, "MaximumBackward0", a, b)
+}
+pub fn minimum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    extreme(Opcode::Minimum, "MinimumBackward0", a, b)
+}
+pub fn fmax(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    extreme(Opcode::Fmax, "FmaxBackward0", a, b)
+}
+pub fn fmin(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    extreme(Opcode::Fmin, "FminBackward0", a, b)
+}
+pub fn atan2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let ty = promote_float(&[a.into(), b.into()]);
+    let out = pointwise(Opcode::Atan2, ty, ty, &[a.into(), b.into()], None)?;
+    record("Atan2Backward0", &[a, b], out, |s, _| {
+        let (x, y) = (s.save(a), s.save(b));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let r = div(g, &add(&square(&x)?, &square(&y)?, ONE)?)?;
+            Ok(grads![Some(mul(&r, &y)?), Some(neg(&mul(&r, &x)?)?)])
+        }
+    })
+}
+pub fn hypot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let ty = promote_float(&[a.into(), b.into()]);
+    let out = pointwise(Opcode::Hypot, ty, ty, &[a.into(), b.into()], None)?;
+    record("HypotBackward0", &[a, b], out, |s, out| {
+        let (x, y, h) = (s.save(a), s.save(b), s.save_output(out, 0));
+        move |c, g| {
+            let r = div(g, &h.get(c)?)?;
+            Ok(grads![Some(mul(&r, &x.get(c)?)?), Some(mul(&r, &y.get(c)?)?)])
+        }
+    })
+}
+pub fn logaddexp(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let ty = promote_float(&[a.into(), b.into()]);
+    let out = pointwise(Opcode::LogAddExp, ty, ty, &[a.into(), b.into()], None)?;
+    record("LogaddexpBackward0", &[a, b], out, |s, out| {
+        let (x, y, o) = (s.save(a), s.save(b), s.save_output(out, 0));
+        move |c, g| {
+            let o = o.get(c)?;
+            Ok(grads![
+                Some(mul(g, &exp(&sub(&x.get(c)?, &o, ONE)?)?)?),
+                Some(mul(g, &exp(&sub(&y.get(c)?, &o, ONE)?)?)?)
+            ])
+        }
+    })
+}
+pub fn xlogy(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let ty = promote_float(&[a.into(), b.into()]);
+    let out = pointwise(Opcode::Xlogy, ty, ty, &[a.into(), b.into()], None)?;
+    record("XlogyBackward0", &[a, b], out, |s, _| {
+        let (x, y) = (s.save(a), s.save(b));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let zero = logical_and(&eq_scalar(&x, Scalar::Int(0))?, &le_scalar(&y, Scalar::Int(0))?)?;
+            let ga = masked_fill_scalar(&mul(g, &log(&y)?)?, &zero, Scalar::Int(0))?;
+            Ok(grads![Some(ga), Some(mul(g, &div(&x, &y)?)?)])
+        }
+    })
+}
+/// self + weight * (end - self).
+pub fn lerp(a: &Tensor, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    add(a, &mul(weight, &sub(end, a, ONE)?)?, ONE)
+}
+pub fn lerp_scalar(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tensor> {
+    add(a, &sub(end, a, ONE)?, weight)
+}
+/// self + value * tensor1 * tensor2.
+pub fn addcmul(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Tensor> {
+    add(a, &mul(t1, t2)?, value)
+}
+/// self + value * tensor1 / tensor2.
+pub fn addcdiv(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Tensor> {
+    add(a, &div(t1, t2)?, value)
+}
+pub fn addcmul_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<()> {
+    add_(a, &mul(t1, t2)?, value)
+}
+pub fn addcdiv_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<()> {
+    add_(a, &div(t1, t2)?, value)
+}
+pub fn lerp_scalar_(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> {
+    let old = a.contiguous_copy()?;
+    if let Some(e) = autograd::gradient_edge(a) {
+        if autograd::grad_enabled() {
+            autograd::meta::set_history(&old, Some(e));
+        }
+    }
+    add_(a, &sub(end, &old, ONE)?, weight)
+}

@@ -1,0 +1,97 @@
+//! Copies and conversions between dtypes, layouts and devices.
+
+use super::pointwise::{inplace, pointwise, Dest};
+use super::*;
+use crate::autograd::record;
+use crate::backend::program::Opcode;
+use crate::{ensure, grads};
+
+/// The tensor in another dtype; itself when it has it already.
+pub fn cast(a: &Tensor, dtype: DType) -> Result<Tensor> {
+    let from = a.dtype();
+    if from == dtype {
+        return Ok(a.clone());
+    }
+    let ty = if from.compute() == dtype.compute() || dtype == DType::Bool { from } else { dtype };
+    let out = pointwise(Opcode::Cast, ty, dtype, &[a.into()], None)?;
+    record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(cast(g, from)?)]))
+}
+/// The tensor on another device; itself when it is there already.
+pub fn to_device(a: &Tensor, device: Device) -> Result<Tensor> {
+    let from = a.device();
+    if from == device {
+        return Ok(a.clone());
+    }
+    let dense = autograd::no_grad(|| contiguous(a))?;
+    let out = Tensor::empty(&dense.shape(), dense.dtype(), device)?;
+    out.copy_from(&dense)?;
+    record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(to_device(g, from)?)]))
+}
+/// Dtype and device at once; a copy when `copy` is set or anything changes.
+pub fn to(a: &Tensor, dtype: Option<DType>, device: Option<Device>, copy: bool) -> Result<Tensor> {
+    let mut out = a.clone();
+    if let Some(d) = dtype {
+        out = cast(&out, d)?;
+    }
+    if let Some(d) = device {
+        out = to_device(&out, d)?;
+    }
+    if copy && out.is_same(a) {
+        return clone(a);
+    }
+    Ok(out)
+}
+/// A copy with its own memory; dense layouts keep their strides.
+pub fn clone(a: &Tensor) -> Result<Tensor> {
+    let out = empty_like(a, None, None)?;
+    out.copy_from(a)?;
+    record("CloneBackward0", &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())]))
+}
+/// Row-major memory; the tensor itself when it is so already.
+pub fn contiguous(a: &Tensor) -> Result<Tensor> {
+    if a.is_contiguous() {
+        return Ok(a.clone());
+    }
+    let out = a.contiguous_copy()?;
+    record("CloneBackward0", &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())]))
+}
+/// The same memory and version counter, without history.
+pub fn detach(a: &Tensor) -> Result<Tensor> {
+    Ok(a.alias_same())
+}
+/// Cuts the tensor off its history.
+pub fn detach_(a: &Tensor) -> Result<()> {
+    ensure!(
+        autograd::view::base_of(a).is_none() || !autograd::requires_grad(a),
+        Runtime,
+        "Can't detach views in-place. Use detach() instead."
+    );
+    autograd::meta::set_history(a, None);
+    autograd::set_requires_grad(a, false)
+}
+fn copy_impl(src: &Tensor, old: &Tensor, dest: Dest) -> Result<Tensor> {
+    let Some(d) = dest else { crate::bail!(Internal, "copy_ needs a destination") };
+    d.bump_version();
+    let out = d.alias_same();
+    let from = src.device();
+    let src_value = if from == d.device() { src.alias_same() } else { to_device(&src.alias_same(), d.device())? };
+    // Memory that both share is read before it is written.
+    let overlap = std::sync::Arc::ptr_eq(&src_value.storage(), &d.storage()) && src_value.layout() != d.layout();
+    let src_value = if overlap { src_value.contiguous_copy()? } else { src_value };
+    src_value.layout().broadcast_to(&d.shape())?;
+    out.copy_from(&src_value)?;
+    let (src_dtype, shape) = (src.dtype(), src.shape());
+    record("CopyBackwards", &[old, src], out, |_, _| {
+        move |c, g| {
+            let gs = if c.needs(1) { Some(to_device(&cast(&sum_to_size(g, &shape)?, src_dtype)?, from)?) } else { None };
+            Ok(grads![Some(zeros_like_of(g)?), gs])
+        }
+    })
+}
+/// Writes `src`, broadcast and converted, into the tensor.
+pub fn copy_(a: &Tensor, src: &Tensor) -> Result<()> {
+    if a.is_same(src) {
+        return Ok(());
+    }
+    inplace(a, &[src], false, |old, dest| copy_impl(src, old, dest))
+}

@@ -1,0 +1,260 @@
+//! Comparisons, logic, bits, selection and clamping.
+
+use super::pointwise::{inplace, pointwise, promote, Arg, Dest};
+use super::*;
+use crate::autograd::record;
+use crate::backend::program::Opcode;
+use crate::{bail, ensure, grads};
+
+macro_rules! comparison {
+    ($($f:ident, $scalar:ident, $op:ident;)*) => {$(
+        pub fn $f(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+            pointwise(Opcode::$op, promote(&[a.into(), b.into()]), DType::Bool, &[a.into(), b.into()], None)
+        }
+        pub fn $scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+            pointwise(Opcode::$op, promote(&[a.into(), b.into()]), DType::Bool, &[a.into(), b.into()], None)
+        })*};
+}
+comparison! {
+    eq, eq_scalar, Eq;
+    ne, ne_scalar, Ne;
+    lt, lt_scalar, Lt;
+    le, le_scalar, Le;
+    gt, gt_scalar, Gt;
+    ge, ge_scalar, Ge;
+}
+macro_rules! logic {
+    ($($f:ident, $op:ident;)*) => {$(
+        pub fn $f(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+            pointwise(Opcode::$op, promote(&[a.into(), b.into()]), DType::Bool, &[a.into(), b.into()], None)
+        })*};
+}
+logic! { logical_and, LogicalAnd; logical_or, LogicalOr; logical_xor, LogicalXor; }
+
+fn bits(op: Opcode, name: &str, a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b]);
+    let shift = matches!(op, Opcode::ShiftLeft | Opcode::ShiftRight);
+    ensure!(
+        !ty.is_float() && !(shift && ty == DType::Bool),
+        NotImplemented,
+        "\"{name}_cpu\" not implemented for '{}'",
+        ty.scalar_name()
+    );
+    pointwise(op, ty, ty, &[a.into(), b], dest)
+}
+macro_rules! bitwise {
+    ($($f:ident, $scalar:ident, $f_:ident, $scalar_:ident, $op:ident, $name:literal;)*) => {$(
+        pub fn $f(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+            bits(Opcode::$op, $name, a, b.into(), None)
+        }
+        pub fn $scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+            bits(Opcode::$op, $name, a, b.into(), None)
+        }
+        pub fn $f_(a: &Tensor, b: &Tensor) -> Result<()> {
+            inplace(a, &[b], false, |x, d| bits(Opcode::$op, $name, x, b.into(), d))
+        }
+        pub fn $scalar_(a: &Tensor, b: Scalar) -> Result<()> {
+            inplace(a, &[], false, |x, d| bits(Opcode::$op, $name, x, b.into(), d))
+        })*};
+}
+bitwise! {
+    bitwise_and, bitwise_and_scalar, bitwise_and_, bitwise_and_scalar_, BitAnd, "bitwise_and";
+    bitwise_or, bitwise_or_scalar, bitwise_or_, bitwise_or_scalar_, BitOr, "bitwise_or";
+    bitwise_xor, bitwise_xor_scalar, bitwise_xor_, bitwise_xor_scalar_, BitXor, "bitwise_xor";
+    bitwise_left_shift, bitwise_left_shift_scalar, bitwise_left_shift_, bitwise_left_shift_scalar_, ShiftLeft, "lshift";
+    bitwise_right_shift, bitwise_right_shift_scalar, bitwise_right_shift_, bitwise_right_shift_scalar_, ShiftRight, "rshift";
+}
+
+fn check_condition(c: &Tensor) -> Result<()> {
+    ensure!(
+        matches!(c.dtype(), DType::Bool | DType::U8),
+        Runtime,
+        "where expected condition to be a boolean tensor, but got a tensor with dtype {}",
+        c.dtype().scalar_name()
+    );
+    Ok(())
+}
+fn where_impl(cond: &Tensor, a: Arg, b: Arg) -> Result<Tensor> {
+    check_condition(cond)?;
+    let ty = promote(&[a, b]);
+    let out = pointwise(Opcode::Where, ty, ty, &[cond.into(), a, b], None)?;
+    let plain;
+    let stand_in = |x: Arg<'_>| match x {
+        Arg::T(t) => Some(t.clone()),
+        Arg::S(_) => None,
+    };
+    let (ta, tb) = (stand_in(a), stand_in(b));
+    plain = cond.alias_same();
+    record("WhereBackward0", &[ta.as_ref().unwrap_or(&plain), tb.as_ref().unwrap_or(&plain)], out, |s, _| {
+        let m = s.save(cond);
+        move |c, g| {
+            let m = m.get(c)?;
+            let ga = if c.needs(0) { Some(masked_fill_scalar(g, &logical_not(&m)?, Scalar::Int(0))?) } else { None };
+            let gb = if c.needs(1) { Some(masked_fill_scalar(g, &m, Scalar::Int(0))?) } else { None };
+            Ok(grads![ga, gb])
+        }
+    })
+}
+pub fn r#where(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    where_impl(condition, a.into(), b.into())
+}
+/// `where` under a name that is no keyword.
+pub fn where_(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    r#where(condition, a, b)
+}
+pub fn where_scalar_self(condition: &Tensor, a: Scalar, b: &Tensor) -> Result<Tensor> {
+    where_impl(condition, a.into(), b.into())
+}
+pub fn where_scalar_other(condition: &Tensor, a: &Tensor, b: Scalar) -> Result<Tensor> {
+    where_impl(condition, a.into(), b.into())
+}
+pub fn where_scalar(condition: &Tensor, a: Scalar, b: Scalar) -> Result<Tensor> {
+    where_impl(condition, a.into(), b.into())
+}
+
+fn masked_fill_impl(a: &Tensor, mask: &Tensor, value: Arg, dest: Dest) -> Result<Tensor> {
+    ensure!(
+        mask.dtype() == DType::Bool,
+        Runtime,
+        "masked_fill only supports boolean masks, but got mask with dtype {}",
+        mask.dtype()
+    );
+    let ty = a.dtype();
+    match value {
+        Arg::S(s) => ensure!(
+            s.category() <= ty.category() || ty == DType::Bool,
+            Runtime,
+            "value cannot be converted to type {} without overflow",
+            ty.name()
+        ),
+        Arg::T(t) => ensure!(
+            t.ndim() == 0,
+            Runtime,
+            "masked_fill only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
+            t.ndim()
+        ),
+    }
+    let out = pointwise(Opcode::Where, ty, ty, &[mask.into(), value, a.into()], dest)?;
+    let back = |m: &Saved, c: &Ctx, g: &Tensor| -> Result<(Tensor, Tensor)> { Ok((m.get(c)?, g.clone())) };
+    match value {
+        Arg::S(_) => record("MaskedFillBackward0", &[a], out, |s, _| {
+            let m = s.save(mask);
+            move |c, g| Ok(grads![Some(masked_fill_scalar(g, &m.get(c)?, Scalar::Int(0))?)])
+        }),
+        Arg::T(v) => record("MaskedFillBackward1", &[a, v], out, |s, _| {
+            let m = s.save(mask);
+            move |c, g| {
+                let (m, g) = back(&m, c, g)?;
+                let gv = if c.needs(1) {
+                    Some(sum(&masked_fill_scalar(&g, &logical_not(&m)?, Scalar::Int(0))?, None)?)
+                } else {
+                    None
+                };
+                Ok(grads![Some(masked_fill_scalar(&g, &m, Scalar::Int(0))?), gv])
+            }
+        }),
+    }
+}
+pub fn masked_fill(a: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Tensor> {
+    masked_fill_impl(a, mask, value.into(), None)
+}
+pub fn masked_fill_scalar(a: &Tensor, mask: &Tensor, value: Scalar) -> Result<Tensor> {
+    masked_fill_impl(a, mask, value.into(), None)
+}
+pub fn masked_fill_(a: &Tensor, mask: &Tensor, value: &Tensor) -> Result<()> {
+    inplace(a, &[value], false, |x, d| masked_fill_impl(x, mask, value.into(), d))
+}
+pub fn masked_fill_scalar_(a: &Tensor, mask: &Tensor, value: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| masked_fill_impl(x, mask, value.into(), d))
+}
+
+fn clamp_impl(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>, dest: Dest) -> Result<Tensor> {
+    let mut args: Vec<Arg> = vec![a.into()];
+    args.extend(min.map(Arg::S));
+    args.extend(max.map(Arg::S));
+    let ty = promote(&args);
+    ensure!(ty != DType::Bool, NotImplemented, "\"clamp\" not implemented for 'Bool'");
+    let out = match (min, max) {
+        (None, None) => bail!(Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None"),
+        (Some(lo), None) => pointwise(Opcode::Maximum, ty, ty, &[a.into(), lo.into()], dest)?,
+        (None, Some(hi)) => pointwise(Opcode::Minimum, ty, ty, &[a.into(), hi.into()], dest)?,
+        (Some(lo), Some(hi)) => pointwise(Opcode::Clamp, ty, ty, &[a.into(), lo.into(), hi.into()], dest)?,
+    };
+    record("ClampBackward1", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| {
+            let x = x.get(c)?;
+            let mut g = g.clone();
+            if let Some(lo) = min {
+                g = masked_fill_scalar(&g, &lt_scalar(&x, lo)?, Scalar::Int(0))?;
+            }
+            if let Some(hi) = max {
+                g = masked_fill_scalar(&g, &gt_scalar(&x, hi)?, Scalar::Int(0))?;
+            }
+            Ok(grads![Some(g)])
+        }
+    })
+}
+pub fn clamp(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<Tensor> {
+    clamp_impl(a, min, max, None)
+}
+pub fn clamp_(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<()> {
+    inplace(a, &[], true, |x, d| clamp_impl(x, min, max, d))
+}
+/// Clamps between tensors.
+pub fn clamp_tensor(a: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<Tensor> {
+    let low = min.map(|m| maximum(a, m)).transpose()?;
+    let a = low.as_ref().unwrap_or(a);
+    match max {
+        Some(m) => minimum(a, m),
+        None if low.is_some() => Ok(a.clone()),
+        None => bail!(Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None"),
+    }
+}
+pub fn clamp_min(a: &Tensor, min: Scalar) -> Result<Tensor> {
+    clamp(a, Some(min), None)
+}
+pub fn clamp_max(a: &Tensor, max: Scalar) -> Result<Tensor> {
+    clamp(a, None, Some(max))
+}
+
+/// |self - other| <= atol + rtol * |other|, elementwise; equal infinities are close.
+pub fn isclose(a: &Tensor, b: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {
+    ensure!(
+        a.dtype() == b.dtype(),
+        Runtime,
+        "{} did not match {}",
+        a.dtype().scalar_name(),
+        b.dtype().scalar_name()
+    );
+    autograd::no_grad(|| {
+        let mut close = eq(a, b)?;
+        if equal_nan && a.dtype().is_float() {
+            close = logical_or(&close, &logical_and(&isnan(a)?, &isnan(b)?)?)?;
+        }
+        if rtol == 0.0 && atol == 0.0 {
+            return Ok(close);
+        }
+        let (a, b) = if a.dtype().is_float() {
+            (a.clone(), b.clone())
+        } else {
+            (cast(a, DType::F64)?, cast(b, DType::F64)?)
+        };
+        let diff = abs(&sub(&a, &b, Scalar::Int(1))?)?;
+        let bound = add_scalar(&mul_scalar(&abs(&b)?, Scalar::Float(rtol))?, Scalar::Float(atol), Scalar::Int(1))?;
+        let near = logical_and(&isfinite(&diff)?, &le(&diff, &bound)?)?;
+        logical_or(&close, &near)
+    })
+}
+/// Whether all elements are close.
+pub fn allclose(a: &Tensor, b: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<bool> {
+    Ok(all(&isclose(a, b, rtol, atol, equal_nan)?)?.item()?.to_bool())
+}
+/// Whether both have the same shape and elements.
+pub fn equal(a: &Tensor, b: &Tensor) -> Result<bool> {
+    pointwise::same_device(a, b)?;
+    if a.shape() != b.shape() {
+        return Ok(false);
+    }
+    Ok(all(&eq(a, b)?)?.item()?.to_bool())
+}

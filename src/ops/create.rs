@@ -1,0 +1,253 @@
+//! Tensors from nothing: fills, ranges, identity, triangles.
+
+use super::*;
+use crate::backend::program::Opcode;
+use crate::autograd::{record, view};
+use crate::{ensure, grads};
+
+fn device_or_default(device: Option<Device>) -> Device {
+    device.unwrap_or_else(crate::tensor::default_device)
+}
+fn float_or(dtype: Option<DType>) -> DType {
+    dtype.unwrap_or_else(crate::tensor::default_dtype)
+}
+
+pub fn empty(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    Tensor::empty(size, float_or(dtype), device_or_default(device))
+}
+pub fn zeros(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    full(size, Scalar::Int(0), Some(float_or(dtype)), device)
+}
+pub fn ones(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    full(size, Scalar::Int(1), Some(float_or(dtype)), device)
+}
+pub fn full(size: &[i64], fill_value: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    let dtype = dtype.unwrap_or_else(|| fill_value.default_dtype());
+    let t = Tensor::empty(size, dtype, device_or_default(device))?;
+    raw_fill(&t, fill_value)?;
+    Ok(t)
+}
+/// Writes a number into every element, unrecorded.
+pub(crate) fn raw_fill(t: &Tensor, value: Scalar) -> Result<()> {
+    if t.numel() == 0 {
+        return Ok(());
+    }
+    let ty = match value {
+        Scalar::Float(_) if !t.dtype().is_float() => DType::F64,
+        _ => t.dtype(),
+    };
+    let program = crate::backend::program::Program::single(Opcode::Cast, ty, &[], t.dtype());
+    let b = t.materialize();
+    crate::backend::get(b.device())?.run_program(&program, &[], &[value], &[b.view()])
+}
+fn like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> (DType, Device) {
+    (dtype.unwrap_or_else(|| t.dtype()), device.unwrap_or_else(|| t.device()))
+}
+/// A dense result keeps the order of its model's strides, as PyTorch's preserve_format does.
+fn empty_like_impl(t: &Tensor, dtype: DType, device: Device) -> Result<Tensor> {
+    let shape = t.shape();
+    let out = Tensor::empty(&shape, dtype, device)?;
+    if let Some(strides) = dense_strides(&t.layout()) {
+        out.set_layout(Layout { shape, strides, offset: 0 });
+    }
+    Ok(out)
+}
+/// The strides of a non-overlapping dense layout that is not row-major; None otherwise.
+fn dense_strides(l: &Layout) -> Option<crate::Dims> {
+    if l.is_contiguous() {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..l.ndim()).filter(|&d| l.shape[d] != 1).collect();
+    order.sort_by_key(|&d| l.strides[d]);
+    let mut expect = 1;
+    for &d in &order {
+        if l.strides[d] != expect {
+            return None;
+        }
+        expect *= l.shape[d];
+    }
+    Some(l.strides.clone())
+}
+pub fn empty_like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    let (dtype, device) = like(t, dtype, device);
+    empty_like_impl(t, dtype, device)
+}
+pub fn zeros_like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    full_like(t, Scalar::Int(0), dtype, device)
+}
+pub fn ones_like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    full_like(t, Scalar::Int(1), dtype, device)
+}
+pub fn full_like(t: &Tensor, fill_value: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    let out = empty_like(t, dtype, device)?;
+    raw_fill(&out, fill_value)?;
+    Ok(out)
+}
+/// A zero gradient of the shape and dtype of `g`.
+pub(crate) fn zeros_like_of(g: &Tensor) -> Result<Tensor> {
+    zeros(&g.shape(), Some(g.dtype()), Some(g.device()))
+}
+
+fn range_dtype(values: &[Scalar], dtype: Option<DType>) -> DType {
+    dtype.unwrap_or_else(|| {
+        if values.iter().any(|s| s.is_float()) {
+            crate::tensor::default_dtype()
+        } else {
+            DType::I64
+        }
+    })
+}
+/// 0, 1, .. end - 1.
+pub fn arange(end: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    arange_start_step(Scalar::Int(0), end, Scalar::Int(1), dtype.or(Some(range_dtype(&[end], None))), device)
+}
+pub fn arange_start(start: Scalar, end: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    arange_start_step(start, end, Scalar::Int(1), dtype, device)
+}
+/// start, start + step, .. below end.
+pub fn arange_start_step(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    let dtype = range_dtype(&[start, end, step], dtype);
+    let (s, e, d) = (start.to_f64(), end.to_f64(), step.to_f64());
+    ensure!(d != 0.0, Runtime, "step must be nonzero");
+    ensure!(s.is_finite() && e.is_finite(), Runtime, "unsupported range: {s} -> {e}");
+    ensure!((d > 0.0 && e >= s) || (d < 0.0 && e <= s), Runtime, "upper bound and lower bound inconsistent with step sign");
+    let ints = ![start, end, step].iter().any(|v| v.is_float());
+    let n = if ints {
+        let (s, e, d) = (start.to_i64() as i128, end.to_i64() as i128, step.to_i64() as i128);
+        let span = e - s;
+        ((span + d - d.signum()) / d).max(0) as i64
+    } else {
+        ((e - s) / d).ceil() as i64
+    };
+    crate::tensor::layout::checked_numel(&[n, dtype.size() as i64])?;
+    let t = if dtype.is_float() {
+        let values: Vec<f64> = (0..n).map(|i| s + i as f64 * d).collect();
+        from_f64(&values, dtype)?
+    } else {
+        let (s, d) = (start.to_i64(), step.to_i64());
+        let values: Vec<i64> = (0..n).map(|i| s.wrapping_add(i.wrapping_mul(d))).collect();
+        from_i64(&values, dtype)?
+    };
+    to_device(&t, device_or_default(device))
+}
+fn from_f64(values: &[f64], dtype: DType) -> Result<Tensor> {
+    crate::dispatch!(dtype, T, {
+        let v: Vec<T> = values.iter().map(|x| <T as crate::tensor::dtype::Element>::from_f64(*x)).collect();
+        Tensor::from_slice(&v, &[values.len() as i64])
+    })
+}
+fn from_i64(values: &[i64], dtype: DType) -> Result<Tensor> {
+    crate::dispatch!(dtype, T, {
+        let v: Vec<T> = values.iter().map(|x| <T as crate::tensor::dtype::Element>::from_i64(*x)).collect();
+        Tensor::from_slice(&v, &[values.len() as i64])
+    })
+}
+/// `steps` numbers from start to end, both included.
+pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    ensure!(steps >= 0, Runtime, "number of steps must be non-negative, got {steps}");
+    crate::tensor::layout::checked_numel(&[steps, 8])?;
+    let dtype = float_or(dtype);
+    let (s, e) = (start.to_f64(), end.to_f64());
+    // Both halves are counted from their own end, in the dtype's precision, as PyTorch does.
+    let values: Vec<f64> = if dtype == DType::F32 {
+        let (s, e) = (s as f32, e as f32);
+        let step = if steps > 1 { (e - s) / (steps - 1) as f32 } else { 0.0 };
+        (0..steps)
+            .map(|i| if i < steps / 2 { s + step * i as f32 } else { e - step * (steps - i - 1) as f32 })
+            .map(f64::from)
+            .collect()
+    } else {
+        let step = if steps > 1 { (e - s) / (steps - 1) as f64 } else { 0.0 };
+        (0..steps).map(|i| if i < steps / 2 { s + step * i as f64 } else { e - step * (steps - i - 1) as f64 }).collect()
+    };
+    let values = if steps == 1 { vec![s] } else { values };
+    to_device(&from_f64(&values, dtype)?, device_or_default(device))
+}
+/// base ** linspace(start, end).
+pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    let e = linspace(start, end, steps, Some(DType::F64), device)?;
+    cast(&pow_scalar_base(Scalar::Float(base), &e)?, float_or(dtype))
+}
+/// The identity matrix of n rows.
+pub fn eye(n: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    eye_m(n, n, dtype, device)
+}
+/// Ones on the diagonal of an n by m matrix.
+pub fn eye_m(n: i64, m: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    ensure!(n >= 0, Runtime, "n must be greater or equal to 0, got {n}");
+    ensure!(m >= 0, Runtime, "m must be greater or equal to 0, got {m}");
+    let t = zeros(&[n, m], dtype, device)?;
+    let d = t.alias(Layout {
+        shape: crate::Dims::from_slice(&[n.min(m)]),
+        strides: crate::Dims::from_slice(&[m + 1]),
+        offset: 0,
+    });
+    raw_fill(&d, Scalar::Int(1))?;
+    Ok(t)
+}
+
+/// Bool mask of the lower (or upper) triangle: column - row <= (>=) diagonal.
+fn triangle(rows: i64, cols: i64, diagonal: i64, lower: bool, device: Device) -> Result<Tensor> {
+    let r = arange(Scalar::Int(rows), Some(DType::I64), Some(device))?;
+    let c = arange(Scalar::Int(cols), Some(DType::I64), Some(device))?;
+    let d = sub(&c, &unsqueeze(&r, -1)?, Scalar::Int(1))?;
+    if lower {
+        le_scalar(&d, Scalar::Int(diagonal))
+    } else {
+        ge_scalar(&d, Scalar::Int(diagonal))
+    }
+}
+fn tri(a: &Tensor, diagonal: i64, lower: bool) -> Result<Tensor> {
+    let s = a.shape();
+    ensure!(
+        s.len() >= 2,
+        Runtime,
+        "{}: input tensor must have at least 2 dimensions",
+        if lower { "tril" } else { "triu" }
+    );
+    let outside = logical_not(&triangle(s[s.len() - 2], s[s.len() - 1], diagonal, lower, a.device())?)?;
+    let out = autograd::no_grad(|| masked_fill_scalar(a, &outside, Scalar::Int(0)))?;
+    let name = if lower { "TrilBackward0" } else { "TriuBackward0" };
+    record(name, &[a], out, |_, _| move |_, g| Ok(grads![Some(tri(g, diagonal, lower)?)]))
+}
+pub fn tril(a: &Tensor, diagonal: i64) -> Result<Tensor> {
+    tri(a, diagonal, true)
+}
+pub fn triu(a: &Tensor, diagonal: i64) -> Result<Tensor> {
+    tri(a, diagonal, false)
+}
+
+// in-place fills
+
+/// Fills in place after the checks, with a zero gradient for the old value.
+fn fill_impl(t: &Tensor, write: impl FnOnce() -> Result<()>) -> Result<()> {
+    view::check_inplace(t)?;
+    let edge = autograd::gradient_edge(t);
+    write()?;
+    t.bump_version();
+    let (Some(edge), true) = (edge, autograd::grad_enabled()) else { return Ok(()) };
+    let ghost = t.alias_same();
+    autograd::meta::set_history(&ghost, Some(edge));
+    let out = record("FillBackward0", &[&ghost], t.alias_same(), |_, _| |_, g| Ok(grads![Some(zeros_like_of(g)?)]))?;
+    view::rebase(t, pointwise::history(&out))
+}
+pub fn fill_scalar_(t: &Tensor, value: Scalar) -> Result<()> {
+    fill_impl(t, || raw_fill(t, value))
+}
+/// Fills with the value of a 0-dim tensor, differentiably.
+pub fn fill_(t: &Tensor, value: &Tensor) -> Result<()> {
+    ensure!(
+        value.ndim() == 0,
+        Runtime,
+        "fill_ only supports 0-dimension value tensor but got tensor with {} dimensions.",
+        value.ndim()
+    );
+    copy_(t, value)
+}
+pub fn zero_(t: &Tensor) -> Result<()> {
+    fill_scalar_(t, Scalar::Int(0))
+}
+/// A tensor of `fill` where the op needs one number on a device.
+pub(crate) fn scalar_tensor(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
+    full(&[], value, Some(dtype), Some(device))
+}

@@ -1,0 +1,743 @@
+//! Indexing: items as in Python's brackets, gather and scatter, selection by index or mask.
+
+use super::*;
+use crate::autograd::{record, view as tracking};
+use crate::backend::{self, ScatterOp};
+use crate::tensor::layout::{broadcast_shapes, wrap_dim};
+use crate::{bail, ensure, grads, Dims};
+
+/// One item between Python's brackets.
+#[derive(Clone)]
+pub enum IndexItem {
+    Int(i64),
+    /// start, stop (None = absent), step > 0.
+    Slice(Option<i64>, Option<i64>, i64),
+    NewAxis,
+    Ellipsis,
+    /// An integer array, or a boolean mask over as many dimensions as it has.
+    Tensor(Tensor),
+    Bool(bool),
+}
+
+/// The view part of an indexing, and the advanced part left over: one optional index per dimension of the view.
+struct Parsed {
+    view: Tensor,
+    indices: Vec<Option<Tensor>>,
+}
+
+fn parse(a: &Tensor, items: &[IndexItem]) -> Result<Parsed> {
+    let n = a.ndim();
+    let takes = |it: &IndexItem| match it {
+        IndexItem::Int(_) | IndexItem::Slice(..) => 1,
+        IndexItem::Tensor(t) if matches!(t.dtype(), DType::Bool | DType::U8) => t.ndim(),
+        IndexItem::Tensor(_) => 1,
+        _ => 0,
+    };
+    let used: usize = items.iter().map(takes).sum();
+    ensure!(used <= n, Index, "too many indices for tensor of dimension {n}: {used} were given");
+    ensure!(
+        items.iter().filter(|i| matches!(i, IndexItem::Ellipsis)).count() <= 1,
+        Index,
+        "an index can only have a single ellipsis ('...')"
+    );
+    let mut view = a.clone();
+    let mut indices: Vec<Option<Tensor>> = Vec::new();
+    let mut dim = 0usize;
+    let pad = |indices: &mut Vec<Option<Tensor>>, dim: usize| {
+        while indices.len() < dim {
+            indices.push(None);
+        }
+    };
+    for (pos, item) in items.iter().enumerate() {
+        match item {
+            IndexItem::Int(i) => {
+                let size = view.shape()[dim];
+                ensure!(
+                    *i >= -size && *i < size,
+                    Index,
+                    "index {i} is out of bounds for dimension {pos} with size {size}"
+                );
+                view = select(&view, dim as i64, *i)?;
+            }
+            IndexItem::Slice(s, e, step) => {
+                ensure!(*step > 0, Value, "step must be greater than zero");
+                if s.is_some() || e.is_some() || *step != 1 {
+                    view = slice(&view, dim as i64, *s, *e, *step)?;
+                }
+                dim += 1;
+            }
+            IndexItem::Ellipsis => dim += n - used,
+            IndexItem::NewAxis => {
+                view = unsqueeze(&view, dim as i64)?;
+                dim += 1;
+            }
+            IndexItem::Bool(b) => {
+                view = unsqueeze(&view, dim as i64)?;
+                let index = if *b { vec![0i64] } else { vec![] };
+                let index = Tensor::from_slice(&index, &[index.len() as i64])?;
+                pad(&mut indices, dim);
+                indices.push(Some(to_device(&index, a.device())?));
+                dim += 1;
+            }
+            IndexItem::Tensor(t) if matches!(t.dtype(), DType::Bool | DType::U8) => {
+                let (ms, vs) = (t.shape(), view.shape());
+                for (k, m) in ms.iter().enumerate() {
+                    ensure!(
+                        vs[dim + k] == *m,
+                        Index,
+                        "The shape of the mask {:?} at index {k} does not match the shape of the indexed tensor {:?} at index {}",
+                        &ms[..],
+                        &vs[..],
+                        dim + k
+                    );
+                }
+                if ms.is_empty() {
+                    view = unsqueeze(&view, dim as i64)?;
+                    let index = if t.item()?.to_bool() { vec![0i64] } else { vec![] };
+                    let index = Tensor::from_slice(&index, &[index.len() as i64])?;
+                    pad(&mut indices, dim);
+                    indices.push(Some(to_device(&index, a.device())?));
+                    dim += 1;
+                    continue;
+                }
+                let positions = nonzero(t)?;
+                pad(&mut indices, dim);
+                for k in 0..ms.len() {
+                    let column = contiguous(&select(&positions, 1, k as i64)?)?;
+                    indices.push(Some(to_device(&column, a.device())?));
+                }
+                dim += ms.len();
+            }
+            IndexItem::Tensor(t) => {
+                ensure!(
+                    matches!(t.dtype(), DType::I64 | DType::I32 | DType::I16 | DType::I8),
+                    Index,
+                    "tensors used as indices must be long, int, byte or bool tensors, got {}",
+                    t.dtype()
+                );
+                pad(&mut indices, dim);
+                indices.push(Some(to_device(&cast(t, DType::I64)?, a.device())?));
+                dim += 1;
+            }
+        }
+    }
+    Ok(Parsed { view, indices })
+}
+
+/// Advanced indices brought to one shape, with the dimensions of the indexed tensor ordered so that they lead.
+struct Plan {
+    /// Dimension order that brings indexed dimensions to the front.
+    order: Vec<i64>,
+    indices: Vec<Tensor>,
+    index_shape: Dims,
+    /// Where the index dimensions go in the result (all indices adjacent), or the front.
+    at: usize,
+}
+fn plan(a: &Tensor, indices: &[Option<Tensor>]) -> Result<Plan> {
+    let n = a.ndim();
+    let which: Vec<usize> = indices.iter().enumerate().filter(|(_, i)| i.is_some()).map(|(d, _)| d).collect();
+    let mut shape = Dims::new();
+    for t in indices.iter().flatten() {
+        shape = match broadcast_shapes(&shape, &t.shape()) {
+            Ok(s) => s,
+            Err(_) => bail!(
+                Index,
+                "shape mismatch: indexing tensors could not be broadcast together with shapes {}",
+                indices.iter().flatten().map(|t| format!("{:?}", &t.shape()[..])).collect::<Vec<_>>().join(", ")
+            ),
+        };
+    }
+    let expanded = indices.iter().flatten().map(|t| expand(t, &shape)).collect::<Result<Vec<_>>>()?;
+    let adjacent = which.windows(2).all(|w| w[1] == w[0] + 1);
+    let order = which.iter().copied().chain((0..n).filter(|d| !which.contains(d))).map(|d| d as i64).collect();
+    Ok(Plan { order, indices: expanded, index_shape: shape, at: if adjacent { which[0] } else { 0 } })
+}
+/// Moves the leading `k` dimensions of `t` behind the `at` dimensions that follow them.
+fn settle(t: &Tensor, k: usize, at: usize) -> Result<Tensor> {
+    if at == 0 || k == 0 {
+        return Ok(t.clone());
+    }
+    let n = t.ndim();
+    let order: Vec<i64> = (k..k + at).chain(0..k).chain(k + at..n).map(|d| d as i64).collect();
+    permute(t, &order)
+}
+/// The reverse of [`settle`].
+fn unsettle(t: &Tensor, k: usize, at: usize) -> Result<Tensor> {
+    if at == 0 || k == 0 {
+        return Ok(t.clone());
+    }
+    let n = t.ndim();
+    let order: Vec<i64> = (at..at + k).chain(0..at).chain(at + k..n).map(|d| d as i64).collect();
+    permute(t, &order)
+}
+
+/// Advanced indexing with one optional integer index per leading dimension.
+fn index_advanced(a: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
+    let p = plan(a, indices)?;
+    let front = permute(&a.alias_same(), &p.order)?;
+    let k = p.indices.len();
+    let out = {
+        let fb = front.materialize();
+        let mut shape = p.index_shape.clone();
+        shape.extend_from_slice(&fb.shape()[k..]);
+        let out = Tensor::empty(&shape, fb.dtype(), fb.device())?;
+        check_empty_source(fb.shape(), k, &p.index_shape)?;
+        if out.numel() > 0 {
+            let guards: Vec<_> = p.indices.iter().map(|t| t.materialize()).collect();
+            let views: Vec<_> = guards.iter().map(|g| g.view()).collect();
+            backend::get(fb.device())?.index(fb.view(), &views, out.body().view())?;
+        }
+        out
+    };
+    let out = settle(&out, p.index_shape.len(), p.at)?;
+    let out = if out.is_contiguous() { out } else { out.alias_same() };
+    let (shape, indices) = (a.shape(), indices.to_vec());
+    record("IndexBackward0", &[a], out, |s, _| {
+        s.holds_state();
+        move |_, g| {
+            let zero = zeros(&shape, Some(g.dtype()), Some(g.device()))?;
+            Ok(grads![Some(index_put_advanced(&zero, &indices, g, true)?)])
+        }
+    })
+}
+fn check_empty_source(front: &[i64], k: usize, index_shape: &[i64]) -> Result<()> {
+    let wanted = index_shape.iter().product::<i64>() > 0;
+    ensure!(
+        !(wanted && front[..k].contains(&0)),
+        Index,
+        "index is out of bounds for dimension with size 0"
+    );
+    Ok(())
+}
+/// Writes values (broadcast to the result shape of the indexing) into `a` itself, unrecorded.
+fn put_raw(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<()> {
+    let p = plan(a, indices)?;
+    let front = permute(&a.alias_same(), &p.order)?;
+    let k = p.indices.len();
+    let fb = front.materialize();
+    check_empty_source(fb.shape(), k, &p.index_shape)?;
+    let mut lead = p.index_shape.clone();
+    lead.extend_from_slice(&fb.shape()[k..]);
+    let result_shape = settle(&Tensor::empty(&lead, DType::Bool, Device::CPU)?, p.index_shape.len(), p.at)?.shape();
+    let values = cast(&to_device(&values.alias_same(), a.device())?, a.dtype())?;
+    let mut vs = values.shape();
+    // Leading ones of the value are dropped, as in NumPy.
+    while vs.len() > result_shape.len() && vs[0] == 1 {
+        vs.remove(0);
+    }
+    let values = view(&contiguous(&values)?, &vs)?;
+    let wide = match expand(&values, &result_shape) {
+        Ok(v) => v,
+        Err(_) => bail!(
+            Runtime,
+            "shape mismatch: value tensor of shape {:?} cannot be broadcast to indexing result of shape {:?}",
+            &vs[..],
+            &result_shape[..]
+        ),
+    };
+    let wide = unsettle(&wide, p.index_shape.len(), p.at)?;
+    if wide.numel() == 0 {
+        return Ok(());
+    }
+    let guards: Vec<_> = p.indices.iter().map(|t| t.materialize()).collect();
+    let views: Vec<_> = guards.iter().map(|g| g.view()).collect();
+    let wb = wide.materialize();
+    backend::get(fb.device())?.index_put(fb.view(), &views, wb.view(), accumulate)
+}
+fn index_put_advanced(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<Tensor> {
+    let out = a.contiguous_copy()?;
+    put_raw(&out, indices, values, accumulate)?;
+    record_put(a, out, indices, values, accumulate)
+}
+fn record_put(a: &Tensor, out: Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<Tensor> {
+    let (indices, vshape, vdtype) = (indices.to_vec(), values.shape(), values.dtype());
+    record("IndexPutBackward0", &[a, values], out, |s, _| {
+        s.holds_state();
+        move |c, g| {
+            let ga = match (c.needs(0), accumulate) {
+                (false, _) => None,
+                (true, true) => Some(g.clone()),
+                (true, false) => {
+                    let zero = zeros(&[], Some(g.dtype()), Some(g.device()))?;
+                    Some(index_put_advanced(g, &indices, &zero, false)?)
+                }
+            };
+            let gv = if c.needs(1) {
+                let picked = index_advanced(g, &indices)?;
+                let mut lead = vshape.clone();
+                while lead.len() > picked.ndim() && lead[0] == 1 {
+                    lead.remove(0);
+                }
+                Some(reshape(&cast(&sum_to_size(&picked, &lead)?, vdtype)?, &vshape)?)
+            } else {
+                None
+            };
+            Ok(grads![ga, gv])
+        }
+    })
+}
+
+/// `tensor[items]`: a view where only integers, slices and new axes are used, else a copy.
+pub fn index_items(a: &Tensor, items: &[IndexItem]) -> Result<Tensor> {
+    let p = parse(a, items)?;
+    if p.indices.is_empty() {
+        // Indexing always hands out a new tensor.
+        return if p.view.is_same(a) { view_same(a) } else { Ok(p.view) };
+    }
+    index_advanced(&p.view, &p.indices)
+}
+fn view_same(a: &Tensor) -> Result<Tensor> {
+    let l = a.layout();
+    let out = a.alias(l);
+    tracking::track(a, &out, false);
+    record("AliasBackward0", &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())]))
+}
+/// A view of the whole tensor.
+pub fn alias(a: &Tensor) -> Result<Tensor> {
+    view_same(a)
+}
+/// `tensor[items] = value`.
+pub fn index_items_put(a: &Tensor, items: &[IndexItem], value: &Tensor) -> Result<()> {
+    let p = parse(a, items)?;
+    if p.indices.is_empty() {
+        let mut vs = value.shape();
+        while vs.len() > p.view.ndim() && vs[0] == 1 {
+            vs.remove(0);
+        }
+        let value = if vs.len() == value.ndim() { value.clone() } else { reshape(value, &vs)? };
+        return if p.view.is_same(a) { copy_(&view_same(a)?, &value) } else { copy_(&p.view, &value) };
+    }
+    put_impl(&p.view, &p.indices, value, false)
+}
+/// `tensor[items] = number`.
+pub fn index_items_fill(a: &Tensor, items: &[IndexItem], value: Scalar) -> Result<()> {
+    let dtype = if value.is_float() && !a.dtype().is_float() { DType::F64 } else { a.dtype() };
+    let v = scalar_tensor(value, dtype, a.device())?;
+    index_items_put(a, items, &v)
+}
+fn put_impl(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<()> {
+    tracking::check_inplace(a)?;
+    let edge = autograd::gradient_edge(a);
+    let recording = autograd::recording(&[a, values]);
+    put_raw(a, indices, values, accumulate)?;
+    a.bump_version();
+    if !recording {
+        return Ok(());
+    }
+    let ghost = a.alias_same();
+    if edge.is_some() {
+        autograd::meta::set_history(&ghost, edge);
+    }
+    let out = record_put(&ghost, a.alias_same(), indices, values, accumulate)?;
+    tracking::rebase(a, autograd::gradient_edge(&out))
+}
+/// Advanced indexing by a list of optional index tensors (masks allowed).
+pub fn index(a: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
+    index_items(a, &items_of(indices))
+}
+fn items_of(indices: &[Option<Tensor>]) -> Vec<IndexItem> {
+    indices
+        .iter()
+        .map(|i| match i {
+            Some(t) => IndexItem::Tensor(t.clone()),
+            None => IndexItem::Slice(None, None, 1),
+        })
+        .collect()
+}
+pub fn index_put_(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<()> {
+    let p = parse(a, &items_of(indices))?;
+    ensure!(!p.indices.is_empty(), Index, "index_put_: at least one index tensor is needed");
+    put_impl(&p.view, &p.indices, values, accumulate)
+}
+pub fn index_put(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<Tensor> {
+    let out = clone(a)?;
+    index_put_(&out, indices, values, accumulate)?;
+    Ok(out)
+}
+
+fn index_dtype(name: &str, index: &Tensor) -> Result<()> {
+    ensure!(
+        index.dtype() == DType::I64,
+        Runtime,
+        "{name}(): Expected dtype int64 for index, got {}",
+        index.dtype()
+    );
+    Ok(())
+}
+fn same_rank(name: &str, a: &Tensor, index: &Tensor) -> Result<()> {
+    ensure!(
+        a.ndim().max(1) == index.ndim().max(1),
+        Runtime,
+        "{name}(): Index tensor must have the same number of dimensions as input tensor: {} and {}",
+        index.ndim(),
+        a.ndim()
+    );
+    Ok(())
+}
+/// A 0-dim tensor read as 1-dim.
+fn at_least_1d(a: &Tensor) -> Result<Tensor> {
+    if a.ndim() == 0 {
+        reshape(a, &[1])
+    } else {
+        Ok(a.clone())
+    }
+}
+/// out[i][j] = self[index[i][j]][j] for dim 0, and so on.
+pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+    index_dtype("gather", index)?;
+    same_rank("gather", a, index)?;
+    pointwise::same_device(a, index)?;
+    if a.ndim() == 0 {
+        return reshape(&gather(&at_least_1d(a)?, 0, &at_least_1d(index)?)?, &index.shape());
+    }
+    let index = &at_least_1d(index)?;
+    let d = wrap_dim(dim, a.ndim())?;
+    let (s, si) = (a.shape(), index.shape());
+    for k in 0..s.len() {
+        ensure!(
+            k == d || si[k] <= s[k],
+            Runtime,
+            "Size does not match at dimension {k} expected index {:?} to be no larger than self {:?} apart from dimension {d}",
+            &si[..],
+            &s[..]
+        );
+    }
+    let out = {
+        let (b, ib) = (a.materialize(), index.materialize());
+        let out = Tensor::empty(ib.shape(), b.dtype(), b.device())?;
+        if out.numel() > 0 {
+            backend::get(b.device())?.gather(b.view(), d, ib.view(), out.body().view())?;
+        }
+        out
+    };
+    let shape = a.shape();
+    record("GatherBackward0", &[a], out, |s, _| {
+        let index = s.save(index);
+        move |c, g| {
+            let zero = zeros(&shape, Some(g.dtype()), Some(g.device()))?;
+            Ok(grads![Some(scatter_add(&zero, d as i64, &index.get(c)?, g)?)])
+        }
+    })
+}
+fn scatter_raw(op: ScatterOp, out: &Tensor, d: usize, index: &Tensor, src: &Tensor) -> Result<()> {
+    if index.numel() == 0 {
+        return Ok(());
+    }
+    let (ob, ib, sb) = (out.materialize(), index.materialize(), src.materialize());
+    backend::get(ob.device())?.scatter(op, ob.view(), d, ib.view(), sb.view())
+}
+/// Checks one scatter and narrows `src` to the index's shape.
+fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<(usize, Tensor)> {
+    index_dtype(name, index)?;
+    same_rank(name, a, index)?;
+    pointwise::same_device(a, index)?;
+    pointwise::same_device(a, src)?;
+    ensure!(
+        a.dtype() == src.dtype(),
+        Runtime,
+        "{name}(): Expected self.dtype to be equal to src.dtype, got {} and {}",
+        a.dtype(),
+        src.dtype()
+    );
+    let d = wrap_dim(dim, a.ndim())?;
+    let (s, si, ss) = (a.shape(), index.shape(), src.shape());
+    ensure!(ss.len().max(1) == si.len().max(1), Runtime, "{name}(): Index tensor must have the same number of dimensions as src tensor");
+    for k in 0..s.len() {
+        ensure!(
+            index.numel() == 0 || ((k == d || si[k] <= s[k]) && si[k] <= ss[k]),
+            Runtime,
+            "Expected index {:?} to be no larger than self {:?} apart from dimension {d} and to be no larger size than src {:?}",
+            &si[..],
+            &s[..],
+            &ss[..]
+        );
+    }
+    let mut src = src.clone();
+    for k in 0..si.len() {
+        if src.shape()[k] > si[k] {
+            src = narrow(&src, k as i64, 0, si[k])?;
+        }
+    }
+    Ok((d, src))
+}
+fn scatter_impl(name: &'static str, op: ScatterOp, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+    let (d, src) = scatter_args(name, a, dim, index, src)?;
+    if a.ndim() == 0 {
+        let out = scatter_impl(name, op, &at_least_1d(a)?, 0, &at_least_1d(index)?, &at_least_1d(&src)?)?;
+        return reshape(&out, &[]);
+    }
+    let out = a.contiguous_copy()?;
+    scatter_raw(op, &out, d, index, &src)?;
+    let d = d as i64;
+    match op {
+        ScatterOp::Add => record("ScatterAddBackward0", &[a, &src], out, |s, _| {
+            let index = s.save(index);
+            move |c, g| {
+                let gs = if c.needs(1) { Some(gather(g, d, &index.get(c)?)?) } else { None };
+                Ok(grads![Some(g.clone()), gs])
+            }
+        }),
+        ScatterOp::Set => record("ScatterBackward0", &[a, &src], out, |s, _| {
+            let index = s.save(index);
+            move |c, g| {
+                let index = index.get(c)?;
+                let gs = if c.needs(1) { Some(gather(g, d, &index)?) } else { None };
+                Ok(grads![Some(scatter_value(g, d, &index, Scalar::Int(0))?), gs])
+            }
+        }),
+        _ => {
+            ensure!(
+                !autograd::recording(&[a, &src]),
+                NotImplemented,
+                "the derivative for '{name}' with this reduction is not implemented"
+            );
+            Ok(out)
+        }
+    }
+}
+pub fn scatter(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+    scatter_impl("scatter", ScatterOp::Set, a, dim, index, src)
+}
+pub fn scatter_add(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+    scatter_impl("scatter_add", ScatterOp::Add, a, dim, index, src)
+}
+pub fn scatter_value(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
+    let src = scalar_tensor(value, a.dtype(), a.device())?;
+    scatter(a, dim, index, &expand(&src, &index.shape())?)
+}
+/// Runs an op out of place and writes its result, with its history, into the tensor.
+fn write_back(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
+    tracking::check_inplace(a)?;
+    let edge = autograd::gradient_edge(a);
+    let ghost = a.alias_same();
+    if edge.is_some() {
+        autograd::meta::set_history(&ghost, edge);
+    }
+    let out = f(&ghost)?;
+    a.copy_from(&out)?;
+    a.bump_version();
+    tracking::rebase(a, autograd::gradient_edge(&out).filter(|_| autograd::grad_enabled()))
+}
+pub fn scatter_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
+    write_back(a, |x| scatter(x, dim, index, src))
+}
+pub fn scatter_value_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
+    write_back(a, |x| scatter_value(x, dim, index, value))
+}
+pub fn scatter_add_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
+    write_back(a, |x| scatter_add(x, dim, index, src))
+}
+fn index_vector(name: &str, index: &Tensor) -> Result<Tensor> {
+    ensure!(index.ndim() <= 1, Index, "{name}(): Index is supposed to be a vector, got {} dimensions", index.ndim());
+    ensure!(
+        matches!(index.dtype(), DType::I64 | DType::I32),
+        Runtime,
+        "{name}(): Expected dtype int32 or int64 for index, got {}",
+        index.dtype()
+    );
+    at_least_1d(&cast(index, DType::I64)?)
+}
+/// Rows (along dim) picked by a vector of positions.
+pub fn index_select(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+    let index = index_vector("index_select", index)?;
+    if a.ndim() == 0 {
+        ensure!(index.numel() == 1, Index, "index_select(): Index to scalar can have only 1 value, got {} value(s)", index.numel());
+        return clone(a);
+    }
+    let d = wrap_dim(dim, a.ndim())?;
+    let n = a.shape()[d];
+    if index.device().is_cpu() && index.numel() > 0 {
+        let v = index.to_vec::<i64>()?;
+        if let Some(bad) = v.iter().find(|i| **i < 0 || **i >= n) {
+            bail!(Index, "index_select(): index {bad} out of range for dimension {d} with size {n}");
+        }
+    }
+    let mut items: Vec<Option<Tensor>> = vec![None; d];
+    items.push(Some(index));
+    index_advanced(a, &items)
+}
+/// self with alpha * source added at the rows that `index` names.
+pub fn index_add(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    let index = index_vector("index_add", index)?;
+    if a.ndim() == 0 {
+        return reshape(&index_add(&at_least_1d(a)?, 0, &index, &at_least_1d(source)?, alpha)?, &[]);
+    }
+    let d = wrap_dim(dim, a.ndim())?;
+    ensure!(
+        source.ndim() == a.ndim() && source.shape()[d] == index.numel() as i64,
+        Runtime,
+        "index_add_(): Number of indices ({}) should be equal to source.size(dim) for source of shape {:?}, dim {d}",
+        index.numel(),
+        &source.shape()[..]
+    );
+    let source = if alpha.to_f64() == 1.0 { source.clone() } else { mul_scalar(source, alpha)? };
+    let mut items: Vec<Option<Tensor>> = vec![None; d];
+    items.push(Some(index));
+    index_put_advanced(a, &items, &source, true)
+}
+pub fn index_add_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<()> {
+    write_back(a, |x| index_add(x, dim, index, source, alpha))
+}
+pub fn index_copy(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
+    let index = index_vector("index_copy", index)?;
+    let d = wrap_dim(dim, a.ndim())?;
+    let mut items: Vec<Option<Tensor>> = vec![None; d];
+    items.push(Some(index));
+    index_put_advanced(a, &items, source, false)
+}
+pub fn index_copy_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<()> {
+    write_back(a, |x| index_copy(x, dim, index, source))
+}
+pub fn index_fill_scalar(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
+    let v = scalar_tensor(value, a.dtype(), a.device())?;
+    index_copy(a, dim, index, &v)
+}
+pub fn index_fill_scalar_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
+    write_back(a, |x| index_fill_scalar(x, dim, index, value))
+}
+/// Positions of nonzero elements as rows; waits for the device.
+pub fn nonzero(a: &Tensor) -> Result<Tensor> {
+    let n = a.ndim() as i64;
+    let b = a.materialize();
+    if n == 0 {
+        let k = a.item()?.to_bool() as i64;
+        return zeros(&[k, 0], Some(DType::I64), Some(b.device()));
+    }
+    let flat = if b.layout().numel() == 0 { vec![] } else { backend::get(b.device())?.nonzero(b.view())? };
+    let rows = flat.len() as i64 / n;
+    to_device(&Tensor::from_slice(&flat, &[rows, n])?, b.device())
+}
+/// One index vector per dimension (`nonzero(as_tuple=True)`).
+pub fn nonzero_numpy(a: &Tensor) -> Result<Vec<Tensor>> {
+    let n = nonzero(&at_least_1d(a)?)?;
+    unbind(&n, 1)?.iter().map(contiguous).collect()
+}
+/// The elements where the mask is true, as a vector.
+pub fn masked_select(a: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    ensure!(mask.dtype() == DType::Bool, Runtime, "masked_select: expected BoolTensor for mask, got {}", mask.dtype());
+    let s = broadcast_shapes(&a.shape(), &mask.shape())?;
+    index_items(&expand(a, &s)?, &[IndexItem::Tensor(contiguous(&expand(mask, &s)?)?)])
+}
+/// Elements of the flattened tensor.
+pub fn take(a: &Tensor, index: &Tensor) -> Result<Tensor> {
+    index_dtype("take", index)?;
+    index_advanced(&reshape(a, &[-1])?, &[Some(index.clone())])
+}
+pub fn take_along_dim(a: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+    match dim {
+        None => gather(&reshape(a, &[-1])?, 0, &reshape(indices, &[-1])?),
+        Some(d) => {
+            let w = wrap_dim(d, a.ndim())?;
+            let (mut sa, mut si) = (a.shape(), indices.shape());
+            ensure!(sa.len() == si.len(), Runtime, "torch.take_along_dim(): input and indices should have the same number of dimensions, but got {} dimensions for input, and {} dimensions for indices", sa.len(), si.len());
+            (sa[w], si[w]) = (1, 1);
+            let mut s = broadcast_shapes(&sa, &si)?;
+            s[w] = indices.shape()[w];
+            let wide = expand(indices, &s)?;
+            s[w] = a.shape()[w];
+            gather(&expand(a, &s)?, d, &wide)
+        }
+    }
+}
+/// Each element (of the flattened tensor, or along dim) repeated.
+pub fn repeat_interleave_int(a: &Tensor, repeats: i64, dim: Option<i64>) -> Result<Tensor> {
+    ensure!(repeats >= 0, Runtime, "Repeats must be non-negative, got {repeats}");
+    let (x, d) = match dim {
+        Some(d) => (at_least_1d(a)?, d),
+        None => (reshape(a, &[-1])?, 0),
+    };
+    let d = wrap_dim(d, x.ndim())? as i64;
+    let mut s = x.shape();
+    let wide = unsqueeze(&x, d + 1)?;
+    let mut e = wide.shape();
+    e[d as usize + 1] = repeats;
+    s[d as usize] *= repeats;
+    contiguous(&reshape(&expand(&wide, &e)?, &s)?)
+}
+/// Each element repeated by its own count.
+pub fn repeat_interleave(a: &Tensor, repeats: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+    let (x, d) = match dim {
+        Some(d) => (at_least_1d(a)?, d),
+        None => (reshape(a, &[-1])?, 0),
+    };
+    let n = x.size(d)?;
+    let counts = repeats.to_i64_vec()?;
+    let counts = if counts.len() == 1 { vec![counts[0]; n as usize] } else { counts };
+    ensure!(
+        counts.len() as i64 == n,
+        Runtime,
+        "repeats must have the same size as input along dim, but got repeats.size(0) = {} and input.size({d}) = {n}",
+        counts.len()
+    );
+    ensure!(counts.iter().all(|c| *c >= 0), Runtime, "repeats can not be negative");
+    let total: i64 = counts.iter().sum();
+    crate::tensor::layout::checked_numel(&[total, 8])?;
+    let rows: Vec<i64> = counts.iter().enumerate().flat_map(|(i, c)| std::iter::repeat_n(i as i64, *c as usize)).collect();
+    let index = to_device(&Tensor::from_slice(&rows, &[total])?, a.device())?;
+    index_select(&x, d, &index)
+}
+/// Rows of `weight` picked by integer indices; the gradient of row `padding_idx` is zero.
+pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<Tensor> {
+    ensure!(weight.ndim() == 2, Runtime, "'weight' must be 2-D, got {}-D", weight.ndim());
+    ensure!(
+        matches!(indices.dtype(), DType::I64 | DType::I32),
+        Runtime,
+        "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.{}Tensor instead (while checking arguments for embedding)",
+        indices.dtype().scalar_name()
+    );
+    let n = weight.shape()[0];
+    let index = cast(indices, DType::I64)?;
+    if index.device().is_cpu() && index.to_vec::<i64>()?.iter().any(|i| *i < 0 || *i >= n) {
+        bail!(Index, "index out of range in self: embedding has {n} rows");
+    }
+    let out = autograd::no_grad(|| index_advanced(weight, &[Some(index.clone())]))?;
+    let shape = weight.shape();
+    record("EmbeddingBackward0", &[weight], out, |s, _| {
+        let index = s.save(&index);
+        move |c, g| {
+            let index = index.get(c)?;
+            let g = if padding_idx >= 0 {
+                masked_fill_scalar(g, &unsqueeze(&eq_scalar(&index, Scalar::Int(padding_idx))?, -1)?, Scalar::Int(0))?
+            } else {
+                g.clone()
+            };
+            let zero = zeros(&shape, Some(g.dtype()), Some(g.device()))?;
+            Ok(grads![Some(index_put_advanced(&zero, &[Some(index)], &g, true)?)])
+        }
+    })
+}
+/// Integer classes to rows of 0 and 1 (int64).
+pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
+    ensure!(a.dtype() == DType::I64, Runtime, "one_hot is only applicable to index tensor of type LongTensor, got {}", a.dtype());
+    let n = if num_classes == -1 {
+        ensure!(a.numel() > 0, Runtime, "Can not infer total number of classes from empty tensor.");
+        max(a)?.item()?.to_i64() + 1
+    } else {
+        num_classes
+    };
+    if a.numel() > 0 {
+        ensure!(min(a)?.item()?.to_i64() >= 0, Runtime, "Class values must be non-negative.");
+        ensure!(max(a)?.item()?.to_i64() < n, Runtime, "Class values must be smaller than num_classes.");
+    }
+    let classes = arange(Scalar::Int(n), Some(DType::I64), Some(a.device()))?;
+    cast(&eq(&unsqueeze(a, -1)?, &classes)?, DType::I64)
+}
+/// How often each non-negative integer occurs (weighted when weights are given).
+pub fn bincount(a: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<Tensor> {
+    ensure!(a.ndim() == 1 && !a.dtype().is_float(), Runtime, "bincount only supports 1-d non-negative integral inputs.");
+    ensure!(minlength >= 0, Runtime, "minlength should be >= 0");
+    let x = cast(a, DType::I64)?;
+    let n = if a.numel() == 0 {
+        minlength
+    } else {
+        ensure!(min(&x)?.item()?.to_i64() >= 0, Runtime, "bincount only supports 1-d non-negative integral inputs.");
+        (max(&x)?.item()?.to_i64() + 1).max(minlength)
+    };
+    autograd::no_grad(|| {
+        let w = match weights {
+            Some(w) => cast(w, if w.dtype() == DType::F32 { DType::F32 } else { DType::F64 })?,
+            None => ones(&x.shape(), Some(DType::I64), Some(x.device()))?,
+        };
+        scatter_add(&zeros(&[n], Some(w.dtype()), Some(x.device()))?, 0, &x, &w)
+    })
+}

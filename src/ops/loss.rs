@@ -1,0 +1,316 @@
+//! Losses. `reduction` is "none", "mean" or "sum".
+
+use super::*;
+use crate::autograd::record;
+use crate::tensor::layout::wrap_dim;
+use crate::{bail, ensure, grads};
+
+const ONE: Scalar = Scalar::Int(1);
+
+pub(crate) fn reduce_loss(loss: Tensor, reduction: &str) -> Result<Tensor> {
+    match reduction {
+        "none" => Ok(loss),
+        "mean" => mean(&loss, None),
+        "sum" => sum(&loss, None),
+        other => bail!(Value, "{other} is not a valid value for reduction; valid are 'none', 'mean' and 'sum'"),
+    }
+}
+fn check_reduction(reduction: &str) -> Result<()> {
+    ensure!(
+        matches!(reduction, "none" | "mean" | "sum"),
+        Value,
+        "{reduction} is not a valid value for reduction; valid are 'none', 'mean' and 'sum'"
+    );
+    Ok(())
+}
+pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
+    check_reduction(reduction)?;
+    reduce_loss(square(&sub(input, target, ONE)?)?, reduction)
+}
+pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
+    check_reduction(reduction)?;
+    reduce_loss(abs(&sub(input, target, ONE)?)?, reduction)
+}
+/// Quadratic below beta, linear above.
+pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f64) -> Result<Tensor> {
+    check_reduction(reduction)?;
+    ensure!(beta >= 0.0, Runtime, "smooth_l1_loss does not support negative values for beta.");
+    if beta == 0.0 {
+        return l1_loss(input, target, reduction);
+    }
+    let d = abs(&sub(input, target, ONE)?)?;
+    let low = mul_scalar(&square(&d)?, Scalar::Float(0.5 / beta))?;
+    let high = sub_scalar(&d, Scalar::Float(0.5 * beta), ONE)?;
+    reduce_loss(where_(&lt_scalar(&d, Scalar::Float(beta))?, &low, &high)?, reduction)
+}
+pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) -> Result<Tensor> {
+    ensure!(delta > 0.0, Runtime, "huber_loss does not support non-positive values for delta.");
+    let l = smooth_l1_loss(input, target, reduction, delta)?;
+    mul_scalar(&l, Scalar::Float(delta))
+}
+/// Binary cross entropy of probabilities; logarithms are bounded at -100.
+pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, reduction: &str) -> Result<Tensor> {
+    check_reduction(reduction)?;
+    ensure!(
+        input.shape() == target.shape(),
+        Value,
+        "Using a target size (torch.Size({:?})) that is different to the input size (torch.Size({:?})) is deprecated. Please ensure they have the same size.",
+        &target.shape()[..],
+        &input.shape()[..]
+    );
+    if input.numel() > 0 {
+        let (lo, hi) = autograd::no_grad(|| Ok::<_, Error>((min(input)?.item()?.to_f64(), max(input)?.item()?.to_f64())))?;
+        ensure!(lo >= 0.0 && hi <= 1.0, Runtime, "all elements of input should be between 0 and 1, but got {lo} to {hi}");
+    }
+    let bound = |t: &Tensor| clamp(t, Some(Scalar::Int(-100)), None);
+    let yes = mul(target, &bound(&log(input)?)?)?;
+    let no = mul(&rsub_scalar(target, ONE, ONE)?, &bound(&log1p(&neg(input)?)?)?)?;
+    let mut loss = neg(&add(&yes, &no, ONE)?)?;
+    if let Some(w) = weight {
+        loss = mul(&loss, w)?;
+    }
+    reduce_loss(loss, reduction)
+}
+/// Binary cross entropy of logits, without overflow.
+pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, pos_weight: Option<&Tensor>, reduction: &str) -> Result<Tensor> {
+    check_reduction(reduction)?;
+    ensure!(
+        input.shape() == target.shape(),
+        Value,
+        "Target size (torch.Size({:?})) must be the same as input size (torch.Size({:?}))",
+        &target.shape()[..],
+        &input.shape()[..]
+    );
+    let ls = logsigmoid(input)?;
+    let rest = mul(&rsub_scalar(target, ONE, ONE)?, input)?;
+    let mut loss = match pos_weight {
+        Some(p) => {
+            let w = add_scalar(&mul(&sub_scalar(p, ONE, ONE)?, target)?, ONE, ONE)?;
+            sub(&rest, &mul(&w, &ls)?, ONE)?
+        }
+        None => sub(&rest, &ls, ONE)?,
+    };
+    if let Some(w) = weight {
+        loss = mul(&loss, w)?;
+    }
+    reduce_loss(loss, reduction)
+}
+/// target * (log target - input), or with log_target exp(target) * (target - input).
+pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool) -> Result<Tensor> {
+    let loss = if log_target {
+        mul(&exp(target)?, &sub(target, input, ONE)?)?
+    } else {
+        sub(&xlogy(target, target)?, &mul(target, input)?, ONE)?
+    };
+    if reduction == "batchmean" {
+        let n = input.shape().first().copied().unwrap_or(1);
+        return div_scalar(&sum(&loss, None)?, Scalar::Int(n));
+    }
+    check_reduction(reduction)?;
+    reduce_loss(loss, reduction)
+}
+
+/// Checks log-probabilities [n, c, d..] (or [c]) against integer classes [n, d..] (or []).
+fn nll_check(input: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<()> {
+    let (si, st) = (input.shape(), target.shape());
+    ensure!(!si.is_empty(), Value, "Expected at least 1 dimension in the input of nll_loss (got 0)");
+    ensure!(
+        target.dtype() == DType::I64,
+        Runtime,
+        "expected scalar type Long but found {}",
+        target.dtype().scalar_name()
+    );
+    pointwise::same_device(input, target)?;
+    let fits = if si.len() == 1 {
+        st.is_empty()
+    } else {
+        st.len() + 1 == si.len() && si[0] == st[0] && si[2..] == st[1..]
+    };
+    if !fits && si.len() > 1 && !st.is_empty() && si[0] != st[0] {
+        bail!(Value, "Expected input batch_size ({}) to match target batch_size ({}).", si[0], st[0]);
+    }
+    ensure!(fits, Runtime, "size mismatch (got input: {:?}, target: {:?})", &si[..], &st[..]);
+    if let Some(w) = weight {
+        let c = si[if si.len() == 1 { 0 } else { 1 }];
+        ensure!(
+            w.ndim() == 1 && w.numel() as i64 == c,
+            Runtime,
+            "weight tensor should be defined either for all {c} classes or no classes but got weight tensor of shape: {:?}",
+            &w.shape()[..]
+        );
+    }
+    Ok(())
+}
+/// Negative log likelihood of integer classes; rows whose class is `ignore_index` do not count.
+pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore_index: i64, reduction: &str) -> Result<Tensor> {
+    check_reduction(reduction)?;
+    nll_check(input, target, weight)?;
+    let dim = if input.ndim() == 1 { 0 } else { 1 };
+    let classes = input.shape()[dim as usize];
+    let (safe, ignored, any_ignored) = autograd::no_grad(|| {
+        let ignored = eq_scalar(target, Scalar::Int(ignore_index))?;
+        // Reading the targets costs nothing on the CPU; devices check the range in their gather.
+        let mut any_ignored = true;
+        if target.device().is_cpu() {
+            let values = target.to_vec::<i64>()?;
+            any_ignored = values.contains(&ignore_index);
+            if let Some(bad) = values.iter().find(|v| **v != ignore_index && (**v < 0 || **v >= classes)) {
+                bail!(Index, "Target {bad} is out of bounds.");
+            }
+        }
+        let safe = if any_ignored { masked_fill_scalar(target, &ignored, Scalar::Int(0))? } else { target.clone() };
+        Ok((safe, ignored, any_ignored))
+    })?;
+    let picked = neg(&squeeze_dim(&gather(input, dim, &unsqueeze(&safe, dim)?)?, dim)?)?;
+    let w = match weight {
+        Some(w) => Some(reshape(&index_select(w, 0, &reshape(&safe, &[-1])?)?, &safe.shape())?),
+        None => None,
+    };
+    let mut loss = match &w {
+        Some(w) => mul(&picked, w)?,
+        None => picked,
+    };
+    if any_ignored {
+        loss = masked_fill_scalar(&loss, &ignored, Scalar::Int(0))?;
+    }
+    if reduction != "mean" {
+        return reduce_loss(loss, reduction);
+    }
+    if w.is_none() && !any_ignored {
+        return mean(&loss, None);
+    }
+    let total = autograd::no_grad(|| {
+        let w = match w {
+            Some(w) => w,
+            None => ones(&safe.shape(), Some(input.dtype()), Some(input.device()))?,
+        };
+        sum(&masked_fill_scalar(&w, &ignored, Scalar::Int(0))?, None)
+    })?;
+    div(&sum(&loss, None)?, &total)
+}
+/// The fused case: [n, c] logits, classes without weights, smoothing or ignored rows, on the mean or the sum.
+fn cross_entropy_rows(input: &Tensor, target: &Tensor, mean_: bool) -> Result<Tensor> {
+    let (logp, loss) = autograd::no_grad(|| {
+        let logp = log_softmax(input, 1, None)?;
+        let picked = gather(&logp, 1, &unsqueeze(target, 1)?)?;
+        let total = if mean_ { mean(&picked, None)? } else { sum(&picked, None)? };
+        Ok::<_, Error>((logp, neg(&total)?))
+    })?;
+    let n = input.shape()[0];
+    let name = if mean_ { "NllLossBackward0" } else { "NllLossBackward1" };
+    record(name, &[input], loss, |s, _| {
+        let (x, y, t) = (s.save(input), s.save(&logp), s.save(target));
+        move |c, g| {
+            let t = unsqueeze(&t.get(c)?, 1)?;
+            let g = if mean_ { div_scalar(g, Scalar::Int(n.max(1)))? } else { g.clone() };
+            // (softmax - one hot) * g; differentiable through the recomputed softmax when asked for.
+            let p = if c.create_graph { softmax(&x.get(c)?, 1, None)? } else { exp(&y.get(c)?)? };
+            let minus = full(&t.shape(), Scalar::Int(-1), Some(p.dtype()), Some(p.device()))?;
+            if c.create_graph {
+                return Ok(grads![Some(mul(&scatter_add(&p, 1, &t, &minus)?, &g)?)]);
+            }
+            scatter_add_(&p, 1, &t, &minus)?;
+            mul_(&p, &g)?;
+            Ok(grads![Some(p)])
+        }
+    })
+}
+/// Cross entropy of logits [n, c, d..] (or [c]) against integer classes or class probabilities.
+pub fn cross_entropy(
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    reduction: &str,
+    label_smoothing: f64,
+) -> Result<Tensor> {
+    check_reduction(reduction)?;
+    ensure!(
+        (0.0..=1.0).contains(&label_smoothing),
+        Runtime,
+        "label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
+    );
+    ensure!(input.ndim() > 0, Value, "cross_entropy: expected at least 1 dimension in the input (got 0)");
+    let dim = if input.ndim() == 1 { 0 } else { 1 };
+    wrap_dim(dim, input.ndim())?;
+    let classes = input.shape()[dim as usize];
+    if target.dtype().is_float() {
+        ensure!(
+            input.shape() == target.shape(),
+            Runtime,
+            "Expected floating point type for target with class probabilities, and the same shape as the input: got input {:?}, target {:?}",
+            &input.shape()[..],
+            &target.shape()[..]
+        );
+        let target = if label_smoothing > 0.0 {
+            add_scalar(&mul_scalar(target, Scalar::Float(1.0 - label_smoothing))?, Scalar::Float(label_smoothing / classes as f64), ONE)?
+        } else {
+            target.clone()
+        };
+        let mut terms = mul(&log_softmax(input, dim, None)?, &target)?;
+        if let Some(w) = weight {
+            let mut s = vec![1i64; input.ndim()];
+            s[dim as usize] = -1;
+            terms = mul(&terms, &reshape(w, &s)?)?;
+        }
+        let rows = neg(&sum_dim(&terms, Some(&[dim]), false, None)?)?;
+        return match reduction {
+            "mean" => {
+                let n = (input.numel() as i64 / classes.max(1)).max(1);
+                div_scalar(&sum(&rows, None)?, Scalar::Int(n))
+            }
+            other => reduce_loss(rows, other),
+        };
+    }
+    if weight.is_none()
+        && label_smoothing == 0.0
+        && reduction != "none"
+        && input.ndim() == 2
+        && input.dtype().is_float()
+        && target.device().is_cpu()
+        && input.numel() > 0
+    {
+        nll_check(input, target, None)?;
+        let values = target.to_vec::<i64>()?;
+        if let Some(bad) = values.iter().find(|v| **v != ignore_index && (**v < 0 || **v >= classes)) {
+            bail!(Index, "Target {bad} is out of bounds.");
+        }
+        if !values.contains(&ignore_index) {
+            return cross_entropy_rows(input, target, reduction == "mean");
+        }
+    }
+    let logp = log_softmax(input, dim, None)?;
+    let hard = nll_loss(&logp, target, weight, ignore_index, reduction)?;
+    if label_smoothing == 0.0 {
+        return Ok(hard);
+    }
+    // The smooth part: the mean over classes of -log p, weighted like the hard part.
+    let weighted = match weight {
+        Some(w) => {
+            let mut s = vec![1i64; input.ndim()];
+            s[dim as usize] = -1;
+            mul(&logp, &reshape(w, &s)?)?
+        }
+        None => logp.clone(),
+    };
+    let ignored = eq_scalar(target, Scalar::Int(ignore_index))?;
+    let rows = masked_fill_scalar(&neg(&sum_dim(&weighted, Some(&[dim]), false, None)?)?, &ignored, Scalar::Int(0))?;
+    let smooth = match reduction {
+        "mean" => {
+            let w = match weight {
+                Some(w) => {
+                    let safe = masked_fill_scalar(target, &ignored, Scalar::Int(0))?;
+                    reshape(&index_select(w, 0, &reshape(&safe, &[-1])?)?, &safe.shape())?
+                }
+                None => ones(&target.shape(), Some(input.dtype()), Some(input.device()))?,
+            };
+            div(&sum(&rows, None)?, &sum(&masked_fill_scalar(&w, &ignored, Scalar::Int(0))?, None)?)?
+        }
+        other => reduce_loss(rows, other)?,
+    };
+    add(
+        &mul_scalar(&hard, Scalar::Float(1.0 - label_smoothing))?,
+        &mul_scalar(&smooth, Scalar::Float(label_smoothing / classes as f64))?,
+        ONE,
+    )
+}

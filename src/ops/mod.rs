@@ -1,0 +1,107 @@
+//! The ops: one file per family; shape and dtype rule, forward and derivative side by side.
+//!
+//! A function here has the name of its entry in `schema.txt`, from which the C shims and the languages' methods are
+//! generated. Derivatives are written in ops, so that second derivatives follow.
+
+mod arith;
+mod cast;
+mod compare;
+mod conv;
+mod create;
+mod index;
+mod linalg;
+mod loss;
+mod norm;
+pub mod pointwise;
+mod reduce;
+mod shape;
+mod unary;
+
+pub use arith::*;
+pub use cast::*;
+pub use compare::*;
+pub use conv::*;
+pub use create::*;
+pub use index::*;
+pub use linalg::*;
+pub use loss::*;
+pub use norm::*;
+pub use reduce::*;
+pub use shape::*;
+pub use unary::*;
+
+use crate::autograd::{self, Algebra, Ctx, Grads, OutputMeta, Saved};
+use crate::error::{Error, Result};
+use crate::tensor::device::Device;
+use crate::tensor::dtype::{DType, Scalar};
+use crate::tensor::layout::Layout;
+use crate::tensor::Tensor;
+
+/// The ops as the backward engine sees them.
+struct Ops;
+impl Algebra for Ops {
+    fn ones(&self, like: &OutputMeta) -> Result<Tensor> {
+        ones(&like.shape, Some(like.dtype), Some(like.device))
+    }
+    fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        add(a, b, Scalar::Int(1))
+    }
+    fn add_into(&self, acc: &Tensor, g: &Tensor) -> Result<()> {
+        autograd::no_grad(|| add_(acc, g, Scalar::Int(1)))
+    }
+    fn sum_to(&self, g: &Tensor, shape: &[i64]) -> Result<Tensor> {
+        sum_to_size(g, shape)
+    }
+    fn cast(&self, g: &Tensor, dtype: DType) -> Result<Tensor> {
+        cast(g, dtype)
+    }
+    fn clone(&self, g: &Tensor) -> Result<Tensor> {
+        if g.is_contiguous() {
+            clone(g)
+        } else {
+            contiguous(g)
+        }
+    }
+    fn clone_with_strides(&self, g: &Tensor, like: &Layout) -> Result<Tensor> {
+        let window = Layout { offset: 0, ..like.clone() };
+        let memory = zeros(&[window.required_elements()], Some(g.dtype()), Some(g.device()))?;
+        let out = memory.alias(window);
+        copy_(&out, g)?;
+        Ok(out)
+    }
+    fn as_strided(&self, t: &Tensor, layout: &Layout) -> Result<Tensor> {
+        let base = t.layout().offset;
+        as_strided(t, &layout.shape, &layout.strides, Some(base + layout.offset))
+    }
+    fn as_strided_backward(&self, g: &Tensor, base: &Layout, view: &Layout) -> Result<Tensor> {
+        shape::as_strided_backward(g, base, view)
+    }
+    fn copy_(&self, dst: &Tensor, src: &Tensor) -> Result<()> {
+        copy_(dst, src)
+    }
+    fn zero_(&self, t: &Tensor) -> Result<()> {
+        zero_(t)
+    }
+}
+
+/// See [`autograd::engine::backward`].
+pub fn backward(
+    outputs: &[Tensor],
+    grads: &[Option<Tensor>],
+    options: autograd::engine::Options,
+    inputs: Option<&[Tensor]>,
+) -> Result<()> {
+    autograd::install(&Ops);
+    autograd::engine::backward(outputs, grads, options, inputs)
+}
+/// See [`autograd::engine::grad`].
+pub fn grad(
+    outputs: &[Tensor],
+    inputs: &[Tensor],
+    grads: &[Option<Tensor>],
+    options: autograd::engine::Options,
+    allow_unused: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    autograd::install(&Ops);
+    autograd::engine::grad(outputs, inputs, grads, options, allow_unused)
+}

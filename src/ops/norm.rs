@@ -1,0 +1,276 @@
+//! Normalisations, padding, similarity, attention.
+
+use super::*;
+use crate::autograd::record;
+use crate::tensor::layout::wrap_dim;
+use crate::{bail, ensure, grads, Dims};
+
+const ONE: Scalar = Scalar::Int(1);
+
+/// (x - mean) / sqrt(var + eps) over dims, the biased variance.
+fn standardise(a: &Tensor, dims: &[i64], eps: f64) -> Result<Tensor> {
+    let center = sub(a, &mean_dim(a, Some(dims), true, None)?, ONE)?;
+    let var = mean_dim(&square(&center)?, Some(dims), true, None)?;
+    mul(&center, &rsqrt(&add_scalar(&var, Scalar::Float(eps), ONE)?)?)
+}
+fn affine(x: Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
+    let x = match weight {
+        Some(w) => mul(&x, w)?,
+        None => x,
+    };
+    match bias {
+        Some(b) => add(&x, b, ONE),
+        None => Ok(x),
+    }
+}
+fn check_normalized(op: &str, input: &Tensor, shape: &[i64], weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Vec<i64>> {
+    let s = input.shape();
+    ensure!(!shape.is_empty(), Runtime, "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = {shape:?}");
+    ensure!(
+        s.len() >= shape.len() && s[s.len() - shape.len()..] == *shape,
+        Runtime,
+        "Given normalized_shape={shape:?}, expected input with shape [*, {}], but got input of size{:?} ({op})",
+        shape.iter().map(i64::to_string).collect::<Vec<_>>().join(", "),
+        &s[..]
+    );
+    for (name, t) in [("weight", weight), ("bias", bias)] {
+        if let Some(t) = t {
+            ensure!(t.shape()[..] == *shape, Runtime, "Expected {name} to be of same shape as normalized_shape, but got {name} of shape {:?} and normalized_shape = {shape:?}", &t.shape()[..]);
+        }
+    }
+    Ok((0..shape.len() as i64).map(|i| i - shape.len() as i64).collect())
+}
+pub fn layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    let dims = check_normalized("layer_norm", input, normalized_shape, weight, bias)?;
+    affine(standardise(input, &dims, eps)?, weight, bias)
+}
+/// x / sqrt(mean(x^2) + eps) * weight; eps defaults to the dtype's epsilon.
+pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor>, eps: Option<f64>) -> Result<Tensor> {
+    let dims = check_normalized("rms_norm", input, normalized_shape, weight, None)?;
+    let eps = eps.unwrap_or(match input.dtype() {
+        DType::F64 => f64::EPSILON,
+        DType::F16 => 9.765625e-4,
+        DType::BF16 => 7.8125e-3,
+        _ => f32::EPSILON as f64,
+    });
+    let ms = mean_dim(&square(input)?, Some(&dims), true, None)?;
+    affine(mul(input, &rsqrt(&add_scalar(&ms, Scalar::Float(eps), ONE)?)?)?, weight, None)
+}
+pub fn group_norm(input: &Tensor, num_groups: i64, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    let s = input.shape();
+    ensure!(s.len() >= 2, Runtime, "Expected at least 2 dimensions for input tensor but received {}", s.len());
+    ensure!(
+        num_groups > 0 && s[1] % num_groups == 0,
+        Runtime,
+        "Expected number of channels in input to be divisible by num_groups, but got input of shape {:?} and num_groups={num_groups}",
+        &s[..]
+    );
+    let grouped = reshape(input, &[s[0], num_groups, -1])?;
+    let x = reshape(&standardise(&grouped, &[2], eps)?, &s)?;
+    affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
+}
+/// A vector of channels shaped to broadcast over [n, c, d..].
+fn per_channel(t: Option<&Tensor>, ndim: usize) -> Result<Option<Tensor>> {
+    let mut s = vec![1i64; ndim];
+    s[1] = -1;
+    t.map(|t| reshape(t, &s)).transpose()
+}
+/// Normalises each channel over batch and space: by the batch's statistics in training (the running ones follow),
+/// else by the running ones.
+pub fn batch_norm(
+    input: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+    training: bool,
+    momentum: f64,
+    eps: f64,
+) -> Result<Tensor> {
+    let s = input.shape();
+    ensure!(s.len() >= 2, Runtime, "batch_norm: expected at least 2 dimensions, got input of size {:?}", &s[..]);
+    for (name, t) in [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)] {
+        if let Some(t) = t {
+            ensure!(t.numel() as i64 == s[1], Runtime, "{name} should contain {} elements not {}", s[1], t.numel());
+        }
+    }
+    let dims: Vec<i64> = std::iter::once(0).chain(2..s.len() as i64).collect();
+    let n = input.numel() as i64 / s[1].max(1);
+    let x = if training {
+        ensure!(n > 1, Value, "Expected more than 1 value per channel when training, got input size torch.Size({:?})", &s[..]);
+        autograd::no_grad(|| {
+            if let (Some(m), Some(v)) = (running_mean, running_var) {
+                let (mean, var) = (
+                    mean_dim(input, Some(&dims), false, None)?,
+                    var_correction(input, Some(&dims), Some(ONE), false)?,
+                );
+                lerp_scalar_(m, &cast(&mean, m.dtype())?, Scalar::Float(momentum))?;
+                lerp_scalar_(v, &cast(&var, v.dtype())?, Scalar::Float(momentum))?;
+            }
+            Ok::<_, Error>(())
+        })?;
+        standardise(input, &dims, eps)?
+    } else {
+        let (Some(m), Some(v)) = (per_channel(running_mean, s.len())?, per_channel(running_var, s.len())?) else {
+            bail!(Runtime, "Expected running_mean and running_var to be defined when training=False");
+        };
+        mul(&sub(input, &m, ONE)?, &rsqrt(&add_scalar(&v, Scalar::Float(eps), ONE)?)?)?
+    };
+    affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
+}
+/// Normalises each channel of each sample over space.
+pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    let s = input.shape();
+    ensure!(s.len() >= 3, Runtime, "instance_norm: expected at least 3 dimensions, got input of size {:?}", &s[..]);
+    let dims: Vec<i64> = (2..s.len() as i64).collect();
+    affine(standardise(input, &dims, eps)?, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
+}
+/// x / max(||x||_p, eps) along a dimension.
+pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
+    let n = norm_dim(input, Some(Scalar::Float(p)), Some(&[dim]), true)?;
+    div(input, &clamp(&n, Some(Scalar::Float(eps)), None)?)
+}
+pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result<Tensor> {
+    let bound = |t: &Tensor| -> Result<Tensor> {
+        clamp(&norm_dim(t, None, Some(&[dim]), true)?, Some(Scalar::Float(eps)), None)
+    };
+    let (a, b) = (div(x1, &bound(x1)?)?, div(x2, &bound(x2)?)?);
+    sum_dim(&mul(&a, &b)?, Some(&[dim]), false, None)
+}
+
+/// Pads (or with negative numbers crops) the last dimensions: pairs (before, after) from the last one backwards.
+pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Result<Tensor> {
+    let s = input.shape();
+    ensure!(pad_.len() % 2 == 0, Runtime, "Padding length must be divisible by 2, got {}", pad_.len());
+    ensure!(pad_.len() <= 2 * s.len(), Runtime, "Padding length should be less than or equal to two times the input dimension but got padding length {} and input of dimension {}", pad_.len(), s.len());
+    match mode {
+        "constant" => {
+            // Crops first, then the input is written into the middle of the fill.
+            let mut x = input.clone();
+            let mut shape = s.clone();
+            let mut at: Dims = Dims::from_elem(0, s.len());
+            for i in 0..pad_.len() / 2 {
+                let d = s.len() - 1 - i;
+                let (before, after) = (pad_[2 * i], pad_[2 * i + 1]);
+                let keep = s[d] + before.min(0) + after.min(0);
+                ensure!(keep >= 0 && s[d] + before + after >= 0, Runtime, "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.", s[d]);
+                if before < 0 || after < 0 {
+                    x = narrow(&x, d as i64, (-before).max(0), keep)?;
+                }
+                at[d] = before.max(0);
+                shape[d] = s[d] + before + after;
+            }
+            let out = full(&shape, value.map_or(Scalar::Int(0), Scalar::Float), Some(input.dtype()), Some(input.device()))?;
+            let window = {
+                let l = out.layout();
+                Layout {
+                    offset: at.iter().zip(&l.strides).map(|(a, s)| a * s).sum(),
+                    shape: x.shape(),
+                    strides: l.strides.clone(),
+                }
+            };
+            out.alias(window).copy_from(&x)?;
+            let inner = x.shape();
+            record("ConstantPadNdBackward0", &[&x], out, |_, _| {
+                move |_, g| {
+                    let mut g = g.clone();
+                    for d in 0..inner.len() {
+                        if g.shape()[d] != inner[d] {
+                            g = narrow(&g, d as i64, at[d], inner[d])?;
+                        }
+                    }
+                    Ok(grads![Some(g)])
+                }
+            })
+        }
+        "reflect" | "replicate" | "circular" => {
+            ensure!(value.is_none_or(|v| v == 0.0), Value, "Padding mode \"{mode}\" doesn't take in value argument");
+            let mut x = input.clone();
+            for i in 0..pad_.len() / 2 {
+                let d = s.len() - 1 - i;
+                let (before, after, n) = (pad_[2 * i], pad_[2 * i + 1], s[d]);
+                let limit = match mode {
+                    "reflect" => n - 1,
+                    "circular" => n,
+                    _ => i64::MAX,
+                };
+                ensure!(before <= limit && after <= limit && n > 0, Runtime, "Padding size should be at most {limit} for mode {mode} at dimension {d} of size {n}, but got ({before}, {after})");
+                let rows: Vec<i64> = (-before..n + after)
+                    .map(|k| match mode {
+                        "reflect" => {
+                            let k = k.abs();
+                            if k >= n {
+                                2 * (n - 1) - k
+                            } else {
+                                k
+                            }
+                        }
+                        "circular" => k.rem_euclid(n),
+                        _ => k.clamp(0, n - 1),
+                    })
+                    .collect();
+                let index = to_device(&Tensor::from_slice(&rows, &[rows.len() as i64])?, input.device())?;
+                x = index_select(&x, d as i64, &index)?;
+            }
+            Ok(x)
+        }
+        other => bail!(NotImplemented, "Unrecognised padding mode {other}; valid are constant, reflect, replicate and circular"),
+    }
+}
+
+/// softmax(q k^T / sqrt(d) + mask) v; a bool mask keeps where true.
+pub fn scaled_dot_product_attention(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    attn_mask: Option<&Tensor>,
+    dropout_p: f64,
+    is_causal: bool,
+    scale: Option<f64>,
+) -> Result<Tensor> {
+    ensure!(!(is_causal && attn_mask.is_some()), Runtime, "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True");
+    ensure!(query.ndim() >= 2 && key.ndim() >= 2 && value.ndim() >= 2, Runtime, "scaled_dot_product_attention: query, key and value need at least 2 dimensions");
+    let s = query.shape();
+    let scale = scale.unwrap_or_else(|| 1.0 / (s[s.len() - 1] as f64).sqrt());
+    let mut scores = mul_scalar(&matmul(query, &transpose(key, -2, -1)?)?, Scalar::Float(scale))?;
+    if is_causal {
+        let (l, k) = (s[s.len() - 2], key.size(-2)?);
+        let keep = tril(&ones(&[l, k], Some(DType::Bool), Some(query.device()))?, 0)?;
+        scores = masked_fill_scalar(&scores, &logical_not(&keep)?, Scalar::Float(f64::NEG_INFINITY))?;
+    }
+    if let Some(m) = attn_mask {
+        scores = if m.dtype() == DType::Bool {
+            masked_fill_scalar(&scores, &logical_not(m)?, Scalar::Float(f64::NEG_INFINITY))?
+        } else {
+            add(&scores, m, ONE)?
+        };
+    }
+    let mut p = softmax(&scores, -1, None)?;
+    if dropout_p > 0.0 {
+        p = dropout(&p, dropout_p, true)?;
+    }
+    matmul(&p, value)
+}
+/// x[..half] * sigmoid(x[half..]) along a dimension.
+pub fn glu(a: &Tensor, dim: i64) -> Result<Tensor> {
+    let d = wrap_dim(dim, a.ndim())? as i64;
+    let n = a.size(d)?;
+    ensure!(n % 2 == 0, Runtime, "Halving dimension must be even, but dimension {d} is size {n}");
+    mul(&narrow(a, d, 0, n / 2)?, &sigmoid(&narrow(a, d, n / 2, n / 2)?)?)
+}
+/// [n, c r^2, h, w] to [n, c, h r, w r].
+pub fn pixel_shuffle(a: &Tensor, upscale_factor: i64) -> Result<Tensor> {
+    let (s, r) = (a.shape(), upscale_factor);
+    ensure!(s.len() >= 3, Runtime, "pixel_shuffle expects input to have at least 3 dimensions, but got input with {} dimension(s)", s.len());
+    let k = s.len() - 3;
+    ensure!(r > 0 && s[k] % (r * r) == 0, Runtime, "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size(-3)={} is not divisible by {}", s[k], r * r);
+    let (c, h, w) = (s[k] / (r * r), s[k + 1], s[k + 2]);
+    let mut lead = Dims::from_slice(&s[..k]);
+    lead.extend_from_slice(&[c, r, r, h, w]);
+    let n = k as i64;
+    let order: Vec<i64> = (0..n).chain([n, n + 3, n + 1, n + 4, n + 2]).collect();
+    let x = permute(&reshape(a, &lead)?, &order)?;
+    lead.truncate(k);
+    lead.extend_from_slice(&[c, h * r, w * r]);
+    reshape(&x, &lead)
+}

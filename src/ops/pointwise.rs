@@ -1,0 +1,222 @@
+//! The way of every elementwise op: broadcast, promote, allocate (or write in place), run a program, record.
+
+use crate::autograd::{self, meta, mode, view, Edge};
+use crate::backend::program::{Opcode, Program, Src};
+use crate::backend::{self, View};
+use crate::error::Result;
+use crate::tensor::dtype::{DType, Promotion, Scalar};
+use crate::tensor::layout::{broadcast_shapes, Layout};
+use crate::tensor::Tensor;
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+
+/// An operand of an elementwise op.
+#[derive(Clone, Copy)]
+pub enum Arg<'a> {
+    T(&'a Tensor),
+    S(Scalar),
+}
+impl<'a> From<&'a Tensor> for Arg<'a> {
+    fn from(t: &'a Tensor) -> Self {
+        Arg::T(t)
+    }
+}
+impl From<Scalar> for Arg<'_> {
+    fn from(s: Scalar) -> Self {
+        Arg::S(s)
+    }
+}
+impl From<f64> for Arg<'_> {
+    fn from(s: f64) -> Self {
+        Arg::S(Scalar::Float(s))
+    }
+}
+
+/// Where an op's result goes: new memory, or a tensor written in place.
+pub type Dest<'a> = Option<&'a Tensor>;
+
+/// The dtype that the operands promote to.
+#[inline]
+pub fn promote(args: &[Arg]) -> DType {
+    if let [Arg::T(a), Arg::T(b)] = args {
+        let (a, b) = (a.dtype(), b.dtype());
+        if a == b {
+            return a;
+        }
+    }
+    let mut p = Promotion::default();
+    for a in args {
+        p = match a {
+            Arg::T(t) => {
+                let b = t.body();
+                p.tensor(b.dtype(), b.layout().ndim())
+            }
+            Arg::S(s) => p.scalar(*s),
+        };
+    }
+    p.result()
+}
+/// As [`promote`], but integers and bool become the default float type (sqrt, true division).
+pub fn promote_float(args: &[Arg]) -> DType {
+    let d = promote(args);
+    if d.is_float() {
+        d
+    } else {
+        crate::tensor::default_dtype()
+    }
+}
+
+/// The error of operands on two devices.
+pub fn same_device(a: &Tensor, b: &Tensor) -> Result<()> {
+    let (x, y) = (a.device(), b.device());
+    ensure!(
+        x == y,
+        Runtime,
+        "Expected all tensors to be on the same device, but found at least two devices, {x} and {y}!"
+    );
+    Ok(())
+}
+
+/// A result tensor for `dest`: fresh memory, or an alias of the tensor written in place (its version is bumped).
+fn result(shape: &[i64], dtype: DType, like: &Tensor, dest: Dest) -> Result<Tensor> {
+    match dest {
+        None => Tensor::empty(shape, dtype, like.device()),
+        Some(d) => {
+            let b = d.body();
+            ensure!(
+                b.shape() == shape,
+                Runtime,
+                "output with shape {:?} doesn't match the broadcast shape {shape:?}",
+                b.shape()
+            );
+            ensure!(
+                dtype.can_cast(b.dtype()),
+                Runtime,
+                "result type {} can't be cast to the desired output type {}",
+                dtype.scalar_name(),
+                b.dtype().scalar_name()
+            );
+            drop(b);
+            d.bump_version();
+            Ok(d.alias_same())
+        }
+    }
+}
+
+/// Runs `op` over broadcast operands in `ty`, storing `out` (dtype), and returns the result without history.
+pub fn pointwise(op: Opcode, ty: DType, out: DType, args: &[Arg], dest: Dest) -> Result<Tensor> {
+    debug_assert_eq!(args.len(), op.arity());
+    let mut inputs: SmallVec<[&Tensor; 3]> = SmallVec::new();
+    let mut scalars: SmallVec<[Scalar; 3]> = SmallVec::new();
+    let mut srcs = [Src::Input(0); 3];
+    for (i, a) in args.iter().enumerate() {
+        srcs[i] = match a {
+            Arg::T(t) => {
+                inputs.push(t);
+                Src::Input(inputs.len() as u8 - 1)
+            }
+            Arg::S(s) => {
+                scalars.push(*s);
+                Src::Scalar(scalars.len() as u8 - 1)
+            }
+        };
+    }
+    for s in srcs.iter_mut().skip(args.len()) {
+        *s = Src::Input(0);
+    }
+    let dtypes: SmallVec<[DType; 3]> = inputs.iter().map(|t| t.dtype()).collect();
+    let stored = dest.map_or(out, |d| d.dtype());
+    let program = Program::of_args(op, ty, &dtypes, srcs, stored);
+    run(&program, &inputs, &scalars, out, dest)
+}
+
+/// Runs a program of one output over broadcast inputs; `out` is the dtype that the result has by promotion (the
+/// program's own output dtype may be that of `dest`).
+pub fn run(program: &Program, inputs: &[&Tensor], scalars: &[Scalar], out: DType, dest: Dest) -> Result<Tensor> {
+    let Some(mut lead) = inputs.first().copied() else {
+        bail!(Internal, "an elementwise program needs an input");
+    };
+    // A 0-dim CPU tensor may meet tensors of a device: it moves there.
+    let mut moved: SmallVec<[(usize, Tensor); 1]> = SmallVec::new();
+    for t in &inputs[1..] {
+        if t.device() != lead.device() {
+            if lead.ndim() == 0 && lead.device().is_cpu() {
+                lead = t;
+            } else if !(t.ndim() == 0 && t.device().is_cpu()) {
+                same_device(lead, t)?;
+            }
+        }
+    }
+    if let Some(d) = dest {
+        same_device(d, lead)?;
+    }
+    for (i, t) in inputs.iter().enumerate() {
+        if t.device() != lead.device() {
+            moved.push((i, crate::ops::to_device(&t.alias_same(), lead.device())?));
+        } else if let Some(d) = dest {
+            // The kernel's contract: an input may share memory with the output only in the same layout.
+            let shares = {
+                let (a, b) = (t.body(), d.body());
+                std::sync::Arc::ptr_eq(a.storage(), b.storage()) && a.layout() != b.layout()
+            };
+            if shares {
+                moved.push((i, t.contiguous_copy()?));
+            }
+        }
+    }
+    let input = |i: usize| moved.iter().find(|(j, _)| *j == i).map_or(inputs[i], |(_, t)| t);
+    let bodies: SmallVec<[_; 4]> = (0..inputs.len()).map(|i| input(i).materialize()).collect();
+    let same = bodies.iter().all(|b| b.shape() == bodies[0].shape());
+    let mut layouts: SmallVec<[Layout; 3]> = SmallVec::new();
+    let result = if same {
+        result(bodies[0].shape(), out, lead, dest)?
+    } else {
+        let mut shape = crate::Dims::from_slice(bodies[0].shape());
+        for b in &bodies[1..] {
+            shape = broadcast_shapes(&shape, b.shape())?;
+        }
+        for b in &bodies {
+            layouts.push(b.layout().broadcast_to(&shape)?);
+        }
+        result(&shape, out, lead, dest)?
+    };
+    let views: SmallVec<[View; 4]> = if same {
+        bodies.iter().map(|b| b.view()).collect()
+    } else {
+        bodies.iter().zip(&layouts).map(|(b, l)| b.view_as(l)).collect()
+    };
+    {
+        let o = result.body();
+        if o.layout().numel() > 0 {
+            backend::get(o.device())?.run_program(program, &views, scalars, &[o.view()])?;
+        }
+    }
+    Ok(result)
+}
+
+/// Writes an op's result into `t` and gives `t` the op's history. `f` gets the old value and the destination;
+/// `keeps_input` says that its derivative needs the old value of `t`, which is then copied first.
+pub fn inplace(
+    t: &Tensor,
+    others: &[&Tensor],
+    keeps_input: bool,
+    f: impl FnOnce(&Tensor, Dest) -> Result<Tensor>,
+) -> Result<()> {
+    view::check_inplace(t)?;
+    let recording = mode::grad_enabled() && (autograd::requires_grad(t) || autograd::recording(others));
+    if !recording {
+        f(t, Some(t))?;
+        return Ok(());
+    }
+    let ghost = if keeps_input { t.contiguous_copy()? } else { t.alias_same() };
+    if let Some(e) = autograd::gradient_edge(t) {
+        meta::set_history(&ghost, Some(e));
+    }
+    let out = f(&ghost, Some(t))?;
+    view::rebase(t, history(&out))
+}
+
+/// The edge of a recorded result.
+pub fn history(out: &Tensor) -> Option<Edge> {
+    autograd::gradient_edge(out)
+}

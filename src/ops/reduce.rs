@@ -1,0 +1,637 @@
+//! Reductions and scans: each with its derivative beside it.
+
+use super::*;
+use crate::autograd::record;
+use crate::backend::{self, ReduceOp, ScanOp};
+use crate::tensor::layout::wrap_dim;
+use crate::{ensure, grads, Dims};
+
+/// Marks the dimensions in `dim`; all of them for None or an empty list.
+fn reduced_dims(ndim: usize, dim: Option<&[i64]>) -> Result<Vec<bool>> {
+    let mut marks = vec![false; ndim];
+    match dim {
+        None | Some([]) => marks.fill(true),
+        Some(dims) => {
+            for &d in dims {
+                let w = wrap_dim(d, ndim)?;
+                if ndim == 0 {
+                    continue;
+                }
+                ensure!(!marks[w], Runtime, "dim {w} appears multiple times in the list of dims");
+                marks[w] = true;
+            }
+        }
+    }
+    Ok(marks)
+}
+/// The shape with reduced dimensions kept as 1.
+fn kept_shape(shape: &[i64], marks: &[bool]) -> Dims {
+    shape.iter().zip(marks).map(|(s, m)| if *m { 1 } else { *s }).collect()
+}
+fn final_shape(shape: &[i64], marks: &[bool], keepdim: bool) -> Dims {
+    if keepdim {
+        kept_shape(shape, marks)
+    } else {
+        shape.iter().zip(marks).filter(|(_, m)| !**m).map(|(s, _)| *s).collect()
+    }
+}
+/// Runs a reduction without history.
+fn reduce_raw(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool, out_dtype: DType) -> Result<Tensor> {
+    let b = a.materialize();
+    let kept = Tensor::empty(&kept_shape(b.shape(), marks), out_dtype, b.device())?;
+    if kept.numel() > 0 {
+        backend::get(b.device())?.reduce(op, None, &[b.view()], &[], marks, kept.body().view())?;
+    }
+    if !keepdim && marks.iter().any(|m| *m) {
+        let shape = final_shape(b.shape(), marks, false);
+        kept.set_layout(Layout::contiguous(&shape));
+    }
+    Ok(kept)
+}
+/// A reduced gradient read at the input's shape.
+fn grow(g: &Tensor, shape: &[i64], marks: &[bool], keepdim: bool) -> Result<Tensor> {
+    let kept;
+    let g = if keepdim || marks.iter().all(|m| !m) {
+        g
+    } else {
+        kept = reshape(g, &kept_shape(shape, marks))?;
+        &kept
+    };
+    expand(g, shape)
+}
+
+fn sum_dtype(a: &Tensor, dtype: Option<DType>) -> DType {
+    dtype.unwrap_or_else(|| if a.dtype().is_float() { a.dtype() } else { DType::I64 })
+}
+fn sum_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>, name: &'static str) -> Result<Tensor> {
+    let out_dtype = sum_dtype(a, dtype);
+    let converted;
+    let a = if dtype.is_some_and(|d| d != a.dtype()) {
+        converted = cast(a, out_dtype)?;
+        &converted
+    } else {
+        a
+    };
+    let out = reduce_raw(ReduceOp::Sum, a, &marks, keepdim, out_dtype)?;
+    let shape = a.shape();
+    record(name, &[a], out, |_, _| move |_, g| Ok(grads![Some(grow(g, &shape, &marks, keepdim)?)]))
+}
+pub fn sum(a: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
+    sum_marks(a, vec![true; a.ndim()], false, dtype, "SumBackward0")
+}
+pub fn sum_dim(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    sum_marks(a, reduced_dims(a.ndim(), dim)?, keepdim, dtype, "SumBackward1")
+}
+/// Sums down to a shape that broadcasts to the tensor's own.
+pub fn sum_to_size(a: &Tensor, size: &[i64]) -> Result<Tensor> {
+    let s = a.shape();
+    if &s[..] == size {
+        return Ok(a.clone());
+    }
+    let lead = s.len().checked_sub(size.len());
+    let fits = lead.is_some_and(|l| size.iter().zip(&s[l..]).all(|(w, h)| w == h || *w == 1));
+    ensure!(fits, Runtime, "size {{{size:?}}} is not expandable to size {{{:?}}}.", &s[..]);
+    let lead = lead.unwrap_or(0);
+    let marks: Vec<bool> = (0..s.len()).map(|i| i < lead || (size[i - lead] == 1 && s[i] != 1)).collect();
+    let kept = sum_marks(a, marks, true, Some(a.dtype()), "SumBackward1")?;
+    if lead == 0 {
+        Ok(kept)
+    } else {
+        reshape(&kept, size)
+    }
+}
+pub fn nansum(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    if !a.dtype().is_float() {
+        return sum_dim(a, dim, keepdim, dtype);
+    }
+    sum_dim(&masked_fill_scalar(a, &isnan(a)?, Scalar::Int(0))?, dim, keepdim, dtype)
+}
+
+fn count(a: &Tensor, marks: &[bool]) -> f64 {
+    a.shape().iter().zip(marks).filter(|(_, m)| **m).map(|(s, _)| *s as f64).product()
+}
+fn mean_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>, name: &'static str) -> Result<Tensor> {
+    let d = dtype.unwrap_or_else(|| a.dtype());
+    ensure!(
+        d.is_float(),
+        Runtime,
+        "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
+        d.scalar_name()
+    );
+    let converted;
+    let a = if d != a.dtype() {
+        converted = cast(a, d)?;
+        &converted
+    } else {
+        a
+    };
+    let n = count(a, &marks);
+    let out = autograd::no_grad(|| {
+        let total = reduce_raw(ReduceOp::Sum, a, &marks, keepdim, d)?;
+        div_scalar_(&total, Scalar::Float(n))?;
+        Ok(total)
+    })?;
+    let shape = a.shape();
+    record(name, &[a], out, |_, _| {
+        move |_, g| Ok(grads![Some(expand_scaled(g, &shape, &marks, keepdim, n)?)])
+    })
+}
+fn expand_scaled(g: &Tensor, shape: &[i64], marks: &[bool], keepdim: bool, n: f64) -> Result<Tensor> {
+    grow(&div_scalar(g, Scalar::Float(n))?, shape, marks, keepdim)
+}
+pub fn mean(a: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
+    mean_marks(a, vec![true; a.ndim()], false, dtype, "MeanBackward0")
+}
+pub fn mean_dim(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    mean_marks(a, reduced_dims(a.ndim(), dim)?, keepdim, dtype, "MeanBackward1")
+}
+
+/// Sum of squared differences from the mean, over n - correction.
+pub fn var_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<Tensor> {
+    ensure!(a.dtype().is_float(), Runtime, "std and var only support floating point and complex dtypes");
+    let marks = reduced_dims(a.ndim(), dim)?;
+    let n = count(a, &marks);
+    let c = correction.map_or(1.0, Scalar::to_f64);
+    let dims: Vec<i64> = (0..a.ndim()).filter(|&i| marks[i]).map(|i| i as i64).collect();
+    let dims = (!dims.is_empty()).then_some(&dims[..]);
+    let center = sub(a, &mean_dim(a, dims, true, None)?, Scalar::Int(1))?;
+    let total = sum_dim(&square(&center)?, dims, keepdim, None)?;
+    div_scalar(&total, Scalar::Float((n - c).max(0.0)))
+}
+pub fn var(a: &Tensor, unbiased: bool) -> Result<Tensor> {
+    var_correction(a, None, Some(Scalar::Int(unbiased as i64)), false)
+}
+pub fn var_dim(a: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: bool) -> Result<Tensor> {
+    var_correction(a, dim, Some(Scalar::Int(unbiased as i64)), keepdim)
+}
+pub fn std_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<Tensor> {
+    sqrt(&var_correction(a, dim, correction, keepdim)?)
+}
+pub fn std(a: &Tensor, unbiased: bool) -> Result<Tensor> {
+    sqrt(&var(a, unbiased)?)
+}
+pub fn std_dim(a: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: bool) -> Result<Tensor> {
+    sqrt(&var_dim(a, dim, unbiased, keepdim)?)
+}
+pub fn var_mean_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    Ok((var_correction(a, dim, correction, keepdim)?, mean_dim(a, dim, keepdim, None)?))
+}
+pub fn std_mean_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    Ok((std_correction(a, dim, correction, keepdim)?, mean_dim(a, dim, keepdim, None)?))
+}
+
+fn prod_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    let d = sum_dtype(a, dtype);
+    let a = &cast(a, d)?;
+    let out = reduce_raw(ReduceOp::Prod, a, &marks, keepdim, d)?;
+    let shape = a.shape();
+    record("ProdBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| {
+            let x = x.get(c)?;
+            // The product of all others, exact where elements are zero: exclusive products from both ends.
+            let dims: Vec<usize> = (0..shape.len()).filter(|&i| marks[i]).collect();
+            let order: Vec<i64> = (0..shape.len()).filter(|i| !marks[*i]).chain(dims.iter().copied()).map(|i| i as i64).collect();
+            let moved = permute(&x, &order)?;
+            let moved_shape = moved.shape();
+            let n: i64 = dims.iter().map(|&d| shape[d]).product();
+            let rows: i64 = moved_shape.iter().take(shape.len() - dims.len()).product();
+            let flat = reshape(&moved, &[rows, n])?;
+            let one = ones(&[rows, 1], Some(x.dtype()), Some(x.device()))?;
+            let others = if n == 0 {
+                flat.clone()
+            } else {
+                let left = cumprod(&cat(&[one.clone(), narrow(&flat, 1, 0, n - 1)?], 1)?, 1, None)?;
+                let back = flip(&flat, &[1])?;
+                let right = flip(&cumprod(&cat(&[one, narrow(&back, 1, 0, n - 1)?], 1)?, 1, None)?, &[1])?;
+                mul(&left, &right)?
+            };
+            let mut inverse = vec![0i64; order.len()];
+            for (i, d) in order.iter().enumerate() {
+                inverse[*d as usize] = i as i64;
+            }
+            let others = permute(&reshape(&others, &moved_shape)?, &inverse)?;
+            Ok(grads![Some(mul(&grow(g, &shape, &marks, keepdim)?, &others)?)])
+        }
+    })
+}
+pub fn prod(a: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
+    prod_marks(a, vec![true; a.ndim()], false, dtype)
+}
+pub fn prod_dim(a: &Tensor, dim: i64, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    prod_marks(a, reduced_dims(a.ndim(), Some(&[dim]))?, keepdim, dtype)
+}
+
+pub fn any(a: &Tensor) -> Result<Tensor> {
+    reduce_raw(ReduceOp::Any, a, &vec![true; a.ndim()], false, DType::Bool)
+}
+pub fn any_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
+    reduce_raw(ReduceOp::Any, a, &reduced_dims(a.ndim(), Some(&[dim]))?, keepdim, DType::Bool)
+}
+pub fn all(a: &Tensor) -> Result<Tensor> {
+    reduce_raw(ReduceOp::All, a, &vec![true; a.ndim()], false, DType::Bool)
+}
+pub fn all_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
+    reduce_raw(ReduceOp::All, a, &reduced_dims(a.ndim(), Some(&[dim]))?, keepdim, DType::Bool)
+}
+pub fn count_nonzero(a: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+    let nz = ne_scalar(a, Scalar::Int(0))?;
+    match dim {
+        None => sum(&nz, None),
+        Some(d) => sum_dim(&nz, Some(&[d]), false, None),
+    }
+}
+
+fn not_empty(name: &str, a: &Tensor, marks: &[bool]) -> Result<()> {
+    for (i, (s, m)) in a.shape().iter().zip(marks).enumerate() {
+        ensure!(
+            !(*m && *s == 0),
+            Index,
+            "{name}(): Expected reduction dim {i} to have non-zero size."
+        );
+    }
+    Ok(())
+}
+/// amax / amin: the gradient is shared evenly among equal extremes.
+fn extreme(max: bool, a: &Tensor, marks: Vec<bool>, keepdim: bool, name: &'static str) -> Result<Tensor> {
+    ensure!(a.ndim() > 0 || !marks.contains(&false), Runtime, "{name}: bad dims");
+    not_empty(if max { "max" } else { "min" }, a, &marks)?;
+    let out = reduce_raw(if max { ReduceOp::Max } else { ReduceOp::Min }, a, &marks, keepdim, a.dtype())?;
+    let shape = a.shape();
+    record(name, &[a], out, |s, out| {
+        let (x, y) = (s.save(a), s.save_output(out, 0));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let hit = cast(&eq(&x, &grow(&y, &shape, &marks, keepdim)?)?, g.dtype())?;
+            let dims: Vec<i64> = (0..shape.len()).filter(|&i| marks[i]).map(|i| i as i64).collect();
+            let n = if dims.is_empty() { hit.clone() } else { sum_dim(&hit, Some(&dims), true, None)? };
+            let share = div(&grow(g, &shape, &marks, keepdim)?, &n)?;
+            Ok(grads![Some(mul(&share, &hit)?)])
+        }
+    })
+}
+pub fn max(a: &Tensor) -> Result<Tensor> {
+    whole(true, a)
+}
+pub fn min(a: &Tensor) -> Result<Tensor> {
+    whole(false, a)
+}
+fn whole(max: bool, a: &Tensor) -> Result<Tensor> {
+    let name = if max { "max" } else { "min" };
+    ensure!(
+        a.numel() > 0,
+        Runtime,
+        "{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+    );
+    extreme(max, a, vec![true; a.ndim()], false, if max { "MaxBackward1" } else { "MinBackward1" })
+}
+pub fn amax(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    extreme(true, a, reduced_dims(a.ndim(), Some(dim))?, keepdim, "AmaxBackward0")
+}
+pub fn amin(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    extreme(false, a, reduced_dims(a.ndim(), Some(dim))?, keepdim, "AminBackward0")
+}
+fn arg_extreme(max: bool, a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
+    let name = if max { "argmax" } else { "argmin" };
+    let op = if max { ReduceOp::ArgMax } else { ReduceOp::ArgMin };
+    match dim {
+        None => {
+            ensure!(a.numel() > 0, Index, "{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.");
+            let n = a.ndim();
+            let flat = autograd::no_grad(|| reshape(a, &[-1]))?;
+            let out = reduce_raw(op, &flat, &[true], false, DType::I64)?;
+            if keepdim {
+                out.set_layout(Layout::contiguous(&vec![1; n]));
+            }
+            Ok(out)
+        }
+        Some(d) => {
+            let marks = reduced_dims(a.ndim(), Some(&[d]))?;
+            not_empty(name, a, &marks)?;
+            if a.ndim() == 0 {
+                return zeros(&[], Some(DType::I64), Some(a.device()));
+            }
+            reduce_raw(op, a, &marks, keepdim, DType::I64)
+        }
+    }
+}
+pub fn argmax(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
+    arg_extreme(true, a, dim, keepdim)
+}
+pub fn argmin(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
+    arg_extreme(false, a, dim, keepdim)
+}
+/// Writes `g` at the positions that a selection along `d` took.
+fn place(g: &Tensor, shape: &[i64], d: usize, index: &Tensor, keepdim: bool) -> Result<Tensor> {
+    if shape.is_empty() {
+        return Ok(g.clone());
+    }
+    let (g, index) = if keepdim {
+        (g.clone(), index.clone())
+    } else {
+        (unsqueeze(g, d as i64)?, unsqueeze(index, d as i64)?)
+    };
+    scatter_add(&zeros(shape, Some(g.dtype()), Some(g.device()))?, d as i64, &index, &g)
+}
+fn extreme_dim(max: bool, a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    let d = wrap_dim(dim, a.ndim())?;
+    let index = arg_extreme(max, a, Some(dim), true)?;
+    let out = if a.ndim() == 0 { autograd::no_grad(|| clone(a))? } else { autograd::no_grad(|| gather(a, dim, &index))? };
+    if !keepdim && a.ndim() > 0 {
+        let mut s = out.shape();
+        s.remove(d);
+        out.set_layout(Layout::contiguous(&s));
+        index.set_layout(Layout::contiguous(&s));
+    }
+    let shape = a.shape();
+    let out = record(if max { "MaxBackward0" } else { "MinBackward0" }, &[a], out, |s, _| {
+        let index = s.save(&index);
+        move |c, g| Ok(grads![Some(place(g, &shape, d, &index.get(c)?, keepdim)?)])
+    })?;
+    Ok((out, index))
+}
+pub fn max_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    extreme_dim(true, a, dim, keepdim)
+}
+pub fn min_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    extreme_dim(false, a, dim, keepdim)
+}
+pub fn max_other(a: &Tensor, other: &Tensor) -> Result<Tensor> {
+    maximum(a, other)
+}
+pub fn min_other(a: &Tensor, other: &Tensor) -> Result<Tensor> {
+    minimum(a, other)
+}
+
+/// Sorted values and their positions; stable.
+pub fn sort(a: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> {
+    let d = wrap_dim(dim, a.ndim())?;
+    let shape = a.shape();
+    let (values, index) = (
+        Tensor::empty(&shape, a.dtype(), a.device())?,
+        Tensor::empty(&shape, DType::I64, a.device())?,
+    );
+    if a.ndim() == 0 {
+        values.copy_from(a)?;
+        raw_fill(&index, Scalar::Int(0))?;
+    } else if a.numel() > 0 {
+        let b = a.materialize();
+        backend::get(b.device())?.sort(b.view(), d, descending, values.body().view(), index.body().view())?;
+    }
+    let values = record("SortBackward0", &[a], values, |s, _| {
+        let index = s.save(&index);
+        move |c, g| Ok(grads![Some(place(g, &shape, d, &index.get(c)?, true)?)])
+    })?;
+    Ok((values, index))
+}
+pub fn argsort(a: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
+    Ok(autograd::no_grad(|| sort(a, dim, descending))?.1)
+}
+/// The k largest (or smallest) elements along a dimension, in order.
+pub fn topk(a: &Tensor, k: i64, dim: i64, largest: bool, _sorted: bool) -> Result<(Tensor, Tensor)> {
+    let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
+    ensure!(k >= 0 && k <= n, Runtime, "selected index k out of range: k={k} for a dimension of size {n}");
+    let (v, i) = sort(a, dim, largest)?;
+    if a.ndim() == 0 {
+        return Ok((v, i));
+    }
+    Ok((contiguous(&narrow(&v, dim, 0, k)?)?, contiguous(&narrow(&i, dim, 0, k)?)?))
+}
+/// The k-th smallest element along a dimension, k from 1.
+pub fn kthvalue(a: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
+    ensure!(k >= 1 && k <= n, Runtime, "kthvalue(): selected number k out of range for dimension {dim}: k={k}, size {n}");
+    let (v, i) = sort(a, dim, false)?;
+    if a.ndim() == 0 {
+        return Ok((v, i));
+    }
+    let (v, i) = (narrow(&v, dim, k - 1, 1)?, narrow(&i, dim, k - 1, 1)?);
+    if keepdim {
+        Ok((v, i))
+    } else {
+        Ok((squeeze_dim(&v, dim)?, squeeze_dim(&i, dim)?))
+    }
+}
+pub fn median_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
+    ensure!(n > 0, Index, "median(): Expected reduction dim {dim} to have non-zero size.");
+    kthvalue(a, (n + 1) / 2, dim, keepdim)
+}
+/// The lower median of all elements.
+pub fn median(a: &Tensor) -> Result<Tensor> {
+    Ok(median_dim(&reshape(a, &[-1])?, 0, false)?.0)
+}
+
+fn scan_raw(op: ScanOp, a: &Tensor, d: usize, indices: Option<&Tensor>) -> Result<Tensor> {
+    let b = a.materialize();
+    let out = Tensor::empty(b.shape(), b.dtype(), b.device())?;
+    if out.numel() > 0 {
+        if b.layout().ndim() == 0 {
+            out.copy_from(a)?;
+        } else {
+            let guard = indices.map(|t| t.body());
+            backend::get(b.device())?.scan(op, b.view(), d, out.body().view(), guard.as_ref().map(|g| g.view()))?;
+        }
+    }
+    Ok(out)
+}
+pub fn cumsum(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+    let d = wrap_dim(dim, a.ndim())?;
+    let a = &cast(a, sum_dtype(a, dtype))?;
+    let out = scan_raw(ScanOp::Sum, a, d, None)?;
+    record("CumsumBackward0", &[a], out, |_, _| {
+        move |_, g| {
+            if g.ndim() == 0 {
+                return Ok(grads![Some(g.clone())]);
+            }
+            let d = d as i64;
+            Ok(grads![Some(flip(&cumsum(&flip(g, &[d])?, d, None)?, &[d])?)])
+        }
+    })
+}
+pub fn cumprod(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+    let d = wrap_dim(dim, a.ndim())?;
+    let a = &cast(a, sum_dtype(a, dtype))?;
+    let out = scan_raw(ScanOp::Prod, a, d, None)?;
+    record("CumprodBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| {
+            let x = x.get(c)?;
+            if g.ndim() == 0 {
+                return Ok(grads![Some(g.clone())]);
+            }
+            // dx_k = sum over j >= k of g_j * prod of x_i, i <= j, i != k: exact where elements are zero.
+            let (d, n) = (d as i64, x.size(d as i64)?);
+            let mut parts = Vec::with_capacity(n as usize);
+            for k in 0..n {
+                let one = ones_like(&narrow(&x, d, k, 1)?, None, None)?;
+                let left = if k > 0 { prod_dim(&narrow(&x, d, 0, k)?, d, true, None)? } else { one.clone() };
+                let rest = cat(&[one, narrow(&x, d, k + 1, n - k - 1)?], d)?;
+                let run = mul(&cumprod(&rest, d, None)?, &left)?;
+                parts.push(sum_dim(&mul(&run, &narrow(g, d, k, n - k)?)?, Some(&[d]), true, None)?);
+            }
+            if parts.is_empty() {
+                return Ok(grads![Some(g.clone())]);
+            }
+            Ok(grads![Some(cat(&parts, d)?)])
+        }
+    })
+}
+pub fn logcumsumexp(a: &Tensor, dim: i64) -> Result<Tensor> {
+    let d = wrap_dim(dim, a.ndim())?;
+    ensure!(a.dtype().is_float(), Runtime, "logcumsumexp: expected a floating point tensor, got {}", a.dtype());
+    let out = scan_raw(ScanOp::LogSumExp, a, d, None)?;
+    record("LogcumsumexpBackward0", &[a], out, |s, out| {
+        let (x, y) = (s.save(a), s.save_output(out, 0));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            if g.ndim() == 0 {
+                return Ok(grads![Some(g.clone())]);
+            }
+            let d = d as i64;
+            let tail = flip(&cumsum(&flip(&mul(g, &exp(&neg(&y)?)?)?, &[d])?, d, None)?, &[d])?;
+            Ok(grads![Some(mul(&tail, &exp(&x)?)?)])
+        }
+    })
+}
+fn cum_extreme(op: ScanOp, name: &'static str, a: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
+    let d = wrap_dim(dim, a.ndim())?;
+    let shape = a.shape();
+    let index = zeros(&shape, Some(DType::I64), Some(a.device()))?;
+    let out = scan_raw(op, a, d, Some(&index))?;
+    let out = record(name, &[a], out, |s, _| {
+        let index = s.save(&index);
+        move |c, g| Ok(grads![Some(place(g, &shape, d, &index.get(c)?, true)?)])
+    })?;
+    Ok((out, index))
+}
+pub fn cummax(a: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
+    cum_extreme(ScanOp::Max, "CummaxBackward0", a, dim)
+}
+pub fn cummin(a: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
+    cum_extreme(ScanOp::Min, "CumminBackward0", a, dim)
+}
+
+/// log(sum(exp(x))) without overflow.
+pub fn logsumexp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    let marks = reduced_dims(a.ndim(), Some(dim))?;
+    let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::tensor::default_dtype())? };
+    let shape = a.shape();
+    let out = autograd::no_grad(|| {
+        if a.numel() == 0 {
+            return log(&sum_dim(&exp(a)?, Some(dim), keepdim, None)?);
+        }
+        let top = amax(a, dim, true)?;
+        let top = masked_fill_scalar(&top, &isinf(&top)?, Scalar::Int(0))?;
+        let kept = add(&log(&sum_dim(&exp(&sub(a, &top, Scalar::Int(1))?)?, Some(dim), true, None)?)?, &top, Scalar::Int(1))?;
+        reshape(&kept, &final_shape(&shape, &marks, keepdim))
+    })?;
+    record("LogsumexpBackward0", &[a], out, |s, out| {
+        let (x, y) = (s.save(a), s.save_output(out, 0));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let p = exp(&sub(&x, &grow(&y, &shape, &marks, keepdim)?, Scalar::Int(1))?)?;
+            Ok(grads![Some(mul(&grow(g, &shape, &marks, keepdim)?, &p)?)])
+        }
+    })
+}
+
+/// The p-norm over dimensions (all when none are given).
+pub fn norm_dim(a: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
+    ensure!(a.dtype().is_float(), Runtime, "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}", a.dtype().scalar_name());
+    let p = p.map_or(2.0, Scalar::to_f64);
+    let dims: Vec<i64> = match dim {
+        None | Some([]) => (0..a.ndim() as i64).collect(),
+        Some(d) => d.to_vec(),
+    };
+    let d = &dims[..];
+    if p == 2.0 {
+        let out = autograd::no_grad(|| {
+            let marks = reduced_dims(a.ndim(), Some(d))?;
+            let s = reduce_raw(ReduceOp::SumSquares, a, &marks, keepdim, a.dtype())?;
+            sqrt_(&s)?;
+            Ok(s)
+        })?;
+        let (shape, marks) = (a.shape(), reduced_dims(a.ndim(), Some(d))?);
+        return record("LinalgVectorNormBackward0", &[a], out, |s, out| {
+            let (x, y) = (s.save(a), s.save_output(out, 0));
+            move |c, g| {
+                let (x, y) = (x.get(c)?, y.get(c)?);
+                let scaled = masked_fill_scalar(&div(g, &y)?, &eq_scalar(&y, Scalar::Int(0))?, Scalar::Int(0))?;
+                Ok(grads![Some(mul(&x, &grow(&scaled, &shape, &marks, keepdim)?)?)])
+            }
+        });
+    }
+    let m = abs(a)?;
+    if p == 1.0 {
+        sum_dim(&m, Some(d), keepdim, None)
+    } else if p == 0.0 {
+        cast(&sum_dim(&ne_scalar(a, Scalar::Int(0))?, Some(d), keepdim, None)?, a.dtype())
+    } else if p == f64::INFINITY {
+        amax(&m, d, keepdim)
+    } else if p == f64::NEG_INFINITY {
+        amin(&m, d, keepdim)
+    } else {
+        pow_scalar(&sum_dim(&pow_scalar(&m, Scalar::Float(p))?, Some(d), keepdim, None)?, Scalar::Float(1.0 / p))
+    }
+}
+pub fn norm(a: &Tensor, p: Scalar) -> Result<Tensor> {
+    norm_dim(a, Some(p), None, false)
+}
+/// The p-norm of the difference.
+pub fn dist(a: &Tensor, other: &Tensor, p: Scalar) -> Result<Tensor> {
+    norm(&sub(a, other, Scalar::Int(1))?, p)
+}
+
+fn softmax_impl(log: bool, a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+    let d = wrap_dim(dim, a.ndim())?;
+    let a = &match dtype {
+        Some(t) => cast(a, t)?,
+        None => a.clone(),
+    };
+    ensure!(
+        a.dtype().is_float(),
+        NotImplemented,
+        "\"{}\" not implemented for '{}'",
+        if log { "log_softmax_lastdim_kernel_impl" } else { "softmax_lastdim_kernel_impl" },
+        a.dtype().scalar_name()
+    );
+    if a.ndim() == 0 {
+        return reshape(&softmax_impl(log, &reshape(a, &[1])?, 0, None)?, &[]);
+    }
+    let out = {
+        let b = a.materialize();
+        let out = Tensor::empty(b.shape(), b.dtype(), b.device())?;
+        if out.numel() > 0 {
+            backend::get(b.device())?.softmax(log, b.view(), d, out.body().view())?;
+        }
+        out
+    };
+    record(if log { "LogSoftmaxBackward0" } else { "SoftmaxBackward0" }, &[a], out, |s, out| {
+        let y = s.save_output(out, 0);
+        move |c, g| Ok(grads![Some(softmax_backward(log, g, &y.get(c)?, d)?)])
+    })
+}
+fn softmax_backward(log: bool, g: &Tensor, y: &Tensor, d: usize) -> Result<Tensor> {
+    let dim = [d as i64];
+    if autograd::recording(&[g, y]) {
+        // The composite, so that second derivatives follow.
+        return if log {
+            sub(g, &mul(&exp(y)?, &sum_dim(g, Some(&dim), true, None)?)?, Scalar::Int(1))
+        } else {
+            mul(y, &sub(g, &sum_dim(&mul(g, y)?, Some(&dim), true, None)?, Scalar::Int(1))?)
+        };
+    }
+    let (gb, yb) = (g.materialize(), y.materialize());
+    let out = Tensor::empty(gb.shape(), gb.dtype(), gb.device())?;
+    if out.numel() > 0 {
+        backend::get(gb.device())?.softmax_backward(log, gb.view(), yb.view(), d, out.body().view())?;
+    }
+    Ok(out)
+}
+pub fn softmax(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+    softmax_impl(false, a, dim, dtype)
+}
+pub fn log_softmax(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+    softmax_impl(true, a, dim, dtype)
+}

@@ -1,0 +1,320 @@
+//! Elementwise functions of one operand: each with its derivative beside it.
+
+use super::pointwise::{inplace, pointwise, promote_float, Dest};
+use super::*;
+use crate::autograd::record;
+use crate::backend::program::Opcode;
+use crate::{ensure, grads};
+
+const ONE: Scalar = Scalar::Int(1);
+
+/// A float function `$f` and its in-place form. The derivative is written over the gradient `g` and the saved
+/// value: `input x => ...` or `output y => ...` or `none => ...`.
+macro_rules! float_fn {
+    ($f:ident, $f_:ident, $imp:ident, $op:ident, $name:literal, input |$g:ident, $x:ident| $d:expr) => {
+        fn $imp(a: &Tensor, dest: Dest) -> Result<Tensor> {
+            let ty = promote_float(&[a.into()]);
+            let out = pointwise(Opcode::$op, ty, ty, &[a.into()], dest)?;
+            record($name, &[a], out, |s, _| {
+                let x = s.save(a);
+                move |c, $g| {
+                    let $x = &x.get(c)?;
+                    Ok(grads![Some($d?)])
+                }
+            })
+        }
+        float_fn!(@wrap $f, $f_, $imp, true);
+    };
+    ($f:ident, $f_:ident, $imp:ident, $op:ident, $name:literal, output |$g:ident, $y:ident| $d:expr) => {
+        fn $imp(a: &Tensor, dest: Dest) -> Result<Tensor> {
+            let ty = promote_float(&[a.into()]);
+            let out = pointwise(Opcode::$op, ty, ty, &[a.into()], dest)?;
+            record($name, &[a], out, |s, out| {
+                let y = s.save_output(out, 0);
+                move |c, $g| {
+                    let $y = &y.get(c)?;
+                    Ok(grads![Some($d?)])
+                }
+            })
+        }
+        float_fn!(@wrap $f, $f_, $imp, false);
+    };
+    (@wrap $f:ident, $f_:ident, $imp:ident, $keeps:literal) => {
+        pub fn $f(a: &Tensor) -> Result<Tensor> {
+            $imp(a, None)
+        }
+        pub fn $f_(a: &Tensor) -> Result<()> {
+            inplace(a, &[], $keeps, $imp)
+        }
+    };
+}
+
+/// One fused pass `op(g, saved)`; its own derivative comes from the composite `again` when a graph of the backward
+/// is asked for.
+fn fused(op: Opcode, g: &Tensor, saved: &Tensor, again: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+    if autograd::recording(&[g, saved]) {
+        return again();
+    }
+    let ty = pointwise::promote(&[g.into(), saved.into()]);
+    pointwise(op, ty, ty, &[g.into(), saved.into()], None)
+}
+fn one_minus(x: &Tensor) -> Result<Tensor> {
+    rsub_scalar(x, ONE, ONE)
+}
+fn times(x: &Tensor, k: f64) -> Result<Tensor> {
+    mul_scalar(x, Scalar::Float(k))
+}
+fn plus(x: &Tensor, k: f64) -> Result<Tensor> {
+    add_scalar(x, Scalar::Float(k), ONE)
+}
+
+float_fn!(exp, exp_, exp_impl, Exp, "ExpBackward0", output |g, y| mul(g, y));
+float_fn!(exp2, exp2_, exp2_impl, Exp2, "Exp2Backward0", output |g, y| times(&mul(g, y)?, std::f64::consts::LN_2));
+float_fn!(expm1, expm1_, expm1_impl, Expm1, "Expm1Backward0", output |g, y| mul(g, &plus(y, 1.0)?));
+float_fn!(log, log_, log_impl, Log, "LogBackward0", input |g, x| div(g, x));
+float_fn!(log2, log2_, log2_impl, Log2, "Log2Backward0", input |g, x| div(g, &times(x, std::f64::consts::LN_2)?));
+float_fn!(log10, log10_, log10_impl, Log10, "Log10Backward0", input |g, x| div(g, &times(x, std::f64::consts::LN_10)?));
+float_fn!(log1p, log1p_, log1p_impl, Log1p, "Log1PBackward0", input |g, x| div(g, &plus(x, 1.0)?));
+float_fn!(sqrt, sqrt_, sqrt_impl, Sqrt, "SqrtBackward0", output |g, y| div(g, &times(y, 2.0)?));
+float_fn!(rsqrt, rsqrt_, rsqrt_impl, Rsqrt, "RsqrtBackward0", output |g, y| mul(&times(g, -0.5)?, &pow_scalar(y, Scalar::Int(3))?));
+float_fn!(reciprocal, reciprocal_, reciprocal_impl, Reciprocal, "ReciprocalBackward0", output |g, y| neg(&mul(g, &mul(y, y)?)?));
+float_fn!(sin, sin_, sin_impl, Sin, "SinBackward0", input |g, x| mul(g, &cos(x)?));
+float_fn!(cos, cos_, cos_impl, Cos, "CosBackward0", input |g, x| neg(&mul(g, &sin(x)?)?));
+float_fn!(tan, tan_, tan_impl, Tan, "TanBackward0", output |g, y| mul(g, &plus(&square(y)?, 1.0)?));
+float_fn!(asin, asin_, asin_impl, Asin, "AsinBackward0", input |g, x| mul(g, &rsqrt(&one_minus(&square(x)?)?)?));
+float_fn!(acos, acos_, acos_impl, Acos, "AcosBackward0", input |g, x| neg(&mul(g, &rsqrt(&one_minus(&square(x)?)?)?)?));
+float_fn!(atan, atan_, atan_impl, Atan, "AtanBackward0", input |g, x| div(g, &plus(&square(x)?, 1.0)?));
+float_fn!(sinh, sinh_, sinh_impl, Sinh, "SinhBackward0", input |g, x| mul(g, &cosh(x)?));
+float_fn!(cosh, cosh_, cosh_impl, Cosh, "CoshBackward0", input |g, x| mul(g, &sinh(x)?));
+float_fn!(asinh, asinh_, asinh_impl, Asinh, "AsinhBackward0", input |g, x| mul(g, &rsqrt(&plus(&square(x)?, 1.0)?)?));
+float_fn!(acosh, acosh_, acosh_impl, Acosh, "AcoshBackward0", input |g, x| mul(g, &rsqrt(&plus(&square(x)?, -1.0)?)?));
+float_fn!(atanh, atanh_, atanh_impl, Atanh, "AtanhBackward0", input |g, x| div(g, &one_minus(&square(x)?)?));
+float_fn!(erf, erf_, erf_impl, Erf, "ErfBackward0", input |g, x| mul(&times(g, std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&neg(&square(x)?)?)?));
+float_fn!(erfc, erfc_, erfc_impl, Erfc, "ErfcBackward0", input |g, x| mul(&times(g, -std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&neg(&square(x)?)?)?));
+float_fn!(erfinv, erfinv_, erfinv_impl, Erfinv, "ErfinvBackward0", output |g, y| mul(&times(g, 1.0 / std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&square(y)?)?));
+float_fn!(sigmoid, sigmoid_, sigmoid_impl, Sigmoid, "SigmoidBackward0", output |g, y| fused(Opcode::SigmoidGrad, g, y, || mul(g, &mul(y, &one_minus(y)?)?)));
+float_fn!(tanh, tanh_, tanh_impl, Tanh, "TanhBackward0", output |g, y| fused(Opcode::TanhGrad, g, y, || mul(g, &one_minus(&square(y)?)?)));
+float_fn!(silu, silu_, silu_impl, Silu, "SiluBackward0", input |g, x| fused(Opcode::SiluGrad, g, x, || {
+    let s = sigmoid(x)?;
+    mul(g, &mul(&s, &plus(&mul(x, &one_minus(&s)?)?, 1.0)?)?)
+}));
+float_fn!(lgamma, lgamma_, lgamma_impl, Lgamma, "LgammaBackward0", input |g, x| mul(g, &digamma(x)?));
+
+/// The derivative of lgamma. Its own derivative (trigamma) is not there yet: asking for it is an error.
+pub fn digamma(a: &Tensor) -> Result<Tensor> {
+    let ty = promote_float(&[a.into()]);
+    let out = pointwise(Opcode::Digamma, ty, ty, &[a.into()], None)?;
+    record("DigammaBackward0", &[a], out, |_, _| {
+        |_, _| crate::bail!(NotImplemented, "the derivative of digamma (polygamma of order 1) is not implemented")
+    })
+}
+
+fn gelu_impl(a: &Tensor, tanh_form: bool) -> Result<Tensor> {
+    let ty = promote_float(&[a.into()]);
+    let op = if tanh_form { Opcode::GeluTanh } else { Opcode::Gelu };
+    let out = pointwise(op, ty, ty, &[a.into()], None)?;
+    record("GeluBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| {
+            let x = &x.get(c)?;
+            let op = if tanh_form { Opcode::GeluTanhGrad } else { Opcode::GeluGrad };
+            Ok(grads![Some(fused(op, g, x, || {
+                if tanh_form {
+                    let k = (2.0 / std::f64::consts::PI).sqrt();
+                    let u = times(&mul(x, &plus(&times(&square(x)?, 0.044715)?, 1.0)?)?, k)?;
+                    let t = tanh(&u)?;
+                    let du = times(&plus(&times(&square(x)?, 3.0 * 0.044715)?, 1.0)?, k)?;
+                    let left = times(&plus(&t, 1.0)?, 0.5)?;
+                    let right = mul(&times(x, 0.5)?, &mul(&one_minus(&square(&t)?)?, &du)?)?;
+                    mul(g, &add(&left, &right, ONE)?)
+                } else {
+                    let cdf = times(&plus(&erf(&times(x, std::f64::consts::FRAC_1_SQRT_2)?)?, 1.0)?, 0.5)?;
+                    let pdf = times(&exp(&times(&square(x)?, -0.5)?)?, (2.0 * std::f64::consts::PI).sqrt().recip())?;
+                    mul(g, &add(&cdf, &mul(x, &pdf)?, ONE)?)
+                }
+            })?)])
+        }
+    })
+}
+/// x * Phi(x), exactly (`approximate="none"`) or by tanh.
+pub fn gelu(a: &Tensor, approximate: &str) -> Result<Tensor> {
+    match approximate {
+        "none" => gelu_impl(a, false),
+        "tanh" => gelu_impl(a, true),
+        other => crate::bail!(Runtime, "approximate argument must be either none or tanh, got '{other}'"),
+    }
+}
+
+fn relu_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
+    let ty = a.dtype();
+    ensure!(ty != DType::Bool, Runtime, "Boolean inputs not supported for relu");
+    let out = pointwise(Opcode::Relu, ty, ty, &[a.into()], dest)?;
+    record("ReluBackward0", &[a], out, |s, out| {
+        let y = s.save_output(out, 0);
+        move |c, g| {
+            let y = &y.get(c)?;
+            Ok(grads![Some(fused(Opcode::ReluGrad, g, y, || {
+                mul(g, &cast(&gt_scalar(y, Scalar::Int(0))?, g.dtype())?)
+            })?)])
+        }
+    })
+}
+pub fn relu(a: &Tensor) -> Result<Tensor> {
+    relu_impl(a, None)
+}
+pub fn relu_(a: &Tensor) -> Result<()> {
+    inplace(a, &[], false, relu_impl)
+}
+
+/// Functions that keep the dtype (integers stay integers).
+fn keep(op: Opcode, a: &Tensor, dest: Dest) -> Result<Tensor> {
+    let ty = a.dtype();
+    pointwise(op, ty, ty, &[a.into()], dest)
+}
+fn neg_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
+    ensure!(
+        a.dtype() != DType::Bool,
+        Runtime,
+        "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+    );
+    let out = keep(Opcode::Neg, a, dest)?;
+    record("NegBackward0", &[a], out, |_, _| |_, g| Ok(grads![Some(neg(g)?)]))
+}
+pub fn neg(a: &Tensor) -> Result<Tensor> {
+    neg_impl(a, None)
+}
+pub fn neg_(a: &Tensor) -> Result<()> {
+    inplace(a, &[], false, neg_impl)
+}
+fn abs_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
+    let out = keep(Opcode::Abs, a, dest)?;
+    record("AbsBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| Ok(grads![Some(mul(g, &sign(&x.get(c)?)?)?)])
+    })
+}
+pub fn abs(a: &Tensor) -> Result<Tensor> {
+    abs_impl(a, None)
+}
+pub fn abs_(a: &Tensor) -> Result<()> {
+    inplace(a, &[], true, abs_impl)
+}
+fn square_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
+    let out = keep(Opcode::Square, a, dest)?;
+    record("PowBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| Ok(grads![Some(mul(g, &times(&x.get(c)?, 2.0)?)?)])
+    })
+}
+pub fn square(a: &Tensor) -> Result<Tensor> {
+    square_impl(a, None)
+}
+pub fn square_(a: &Tensor) -> Result<()> {
+    inplace(a, &[], true, square_impl)
+}
+
+/// Steps: their gradient is zero everywhere.
+macro_rules! step_fn {
+    ($f:ident, $f_:ident, $imp:ident, $op:ident, $name:literal) => {
+        fn $imp(a: &Tensor, dest: Dest) -> Result<Tensor> {
+            let out = keep(Opcode::$op, a, dest)?;
+            record($name, &[a], out, |_, _| |_, g| Ok(grads![Some(zeros_like_of(g)?)]))
+        }
+        pub fn $f(a: &Tensor) -> Result<Tensor> {
+            $imp(a, None)
+        }
+        pub fn $f_(a: &Tensor) -> Result<()> {
+            inplace(a, &[], false, $imp)
+        }
+    };
+}
+step_fn!(sign, sign_, sign_impl, Sign, "SignBackward0");
+step_fn!(floor, floor_, floor_impl, Floor, "FloorBackward0");
+step_fn!(ceil, ceil_, ceil_impl, Ceil, "CeilBackward0");
+step_fn!(trunc, trunc_, trunc_impl, Trunc, "TruncBackward0");
+step_fn!(round_plain, round_plain_, round_impl, Round, "RoundBackward0");
+
+/// Rounds half to even, to `decimals` places.
+pub fn round(a: &Tensor, decimals: i64) -> Result<Tensor> {
+    if decimals == 0 {
+        return round_plain(a);
+    }
+    ensure!(a.dtype().is_float(), NotImplemented, "\"round\" with decimals is not implemented for '{}'", a.dtype().scalar_name());
+    let k = 10f64.powi(decimals.unsigned_abs().min(308) as i32);
+    if decimals > 0 {
+        times(&round_plain(&times(a, k)?)?, 1.0 / k)
+    } else {
+        times(&round_plain(&times(a, 1.0 / k)?)?, k)
+    }
+}
+pub fn round_(a: &Tensor) -> Result<()> {
+    round_plain_(a)
+}
+pub fn frac(a: &Tensor) -> Result<Tensor> {
+    let out = keep(Opcode::Frac, a, None)?;
+    record("FracBackward0", &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())]))
+}
+pub fn bitwise_not(a: &Tensor) -> Result<Tensor> {
+    ensure!(
+        !a.dtype().is_float(),
+        NotImplemented,
+        "\"bitwise_not_cpu\" not implemented for '{}'",
+        a.dtype().scalar_name()
+    );
+    keep(Opcode::BitNot, a, None)
+}
+macro_rules! predicate {
+    ($($f:ident => $op:ident),*) => {$(
+        pub fn $f(a: &Tensor) -> Result<Tensor> {
+            pointwise(Opcode::$op, a.dtype(), DType::Bool, &[a.into()], None)
+        })*};
+}
+predicate!(logical_not => LogicalNot, isnan => IsNan, isinf => IsInf, isfinite => IsFinite);
+
+/// negative_slope * x below zero.
+pub fn leaky_relu(a: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
+    let positive = gt_scalar(a, Scalar::Int(0))?;
+    where_(&positive, a, &mul_scalar(a, negative_slope)?)
+}
+/// alpha * (exp(x) - 1) below zero.
+pub fn elu(a: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    let positive = gt_scalar(a, Scalar::Int(0))?;
+    let low = clamp(a, None, Some(Scalar::Int(0)))?;
+    where_(&positive, a, &mul_scalar(&expm1(&low)?, alpha)?)
+}
+/// log(1 + exp(beta x)) / beta, x itself above the threshold.
+pub fn softplus(a: &Tensor, beta: Scalar, threshold: Scalar) -> Result<Tensor> {
+    let bx = mul_scalar(a, beta)?;
+    let linear = gt_scalar(&bx, threshold)?;
+    let low = masked_fill_scalar(&bx, &linear, Scalar::Int(0))?;
+    where_(&linear, a, &div_scalar(&log1p(&exp(&low)?)?, beta)?)
+}
+/// log(sigmoid x), computed without overflow.
+pub fn logsigmoid(a: &Tensor) -> Result<Tensor> {
+    let low = clamp(a, None, Some(Scalar::Int(0)))?;
+    sub(&low, &log1p(&exp(&neg(&abs(a)?)?)?)?, ONE)
+}
+/// x * relu6(x + 3) / 6.
+pub fn hardswish(a: &Tensor) -> Result<Tensor> {
+    mul(a, &hardsigmoid(a)?)
+}
+/// relu6(x + 3) / 6.
+pub fn hardsigmoid(a: &Tensor) -> Result<Tensor> {
+    times(&clamp(&plus(a, 3.0)?, Some(Scalar::Int(0)), Some(Scalar::Int(6)))?, 1.0 / 6.0)
+}
+/// clamp(x, 0, 6).
+pub fn relu6(a: &Tensor) -> Result<Tensor> {
+    clamp(a, Some(Scalar::Int(0)), Some(Scalar::Int(6)))
+}
+/// logarithm of x / (1 - x), x clamped to [eps, 1 - eps] when eps is given.
+pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
+    let clamped;
+    let a = match eps {
+        Some(e) => {
+            clamped = clamp(a, Some(Scalar::Float(e)), Some(Scalar::Float(1.0 - e)))?;
+            &clamped
+        }
+        None => a,
+    };
+    log(&div(a, &one_minus(a)?)?)
+}
