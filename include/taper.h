@@ -864,6 +864,18 @@ taper_error *taper_set_printoptions(const int64_t *precision,
 /* ==== Ops: Creation ======================================================================================= */
 
 /*
+ * Uninitialised memory; dtype defaults to the default float type.
+ *
+ * `empty(int[] size, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_empty(const int64_t *size,
+                         size_t size_len,
+                         int32_t dtype,
+                         taper_device device,
+                         taper_tensor **out);
+
+/*
  * A tensor of zeros; dtype defaults to the default float type.
  *
  * `zeros(int[] size, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
@@ -901,30 +913,145 @@ taper_error *taper_full(const int64_t *size,
                         taper_tensor **out);
 
 /*
- * Uniform random numbers in [0, 1).
+ * Uninitialised memory of the shape, and by default the dtype and device, of self.
  *
- * `rand(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ * `empty_like(Tensor self, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE
-taper_error *taper_rand(const int64_t *size,
-                        size_t size_len,
-                        taper_generator *generator,
-                        int32_t dtype,
-                        taper_device device,
-                        taper_tensor **out);
+taper_error *taper_empty_like(taper_tensor *self,
+                              int32_t dtype,
+                              taper_device device,
+                              taper_tensor **out);
 
 /*
- * Normal random numbers of mean 0 and variance 1.
+ * Zeros of the shape, and by default the dtype and device, of self.
  *
- * `randn(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ * `zeros_like(Tensor self, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE
-taper_error *taper_randn(const int64_t *size,
-                         size_t size_len,
-                         taper_generator *generator,
+taper_error *taper_zeros_like(taper_tensor *self,
+                              int32_t dtype,
+                              taper_device device,
+                              taper_tensor **out);
+
+/*
+ * Ones of the shape, and by default the dtype and device, of self.
+ *
+ * `ones_like(Tensor self, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_ones_like(taper_tensor *self,
+                             int32_t dtype,
+                             taper_device device,
+                             taper_tensor **out);
+
+/*
+ * fill_value in the shape, and by default the dtype and device, of self.
+ *
+ * `full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_full_like(taper_tensor *self,
+                             taper_scalar fill_value,
+                             int32_t dtype,
+                             taper_device device,
+                             taper_tensor **out);
+
+/*
+ * 0, 1, .. below end; int64 unless end is a float.
+ *
+ * `arange(Scalar end, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_arange(taper_scalar end,
+                          int32_t dtype,
+                          taper_device device,
+                          taper_tensor **out);
+
+/*
+ * start, start + 1, .. below end.
+ *
+ * `arange.start(Scalar start, Scalar end, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_arange_start(taper_scalar start,
+                                taper_scalar end,
+                                int32_t dtype,
+                                taper_device device,
+                                taper_tensor **out);
+
+/*
+ * start, start + step, .. below end; step may be negative.
+ *
+ * `arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_arange_start_step(taper_scalar start,
+                                     taper_scalar end,
+                                     taper_scalar step,
+                                     int32_t dtype,
+                                     taper_device device,
+                                     taper_tensor **out);
+
+/*
+ * steps numbers from start to end, both included.
+ *
+ * `linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linspace(taper_scalar start,
+                            taper_scalar end,
+                            int64_t steps,
+                            int32_t dtype,
+                            taper_device device,
+                            taper_tensor **out);
+
+/*
+ * base to the powers of linspace(start, end, steps).
+ *
+ * `logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_logspace(taper_scalar start,
+                            taper_scalar end,
+                            int64_t steps,
+                            double base,
+                            int32_t dtype,
+                            taper_device device,
+                            taper_tensor **out);
+
+/*
+ * The identity matrix of n rows.
+ *
+ * `eye(int n, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_eye(int64_t n, int32_t dtype, taper_device device, taper_tensor **out);
+
+/*
+ * Ones on the main diagonal of an n by m matrix.
+ *
+ * `eye.m(int n, int m, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_eye_m(int64_t n,
+                         int64_t m,
                          int32_t dtype,
                          taper_device device,
                          taper_tensor **out);
+
+/*
+ * The lower triangle of matrices, zeros above the diagonal-th diagonal.
+ *
+ * `tril(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tril(taper_tensor *self, int64_t diagonal, taper_tensor **out);
+
+/*
+ * The upper triangle of matrices, zeros below the diagonal-th diagonal.
+ *
+ * `triu(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_triu(taper_tensor *self, int64_t diagonal, taper_tensor **out);
 
 /* ==== Ops: Arithmetic ===================================================================================== */
 
@@ -951,14 +1078,17 @@ taper_error *taper_add_scalar(taper_tensor *self,
                               taper_tensor **out);
 
 /*
- * self += alpha * other; other must broadcast to self's shape and cast to its dtype.
+ * self + alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
  *
  * `add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
  */
-TAPER_MUST_USE taper_error *taper_add_(taper_tensor *self, taper_tensor *other, taper_scalar alpha);
+TAPER_MUST_USE
+taper_error *taper_add_(taper_tensor *self,
+                        taper_tensor *other,
+                        taper_scalar alpha);
 
 /*
- * self += alpha * other, for a number.
+ * self + alpha * other for a number, written into self.
  *
  * `add_.Scalar(Tensor(a!) self, Scalar other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
  */
@@ -987,14 +1117,17 @@ taper_error *taper_sub_scalar(taper_tensor *self,
                               taper_tensor **out);
 
 /*
- * self -= alpha * other.
+ * self - alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
  *
  * `sub_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
  */
-TAPER_MUST_USE taper_error *taper_sub_(taper_tensor *self, taper_tensor *other, taper_scalar alpha);
+TAPER_MUST_USE
+taper_error *taper_sub_(taper_tensor *self,
+                        taper_tensor *other,
+                        taper_scalar alpha);
 
 /*
- * self -= alpha * other, for a number.
+ * self - alpha * other for a number, written into self.
  *
  * `sub_.Scalar(Tensor(a!) self, Scalar other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
  */
@@ -1015,46 +1148,870 @@ TAPER_MUST_USE taper_error *taper_mul(taper_tensor *self, taper_tensor *other, t
 TAPER_MUST_USE taper_error *taper_mul_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
 
 /*
- * self *= other.
+ * self * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
  *
  * `mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_mul_(taper_tensor *self, taper_tensor *other);
 
 /*
- * self *= other, for a number.
+ * self * other for a number, written into self.
  *
  * `mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_mul_scalar_(taper_tensor *self, taper_scalar other);
 
 /*
- * True division; integers give the default float type.
+ * True division; integers give the default float type; shapes broadcast, dtypes promote.
  *
  * `div.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_div(taper_tensor *self, taper_tensor *other, taper_tensor **out);
 
 /*
- * True division by a number.
+ * True division; integers give the default float type, for a number.
  *
  * `div.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_div_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
 
 /*
- * self /= other; self must be a float tensor.
+ * True division; integers give the default float type, written into self; other must broadcast to self's shape and the result cast to its dtype.
  *
  * `div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
  */
-TAPER_MUST_USE taper_error *taper_div_(taper_tensor *self, taper_tensor *other);
+TAPER_MUST_USE
+taper_error *taper_div_(taper_tensor *self,
+                        taper_tensor *other);
 
 /*
- * self /= other, for a number.
+ * True division; integers give the default float type for a number, written into self.
  *
  * `div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_div_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * Division, rounded when rounding_mode is 'trunc' or 'floor'.
+ *
+ * `div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_div_tensor_mode(taper_tensor *self,
+                                   taper_tensor *other,
+                                   const char *rounding_mode,
+                                   taper_tensor **out);
+
+/*
+ * Division by a number, rounded when rounding_mode is 'trunc' or 'floor'.
+ *
+ * `div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_div_scalar_mode(taper_tensor *self,
+                                   taper_scalar other,
+                                   const char *rounding_mode,
+                                   taper_tensor **out);
+
+/*
+ * Division rounded towards minus infinity; shapes broadcast, dtypes promote.
+ *
+ * `floor_divide.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_floor_divide(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Division rounded towards minus infinity, for a number.
+ *
+ * `floor_divide.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_floor_divide_scalar(taper_tensor *self,
+                                       taper_scalar other,
+                                       taper_tensor **out);
+
+/*
+ * Division rounded towards minus infinity, written into self; other must broadcast to self's shape and the result cast to its dtype.
+ *
+ * `floor_divide_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_floor_divide_(taper_tensor *self,
+                                 taper_tensor *other);
+
+/*
+ * Division rounded towards minus infinity for a number, written into self.
+ *
+ * `floor_divide_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_floor_divide_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * Remainder with the sign of the divisor (Python's %); shapes broadcast, dtypes promote.
+ *
+ * `remainder.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_remainder(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Remainder with the sign of the divisor (Python's %), for a number.
+ *
+ * `remainder.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_remainder_scalar(taper_tensor *self,
+                                    taper_scalar other,
+                                    taper_tensor **out);
+
+/*
+ * Remainder with the sign of the divisor (Python's %), written into self; other must broadcast to self's shape and the result cast to its dtype.
+ *
+ * `remainder_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_remainder_(taper_tensor *self,
+                              taper_tensor *other);
+
+/*
+ * Remainder with the sign of the divisor (Python's %) for a number, written into self.
+ *
+ * `remainder_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_remainder_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * Remainder with the sign of the dividend (C's fmod); shapes broadcast, dtypes promote.
+ *
+ * `fmod.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fmod(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Remainder with the sign of the dividend (C's fmod), for a number.
+ *
+ * `fmod.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fmod_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * other - alpha * self.
+ *
+ * `rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rsub(taper_tensor *self,
+                        taper_tensor *other,
+                        taper_scalar alpha,
+                        taper_tensor **out);
+
+/*
+ * other - alpha * self, for a number.
+ *
+ * `rsub.Scalar(Tensor self, Scalar other, *, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rsub_scalar(taper_tensor *self,
+                               taper_scalar other,
+                               taper_scalar alpha,
+                               taper_tensor **out);
+
+/*
+ * other / self: a reflected operator.
+ *
+ * `rdiv(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_rdiv(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * other // self: a reflected operator.
+ *
+ * `rfloor_divide(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_rfloor_divide(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * other % self: a reflected operator.
+ *
+ * `rremainder(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_rremainder(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self ** exponent; shapes broadcast, dtypes promote.
+ *
+ * `pow.Tensor(Tensor self, Tensor exponent) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_pow(taper_tensor *self, taper_tensor *exponent, taper_tensor **out);
+
+/*
+ * self ** exponent, for a number; integers take no negative exponent.
+ *
+ * `pow.Scalar(Tensor self, Scalar exponent) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_pow_scalar(taper_tensor *self, taper_scalar exponent, taper_tensor **out);
+
+/*
+ * base ** exponent, for a number raised to a tensor.
+ *
+ * `pow.scalar_base(Scalar base, Tensor exponent) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_pow_scalar_base(taper_scalar base,
+                                   taper_tensor *exponent,
+                                   taper_tensor **out);
+
+/*
+ * self **= exponent.
+ *
+ * `pow_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_pow_(taper_tensor *self, taper_tensor *exponent);
+
+/*
+ * self **= exponent, for a number.
+ *
+ * `pow_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_pow_scalar_(taper_tensor *self, taper_scalar exponent);
+
+/*
+ * The larger of both, NaN propagating; shapes broadcast, dtypes promote.
+ *
+ * `maximum(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_maximum(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The smaller of both, NaN propagating; shapes broadcast, dtypes promote.
+ *
+ * `minimum(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_minimum(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The larger of both, NaN ignored; shapes broadcast, dtypes promote.
+ *
+ * `fmax(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fmax(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The smaller of both, NaN ignored; shapes broadcast, dtypes promote.
+ *
+ * `fmin(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fmin(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Angle of the point (other, self); shapes broadcast, dtypes promote.
+ *
+ * `atan2(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atan2(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * sqrt(self^2 + other^2); shapes broadcast, dtypes promote.
+ *
+ * `hypot(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_hypot(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote.
+ *
+ * `logaddexp(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logaddexp(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self * log(other), 0 where self is 0; shapes broadcast, dtypes promote.
+ *
+ * `xlogy(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_xlogy(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self + weight * (end - self).
+ *
+ * `lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lerp(taper_tensor *self,
+                        taper_tensor *end,
+                        taper_tensor *weight,
+                        taper_tensor **out);
+
+/*
+ * self + weight * (end - self), for a number.
+ *
+ * `lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lerp_scalar(taper_tensor *self,
+                               taper_tensor *end,
+                               taper_scalar weight,
+                               taper_tensor **out);
+
+/*
+ * self += weight * (end - self).
+ *
+ * `lerp_.Scalar(Tensor(a!) self, Tensor end, Scalar weight) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lerp_scalar_(taper_tensor *self, taper_tensor *end, taper_scalar weight);
+
+/*
+ * self + value * tensor1 * tensor2.
+ *
+ * `addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addcmul(taper_tensor *self,
+                           taper_tensor *tensor1,
+                           taper_tensor *tensor2,
+                           taper_scalar value,
+                           taper_tensor **out);
+
+/*
+ * self += value * tensor1 * tensor2.
+ *
+ * `addcmul_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addcmul_(taper_tensor *self,
+                            taper_tensor *tensor1,
+                            taper_tensor *tensor2,
+                            taper_scalar value);
+
+/*
+ * self + value * tensor1 / tensor2.
+ *
+ * `addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addcdiv(taper_tensor *self,
+                           taper_tensor *tensor1,
+                           taper_tensor *tensor2,
+                           taper_scalar value,
+                           taper_tensor **out);
+
+/*
+ * self += value * tensor1 / tensor2.
+ *
+ * `addcdiv_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addcdiv_(taper_tensor *self,
+                            taper_tensor *tensor1,
+                            taper_tensor *tensor2,
+                            taper_scalar value);
+
+/* ==== Ops: Functions of one operand ======================================================================= */
+
+/*
+ * e to the power self; integers give the default float type.
+ *
+ * `exp(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_exp(taper_tensor *self, taper_tensor **out);
+
+/*
+ * e to the power self, written into self.
+ *
+ * `exp_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_exp_(taper_tensor *self);
+
+/*
+ * 2 to the power self; integers give the default float type.
+ *
+ * `exp2(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_exp2(taper_tensor *self, taper_tensor **out);
+
+/*
+ * 2 to the power self, written into self.
+ *
+ * `exp2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_exp2_(taper_tensor *self);
+
+/*
+ * exp(self) - 1, exact near 0; integers give the default float type.
+ *
+ * `expm1(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_expm1(taper_tensor *self, taper_tensor **out);
+
+/*
+ * exp(self) - 1, exact near 0, written into self.
+ *
+ * `expm1_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_expm1_(taper_tensor *self);
+
+/*
+ * Natural logarithm; integers give the default float type.
+ *
+ * `log(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Natural logarithm, written into self.
+ *
+ * `log_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log_(taper_tensor *self);
+
+/*
+ * Logarithm to base 2; integers give the default float type.
+ *
+ * `log2(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log2(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Logarithm to base 2, written into self.
+ *
+ * `log2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log2_(taper_tensor *self);
+
+/*
+ * Logarithm to base 10; integers give the default float type.
+ *
+ * `log10(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log10(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Logarithm to base 10, written into self.
+ *
+ * `log10_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log10_(taper_tensor *self);
+
+/*
+ * log(1 + self), exact near 0; integers give the default float type.
+ *
+ * `log1p(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log1p(taper_tensor *self, taper_tensor **out);
+
+/*
+ * log(1 + self), exact near 0, written into self.
+ *
+ * `log1p_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_log1p_(taper_tensor *self);
+
+/*
+ * Square root; integers give the default float type.
+ *
+ * `sqrt(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sqrt(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Square root, written into self.
+ *
+ * `sqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sqrt_(taper_tensor *self);
+
+/*
+ * 1 / sqrt(self); integers give the default float type.
+ *
+ * `rsqrt(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_rsqrt(taper_tensor *self, taper_tensor **out);
+
+/*
+ * 1 / sqrt(self), written into self.
+ *
+ * `rsqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_rsqrt_(taper_tensor *self);
+
+/*
+ * 1 / self; integers give the default float type.
+ *
+ * `reciprocal(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_reciprocal(taper_tensor *self, taper_tensor **out);
+
+/*
+ * 1 / self, written into self.
+ *
+ * `reciprocal_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_reciprocal_(taper_tensor *self);
+
+/*
+ * Sine of radians; integers give the default float type.
+ *
+ * `sin(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sin(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Sine of radians, written into self.
+ *
+ * `sin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sin_(taper_tensor *self);
+
+/*
+ * Cosine of radians; integers give the default float type.
+ *
+ * `cos(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cos(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Cosine of radians, written into self.
+ *
+ * `cos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cos_(taper_tensor *self);
+
+/*
+ * Tangent of radians; integers give the default float type.
+ *
+ * `tan(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tan(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Tangent of radians, written into self.
+ *
+ * `tan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tan_(taper_tensor *self);
+
+/*
+ * Inverse sine; integers give the default float type.
+ *
+ * `asin(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_asin(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Inverse sine, written into self.
+ *
+ * `asin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_asin_(taper_tensor *self);
+
+/*
+ * Inverse cosine; integers give the default float type.
+ *
+ * `acos(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_acos(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Inverse cosine, written into self.
+ *
+ * `acos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_acos_(taper_tensor *self);
+
+/*
+ * Inverse tangent; integers give the default float type.
+ *
+ * `atan(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atan(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Inverse tangent, written into self.
+ *
+ * `atan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atan_(taper_tensor *self);
+
+/*
+ * Hyperbolic sine; integers give the default float type.
+ *
+ * `sinh(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sinh(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Hyperbolic sine, written into self.
+ *
+ * `sinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sinh_(taper_tensor *self);
+
+/*
+ * Hyperbolic cosine; integers give the default float type.
+ *
+ * `cosh(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cosh(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Hyperbolic cosine, written into self.
+ *
+ * `cosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cosh_(taper_tensor *self);
+
+/*
+ * Inverse hyperbolic sine; integers give the default float type.
+ *
+ * `asinh(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_asinh(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Inverse hyperbolic sine, written into self.
+ *
+ * `asinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_asinh_(taper_tensor *self);
+
+/*
+ * Inverse hyperbolic cosine; integers give the default float type.
+ *
+ * `acosh(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_acosh(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Inverse hyperbolic cosine, written into self.
+ *
+ * `acosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_acosh_(taper_tensor *self);
+
+/*
+ * Inverse hyperbolic tangent; integers give the default float type.
+ *
+ * `atanh(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atanh(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Inverse hyperbolic tangent, written into self.
+ *
+ * `atanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atanh_(taper_tensor *self);
+
+/*
+ * Error function; integers give the default float type.
+ *
+ * `erf(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_erf(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Error function, written into self.
+ *
+ * `erf_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_erf_(taper_tensor *self);
+
+/*
+ * 1 - erf(self); integers give the default float type.
+ *
+ * `erfc(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_erfc(taper_tensor *self, taper_tensor **out);
+
+/*
+ * 1 - erf(self), written into self.
+ *
+ * `erfc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_erfc_(taper_tensor *self);
+
+/*
+ * Inverse of erf; integers give the default float type.
+ *
+ * `erfinv(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_erfinv(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Inverse of erf, written into self.
+ *
+ * `erfinv_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_erfinv_(taper_tensor *self);
+
+/*
+ * 1 / (1 + exp(-self)); integers give the default float type.
+ *
+ * `sigmoid(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sigmoid(taper_tensor *self, taper_tensor **out);
+
+/*
+ * 1 / (1 + exp(-self)), written into self.
+ *
+ * `sigmoid_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sigmoid_(taper_tensor *self);
+
+/*
+ * Hyperbolic tangent; integers give the default float type.
+ *
+ * `tanh(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tanh(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Hyperbolic tangent, written into self.
+ *
+ * `tanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tanh_(taper_tensor *self);
+
+/*
+ * Logarithm of |gamma(self)|; integers give the default float type.
+ *
+ * `lgamma(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lgamma(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Logarithm of |gamma(self)|, written into self.
+ *
+ * `lgamma_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lgamma_(taper_tensor *self);
+
+/*
+ * Derivative of lgamma; has no second derivative yet.
+ *
+ * `digamma(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_digamma(taper_tensor *self, taper_tensor **out);
+
+/*
+ * -self; the dtype stays.
+ *
+ * `neg(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_neg(taper_tensor *self, taper_tensor **out);
+
+/*
+ * -self, written into self.
+ *
+ * `neg_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_neg_(taper_tensor *self);
+
+/*
+ * Absolute value; the dtype stays.
+ *
+ * `abs(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_abs(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Absolute value, written into self.
+ *
+ * `abs_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_abs_(taper_tensor *self);
+
+/*
+ * self * self; the dtype stays.
+ *
+ * `square(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_square(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self * self, written into self.
+ *
+ * `square_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_square_(taper_tensor *self);
+
+/*
+ * -1, 0 or 1; the dtype stays.
+ *
+ * `sign(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sign(taper_tensor *self, taper_tensor **out);
+
+/*
+ * -1, 0 or 1, written into self.
+ *
+ * `sign_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sign_(taper_tensor *self);
+
+/*
+ * Largest integer not above; the dtype stays.
+ *
+ * `floor(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_floor(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Largest integer not above, written into self.
+ *
+ * `floor_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_floor_(taper_tensor *self);
+
+/*
+ * Smallest integer not below; the dtype stays.
+ *
+ * `ceil(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ceil(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Smallest integer not below, written into self.
+ *
+ * `ceil_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ceil_(taper_tensor *self);
+
+/*
+ * Integer part; the dtype stays.
+ *
+ * `trunc(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_trunc(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Integer part, written into self.
+ *
+ * `trunc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_trunc_(taper_tensor *self);
+
+/*
+ * Nearest integer, halves to even; with decimals, to as many places.
+ *
+ * `round(Tensor self, *, int decimals=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_round(taper_tensor *self, int64_t decimals, taper_tensor **out);
+
+/*
+ * Nearest integer, halves to even, written into self.
+ *
+ * `round_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_round_(taper_tensor *self);
+
+/*
+ * self - trunc(self).
+ *
+ * `frac(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_frac(taper_tensor *self, taper_tensor **out);
+
+/* ==== Ops: Activations ==================================================================================== */
 
 /*
  * max(self, 0).
@@ -1062,6 +2019,591 @@ TAPER_MUST_USE taper_error *taper_div_scalar_(taper_tensor *self, taper_scalar o
  * `relu(Tensor self) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_relu(taper_tensor *self, taper_tensor **out);
+
+/*
+ * max(self, 0), written into self.
+ *
+ * `relu_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_relu_(taper_tensor *self);
+
+/*
+ * self * sigmoid(self).
+ *
+ * `silu(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_silu(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self * sigmoid(self), written into self.
+ *
+ * `silu_(Tensor(a!) self) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_silu_(taper_tensor *self);
+
+/*
+ * self * Phi(self), exactly or (approximate='tanh') by tanh.
+ *
+ * `gelu(Tensor self, *, str approximate="none") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_gelu(taper_tensor *self, const char *approximate, taper_tensor **out);
+
+/*
+ * self, times negative_slope below 0.
+ *
+ * `leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_leaky_relu(taper_tensor *self,
+                              taper_scalar negative_slope,
+                              taper_tensor **out);
+
+/*
+ * self, alpha * (exp(self) - 1) below 0.
+ *
+ * `elu(Tensor self, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_elu(taper_tensor *self, taper_scalar alpha, taper_tensor **out);
+
+/*
+ * log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold.
+ *
+ * `softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_softplus(taper_tensor *self,
+                            taper_scalar beta,
+                            taper_scalar threshold,
+                            taper_tensor **out);
+
+/*
+ * log(sigmoid(self)) without overflow.
+ *
+ * `logsigmoid(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logsigmoid(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self * relu6(self + 3) / 6.
+ *
+ * `hardswish(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_hardswish(taper_tensor *self, taper_tensor **out);
+
+/*
+ * relu6(self + 3) / 6.
+ *
+ * `hardsigmoid(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_hardsigmoid(taper_tensor *self, taper_tensor **out);
+
+/*
+ * min(max(self, 0), 6).
+ *
+ * `relu6(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_relu6(taper_tensor *self, taper_tensor **out);
+
+/*
+ * First half along dim times sigmoid of the second half.
+ *
+ * `glu(Tensor self, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_glu(taper_tensor *self, int64_t dim, taper_tensor **out);
+
+/*
+ * log(self / (1 - self)), self clamped to [eps, 1 - eps] when eps is given.
+ *
+ * `logit(Tensor self, float? eps=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logit(taper_tensor *self, const double *eps, taper_tensor **out);
+
+/*
+ * exp(self) normalised to sum 1 along dim.
+ *
+ * `softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_softmax(taper_tensor *self,
+                           int64_t dim,
+                           int32_t dtype,
+                           taper_tensor **out);
+
+/*
+ * log(softmax(self, dim)) without overflow.
+ *
+ * `log_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_log_softmax(taper_tensor *self,
+                               int64_t dim,
+                               int32_t dtype,
+                               taper_tensor **out);
+
+/* ==== Ops: Comparison and logic =========================================================================== */
+
+/*
+ * self == other, elementwise; bool.
+ *
+ * `eq.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_eq(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self == other, for a number; bool.
+ *
+ * `eq.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_eq_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self != other, elementwise; bool.
+ *
+ * `ne.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ne(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self != other, for a number; bool.
+ *
+ * `ne.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ne_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self < other, elementwise; bool.
+ *
+ * `lt.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lt(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self < other, for a number; bool.
+ *
+ * `lt.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lt_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self <= other, elementwise; bool.
+ *
+ * `le.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_le(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self <= other, for a number; bool.
+ *
+ * `le.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_le_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self > other, elementwise; bool.
+ *
+ * `gt.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_gt(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self > other, for a number; bool.
+ *
+ * `gt.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_gt_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self >= other, elementwise; bool.
+ *
+ * `ge.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ge(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self >= other, for a number; bool.
+ *
+ * `ge.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ge_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * Truth values joined by and; bool.
+ *
+ * `logical_and(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_and(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Truth values joined by or; bool.
+ *
+ * `logical_or(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_or(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Truth values joined by xor; bool.
+ *
+ * `logical_xor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_xor(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * True where self is zero; bool.
+ *
+ * `logical_not(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_not(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self & other on integers (and bools where that makes sense).
+ *
+ * `bitwise_and.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_and(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self & other, for a number.
+ *
+ * `bitwise_and.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bitwise_and_scalar(taper_tensor *self,
+                                      taper_scalar other,
+                                      taper_tensor **out);
+
+/*
+ * self &= other.
+ *
+ * `bitwise_and_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_and_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self &= other, for a number.
+ *
+ * `bitwise_and_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_and_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * self | other on integers (and bools where that makes sense).
+ *
+ * `bitwise_or.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_or(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self | other, for a number.
+ *
+ * `bitwise_or.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bitwise_or_scalar(taper_tensor *self,
+                                     taper_scalar other,
+                                     taper_tensor **out);
+
+/*
+ * self |= other.
+ *
+ * `bitwise_or_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_or_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self |= other, for a number.
+ *
+ * `bitwise_or_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_or_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * self ^ other on integers (and bools where that makes sense).
+ *
+ * `bitwise_xor.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_xor(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self ^ other, for a number.
+ *
+ * `bitwise_xor.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bitwise_xor_scalar(taper_tensor *self,
+                                      taper_scalar other,
+                                      taper_tensor **out);
+
+/*
+ * self ^= other.
+ *
+ * `bitwise_xor_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_xor_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self ^= other, for a number.
+ *
+ * `bitwise_xor_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_xor_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * self << other on integers (and bools where that makes sense).
+ *
+ * `bitwise_left_shift.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bitwise_left_shift(taper_tensor *self,
+                                      taper_tensor *other,
+                                      taper_tensor **out);
+
+/*
+ * self << other, for a number.
+ *
+ * `bitwise_left_shift.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bitwise_left_shift_scalar(taper_tensor *self,
+                                             taper_scalar other,
+                                             taper_tensor **out);
+
+/*
+ * self <<= other.
+ *
+ * `bitwise_left_shift_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_left_shift_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self <<= other, for a number.
+ *
+ * `bitwise_left_shift_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_left_shift_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * self >> other on integers (and bools where that makes sense).
+ *
+ * `bitwise_right_shift.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bitwise_right_shift(taper_tensor *self,
+                                       taper_tensor *other,
+                                       taper_tensor **out);
+
+/*
+ * self >> other, for a number.
+ *
+ * `bitwise_right_shift.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bitwise_right_shift_scalar(taper_tensor *self,
+                                              taper_scalar other,
+                                              taper_tensor **out);
+
+/*
+ * self >>= other.
+ *
+ * `bitwise_right_shift_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_right_shift_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self >>= other, for a number.
+ *
+ * `bitwise_right_shift_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_right_shift_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
+ * ~self on integers; logical not on bools.
+ *
+ * `bitwise_not(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_not(taper_tensor *self, taper_tensor **out);
+
+/*
+ * True where self is NaN; bool.
+ *
+ * `isnan(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_isnan(taper_tensor *self, taper_tensor **out);
+
+/*
+ * True where self is infinite; bool.
+ *
+ * `isinf(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_isinf(taper_tensor *self, taper_tensor **out);
+
+/*
+ * True where self is finite; bool.
+ *
+ * `isfinite(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_isfinite(taper_tensor *self, taper_tensor **out);
+
+/*
+ * |self - other| <= atol + rtol * |other|; bool.
+ *
+ * `isclose(Tensor self, Tensor other, float rtol=1e-5, float atol=1e-8, bool equal_nan=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_isclose(taper_tensor *self,
+                           taper_tensor *other,
+                           double rtol,
+                           double atol,
+                           bool equal_nan,
+                           taper_tensor **out);
+
+/*
+ * Whether all elements are close; waits for the device.
+ *
+ * `allclose(Tensor self, Tensor other, float rtol=1e-5, float atol=1e-8, bool equal_nan=False) -> bool`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_allclose(taper_tensor *self,
+                            taper_tensor *other,
+                            double rtol,
+                            double atol,
+                            bool equal_nan,
+                            bool *out);
+
+/*
+ * Whether shapes and all elements are equal; waits for the device.
+ *
+ * `equal(Tensor self, Tensor other) -> bool`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_equal(taper_tensor *self, taper_tensor *other, bool *out);
+
+/*
+ * self where the bool condition holds, else other.
+ *
+ * `where(Tensor condition, Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_where(taper_tensor *condition,
+                         taper_tensor *self,
+                         taper_tensor *other,
+                         taper_tensor **out);
+
+/*
+ * A number where the condition holds, else other.
+ *
+ * `where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_where_scalar_self(taper_tensor *condition,
+                                     taper_scalar self,
+                                     taper_tensor *other,
+                                     taper_tensor **out);
+
+/*
+ * self where the condition holds, else a number.
+ *
+ * `where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_where_scalar_other(taper_tensor *condition,
+                                      taper_tensor *self,
+                                      taper_scalar other,
+                                      taper_tensor **out);
+
+/*
+ * One of two numbers by the condition.
+ *
+ * `where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_where_scalar(taper_tensor *condition,
+                                taper_scalar self,
+                                taper_scalar other,
+                                taper_tensor **out);
+
+/*
+ * self with the 0-dim value where the bool mask holds.
+ *
+ * `masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_masked_fill(taper_tensor *self,
+                               taper_tensor *mask,
+                               taper_tensor *value,
+                               taper_tensor **out);
+
+/*
+ * self with value where the bool mask holds.
+ *
+ * `masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_masked_fill_scalar(taper_tensor *self,
+                                      taper_tensor *mask,
+                                      taper_scalar value,
+                                      taper_tensor **out);
+
+/*
+ * Writes the 0-dim value where the bool mask holds.
+ *
+ * `masked_fill_.Tensor(Tensor(a!) self, Tensor mask, Tensor value) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_masked_fill_(taper_tensor *self, taper_tensor *mask, taper_tensor *value);
+
+/*
+ * Writes value where the bool mask holds.
+ *
+ * `masked_fill_.Scalar(Tensor(a!) self, Tensor mask, Scalar value) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_masked_fill_scalar_(taper_tensor *self,
+                                       taper_tensor *mask,
+                                       taper_scalar value);
+
+/*
+ * self limited to [min, max]; NaN stays.
+ *
+ * `clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_clamp(taper_tensor *self,
+                         const taper_scalar *min,
+                         const taper_scalar *max,
+                         taper_tensor **out);
+
+/*
+ * self limited by tensors, which broadcast.
+ *
+ * `clamp.Tensors(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_clamp_tensors(taper_tensor *self,
+                                 taper_tensor *min,
+                                 taper_tensor *max,
+                                 taper_tensor **out);
+
+/*
+ * Limits self to [min, max] in place.
+ *
+ * `clamp_(Tensor(a!) self, Scalar? min=None, Scalar? max=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_clamp_(taper_tensor *self,
+                          const taper_scalar *min,
+                          const taper_scalar *max);
+
+/*
+ * max(self, min).
+ *
+ * `clamp_min(Tensor self, Scalar min) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clamp_min(taper_tensor *self, taper_scalar min, taper_tensor **out);
+
+/*
+ * min(self, max).
+ *
+ * `clamp_max(Tensor self, Scalar max) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clamp_max(taper_tensor *self, taper_scalar max, taper_tensor **out);
 
 /* ==== Ops: Reductions ===================================================================================== */
 
@@ -1085,14 +2627,553 @@ taper_error *taper_sum_dim(taper_tensor *self,
                            int32_t dtype,
                            taper_tensor **out);
 
+/*
+ * Sum down to a size that broadcasts to self's.
+ *
+ * `sum_to_size(Tensor self, int[] size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_sum_to_size(taper_tensor *self,
+                               const int64_t *size,
+                               size_t size_len,
+                               taper_tensor **out);
+
+/*
+ * Sum with NaN counted as zero.
+ *
+ * `nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nansum(taper_tensor *self,
+                          const int64_t *dim,
+                          size_t dim_len,
+                          bool keepdim,
+                          int32_t dtype,
+                          taper_tensor **out);
+
+/*
+ * Mean of all elements of a float tensor.
+ *
+ * `mean(Tensor self, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_mean(taper_tensor *self, int32_t dtype, taper_tensor **out);
+
+/*
+ * Mean over the dimensions dim (all when none are given).
+ *
+ * `mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_mean_dim(taper_tensor *self,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            bool keepdim,
+                            int32_t dtype,
+                            taper_tensor **out);
+
+/*
+ * Variance of all elements, over n - 1 (n when not unbiased).
+ *
+ * `var(Tensor self, bool unbiased=True) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_var(taper_tensor *self, bool unbiased, taper_tensor **out);
+
+/*
+ * Variance over dimensions.
+ *
+ * `var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_var_dim(taper_tensor *self,
+                           const int64_t *dim,
+                           size_t dim_len,
+                           bool unbiased,
+                           bool keepdim,
+                           taper_tensor **out);
+
+/*
+ * Variance over dimensions, over n - correction (default 1).
+ *
+ * `var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_var_correction(taper_tensor *self,
+                                  const int64_t *dim,
+                                  size_t dim_len,
+                                  const taper_scalar *correction,
+                                  bool keepdim,
+                                  taper_tensor **out);
+
+/*
+ * Standard deviation of all elements, over n - 1 (n when not unbiased).
+ *
+ * `std(Tensor self, bool unbiased=True) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_std(taper_tensor *self, bool unbiased, taper_tensor **out);
+
+/*
+ * Standard deviation over dimensions.
+ *
+ * `std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_std_dim(taper_tensor *self,
+                           const int64_t *dim,
+                           size_t dim_len,
+                           bool unbiased,
+                           bool keepdim,
+                           taper_tensor **out);
+
+/*
+ * Standard deviation over dimensions, over n - correction (default 1).
+ *
+ * `std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_std_correction(taper_tensor *self,
+                                  const int64_t *dim,
+                                  size_t dim_len,
+                                  const taper_scalar *correction,
+                                  bool keepdim,
+                                  taper_tensor **out);
+
+/*
+ * Variance and mean over dimensions.
+ *
+ * `var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor var, Tensor mean)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_var_mean_correction(taper_tensor *self,
+                                       const int64_t *dim,
+                                       size_t dim_len,
+                                       const taper_scalar *correction,
+                                       bool keepdim,
+                                       taper_tensor **var,
+                                       taper_tensor **mean);
+
+/*
+ * Standard deviation and mean over dimensions.
+ *
+ * `std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor std, Tensor mean)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_std_mean_correction(taper_tensor *self,
+                                       const int64_t *dim,
+                                       size_t dim_len,
+                                       const taper_scalar *correction,
+                                       bool keepdim,
+                                       taper_tensor **std,
+                                       taper_tensor **mean);
+
+/*
+ * Product of all elements; integers and bools give int64.
+ *
+ * `prod(Tensor self, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_prod(taper_tensor *self, int32_t dtype, taper_tensor **out);
+
+/*
+ * Product along one dimension.
+ *
+ * `prod.dim(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_prod_dim(taper_tensor *self,
+                            int64_t dim,
+                            bool keepdim,
+                            int32_t dtype,
+                            taper_tensor **out);
+
+/*
+ * Whether any element is nonzero; bool.
+ *
+ * `any(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_any(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Whether any element is nonzero along a dimension; bool.
+ *
+ * `any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_any_dim(taper_tensor *self, int64_t dim, bool keepdim, taper_tensor **out);
+
+/*
+ * Whether all elements are nonzero; bool.
+ *
+ * `all(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_all(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Whether all elements are nonzero along a dimension; bool.
+ *
+ * `all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_all_dim(taper_tensor *self, int64_t dim, bool keepdim, taper_tensor **out);
+
+/*
+ * How many elements are nonzero; int64.
+ *
+ * `count_nonzero(Tensor self, int? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_count_nonzero(taper_tensor *self, const int64_t *dim, taper_tensor **out);
+
+/*
+ * Largest element; NaN propagates.
+ *
+ * `max(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_max(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Largest elements along a dimension and their positions (int64).
+ *
+ * `max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_dim(taper_tensor *self,
+                           int64_t dim,
+                           bool keepdim,
+                           taper_tensor **values,
+                           taper_tensor **indices);
+
+/*
+ * Largest of both, elementwise.
+ *
+ * `max.other(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_max_other(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Largest elements over dimensions; equal ones share the gradient.
+ *
+ * `amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_amax(taper_tensor *self,
+                        const int64_t *dim,
+                        size_t dim_len,
+                        bool keepdim,
+                        taper_tensor **out);
+
+/*
+ * Position (int64) of the largest element, of the flattened tensor when dim is None.
+ *
+ * `argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_argmax(taper_tensor *self,
+                          const int64_t *dim,
+                          bool keepdim,
+                          taper_tensor **out);
+
+/*
+ * Smallest element; NaN propagates.
+ *
+ * `min(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_min(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Smallest elements along a dimension and their positions (int64).
+ *
+ * `min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_min_dim(taper_tensor *self,
+                           int64_t dim,
+                           bool keepdim,
+                           taper_tensor **values,
+                           taper_tensor **indices);
+
+/*
+ * Smallest of both, elementwise.
+ *
+ * `min.other(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_min_other(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Smallest elements over dimensions; equal ones share the gradient.
+ *
+ * `amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_amin(taper_tensor *self,
+                        const int64_t *dim,
+                        size_t dim_len,
+                        bool keepdim,
+                        taper_tensor **out);
+
+/*
+ * Position (int64) of the smallest element, of the flattened tensor when dim is None.
+ *
+ * `argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_argmin(taper_tensor *self,
+                          const int64_t *dim,
+                          bool keepdim,
+                          taper_tensor **out);
+
+/*
+ * log(sum(exp(self))) over dimensions, without overflow.
+ *
+ * `logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_logsumexp(taper_tensor *self,
+                             const int64_t *dim,
+                             size_t dim_len,
+                             bool keepdim,
+                             taper_tensor **out);
+
+/*
+ * p-norm of all elements.
+ *
+ * `norm(Tensor self, Scalar p=2) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_norm(taper_tensor *self, taper_scalar p, taper_tensor **out);
+
+/*
+ * p-norm (default 2) over dimensions.
+ *
+ * `norm.dim(Tensor self, Scalar? p, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_norm_dim(taper_tensor *self,
+                            const taper_scalar *p,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            bool keepdim,
+                            taper_tensor **out);
+
+/*
+ * p-norm of self - other.
+ *
+ * `dist(Tensor self, Tensor other, Scalar p=2) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dist(taper_tensor *self,
+                        taper_tensor *other,
+                        taper_scalar p,
+                        taper_tensor **out);
+
+/*
+ * Running sum along a dimension.
+ *
+ * `cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cumsum(taper_tensor *self, int64_t dim, int32_t dtype, taper_tensor **out);
+
+/*
+ * Running product along a dimension.
+ *
+ * `cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cumprod(taper_tensor *self,
+                           int64_t dim,
+                           int32_t dtype,
+                           taper_tensor **out);
+
+/*
+ * Running log(sum(exp)) along a dimension.
+ *
+ * `logcumsumexp(Tensor self, int dim) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logcumsumexp(taper_tensor *self, int64_t dim, taper_tensor **out);
+
+/*
+ * Running max along a dimension and its positions.
+ *
+ * `cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cummax(taper_tensor *self,
+                          int64_t dim,
+                          taper_tensor **values,
+                          taper_tensor **indices);
+
+/*
+ * Running min along a dimension and its positions.
+ *
+ * `cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cummin(taper_tensor *self,
+                          int64_t dim,
+                          taper_tensor **values,
+                          taper_tensor **indices);
+
+/*
+ * Sorted along a dimension, stably, NaN as the largest; with positions.
+ *
+ * `sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_sort(taper_tensor *self,
+                        int64_t dim,
+                        bool descending,
+                        taper_tensor **values,
+                        taper_tensor **indices);
+
+/*
+ * Positions that sort along a dimension.
+ *
+ * `argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_argsort(taper_tensor *self,
+                           int64_t dim,
+                           bool descending,
+                           taper_tensor **out);
+
+/*
+ * The k largest (smallest) elements along a dimension, in order, and their positions.
+ *
+ * `topk(Tensor self, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_topk(taper_tensor *self,
+                        int64_t k,
+                        int64_t dim,
+                        bool largest,
+                        bool sorted,
+                        taper_tensor **values,
+                        taper_tensor **indices);
+
+/*
+ * The k-th smallest element (k from 1) along a dimension.
+ *
+ * `kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_kthvalue(taper_tensor *self,
+                            int64_t k,
+                            int64_t dim,
+                            bool keepdim,
+                            taper_tensor **values,
+                            taper_tensor **indices);
+
+/*
+ * Lower median of all elements.
+ *
+ * `median(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_median(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Lower median along a dimension.
+ *
+ * `median.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_median_dim(taper_tensor *self,
+                              int64_t dim,
+                              bool keepdim,
+                              taper_tensor **values,
+                              taper_tensor **indices);
+
 /* ==== Ops: Linear algebra ================================================================================= */
 
 /*
- * Matrix product with PyTorch's rules for 1-d, 2-d and batched operands.
+ * Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
  *
  * `matmul(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_matmul(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Product of two matrices.
+ *
+ * `mm(Tensor self, Tensor mat2) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_mm(taper_tensor *self, taper_tensor *mat2, taper_tensor **out);
+
+/*
+ * Products of two equal batches of matrices.
+ *
+ * `bmm(Tensor self, Tensor mat2) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bmm(taper_tensor *self, taper_tensor *mat2, taper_tensor **out);
+
+/*
+ * Matrix times vector.
+ *
+ * `mv(Tensor self, Tensor vec) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_mv(taper_tensor *self, taper_tensor *vec, taper_tensor **out);
+
+/*
+ * Inner product of two vectors.
+ *
+ * `dot(Tensor self, Tensor tensor) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_dot(taper_tensor *self, taper_tensor *tensor, taper_tensor **out);
+
+/*
+ * Outer product of two vectors.
+ *
+ * `outer(Tensor self, Tensor vec2) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_outer(taper_tensor *self, taper_tensor *vec2, taper_tensor **out);
+
+/*
+ * beta * self + alpha * (mat1 @ mat2).
+ *
+ * `addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addmm(taper_tensor *self,
+                         taper_tensor *mat1,
+                         taper_tensor *mat2,
+                         taper_scalar beta,
+                         taper_scalar alpha,
+                         taper_tensor **out);
+
+/*
+ * beta * self + alpha * (batch1 @ batch2).
+ *
+ * `baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_baddbmm(taper_tensor *self,
+                           taper_tensor *batch1,
+                           taper_tensor *batch2,
+                           taper_scalar beta,
+                           taper_scalar alpha,
+                           taper_tensor **out);
+
+/*
+ * Einstein summation, such as 'bij,bjk->bik'.
+ *
+ * `einsum(str equation, Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_einsum(const char *equation,
+                          taper_tensor *const *tensors,
+                          size_t tensors_len,
+                          taper_tensor **out);
+
+/*
+ * Sum of a matrix's diagonal.
+ *
+ * `trace(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_trace(taper_tensor *self, taper_tensor **out);
+
+/*
+ * input @ weight.T + bias; weight is [out_features, in_features].
+ *
+ * `linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linear(taper_tensor *input,
+                          taper_tensor *weight,
+                          taper_tensor *bias,
+                          taper_tensor **out);
 
 /* ==== Ops: Views and shapes =============================================================================== */
 
@@ -1108,6 +3189,13 @@ taper_error *taper_view(taper_tensor *self,
                         taper_tensor **out);
 
 /*
+ * view with the shape of other.
+ *
+ * `view_as(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_view_as(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
  * The same elements with another shape, a view where possible; one size may be -1.
  *
  * `reshape(Tensor self, int[] shape) -> Tensor`. Since 0.1.
@@ -1117,6 +3205,1267 @@ taper_error *taper_reshape(taper_tensor *self,
                            const int64_t *shape,
                            size_t shape_len,
                            taper_tensor **out);
+
+/*
+ * reshape to the shape of other.
+ *
+ * `reshape_as(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_reshape_as(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Dimensions start_dim to end_dim merged into one.
+ *
+ * `flatten(Tensor self, int start_dim=0, int end_dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_flatten(taper_tensor *self,
+                           int64_t start_dim,
+                           int64_t end_dim,
+                           taper_tensor **out);
+
+/*
+ * reshape to one dimension.
+ *
+ * `ravel(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ravel(taper_tensor *self, taper_tensor **out);
+
+/*
+ * One dimension split into sizes.
+ *
+ * `unflatten(Tensor self, int dim, int[] sizes) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_unflatten(taper_tensor *self,
+                             int64_t dim,
+                             const int64_t *sizes,
+                             size_t sizes_len,
+                             taper_tensor **out);
+
+/*
+ * Dimensions in another order.
+ *
+ * `permute(Tensor self, int[] dims) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_permute(taper_tensor *self,
+                           const int64_t *dims,
+                           size_t dims_len,
+                           taper_tensor **out);
+
+/*
+ * Two dimensions swapped.
+ *
+ * `transpose(Tensor self, int dim0, int dim1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_transpose(taper_tensor *self,
+                             int64_t dim0,
+                             int64_t dim1,
+                             taper_tensor **out);
+
+/*
+ * Transpose of a matrix; vectors stay.
+ *
+ * `t(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_t(taper_tensor *self, taper_tensor **out);
+
+/*
+ * All dimensions reversed (.T).
+ *
+ * `numpy_t(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_numpy_t(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The last two dimensions swapped (.mT).
+ *
+ * `mt(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_mt(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Dimensions moved to other places, the rest in order.
+ *
+ * `movedim(Tensor self, int[] source, int[] destination) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_movedim(taper_tensor *self,
+                           const int64_t *source,
+                           size_t source_len,
+                           const int64_t *destination,
+                           size_t destination_len,
+                           taper_tensor **out);
+
+/*
+ * A dimension of size 1 inserted.
+ *
+ * `unsqueeze(Tensor self, int dim) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_unsqueeze(taper_tensor *self, int64_t dim, taper_tensor **out);
+
+/*
+ * All dimensions of size 1 removed.
+ *
+ * `squeeze(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_squeeze(taper_tensor *self, taper_tensor **out);
+
+/*
+ * One dimension removed if its size is 1.
+ *
+ * `squeeze.dim(Tensor self, int dim) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_squeeze_dim(taper_tensor *self, int64_t dim, taper_tensor **out);
+
+/*
+ * Several dimensions removed where their size is 1.
+ *
+ * `squeeze.dims(Tensor self, int[] dim) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_squeeze_dims(taper_tensor *self,
+                                const int64_t *dim,
+                                size_t dim_len,
+                                taper_tensor **out);
+
+/*
+ * Size-1 dimensions repeated without a copy; -1 keeps a size.
+ *
+ * `expand(Tensor self, int[] size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_expand(taper_tensor *self,
+                          const int64_t *size,
+                          size_t size_len,
+                          taper_tensor **out);
+
+/*
+ * expand to the shape of other.
+ *
+ * `expand_as(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_expand_as(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * expand as a function.
+ *
+ * `broadcast_to(Tensor self, int[] size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_broadcast_to(taper_tensor *self,
+                                const int64_t *size,
+                                size_t size_len,
+                                taper_tensor **out);
+
+/*
+ * All tensors expanded to their common shape.
+ *
+ * `broadcast_tensors(Tensor[] tensors) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_broadcast_tensors(taper_tensor *const *tensors,
+                                     size_t tensors_len,
+                                     taper_tensor_list **out);
+
+/*
+ * One index of a dimension, which disappears.
+ *
+ * `select(Tensor self, int dim, int index) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_select(taper_tensor *self, int64_t dim, int64_t index, taper_tensor **out);
+
+/*
+ * Elements start, start + step, .. below end of a dimension; bounds are clamped.
+ *
+ * `slice(Tensor self, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_slice(taper_tensor *self,
+                         int64_t dim,
+                         const int64_t *start,
+                         const int64_t *end,
+                         int64_t step,
+                         taper_tensor **out);
+
+/*
+ * length elements of a dimension from start.
+ *
+ * `narrow(Tensor self, int dim, int start, int length) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_narrow(taper_tensor *self,
+                          int64_t dim,
+                          int64_t start,
+                          int64_t length,
+                          taper_tensor **out);
+
+/*
+ * A diagonal over two dimensions, appended as the last.
+ *
+ * `diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_diagonal(taper_tensor *self,
+                            int64_t offset,
+                            int64_t dim1,
+                            int64_t dim2,
+                            taper_tensor **out);
+
+/*
+ * Vector to diagonal matrix, or matrix to its diagonal.
+ *
+ * `diag(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_diag(taper_tensor *self, int64_t diagonal, taper_tensor **out);
+
+/*
+ * The last dimension laid on a diagonal over two dimensions.
+ *
+ * `diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_diag_embed(taper_tensor *self,
+                              int64_t offset,
+                              int64_t dim1,
+                              int64_t dim2,
+                              taper_tensor **out);
+
+/*
+ * All indices of a dimension, as views.
+ *
+ * `unbind(Tensor self, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_unbind(taper_tensor *self, int64_t dim, taper_tensor_list **out);
+
+/*
+ * Views of split_size along a dimension; the last may be shorter.
+ *
+ * `split.Tensor(Tensor self, int split_size, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_split(taper_tensor *self,
+                         int64_t split_size,
+                         int64_t dim,
+                         taper_tensor_list **out);
+
+/*
+ * Views of the given sizes along a dimension.
+ *
+ * `split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_split_with_sizes(taper_tensor *self,
+                                    const int64_t *split_sizes,
+                                    size_t split_sizes_len,
+                                    int64_t dim,
+                                    taper_tensor_list **out);
+
+/*
+ * At most chunks views of equal size along a dimension.
+ *
+ * `chunk(Tensor self, int chunks, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_chunk(taper_tensor *self,
+                         int64_t chunks,
+                         int64_t dim,
+                         taper_tensor_list **out);
+
+/*
+ * Windows of size every step along a dimension, appended as the last.
+ *
+ * `unfold(Tensor self, int dimension, int size, int step) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_unfold(taper_tensor *self,
+                          int64_t dimension,
+                          int64_t size,
+                          int64_t step,
+                          taper_tensor **out);
+
+/*
+ * A window on the memory with any sizes, strides and offset.
+ *
+ * `as_strided(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_as_strided(taper_tensor *self,
+                              const int64_t *size,
+                              size_t size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *storage_offset,
+                              taper_tensor **out);
+
+/*
+ * A view of the whole tensor.
+ *
+ * `alias(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_alias(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The same memory without history.
+ *
+ * `detach(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_detach(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Cuts the tensor off its history.
+ *
+ * `detach_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_detach_(taper_tensor *self);
+
+/*
+ * Inserts a dimension of size 1 in place.
+ *
+ * `unsqueeze_(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_unsqueeze_(taper_tensor *self, int64_t dim);
+
+/*
+ * Removes dimensions of size 1 in place.
+ *
+ * `squeeze_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_squeeze_(taper_tensor *self);
+
+/*
+ * Removes one dimension of size 1 in place.
+ *
+ * `squeeze_.dim(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_squeeze_dim_(taper_tensor *self, int64_t dim);
+
+/*
+ * Swaps two dimensions in place.
+ *
+ * `transpose_(Tensor(a!) self, int dim0, int dim1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_transpose_(taper_tensor *self, int64_t dim0, int64_t dim1);
+
+/*
+ * Transposes a matrix in place.
+ *
+ * `t_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_t_(taper_tensor *self);
+
+/* ==== Ops: Joining and repeating ========================================================================== */
+
+/*
+ * Tensors joined along a dimension; dtypes promote.
+ *
+ * `cat(Tensor[] tensors, int dim=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cat(taper_tensor *const *tensors,
+                       size_t tensors_len,
+                       int64_t dim,
+                       taper_tensor **out);
+
+/*
+ * Tensors of one shape joined along a new dimension.
+ *
+ * `stack(Tensor[] tensors, int dim=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_stack(taper_tensor *const *tensors,
+                         size_t tensors_len,
+                         int64_t dim,
+                         taper_tensor **out);
+
+/*
+ * Copies side by side, repeats times per dimension.
+ *
+ * `repeat(Tensor self, int[] repeats) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_repeat(taper_tensor *self,
+                          const int64_t *repeats,
+                          size_t repeats_len,
+                          taper_tensor **out);
+
+/*
+ * repeat with missing leading repeats of 1.
+ *
+ * `tile(Tensor self, int[] dims) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tile(taper_tensor *self,
+                        const int64_t *dims,
+                        size_t dims_len,
+                        taper_tensor **out);
+
+/*
+ * Order reversed along dimensions.
+ *
+ * `flip(Tensor self, int[] dims) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_flip(taper_tensor *self,
+                        const int64_t *dims,
+                        size_t dims_len,
+                        taper_tensor **out);
+
+/*
+ * Elements rotated along dimensions (flattened when none are given).
+ *
+ * `roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_roll(taper_tensor *self,
+                        const int64_t *shifts,
+                        size_t shifts_len,
+                        const int64_t *dims,
+                        size_t dims_len,
+                        taper_tensor **out);
+
+/*
+ * Coordinate grids of vectors; indexing 'ij' (default) or 'xy'.
+ *
+ * `meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_meshgrid(taper_tensor *const *tensors,
+                            size_t tensors_len,
+                            const char *indexing,
+                            taper_tensor_list **out);
+
+/*
+ * Each element repeated by its own count.
+ *
+ * `repeat_interleave.Tensor(Tensor self, Tensor repeats, int? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_repeat_interleave(taper_tensor *self,
+                                     taper_tensor *repeats,
+                                     const int64_t *dim,
+                                     taper_tensor **out);
+
+/*
+ * Each element repeated.
+ *
+ * `repeat_interleave.int(Tensor self, int repeats, int? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_repeat_interleave_int(taper_tensor *self,
+                                         int64_t repeats,
+                                         const int64_t *dim,
+                                         taper_tensor **out);
+
+/* ==== Ops: Copies and conversions ========================================================================= */
+
+/*
+ * Another dtype; self when it has it already.
+ *
+ * `cast(Tensor self, ScalarType dtype) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cast(taper_tensor *self, int32_t dtype, taper_tensor **out);
+
+/*
+ * Another dtype or device; self when nothing changes and no copy is asked for.
+ *
+ * `to(Tensor self, ScalarType? dtype=None, Device? device=None, bool copy=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_to(taper_tensor *self,
+                      int32_t dtype,
+                      taper_device device,
+                      bool copy,
+                      taper_tensor **out);
+
+/*
+ * The tensor on a device; self when it is there already.
+ *
+ * `to_device(Tensor self, Device? device) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_to_device(taper_tensor *self, taper_device device, taper_tensor **out);
+
+/*
+ * A copy with its own memory.
+ *
+ * `clone(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clone(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Row-major memory; self when it is so already.
+ *
+ * `contiguous(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_contiguous(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Writes src, broadcast and converted, into self.
+ *
+ * `copy_(Tensor(a!) self, Tensor src) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_copy_(taper_tensor *self, taper_tensor *src);
+
+/*
+ * Writes a 0-dim tensor's value into every element.
+ *
+ * `fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fill_(taper_tensor *self, taper_tensor *value);
+
+/*
+ * Writes a number into every element.
+ *
+ * `fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fill_scalar_(taper_tensor *self, taper_scalar value);
+
+/*
+ * Writes zeros.
+ *
+ * `zero_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_zero_(taper_tensor *self);
+
+/* ==== Ops: Indexing ======================================================================================= */
+
+/*
+ * out[i][j] = self[index[i][j]][j] for dim 0, and so on; index is int64.
+ *
+ * `gather(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gather(taper_tensor *self,
+                          int64_t dim,
+                          taper_tensor *index,
+                          taper_tensor **out);
+
+/*
+ * self with src written where index says: the reverse of gather.
+ *
+ * `scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_src(taper_tensor *self,
+                               int64_t dim,
+                               taper_tensor *index,
+                               taper_tensor *src,
+                               taper_tensor **out);
+
+/*
+ * self with a number written where index says.
+ *
+ * `scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_value(taper_tensor *self,
+                                 int64_t dim,
+                                 taper_tensor *index,
+                                 taper_scalar value,
+                                 taper_tensor **out);
+
+/*
+ * self with src added where index says.
+ *
+ * `scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_add(taper_tensor *self,
+                               int64_t dim,
+                               taper_tensor *index,
+                               taper_tensor *src,
+                               taper_tensor **out);
+
+/*
+ * Writes src where index says.
+ *
+ * `scatter_.src(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_src_(taper_tensor *self,
+                                int64_t dim,
+                                taper_tensor *index,
+                                taper_tensor *src);
+
+/*
+ * Writes a number where index says.
+ *
+ * `scatter_.value(Tensor(a!) self, int dim, Tensor index, Scalar value) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_value_(taper_tensor *self,
+                                  int64_t dim,
+                                  taper_tensor *index,
+                                  taper_scalar value);
+
+/*
+ * Adds src where index says.
+ *
+ * `scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_add_(taper_tensor *self,
+                                int64_t dim,
+                                taper_tensor *index,
+                                taper_tensor *src);
+
+/*
+ * Rows along dim picked by a vector of positions.
+ *
+ * `index_select(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_select(taper_tensor *self,
+                                int64_t dim,
+                                taper_tensor *index,
+                                taper_tensor **out);
+
+/*
+ * self with alpha * source added at the rows that index names.
+ *
+ * `index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_add(taper_tensor *self,
+                             int64_t dim,
+                             taper_tensor *index,
+                             taper_tensor *source,
+                             taper_scalar alpha,
+                             taper_tensor **out);
+
+/*
+ * Adds alpha * source at the rows that index names.
+ *
+ * `index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_add_(taper_tensor *self,
+                              int64_t dim,
+                              taper_tensor *index,
+                              taper_tensor *source,
+                              taper_scalar alpha);
+
+/*
+ * self with source written at the rows that index names.
+ *
+ * `index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_copy(taper_tensor *self,
+                              int64_t dim,
+                              taper_tensor *index,
+                              taper_tensor *source,
+                              taper_tensor **out);
+
+/*
+ * Writes source at the rows that index names.
+ *
+ * `index_copy_(Tensor(a!) self, int dim, Tensor index, Tensor source) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_copy_(taper_tensor *self,
+                               int64_t dim,
+                               taper_tensor *index,
+                               taper_tensor *source);
+
+/*
+ * self with a number at the rows that index names.
+ *
+ * `index_fill.Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_fill_scalar(taper_tensor *self,
+                                     int64_t dim,
+                                     taper_tensor *index,
+                                     taper_scalar value,
+                                     taper_tensor **out);
+
+/*
+ * Writes a number at the rows that index names.
+ *
+ * `index_fill_.Scalar(Tensor(a!) self, int dim, Tensor index, Scalar value) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_fill_scalar_(taper_tensor *self,
+                                      int64_t dim,
+                                      taper_tensor *index,
+                                      taper_scalar value);
+
+/*
+ * Advanced indexing by integer or bool tensors, one per dimension, absent ones taking all.
+ *
+ * `index(Tensor self, Tensor?[] indices) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index(taper_tensor *self,
+                         taper_tensor *const *indices,
+                         size_t indices_len,
+                         taper_tensor **out);
+
+/*
+ * self with values written (or added) at the indexed places.
+ *
+ * `index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_put(taper_tensor *self,
+                             taper_tensor *const *indices,
+                             size_t indices_len,
+                             taper_tensor *values,
+                             bool accumulate,
+                             taper_tensor **out);
+
+/*
+ * Writes (or adds) values at the indexed places.
+ *
+ * `index_put_(Tensor(a!) self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_put_(taper_tensor *self,
+                              taper_tensor *const *indices,
+                              size_t indices_len,
+                              taper_tensor *values,
+                              bool accumulate);
+
+/*
+ * Positions of nonzero elements as rows of int64; waits for the device.
+ *
+ * `nonzero(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_nonzero(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Positions of nonzero elements, one vector per dimension.
+ *
+ * `nonzero_numpy(Tensor self) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_nonzero_numpy(taper_tensor *self, taper_tensor_list **out);
+
+/*
+ * The elements where the bool mask holds, as a vector.
+ *
+ * `masked_select(Tensor self, Tensor mask) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_masked_select(taper_tensor *self, taper_tensor *mask, taper_tensor **out);
+
+/*
+ * Elements of the flattened tensor.
+ *
+ * `take(Tensor self, Tensor index) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_take(taper_tensor *self, taper_tensor *index, taper_tensor **out);
+
+/*
+ * gather with broadcast indices.
+ *
+ * `take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_take_along_dim(taper_tensor *self,
+                                  taper_tensor *indices,
+                                  const int64_t *dim,
+                                  taper_tensor **out);
+
+/*
+ * Rows of weight picked by integer indices; row padding_idx gets no gradient.
+ *
+ * `embedding(Tensor weight, Tensor indices, int padding_idx=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_embedding(taper_tensor *weight,
+                             taper_tensor *indices,
+                             int64_t padding_idx,
+                             taper_tensor **out);
+
+/*
+ * Integer classes as rows of 0 and 1 (int64).
+ *
+ * `one_hot(Tensor self, int num_classes=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_one_hot(taper_tensor *self, int64_t num_classes, taper_tensor **out);
+
+/*
+ * How often each non-negative integer occurs.
+ *
+ * `bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bincount(taper_tensor *self,
+                            taper_tensor *weights,
+                            int64_t minlength,
+                            taper_tensor **out);
+
+/* ==== Ops: Convolution and pooling ======================================================================== */
+
+/*
+ * Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
+ *
+ * `conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1] dilation=[1], int groups=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv1d(taper_tensor *input,
+                          taper_tensor *weight,
+                          taper_tensor *bias,
+                          const int64_t *stride,
+                          size_t stride_len,
+                          const int64_t *padding,
+                          size_t padding_len,
+                          const int64_t *dilation,
+                          size_t dilation_len,
+                          int64_t groups,
+                          taper_tensor **out);
+
+/*
+ * Cross-correlation over 2 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
+ *
+ * `conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=[1, 1], int[2] padding=[0, 0], int[2] dilation=[1, 1], int groups=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv2d(taper_tensor *input,
+                          taper_tensor *weight,
+                          taper_tensor *bias,
+                          const int64_t *stride,
+                          size_t stride_len,
+                          const int64_t *padding,
+                          size_t padding_len,
+                          const int64_t *dilation,
+                          size_t dilation_len,
+                          int64_t groups,
+                          taper_tensor **out);
+
+/*
+ * Cross-correlation over 3 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
+ *
+ * `conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=[1, 1, 1], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], int groups=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv3d(taper_tensor *input,
+                          taper_tensor *weight,
+                          taper_tensor *bias,
+                          const int64_t *stride,
+                          size_t stride_len,
+                          const int64_t *padding,
+                          size_t padding_len,
+                          const int64_t *dilation,
+                          size_t dilation_len,
+                          int64_t groups,
+                          taper_tensor **out);
+
+/*
+ * The gradient of conv1d with respect to its input; weight [c, out / groups, ..].
+ *
+ * `conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1] output_padding=[0], int groups=1, int[1] dilation=[1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_transpose1d(taper_tensor *input,
+                                    taper_tensor *weight,
+                                    taper_tensor *bias,
+                                    const int64_t *stride,
+                                    size_t stride_len,
+                                    const int64_t *padding,
+                                    size_t padding_len,
+                                    const int64_t *output_padding,
+                                    size_t output_padding_len,
+                                    int64_t groups,
+                                    const int64_t *dilation,
+                                    size_t dilation_len,
+                                    taper_tensor **out);
+
+/*
+ * The gradient of conv2d with respect to its input; weight [c, out / groups, ..].
+ *
+ * `conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=[1, 1], int[2] padding=[0, 0], int[2] output_padding=[0, 0], int groups=1, int[2] dilation=[1, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_transpose2d(taper_tensor *input,
+                                    taper_tensor *weight,
+                                    taper_tensor *bias,
+                                    const int64_t *stride,
+                                    size_t stride_len,
+                                    const int64_t *padding,
+                                    size_t padding_len,
+                                    const int64_t *output_padding,
+                                    size_t output_padding_len,
+                                    int64_t groups,
+                                    const int64_t *dilation,
+                                    size_t dilation_len,
+                                    taper_tensor **out);
+
+/*
+ * Largest element of each window; stride defaults to kernel_size.
+ *
+ * `max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool1d(taper_tensor *self,
+                              const int64_t *kernel_size,
+                              size_t kernel_size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              const int64_t *dilation,
+                              size_t dilation_len,
+                              bool ceil_mode,
+                              taper_tensor **out);
+
+/*
+ * Largest element of each window; stride defaults to kernel_size.
+ *
+ * `max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[2] dilation=[1, 1], bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool2d(taper_tensor *self,
+                              const int64_t *kernel_size,
+                              size_t kernel_size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              const int64_t *dilation,
+                              size_t dilation_len,
+                              bool ceil_mode,
+                              taper_tensor **out);
+
+/*
+ * Largest element of each window; stride defaults to kernel_size.
+ *
+ * `max_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool3d(taper_tensor *self,
+                              const int64_t *kernel_size,
+                              size_t kernel_size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              const int64_t *dilation,
+                              size_t dilation_len,
+                              bool ceil_mode,
+                              taper_tensor **out);
+
+/*
+ * max_pool2d and the flat position of each maximum in its plane.
+ *
+ * `max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[2] dilation=[1, 1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool2d_with_indices(taper_tensor *self,
+                                           const int64_t *kernel_size,
+                                           size_t kernel_size_len,
+                                           const int64_t *stride,
+                                           size_t stride_len,
+                                           const int64_t *padding,
+                                           size_t padding_len,
+                                           const int64_t *dilation,
+                                           size_t dilation_len,
+                                           bool ceil_mode,
+                                           taper_tensor **values,
+                                           taper_tensor **indices);
+
+/*
+ * Mean of each window.
+ *
+ * `avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], bool ceil_mode=False, bool count_include_pad=True) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_avg_pool1d(taper_tensor *self,
+                              const int64_t *kernel_size,
+                              size_t kernel_size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              bool ceil_mode,
+                              bool count_include_pad,
+                              taper_tensor **out);
+
+/*
+ * Mean of each window.
+ *
+ * `avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_avg_pool2d(taper_tensor *self,
+                              const int64_t *kernel_size,
+                              size_t kernel_size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              bool ceil_mode,
+                              bool count_include_pad,
+                              const int64_t *divisor_override,
+                              taper_tensor **out);
+
+/*
+ * Means of evenly spread windows that give output_size.
+ *
+ * `adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_avg_pool1d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * Means of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_avg_pool2d(Tensor self, int[2] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_avg_pool2d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/* ==== Ops: Normalisation and attention ==================================================================== */
+
+/*
+ * Standardised over the last dimensions (normalized_shape), then scaled and shifted.
+ *
+ * `layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-5) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_layer_norm(taper_tensor *input,
+                              const int64_t *normalized_shape,
+                              size_t normalized_shape_len,
+                              taper_tensor *weight,
+                              taper_tensor *bias,
+                              double eps,
+                              taper_tensor **out);
+
+/*
+ * Divided by the root mean square over the last dimensions.
+ *
+ * `rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rms_norm(taper_tensor *input,
+                            const int64_t *normalized_shape,
+                            size_t normalized_shape_len,
+                            taper_tensor *weight,
+                            const double *eps,
+                            taper_tensor **out);
+
+/*
+ * Standardised over groups of channels.
+ *
+ * `group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-5) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_group_norm(taper_tensor *input,
+                              int64_t num_groups,
+                              taper_tensor *weight,
+                              taper_tensor *bias,
+                              double eps,
+                              taper_tensor **out);
+
+/*
+ * Standardised per channel; in training by the batch, updating the running statistics.
+ *
+ * `batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_batch_norm(taper_tensor *input,
+                              taper_tensor *weight,
+                              taper_tensor *bias,
+                              taper_tensor *running_mean,
+                              taper_tensor *running_var,
+                              bool training,
+                              double momentum,
+                              double eps,
+                              taper_tensor **out);
+
+/*
+ * Standardised per sample and channel.
+ *
+ * `instance_norm(Tensor input, Tensor? weight=None, Tensor? bias=None, float eps=1e-5) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_instance_norm(taper_tensor *input,
+                                 taper_tensor *weight,
+                                 taper_tensor *bias,
+                                 double eps,
+                                 taper_tensor **out);
+
+/*
+ * Divided by the p-norm along a dimension.
+ *
+ * `normalize(Tensor input, float p=2.0, int dim=1, float eps=1e-12) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_normalize(taper_tensor *input,
+                             double p,
+                             int64_t dim,
+                             double eps,
+                             taper_tensor **out);
+
+/*
+ * Cosine of the angle along a dimension.
+ *
+ * `cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-8) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cosine_similarity(taper_tensor *x1,
+                                     taper_tensor *x2,
+                                     int64_t dim,
+                                     double eps,
+                                     taper_tensor **out);
+
+/*
+ * Padded from the last dimension backwards: constant, reflect, replicate or circular.
+ *
+ * `pad(Tensor input, int[] pad, str mode="constant", float? value=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_pad(taper_tensor *input,
+                       const int64_t *pad,
+                       size_t pad_len,
+                       const char *mode,
+                       const double *value,
+                       taper_tensor **out);
+
+/*
+ * softmax(query @ key^T * scale + mask) @ value.
+ *
+ * `scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool is_causal=False, *, float? scale=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scaled_dot_product_attention(taper_tensor *query,
+                                                taper_tensor *key,
+                                                taper_tensor *value,
+                                                taper_tensor *attn_mask,
+                                                double dropout_p,
+                                                bool is_causal,
+                                                const double *scale,
+                                                taper_tensor **out);
+
+/*
+ * Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r].
+ *
+ * `pixel_shuffle(Tensor self, int upscale_factor) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_pixel_shuffle(taper_tensor *self,
+                                 int64_t upscale_factor,
+                                 taper_tensor **out);
+
+/* ==== Ops: Losses ========================================================================================= */
+
+/*
+ * Squared difference; reduction is 'none', 'mean' or 'sum'.
+ *
+ * `mse_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_mse_loss(taper_tensor *input,
+                            taper_tensor *target,
+                            const char *reduction,
+                            taper_tensor **out);
+
+/*
+ * Absolute difference.
+ *
+ * `l1_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_l1_loss(taper_tensor *input,
+                           taper_tensor *target,
+                           const char *reduction,
+                           taper_tensor **out);
+
+/*
+ * Squared below beta, absolute above.
+ *
+ * `smooth_l1_loss(Tensor input, Tensor target, str reduction="mean", float beta=1.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_smooth_l1_loss(taper_tensor *input,
+                                  taper_tensor *target,
+                                  const char *reduction,
+                                  double beta,
+                                  taper_tensor **out);
+
+/*
+ * smooth_l1_loss times delta.
+ *
+ * `huber_loss(Tensor input, Tensor target, str reduction="mean", float delta=1.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_huber_loss(taper_tensor *input,
+                              taper_tensor *target,
+                              const char *reduction,
+                              double delta,
+                              taper_tensor **out);
+
+/*
+ * Cross entropy of probabilities in [0, 1].
+ *
+ * `binary_cross_entropy(Tensor input, Tensor target, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_binary_cross_entropy(taper_tensor *input,
+                                        taper_tensor *target,
+                                        taper_tensor *weight,
+                                        const char *reduction,
+                                        taper_tensor **out);
+
+/*
+ * Cross entropy of logits, without overflow.
+ *
+ * `binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_binary_cross_entropy_with_logits(taper_tensor *input,
+                                                    taper_tensor *target,
+                                                    taper_tensor *weight,
+                                                    taper_tensor *pos_weight,
+                                                    const char *reduction,
+                                                    taper_tensor **out);
+
+/*
+ * Kullback-Leibler divergence of log-probabilities; reduction may also be 'batchmean'.
+ *
+ * `kl_div(Tensor input, Tensor target, str reduction="mean", bool log_target=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_kl_div(taper_tensor *input,
+                          taper_tensor *target,
+                          const char *reduction,
+                          bool log_target,
+                          taper_tensor **out);
+
+/*
+ * Negative log likelihood of integer classes given log-probabilities.
+ *
+ * `nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nll_loss(taper_tensor *input,
+                            taper_tensor *target,
+                            taper_tensor *weight,
+                            int64_t ignore_index,
+                            const char *reduction,
+                            taper_tensor **out);
+
+/*
+ * Cross entropy of logits against integer classes or class probabilities.
+ *
+ * `cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str reduction="mean", float label_smoothing=0.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cross_entropy(taper_tensor *input,
+                                 taper_tensor *target,
+                                 taper_tensor *weight,
+                                 int64_t ignore_index,
+                                 const char *reduction,
+                                 double label_smoothing,
+                                 taper_tensor **out);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -8,6 +8,28 @@ use std::os::raw::c_char;
 
 // == Creation ==
 
+/// Uninitialised memory; dtype defaults to the default float type.
+///
+/// `empty(int[] size, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_empty(
+    size: *const i64,
+    size_len: usize,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("empty", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let size = c.slice(0, "size", size, size_len)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(ops::empty(size, dtype, device)?)
+    })
+}
+
 /// A tensor of zeros; dtype defaults to the default float type.
 ///
 /// `zeros(int[] size, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
@@ -76,51 +98,284 @@ pub unsafe extern "C" fn taper_full(
     })
 }
 
-/// Uniform random numbers in [0, 1).
+/// Uninitialised memory of the shape, and by default the dtype and device, of self.
 ///
-/// `rand(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+/// `empty_like(Tensor self, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_rand(
-    size: *const i64,
-    size_len: usize,
-    generator: *mut taper_generator,
+pub unsafe extern "C" fn taper_empty_like(
+    self_: *mut taper_tensor,
     dtype: i32,
     device: taper_device,
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
-    guard("rand", |c| {
-        let out = c.out(4, "out", out);
+    guard("empty_like", |c| {
+        let out = c.out(3, "out", out);
         let out = out?;
-        let size = c.slice(0, "size", size, size_len)?;
-        let generator = c.opt_generator(1, "generator", generator)?;
-        let dtype = c.opt_dtype(2, "dtype", dtype)?;
-        let device = c.opt_device(3, "device", device)?;
-        out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(ops::empty_like(&self_, dtype, device)?)
     })
 }
 
-/// Normal random numbers of mean 0 and variance 1.
+/// Zeros of the shape, and by default the dtype and device, of self.
 ///
-/// `randn(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+/// `zeros_like(Tensor self, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_randn(
-    size: *const i64,
-    size_len: usize,
-    generator: *mut taper_generator,
+pub unsafe extern "C" fn taper_zeros_like(
+    self_: *mut taper_tensor,
     dtype: i32,
     device: taper_device,
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
-    guard("randn", |c| {
+    guard("zeros_like", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(ops::zeros_like(&self_, dtype, device)?)
+    })
+}
+
+/// Ones of the shape, and by default the dtype and device, of self.
+///
+/// `ones_like(Tensor self, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ones_like(
+    self_: *mut taper_tensor,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ones_like", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(ops::ones_like(&self_, dtype, device)?)
+    })
+}
+
+/// fill_value in the shape, and by default the dtype and device, of self.
+///
+/// `full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_full_like(
+    self_: *mut taper_tensor,
+    fill_value: taper_scalar,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("full_like", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let size = c.slice(0, "size", size, size_len)?;
-        let generator = c.opt_generator(1, "generator", generator)?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let fill_value = c.scalar(1, "fill_value", fill_value)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
-        out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
+        out.set(ops::full_like(&self_, fill_value, dtype, device)?)
+    })
+}
+
+/// 0, 1, .. below end; int64 unless end is a float.
+///
+/// `arange(Scalar end, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_arange(
+    end: taper_scalar,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("arange", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let end = c.scalar(0, "end", end)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(ops::arange(end, dtype, device)?)
+    })
+}
+
+/// start, start + 1, .. below end.
+///
+/// `arange.start(Scalar start, Scalar end, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_arange_start(
+    start: taper_scalar,
+    end: taper_scalar,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("arange_start", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let start = c.scalar(0, "start", start)?;
+        let end = c.scalar(1, "end", end)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        out.set(ops::arange_start(start, end, dtype, device)?)
+    })
+}
+
+/// start, start + step, .. below end; step may be negative.
+///
+/// `arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_arange_start_step(
+    start: taper_scalar,
+    end: taper_scalar,
+    step: taper_scalar,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("arange_start_step", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let start = c.scalar(0, "start", start)?;
+        let end = c.scalar(1, "end", end)?;
+        let step = c.scalar(2, "step", step)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        let device = c.opt_device(4, "device", device)?;
+        out.set(ops::arange_start_step(start, end, step, dtype, device)?)
+    })
+}
+
+/// steps numbers from start to end, both included.
+///
+/// `linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_linspace(
+    start: taper_scalar,
+    end: taper_scalar,
+    steps: i64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("linspace", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let start = c.scalar(0, "start", start)?;
+        let end = c.scalar(1, "end", end)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        let device = c.opt_device(4, "device", device)?;
+        out.set(ops::linspace(start, end, steps, dtype, device)?)
+    })
+}
+
+/// base to the powers of linspace(start, end, steps).
+///
+/// `logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logspace(
+    start: taper_scalar,
+    end: taper_scalar,
+    steps: i64,
+    base: f64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logspace", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let start = c.scalar(0, "start", start)?;
+        let end = c.scalar(1, "end", end)?;
+        let dtype = c.opt_dtype(4, "dtype", dtype)?;
+        let device = c.opt_device(5, "device", device)?;
+        out.set(ops::logspace(start, end, steps, base, dtype, device)?)
+    })
+}
+
+/// The identity matrix of n rows.
+///
+/// `eye(int n, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_eye(
+    n: i64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("eye", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(ops::eye(n, dtype, device)?)
+    })
+}
+
+/// Ones on the main diagonal of an n by m matrix.
+///
+/// `eye.m(int n, int m, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_eye_m(
+    n: i64,
+    m: i64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("eye_m", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        out.set(ops::eye_m(n, m, dtype, device)?)
+    })
+}
+
+/// The lower triangle of matrices, zeros above the diagonal-th diagonal.
+///
+/// `tril(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tril(
+    self_: *mut taper_tensor,
+    diagonal: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tril", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::tril(&self_, diagonal)?)
+    })
+}
+
+/// The upper triangle of matrices, zeros below the diagonal-th diagonal.
+///
+/// `triu(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_triu(
+    self_: *mut taper_tensor,
+    diagonal: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("triu", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::triu(&self_, diagonal)?)
     })
 }
 
@@ -168,7 +423,7 @@ pub unsafe extern "C" fn taper_add_scalar(
     })
 }
 
-/// self += alpha * other; other must broadcast to self's shape and cast to its dtype.
+/// self + alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
 ///
 /// `add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -186,7 +441,7 @@ pub unsafe extern "C" fn taper_add_(
     })
 }
 
-/// self += alpha * other, for a number.
+/// self + alpha * other for a number, written into self.
 ///
 /// `add_.Scalar(Tensor(a!) self, Scalar other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -246,7 +501,7 @@ pub unsafe extern "C" fn taper_sub_scalar(
     })
 }
 
-/// self -= alpha * other.
+/// self - alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
 ///
 /// `sub_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -264,7 +519,7 @@ pub unsafe extern "C" fn taper_sub_(
     })
 }
 
-/// self -= alpha * other, for a number.
+/// self - alpha * other for a number, written into self.
 ///
 /// `sub_.Scalar(Tensor(a!) self, Scalar other, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -320,7 +575,7 @@ pub unsafe extern "C" fn taper_mul_scalar(
     })
 }
 
-/// self *= other.
+/// self * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
 ///
 /// `mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -336,7 +591,7 @@ pub unsafe extern "C" fn taper_mul_(
     })
 }
 
-/// self *= other, for a number.
+/// self * other for a number, written into self.
 ///
 /// `mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -352,7 +607,7 @@ pub unsafe extern "C" fn taper_mul_scalar_(
     })
 }
 
-/// True division; integers give the default float type.
+/// True division; integers give the default float type; shapes broadcast, dtypes promote.
 ///
 /// `div.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
 #[no_mangle]
@@ -371,7 +626,7 @@ pub unsafe extern "C" fn taper_div(
     })
 }
 
-/// True division by a number.
+/// True division; integers give the default float type, for a number.
 ///
 /// `div.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
 #[no_mangle]
@@ -390,7 +645,7 @@ pub unsafe extern "C" fn taper_div_scalar(
     })
 }
 
-/// self /= other; self must be a float tensor.
+/// True division; integers give the default float type, written into self; other must broadcast to self's shape and the result cast to its dtype.
 ///
 /// `div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -406,7 +661,7 @@ pub unsafe extern "C" fn taper_div_(
     })
 }
 
-/// self /= other, for a number.
+/// True division; integers give the default float type for a number, written into self.
 ///
 /// `div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
@@ -422,6 +677,1836 @@ pub unsafe extern "C" fn taper_div_scalar_(
     })
 }
 
+/// Division, rounded when rounding_mode is 'trunc' or 'floor'.
+///
+/// `div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_div_tensor_mode(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    rounding_mode: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("div_tensor_mode", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
+        out.set(ops::div_tensor_mode(&self_, &other, rounding_mode)?)
+    })
+}
+
+/// Division by a number, rounded when rounding_mode is 'trunc' or 'floor'.
+///
+/// `div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_div_scalar_mode(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    rounding_mode: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("div_scalar_mode", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
+        out.set(ops::div_scalar_mode(&self_, other, rounding_mode)?)
+    })
+}
+
+/// Division rounded towards minus infinity; shapes broadcast, dtypes promote.
+///
+/// `floor_divide.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_floor_divide(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("floor_divide", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::floor_divide(&self_, &other)?)
+    })
+}
+
+/// Division rounded towards minus infinity, for a number.
+///
+/// `floor_divide.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_floor_divide_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("floor_divide_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::floor_divide_scalar(&self_, other)?)
+    })
+}
+
+/// Division rounded towards minus infinity, written into self; other must broadcast to self's shape and the result cast to its dtype.
+///
+/// `floor_divide_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_floor_divide_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("floor_divide_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::floor_divide_(&self_, &other)
+    })
+}
+
+/// Division rounded towards minus infinity for a number, written into self.
+///
+/// `floor_divide_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_floor_divide_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("floor_divide_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::floor_divide_scalar_(&self_, other)
+    })
+}
+
+/// Remainder with the sign of the divisor (Python's %); shapes broadcast, dtypes promote.
+///
+/// `remainder.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_remainder(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("remainder", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::remainder(&self_, &other)?)
+    })
+}
+
+/// Remainder with the sign of the divisor (Python's %), for a number.
+///
+/// `remainder.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_remainder_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("remainder_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::remainder_scalar(&self_, other)?)
+    })
+}
+
+/// Remainder with the sign of the divisor (Python's %), written into self; other must broadcast to self's shape and the result cast to its dtype.
+///
+/// `remainder_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_remainder_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("remainder_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::remainder_(&self_, &other)
+    })
+}
+
+/// Remainder with the sign of the divisor (Python's %) for a number, written into self.
+///
+/// `remainder_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_remainder_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("remainder_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::remainder_scalar_(&self_, other)
+    })
+}
+
+/// Remainder with the sign of the dividend (C's fmod); shapes broadcast, dtypes promote.
+///
+/// `fmod.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fmod(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fmod", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::fmod(&self_, &other)?)
+    })
+}
+
+/// Remainder with the sign of the dividend (C's fmod), for a number.
+///
+/// `fmod.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fmod_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fmod_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::fmod_scalar(&self_, other)?)
+    })
+}
+
+/// other - alpha * self.
+///
+/// `rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rsub(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rsub", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        let alpha = c.scalar(2, "alpha", alpha)?;
+        out.set(ops::rsub(&self_, &other, alpha)?)
+    })
+}
+
+/// other - alpha * self, for a number.
+///
+/// `rsub.Scalar(Tensor self, Scalar other, *, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rsub_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rsub_scalar", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        let alpha = c.scalar(2, "alpha", alpha)?;
+        out.set(ops::rsub_scalar(&self_, other, alpha)?)
+    })
+}
+
+/// other / self: a reflected operator.
+///
+/// `rdiv(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rdiv(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rdiv", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::rdiv(&self_, other)?)
+    })
+}
+
+/// other // self: a reflected operator.
+///
+/// `rfloor_divide(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rfloor_divide(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rfloor_divide", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::rfloor_divide(&self_, other)?)
+    })
+}
+
+/// other % self: a reflected operator.
+///
+/// `rremainder(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rremainder(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rremainder", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::rremainder(&self_, other)?)
+    })
+}
+
+/// self ** exponent; shapes broadcast, dtypes promote.
+///
+/// `pow.Tensor(Tensor self, Tensor exponent) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pow(
+    self_: *mut taper_tensor,
+    exponent: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pow", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let exponent = c.tensor(1, "exponent", exponent)?;
+        out.set(ops::pow(&self_, &exponent)?)
+    })
+}
+
+/// self ** exponent, for a number; integers take no negative exponent.
+///
+/// `pow.Scalar(Tensor self, Scalar exponent) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pow_scalar(
+    self_: *mut taper_tensor,
+    exponent: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pow_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let exponent = c.scalar(1, "exponent", exponent)?;
+        out.set(ops::pow_scalar(&self_, exponent)?)
+    })
+}
+
+/// base ** exponent, for a number raised to a tensor.
+///
+/// `pow.scalar_base(Scalar base, Tensor exponent) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pow_scalar_base(
+    base: taper_scalar,
+    exponent: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pow_scalar_base", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let base = c.scalar(0, "base", base)?;
+        let exponent = c.tensor(1, "exponent", exponent)?;
+        out.set(ops::pow_scalar_base(base, &exponent)?)
+    })
+}
+
+/// self **= exponent.
+///
+/// `pow_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pow_(
+    self_: *mut taper_tensor,
+    exponent: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pow_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let exponent = c.tensor(1, "exponent", exponent)?;
+        ops::pow_(&self_, &exponent)
+    })
+}
+
+/// self **= exponent, for a number.
+///
+/// `pow_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pow_scalar_(
+    self_: *mut taper_tensor,
+    exponent: taper_scalar,
+) -> *mut taper_error {
+    guard("pow_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let exponent = c.scalar(1, "exponent", exponent)?;
+        ops::pow_scalar_(&self_, exponent)
+    })
+}
+
+/// The larger of both, NaN propagating; shapes broadcast, dtypes promote.
+///
+/// `maximum(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_maximum(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("maximum", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::maximum(&self_, &other)?)
+    })
+}
+
+/// The smaller of both, NaN propagating; shapes broadcast, dtypes promote.
+///
+/// `minimum(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_minimum(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("minimum", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::minimum(&self_, &other)?)
+    })
+}
+
+/// The larger of both, NaN ignored; shapes broadcast, dtypes promote.
+///
+/// `fmax(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fmax(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fmax", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::fmax(&self_, &other)?)
+    })
+}
+
+/// The smaller of both, NaN ignored; shapes broadcast, dtypes promote.
+///
+/// `fmin(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fmin(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fmin", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::fmin(&self_, &other)?)
+    })
+}
+
+/// Angle of the point (other, self); shapes broadcast, dtypes promote.
+///
+/// `atan2(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atan2(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atan2", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::atan2(&self_, &other)?)
+    })
+}
+
+/// sqrt(self^2 + other^2); shapes broadcast, dtypes promote.
+///
+/// `hypot(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hypot(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hypot", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::hypot(&self_, &other)?)
+    })
+}
+
+/// log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote.
+///
+/// `logaddexp(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logaddexp(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logaddexp", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::logaddexp(&self_, &other)?)
+    })
+}
+
+/// self * log(other), 0 where self is 0; shapes broadcast, dtypes promote.
+///
+/// `xlogy(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_xlogy(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("xlogy", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::xlogy(&self_, &other)?)
+    })
+}
+
+/// self + weight * (end - self).
+///
+/// `lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lerp(
+    self_: *mut taper_tensor,
+    end: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lerp", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let end = c.tensor(1, "end", end)?;
+        let weight = c.tensor(2, "weight", weight)?;
+        out.set(ops::lerp(&self_, &end, &weight)?)
+    })
+}
+
+/// self + weight * (end - self), for a number.
+///
+/// `lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lerp_scalar(
+    self_: *mut taper_tensor,
+    end: *mut taper_tensor,
+    weight: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lerp_scalar", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let end = c.tensor(1, "end", end)?;
+        let weight = c.scalar(2, "weight", weight)?;
+        out.set(ops::lerp_scalar(&self_, &end, weight)?)
+    })
+}
+
+/// self += weight * (end - self).
+///
+/// `lerp_.Scalar(Tensor(a!) self, Tensor end, Scalar weight) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lerp_scalar_(
+    self_: *mut taper_tensor,
+    end: *mut taper_tensor,
+    weight: taper_scalar,
+) -> *mut taper_error {
+    guard("lerp_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let end = c.tensor(1, "end", end)?;
+        let weight = c.scalar(2, "weight", weight)?;
+        ops::lerp_scalar_(&self_, &end, weight)
+    })
+}
+
+/// self + value * tensor1 * tensor2.
+///
+/// `addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addcmul(
+    self_: *mut taper_tensor,
+    tensor1: *mut taper_tensor,
+    tensor2: *mut taper_tensor,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("addcmul", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let value = c.scalar(3, "value", value)?;
+        out.set(ops::addcmul(&self_, &tensor1, &tensor2, value)?)
+    })
+}
+
+/// self += value * tensor1 * tensor2.
+///
+/// `addcmul_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addcmul_(
+    self_: *mut taper_tensor,
+    tensor1: *mut taper_tensor,
+    tensor2: *mut taper_tensor,
+    value: taper_scalar,
+) -> *mut taper_error {
+    guard("addcmul_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let value = c.scalar(3, "value", value)?;
+        ops::addcmul_(&self_, &tensor1, &tensor2, value)
+    })
+}
+
+/// self + value * tensor1 / tensor2.
+///
+/// `addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addcdiv(
+    self_: *mut taper_tensor,
+    tensor1: *mut taper_tensor,
+    tensor2: *mut taper_tensor,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("addcdiv", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let value = c.scalar(3, "value", value)?;
+        out.set(ops::addcdiv(&self_, &tensor1, &tensor2, value)?)
+    })
+}
+
+/// self += value * tensor1 / tensor2.
+///
+/// `addcdiv_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addcdiv_(
+    self_: *mut taper_tensor,
+    tensor1: *mut taper_tensor,
+    tensor2: *mut taper_tensor,
+    value: taper_scalar,
+) -> *mut taper_error {
+    guard("addcdiv_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let value = c.scalar(3, "value", value)?;
+        ops::addcdiv_(&self_, &tensor1, &tensor2, value)
+    })
+}
+
+// == Functions of one operand ==
+
+/// e to the power self; integers give the default float type.
+///
+/// `exp(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_exp(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("exp", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::exp(&self_)?)
+    })
+}
+
+/// e to the power self, written into self.
+///
+/// `exp_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_exp_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("exp_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::exp_(&self_)
+    })
+}
+
+/// 2 to the power self; integers give the default float type.
+///
+/// `exp2(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_exp2(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("exp2", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::exp2(&self_)?)
+    })
+}
+
+/// 2 to the power self, written into self.
+///
+/// `exp2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_exp2_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("exp2_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::exp2_(&self_)
+    })
+}
+
+/// exp(self) - 1, exact near 0; integers give the default float type.
+///
+/// `expm1(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_expm1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("expm1", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::expm1(&self_)?)
+    })
+}
+
+/// exp(self) - 1, exact near 0, written into self.
+///
+/// `expm1_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_expm1_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("expm1_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::expm1_(&self_)
+    })
+}
+
+/// Natural logarithm; integers give the default float type.
+///
+/// `log(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::log(&self_)?)
+    })
+}
+
+/// Natural logarithm, written into self.
+///
+/// `log_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::log_(&self_)
+    })
+}
+
+/// Logarithm to base 2; integers give the default float type.
+///
+/// `log2(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log2(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log2", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::log2(&self_)?)
+    })
+}
+
+/// Logarithm to base 2, written into self.
+///
+/// `log2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log2_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log2_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::log2_(&self_)
+    })
+}
+
+/// Logarithm to base 10; integers give the default float type.
+///
+/// `log10(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log10(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log10", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::log10(&self_)?)
+    })
+}
+
+/// Logarithm to base 10, written into self.
+///
+/// `log10_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log10_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log10_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::log10_(&self_)
+    })
+}
+
+/// log(1 + self), exact near 0; integers give the default float type.
+///
+/// `log1p(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log1p(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log1p", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::log1p(&self_)?)
+    })
+}
+
+/// log(1 + self), exact near 0, written into self.
+///
+/// `log1p_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log1p_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log1p_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::log1p_(&self_)
+    })
+}
+
+/// Square root; integers give the default float type.
+///
+/// `sqrt(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sqrt(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sqrt", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::sqrt(&self_)?)
+    })
+}
+
+/// Square root, written into self.
+///
+/// `sqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sqrt_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sqrt_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::sqrt_(&self_)
+    })
+}
+
+/// 1 / sqrt(self); integers give the default float type.
+///
+/// `rsqrt(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rsqrt(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rsqrt", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::rsqrt(&self_)?)
+    })
+}
+
+/// 1 / sqrt(self), written into self.
+///
+/// `rsqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rsqrt_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rsqrt_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::rsqrt_(&self_)
+    })
+}
+
+/// 1 / self; integers give the default float type.
+///
+/// `reciprocal(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_reciprocal(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("reciprocal", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::reciprocal(&self_)?)
+    })
+}
+
+/// 1 / self, written into self.
+///
+/// `reciprocal_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_reciprocal_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("reciprocal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::reciprocal_(&self_)
+    })
+}
+
+/// Sine of radians; integers give the default float type.
+///
+/// `sin(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sin(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sin", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::sin(&self_)?)
+    })
+}
+
+/// Sine of radians, written into self.
+///
+/// `sin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sin_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sin_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::sin_(&self_)
+    })
+}
+
+/// Cosine of radians; integers give the default float type.
+///
+/// `cos(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cos(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cos", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::cos(&self_)?)
+    })
+}
+
+/// Cosine of radians, written into self.
+///
+/// `cos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cos_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cos_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::cos_(&self_)
+    })
+}
+
+/// Tangent of radians; integers give the default float type.
+///
+/// `tan(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tan(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tan", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::tan(&self_)?)
+    })
+}
+
+/// Tangent of radians, written into self.
+///
+/// `tan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tan_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tan_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::tan_(&self_)
+    })
+}
+
+/// Inverse sine; integers give the default float type.
+///
+/// `asin(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_asin(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("asin", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::asin(&self_)?)
+    })
+}
+
+/// Inverse sine, written into self.
+///
+/// `asin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_asin_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("asin_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::asin_(&self_)
+    })
+}
+
+/// Inverse cosine; integers give the default float type.
+///
+/// `acos(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_acos(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("acos", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::acos(&self_)?)
+    })
+}
+
+/// Inverse cosine, written into self.
+///
+/// `acos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_acos_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("acos_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::acos_(&self_)
+    })
+}
+
+/// Inverse tangent; integers give the default float type.
+///
+/// `atan(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atan(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atan", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::atan(&self_)?)
+    })
+}
+
+/// Inverse tangent, written into self.
+///
+/// `atan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atan_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atan_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::atan_(&self_)
+    })
+}
+
+/// Hyperbolic sine; integers give the default float type.
+///
+/// `sinh(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sinh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sinh", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::sinh(&self_)?)
+    })
+}
+
+/// Hyperbolic sine, written into self.
+///
+/// `sinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sinh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sinh_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::sinh_(&self_)
+    })
+}
+
+/// Hyperbolic cosine; integers give the default float type.
+///
+/// `cosh(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cosh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cosh", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::cosh(&self_)?)
+    })
+}
+
+/// Hyperbolic cosine, written into self.
+///
+/// `cosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cosh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cosh_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::cosh_(&self_)
+    })
+}
+
+/// Inverse hyperbolic sine; integers give the default float type.
+///
+/// `asinh(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_asinh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("asinh", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::asinh(&self_)?)
+    })
+}
+
+/// Inverse hyperbolic sine, written into self.
+///
+/// `asinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_asinh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("asinh_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::asinh_(&self_)
+    })
+}
+
+/// Inverse hyperbolic cosine; integers give the default float type.
+///
+/// `acosh(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_acosh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("acosh", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::acosh(&self_)?)
+    })
+}
+
+/// Inverse hyperbolic cosine, written into self.
+///
+/// `acosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_acosh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("acosh_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::acosh_(&self_)
+    })
+}
+
+/// Inverse hyperbolic tangent; integers give the default float type.
+///
+/// `atanh(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atanh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atanh", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::atanh(&self_)?)
+    })
+}
+
+/// Inverse hyperbolic tangent, written into self.
+///
+/// `atanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atanh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atanh_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::atanh_(&self_)
+    })
+}
+
+/// Error function; integers give the default float type.
+///
+/// `erf(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_erf(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("erf", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::erf(&self_)?)
+    })
+}
+
+/// Error function, written into self.
+///
+/// `erf_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_erf_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("erf_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::erf_(&self_)
+    })
+}
+
+/// 1 - erf(self); integers give the default float type.
+///
+/// `erfc(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_erfc(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("erfc", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::erfc(&self_)?)
+    })
+}
+
+/// 1 - erf(self), written into self.
+///
+/// `erfc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_erfc_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("erfc_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::erfc_(&self_)
+    })
+}
+
+/// Inverse of erf; integers give the default float type.
+///
+/// `erfinv(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_erfinv(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("erfinv", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::erfinv(&self_)?)
+    })
+}
+
+/// Inverse of erf, written into self.
+///
+/// `erfinv_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_erfinv_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("erfinv_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::erfinv_(&self_)
+    })
+}
+
+/// 1 / (1 + exp(-self)); integers give the default float type.
+///
+/// `sigmoid(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sigmoid(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sigmoid", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::sigmoid(&self_)?)
+    })
+}
+
+/// 1 / (1 + exp(-self)), written into self.
+///
+/// `sigmoid_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sigmoid_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sigmoid_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::sigmoid_(&self_)
+    })
+}
+
+/// Hyperbolic tangent; integers give the default float type.
+///
+/// `tanh(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tanh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tanh", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::tanh(&self_)?)
+    })
+}
+
+/// Hyperbolic tangent, written into self.
+///
+/// `tanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tanh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tanh_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::tanh_(&self_)
+    })
+}
+
+/// Logarithm of |gamma(self)|; integers give the default float type.
+///
+/// `lgamma(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lgamma(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lgamma", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::lgamma(&self_)?)
+    })
+}
+
+/// Logarithm of |gamma(self)|, written into self.
+///
+/// `lgamma_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lgamma_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lgamma_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::lgamma_(&self_)
+    })
+}
+
+/// Derivative of lgamma; has no second derivative yet.
+///
+/// `digamma(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_digamma(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("digamma", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::digamma(&self_)?)
+    })
+}
+
+/// -self; the dtype stays.
+///
+/// `neg(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_neg(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("neg", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::neg(&self_)?)
+    })
+}
+
+/// -self, written into self.
+///
+/// `neg_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_neg_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("neg_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::neg_(&self_)
+    })
+}
+
+/// Absolute value; the dtype stays.
+///
+/// `abs(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_abs(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("abs", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::abs(&self_)?)
+    })
+}
+
+/// Absolute value, written into self.
+///
+/// `abs_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_abs_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("abs_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::abs_(&self_)
+    })
+}
+
+/// self * self; the dtype stays.
+///
+/// `square(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_square(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("square", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::square(&self_)?)
+    })
+}
+
+/// self * self, written into self.
+///
+/// `square_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_square_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("square_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::square_(&self_)
+    })
+}
+
+/// -1, 0 or 1; the dtype stays.
+///
+/// `sign(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sign(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sign", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::sign(&self_)?)
+    })
+}
+
+/// -1, 0 or 1, written into self.
+///
+/// `sign_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sign_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sign_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::sign_(&self_)
+    })
+}
+
+/// Largest integer not above; the dtype stays.
+///
+/// `floor(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_floor(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("floor", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::floor(&self_)?)
+    })
+}
+
+/// Largest integer not above, written into self.
+///
+/// `floor_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_floor_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("floor_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::floor_(&self_)
+    })
+}
+
+/// Smallest integer not below; the dtype stays.
+///
+/// `ceil(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ceil(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ceil", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::ceil(&self_)?)
+    })
+}
+
+/// Smallest integer not below, written into self.
+///
+/// `ceil_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ceil_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ceil_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::ceil_(&self_)
+    })
+}
+
+/// Integer part; the dtype stays.
+///
+/// `trunc(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_trunc(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("trunc", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::trunc(&self_)?)
+    })
+}
+
+/// Integer part, written into self.
+///
+/// `trunc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_trunc_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("trunc_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::trunc_(&self_)
+    })
+}
+
+/// Nearest integer, halves to even; with decimals, to as many places.
+///
+/// `round(Tensor self, *, int decimals=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_round(
+    self_: *mut taper_tensor,
+    decimals: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("round", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::round(&self_, decimals)?)
+    })
+}
+
+/// Nearest integer, halves to even, written into self.
+///
+/// `round_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_round_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("round_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::round_(&self_)
+    })
+}
+
+/// self - trunc(self).
+///
+/// `frac(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_frac(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("frac", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::frac(&self_)?)
+    })
+}
+
+// == Activations ==
+
 /// max(self, 0).
 ///
 /// `relu(Tensor self) -> Tensor`. Since 0.1.
@@ -436,6 +2521,1319 @@ pub unsafe extern "C" fn taper_relu(
         let out = out?;
         let self_ = c.tensor(0, "self", self_)?;
         out.set(ops::relu(&self_)?)
+    })
+}
+
+/// max(self, 0), written into self.
+///
+/// `relu_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_relu_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("relu_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::relu_(&self_)
+    })
+}
+
+/// self * sigmoid(self).
+///
+/// `silu(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_silu(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("silu", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::silu(&self_)?)
+    })
+}
+
+/// self * sigmoid(self), written into self.
+///
+/// `silu_(Tensor(a!) self) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_silu_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("silu_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::silu_(&self_)
+    })
+}
+
+/// self * Phi(self), exactly or (approximate='tanh') by tanh.
+///
+/// `gelu(Tensor self, *, str approximate="none") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gelu(
+    self_: *mut taper_tensor,
+    approximate: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gelu", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let approximate = c.str(1, "approximate", approximate)?;
+        out.set(ops::gelu(&self_, approximate)?)
+    })
+}
+
+/// self, times negative_slope below 0.
+///
+/// `leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_leaky_relu(
+    self_: *mut taper_tensor,
+    negative_slope: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("leaky_relu", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let negative_slope = c.scalar(1, "negative_slope", negative_slope)?;
+        out.set(ops::leaky_relu(&self_, negative_slope)?)
+    })
+}
+
+/// self, alpha * (exp(self) - 1) below 0.
+///
+/// `elu(Tensor self, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_elu(
+    self_: *mut taper_tensor,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("elu", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let alpha = c.scalar(1, "alpha", alpha)?;
+        out.set(ops::elu(&self_, alpha)?)
+    })
+}
+
+/// log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold.
+///
+/// `softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_softplus(
+    self_: *mut taper_tensor,
+    beta: taper_scalar,
+    threshold: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("softplus", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let beta = c.scalar(1, "beta", beta)?;
+        let threshold = c.scalar(2, "threshold", threshold)?;
+        out.set(ops::softplus(&self_, beta, threshold)?)
+    })
+}
+
+/// log(sigmoid(self)) without overflow.
+///
+/// `logsigmoid(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logsigmoid(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logsigmoid", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::logsigmoid(&self_)?)
+    })
+}
+
+/// self * relu6(self + 3) / 6.
+///
+/// `hardswish(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hardswish(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hardswish", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::hardswish(&self_)?)
+    })
+}
+
+/// relu6(self + 3) / 6.
+///
+/// `hardsigmoid(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hardsigmoid(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hardsigmoid", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::hardsigmoid(&self_)?)
+    })
+}
+
+/// min(max(self, 0), 6).
+///
+/// `relu6(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_relu6(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("relu6", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::relu6(&self_)?)
+    })
+}
+
+/// First half along dim times sigmoid of the second half.
+///
+/// `glu(Tensor self, int dim=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_glu(
+    self_: *mut taper_tensor,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("glu", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::glu(&self_, dim)?)
+    })
+}
+
+/// log(self / (1 - self)), self clamped to [eps, 1 - eps] when eps is given.
+///
+/// `logit(Tensor self, float? eps=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logit(
+    self_: *mut taper_tensor,
+    eps: *const f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logit", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let eps = c.opt(1, "eps", eps)?;
+        out.set(ops::logit(&self_, eps)?)
+    })
+}
+
+/// exp(self) normalised to sum 1 along dim.
+///
+/// `softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_softmax(
+    self_: *mut taper_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("softmax", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        out.set(ops::softmax(&self_, dim, dtype)?)
+    })
+}
+
+/// log(softmax(self, dim)) without overflow.
+///
+/// `log_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log_softmax(
+    self_: *mut taper_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("log_softmax", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        out.set(ops::log_softmax(&self_, dim, dtype)?)
+    })
+}
+
+// == Comparison and logic ==
+
+/// self == other, elementwise; bool.
+///
+/// `eq.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_eq(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("eq", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::eq(&self_, &other)?)
+    })
+}
+
+/// self == other, for a number; bool.
+///
+/// `eq.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_eq_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("eq_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::eq_scalar(&self_, other)?)
+    })
+}
+
+/// self != other, elementwise; bool.
+///
+/// `ne.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ne(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ne", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::ne(&self_, &other)?)
+    })
+}
+
+/// self != other, for a number; bool.
+///
+/// `ne.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ne_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ne_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::ne_scalar(&self_, other)?)
+    })
+}
+
+/// self < other, elementwise; bool.
+///
+/// `lt.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lt(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lt", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::lt(&self_, &other)?)
+    })
+}
+
+/// self < other, for a number; bool.
+///
+/// `lt.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lt_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lt_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::lt_scalar(&self_, other)?)
+    })
+}
+
+/// self <= other, elementwise; bool.
+///
+/// `le.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_le(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("le", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::le(&self_, &other)?)
+    })
+}
+
+/// self <= other, for a number; bool.
+///
+/// `le.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_le_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("le_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::le_scalar(&self_, other)?)
+    })
+}
+
+/// self > other, elementwise; bool.
+///
+/// `gt.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gt(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gt", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::gt(&self_, &other)?)
+    })
+}
+
+/// self > other, for a number; bool.
+///
+/// `gt.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gt_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gt_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::gt_scalar(&self_, other)?)
+    })
+}
+
+/// self >= other, elementwise; bool.
+///
+/// `ge.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ge(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ge", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::ge(&self_, &other)?)
+    })
+}
+
+/// self >= other, for a number; bool.
+///
+/// `ge.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ge_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ge_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::ge_scalar(&self_, other)?)
+    })
+}
+
+/// Truth values joined by and; bool.
+///
+/// `logical_and(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_and(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_and", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::logical_and(&self_, &other)?)
+    })
+}
+
+/// Truth values joined by or; bool.
+///
+/// `logical_or(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_or(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_or", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::logical_or(&self_, &other)?)
+    })
+}
+
+/// Truth values joined by xor; bool.
+///
+/// `logical_xor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_xor(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_xor", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::logical_xor(&self_, &other)?)
+    })
+}
+
+/// True where self is zero; bool.
+///
+/// `logical_not(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_not(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_not", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::logical_not(&self_)?)
+    })
+}
+
+/// self & other on integers (and bools where that makes sense).
+///
+/// `bitwise_and.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_and(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_and", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::bitwise_and(&self_, &other)?)
+    })
+}
+
+/// self & other, for a number.
+///
+/// `bitwise_and.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_and_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_and_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::bitwise_and_scalar(&self_, other)?)
+    })
+}
+
+/// self &= other.
+///
+/// `bitwise_and_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_and_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_and_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::bitwise_and_(&self_, &other)
+    })
+}
+
+/// self &= other, for a number.
+///
+/// `bitwise_and_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_and_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("bitwise_and_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::bitwise_and_scalar_(&self_, other)
+    })
+}
+
+/// self | other on integers (and bools where that makes sense).
+///
+/// `bitwise_or.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_or(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_or", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::bitwise_or(&self_, &other)?)
+    })
+}
+
+/// self | other, for a number.
+///
+/// `bitwise_or.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_or_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_or_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::bitwise_or_scalar(&self_, other)?)
+    })
+}
+
+/// self |= other.
+///
+/// `bitwise_or_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_or_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_or_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::bitwise_or_(&self_, &other)
+    })
+}
+
+/// self |= other, for a number.
+///
+/// `bitwise_or_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_or_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("bitwise_or_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::bitwise_or_scalar_(&self_, other)
+    })
+}
+
+/// self ^ other on integers (and bools where that makes sense).
+///
+/// `bitwise_xor.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_xor(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_xor", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::bitwise_xor(&self_, &other)?)
+    })
+}
+
+/// self ^ other, for a number.
+///
+/// `bitwise_xor.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_xor_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_xor_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::bitwise_xor_scalar(&self_, other)?)
+    })
+}
+
+/// self ^= other.
+///
+/// `bitwise_xor_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_xor_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_xor_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::bitwise_xor_(&self_, &other)
+    })
+}
+
+/// self ^= other, for a number.
+///
+/// `bitwise_xor_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_xor_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("bitwise_xor_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::bitwise_xor_scalar_(&self_, other)
+    })
+}
+
+/// self << other on integers (and bools where that makes sense).
+///
+/// `bitwise_left_shift.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_left_shift(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_left_shift", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::bitwise_left_shift(&self_, &other)?)
+    })
+}
+
+/// self << other, for a number.
+///
+/// `bitwise_left_shift.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_left_shift_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_left_shift_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::bitwise_left_shift_scalar(&self_, other)?)
+    })
+}
+
+/// self <<= other.
+///
+/// `bitwise_left_shift_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_left_shift_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_left_shift_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::bitwise_left_shift_(&self_, &other)
+    })
+}
+
+/// self <<= other, for a number.
+///
+/// `bitwise_left_shift_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_left_shift_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("bitwise_left_shift_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::bitwise_left_shift_scalar_(&self_, other)
+    })
+}
+
+/// self >> other on integers (and bools where that makes sense).
+///
+/// `bitwise_right_shift.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_right_shift(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_right_shift", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::bitwise_right_shift(&self_, &other)?)
+    })
+}
+
+/// self >> other, for a number.
+///
+/// `bitwise_right_shift.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_right_shift_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_right_shift_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::bitwise_right_shift_scalar(&self_, other)?)
+    })
+}
+
+/// self >>= other.
+///
+/// `bitwise_right_shift_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_right_shift_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_right_shift_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::bitwise_right_shift_(&self_, &other)
+    })
+}
+
+/// self >>= other, for a number.
+///
+/// `bitwise_right_shift_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_right_shift_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("bitwise_right_shift_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::bitwise_right_shift_scalar_(&self_, other)
+    })
+}
+
+/// ~self on integers; logical not on bools.
+///
+/// `bitwise_not(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_not(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_not", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::bitwise_not(&self_)?)
+    })
+}
+
+/// True where self is NaN; bool.
+///
+/// `isnan(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isnan(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isnan", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::isnan(&self_)?)
+    })
+}
+
+/// True where self is infinite; bool.
+///
+/// `isinf(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isinf(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isinf", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::isinf(&self_)?)
+    })
+}
+
+/// True where self is finite; bool.
+///
+/// `isfinite(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isfinite(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isfinite", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::isfinite(&self_)?)
+    })
+}
+
+/// |self - other| <= atol + rtol * |other|; bool.
+///
+/// `isclose(Tensor self, Tensor other, float rtol=1e-5, float atol=1e-8, bool equal_nan=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isclose(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    rtol: f64,
+    atol: f64,
+    equal_nan: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isclose", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::isclose(&self_, &other, rtol, atol, equal_nan)?)
+    })
+}
+
+/// Whether all elements are close; waits for the device.
+///
+/// `allclose(Tensor self, Tensor other, float rtol=1e-5, float atol=1e-8, bool equal_nan=False) -> bool`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_allclose(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    rtol: f64,
+    atol: f64,
+    equal_nan: bool,
+    out: *mut bool,
+) -> *mut taper_error {
+    guard("allclose", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::allclose(&self_, &other, rtol, atol, equal_nan)?)
+    })
+}
+
+/// Whether shapes and all elements are equal; waits for the device.
+///
+/// `equal(Tensor self, Tensor other) -> bool`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_equal(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut bool,
+) -> *mut taper_error {
+    guard("equal", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::equal(&self_, &other)?)
+    })
+}
+
+/// self where the bool condition holds, else other.
+///
+/// `where(Tensor condition, Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_where(
+    condition: *mut taper_tensor,
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("where", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let condition = c.tensor(0, "condition", condition)?;
+        let self_ = c.tensor(1, "self", self_)?;
+        let other = c.tensor(2, "other", other)?;
+        out.set(ops::r#where(&condition, &self_, &other)?)
+    })
+}
+
+/// A number where the condition holds, else other.
+///
+/// `where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_where_scalar_self(
+    condition: *mut taper_tensor,
+    self_: taper_scalar,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("where_scalar_self", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let condition = c.tensor(0, "condition", condition)?;
+        let self_ = c.scalar(1, "self", self_)?;
+        let other = c.tensor(2, "other", other)?;
+        out.set(ops::where_scalar_self(&condition, self_, &other)?)
+    })
+}
+
+/// self where the condition holds, else a number.
+///
+/// `where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_where_scalar_other(
+    condition: *mut taper_tensor,
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("where_scalar_other", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let condition = c.tensor(0, "condition", condition)?;
+        let self_ = c.tensor(1, "self", self_)?;
+        let other = c.scalar(2, "other", other)?;
+        out.set(ops::where_scalar_other(&condition, &self_, other)?)
+    })
+}
+
+/// One of two numbers by the condition.
+///
+/// `where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_where_scalar(
+    condition: *mut taper_tensor,
+    self_: taper_scalar,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("where_scalar", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let condition = c.tensor(0, "condition", condition)?;
+        let self_ = c.scalar(1, "self", self_)?;
+        let other = c.scalar(2, "other", other)?;
+        out.set(ops::where_scalar(&condition, self_, other)?)
+    })
+}
+
+/// self with the 0-dim value where the bool mask holds.
+///
+/// `masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_masked_fill(
+    self_: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    value: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("masked_fill", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mask = c.tensor(1, "mask", mask)?;
+        let value = c.tensor(2, "value", value)?;
+        out.set(ops::masked_fill(&self_, &mask, &value)?)
+    })
+}
+
+/// self with value where the bool mask holds.
+///
+/// `masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_masked_fill_scalar(
+    self_: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("masked_fill_scalar", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mask = c.tensor(1, "mask", mask)?;
+        let value = c.scalar(2, "value", value)?;
+        out.set(ops::masked_fill_scalar(&self_, &mask, value)?)
+    })
+}
+
+/// Writes the 0-dim value where the bool mask holds.
+///
+/// `masked_fill_.Tensor(Tensor(a!) self, Tensor mask, Tensor value) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_masked_fill_(
+    self_: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    value: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("masked_fill_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let mask = c.tensor(1, "mask", mask)?;
+        let value = c.tensor(2, "value", value)?;
+        ops::masked_fill_(&self_, &mask, &value)
+    })
+}
+
+/// Writes value where the bool mask holds.
+///
+/// `masked_fill_.Scalar(Tensor(a!) self, Tensor mask, Scalar value) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_masked_fill_scalar_(
+    self_: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    value: taper_scalar,
+) -> *mut taper_error {
+    guard("masked_fill_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let mask = c.tensor(1, "mask", mask)?;
+        let value = c.scalar(2, "value", value)?;
+        ops::masked_fill_scalar_(&self_, &mask, value)
+    })
+}
+
+/// self limited to [min, max]; NaN stays.
+///
+/// `clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp(
+    self_: *mut taper_tensor,
+    min: *const taper_scalar,
+    max: *const taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.opt_scalar(1, "min", min)?;
+        let max = c.opt_scalar(2, "max", max)?;
+        out.set(ops::clamp(&self_, min, max)?)
+    })
+}
+
+/// self limited by tensors, which broadcast.
+///
+/// `clamp.Tensors(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_tensors(
+    self_: *mut taper_tensor,
+    min: *mut taper_tensor,
+    max: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_tensors", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.opt_tensor(1, "min", min)?;
+        let max = c.opt_tensor(2, "max", max)?;
+        out.set(ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())?)
+    })
+}
+
+/// Limits self to [min, max] in place.
+///
+/// `clamp_(Tensor(a!) self, Scalar? min=None, Scalar? max=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_(
+    self_: *mut taper_tensor,
+    min: *const taper_scalar,
+    max: *const taper_scalar,
+) -> *mut taper_error {
+    guard("clamp_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.opt_scalar(1, "min", min)?;
+        let max = c.opt_scalar(2, "max", max)?;
+        ops::clamp_(&self_, min, max)
+    })
+}
+
+/// max(self, min).
+///
+/// `clamp_min(Tensor self, Scalar min) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_min(
+    self_: *mut taper_tensor,
+    min: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_min", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.scalar(1, "min", min)?;
+        out.set(ops::clamp_min(&self_, min)?)
+    })
+}
+
+/// min(self, max).
+///
+/// `clamp_max(Tensor self, Scalar max) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_max(
+    self_: *mut taper_tensor,
+    max: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_max", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let max = c.scalar(1, "max", max)?;
+        out.set(ops::clamp_max(&self_, max)?)
     })
 }
 
@@ -483,9 +3881,942 @@ pub unsafe extern "C" fn taper_sum_dim(
     })
 }
 
+/// Sum down to a size that broadcasts to self's.
+///
+/// `sum_to_size(Tensor self, int[] size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sum_to_size(
+    self_: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sum_to_size", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let size = c.slice(1, "size", size, size_len)?;
+        out.set(ops::sum_to_size(&self_, size)?)
+    })
+}
+
+/// Sum with NaN counted as zero.
+///
+/// `nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nansum(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nansum", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        out.set(ops::nansum(&self_, dim, keepdim, dtype)?)
+    })
+}
+
+/// Mean of all elements of a float tensor.
+///
+/// `mean(Tensor self, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mean(
+    self_: *mut taper_tensor,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mean", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        out.set(ops::mean(&self_, dtype)?)
+    })
+}
+
+/// Mean over the dimensions dim (all when none are given).
+///
+/// `mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mean_dim(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mean_dim", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        out.set(ops::mean_dim(&self_, dim, keepdim, dtype)?)
+    })
+}
+
+/// Variance of all elements, over n - 1 (n when not unbiased).
+///
+/// `var(Tensor self, bool unbiased=True) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_var(
+    self_: *mut taper_tensor,
+    unbiased: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("var", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::var(&self_, unbiased)?)
+    })
+}
+
+/// Variance over dimensions.
+///
+/// `var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_var_dim(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    unbiased: bool,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("var_dim", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        out.set(ops::var_dim(&self_, dim, unbiased, keepdim)?)
+    })
+}
+
+/// Variance over dimensions, over n - correction (default 1).
+///
+/// `var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_var_correction(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: *const taper_scalar,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("var_correction", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        let correction = c.opt_scalar(2, "correction", correction)?;
+        out.set(ops::var_correction(&self_, dim, correction, keepdim)?)
+    })
+}
+
+/// Standard deviation of all elements, over n - 1 (n when not unbiased).
+///
+/// `std(Tensor self, bool unbiased=True) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_std(
+    self_: *mut taper_tensor,
+    unbiased: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("std", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::std(&self_, unbiased)?)
+    })
+}
+
+/// Standard deviation over dimensions.
+///
+/// `std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_std_dim(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    unbiased: bool,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("std_dim", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        out.set(ops::std_dim(&self_, dim, unbiased, keepdim)?)
+    })
+}
+
+/// Standard deviation over dimensions, over n - correction (default 1).
+///
+/// `std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_std_correction(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: *const taper_scalar,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("std_correction", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        let correction = c.opt_scalar(2, "correction", correction)?;
+        out.set(ops::std_correction(&self_, dim, correction, keepdim)?)
+    })
+}
+
+/// Variance and mean over dimensions.
+///
+/// `var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor var, Tensor mean)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_var_mean_correction(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: *const taper_scalar,
+    keepdim: bool,
+    var: *mut *mut taper_tensor,
+    mean: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("var_mean_correction", |c| {
+        let var = c.out(4, "var", var);
+        let mean = c.out(5, "mean", mean);
+        let var = var?;
+        let mean = mean?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        let correction = c.opt_scalar(2, "correction", correction)?;
+        let (var_value, mean_value) = ops::var_mean_correction(&self_, dim, correction, keepdim)?;
+        var.set(var_value)?;
+        mean.set(mean_value)?;
+        Ok(())
+    })
+}
+
+/// Standard deviation and mean over dimensions.
+///
+/// `std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor std, Tensor mean)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_std_mean_correction(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: *const taper_scalar,
+    keepdim: bool,
+    std: *mut *mut taper_tensor,
+    mean: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("std_mean_correction", |c| {
+        let std = c.out(4, "std", std);
+        let mean = c.out(5, "mean", mean);
+        let std = std?;
+        let mean = mean?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        let correction = c.opt_scalar(2, "correction", correction)?;
+        let (std_value, mean_value) = ops::std_mean_correction(&self_, dim, correction, keepdim)?;
+        std.set(std_value)?;
+        mean.set(mean_value)?;
+        Ok(())
+    })
+}
+
+/// Product of all elements; integers and bools give int64.
+///
+/// `prod(Tensor self, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_prod(
+    self_: *mut taper_tensor,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("prod", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        out.set(ops::prod(&self_, dtype)?)
+    })
+}
+
+/// Product along one dimension.
+///
+/// `prod.dim(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_prod_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("prod_dim", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        out.set(ops::prod_dim(&self_, dim, keepdim, dtype)?)
+    })
+}
+
+/// Whether any element is nonzero; bool.
+///
+/// `any(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_any(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("any", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::any(&self_)?)
+    })
+}
+
+/// Whether any element is nonzero along a dimension; bool.
+///
+/// `any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_any_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("any_dim", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::any_dim(&self_, dim, keepdim)?)
+    })
+}
+
+/// Whether all elements are nonzero; bool.
+///
+/// `all(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_all(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("all", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::all(&self_)?)
+    })
+}
+
+/// Whether all elements are nonzero along a dimension; bool.
+///
+/// `all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_all_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("all_dim", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::all_dim(&self_, dim, keepdim)?)
+    })
+}
+
+/// How many elements are nonzero; int64.
+///
+/// `count_nonzero(Tensor self, int? dim=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_count_nonzero(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("count_nonzero", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(1, "dim", dim)?;
+        out.set(ops::count_nonzero(&self_, dim)?)
+    })
+}
+
+/// Largest element; NaN propagates.
+///
+/// `max(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::max(&self_)?)
+    })
+}
+
+/// Largest elements along a dimension and their positions (int64).
+///
+/// `max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_dim", |c| {
+        let values = c.out(3, "values", values);
+        let indices = c.out(4, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::max_dim(&self_, dim, keepdim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Largest of both, elementwise.
+///
+/// `max.other(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_other(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_other", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::max_other(&self_, &other)?)
+    })
+}
+
+/// Largest elements over dimensions; equal ones share the gradient.
+///
+/// `amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_amax(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("amax", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.slice(1, "dim", dim, dim_len)?;
+        out.set(ops::amax(&self_, dim, keepdim)?)
+    })
+}
+
+/// Position (int64) of the largest element, of the flattened tensor when dim is None.
+///
+/// `argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_argmax(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("argmax", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(1, "dim", dim)?;
+        out.set(ops::argmax(&self_, dim, keepdim)?)
+    })
+}
+
+/// Smallest element; NaN propagates.
+///
+/// `min(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_min(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("min", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::min(&self_)?)
+    })
+}
+
+/// Smallest elements along a dimension and their positions (int64).
+///
+/// `min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_min_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("min_dim", |c| {
+        let values = c.out(3, "values", values);
+        let indices = c.out(4, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::min_dim(&self_, dim, keepdim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Smallest of both, elementwise.
+///
+/// `min.other(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_min_other(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("min_other", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::min_other(&self_, &other)?)
+    })
+}
+
+/// Smallest elements over dimensions; equal ones share the gradient.
+///
+/// `amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_amin(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("amin", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.slice(1, "dim", dim, dim_len)?;
+        out.set(ops::amin(&self_, dim, keepdim)?)
+    })
+}
+
+/// Position (int64) of the smallest element, of the flattened tensor when dim is None.
+///
+/// `argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_argmin(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("argmin", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(1, "dim", dim)?;
+        out.set(ops::argmin(&self_, dim, keepdim)?)
+    })
+}
+
+/// log(sum(exp(self))) over dimensions, without overflow.
+///
+/// `logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logsumexp(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logsumexp", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.slice(1, "dim", dim, dim_len)?;
+        out.set(ops::logsumexp(&self_, dim, keepdim)?)
+    })
+}
+
+/// p-norm of all elements.
+///
+/// `norm(Tensor self, Scalar p=2) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_norm(
+    self_: *mut taper_tensor,
+    p: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("norm", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let p = c.scalar(1, "p", p)?;
+        out.set(ops::norm(&self_, p)?)
+    })
+}
+
+/// p-norm (default 2) over dimensions.
+///
+/// `norm.dim(Tensor self, Scalar? p, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_norm_dim(
+    self_: *mut taper_tensor,
+    p: *const taper_scalar,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("norm_dim", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let p = c.opt_scalar(1, "p", p)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        out.set(ops::norm_dim(&self_, p, dim, keepdim)?)
+    })
+}
+
+/// p-norm of self - other.
+///
+/// `dist(Tensor self, Tensor other, Scalar p=2) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dist(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    p: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dist", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        let p = c.scalar(2, "p", p)?;
+        out.set(ops::dist(&self_, &other, p)?)
+    })
+}
+
+/// Running sum along a dimension.
+///
+/// `cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cumsum(
+    self_: *mut taper_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cumsum", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        out.set(ops::cumsum(&self_, dim, dtype)?)
+    })
+}
+
+/// Running product along a dimension.
+///
+/// `cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cumprod(
+    self_: *mut taper_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cumprod", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        out.set(ops::cumprod(&self_, dim, dtype)?)
+    })
+}
+
+/// Running log(sum(exp)) along a dimension.
+///
+/// `logcumsumexp(Tensor self, int dim) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logcumsumexp(
+    self_: *mut taper_tensor,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logcumsumexp", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::logcumsumexp(&self_, dim)?)
+    })
+}
+
+/// Running max along a dimension and its positions.
+///
+/// `cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cummax(
+    self_: *mut taper_tensor,
+    dim: i64,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cummax", |c| {
+        let values = c.out(2, "values", values);
+        let indices = c.out(3, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::cummax(&self_, dim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Running min along a dimension and its positions.
+///
+/// `cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cummin(
+    self_: *mut taper_tensor,
+    dim: i64,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cummin", |c| {
+        let values = c.out(2, "values", values);
+        let indices = c.out(3, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::cummin(&self_, dim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Sorted along a dimension, stably, NaN as the largest; with positions.
+///
+/// `sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sort(
+    self_: *mut taper_tensor,
+    dim: i64,
+    descending: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sort", |c| {
+        let values = c.out(3, "values", values);
+        let indices = c.out(4, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::sort(&self_, dim, descending)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Positions that sort along a dimension.
+///
+/// `argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_argsort(
+    self_: *mut taper_tensor,
+    dim: i64,
+    descending: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("argsort", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::argsort(&self_, dim, descending)?)
+    })
+}
+
+/// The k largest (smallest) elements along a dimension, in order, and their positions.
+///
+/// `topk(Tensor self, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_topk(
+    self_: *mut taper_tensor,
+    k: i64,
+    dim: i64,
+    largest: bool,
+    sorted: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("topk", |c| {
+        let values = c.out(5, "values", values);
+        let indices = c.out(6, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::topk(&self_, k, dim, largest, sorted)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// The k-th smallest element (k from 1) along a dimension.
+///
+/// `kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_kthvalue(
+    self_: *mut taper_tensor,
+    k: i64,
+    dim: i64,
+    keepdim: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("kthvalue", |c| {
+        let values = c.out(4, "values", values);
+        let indices = c.out(5, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::kthvalue(&self_, k, dim, keepdim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Lower median of all elements.
+///
+/// `median(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_median(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("median", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::median(&self_)?)
+    })
+}
+
+/// Lower median along a dimension.
+///
+/// `median.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_median_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("median_dim", |c| {
+        let values = c.out(3, "values", values);
+        let indices = c.out(4, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::median_dim(&self_, dim, keepdim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
 // == Linear algebra ==
 
-/// Matrix product with PyTorch's rules for 1-d, 2-d and batched operands.
+/// Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
 ///
 /// `matmul(Tensor self, Tensor other) -> Tensor`. Since 0.1.
 #[no_mangle]
@@ -501,6 +4832,209 @@ pub unsafe extern "C" fn taper_matmul(
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
         out.set(ops::matmul(&self_, &other)?)
+    })
+}
+
+/// Product of two matrices.
+///
+/// `mm(Tensor self, Tensor mat2) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mm(
+    self_: *mut taper_tensor,
+    mat2: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mm", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mat2 = c.tensor(1, "mat2", mat2)?;
+        out.set(ops::mm(&self_, &mat2)?)
+    })
+}
+
+/// Products of two equal batches of matrices.
+///
+/// `bmm(Tensor self, Tensor mat2) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bmm(
+    self_: *mut taper_tensor,
+    mat2: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bmm", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mat2 = c.tensor(1, "mat2", mat2)?;
+        out.set(ops::bmm(&self_, &mat2)?)
+    })
+}
+
+/// Matrix times vector.
+///
+/// `mv(Tensor self, Tensor vec) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mv(
+    self_: *mut taper_tensor,
+    vec: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mv", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let vec = c.tensor(1, "vec", vec)?;
+        out.set(ops::mv(&self_, &vec)?)
+    })
+}
+
+/// Inner product of two vectors.
+///
+/// `dot(Tensor self, Tensor tensor) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dot(
+    self_: *mut taper_tensor,
+    tensor: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dot", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let tensor = c.tensor(1, "tensor", tensor)?;
+        out.set(ops::dot(&self_, &tensor)?)
+    })
+}
+
+/// Outer product of two vectors.
+///
+/// `outer(Tensor self, Tensor vec2) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_outer(
+    self_: *mut taper_tensor,
+    vec2: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("outer", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let vec2 = c.tensor(1, "vec2", vec2)?;
+        out.set(ops::outer(&self_, &vec2)?)
+    })
+}
+
+/// beta * self + alpha * (mat1 @ mat2).
+///
+/// `addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addmm(
+    self_: *mut taper_tensor,
+    mat1: *mut taper_tensor,
+    mat2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("addmm", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mat1 = c.tensor(1, "mat1", mat1)?;
+        let mat2 = c.tensor(2, "mat2", mat2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        out.set(ops::addmm(&self_, &mat1, &mat2, beta, alpha)?)
+    })
+}
+
+/// beta * self + alpha * (batch1 @ batch2).
+///
+/// `baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_baddbmm(
+    self_: *mut taper_tensor,
+    batch1: *mut taper_tensor,
+    batch2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("baddbmm", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let batch1 = c.tensor(1, "batch1", batch1)?;
+        let batch2 = c.tensor(2, "batch2", batch2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        out.set(ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)?)
+    })
+}
+
+/// Einstein summation, such as 'bij,bjk->bik'.
+///
+/// `einsum(str equation, Tensor[] tensors) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_einsum(
+    equation: *const c_char,
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("einsum", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let equation = c.str(0, "equation", equation)?;
+        let tensors = c.tensors(1, "tensors", tensors, tensors_len)?;
+        out.set(ops::einsum(equation, &tensors)?)
+    })
+}
+
+/// Sum of a matrix's diagonal.
+///
+/// `trace(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_trace(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("trace", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::trace(&self_)?)
+    })
+}
+
+/// input @ weight.T + bias; weight is [out_features, in_features].
+///
+/// `linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_linear(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("linear", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        out.set(ops::linear(&input, &weight, bias.as_ref())?)
     })
 }
 
@@ -526,6 +5060,25 @@ pub unsafe extern "C" fn taper_view(
     })
 }
 
+/// view with the shape of other.
+///
+/// `view_as(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_view_as(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("view_as", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::view_as(&self_, &other)?)
+    })
+}
+
 /// The same elements with another shape, a view where possible; one size may be -1.
 ///
 /// `reshape(Tensor self, int[] shape) -> Tensor`. Since 0.1.
@@ -543,5 +5096,2384 @@ pub unsafe extern "C" fn taper_reshape(
         let self_ = c.tensor(0, "self", self_)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;
         out.set(ops::reshape(&self_, shape)?)
+    })
+}
+
+/// reshape to the shape of other.
+///
+/// `reshape_as(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_reshape_as(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("reshape_as", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::reshape_as(&self_, &other)?)
+    })
+}
+
+/// Dimensions start_dim to end_dim merged into one.
+///
+/// `flatten(Tensor self, int start_dim=0, int end_dim=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_flatten(
+    self_: *mut taper_tensor,
+    start_dim: i64,
+    end_dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("flatten", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::flatten(&self_, start_dim, end_dim)?)
+    })
+}
+
+/// reshape to one dimension.
+///
+/// `ravel(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ravel(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ravel", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::ravel(&self_)?)
+    })
+}
+
+/// One dimension split into sizes.
+///
+/// `unflatten(Tensor self, int dim, int[] sizes) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unflatten(
+    self_: *mut taper_tensor,
+    dim: i64,
+    sizes: *const i64,
+    sizes_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("unflatten", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let sizes = c.slice(2, "sizes", sizes, sizes_len)?;
+        out.set(ops::unflatten(&self_, dim, sizes)?)
+    })
+}
+
+/// Dimensions in another order.
+///
+/// `permute(Tensor self, int[] dims) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_permute(
+    self_: *mut taper_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("permute", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dims = c.slice(1, "dims", dims, dims_len)?;
+        out.set(ops::permute(&self_, dims)?)
+    })
+}
+
+/// Two dimensions swapped.
+///
+/// `transpose(Tensor self, int dim0, int dim1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_transpose(
+    self_: *mut taper_tensor,
+    dim0: i64,
+    dim1: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("transpose", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::transpose(&self_, dim0, dim1)?)
+    })
+}
+
+/// Transpose of a matrix; vectors stay.
+///
+/// `t(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_t(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("t", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::t(&self_)?)
+    })
+}
+
+/// All dimensions reversed (.T).
+///
+/// `numpy_t(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_numpy_t(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("numpy_t", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::numpy_t(&self_)?)
+    })
+}
+
+/// The last two dimensions swapped (.mT).
+///
+/// `mt(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mt(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mt", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::mt(&self_)?)
+    })
+}
+
+/// Dimensions moved to other places, the rest in order.
+///
+/// `movedim(Tensor self, int[] source, int[] destination) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_movedim(
+    self_: *mut taper_tensor,
+    source: *const i64,
+    source_len: usize,
+    destination: *const i64,
+    destination_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("movedim", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let source = c.slice(1, "source", source, source_len)?;
+        let destination = c.slice(2, "destination", destination, destination_len)?;
+        out.set(ops::movedim(&self_, source, destination)?)
+    })
+}
+
+/// A dimension of size 1 inserted.
+///
+/// `unsqueeze(Tensor self, int dim) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unsqueeze(
+    self_: *mut taper_tensor,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("unsqueeze", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::unsqueeze(&self_, dim)?)
+    })
+}
+
+/// All dimensions of size 1 removed.
+///
+/// `squeeze(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_squeeze(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("squeeze", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::squeeze(&self_)?)
+    })
+}
+
+/// One dimension removed if its size is 1.
+///
+/// `squeeze.dim(Tensor self, int dim) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_squeeze_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("squeeze_dim", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::squeeze_dim(&self_, dim)?)
+    })
+}
+
+/// Several dimensions removed where their size is 1.
+///
+/// `squeeze.dims(Tensor self, int[] dim) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_squeeze_dims(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("squeeze_dims", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.slice(1, "dim", dim, dim_len)?;
+        out.set(ops::squeeze_dims(&self_, dim)?)
+    })
+}
+
+/// Size-1 dimensions repeated without a copy; -1 keeps a size.
+///
+/// `expand(Tensor self, int[] size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_expand(
+    self_: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("expand", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let size = c.slice(1, "size", size, size_len)?;
+        out.set(ops::expand(&self_, size)?)
+    })
+}
+
+/// expand to the shape of other.
+///
+/// `expand_as(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_expand_as(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("expand_as", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::expand_as(&self_, &other)?)
+    })
+}
+
+/// expand as a function.
+///
+/// `broadcast_to(Tensor self, int[] size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_broadcast_to(
+    self_: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("broadcast_to", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let size = c.slice(1, "size", size, size_len)?;
+        out.set(ops::broadcast_to(&self_, size)?)
+    })
+}
+
+/// All tensors expanded to their common shape.
+///
+/// `broadcast_tensors(Tensor[] tensors) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_broadcast_tensors(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("broadcast_tensors", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::broadcast_tensors(&tensors)?)
+    })
+}
+
+/// One index of a dimension, which disappears.
+///
+/// `select(Tensor self, int dim, int index) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_select(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("select", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::select(&self_, dim, index)?)
+    })
+}
+
+/// Elements start, start + step, .. below end of a dimension; bounds are clamped.
+///
+/// `slice(Tensor self, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_slice(
+    self_: *mut taper_tensor,
+    dim: i64,
+    start: *const i64,
+    end: *const i64,
+    step: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("slice", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let start = c.opt(2, "start", start)?;
+        let end = c.opt(3, "end", end)?;
+        out.set(ops::slice(&self_, dim, start, end, step)?)
+    })
+}
+
+/// length elements of a dimension from start.
+///
+/// `narrow(Tensor self, int dim, int start, int length) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_narrow(
+    self_: *mut taper_tensor,
+    dim: i64,
+    start: i64,
+    length: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("narrow", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::narrow(&self_, dim, start, length)?)
+    })
+}
+
+/// A diagonal over two dimensions, appended as the last.
+///
+/// `diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_diagonal(
+    self_: *mut taper_tensor,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("diagonal", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::diagonal(&self_, offset, dim1, dim2)?)
+    })
+}
+
+/// Vector to diagonal matrix, or matrix to its diagonal.
+///
+/// `diag(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_diag(
+    self_: *mut taper_tensor,
+    diagonal: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("diag", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::diag(&self_, diagonal)?)
+    })
+}
+
+/// The last dimension laid on a diagonal over two dimensions.
+///
+/// `diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_diag_embed(
+    self_: *mut taper_tensor,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("diag_embed", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::diag_embed(&self_, offset, dim1, dim2)?)
+    })
+}
+
+/// All indices of a dimension, as views.
+///
+/// `unbind(Tensor self, int dim=0) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unbind(
+    self_: *mut taper_tensor,
+    dim: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("unbind", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::unbind(&self_, dim)?)
+    })
+}
+
+/// Views of split_size along a dimension; the last may be shorter.
+///
+/// `split.Tensor(Tensor self, int split_size, int dim=0) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_split(
+    self_: *mut taper_tensor,
+    split_size: i64,
+    dim: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("split", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::split(&self_, split_size, dim)?)
+    })
+}
+
+/// Views of the given sizes along a dimension.
+///
+/// `split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_split_with_sizes(
+    self_: *mut taper_tensor,
+    split_sizes: *const i64,
+    split_sizes_len: usize,
+    dim: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("split_with_sizes", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let split_sizes = c.slice(1, "split_sizes", split_sizes, split_sizes_len)?;
+        out.set(ops::split_with_sizes(&self_, split_sizes, dim)?)
+    })
+}
+
+/// At most chunks views of equal size along a dimension.
+///
+/// `chunk(Tensor self, int chunks, int dim=0) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_chunk(
+    self_: *mut taper_tensor,
+    chunks: i64,
+    dim: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("chunk", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::chunk(&self_, chunks, dim)?)
+    })
+}
+
+/// Windows of size every step along a dimension, appended as the last.
+///
+/// `unfold(Tensor self, int dimension, int size, int step) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unfold(
+    self_: *mut taper_tensor,
+    dimension: i64,
+    size: i64,
+    step: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("unfold", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::unfold(&self_, dimension, size, step)?)
+    })
+}
+
+/// A window on the memory with any sizes, strides and offset.
+///
+/// `as_strided(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_as_strided(
+    self_: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    storage_offset: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("as_strided", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let size = c.slice(1, "size", size, size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
+        out.set(ops::as_strided(&self_, size, stride, storage_offset)?)
+    })
+}
+
+/// A view of the whole tensor.
+///
+/// `alias(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_alias(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("alias", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::alias(&self_)?)
+    })
+}
+
+/// The same memory without history.
+///
+/// `detach(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_detach(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("detach", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::detach(&self_)?)
+    })
+}
+
+/// Cuts the tensor off its history.
+///
+/// `detach_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_detach_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("detach_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::detach_(&self_)
+    })
+}
+
+/// Inserts a dimension of size 1 in place.
+///
+/// `unsqueeze_(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unsqueeze_(
+    self_: *mut taper_tensor,
+    dim: i64,
+) -> *mut taper_error {
+    guard("unsqueeze_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::unsqueeze_(&self_, dim)
+    })
+}
+
+/// Removes dimensions of size 1 in place.
+///
+/// `squeeze_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_squeeze_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("squeeze_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::squeeze_(&self_)
+    })
+}
+
+/// Removes one dimension of size 1 in place.
+///
+/// `squeeze_.dim(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_squeeze_dim_(
+    self_: *mut taper_tensor,
+    dim: i64,
+) -> *mut taper_error {
+    guard("squeeze_dim_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::squeeze_dim_(&self_, dim)
+    })
+}
+
+/// Swaps two dimensions in place.
+///
+/// `transpose_(Tensor(a!) self, int dim0, int dim1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_transpose_(
+    self_: *mut taper_tensor,
+    dim0: i64,
+    dim1: i64,
+) -> *mut taper_error {
+    guard("transpose_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::transpose_(&self_, dim0, dim1)
+    })
+}
+
+/// Transposes a matrix in place.
+///
+/// `t_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_t_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("t_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::t_(&self_)
+    })
+}
+
+// == Joining and repeating ==
+
+/// Tensors joined along a dimension; dtypes promote.
+///
+/// `cat(Tensor[] tensors, int dim=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cat(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cat", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::cat(&tensors, dim)?)
+    })
+}
+
+/// Tensors of one shape joined along a new dimension.
+///
+/// `stack(Tensor[] tensors, int dim=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_stack(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("stack", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::stack(&tensors, dim)?)
+    })
+}
+
+/// Copies side by side, repeats times per dimension.
+///
+/// `repeat(Tensor self, int[] repeats) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_repeat(
+    self_: *mut taper_tensor,
+    repeats: *const i64,
+    repeats_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("repeat", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let repeats = c.slice(1, "repeats", repeats, repeats_len)?;
+        out.set(ops::repeat(&self_, repeats)?)
+    })
+}
+
+/// repeat with missing leading repeats of 1.
+///
+/// `tile(Tensor self, int[] dims) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tile(
+    self_: *mut taper_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tile", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dims = c.slice(1, "dims", dims, dims_len)?;
+        out.set(ops::tile(&self_, dims)?)
+    })
+}
+
+/// Order reversed along dimensions.
+///
+/// `flip(Tensor self, int[] dims) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_flip(
+    self_: *mut taper_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("flip", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dims = c.slice(1, "dims", dims, dims_len)?;
+        out.set(ops::flip(&self_, dims)?)
+    })
+}
+
+/// Elements rotated along dimensions (flattened when none are given).
+///
+/// `roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_roll(
+    self_: *mut taper_tensor,
+    shifts: *const i64,
+    shifts_len: usize,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("roll", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let shifts = c.slice(1, "shifts", shifts, shifts_len)?;
+        let dims = c.slice(2, "dims", dims, dims_len)?;
+        out.set(ops::roll(&self_, shifts, dims)?)
+    })
+}
+
+/// Coordinate grids of vectors; indexing 'ij' (default) or 'xy'.
+///
+/// `meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_meshgrid(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    indexing: *const c_char,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("meshgrid", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let indexing = c.opt_str(1, "indexing", indexing)?;
+        out.set(ops::meshgrid(&tensors, indexing)?)
+    })
+}
+
+/// Each element repeated by its own count.
+///
+/// `repeat_interleave.Tensor(Tensor self, Tensor repeats, int? dim=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_repeat_interleave(
+    self_: *mut taper_tensor,
+    repeats: *mut taper_tensor,
+    dim: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("repeat_interleave", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let repeats = c.tensor(1, "repeats", repeats)?;
+        let dim = c.opt(2, "dim", dim)?;
+        out.set(ops::repeat_interleave(&self_, &repeats, dim)?)
+    })
+}
+
+/// Each element repeated.
+///
+/// `repeat_interleave.int(Tensor self, int repeats, int? dim=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_repeat_interleave_int(
+    self_: *mut taper_tensor,
+    repeats: i64,
+    dim: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("repeat_interleave_int", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(2, "dim", dim)?;
+        out.set(ops::repeat_interleave_int(&self_, repeats, dim)?)
+    })
+}
+
+// == Copies and conversions ==
+
+/// Another dtype; self when it has it already.
+///
+/// `cast(Tensor self, ScalarType dtype) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cast(
+    self_: *mut taper_tensor,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cast", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.dtype(1, "dtype", dtype)?;
+        out.set(ops::cast(&self_, dtype)?)
+    })
+}
+
+/// Another dtype or device; self when nothing changes and no copy is asked for.
+///
+/// `to(Tensor self, ScalarType? dtype=None, Device? device=None, bool copy=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_to(
+    self_: *mut taper_tensor,
+    dtype: i32,
+    device: taper_device,
+    copy: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("to", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(ops::to(&self_, dtype, device, copy)?)
+    })
+}
+
+/// The tensor on a device; self when it is there already.
+///
+/// `to_device(Tensor self, Device? device) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_to_device(
+    self_: *mut taper_tensor,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("to_device", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let device = c.opt_device(1, "device", device)?;
+        out.set(ops::to_device(&self_, device)?)
+    })
+}
+
+/// A copy with its own memory.
+///
+/// `clone(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clone(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clone", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::clone(&self_)?)
+    })
+}
+
+/// Row-major memory; self when it is so already.
+///
+/// `contiguous(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_contiguous(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("contiguous", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::contiguous(&self_)?)
+    })
+}
+
+/// Writes src, broadcast and converted, into self.
+///
+/// `copy_(Tensor(a!) self, Tensor src) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_copy_(
+    self_: *mut taper_tensor,
+    src: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("copy_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let src = c.tensor(1, "src", src)?;
+        ops::copy_(&self_, &src)
+    })
+}
+
+/// Writes a 0-dim tensor's value into every element.
+///
+/// `fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fill_(
+    self_: *mut taper_tensor,
+    value: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fill_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let value = c.tensor(1, "value", value)?;
+        ops::fill_(&self_, &value)
+    })
+}
+
+/// Writes a number into every element.
+///
+/// `fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fill_scalar_(
+    self_: *mut taper_tensor,
+    value: taper_scalar,
+) -> *mut taper_error {
+    guard("fill_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let value = c.scalar(1, "value", value)?;
+        ops::fill_scalar_(&self_, value)
+    })
+}
+
+/// Writes zeros.
+///
+/// `zero_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_zero_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("zero_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::zero_(&self_)
+    })
+}
+
+// == Indexing ==
+
+/// out[i][j] = self[index[i][j]][j] for dim 0, and so on; index is int64.
+///
+/// `gather(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gather(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gather", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        out.set(ops::gather(&self_, dim, &index)?)
+    })
+}
+
+/// self with src written where index says: the reverse of gather.
+///
+/// `scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_src(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    src: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_src", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let src = c.tensor(3, "src", src)?;
+        out.set(ops::scatter_src(&self_, dim, &index, &src)?)
+    })
+}
+
+/// self with a number written where index says.
+///
+/// `scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_value(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_value", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let value = c.scalar(3, "value", value)?;
+        out.set(ops::scatter_value(&self_, dim, &index, value)?)
+    })
+}
+
+/// self with src added where index says.
+///
+/// `scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_add(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    src: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_add", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let src = c.tensor(3, "src", src)?;
+        out.set(ops::scatter_add(&self_, dim, &index, &src)?)
+    })
+}
+
+/// Writes src where index says.
+///
+/// `scatter_.src(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_src_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    src: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_src_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let src = c.tensor(3, "src", src)?;
+        ops::scatter_src_(&self_, dim, &index, &src)
+    })
+}
+
+/// Writes a number where index says.
+///
+/// `scatter_.value(Tensor(a!) self, int dim, Tensor index, Scalar value) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_value_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    value: taper_scalar,
+) -> *mut taper_error {
+    guard("scatter_value_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let value = c.scalar(3, "value", value)?;
+        ops::scatter_value_(&self_, dim, &index, value)
+    })
+}
+
+/// Adds src where index says.
+///
+/// `scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_add_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    src: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_add_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let src = c.tensor(3, "src", src)?;
+        ops::scatter_add_(&self_, dim, &index, &src)
+    })
+}
+
+/// Rows along dim picked by a vector of positions.
+///
+/// `index_select(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_select(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_select", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        out.set(ops::index_select(&self_, dim, &index)?)
+    })
+}
+
+/// self with alpha * source added at the rows that index names.
+///
+/// `index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_add(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_add", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let source = c.tensor(3, "source", source)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        out.set(ops::index_add(&self_, dim, &index, &source, alpha)?)
+    })
+}
+
+/// Adds alpha * source at the rows that index names.
+///
+/// `index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_add_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("index_add_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let source = c.tensor(3, "source", source)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        ops::index_add_(&self_, dim, &index, &source, alpha)
+    })
+}
+
+/// self with source written at the rows that index names.
+///
+/// `index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_copy(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_copy", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let source = c.tensor(3, "source", source)?;
+        out.set(ops::index_copy(&self_, dim, &index, &source)?)
+    })
+}
+
+/// Writes source at the rows that index names.
+///
+/// `index_copy_(Tensor(a!) self, int dim, Tensor index, Tensor source) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_copy_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_copy_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let source = c.tensor(3, "source", source)?;
+        ops::index_copy_(&self_, dim, &index, &source)
+    })
+}
+
+/// self with a number at the rows that index names.
+///
+/// `index_fill.Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_fill_scalar(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_fill_scalar", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let value = c.scalar(3, "value", value)?;
+        out.set(ops::index_fill_scalar(&self_, dim, &index, value)?)
+    })
+}
+
+/// Writes a number at the rows that index names.
+///
+/// `index_fill_.Scalar(Tensor(a!) self, int dim, Tensor index, Scalar value) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_fill_scalar_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    value: taper_scalar,
+) -> *mut taper_error {
+    guard("index_fill_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let value = c.scalar(3, "value", value)?;
+        ops::index_fill_scalar_(&self_, dim, &index, value)
+    })
+}
+
+/// Advanced indexing by integer or bool tensors, one per dimension, absent ones taking all.
+///
+/// `index(Tensor self, Tensor?[] indices) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index(
+    self_: *mut taper_tensor,
+    indices: *const *mut taper_tensor,
+    indices_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        out.set(ops::index(&self_, &indices)?)
+    })
+}
+
+/// self with values written (or added) at the indexed places.
+///
+/// `index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_put(
+    self_: *mut taper_tensor,
+    indices: *const *mut taper_tensor,
+    indices_len: usize,
+    values: *mut taper_tensor,
+    accumulate: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_put", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        let values = c.tensor(2, "values", values)?;
+        out.set(ops::index_put(&self_, &indices, &values, accumulate)?)
+    })
+}
+
+/// Writes (or adds) values at the indexed places.
+///
+/// `index_put_(Tensor(a!) self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_put_(
+    self_: *mut taper_tensor,
+    indices: *const *mut taper_tensor,
+    indices_len: usize,
+    values: *mut taper_tensor,
+    accumulate: bool,
+) -> *mut taper_error {
+    guard("index_put_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        let values = c.tensor(2, "values", values)?;
+        ops::index_put_(&self_, &indices, &values, accumulate)
+    })
+}
+
+/// Positions of nonzero elements as rows of int64; waits for the device.
+///
+/// `nonzero(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nonzero(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nonzero", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::nonzero(&self_)?)
+    })
+}
+
+/// Positions of nonzero elements, one vector per dimension.
+///
+/// `nonzero_numpy(Tensor self) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nonzero_numpy(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("nonzero_numpy", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::nonzero_numpy(&self_)?)
+    })
+}
+
+/// The elements where the bool mask holds, as a vector.
+///
+/// `masked_select(Tensor self, Tensor mask) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_masked_select(
+    self_: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("masked_select", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mask = c.tensor(1, "mask", mask)?;
+        out.set(ops::masked_select(&self_, &mask)?)
+    })
+}
+
+/// Elements of the flattened tensor.
+///
+/// `take(Tensor self, Tensor index) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_take(
+    self_: *mut taper_tensor,
+    index: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("take", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(1, "index", index)?;
+        out.set(ops::take(&self_, &index)?)
+    })
+}
+
+/// gather with broadcast indices.
+///
+/// `take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_take_along_dim(
+    self_: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    dim: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("take_along_dim", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let indices = c.tensor(1, "indices", indices)?;
+        let dim = c.opt(2, "dim", dim)?;
+        out.set(ops::take_along_dim(&self_, &indices, dim)?)
+    })
+}
+
+/// Rows of weight picked by integer indices; row padding_idx gets no gradient.
+///
+/// `embedding(Tensor weight, Tensor indices, int padding_idx=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_embedding(
+    weight: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    padding_idx: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("embedding", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let weight = c.tensor(0, "weight", weight)?;
+        let indices = c.tensor(1, "indices", indices)?;
+        out.set(ops::embedding(&weight, &indices, padding_idx)?)
+    })
+}
+
+/// Integer classes as rows of 0 and 1 (int64).
+///
+/// `one_hot(Tensor self, int num_classes=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_one_hot(
+    self_: *mut taper_tensor,
+    num_classes: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("one_hot", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::one_hot(&self_, num_classes)?)
+    })
+}
+
+/// How often each non-negative integer occurs.
+///
+/// `bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bincount(
+    self_: *mut taper_tensor,
+    weights: *mut taper_tensor,
+    minlength: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bincount", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let weights = c.opt_tensor(1, "weights", weights)?;
+        out.set(ops::bincount(&self_, weights.as_ref(), minlength)?)
+    })
+}
+
+// == Convolution and pooling ==
+
+/// Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
+///
+/// `conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1] dilation=[1], int groups=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv1d(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv1d", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        out.set(ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
+    })
+}
+
+/// Cross-correlation over 2 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
+///
+/// `conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=[1, 1], int[2] padding=[0, 0], int[2] dilation=[1, 1], int groups=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv2d(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv2d", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        out.set(ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
+    })
+}
+
+/// Cross-correlation over 3 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
+///
+/// `conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=[1, 1, 1], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], int groups=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv3d(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv3d", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        out.set(ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
+    })
+}
+
+/// The gradient of conv1d with respect to its input; weight [c, out / groups, ..].
+///
+/// `conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1] output_padding=[0], int groups=1, int[1] dilation=[1]) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv_transpose1d(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    dilation: *const i64,
+    dilation_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv_transpose1d", |c| {
+        let out = c.out(8, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
+        let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
+        out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
+    })
+}
+
+/// The gradient of conv2d with respect to its input; weight [c, out / groups, ..].
+///
+/// `conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=[1, 1], int[2] padding=[0, 0], int[2] output_padding=[0, 0], int groups=1, int[2] dilation=[1, 1]) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv_transpose2d(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    dilation: *const i64,
+    dilation_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv_transpose2d", |c| {
+        let out = c.out(8, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
+        let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
+        out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
+    })
+}
+
+/// Largest element of each window; stride defaults to kernel_size.
+///
+/// `max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_pool1d(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_pool1d", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        out.set(ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
+    })
+}
+
+/// Largest element of each window; stride defaults to kernel_size.
+///
+/// `max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[2] dilation=[1, 1], bool ceil_mode=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_pool2d(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_pool2d", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        out.set(ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
+    })
+}
+
+/// Largest element of each window; stride defaults to kernel_size.
+///
+/// `max_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], bool ceil_mode=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_pool3d(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_pool3d", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        out.set(ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
+    })
+}
+
+/// max_pool2d and the flat position of each maximum in its plane.
+///
+/// `max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[2] dilation=[1, 1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_pool2d_with_indices(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_pool2d_with_indices", |c| {
+        let values = c.out(6, "values", values);
+        let indices = c.out(7, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Mean of each window.
+///
+/// `avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], bool ceil_mode=False, bool count_include_pad=True) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_avg_pool1d(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("avg_pool1d", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        out.set(ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)?)
+    })
+}
+
+/// Mean of each window.
+///
+/// `avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_avg_pool2d(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("avg_pool2d", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
+        out.set(ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
+    })
+}
+
+/// Means of evenly spread windows that give output_size.
+///
+/// `adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_avg_pool1d(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_avg_pool1d", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        out.set(ops::adaptive_avg_pool1d(&self_, output_size)?)
+    })
+}
+
+/// Means of evenly spread windows that give output_size (-1 keeps a size).
+///
+/// `adaptive_avg_pool2d(Tensor self, int[2] output_size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_avg_pool2d", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
+    })
+}
+
+// == Normalisation and attention ==
+
+/// Standardised over the last dimensions (normalized_shape), then scaled and shifted.
+///
+/// `layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-5) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_layer_norm(
+    input: *mut taper_tensor,
+    normalized_shape: *const i64,
+    normalized_shape_len: usize,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    eps: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("layer_norm", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let normalized_shape = c.slice(1, "normalized_shape", normalized_shape, normalized_shape_len)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let bias = c.opt_tensor(3, "bias", bias)?;
+        out.set(ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?)
+    })
+}
+
+/// Divided by the root mean square over the last dimensions.
+///
+/// `rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rms_norm(
+    input: *mut taper_tensor,
+    normalized_shape: *const i64,
+    normalized_shape_len: usize,
+    weight: *mut taper_tensor,
+    eps: *const f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rms_norm", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let normalized_shape = c.slice(1, "normalized_shape", normalized_shape, normalized_shape_len)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let eps = c.opt(3, "eps", eps)?;
+        out.set(ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)?)
+    })
+}
+
+/// Standardised over groups of channels.
+///
+/// `group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-5) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_group_norm(
+    input: *mut taper_tensor,
+    num_groups: i64,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    eps: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("group_norm", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let bias = c.opt_tensor(3, "bias", bias)?;
+        out.set(ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)?)
+    })
+}
+
+/// Standardised per channel; in training by the batch, updating the running statistics.
+///
+/// `batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_batch_norm(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    running_mean: *mut taper_tensor,
+    running_var: *mut taper_tensor,
+    training: bool,
+    momentum: f64,
+    eps: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("batch_norm", |c| {
+        let out = c.out(8, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.opt_tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
+        let running_var = c.opt_tensor(4, "running_var", running_var)?;
+        out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
+    })
+}
+
+/// Standardised per sample and channel.
+///
+/// `instance_norm(Tensor input, Tensor? weight=None, Tensor? bias=None, float eps=1e-5) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_instance_norm(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    eps: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("instance_norm", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.opt_tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        out.set(ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)?)
+    })
+}
+
+/// Divided by the p-norm along a dimension.
+///
+/// `normalize(Tensor input, float p=2.0, int dim=1, float eps=1e-12) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_normalize(
+    input: *mut taper_tensor,
+    p: f64,
+    dim: i64,
+    eps: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("normalize", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        out.set(ops::normalize(&input, p, dim, eps)?)
+    })
+}
+
+/// Cosine of the angle along a dimension.
+///
+/// `cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-8) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cosine_similarity(
+    x1: *mut taper_tensor,
+    x2: *mut taper_tensor,
+    dim: i64,
+    eps: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cosine_similarity", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let x1 = c.tensor(0, "x1", x1)?;
+        let x2 = c.tensor(1, "x2", x2)?;
+        out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
+    })
+}
+
+/// Padded from the last dimension backwards: constant, reflect, replicate or circular.
+///
+/// `pad(Tensor input, int[] pad, str mode="constant", float? value=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pad(
+    input: *mut taper_tensor,
+    pad: *const i64,
+    pad_len: usize,
+    mode: *const c_char,
+    value: *const f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pad", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let pad = c.slice(1, "pad", pad, pad_len)?;
+        let mode = c.str(2, "mode", mode)?;
+        let value = c.opt(3, "value", value)?;
+        out.set(ops::pad(&input, pad, mode, value)?)
+    })
+}
+
+/// softmax(query @ key^T * scale + mask) @ value.
+///
+/// `scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool is_causal=False, *, float? scale=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scaled_dot_product_attention(
+    query: *mut taper_tensor,
+    key: *mut taper_tensor,
+    value: *mut taper_tensor,
+    attn_mask: *mut taper_tensor,
+    dropout_p: f64,
+    is_causal: bool,
+    scale: *const f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scaled_dot_product_attention", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let query = c.tensor(0, "query", query)?;
+        let key = c.tensor(1, "key", key)?;
+        let value = c.tensor(2, "value", value)?;
+        let attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
+        let scale = c.opt(6, "scale", scale)?;
+        out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)?)
+    })
+}
+
+/// Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r].
+///
+/// `pixel_shuffle(Tensor self, int upscale_factor) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pixel_shuffle(
+    self_: *mut taper_tensor,
+    upscale_factor: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pixel_shuffle", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
+    })
+}
+
+// == Losses ==
+
+/// Squared difference; reduction is 'none', 'mean' or 'sum'.
+///
+/// `mse_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mse_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mse_loss", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(2, "reduction", reduction)?;
+        out.set(ops::mse_loss(&input, &target, reduction)?)
+    })
+}
+
+/// Absolute difference.
+///
+/// `l1_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_l1_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("l1_loss", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(2, "reduction", reduction)?;
+        out.set(ops::l1_loss(&input, &target, reduction)?)
+    })
+}
+
+/// Squared below beta, absolute above.
+///
+/// `smooth_l1_loss(Tensor input, Tensor target, str reduction="mean", float beta=1.0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_smooth_l1_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    reduction: *const c_char,
+    beta: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("smooth_l1_loss", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(2, "reduction", reduction)?;
+        out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
+    })
+}
+
+/// smooth_l1_loss times delta.
+///
+/// `huber_loss(Tensor input, Tensor target, str reduction="mean", float delta=1.0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_huber_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    reduction: *const c_char,
+    delta: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("huber_loss", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(2, "reduction", reduction)?;
+        out.set(ops::huber_loss(&input, &target, reduction, delta)?)
+    })
+}
+
+/// Cross entropy of probabilities in [0, 1].
+///
+/// `binary_cross_entropy(Tensor input, Tensor target, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_binary_cross_entropy(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("binary_cross_entropy", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let reduction = c.str(3, "reduction", reduction)?;
+        out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
+    })
+}
+
+/// Cross entropy of logits, without overflow.
+///
+/// `binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    pos_weight: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("binary_cross_entropy_with_logits", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
+        let reduction = c.str(4, "reduction", reduction)?;
+        out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
+    })
+}
+
+/// Kullback-Leibler divergence of log-probabilities; reduction may also be 'batchmean'.
+///
+/// `kl_div(Tensor input, Tensor target, str reduction="mean", bool log_target=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_kl_div(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    reduction: *const c_char,
+    log_target: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("kl_div", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(2, "reduction", reduction)?;
+        out.set(ops::kl_div(&input, &target, reduction, log_target)?)
+    })
+}
+
+/// Negative log likelihood of integer classes given log-probabilities.
+///
+/// `nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nll_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    ignore_index: i64,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nll_loss", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let reduction = c.str(4, "reduction", reduction)?;
+        out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
+    })
+}
+
+/// Cross entropy of logits against integer classes or class probabilities.
+///
+/// `cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str reduction="mean", float label_smoothing=0.0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cross_entropy(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    ignore_index: i64,
+    reduction: *const c_char,
+    label_smoothing: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cross_entropy", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let reduction = c.str(4, "reduction", reduction)?;
+        out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
 }

@@ -48,9 +48,7 @@ fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Re
             };
             pointwise(if subtract { Opcode::Sub } else { Opcode::Add }, ty, ty, &[a.into(), Arg::S(s)], dest)?
         }
-        Arg::T(_) if unit => {
-            pointwise(if subtract { Opcode::Sub } else { Opcode::Add }, ty, ty, &[a.into(), b], dest)?
-        }
+        Arg::T(_) if unit => pointwise(if subtract { Opcode::Sub } else { Opcode::Add }, ty, ty, &[a.into(), b], dest)?,
         Arg::T(_) => {
             let alpha = match (subtract, alpha) {
                 (false, x) => x,
@@ -239,12 +237,13 @@ pub fn rdiv(a: &Tensor, b: Scalar) -> Result<Tensor> {
 
 fn remainder_impl(fmod: bool, a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
     let ty = promote(&[a.into(), b]);
-    let (op, name) = if fmod {
-        (Opcode::Fmod, "FmodBackward0")
-    } else {
-        (Opcode::Remainder, "RemainderBackward0")
-    };
-    ensure!(ty != DType::Bool, NotImplemented, "\"{}\" not implemented for 'Bool'", if fmod { "fmod" } else { "remainder" });
+    let (op, name) = if fmod { (Opcode::Fmod, "FmodBackward0") } else { (Opcode::Remainder, "RemainderBackward0") };
+    ensure!(
+        ty != DType::Bool,
+        NotImplemented,
+        "\"{}\" not implemented for 'Bool'",
+        if fmod { "fmod" } else { "remainder" }
+    );
     let out = pointwise(op, ty, ty, &[a.into(), b], dest)?;
     match b {
         Arg::S(_) => record(name, &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())])),
@@ -288,11 +287,7 @@ pub fn fmod_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
 }
 
 fn check_int_pow(ty: DType, exponent: Scalar) -> Result<()> {
-    ensure!(
-        ty.is_float() || exponent.to_f64() >= 0.0,
-        Runtime,
-        "Integers to negative integer powers are not allowed."
-    );
+    ensure!(ty.is_float() || exponent.to_f64() >= 0.0, Runtime, "Integers to negative integer powers are not allowed.");
     Ok(())
 }
 fn pow_scalar_impl(a: &Tensor, e: Scalar, dest: Dest) -> Result<Tensor> {

@@ -83,7 +83,8 @@ fn copy_impl(src: &Tensor, old: &Tensor, dest: Dest) -> Result<Tensor> {
     let (src_dtype, shape) = (src.dtype(), src.shape());
     record("CopyBackwards", &[old, src], out, |_, _| {
         move |c, g| {
-            let gs = if c.needs(1) { Some(to_device(&cast(&sum_to_size(g, &shape)?, src_dtype)?, from)?) } else { None };
+            let gs =
+                if c.needs(1) { Some(to_device(&cast(&sum_to_size(g, &shape)?, src_dtype)?, from)?) } else { None };
             Ok(grads![Some(zeros_like_of(g)?), gs])
         }
     })

@@ -202,7 +202,7 @@ pub fn clamp_(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<()
     inplace(a, &[], true, |x, d| clamp_impl(x, min, max, d))
 }
 /// Clamps between tensors.
-pub fn clamp_tensor(a: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<Tensor> {
+pub fn clamp_tensors(a: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<Tensor> {
     let low = min.map(|m| maximum(a, m)).transpose()?;
     let a = low.as_ref().unwrap_or(a);
     match max {
@@ -220,13 +220,7 @@ pub fn clamp_max(a: &Tensor, max: Scalar) -> Result<Tensor> {
 
 /// |self - other| <= atol + rtol * |other|, elementwise; equal infinities are close.
 pub fn isclose(a: &Tensor, b: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {
-    ensure!(
-        a.dtype() == b.dtype(),
-        Runtime,
-        "{} did not match {}",
-        a.dtype().scalar_name(),
-        b.dtype().scalar_name()
-    );
+    ensure!(a.dtype() == b.dtype(), Runtime, "{} did not match {}", a.dtype().scalar_name(), b.dtype().scalar_name());
     autograd::no_grad(|| {
         let mut close = eq(a, b)?;
         if equal_nan && a.dtype().is_float() {
@@ -235,11 +229,8 @@ pub fn isclose(a: &Tensor, b: &Tensor, rtol: f64, atol: f64, equal_nan: bool) ->
         if rtol == 0.0 && atol == 0.0 {
             return Ok(close);
         }
-        let (a, b) = if a.dtype().is_float() {
-            (a.clone(), b.clone())
-        } else {
-            (cast(a, DType::F64)?, cast(b, DType::F64)?)
-        };
+        let (a, b) =
+            if a.dtype().is_float() { (a.clone(), b.clone()) } else { (cast(a, DType::F64)?, cast(b, DType::F64)?) };
         let diff = abs(&sub(&a, &b, Scalar::Int(1))?)?;
         let bound = add_scalar(&mul_scalar(&abs(&b)?, Scalar::Float(rtol))?, Scalar::Float(atol), Scalar::Int(1))?;
         let near = logical_and(&isfinite(&diff)?, &le(&diff, &bound)?)?;

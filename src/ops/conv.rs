@@ -7,11 +7,7 @@ use crate::{ensure, grads, Dims};
 
 /// A list of `n` numbers from one or `n`.
 fn spread(op: &str, name: &str, v: &[i64], n: usize) -> Result<Vec<i64>> {
-    ensure!(
-        v.len() == 1 || v.len() == n,
-        Runtime,
-        "{op}: {name} must be a single int or {n} ints, but got {v:?}"
-    );
+    ensure!(v.len() == 1 || v.len() == n, Runtime, "{op}: {name} must be a single int or {n} ints, but got {v:?}");
     Ok(if v.len() == 1 { vec![v[0]; n] } else { v.to_vec() })
 }
 struct Conv {
@@ -118,7 +114,13 @@ fn conv_nd(
     if out.numel() > 0 {
         let (i, w) = (input.materialize(), weight.materialize());
         let b = bias.map(|b| b.materialize());
-        backend::get(i.device())?.conv(i.view(), w.view(), b.as_ref().map(|b| b.view()), &geo.params, out.body().view())?;
+        backend::get(i.device())?.conv(
+            i.view(),
+            w.view(),
+            b.as_ref().map(|b| b.view()),
+            &geo.params,
+            out.body().view(),
+        )?;
     }
     let p = geo.params;
     let inputs: &[&Tensor] = match bias {
@@ -186,13 +188,37 @@ fn conv_weight_grad(g: &Tensor, x: &Tensor, shape: &[i64], p: &ConvParams) -> Re
         }
     })
 }
-pub fn conv1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[i64], padding: &[i64], dilation: &[i64], groups: i64) -> Result<Tensor> {
+pub fn conv1d(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    groups: i64,
+) -> Result<Tensor> {
     conv_nd("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 }
-pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[i64], padding: &[i64], dilation: &[i64], groups: i64) -> Result<Tensor> {
+pub fn conv2d(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    groups: i64,
+) -> Result<Tensor> {
     conv_nd("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 }
-pub fn conv3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[i64], padding: &[i64], dilation: &[i64], groups: i64) -> Result<Tensor> {
+pub fn conv3d(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    groups: i64,
+) -> Result<Tensor> {
     conv_nd("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 }
 /// The gradient of conv with respect to its input, as an op of its own. Weight is [in, out / groups, kernel..].
@@ -209,21 +235,50 @@ fn conv_transpose_nd(
     dilation: &[i64],
 ) -> Result<Tensor> {
     if input.ndim() == n + 1 {
-        let out = conv_transpose_nd(op, n, &unsqueeze(input, 0)?, weight, bias, stride, padding, output_padding, groups, dilation)?;
+        let out = conv_transpose_nd(
+            op,
+            n,
+            &unsqueeze(input, 0)?,
+            weight,
+            bias,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            dilation,
+        )?;
         return squeeze_dim(&out, 0);
     }
     let (si, sw) = (input.shape(), weight.shape());
     ensure!(si.len() == n + 2 && sw.len() == n + 2, Runtime, "Expected {}D (unbatched) or {}D (batched) input and {}D weight to {op}, but got input of size {:?} and weight of size {:?}", n + 1, n + 2, n + 2, &si[..], &sw[..]);
     pointwise::same_device(input, weight)?;
-    ensure!(input.dtype() == weight.dtype(), Runtime, "Input type ({}) and weight type ({}) should be the same", input.dtype(), weight.dtype());
-    ensure!(groups > 0 && sw[0] % groups == 0 && si[1] == sw[0], Runtime, "Given transposed=1, weight of size {:?}, expected input{:?} to have {} channels, but got {} channels instead", &sw[..], &si[..], sw[0], si[1]);
+    ensure!(
+        input.dtype() == weight.dtype(),
+        Runtime,
+        "Input type ({}) and weight type ({}) should be the same",
+        input.dtype(),
+        weight.dtype()
+    );
+    ensure!(
+        groups > 0 && sw[0] % groups == 0 && si[1] == sw[0],
+        Runtime,
+        "Given transposed=1, weight of size {:?}, expected input{:?} to have {} channels, but got {} channels instead",
+        &sw[..],
+        &si[..],
+        sw[0],
+        si[1]
+    );
     let (stride, padding, dilation, extra) = (
         spread(op, "stride", stride, n)?,
         spread(op, "padding", padding, n)?,
         spread(op, "dilation", dilation, n)?,
         spread(op, "output_padding", output_padding, n)?,
     );
-    ensure!(stride.iter().chain(&dilation).all(|s| *s > 0), Runtime, "{op}: stride and dilation must be positive, got {stride:?} and {dilation:?}");
+    ensure!(
+        stride.iter().chain(&dilation).all(|s| *s > 0),
+        Runtime,
+        "{op}: stride and dilation must be positive, got {stride:?} and {dilation:?}"
+    );
     ensure!(padding.iter().all(|p| *p >= 0), Runtime, "{op}: negative padding is not supported, got {padding:?}");
     let mut out = Dims::from_slice(&[si[0], sw[1] * groups]);
     for i in 0..n {
@@ -246,10 +301,28 @@ fn conv_transpose_nd(
         None => Ok(out),
     }
 }
-pub fn conv_transpose1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[i64], padding: &[i64], output_padding: &[i64], groups: i64, dilation: &[i64]) -> Result<Tensor> {
+pub fn conv_transpose1d(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    output_padding: &[i64],
+    groups: i64,
+    dilation: &[i64],
+) -> Result<Tensor> {
     conv_transpose_nd("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 }
-pub fn conv_transpose2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[i64], padding: &[i64], output_padding: &[i64], groups: i64, dilation: &[i64]) -> Result<Tensor> {
+pub fn conv_transpose2d(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    output_padding: &[i64],
+    groups: i64,
+    dilation: &[i64],
+) -> Result<Tensor> {
     conv_transpose_nd("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 }
 
@@ -277,9 +350,17 @@ fn pool_geometry(
     let kernel = spread(op, "kernel_size", kernel, n)?;
     let stride = if stride.is_empty() { kernel.clone() } else { spread(op, "stride", stride, n)? };
     let (padding, dilation) = (spread(op, "padding", padding, n)?, spread(op, "dilation", dilation, n)?);
-    ensure!(kernel.iter().all(|k| *k > 0), Runtime, "{op}: kernel size should be greater than zero, but got {kernel:?}");
+    ensure!(
+        kernel.iter().all(|k| *k > 0),
+        Runtime,
+        "{op}: kernel size should be greater than zero, but got {kernel:?}"
+    );
     ensure!(stride.iter().all(|k| *k > 0), Runtime, "{op}: stride should not be zero, but got {stride:?}");
-    ensure!(dilation.iter().all(|k| *k > 0), Runtime, "{op}: dilation should be greater than zero, but got {dilation:?}");
+    ensure!(
+        dilation.iter().all(|k| *k > 0),
+        Runtime,
+        "{op}: dilation should be greater than zero, but got {dilation:?}"
+    );
     let mut out = Dims::from_slice(&s[..s.len() - n]);
     for i in 0..n {
         let size = s[s.len() - n + i];
@@ -292,7 +373,8 @@ fn pool_geometry(
             dilation[i]
         );
         let room = size + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1;
-        let mut o = if ceil_mode { (room + stride[i] - 1).div_euclid(stride[i]) } else { room.div_euclid(stride[i]) } + 1;
+        let mut o =
+            if ceil_mode { (room + stride[i] - 1).div_euclid(stride[i]) } else { room.div_euclid(stride[i]) } + 1;
         // The last window must start inside the input or its left padding.
         if ceil_mode && (o - 1) * stride[i] >= size + padding[i] {
             o -= 1;
@@ -355,17 +437,66 @@ fn max_pool_grad(g: &Tensor, indices: &Tensor, shape: &[i64], p: &PoolParams) ->
         }
     })
 }
-pub fn max_pool1d(input: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], dilation: &[i64], ceil_mode: bool) -> Result<Tensor> {
+pub fn max_pool1d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
     Ok(max_pool_nd("max_pool1d", 1, "MaxPool1DBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
 }
-pub fn max_pool2d(input: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], dilation: &[i64], ceil_mode: bool) -> Result<Tensor> {
+pub fn max_pool2d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
     Ok(max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
 }
-pub fn max_pool2d_with_indices(input: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], dilation: &[i64], ceil_mode: bool) -> Result<(Tensor, Tensor)> {
-    max_pool_nd("max_pool2d", 2, "MaxPool2DWithIndicesBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)
+pub fn max_pool2d_with_indices(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    max_pool_nd(
+        "max_pool2d",
+        2,
+        "MaxPool2DWithIndicesBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        ceil_mode,
+    )
 }
-pub fn max_pool3d(input: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], dilation: &[i64], ceil_mode: bool) -> Result<Tensor> {
-    Ok(max_pool_nd("max_pool3d", 3, "MaxPool3DWithIndicesBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
+pub fn max_pool3d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    Ok(max_pool_nd(
+        "max_pool3d",
+        3,
+        "MaxPool3DWithIndicesBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        ceil_mode,
+    )?
+    .0)
 }
 fn avg_pool_nd(
     op: &str,
@@ -384,7 +515,14 @@ fn avg_pool_nd(
     let (p, shape) = pool_geometry(op, n, input, kernel, stride, padding, &[1], ceil_mode)?;
     avg_pool_raw(name, input, &p, shape, count_include_pad, divisor)
 }
-fn avg_pool_raw(name: &'static str, input: &Tensor, p: &PoolParams, shape: Dims, pad: bool, divisor: Option<i64>) -> Result<Tensor> {
+fn avg_pool_raw(
+    name: &'static str,
+    input: &Tensor,
+    p: &PoolParams,
+    shape: Dims,
+    pad: bool,
+    divisor: Option<i64>,
+) -> Result<Tensor> {
     let out = Tensor::empty(&shape, input.dtype(), input.device())?;
     if out.numel() > 0 {
         let b = input.materialize();
@@ -407,11 +545,48 @@ fn avg_pool_grad(g: &Tensor, shape: &[i64], p: &PoolParams, pad: bool, divisor: 
         move |_, gg| Ok(grads![Some(avg_pool_raw("AvgPool2DBackward0", gg, &p, shape.clone(), pad, divisor)?)])
     })
 }
-pub fn avg_pool1d(input: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], ceil_mode: bool, count_include_pad: bool) -> Result<Tensor> {
-    avg_pool_nd("avg_pool1d", 1, "AvgPool1DBackward0", input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+pub fn avg_pool1d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Result<Tensor> {
+    avg_pool_nd(
+        "avg_pool1d",
+        1,
+        "AvgPool1DBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        None,
+    )
 }
-pub fn avg_pool2d(input: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], ceil_mode: bool, count_include_pad: bool, divisor_override: Option<i64>) -> Result<Tensor> {
-    avg_pool_nd("avg_pool2d", 2, "AvgPool2DBackward0", input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+pub fn avg_pool2d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: Option<i64>,
+) -> Result<Tensor> {
+    avg_pool_nd(
+        "avg_pool2d",
+        2,
+        "AvgPool2DBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
 }
 /// Mean over evenly spread windows that give the output size asked for (-1 keeps a size).
 fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
@@ -433,7 +608,11 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         if o == -1 || o == size {
             continue;
         }
-        ensure!(o >= 0, Runtime, "adaptive_avg_pool{n}d: elements of output_size must be greater than or equal to 0, but received {o}");
+        ensure!(
+            o >= 0,
+            Runtime,
+            "adaptive_avg_pool{n}d: elements of output_size must be greater than or equal to 0, but received {o}"
+        );
         if o > 0 && size % o == 0 {
             out = mean_dim(&unflatten(&contiguous(&out)?, d, &[o, size / o])?, Some(&[d + 1]), false, None)?;
             continue;

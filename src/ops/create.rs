@@ -1,8 +1,8 @@
 //! Tensors from nothing: fills, ranges, identity, triangles.
 
 use super::*;
-use crate::backend::program::Opcode;
 use crate::autograd::{record, view};
+use crate::backend::program::Opcode;
 use crate::{ensure, grads};
 
 fn device_or_default(device: Option<Device>) -> Device {
@@ -89,13 +89,15 @@ pub(crate) fn zeros_like_of(g: &Tensor) -> Result<Tensor> {
 }
 
 fn range_dtype(values: &[Scalar], dtype: Option<DType>) -> DType {
-    dtype.unwrap_or_else(|| {
-        if values.iter().any(|s| s.is_float()) {
-            crate::tensor::default_dtype()
-        } else {
-            DType::I64
-        }
-    })
+    dtype.unwrap_or_else(
+        || {
+            if values.iter().any(|s| s.is_float()) {
+                crate::tensor::default_dtype()
+            } else {
+                DType::I64
+            }
+        },
+    )
 }
 /// 0, 1, .. end - 1.
 pub fn arange(end: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
@@ -105,12 +107,22 @@ pub fn arange_start(start: Scalar, end: Scalar, dtype: Option<DType>, device: Op
     arange_start_step(start, end, Scalar::Int(1), dtype, device)
 }
 /// start, start + step, .. below end.
-pub fn arange_start_step(start: Scalar, end: Scalar, step: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+pub fn arange_start_step(
+    start: Scalar,
+    end: Scalar,
+    step: Scalar,
+    dtype: Option<DType>,
+    device: Option<Device>,
+) -> Result<Tensor> {
     let dtype = range_dtype(&[start, end, step], dtype);
     let (s, e, d) = (start.to_f64(), end.to_f64(), step.to_f64());
     ensure!(d != 0.0, Runtime, "step must be nonzero");
     ensure!(s.is_finite() && e.is_finite(), Runtime, "unsupported range: {s} -> {e}");
-    ensure!((d > 0.0 && e >= s) || (d < 0.0 && e <= s), Runtime, "upper bound and lower bound inconsistent with step sign");
+    ensure!(
+        (d > 0.0 && e >= s) || (d < 0.0 && e <= s),
+        Runtime,
+        "upper bound and lower bound inconsistent with step sign"
+    );
     let ints = ![start, end, step].iter().any(|v| v.is_float());
     let n = if ints {
         let (s, e, d) = (start.to_i64() as i128, end.to_i64() as i128, step.to_i64() as i128);
@@ -143,7 +155,13 @@ fn from_i64(values: &[i64], dtype: DType) -> Result<Tensor> {
     })
 }
 /// `steps` numbers from start to end, both included.
-pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+pub fn linspace(
+    start: Scalar,
+    end: Scalar,
+    steps: i64,
+    dtype: Option<DType>,
+    device: Option<Device>,
+) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "number of steps must be non-negative, got {steps}");
     crate::tensor::layout::checked_numel(&[steps, 8])?;
     let dtype = float_or(dtype);
@@ -158,13 +176,22 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: Option<DType>, de
             .collect()
     } else {
         let step = if steps > 1 { (e - s) / (steps - 1) as f64 } else { 0.0 };
-        (0..steps).map(|i| if i < steps / 2 { s + step * i as f64 } else { e - step * (steps - i - 1) as f64 }).collect()
+        (0..steps)
+            .map(|i| if i < steps / 2 { s + step * i as f64 } else { e - step * (steps - i - 1) as f64 })
+            .collect()
     };
     let values = if steps == 1 { vec![s] } else { values };
     to_device(&from_f64(&values, dtype)?, device_or_default(device))
 }
 /// base ** linspace(start, end).
-pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+pub fn logspace(
+    start: Scalar,
+    end: Scalar,
+    steps: i64,
+    base: f64,
+    dtype: Option<DType>,
+    device: Option<Device>,
+) -> Result<Tensor> {
     let e = linspace(start, end, steps, Some(DType::F64), device)?;
     cast(&pow_scalar_base(Scalar::Float(base), &e)?, float_or(dtype))
 }

@@ -202,11 +202,7 @@ fn index_advanced(a: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
 }
 fn check_empty_source(front: &[i64], k: usize, index_shape: &[i64]) -> Result<()> {
     let wanted = index_shape.iter().product::<i64>() > 0;
-    ensure!(
-        !(wanted && front[..k].contains(&0)),
-        Index,
-        "index is out of bounds for dimension with size 0"
-    );
+    ensure!(!(wanted && front[..k].contains(&0)), Index, "index is out of bounds for dimension with size 0");
     Ok(())
 }
 /// Writes values (broadcast to the result shape of the indexing) into `a` itself, unrecorded.
@@ -249,7 +245,13 @@ fn index_put_advanced(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, a
     put_raw(&out, indices, values, accumulate)?;
     record_put(a, out, indices, values, accumulate)
 }
-fn record_put(a: &Tensor, out: Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<Tensor> {
+fn record_put(
+    a: &Tensor,
+    out: Tensor,
+    indices: &[Option<Tensor>],
+    values: &Tensor,
+    accumulate: bool,
+) -> Result<Tensor> {
     let (indices, vshape, vdtype) = (indices.to_vec(), values.shape(), values.dtype());
     record("IndexPutBackward0", &[a, values], out, |s, _| {
         s.holds_state();
@@ -356,12 +358,7 @@ pub fn index_put(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumu
 }
 
 fn index_dtype(name: &str, index: &Tensor) -> Result<()> {
-    ensure!(
-        index.dtype() == DType::I64,
-        Runtime,
-        "{name}(): Expected dtype int64 for index, got {}",
-        index.dtype()
-    );
+    ensure!(index.dtype() == DType::I64, Runtime, "{name}(): Expected dtype int64 for index, got {}", index.dtype());
     Ok(())
 }
 fn same_rank(name: &str, a: &Tensor, index: &Tensor) -> Result<()> {
@@ -441,7 +438,11 @@ fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) 
     );
     let d = wrap_dim(dim, a.ndim())?;
     let (s, si, ss) = (a.shape(), index.shape(), src.shape());
-    ensure!(ss.len().max(1) == si.len().max(1), Runtime, "{name}(): Index tensor must have the same number of dimensions as src tensor");
+    ensure!(
+        ss.len().max(1) == si.len().max(1),
+        Runtime,
+        "{name}(): Index tensor must have the same number of dimensions as src tensor"
+    );
     for k in 0..s.len() {
         ensure!(
             index.numel() == 0 || ((k == d || si[k] <= s[k]) && si[k] <= ss[k]),
@@ -460,7 +461,14 @@ fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) 
     }
     Ok((d, src))
 }
-fn scatter_impl(name: &'static str, op: ScatterOp, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+fn scatter_impl(
+    name: &'static str,
+    op: ScatterOp,
+    a: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    src: &Tensor,
+) -> Result<Tensor> {
     let (d, src) = scatter_args(name, a, dim, index, src)?;
     if a.ndim() == 0 {
         let out = scatter_impl(name, op, &at_least_1d(a)?, 0, &at_least_1d(index)?, &at_least_1d(&src)?)?;
@@ -495,7 +503,7 @@ fn scatter_impl(name: &'static str, op: ScatterOp, a: &Tensor, dim: i64, index: 
         }
     }
 }
-pub fn scatter(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+pub fn scatter_src(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
     scatter_impl("scatter", ScatterOp::Set, a, dim, index, src)
 }
 pub fn scatter_add(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
@@ -503,7 +511,7 @@ pub fn scatter_add(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result
 }
 pub fn scatter_value(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
     let src = scalar_tensor(value, a.dtype(), a.device())?;
-    scatter(a, dim, index, &expand(&src, &index.shape())?)
+    scatter_src(a, dim, index, &expand(&src, &index.shape())?)
 }
 /// Runs an op out of place and writes its result, with its history, into the tensor.
 fn write_back(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
@@ -518,8 +526,8 @@ fn write_back(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<(
     a.bump_version();
     tracking::rebase(a, autograd::gradient_edge(&out).filter(|_| autograd::grad_enabled()))
 }
-pub fn scatter_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
-    write_back(a, |x| scatter(x, dim, index, src))
+pub fn scatter_src_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
+    write_back(a, |x| scatter_src(x, dim, index, src))
 }
 pub fn scatter_value_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
     write_back(a, |x| scatter_value(x, dim, index, value))
@@ -541,7 +549,12 @@ fn index_vector(name: &str, index: &Tensor) -> Result<Tensor> {
 pub fn index_select(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     let index = index_vector("index_select", index)?;
     if a.ndim() == 0 {
-        ensure!(index.numel() == 1, Index, "index_select(): Index to scalar can have only 1 value, got {} value(s)", index.numel());
+        ensure!(
+            index.numel() == 1,
+            Index,
+            "index_select(): Index to scalar can have only 1 value, got {} value(s)",
+            index.numel()
+        );
         return clone(a);
     }
     let d = wrap_dim(dim, a.ndim())?;
@@ -672,7 +685,8 @@ pub fn repeat_interleave(a: &Tensor, repeats: &Tensor, dim: Option<i64>) -> Resu
     ensure!(counts.iter().all(|c| *c >= 0), Runtime, "repeats can not be negative");
     let total: i64 = counts.iter().sum();
     crate::tensor::layout::checked_numel(&[total, 8])?;
-    let rows: Vec<i64> = counts.iter().enumerate().flat_map(|(i, c)| std::iter::repeat_n(i as i64, *c as usize)).collect();
+    let rows: Vec<i64> =
+        counts.iter().enumerate().flat_map(|(i, c)| std::iter::repeat_n(i as i64, *c as usize)).collect();
     let index = to_device(&Tensor::from_slice(&rows, &[total])?, a.device())?;
     index_select(&x, d, &index)
 }
@@ -708,7 +722,12 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<
 }
 /// Integer classes to rows of 0 and 1 (int64).
 pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
-    ensure!(a.dtype() == DType::I64, Runtime, "one_hot is only applicable to index tensor of type LongTensor, got {}", a.dtype());
+    ensure!(
+        a.dtype() == DType::I64,
+        Runtime,
+        "one_hot is only applicable to index tensor of type LongTensor, got {}",
+        a.dtype()
+    );
     let n = if num_classes == -1 {
         ensure!(a.numel() > 0, Runtime, "Can not infer total number of classes from empty tensor.");
         max(a)?.item()?.to_i64() + 1
@@ -724,7 +743,11 @@ pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
 }
 /// How often each non-negative integer occurs (weighted when weights are given).
 pub fn bincount(a: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<Tensor> {
-    ensure!(a.ndim() == 1 && !a.dtype().is_float(), Runtime, "bincount only supports 1-d non-negative integral inputs.");
+    ensure!(
+        a.ndim() == 1 && !a.dtype().is_float(),
+        Runtime,
+        "bincount only supports 1-d non-negative integral inputs."
+    );
     ensure!(minlength >= 0, Runtime, "minlength should be >= 0");
     let x = cast(a, DType::I64)?;
     let n = if a.numel() == 0 {

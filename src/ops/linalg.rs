@@ -74,7 +74,13 @@ pub fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 pub fn bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     same_dtype(a, b)?;
     let (x, y) = (a.shape(), b.shape());
-    ensure!(x.len() == 3 && y.len() == 3, Runtime, "batch1 and batch2 must be 3D tensors, got {}D and {}D", x.len(), y.len());
+    ensure!(
+        x.len() == 3 && y.len() == 3,
+        Runtime,
+        "batch1 and batch2 must be 3D tensors, got {}D and {}D",
+        x.len(),
+        y.len()
+    );
     ensure!(
         x[0] == y[0] && x[2] == y[1],
         Runtime,
@@ -264,11 +270,7 @@ fn linear_bias(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
         let (x, w) = (s.save(input), s.save(weight));
         move |c, g| {
             let rows = reshape(g, &[-1, n])?;
-            let gx = if c.needs(0) {
-                Some(reshape(&mm(&rows, &w.get(c)?)?, &si)?)
-            } else {
-                None
-            };
+            let gx = if c.needs(0) { Some(reshape(&mm(&rows, &w.get(c)?)?, &si)?) } else { None };
             let gw = if c.needs(1) { Some(mm(&t(&rows)?, &reshape(&x.get(c)?, &[-1, k])?)?) } else { None };
             let gb = if c.needs(2) { Some(sum_dim(&rows, Some(&[0]), false, None)?) } else { None };
             Ok(grads![gx, gw, gb])
@@ -338,7 +340,13 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
         let mut d = 0;
         while d < labels.len() {
             if let Some(e) = labels[..d].iter().position(|l| *l == labels[d]) {
-                ensure!(t.shape()[e] == t.shape()[d], Runtime, "einsum(): a repeated subscript of operand {i} has sizes {} and {}", t.shape()[e], t.shape()[d]);
+                ensure!(
+                    t.shape()[e] == t.shape()[d],
+                    Runtime,
+                    "einsum(): a repeated subscript of operand {i} has sizes {} and {}",
+                    t.shape()[e],
+                    t.shape()[d]
+                );
                 t = diagonal(&t, 0, e as i64, d as i64)?;
                 let l = labels[d];
                 labels.remove(d);
@@ -377,7 +385,11 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
                         Runtime,
                         "einsum(): output subscript {c} does not appear in the equation for any input operand"
                     );
-                    ensure!(!out.contains(&Label::Letter(c)), Runtime, "einsum(): output subscript {c} appears more than once in the output");
+                    ensure!(
+                        !out.contains(&Label::Letter(c)),
+                        Runtime,
+                        "einsum(): output subscript {c} appears more than once in the output"
+                    );
                     out.push(Label::Letter(c));
                     rest = &rest[c.len_utf8()..];
                 }
@@ -421,13 +433,13 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
             let order: Vec<Label> = groups.concat();
             let dims: Vec<i64> = order.iter().map(|l| ls.iter().position(|k| k == l).unwrap_or(0) as i64).collect();
             let t = permute(t, &dims)?;
-            let full: Vec<i64> = order
-                .iter()
-                .zip(t.shape())
-                .map(|(l, s)| if both.contains(l) { size(l) } else { s })
-                .collect();
+            let full: Vec<i64> =
+                order.iter().zip(t.shape()).map(|(l, s)| if both.contains(l) { size(l) } else { s }).collect();
             let t = expand(&t, &full)?;
-            let merged: Vec<i64> = groups.iter().map(|g| g.iter().map(|l| full[order.iter().position(|k| k == l).unwrap_or(0)]).product()).collect();
+            let merged: Vec<i64> = groups
+                .iter()
+                .map(|g| g.iter().map(|l| full[order.iter().position(|k| k == l).unwrap_or(0)]).product())
+                .collect();
             reshape(&t, &merged)
         };
         let x = arrange(&labels, &a, [&batch, &left, &inner])?;
@@ -448,11 +460,7 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
         labels = new;
     }
     acc = sum_out(&mut labels, acc, &|l| output.contains(l))?;
-    let dims: Vec<i64> = output
-        .iter()
-        .filter_map(|l| labels.iter().position(|k| k == l))
-        .map(|i| i as i64)
-        .collect();
+    let dims: Vec<i64> = output.iter().filter_map(|l| labels.iter().position(|k| k == l)).map(|i| i as i64).collect();
     permute(&acc, &dims)
 }
 /// Sum of the diagonal.

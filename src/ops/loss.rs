@@ -49,7 +49,12 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     mul_scalar(&l, Scalar::Float(delta))
 }
 /// Binary cross entropy of probabilities; logarithms are bounded at -100.
-pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, reduction: &str) -> Result<Tensor> {
+pub fn binary_cross_entropy(
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    reduction: &str,
+) -> Result<Tensor> {
     check_reduction(reduction)?;
     ensure!(
         input.shape() == target.shape(),
@@ -59,8 +64,13 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
         &input.shape()[..]
     );
     if input.numel() > 0 {
-        let (lo, hi) = autograd::no_grad(|| Ok::<_, Error>((min(input)?.item()?.to_f64(), max(input)?.item()?.to_f64())))?;
-        ensure!(lo >= 0.0 && hi <= 1.0, Runtime, "all elements of input should be between 0 and 1, but got {lo} to {hi}");
+        let (lo, hi) =
+            autograd::no_grad(|| Ok::<_, Error>((min(input)?.item()?.to_f64(), max(input)?.item()?.to_f64())))?;
+        ensure!(
+            lo >= 0.0 && hi <= 1.0,
+            Runtime,
+            "all elements of input should be between 0 and 1, but got {lo} to {hi}"
+        );
     }
     let bound = |t: &Tensor| clamp(t, Some(Scalar::Int(-100)), None);
     let yes = mul(target, &bound(&log(input)?)?)?;
@@ -72,7 +82,13 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     reduce_loss(loss, reduction)
 }
 /// Binary cross entropy of logits, without overflow.
-pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, pos_weight: Option<&Tensor>, reduction: &str) -> Result<Tensor> {
+pub fn binary_cross_entropy_with_logits(
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    pos_weight: Option<&Tensor>,
+    reduction: &str,
+) -> Result<Tensor> {
     check_reduction(reduction)?;
     ensure!(
         input.shape() == target.shape(),
@@ -121,11 +137,8 @@ fn nll_check(input: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result
         target.dtype().scalar_name()
     );
     pointwise::same_device(input, target)?;
-    let fits = if si.len() == 1 {
-        st.is_empty()
-    } else {
-        st.len() + 1 == si.len() && si[0] == st[0] && si[2..] == st[1..]
-    };
+    let fits =
+        if si.len() == 1 { st.is_empty() } else { st.len() + 1 == si.len() && si[0] == st[0] && si[2..] == st[1..] };
     if !fits && si.len() > 1 && !st.is_empty() && si[0] != st[0] {
         bail!(Value, "Expected input batch_size ({}) to match target batch_size ({}).", si[0], st[0]);
     }
@@ -142,7 +155,13 @@ fn nll_check(input: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result
     Ok(())
 }
 /// Negative log likelihood of integer classes; rows whose class is `ignore_index` do not count.
-pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore_index: i64, reduction: &str) -> Result<Tensor> {
+pub fn nll_loss(
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    reduction: &str,
+) -> Result<Tensor> {
     check_reduction(reduction)?;
     nll_check(input, target, weight)?;
     let dim = if input.ndim() == 1 { 0 } else { 1 };
@@ -243,7 +262,11 @@ pub fn cross_entropy(
             &target.shape()[..]
         );
         let target = if label_smoothing > 0.0 {
-            add_scalar(&mul_scalar(target, Scalar::Float(1.0 - label_smoothing))?, Scalar::Float(label_smoothing / classes as f64), ONE)?
+            add_scalar(
+                &mul_scalar(target, Scalar::Float(1.0 - label_smoothing))?,
+                Scalar::Float(label_smoothing / classes as f64),
+                ONE,
+            )?
         } else {
             target.clone()
         };

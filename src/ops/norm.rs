@@ -23,7 +23,13 @@ fn affine(x: Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<T
         None => Ok(x),
     }
 }
-fn check_normalized(op: &str, input: &Tensor, shape: &[i64], weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Vec<i64>> {
+fn check_normalized(
+    op: &str,
+    input: &Tensor,
+    shape: &[i64],
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+) -> Result<Vec<i64>> {
     let s = input.shape();
     ensure!(!shape.is_empty(), Runtime, "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = {shape:?}");
     ensure!(
@@ -40,7 +46,13 @@ fn check_normalized(op: &str, input: &Tensor, shape: &[i64], weight: Option<&Ten
     }
     Ok((0..shape.len() as i64).map(|i| i - shape.len() as i64).collect())
 }
-pub fn layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+pub fn layer_norm(
+    input: &Tensor,
+    normalized_shape: &[i64],
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
     let dims = check_normalized("layer_norm", input, normalized_shape, weight, bias)?;
     affine(standardise(input, &dims, eps)?, weight, bias)
 }
@@ -56,7 +68,13 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
     let ms = mean_dim(&square(input)?, Some(&dims), true, None)?;
     affine(mul(input, &rsqrt(&add_scalar(&ms, Scalar::Float(eps), ONE)?)?)?, weight, None)
 }
-pub fn group_norm(input: &Tensor, num_groups: i64, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+pub fn group_norm(
+    input: &Tensor,
+    num_groups: i64,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
     let s = input.shape();
     ensure!(s.len() >= 2, Runtime, "Expected at least 2 dimensions for input tensor but received {}", s.len());
     ensure!(
@@ -89,7 +107,8 @@ pub fn batch_norm(
 ) -> Result<Tensor> {
     let s = input.shape();
     ensure!(s.len() >= 2, Runtime, "batch_norm: expected at least 2 dimensions, got input of size {:?}", &s[..]);
-    for (name, t) in [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)] {
+    for (name, t) in [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
+    {
         if let Some(t) = t {
             ensure!(t.numel() as i64 == s[1], Runtime, "{name} should contain {} elements not {}", s[1], t.numel());
         }
@@ -97,13 +116,16 @@ pub fn batch_norm(
     let dims: Vec<i64> = std::iter::once(0).chain(2..s.len() as i64).collect();
     let n = input.numel() as i64 / s[1].max(1);
     let x = if training {
-        ensure!(n > 1, Value, "Expected more than 1 value per channel when training, got input size torch.Size({:?})", &s[..]);
+        ensure!(
+            n > 1,
+            Value,
+            "Expected more than 1 value per channel when training, got input size torch.Size({:?})",
+            &s[..]
+        );
         autograd::no_grad(|| {
             if let (Some(m), Some(v)) = (running_mean, running_var) {
-                let (mean, var) = (
-                    mean_dim(input, Some(&dims), false, None)?,
-                    var_correction(input, Some(&dims), Some(ONE), false)?,
-                );
+                let (mean, var) =
+                    (mean_dim(input, Some(&dims), false, None)?, var_correction(input, Some(&dims), Some(ONE), false)?);
                 lerp_scalar_(m, &cast(&mean, m.dtype())?, Scalar::Float(momentum))?;
                 lerp_scalar_(v, &cast(&var, v.dtype())?, Scalar::Float(momentum))?;
             }
@@ -123,7 +145,11 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let s = input.shape();
     ensure!(s.len() >= 3, Runtime, "instance_norm: expected at least 3 dimensions, got input of size {:?}", &s[..]);
     let dims: Vec<i64> = (2..s.len() as i64).collect();
-    affine(standardise(input, &dims, eps)?, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
+    affine(
+        standardise(input, &dims, eps)?,
+        per_channel(weight, s.len())?.as_ref(),
+        per_channel(bias, s.len())?.as_ref(),
+    )
 }
 /// x / max(||x||_p, eps) along a dimension.
 pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
@@ -160,7 +186,8 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                 at[d] = before.max(0);
                 shape[d] = s[d] + before + after;
             }
-            let out = full(&shape, value.map_or(Scalar::Int(0), Scalar::Float), Some(input.dtype()), Some(input.device()))?;
+            let out =
+                full(&shape, value.map_or(Scalar::Int(0), Scalar::Float), Some(input.dtype()), Some(input.device()))?;
             let window = {
                 let l = out.layout();
                 Layout {
@@ -214,7 +241,10 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
             }
             Ok(x)
         }
-        other => bail!(NotImplemented, "Unrecognised padding mode {other}; valid are constant, reflect, replicate and circular"),
+        other => bail!(
+            NotImplemented,
+            "Unrecognised padding mode {other}; valid are constant, reflect, replicate and circular"
+        ),
     }
 }
 
@@ -228,8 +258,16 @@ pub fn scaled_dot_product_attention(
     is_causal: bool,
     scale: Option<f64>,
 ) -> Result<Tensor> {
-    ensure!(!(is_causal && attn_mask.is_some()), Runtime, "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True");
-    ensure!(query.ndim() >= 2 && key.ndim() >= 2 && value.ndim() >= 2, Runtime, "scaled_dot_product_attention: query, key and value need at least 2 dimensions");
+    ensure!(
+        !(is_causal && attn_mask.is_some()),
+        Runtime,
+        "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+    );
+    ensure!(
+        query.ndim() >= 2 && key.ndim() >= 2 && value.ndim() >= 2,
+        Runtime,
+        "scaled_dot_product_attention: query, key and value need at least 2 dimensions"
+    );
     let s = query.shape();
     let scale = scale.unwrap_or_else(|| 1.0 / (s[s.len() - 1] as f64).sqrt());
     let mut scores = mul_scalar(&matmul(query, &transpose(key, -2, -1)?)?, Scalar::Float(scale))?;
@@ -245,10 +283,8 @@ pub fn scaled_dot_product_attention(
             add(&scores, m, ONE)?
         };
     }
-    let mut p = softmax(&scores, -1, None)?;
-    if dropout_p > 0.0 {
-        p = dropout(&p, dropout_p, true)?;
-    }
+    let p = softmax(&scores, -1, None)?;
+    ensure!(dropout_p == 0.0, NotImplemented, "scaled_dot_product_attention: dropout_p is not supported yet");
     matmul(&p, value)
 }
 /// x[..half] * sigmoid(x[half..]) along a dimension.
@@ -261,7 +297,12 @@ pub fn glu(a: &Tensor, dim: i64) -> Result<Tensor> {
 /// [n, c r^2, h, w] to [n, c, h r, w r].
 pub fn pixel_shuffle(a: &Tensor, upscale_factor: i64) -> Result<Tensor> {
     let (s, r) = (a.shape(), upscale_factor);
-    ensure!(s.len() >= 3, Runtime, "pixel_shuffle expects input to have at least 3 dimensions, but got input with {} dimension(s)", s.len());
+    ensure!(
+        s.len() >= 3,
+        Runtime,
+        "pixel_shuffle expects input to have at least 3 dimensions, but got input with {} dimension(s)",
+        s.len()
+    );
     let k = s.len() - 3;
     ensure!(r > 0 && s[k] % (r * r) == 0, Runtime, "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size(-3)={} is not divisible by {}", s[k], r * r);
     let (c, h, w) = (s[k] / (r * r), s[k + 1], s[k + 2]);

@@ -132,9 +132,7 @@ fn mean_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>,
         Ok(total)
     })?;
     let shape = a.shape();
-    record(name, &[a], out, |_, _| {
-        move |_, g| Ok(grads![Some(expand_scaled(g, &shape, &marks, keepdim, n)?)])
-    })
+    record(name, &[a], out, |_, _| move |_, g| Ok(grads![Some(expand_scaled(g, &shape, &marks, keepdim, n)?)]))
 }
 fn expand_scaled(g: &Tensor, shape: &[i64], marks: &[bool], keepdim: bool, n: f64) -> Result<Tensor> {
     grow(&div_scalar(g, Scalar::Float(n))?, shape, marks, keepdim)
@@ -173,10 +171,20 @@ pub fn std(a: &Tensor, unbiased: bool) -> Result<Tensor> {
 pub fn std_dim(a: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: bool) -> Result<Tensor> {
     sqrt(&var_dim(a, dim, unbiased, keepdim)?)
 }
-pub fn var_mean_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<(Tensor, Tensor)> {
+pub fn var_mean_correction(
+    a: &Tensor,
+    dim: Option<&[i64]>,
+    correction: Option<Scalar>,
+    keepdim: bool,
+) -> Result<(Tensor, Tensor)> {
     Ok((var_correction(a, dim, correction, keepdim)?, mean_dim(a, dim, keepdim, None)?))
 }
-pub fn std_mean_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<(Tensor, Tensor)> {
+pub fn std_mean_correction(
+    a: &Tensor,
+    dim: Option<&[i64]>,
+    correction: Option<Scalar>,
+    keepdim: bool,
+) -> Result<(Tensor, Tensor)> {
     Ok((std_correction(a, dim, correction, keepdim)?, mean_dim(a, dim, keepdim, None)?))
 }
 
@@ -191,7 +199,8 @@ fn prod_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>)
             let x = x.get(c)?;
             // The product of all others, exact where elements are zero: exclusive products from both ends.
             let dims: Vec<usize> = (0..shape.len()).filter(|&i| marks[i]).collect();
-            let order: Vec<i64> = (0..shape.len()).filter(|i| !marks[*i]).chain(dims.iter().copied()).map(|i| i as i64).collect();
+            let order: Vec<i64> =
+                (0..shape.len()).filter(|i| !marks[*i]).chain(dims.iter().copied()).map(|i| i as i64).collect();
             let moved = permute(&x, &order)?;
             let moved_shape = moved.shape();
             let n: i64 = dims.iter().map(|&d| shape[d]).product();
@@ -244,11 +253,7 @@ pub fn count_nonzero(a: &Tensor, dim: Option<i64>) -> Result<Tensor> {
 
 fn not_empty(name: &str, a: &Tensor, marks: &[bool]) -> Result<()> {
     for (i, (s, m)) in a.shape().iter().zip(marks).enumerate() {
-        ensure!(
-            !(*m && *s == 0),
-            Index,
-            "{name}(): Expected reduction dim {i} to have non-zero size."
-        );
+        ensure!(!(*m && *s == 0), Index, "{name}(): Expected reduction dim {i} to have non-zero size.");
     }
     Ok(())
 }
@@ -326,17 +331,15 @@ fn place(g: &Tensor, shape: &[i64], d: usize, index: &Tensor, keepdim: bool) -> 
     if shape.is_empty() {
         return Ok(g.clone());
     }
-    let (g, index) = if keepdim {
-        (g.clone(), index.clone())
-    } else {
-        (unsqueeze(g, d as i64)?, unsqueeze(index, d as i64)?)
-    };
+    let (g, index) =
+        if keepdim { (g.clone(), index.clone()) } else { (unsqueeze(g, d as i64)?, unsqueeze(index, d as i64)?) };
     scatter_add(&zeros(shape, Some(g.dtype()), Some(g.device()))?, d as i64, &index, &g)
 }
 fn extreme_dim(max: bool, a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
     let d = wrap_dim(dim, a.ndim())?;
     let index = arg_extreme(max, a, Some(dim), true)?;
-    let out = if a.ndim() == 0 { autograd::no_grad(|| clone(a))? } else { autograd::no_grad(|| gather(a, dim, &index))? };
+    let out =
+        if a.ndim() == 0 { autograd::no_grad(|| clone(a))? } else { autograd::no_grad(|| gather(a, dim, &index))? };
     if !keepdim && a.ndim() > 0 {
         let mut s = out.shape();
         s.remove(d);
@@ -367,10 +370,8 @@ pub fn min_other(a: &Tensor, other: &Tensor) -> Result<Tensor> {
 pub fn sort(a: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> {
     let d = wrap_dim(dim, a.ndim())?;
     let shape = a.shape();
-    let (values, index) = (
-        Tensor::empty(&shape, a.dtype(), a.device())?,
-        Tensor::empty(&shape, DType::I64, a.device())?,
-    );
+    let (values, index) =
+        (Tensor::empty(&shape, a.dtype(), a.device())?, Tensor::empty(&shape, DType::I64, a.device())?);
     if a.ndim() == 0 {
         values.copy_from(a)?;
         raw_fill(&index, Scalar::Int(0))?;
@@ -400,7 +401,11 @@ pub fn topk(a: &Tensor, k: i64, dim: i64, largest: bool, _sorted: bool) -> Resul
 /// The k-th smallest element along a dimension, k from 1.
 pub fn kthvalue(a: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
     let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
-    ensure!(k >= 1 && k <= n, Runtime, "kthvalue(): selected number k out of range for dimension {dim}: k={k}, size {n}");
+    ensure!(
+        k >= 1 && k <= n,
+        Runtime,
+        "kthvalue(): selected number k out of range for dimension {dim}: k={k}, size {n}"
+    );
     let (v, i) = sort(a, dim, false)?;
     if a.ndim() == 0 {
         return Ok((v, i));
@@ -523,7 +528,8 @@ pub fn logsumexp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         }
         let top = amax(a, dim, true)?;
         let top = masked_fill_scalar(&top, &isinf(&top)?, Scalar::Int(0))?;
-        let kept = add(&log(&sum_dim(&exp(&sub(a, &top, Scalar::Int(1))?)?, Some(dim), true, None)?)?, &top, Scalar::Int(1))?;
+        let kept =
+            add(&log(&sum_dim(&exp(&sub(a, &top, Scalar::Int(1))?)?, Some(dim), true, None)?)?, &top, Scalar::Int(1))?;
         reshape(&kept, &final_shape(&shape, &marks, keepdim))
     })?;
     record("LogsumexpBackward0", &[a], out, |s, out| {
@@ -538,7 +544,12 @@ pub fn logsumexp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
 
 /// The p-norm over dimensions (all when none are given).
 pub fn norm_dim(a: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
-    ensure!(a.dtype().is_float(), Runtime, "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}", a.dtype().scalar_name());
+    ensure!(
+        a.dtype().is_float(),
+        Runtime,
+        "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}",
+        a.dtype().scalar_name()
+    );
     let p = p.map_or(2.0, Scalar::to_f64);
     let dims: Vec<i64> = match dim {
         None | Some([]) => (0..a.ndim() as i64).collect(),

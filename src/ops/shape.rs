@@ -170,15 +170,16 @@ pub fn movedim(a: &Tensor, source: &[i64], destination: &[i64]) -> Result<Tensor
     let mut used = vec![false; n];
     for (&s, &d) in source.iter().zip(destination) {
         let (s, d) = (wrap_dim(s, n)?, wrap_dim(d, n)?);
-        ensure!(!used[s] && order[d].is_none(), Runtime, "movedim: repeated dim in source {source:?} or destination {destination:?}");
+        ensure!(
+            !used[s] && order[d].is_none(),
+            Runtime,
+            "movedim: repeated dim in source {source:?} or destination {destination:?}"
+        );
         used[s] = true;
         order[d] = Some(s);
     }
     let mut rest = (0..n).filter(|i| !used[*i]);
-    let dims: Vec<i64> = order
-        .iter()
-        .map(|o| o.or_else(|| rest.next()).map_or(0, |d| d as i64))
-        .collect();
+    let dims: Vec<i64> = order.iter().map(|o| o.or_else(|| rest.next()).map_or(0, |d| d as i64)).collect();
     permute(a, &dims)
 }
 
@@ -310,13 +311,20 @@ pub fn slice(a: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, step: i
     if len > 1 || step == 1 {
         l.strides[d] *= step;
     }
-    view_of("SliceBackward0", a, l, move |_, g| Ok(grads![Some(embed(g, &shape, &row_major_window(&shape, d, s, len, step))?)]))
+    view_of("SliceBackward0", a, l, move |_, g| {
+        Ok(grads![Some(embed(g, &shape, &row_major_window(&shape, d, s, len, step))?)])
+    })
 }
 pub fn narrow(a: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tensor> {
     ensure!(a.ndim() > 0, Runtime, "narrow() cannot be applied to a 0-dim tensor.");
     let n = a.size(dim)?;
     ensure!(length >= 0, Runtime, "narrow(): length must be non-negative.");
-    ensure!(start >= -n && start <= n, Index, "start out of range (expected to be in range of [{}, {n}], but got {start})", -n);
+    ensure!(
+        start >= -n && start <= n,
+        Index,
+        "start out of range (expected to be in range of [{}, {n}], but got {start})",
+        -n
+    );
     let s = if start < 0 { start + n } else { start };
     ensure!(length <= n - s, Runtime, "start ({s}) + length ({length}) exceeds dimension size ({n}).");
     slice(a, dim, Some(s), Some(s + length), 1)
@@ -376,7 +384,11 @@ pub fn unbind(a: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
 pub fn split(a: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(split_size >= 0, Runtime, "split expects split_size be non-negative, but got split_size={split_size}");
     let n = a.size(dim)?;
-    ensure!(split_size > 0 || n == 0, Runtime, "split_size can only be 0 if dimension size is 0, but got dimension size of {n}");
+    ensure!(
+        split_size > 0 || n == 0,
+        Runtime,
+        "split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
+    );
     if n == 0 {
         return Ok(vec![slice(a, dim, None, None, 1)?]);
     }
@@ -431,7 +443,11 @@ pub fn unfold(a: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Tensor
 /// A window with any sizes, strides and (absolute) storage offset.
 pub fn as_strided(a: &Tensor, size: &[i64], stride: &[i64], storage_offset: Option<i64>) -> Result<Tensor> {
     let base = a.layout();
-    ensure!(size.len() == stride.len(), Runtime, "mismatch in length of strides and shape: sizes {size:?}, strides {stride:?}");
+    ensure!(
+        size.len() == stride.len(),
+        Runtime,
+        "mismatch in length of strides and shape: sizes {size:?}, strides {stride:?}"
+    );
     checked_numel(size)?;
     let layout = Layout {
         shape: Dims::from_slice(size),
@@ -605,7 +621,11 @@ pub fn repeat(a: &Tensor, repeats: &[i64]) -> Result<Tensor> {
         "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: {repeats:?} for a tensor of size {:?}",
         &s[..]
     );
-    ensure!(repeats.iter().all(|r| *r >= 0), Runtime, "Trying to create tensor with negative dimension: repeats {repeats:?}");
+    ensure!(
+        repeats.iter().all(|r| *r >= 0),
+        Runtime,
+        "Trying to create tensor with negative dimension: repeats {repeats:?}"
+    );
     let lead = repeats.len() - s.len();
     // [r0, s0, r1, s1, ..]: expand the repeats, then merge the pairs.
     let (mut split, mut wide, mut merged) = (Dims::new(), Dims::new(), Dims::new());
@@ -643,7 +663,13 @@ pub fn flip(a: &Tensor, dims: &[i64]) -> Result<Tensor> {
             continue;
         }
         let len = a.shape()[d];
-        let back = arange_start_step(Scalar::Int(len - 1), Scalar::Int(-1), Scalar::Int(-1), Some(DType::I64), Some(a.device()))?;
+        let back = arange_start_step(
+            Scalar::Int(len - 1),
+            Scalar::Int(-1),
+            Scalar::Int(-1),
+            Some(DType::I64),
+            Some(a.device()),
+        )?;
         out = index_select(&out, d as i64, &back)?;
     }
     if out.is_same(a) {
@@ -695,7 +721,12 @@ pub fn meshgrid(tensors: &[Tensor], indexing: Option<&str>) -> Result<Vec<Tensor
     }
     let mut shape = Dims::new();
     for t in &ts {
-        ensure!(t.ndim() <= 1, Runtime, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {}D", t.ndim());
+        ensure!(
+            t.ndim() <= 1,
+            Runtime,
+            "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {}D",
+            t.ndim()
+        );
         shape.push(t.numel() as i64);
     }
     let mut out = Vec::new();

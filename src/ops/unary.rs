@@ -68,37 +68,125 @@ fn plus(x: &Tensor, k: f64) -> Result<Tensor> {
     add_scalar(x, Scalar::Float(k), ONE)
 }
 
-float_fn!(exp, exp_, exp_impl, Exp, "ExpBackward0", output |g, y| mul(g, y));
-float_fn!(exp2, exp2_, exp2_impl, Exp2, "Exp2Backward0", output |g, y| times(&mul(g, y)?, std::f64::consts::LN_2));
-float_fn!(expm1, expm1_, expm1_impl, Expm1, "Expm1Backward0", output |g, y| mul(g, &plus(y, 1.0)?));
-float_fn!(log, log_, log_impl, Log, "LogBackward0", input |g, x| div(g, x));
-float_fn!(log2, log2_, log2_impl, Log2, "Log2Backward0", input |g, x| div(g, &times(x, std::f64::consts::LN_2)?));
-float_fn!(log10, log10_, log10_impl, Log10, "Log10Backward0", input |g, x| div(g, &times(x, std::f64::consts::LN_10)?));
-float_fn!(log1p, log1p_, log1p_impl, Log1p, "Log1PBackward0", input |g, x| div(g, &plus(x, 1.0)?));
-float_fn!(sqrt, sqrt_, sqrt_impl, Sqrt, "SqrtBackward0", output |g, y| div(g, &times(y, 2.0)?));
-float_fn!(rsqrt, rsqrt_, rsqrt_impl, Rsqrt, "RsqrtBackward0", output |g, y| mul(&times(g, -0.5)?, &pow_scalar(y, Scalar::Int(3))?));
-float_fn!(reciprocal, reciprocal_, reciprocal_impl, Reciprocal, "ReciprocalBackward0", output |g, y| neg(&mul(g, &mul(y, y)?)?));
-float_fn!(sin, sin_, sin_impl, Sin, "SinBackward0", input |g, x| mul(g, &cos(x)?));
-float_fn!(cos, cos_, cos_impl, Cos, "CosBackward0", input |g, x| neg(&mul(g, &sin(x)?)?));
-float_fn!(tan, tan_, tan_impl, Tan, "TanBackward0", output |g, y| mul(g, &plus(&square(y)?, 1.0)?));
-float_fn!(asin, asin_, asin_impl, Asin, "AsinBackward0", input |g, x| mul(g, &rsqrt(&one_minus(&square(x)?)?)?));
-float_fn!(acos, acos_, acos_impl, Acos, "AcosBackward0", input |g, x| neg(&mul(g, &rsqrt(&one_minus(&square(x)?)?)?)?));
-float_fn!(atan, atan_, atan_impl, Atan, "AtanBackward0", input |g, x| div(g, &plus(&square(x)?, 1.0)?));
-float_fn!(sinh, sinh_, sinh_impl, Sinh, "SinhBackward0", input |g, x| mul(g, &cosh(x)?));
-float_fn!(cosh, cosh_, cosh_impl, Cosh, "CoshBackward0", input |g, x| mul(g, &sinh(x)?));
-float_fn!(asinh, asinh_, asinh_impl, Asinh, "AsinhBackward0", input |g, x| mul(g, &rsqrt(&plus(&square(x)?, 1.0)?)?));
-float_fn!(acosh, acosh_, acosh_impl, Acosh, "AcoshBackward0", input |g, x| mul(g, &rsqrt(&plus(&square(x)?, -1.0)?)?));
-float_fn!(atanh, atanh_, atanh_impl, Atanh, "AtanhBackward0", input |g, x| div(g, &one_minus(&square(x)?)?));
-float_fn!(erf, erf_, erf_impl, Erf, "ErfBackward0", input |g, x| mul(&times(g, std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&neg(&square(x)?)?)?));
-float_fn!(erfc, erfc_, erfc_impl, Erfc, "ErfcBackward0", input |g, x| mul(&times(g, -std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&neg(&square(x)?)?)?));
-float_fn!(erfinv, erfinv_, erfinv_impl, Erfinv, "ErfinvBackward0", output |g, y| mul(&times(g, 1.0 / std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&square(y)?)?));
-float_fn!(sigmoid, sigmoid_, sigmoid_impl, Sigmoid, "SigmoidBackward0", output |g, y| fused(Opcode::SigmoidGrad, g, y, || mul(g, &mul(y, &one_minus(y)?)?)));
-float_fn!(tanh, tanh_, tanh_impl, Tanh, "TanhBackward0", output |g, y| fused(Opcode::TanhGrad, g, y, || mul(g, &one_minus(&square(y)?)?)));
-float_fn!(silu, silu_, silu_impl, Silu, "SiluBackward0", input |g, x| fused(Opcode::SiluGrad, g, x, || {
-    let s = sigmoid(x)?;
-    mul(g, &mul(&s, &plus(&mul(x, &one_minus(&s)?)?, 1.0)?)?)
-}));
-float_fn!(lgamma, lgamma_, lgamma_impl, Lgamma, "LgammaBackward0", input |g, x| mul(g, &digamma(x)?));
+float_fn!(exp, exp_, exp_impl, Exp, "ExpBackward0", output | g, y | mul(g, y));
+float_fn!(exp2, exp2_, exp2_impl, Exp2, "Exp2Backward0", output | g, y | times(&mul(g, y)?, std::f64::consts::LN_2));
+float_fn!(expm1, expm1_, expm1_impl, Expm1, "Expm1Backward0", output | g, y | mul(g, &plus(y, 1.0)?));
+float_fn!(log, log_, log_impl, Log, "LogBackward0", input | g, x | div(g, x));
+float_fn!(log2, log2_, log2_impl, Log2, "Log2Backward0", input | g, x | div(g, &times(x, std::f64::consts::LN_2)?));
+float_fn!(
+    log10,
+    log10_,
+    log10_impl,
+    Log10,
+    "Log10Backward0",
+    input | g,
+    x | div(g, &times(x, std::f64::consts::LN_10)?)
+);
+float_fn!(log1p, log1p_, log1p_impl, Log1p, "Log1PBackward0", input | g, x | div(g, &plus(x, 1.0)?));
+float_fn!(sqrt, sqrt_, sqrt_impl, Sqrt, "SqrtBackward0", output | g, y | div(g, &times(y, 2.0)?));
+float_fn!(
+    rsqrt,
+    rsqrt_,
+    rsqrt_impl,
+    Rsqrt,
+    "RsqrtBackward0",
+    output | g,
+    y | mul(&times(g, -0.5)?, &pow_scalar(y, Scalar::Int(3))?)
+);
+float_fn!(
+    reciprocal,
+    reciprocal_,
+    reciprocal_impl,
+    Reciprocal,
+    "ReciprocalBackward0",
+    output | g,
+    y | neg(&mul(g, &mul(y, y)?)?)
+);
+float_fn!(sin, sin_, sin_impl, Sin, "SinBackward0", input | g, x | mul(g, &cos(x)?));
+float_fn!(cos, cos_, cos_impl, Cos, "CosBackward0", input | g, x | neg(&mul(g, &sin(x)?)?));
+float_fn!(tan, tan_, tan_impl, Tan, "TanBackward0", output | g, y | mul(g, &plus(&square(y)?, 1.0)?));
+float_fn!(asin, asin_, asin_impl, Asin, "AsinBackward0", input | g, x | mul(g, &rsqrt(&one_minus(&square(x)?)?)?));
+float_fn!(
+    acos,
+    acos_,
+    acos_impl,
+    Acos,
+    "AcosBackward0",
+    input | g,
+    x | neg(&mul(g, &rsqrt(&one_minus(&square(x)?)?)?)?)
+);
+float_fn!(atan, atan_, atan_impl, Atan, "AtanBackward0", input | g, x | div(g, &plus(&square(x)?, 1.0)?));
+float_fn!(sinh, sinh_, sinh_impl, Sinh, "SinhBackward0", input | g, x | mul(g, &cosh(x)?));
+float_fn!(cosh, cosh_, cosh_impl, Cosh, "CoshBackward0", input | g, x | mul(g, &sinh(x)?));
+float_fn!(asinh, asinh_, asinh_impl, Asinh, "AsinhBackward0", input | g, x | mul(g, &rsqrt(&plus(&square(x)?, 1.0)?)?));
+float_fn!(
+    acosh,
+    acosh_,
+    acosh_impl,
+    Acosh,
+    "AcoshBackward0",
+    input | g,
+    x | mul(g, &rsqrt(&plus(&square(x)?, -1.0)?)?)
+);
+float_fn!(atanh, atanh_, atanh_impl, Atanh, "AtanhBackward0", input | g, x | div(g, &one_minus(&square(x)?)?));
+float_fn!(
+    erf,
+    erf_,
+    erf_impl,
+    Erf,
+    "ErfBackward0",
+    input | g,
+    x | mul(&times(g, std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&neg(&square(x)?)?)?)
+);
+float_fn!(
+    erfc,
+    erfc_,
+    erfc_impl,
+    Erfc,
+    "ErfcBackward0",
+    input | g,
+    x | mul(&times(g, -std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&neg(&square(x)?)?)?)
+);
+float_fn!(
+    erfinv,
+    erfinv_,
+    erfinv_impl,
+    Erfinv,
+    "ErfinvBackward0",
+    output | g,
+    y | mul(&times(g, 1.0 / std::f64::consts::FRAC_2_SQRT_PI)?, &exp(&square(y)?)?)
+);
+float_fn!(
+    sigmoid,
+    sigmoid_,
+    sigmoid_impl,
+    Sigmoid,
+    "SigmoidBackward0",
+    output | g,
+    y | fused(Opcode::SigmoidGrad, g, y, || mul(g, &mul(y, &one_minus(y)?)?))
+);
+float_fn!(
+    tanh,
+    tanh_,
+    tanh_impl,
+    Tanh,
+    "TanhBackward0",
+    output | g,
+    y | fused(Opcode::TanhGrad, g, y, || mul(g, &one_minus(&square(y)?)?))
+);
+float_fn!(
+    silu,
+    silu_,
+    silu_impl,
+    Silu,
+    "SiluBackward0",
+    input | g,
+    x | fused(Opcode::SiluGrad, g, x, || {
+        let s = sigmoid(x)?;
+        mul(g, &mul(&s, &plus(&mul(x, &one_minus(&s)?)?, 1.0)?)?)
+    })
+);
+float_fn!(lgamma, lgamma_, lgamma_impl, Lgamma, "LgammaBackward0", input | g, x | mul(g, &digamma(x)?));
 
 /// The derivative of lgamma. Its own derivative (trigamma) is not there yet: asking for it is an error.
 pub fn digamma(a: &Tensor) -> Result<Tensor> {
@@ -239,7 +327,12 @@ pub fn round(a: &Tensor, decimals: i64) -> Result<Tensor> {
     if decimals == 0 {
         return round_plain(a);
     }
-    ensure!(a.dtype().is_float(), NotImplemented, "\"round\" with decimals is not implemented for '{}'", a.dtype().scalar_name());
+    ensure!(
+        a.dtype().is_float(),
+        NotImplemented,
+        "\"round\" with decimals is not implemented for '{}'",
+        a.dtype().scalar_name()
+    );
     let k = 10f64.powi(decimals.unsigned_abs().min(308) as i32);
     if decimals > 0 {
         times(&round_plain(&times(a, k)?)?, 1.0 / k)
