@@ -551,6 +551,32 @@ taper_error *taper_tensor_list_get(const taper_tensor_list *l,
  */
 bool taper_tensor_list_free(taper_tensor_list *l);
 
+/* ==== Indexing ============================================================================================ */
+
+/*
+ * `t[items]`: a view for integers, slices, new axes and ellipses, a copy when tensors index. Borrows t and the items'
+ * tensors; the result is owned by the caller. An integer out of range is TAPER_ERROR_INDEX. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_index(taper_tensor *t,
+                                const taper_index_item *items,
+                                size_t items_len,
+                                taper_tensor **out);
+
+/* `t[items] = value`: value is broadcast and cast; recorded by autograd. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_tensor_index_put(taper_tensor *t,
+                                    const taper_index_item *items,
+                                    size_t items_len,
+                                    taper_tensor *value);
+
+/* `t[items] = number`. Borrows t. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_tensor_index_fill(taper_tensor *t,
+                                     const taper_index_item *items,
+                                     size_t items_len,
+                                     taper_scalar value);
+
 /* ==== DLPack ============================================================================================== */
 
 /*
@@ -790,6 +816,12 @@ typedef struct taper_memory_info {
 TAPER_MUST_USE
 taper_error *taper_device_count(int32_t type,
                                 int32_t *out);
+
+/* The device of tensors made without naming one. Since 0.1. */
+taper_device taper_get_default_device(void);
+
+/* Sets the device of tensors made without naming one. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_set_default_device(taper_device device);
 
 /* Waits until all work queued on the device is done. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_synchronize(taper_device device);

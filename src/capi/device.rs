@@ -6,7 +6,7 @@ use super::types::*;
 use crate::backend::{self, cpu::parallel};
 use crate::error::ErrorKind;
 use crate::rng::{self, Generator};
-use crate::tensor::print;
+use crate::tensor::{self, print};
 use crate::Device;
 use std::os::raw::c_char;
 
@@ -21,6 +21,24 @@ pub unsafe extern "C" fn taper_device_count(r#type: i32, out: *mut i32) -> *mut 
         let usable = |i: &i32| Device::from_code(r#type, *i).and_then(backend::get).is_ok();
         let most = if r#type == TAPER_DEVICE_CPU { 1 } else { u16::MAX as i32 };
         out.set((0..most).take_while(usable).count() as i32)
+    })
+}
+
+/// The device of tensors made without naming one. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_get_default_device() -> taper_device {
+    super::tensor::device_to_c(tensor::default_device())
+}
+
+/// Sets the device of tensors made without naming one. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_set_default_device(device: taper_device) -> *mut taper_error {
+    guard("set_default_device", |c| {
+        let d = c.device(0, "device", device)?;
+        backend::get(d)?;
+        tensor::set_default_device(d);
+        Ok(())
     })
 }
 

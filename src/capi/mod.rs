@@ -12,6 +12,9 @@ pub mod dlpack_types;
 pub mod error;
 pub mod function;
 pub mod handle;
+pub mod index;
+#[rustfmt::skip]
+pub mod ops_gen;
 pub mod scope;
 pub mod string;
 pub mod tensor;

@@ -6043,7 +6043,7 @@ pub unsafe extern "C" fn taper_to_device(
         let out = c.out(2, "out", out);
         let out = out?;
         let self_ = c.tensor(0, "self", self_)?;
-        let device = c.opt_device(1, "device", device)?;
+        let device = c.device(1, "device", device)?;
         out.set(ops::to_device(&self_, device)?)
     })
 }

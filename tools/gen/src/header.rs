@@ -14,6 +14,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Strings", "string.rs"),
     ("Scopes", "scope.rs"),
     ("Tensors", "tensor.rs"),
+    ("Indexing", "index.rs"),
     ("DLPack", "dlpack.rs"),
     ("Autograd", "autograd.rs"),
     ("Custom functions", "function.rs"),

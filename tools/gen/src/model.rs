@@ -66,7 +66,7 @@ pub enum Type {
     OptIntList(Option<usize>),
     DType,
     OptDType,
-    /// Always optional: type 0 is none.
+    /// `Device?`, type 0 for none in C; without a default it is required (and a plain `Device` in Rust).
     Device,
     Str,
     OptStr,

@@ -68,6 +68,7 @@ fn convert(index: usize, a: &Arg) -> (String, String) {
         Type::OptIntList(_) => (format!("c.opt_slice({with_len})?"), n.clone()),
         Type::DType => (format!("c.dtype({at})?"), n.clone()),
         Type::OptDType => (format!("c.opt_dtype({at})?"), n.clone()),
+        Type::Device if a.default.is_none() => (format!("c.device({at})?"), n.clone()),
         Type::Device => (format!("c.opt_device({at})?"), n.clone()),
         Type::Str => (format!("c.str({at})?"), n.clone()),
         Type::OptStr => (format!("c.opt_str({at})?"), n.clone()),
