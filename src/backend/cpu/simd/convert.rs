@@ -261,10 +261,10 @@ mod tests {
                             let mut out = vec![D::from_i64(0); n];
                             // SAFETY: n elements each.
                             unsafe { convert(from, to)(n, out.as_mut_ptr().cast(), p, p, p) };
-                            for i in 0..n {
+                            for (i, got) in out.iter().enumerate() {
                                 let bool_in = from == DType::Bool || to == DType::Bool;
                                 let want = if bool_in { (i > 0) as i64 } else { i as i64 };
-                                assert_eq!(out[i].to_i64(), want, "{from} to {to}");
+                                assert_eq!(got.to_i64(), want, "{from} to {to}");
                             }
                         })
                     })
