@@ -4499,6 +4499,556 @@ taper_error *taper_cross_entropy(taper_tensor *input,
                                  double label_smoothing,
                                  taper_tensor **out);
 
+/* ==== Ops: Random ========================================================================================= */
+
+/*
+ * Uniform random numbers in [0, 1).
+ *
+ * `rand(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rand(const int64_t *size,
+                        size_t size_len,
+                        taper_generator *generator,
+                        int32_t dtype,
+                        taper_device device,
+                        taper_tensor **out);
+
+/*
+ * Uniform random numbers in [0, 1) of self's shape; dtype and device are self's unless given.
+ *
+ * `rand_like(Tensor self, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rand_like(taper_tensor *self,
+                             taper_generator *generator,
+                             int32_t dtype,
+                             taper_device device,
+                             taper_tensor **out);
+
+/*
+ * Normal random numbers of mean 0 and variance 1.
+ *
+ * `randn(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_randn(const int64_t *size,
+                         size_t size_len,
+                         taper_generator *generator,
+                         int32_t dtype,
+                         taper_device device,
+                         taper_tensor **out);
+
+/*
+ * Normal random numbers of self's shape; dtype and device are self's unless given.
+ *
+ * `randn_like(Tensor self, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_randn_like(taper_tensor *self,
+                              taper_generator *generator,
+                              int32_t dtype,
+                              taper_device device,
+                              taper_tensor **out);
+
+/*
+ * Random integers in [0, high); int64 unless a dtype is given.
+ *
+ * `randint(int high, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_randint(int64_t high,
+                           const int64_t *size,
+                           size_t size_len,
+                           taper_generator *generator,
+                           int32_t dtype,
+                           taper_device device,
+                           taper_tensor **out);
+
+/*
+ * Random integers in [low, high); int64 unless a dtype is given.
+ *
+ * `randint.low(int low, int high, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_randint_low(int64_t low,
+                               int64_t high,
+                               const int64_t *size,
+                               size_t size_len,
+                               taper_generator *generator,
+                               int32_t dtype,
+                               taper_device device,
+                               taper_tensor **out);
+
+/*
+ * Random integers in [0, high) of self's shape; dtype and device are self's unless given.
+ *
+ * `randint_like(Tensor self, int high, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_randint_like(taper_tensor *self,
+                                int64_t high,
+                                taper_generator *generator,
+                                int32_t dtype,
+                                taper_device device,
+                                taper_tensor **out);
+
+/*
+ * Random integers in [low, high) of self's shape; dtype and device are self's unless given.
+ *
+ * `randint_like.low(Tensor self, int low, int high, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_randint_like_low(taper_tensor *self,
+                                    int64_t low,
+                                    int64_t high,
+                                    taper_generator *generator,
+                                    int32_t dtype,
+                                    taper_device device,
+                                    taper_tensor **out);
+
+/*
+ * A random permutation of 0 .. n - 1; int64 unless a dtype is given.
+ *
+ * `randperm(int n, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_randperm(int64_t n,
+                            taper_generator *generator,
+                            int32_t dtype,
+                            taper_device device,
+                            taper_tensor **out);
+
+/*
+ * Normal random numbers with the means of a tensor and one standard deviation.
+ *
+ * `normal.Tensor_float(Tensor mean, float std=1.0, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_normal_tensor_float(taper_tensor *mean,
+                                       double std,
+                                       taper_generator *generator,
+                                       taper_tensor **out);
+
+/*
+ * Normal random numbers of one mean with the standard deviations of a tensor.
+ *
+ * `normal.float_Tensor(float mean, Tensor std, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_normal_float_tensor(double mean,
+                                       taper_tensor *std,
+                                       taper_generator *generator,
+                                       taper_tensor **out);
+
+/*
+ * Normal random numbers with the means and standard deviations of two tensors, broadcast.
+ *
+ * `normal.Tensor_Tensor(Tensor mean, Tensor std, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_normal_tensor_tensor(taper_tensor *mean,
+                                        taper_tensor *std,
+                                        taper_generator *generator,
+                                        taper_tensor **out);
+
+/*
+ * Normal random numbers of one mean and one standard deviation.
+ *
+ * `normal.float_float(float mean, float std, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_normal_float_float(double mean,
+                                      double std,
+                                      const int64_t *size,
+                                      size_t size_len,
+                                      taper_generator *generator,
+                                      int32_t dtype,
+                                      taper_device device,
+                                      taper_tensor **out);
+
+/*
+ * 1 with the probability that stands in self, else 0; self must be a float tensor.
+ *
+ * `bernoulli(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bernoulli(taper_tensor *self,
+                             taper_generator *generator,
+                             taper_tensor **out);
+
+/*
+ * Of self's shape and dtype: 1 with probability p, else 0.
+ *
+ * `bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bernoulli_p(taper_tensor *self,
+                               double p,
+                               taper_generator *generator,
+                               taper_tensor **out);
+
+/*
+ * Indices (int64) drawn with the unnormalised probabilities of the last dimension; self is a vector or a matrix of rows.
+ *
+ * `multinomial(Tensor self, int num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_multinomial(taper_tensor *self,
+                               int64_t num_samples,
+                               bool replacement,
+                               taper_generator *generator,
+                               taper_tensor **out);
+
+/*
+ * Fills self with uniform random numbers in [from_, to).
+ *
+ * `uniform_(Tensor(a!) self, float from_=0.0, float to=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_uniform_(taper_tensor *self,
+                            double from_,
+                            double to,
+                            taper_generator *generator);
+
+/*
+ * Fills self with normal random numbers.
+ *
+ * `normal_(Tensor(a!) self, float mean=0.0, float std=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_normal_(taper_tensor *self,
+                           double mean,
+                           double std,
+                           taper_generator *generator);
+
+/*
+ * Fills self with exponentials of normal random numbers.
+ *
+ * `log_normal_(Tensor(a!) self, float mean=1.0, float std=2.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_log_normal_(taper_tensor *self,
+                               double mean,
+                               double std,
+                               taper_generator *generator);
+
+/*
+ * Fills self with Cauchy random numbers.
+ *
+ * `cauchy_(Tensor(a!) self, float median=0.0, float sigma=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cauchy_(taper_tensor *self,
+                           double median,
+                           double sigma,
+                           taper_generator *generator);
+
+/*
+ * Fills self with exponential random numbers of rate lambd.
+ *
+ * `exponential_(Tensor(a!) self, float lambd=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_exponential_(taper_tensor *self, double lambd, taper_generator *generator);
+
+/*
+ * Fills self with the numbers of trials up to the first success of probability p.
+ *
+ * `geometric_(Tensor(a!) self, float p, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_geometric_(taper_tensor *self, double p, taper_generator *generator);
+
+/*
+ * Fills self with integers over its dtype's range (floats: up to 2^digits).
+ *
+ * `random_(Tensor(a!) self, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_random_(taper_tensor *self, taper_generator *generator);
+
+/*
+ * Fills self with integers in [0, to).
+ *
+ * `random_.to(Tensor(a!) self, int to, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_random_to_(taper_tensor *self, int64_t to, taper_generator *generator);
+
+/*
+ * Fills self with integers in [from_, to), or up to the dtype's largest.
+ *
+ * `random_.from(Tensor(a!) self, int from_, int? to, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_random_from_(taper_tensor *self,
+                                int64_t from_,
+                                const int64_t *to,
+                                taper_generator *generator);
+
+/*
+ * Fills self with 1 with the probability that stands at the same place of p (broadcast), else 0.
+ *
+ * `bernoulli_.Tensor(Tensor(a!) self, Tensor p, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bernoulli_(taper_tensor *self,
+                              taper_tensor *p,
+                              taper_generator *generator);
+
+/*
+ * Fills self with 1 with probability p, else 0.
+ *
+ * `bernoulli_.float(Tensor(a!) self, float p=0.5, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bernoulli_float_(taper_tensor *self, double p, taper_generator *generator);
+
+/*
+ * Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training.
+ *
+ * `dropout(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dropout(taper_tensor *input,
+                           double p,
+                           bool training,
+                           taper_generator *generator,
+                           taper_tensor **out);
+
+/*
+ * dropout in place.
+ *
+ * `dropout_(Tensor(a!) input, float p=0.5, bool training=True, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dropout_(taper_tensor *input,
+                            double p,
+                            bool training,
+                            taper_generator *generator);
+
+/*
+ * Dropout that keeps mean and variance through SELU.
+ *
+ * `alpha_dropout(Tensor input, float p=0.5, bool training=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_alpha_dropout(taper_tensor *input,
+                                 double p,
+                                 bool training,
+                                 taper_generator *generator,
+                                 taper_tensor **out);
+
+/*
+ * Zeroes whole channels (the second dimension) with probability p and scales the others.
+ *
+ * `feature_dropout(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_feature_dropout(taper_tensor *input,
+                                   double p,
+                                   bool training,
+                                   taper_generator *generator,
+                                   taper_tensor **out);
+
+/*
+ * alpha_dropout of whole channels.
+ *
+ * `feature_alpha_dropout(Tensor input, float p=0.5, bool training=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_feature_alpha_dropout(taper_tensor *input,
+                                         double p,
+                                         bool training,
+                                         taper_generator *generator,
+                                         taper_tensor **out);
+
+/*
+ * Zeroes whole channels of (N, C, L) or (C, L).
+ *
+ * `dropout1d(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dropout1d(taper_tensor *input,
+                             double p,
+                             bool training,
+                             taper_generator *generator,
+                             taper_tensor **out);
+
+/*
+ * Zeroes whole channels of (N, C, H, W).
+ *
+ * `dropout2d(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dropout2d(taper_tensor *input,
+                             double p,
+                             bool training,
+                             taper_generator *generator,
+                             taper_tensor **out);
+
+/*
+ * Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W).
+ *
+ * `dropout3d(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dropout3d(taper_tensor *input,
+                             double p,
+                             bool training,
+                             taper_generator *generator,
+                             taper_tensor **out);
+
+/* ==== Ops: Initialisers =================================================================================== */
+
+/*
+ * Uniform in [a, b). Initialisers write without being recorded.
+ *
+ * `init_uniform_(Tensor(a!) self, float a=0.0, float b=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_uniform_(taper_tensor *self,
+                                 double a,
+                                 double b,
+                                 taper_generator *generator);
+
+/*
+ * Normal of this mean and standard deviation.
+ *
+ * `init_normal_(Tensor(a!) self, float mean=0.0, float std=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_normal_(taper_tensor *self,
+                                double mean,
+                                double std,
+                                taper_generator *generator);
+
+/*
+ * Every element becomes val.
+ *
+ * `init_constant_(Tensor(a!) self, float val) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_init_constant_(taper_tensor *self, double val);
+
+/*
+ * Every element becomes 1.
+ *
+ * `init_ones_(Tensor(a!) self) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_init_ones_(taper_tensor *self);
+
+/*
+ * Every element becomes 0.
+ *
+ * `init_zeros_(Tensor(a!) self) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_init_zeros_(taper_tensor *self);
+
+/*
+ * The identity in a matrix.
+ *
+ * `init_eye_(Tensor(a!) self) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_init_eye_(taper_tensor *self);
+
+/*
+ * The identity of a convolution in its weight (out, in, kernel..), per group.
+ *
+ * `init_dirac_(Tensor(a!) self, int groups=1) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_init_dirac_(taper_tensor *self, int64_t groups);
+
+/*
+ * Uniform within gain * sqrt(6 / (fan_in + fan_out)).
+ *
+ * `init_xavier_uniform_(Tensor(a!) self, float gain=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_xavier_uniform_(taper_tensor *self,
+                                        double gain,
+                                        taper_generator *generator);
+
+/*
+ * Normal of standard deviation gain * sqrt(2 / (fan_in + fan_out)).
+ *
+ * `init_xavier_normal_(Tensor(a!) self, float gain=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_xavier_normal_(taper_tensor *self,
+                                       double gain,
+                                       taper_generator *generator);
+
+/*
+ * Uniform within gain * sqrt(3 / fan); mode is fan_in or fan_out, a the slope of leaky_relu.
+ *
+ * `init_kaiming_uniform_(Tensor(a!) self, float a=0.0, str mode="fan_in", str nonlinearity="leaky_relu", *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_kaiming_uniform_(taper_tensor *self,
+                                         double a,
+                                         const char *mode,
+                                         const char *nonlinearity,
+                                         taper_generator *generator);
+
+/*
+ * Normal of standard deviation gain / sqrt(fan).
+ *
+ * `init_kaiming_normal_(Tensor(a!) self, float a=0.0, str mode="fan_in", str nonlinearity="leaky_relu", *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_kaiming_normal_(taper_tensor *self,
+                                        double a,
+                                        const char *mode,
+                                        const char *nonlinearity,
+                                        taper_generator *generator);
+
+/*
+ * Normal, cut off outside [a, b].
+ *
+ * `init_trunc_normal_(Tensor(a!) self, float mean=0.0, float std=1.0, float a=-2.0, float b=2.0, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_trunc_normal_(taper_tensor *self,
+                                      double mean,
+                                      double std,
+                                      double a,
+                                      double b,
+                                      taper_generator *generator);
+
+/*
+ * A (semi-)orthogonal matrix, trailing dimensions flattened.
+ *
+ * `init_orthogonal_(Tensor(a!) self, float gain=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_orthogonal_(taper_tensor *self,
+                                    double gain,
+                                    taper_generator *generator);
+
+/*
+ * A matrix of normals with ceil(sparsity * rows) zeros at random places of each column.
+ *
+ * `init_sparse_(Tensor(a!) self, float sparsity, float std=0.01, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_sparse_(taper_tensor *self,
+                                double sparsity,
+                                double std,
+                                taper_generator *generator);
+
+/*
+ * Weight and bias of a new Linear or convolution layer, as its constructor draws them.
+ *
+ * `init_default_(Tensor(a!) weight, Tensor? bias=None, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_init_default_(taper_tensor *weight,
+                                 taper_tensor *bias,
+                                 taper_generator *generator);
+
+/*
+ * The recommended gain of a nonlinearity for the initialisers.
+ *
+ * `calculate_gain(str nonlinearity, float? param=None) -> float`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_calculate_gain(const char *nonlinearity, const double *param, double *out);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -7477,3 +7477,1004 @@ pub unsafe extern "C" fn taper_cross_entropy(
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
 }
+
+// == Random ==
+
+/// Uniform random numbers in [0, 1).
+///
+/// `rand(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rand(
+    size: *const i64,
+    size_len: usize,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rand", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let size = c.slice(0, "size", size, size_len)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Uniform random numbers in [0, 1) of self's shape; dtype and device are self's unless given.
+///
+/// `rand_like(Tensor self, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rand_like(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rand_like", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Normal random numbers of mean 0 and variance 1.
+///
+/// `randn(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_randn(
+    size: *const i64,
+    size_len: usize,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("randn", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let size = c.slice(0, "size", size, size_len)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Normal random numbers of self's shape; dtype and device are self's unless given.
+///
+/// `randn_like(Tensor self, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_randn_like(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("randn_like", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Random integers in [0, high); int64 unless a dtype is given.
+///
+/// `randint(int high, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_randint(
+    high: i64,
+    size: *const i64,
+    size_len: usize,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("randint", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let size = c.slice(1, "size", size, size_len)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        let device = c.opt_device(4, "device", device)?;
+        out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Random integers in [low, high); int64 unless a dtype is given.
+///
+/// `randint.low(int low, int high, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_randint_low(
+    low: i64,
+    high: i64,
+    size: *const i64,
+    size_len: usize,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("randint_low", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let size = c.slice(2, "size", size, size_len)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        let dtype = c.opt_dtype(4, "dtype", dtype)?;
+        let device = c.opt_device(5, "device", device)?;
+        out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Random integers in [0, high) of self's shape; dtype and device are self's unless given.
+///
+/// `randint_like(Tensor self, int high, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_randint_like(
+    self_: *mut taper_tensor,
+    high: i64,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("randint_like", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        let device = c.opt_device(4, "device", device)?;
+        out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Random integers in [low, high) of self's shape; dtype and device are self's unless given.
+///
+/// `randint_like.low(Tensor self, int low, int high, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_randint_like_low(
+    self_: *mut taper_tensor,
+    low: i64,
+    high: i64,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("randint_like_low", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        let dtype = c.opt_dtype(4, "dtype", dtype)?;
+        let device = c.opt_device(5, "device", device)?;
+        out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// A random permutation of 0 .. n - 1; int64 unless a dtype is given.
+///
+/// `randperm(int n, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_randperm(
+    n: i64,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("randperm", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// Normal random numbers with the means of a tensor and one standard deviation.
+///
+/// `normal.Tensor_float(Tensor mean, float std=1.0, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_normal_tensor_float(
+    mean: *mut taper_tensor,
+    std: f64,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("normal_tensor_float", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mean = c.tensor(0, "mean", mean)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
+    })
+}
+
+/// Normal random numbers of one mean with the standard deviations of a tensor.
+///
+/// `normal.float_Tensor(float mean, Tensor std, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_normal_float_tensor(
+    mean: f64,
+    std: *mut taper_tensor,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("normal_float_tensor", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let std = c.tensor(1, "std", std)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
+    })
+}
+
+/// Normal random numbers with the means and standard deviations of two tensors, broadcast.
+///
+/// `normal.Tensor_Tensor(Tensor mean, Tensor std, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_normal_tensor_tensor(
+    mean: *mut taper_tensor,
+    std: *mut taper_tensor,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("normal_tensor_tensor", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mean = c.tensor(0, "mean", mean)?;
+        let std = c.tensor(1, "std", std)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
+    })
+}
+
+/// Normal random numbers of one mean and one standard deviation.
+///
+/// `normal.float_float(float mean, float std, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_normal_float_float(
+    mean: f64,
+    std: f64,
+    size: *const i64,
+    size_len: usize,
+    generator: *mut taper_generator,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("normal_float_float", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let size = c.slice(2, "size", size, size_len)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        let dtype = c.opt_dtype(4, "dtype", dtype)?;
+        let device = c.opt_device(5, "device", device)?;
+        out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
+    })
+}
+
+/// 1 with the probability that stands in self, else 0; self must be a float tensor.
+///
+/// `bernoulli(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bernoulli(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bernoulli", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        out.set(ops::bernoulli(&self_, generator.as_ref())?)
+    })
+}
+
+/// Of self's shape and dtype: 1 with probability p, else 0.
+///
+/// `bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bernoulli_p(
+    self_: *mut taper_tensor,
+    p: f64,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bernoulli_p", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
+    })
+}
+
+/// Indices (int64) drawn with the unnormalised probabilities of the last dimension; self is a vector or a matrix of rows.
+///
+/// `multinomial(Tensor self, int num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_multinomial(
+    self_: *mut taper_tensor,
+    num_samples: i64,
+    replacement: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("multinomial", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
+    })
+}
+
+/// Fills self with uniform random numbers in [from_, to).
+///
+/// `uniform_(Tensor(a!) self, float from_=0.0, float to=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_uniform_(
+    self_: *mut taper_tensor,
+    from_: f64,
+    to: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("uniform_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::uniform_(&self_, from_, to, generator.as_ref())
+    })
+}
+
+/// Fills self with normal random numbers.
+///
+/// `normal_(Tensor(a!) self, float mean=0.0, float std=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_normal_(
+    self_: *mut taper_tensor,
+    mean: f64,
+    std: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("normal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::normal_(&self_, mean, std, generator.as_ref())
+    })
+}
+
+/// Fills self with exponentials of normal random numbers.
+///
+/// `log_normal_(Tensor(a!) self, float mean=1.0, float std=2.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_log_normal_(
+    self_: *mut taper_tensor,
+    mean: f64,
+    std: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("log_normal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::log_normal_(&self_, mean, std, generator.as_ref())
+    })
+}
+
+/// Fills self with Cauchy random numbers.
+///
+/// `cauchy_(Tensor(a!) self, float median=0.0, float sigma=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cauchy_(
+    self_: *mut taper_tensor,
+    median: f64,
+    sigma: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("cauchy_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::cauchy_(&self_, median, sigma, generator.as_ref())
+    })
+}
+
+/// Fills self with exponential random numbers of rate lambd.
+///
+/// `exponential_(Tensor(a!) self, float lambd=1.0, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_exponential_(
+    self_: *mut taper_tensor,
+    lambd: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("exponential_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::exponential_(&self_, lambd, generator.as_ref())
+    })
+}
+
+/// Fills self with the numbers of trials up to the first success of probability p.
+///
+/// `geometric_(Tensor(a!) self, float p, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_geometric_(
+    self_: *mut taper_tensor,
+    p: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("geometric_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::geometric_(&self_, p, generator.as_ref())
+    })
+}
+
+/// Fills self with integers over its dtype's range (floats: up to 2^digits).
+///
+/// `random_(Tensor(a!) self, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_random_(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("random_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        ops::random_(&self_, generator.as_ref())
+    })
+}
+
+/// Fills self with integers in [0, to).
+///
+/// `random_.to(Tensor(a!) self, int to, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_random_to_(
+    self_: *mut taper_tensor,
+    to: i64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("random_to_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::random_to_(&self_, to, generator.as_ref())
+    })
+}
+
+/// Fills self with integers in [from_, to), or up to the dtype's largest.
+///
+/// `random_.from(Tensor(a!) self, int from_, int? to, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_random_from_(
+    self_: *mut taper_tensor,
+    from_: i64,
+    to: *const i64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("random_from_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let to = c.opt(2, "to", to)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::random_from_(&self_, from_, to, generator.as_ref())
+    })
+}
+
+/// Fills self with 1 with the probability that stands at the same place of p (broadcast), else 0.
+///
+/// `bernoulli_.Tensor(Tensor(a!) self, Tensor p, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bernoulli_(
+    self_: *mut taper_tensor,
+    p: *mut taper_tensor,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("bernoulli_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let p = c.tensor(1, "p", p)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::bernoulli_(&self_, &p, generator.as_ref())
+    })
+}
+
+/// Fills self with 1 with probability p, else 0.
+///
+/// `bernoulli_.float(Tensor(a!) self, float p=0.5, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bernoulli_float_(
+    self_: *mut taper_tensor,
+    p: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("bernoulli_float_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::bernoulli_float_(&self_, p, generator.as_ref())
+    })
+}
+
+/// Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training.
+///
+/// `dropout(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dropout(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dropout", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::dropout(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// dropout in place.
+///
+/// `dropout_(Tensor(a!) input, float p=0.5, bool training=True, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dropout_(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("dropout_", |c| {
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::dropout_(&input, p, training, generator.as_ref())
+    })
+}
+
+/// Dropout that keeps mean and variance through SELU.
+///
+/// `alpha_dropout(Tensor input, float p=0.5, bool training=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_alpha_dropout(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("alpha_dropout", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// Zeroes whole channels (the second dimension) with probability p and scales the others.
+///
+/// `feature_dropout(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_feature_dropout(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("feature_dropout", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// alpha_dropout of whole channels.
+///
+/// `feature_alpha_dropout(Tensor input, float p=0.5, bool training=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_feature_alpha_dropout(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("feature_alpha_dropout", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// Zeroes whole channels of (N, C, L) or (C, L).
+///
+/// `dropout1d(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dropout1d(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dropout1d", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// Zeroes whole channels of (N, C, H, W).
+///
+/// `dropout2d(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dropout2d(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dropout2d", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W).
+///
+/// `dropout3d(Tensor input, float p=0.5, bool training=True, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dropout3d(
+    input: *mut taper_tensor,
+    p: f64,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dropout3d", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
+    })
+}
+
+// == Initialisers ==
+
+/// Uniform in [a, b). Initialisers write without being recorded.
+///
+/// `init_uniform_(Tensor(a!) self, float a=0.0, float b=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_uniform_(
+    self_: *mut taper_tensor,
+    a: f64,
+    b: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_uniform_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::init_uniform_(&self_, a, b, generator.as_ref())
+    })
+}
+
+/// Normal of this mean and standard deviation.
+///
+/// `init_normal_(Tensor(a!) self, float mean=0.0, float std=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_normal_(
+    self_: *mut taper_tensor,
+    mean: f64,
+    std: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_normal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::init_normal_(&self_, mean, std, generator.as_ref())
+    })
+}
+
+/// Every element becomes val.
+///
+/// `init_constant_(Tensor(a!) self, float val) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_constant_(
+    self_: *mut taper_tensor,
+    val: f64,
+) -> *mut taper_error {
+    guard("init_constant_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::init_constant_(&self_, val)
+    })
+}
+
+/// Every element becomes 1.
+///
+/// `init_ones_(Tensor(a!) self) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_ones_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("init_ones_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::init_ones_(&self_)
+    })
+}
+
+/// Every element becomes 0.
+///
+/// `init_zeros_(Tensor(a!) self) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_zeros_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("init_zeros_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::init_zeros_(&self_)
+    })
+}
+
+/// The identity in a matrix.
+///
+/// `init_eye_(Tensor(a!) self) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_eye_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("init_eye_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::init_eye_(&self_)
+    })
+}
+
+/// The identity of a convolution in its weight (out, in, kernel..), per group.
+///
+/// `init_dirac_(Tensor(a!) self, int groups=1) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_dirac_(
+    self_: *mut taper_tensor,
+    groups: i64,
+) -> *mut taper_error {
+    guard("init_dirac_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::init_dirac_(&self_, groups)
+    })
+}
+
+/// Uniform within gain * sqrt(6 / (fan_in + fan_out)).
+///
+/// `init_xavier_uniform_(Tensor(a!) self, float gain=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_xavier_uniform_(
+    self_: *mut taper_tensor,
+    gain: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_xavier_uniform_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
+    })
+}
+
+/// Normal of standard deviation gain * sqrt(2 / (fan_in + fan_out)).
+///
+/// `init_xavier_normal_(Tensor(a!) self, float gain=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_xavier_normal_(
+    self_: *mut taper_tensor,
+    gain: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_xavier_normal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::init_xavier_normal_(&self_, gain, generator.as_ref())
+    })
+}
+
+/// Uniform within gain * sqrt(3 / fan); mode is fan_in or fan_out, a the slope of leaky_relu.
+///
+/// `init_kaiming_uniform_(Tensor(a!) self, float a=0.0, str mode="fan_in", str nonlinearity="leaky_relu", *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_kaiming_uniform_(
+    self_: *mut taper_tensor,
+    a: f64,
+    mode: *const c_char,
+    nonlinearity: *const c_char,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_kaiming_uniform_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let mode = c.str(2, "mode", mode)?;
+        let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
+        let generator = c.opt_generator(4, "generator", generator)?;
+        ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
+    })
+}
+
+/// Normal of standard deviation gain / sqrt(fan).
+///
+/// `init_kaiming_normal_(Tensor(a!) self, float a=0.0, str mode="fan_in", str nonlinearity="leaky_relu", *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_kaiming_normal_(
+    self_: *mut taper_tensor,
+    a: f64,
+    mode: *const c_char,
+    nonlinearity: *const c_char,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_kaiming_normal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let mode = c.str(2, "mode", mode)?;
+        let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
+        let generator = c.opt_generator(4, "generator", generator)?;
+        ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
+    })
+}
+
+/// Normal, cut off outside [a, b].
+///
+/// `init_trunc_normal_(Tensor(a!) self, float mean=0.0, float std=1.0, float a=-2.0, float b=2.0, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_trunc_normal_(
+    self_: *mut taper_tensor,
+    mean: f64,
+    std: f64,
+    a: f64,
+    b: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_trunc_normal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(5, "generator", generator)?;
+        ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
+    })
+}
+
+/// A (semi-)orthogonal matrix, trailing dimensions flattened.
+///
+/// `init_orthogonal_(Tensor(a!) self, float gain=1.0, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_orthogonal_(
+    self_: *mut taper_tensor,
+    gain: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_orthogonal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::init_orthogonal_(&self_, gain, generator.as_ref())
+    })
+}
+
+/// A matrix of normals with ceil(sparsity * rows) zeros at random places of each column.
+///
+/// `init_sparse_(Tensor(a!) self, float sparsity, float std=0.01, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_sparse_(
+    self_: *mut taper_tensor,
+    sparsity: f64,
+    std: f64,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_sparse_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
+    })
+}
+
+/// Weight and bias of a new Linear or convolution layer, as its constructor draws them.
+///
+/// `init_default_(Tensor(a!) weight, Tensor? bias=None, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_init_default_(
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("init_default_", |c| {
+        let weight = c.tensor(0, "weight", weight)?;
+        let bias = c.opt_tensor(1, "bias", bias)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
+    })
+}
+
+/// The recommended gain of a nonlinearity for the initialisers.
+///
+/// `calculate_gain(str nonlinearity, float? param=None) -> float`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_calculate_gain(
+    nonlinearity: *const c_char,
+    param: *const f64,
+    out: *mut f64,
+) -> *mut taper_error {
+    guard("calculate_gain", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
+        let param = c.opt(1, "param", param)?;
+        out.set(ops::calculate_gain(nonlinearity, param)?)
+    })
+}

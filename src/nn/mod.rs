@@ -1,4 +1,5 @@
 //! Neural networks: the module tree and its layers.
+pub mod init;
 pub mod module;
 mod repr;
 

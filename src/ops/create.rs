@@ -5,10 +5,10 @@ use crate::autograd::{record, view};
 use crate::backend::program::Opcode;
 use crate::{ensure, grads};
 
-fn device_or_default(device: Option<Device>) -> Device {
+pub(super) fn device_or_default(device: Option<Device>) -> Device {
     device.unwrap_or_else(crate::tensor::default_device)
 }
-fn float_or(dtype: Option<DType>) -> DType {
+pub(super) fn float_or(dtype: Option<DType>) -> DType {
     dtype.unwrap_or_else(crate::tensor::default_dtype)
 }
 
@@ -247,7 +247,7 @@ pub fn triu(a: &Tensor, diagonal: i64) -> Result<Tensor> {
 // in-place fills
 
 /// Fills in place after the checks, with a zero gradient for the old value.
-fn fill_impl(t: &Tensor, write: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(super) fn fill_impl(t: &Tensor, write: impl FnOnce() -> Result<()>) -> Result<()> {
     view::check_inplace(t)?;
     let edge = autograd::gradient_edge(t);
     write()?;

@@ -6,18 +6,11 @@ mod conv;
 mod conv_gemm;
 mod conv_kernels;
 mod conv_weight;
-mod elementwise;
 mod gemm;
-mod geometry;
-mod interp;
 mod lanes;
 pub mod parallel;
-mod pool;
 mod random;
 mod scratch;
-pub mod simd;
-#[cfg(test)]
-mod test_arrays;
 #[cfg(test)]
 mod testing;
 mod transfer;
@@ -55,8 +48,8 @@ impl Backend for CpuBackend {
     fn copy_bytes(&self, src: &Storage, src_offset: usize, dst: &Storage, dst_offset: usize, n: usize) -> Result<()> {
         transfer::copy_bytes(src, src_offset, dst, dst_offset, n)
     }
-    fn run_program(&self, p: &program::Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()> {
-        elementwise::run_program(p, inputs, scalars, outputs)
+    fn run_program(&self, _: &program::Program, inputs: &[View], _: &[Scalar], _: &[View]) -> Result<()> {
+        Err(Error::unsupported("run_program", inputs[0].dtype, "cpu"))
     }
     fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
         conv::conv(input, weight, bias, p, out)
@@ -66,25 +59,6 @@ impl Backend for CpuBackend {
     }
     fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
         conv::conv_backward_weight(grad, input, p, grad_weight)
-    }
-    fn max_pool(&self, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
-        pool::max_pool(input, p, out, indices)
-    }
-    fn max_pool_backward(&self, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
-        pool::max_pool_backward(grad, indices, p, grad_input)
-    }
-    fn avg_pool(&self, input: View, p: &PoolParams, include_pad: bool, divisor: Option<i64>, out: View) -> Result<()> {
-        pool::avg_pool(input, p, include_pad, divisor, out)
-    }
-    fn avg_pool_backward(
-        &self,
-        grad: View,
-        p: &PoolParams,
-        include_pad: bool,
-        divisor: Option<i64>,
-        grad_input: View,
-    ) -> Result<()> {
-        pool::avg_pool_backward(grad, p, include_pad, divisor, grad_input)
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         gemm::gemm(a, b, out, alpha, beta)

@@ -11,6 +11,7 @@ mod model;
 mod parser;
 mod python;
 mod rust_shims;
+mod test_calls;
 
 use model::Op;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
 const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
+    ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
     ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
     ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
     ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),

@@ -1,0 +1,255 @@
+//! Every op of the table against values, gradients and errors recorded from PyTorch (tests/fixtures/make_ops.py).
+
+mod common;
+
+use common::calls;
+use common::value::{Args, Value};
+use safetensors::SafeTensors;
+use std::collections::{BTreeMap, BTreeSet};
+use taper::autograd::{self, engine};
+use taper::{DType, ErrorKind, Layout, Scalar, Tensor};
+
+/// Samples where Taper differs from PyTorch on purpose: op, part of the arguments' text, why.
+const DIFFERENT: &[(&str, &str, &str)] = &[];
+
+struct Fixture {
+    data: Vec<u8>,
+    cases: Vec<String>,
+}
+
+fn load() -> Fixture {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ops.safetensors");
+    let file = std::fs::read(path).unwrap();
+    let (_, meta) = SafeTensors::read_metadata(&file).unwrap();
+    let cases = meta.metadata().as_ref().unwrap()["cases"].lines().map(str::to_string).collect();
+    let data = SafeTensors::deserialize(&file).unwrap().tensor("data").unwrap().data().to_vec();
+    Fixture { data, cases }
+}
+
+impl Fixture {
+    /// `code:sizes:offset` and `:T` for a tensor that is the transpose of what is stored.
+    fn tensor(&self, text: &str) -> Tensor {
+        let parts: Vec<&str> = text.split(':').collect();
+        let dtype = DType::from_code(parts[0].parse().unwrap()).unwrap();
+        let sizes: Vec<i64> = parts[1].split('x').filter(|s| !s.is_empty()).map(|s| s.parse().unwrap()).collect();
+        let at: usize = parts[2].parse().unwrap();
+        let n = sizes.iter().product::<i64>() as usize * dtype.size();
+        let t = Tensor::from_bytes(&self.data[at..at + n], &sizes, dtype, taper::Device::CPU).unwrap();
+        if parts.len() < 4 {
+            return t;
+        }
+        let mut l: Layout = t.layout();
+        l.shape.reverse();
+        l.strides.reverse();
+        t.alias(l)
+    }
+    fn value(&self, text: &str) -> Value {
+        let (kind, rest) = text.split_at(1);
+        let many = || rest.split(',').filter(|t| !t.is_empty());
+        match kind {
+            "n" => Value::None,
+            "t" => Value::Tensor(self.tensor(rest)),
+            "L" => Value::Tensors(many().map(|t| self.tensor(t)).collect()),
+            "O" => Value::OptTensors(many().map(|t| (t != "n").then(|| self.tensor(t))).collect()),
+            "d" => Value::DType(DType::from_code(rest.parse().unwrap()).unwrap()),
+            "b" => Value::Scalar(Scalar::Bool(rest == "1")),
+            "i" => Value::Scalar(Scalar::Int(rest.parse().unwrap())),
+            "f" => Value::Scalar(Scalar::Float(rest.parse().unwrap())),
+            "s" => Value::Str(rest.to_string()),
+            "l" => Value::Ints(many().map(|v| v.parse().unwrap()).collect()),
+            _ => panic!("value {text}"),
+        }
+    }
+    fn values(&self, text: &str) -> Vec<Value> {
+        text.split(';').filter(|t| !t.is_empty()).map(|t| self.value(t)).collect()
+    }
+}
+
+/// Relative and absolute tolerance of a dtype (those of torch.testing.assert_close).
+fn tolerance(dtype: DType) -> (f64, f64) {
+    match dtype {
+        DType::F16 => (1e-3, 1e-5),
+        DType::BF16 => (1.6e-2, 1e-5),
+        DType::F32 => (1.3e-6, 1e-5),
+        DType::F64 => (1e-7, 1e-7),
+        _ => (0.0, 0.0),
+    }
+}
+
+fn compare(got: &Tensor, want: &Tensor) -> Result<(), String> {
+    if got.dtype() != want.dtype() {
+        return Err(format!("dtype {} instead of {}", got.dtype(), want.dtype()));
+    }
+    if got.shape() != want.shape() {
+        return Err(format!("shape {:?} instead of {:?}", got.shape(), want.shape()));
+    }
+    if !want.dtype().is_float() {
+        let (a, b) = (got.to_i64_vec().unwrap(), want.to_i64_vec().unwrap());
+        return if a == b { Ok(()) } else { Err(format!("{a:?} instead of {b:?}")) };
+    }
+    let (rtol, atol) = tolerance(want.dtype());
+    let (a, b) = (got.to_f64_vec().unwrap(), want.to_f64_vec().unwrap());
+    let close = |x: f64, y: f64| x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= atol + rtol * y.abs();
+    match a.iter().zip(&b).position(|(x, y)| !close(*x, *y)) {
+        None => Ok(()),
+        Some(i) => Err(format!("element {i}: {} instead of {}\n    got  {a:?}\n    want {b:?}", a[i], b[i])),
+    }
+}
+
+/// The weights of the loss: ((7 i) mod 11 - 4) / 4.
+fn weight(t: &Tensor) -> Tensor {
+    let w: Vec<f64> = (0..t.numel()).map(|i| (((7 * i) % 11) as f64 - 4.0) / 4.0).collect();
+    let host = Tensor::from_slice(&w, &t.shape()).unwrap();
+    let out = Tensor::empty(&t.shape(), t.dtype(), t.device()).unwrap();
+    out.copy_from(&host).unwrap();
+    out
+}
+
+fn flatten(values: &[Value]) -> Vec<Value> {
+    let mut out = vec![];
+    for v in values {
+        match v {
+            Value::Tensors(list) => out.extend(list.iter().map(|t| Value::Tensor(t.clone()))),
+            v => out.push(v.clone()),
+        }
+    }
+    out
+}
+
+fn same_kind(kind: ErrorKind, python: &str) -> bool {
+    match python {
+        "IndexError" => kind == ErrorKind::Index,
+        "ValueError" => kind == ErrorKind::Value,
+        _ => matches!(kind, ErrorKind::Runtime | ErrorKind::NotImplemented),
+    }
+}
+
+/// Runs one sample; what is wrong with it, if anything.
+fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), String> {
+    let [name, args, want, grads] = case.split('|').collect::<Vec<_>>()[..] else { panic!("{case}") };
+    let mut values = f.values(args);
+    let with_grad = !grads.is_empty();
+    let mut leaves = vec![];
+    for v in &values {
+        match v {
+            Value::Tensor(t) => leaves.push(t.clone()),
+            Value::Tensors(list) => leaves.extend(list.iter().cloned()),
+            Value::OptTensors(list) => leaves.extend(list.iter().flatten().cloned()),
+            _ => {}
+        }
+    }
+    if with_grad {
+        for t in leaves.iter().filter(|t| matches!(t.dtype(), DType::F32 | DType::F64)) {
+            autograd::set_requires_grad(t, true).unwrap();
+        }
+    }
+    let inplace = name.split('.').next().unwrap().ends_with('_');
+    if inplace {
+        let leaf = values[0].clone();
+        if let Value::Tensor(t) = &leaf {
+            values[0] = Value::Tensor(taper::ops::clone(t).unwrap());
+        }
+    }
+    let args = Args(values);
+    let result = calls::call(name, &args);
+    if let Some(error) = want.strip_prefix('!') {
+        let (python, text) = error.split_once(':').unwrap();
+        return match result {
+            Ok(_) => Err(format!("no error; PyTorch: {python}: {text}")),
+            Err(e) if !same_kind(e.kind, python) => Err(format!("{e:?}; PyTorch: {python}: {text}")),
+            Err(e) => {
+                messages.0 += (e.message == text) as usize;
+                messages.1 += 1;
+                Ok(())
+            }
+        };
+    }
+    let mut outs = flatten(&result.map_err(|e| format!("{e:?}"))?);
+    if inplace {
+        outs = vec![args.0[0].clone()];
+    }
+    let wanted = f.values(want);
+    if outs.len() != wanted.len() {
+        return Err(format!("{} results instead of {}", outs.len(), wanted.len()));
+    }
+    for (i, (got, want)) in outs.iter().zip(&wanted).enumerate() {
+        match (got, want) {
+            (Value::Tensor(g), Value::Tensor(w)) => compare(g, w).map_err(|e| format!("result {i}: {e}"))?,
+            (Value::Scalar(g), Value::Scalar(w)) if g.to_f64() == w.to_f64() => {}
+            (Value::DType(g), Value::DType(w)) if g == w => {}
+            (g, w) => return Err(format!("result {i}: {g:?} instead of {w:?}")),
+        }
+    }
+    if !with_grad {
+        return Ok(());
+    }
+    let roots: Vec<Tensor> = outs
+        .iter()
+        .filter_map(|v| match v {
+            Value::Tensor(t) if autograd::requires_grad(t) => Some(t.clone()),
+            _ => None,
+        })
+        .collect();
+    let grads: Vec<Value> = f.values(grads);
+    let targets: Vec<Tensor> = leaves.iter().filter(|t| autograd::requires_grad(t)).cloned().collect();
+    let weights: Vec<Option<Tensor>> = roots.iter().map(|t| Some(weight(t))).collect();
+    if roots.is_empty() {
+        return Err("no result requires a gradient".into());
+    }
+    let got = engine::grad(&roots, &targets, &weights, engine::Options::default(), true)
+        .map_err(|e| format!("backward: {e:?}"))?;
+    let mut got = got.into_iter();
+    for (i, (leaf, want)) in leaves.iter().zip(&grads).enumerate() {
+        let g = if autograd::requires_grad(leaf) { got.next().unwrap() } else { None };
+        match (g, want) {
+            (None, Value::None) => {}
+            (Some(g), Value::Tensor(w)) => compare(&g, w).map_err(|e| format!("gradient {i}: {e}"))?,
+            // Absent and zero are the same gradient.
+            (Some(g), Value::None) if g.to_f64_vec().unwrap().iter().all(|v| *v == 0.0) => {}
+            (None, Value::Tensor(w)) if w.to_f64_vec().unwrap().iter().all(|v| *v == 0.0) => {}
+            (g, w) => return Err(format!("gradient {i}: {g:?} instead of {w:?}", g = g.map(|g| g.shape()))),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn ops_equal_pytorch() {
+    let f = load();
+    let filter = std::env::var("OP").ok();
+    let mut failures = BTreeMap::<String, Vec<String>>::new();
+    let mut names = BTreeSet::new();
+    let mut messages = (0, 0);
+    for case in &f.cases {
+        let mut parts = case.split('|');
+        let (name, args) = (parts.next().unwrap(), parts.next().unwrap());
+        if filter.as_ref().is_some_and(|o| o != name) || !calls::NAMES.contains(&name) {
+            continue;
+        }
+        names.insert(name.to_string());
+        if DIFFERENT.iter().any(|(n, a, _)| *n == name && args.contains(a)) {
+            continue;
+        }
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut m = (0, 0);
+            (run(&f, case, &mut m), m)
+        }));
+        let text = match outcome {
+            Ok((Ok(()), m)) => {
+                messages = (messages.0 + m.0, messages.1 + m.1);
+                continue;
+            }
+            Ok((Err(e), _)) => e,
+            Err(_) => "panicked".into(),
+        };
+        failures.entry(name.to_string()).or_default().push(format!("{case}\n    {text}"));
+    }
+    let without: Vec<&str> = calls::NAMES.iter().copied().filter(|n| !names.contains(*n)).collect();
+    println!("{} samples of {} ops; without a sample: {without:?}", f.cases.len(), names.len());
+    println!("{} of {} error messages are PyTorch's word for word", messages.0, messages.1);
+    let report: Vec<String> = failures
+        .iter()
+        .map(|(name, list)| format!("{name}: {} samples\n  {}", list.len(), list[..list.len().min(3)].join("\n  ")))
+        .collect();
+    assert!(report.is_empty(), "{} ops differ from PyTorch:\n{}", report.len(), report.join("\n"));
+}
