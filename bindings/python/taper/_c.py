@@ -1,0 +1,354 @@
+"""The ctypes layer: ABI structs, conversions, errors, and the hand-written part's prototypes.
+
+Measured: passing handles and out-cells as plain integers to `c_void_p` parameters is the quickest way through
+ctypes; a reused cell per thread saves an allocation a call.
+"""
+
+import struct
+from _thread import _local
+from ctypes import (
+    CFUNCTYPE,
+    ArgumentError,
+    Structure,
+    addressof,
+    byref,
+    c_bool,
+    c_char_p,
+    c_double,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    cast,
+    string_at,
+)
+
+from . import _dtype
+from ._lib import lib, quick
+
+V = c_void_p
+BAD_ARGUMENT = (AttributeError, ArgumentError, TypeError, struct.error)
+
+
+class Scalar(Structure):
+    """taper_scalar: a number that keeps its category."""
+
+    _fields_ = [("kind", c_int32), ("i", c_int64), ("f", c_double)]
+
+
+class Device(Structure):
+    """taper_device; type 0 means none."""
+
+    _fields_ = [("type", c_int32), ("index", c_int32)]
+
+
+class Cells(_local):
+    """Out-parameters of the running thread: (cell, address) pairs, reused by every call."""
+
+    def __init__(self):
+        many = [c_void_p() for _ in range(6)]
+        self.o = (many[0], addressof(many[0]))
+        flat = [x for cell in many for x in (cell, addressof(cell))]
+        self.o2, self.o3, self.o4, self.o5, self.o6 = (tuple(flat[: 2 * n]) for n in range(2, 7))
+        sizes = (c_int64 * 64)()
+        count = c_size_t()
+        self.sizes = (sizes, addressof(sizes), count, addressof(count), memoryview(sizes).cast("B"))
+        scalar = Scalar()
+        self.scalar = (scalar, addressof(scalar))
+
+
+tls = Cells()
+
+
+def proto(name, *args, res=c_void_p, library=lib):
+    """A C function with its prototype set; its default result is `taper_error *`."""
+    f = library["taper_" + name]
+    f.argtypes = args
+    f.restype = res
+    return f
+
+
+# --- errors --------------------------------------------------------------------------------------------------
+
+error_code = proto("error_code", V, res=c_int32, library=quick)
+error_message = proto("error_message", V, res=c_char_p, library=quick)
+error_op = proto("error_op", V, res=c_char_p, library=quick)
+error_arg = proto("error_arg", V, res=c_int32, library=quick)
+error_cause = proto("error_cause", V, library=quick)
+error_payload = proto("error_payload", V, library=quick)
+error_free = proto("error_free", V, res=None, library=quick)
+error_new = proto("error_new", c_int32, c_char_p, V, V, library=quick)
+
+
+class Error(Exception):
+    """Mixed into every exception that the library raises: `code`, `op` and `arg` (index of the argument or None)."""
+
+    code = 0
+    op = None
+    arg = None
+
+    def __str__(self):
+        return str(self.args[0]) if len(self.args) == 1 else Exception.__str__(self)
+
+
+Error.__module__ = "taper"
+
+
+def _error_class(base, *more):
+    return type(base.__name__, (Error, base, *more), {"__module__": "taper"})
+
+
+class OutOfMemoryError(Error, MemoryError, RuntimeError):
+    """No memory for a tensor's data."""
+
+
+OutOfMemoryError.__module__ = "taper"
+_RUNTIME = _error_class(RuntimeError)
+_VALUE = _error_class(ValueError)
+_CLASSES = {
+    1: _RUNTIME,
+    2: _error_class(IndexError),
+    3: _error_class(TypeError),
+    4: _VALUE,
+    5: OutOfMemoryError,
+    6: _error_class(NotImplementedError),
+    7: _VALUE,
+    8: _error_class(OSError),
+    9: _RUNTIME,
+    10: _RUNTIME,
+    11: _error_class(KeyError),
+}
+_CODES = ((IndexError, 2), (TypeError, 3), (NotImplementedError, 6), (MemoryError, 5), (KeyError, 11), (ValueError, 4), (OSError, 8))
+
+# Python objects that C holds: the pointer given to C is the key.
+held = {}
+_next_key = 0
+
+
+def hold(obj):
+    """Keeps obj alive until `released(key)`; the key goes to C as `void *user`."""
+    global _next_key
+    _next_key += 1
+    held[_next_key] = obj
+    return _next_key
+
+
+@CFUNCTYPE(None, c_void_p)
+def release_callback(key, _pop=held.pop):
+    _pop(key, None)
+
+
+release_address = cast(release_callback, c_void_p).value
+
+
+def exception_of(e):
+    """Turns an error handle into a Python exception and frees it; a callback's own exception comes back itself."""
+    key = error_payload(e)
+    if key and key in held:
+        exc = held[key]
+        error_free(e)
+        return exc
+    code = error_code(e)
+    message = error_message(e)
+    exc = _CLASSES.get(code, _RUNTIME)(message.decode("utf-8", "replace") if message else f"unknown error {code}")
+    exc.code = code
+    op = error_op(e)
+    exc.op = op.decode() if op else None
+    arg = error_arg(e)
+    exc.arg = arg if arg >= 0 else None
+    cause = error_cause(e)
+    error_free(e)
+    if cause:
+        exc.__cause__ = exception_of(cause)
+    return exc
+
+
+def fail(e):
+    """Raises what the error handle says."""
+    raise exception_of(e)
+
+
+def error_from_exception(exc):
+    """An error handle for C that carries a Python exception through; the receiver owns it."""
+    code = next((n for cls, n in _CODES if isinstance(exc, cls)), 1)
+    return error_new(code, f"{type(exc).__name__}: {exc}".encode("utf-8", "replace").replace(b"\0", b"?"), hold(exc), release_address)
+
+
+# --- numbers and lists -------------------------------------------------------------------------------------------
+
+FLOAT, INT, BOOL = 0, 1, 2
+_floats, _ints = {}, {}
+TRUE, FALSE = Scalar(BOOL, 1, 1.0), Scalar(BOOL, 0, 0.0)
+
+
+def scalar(v):
+    """A taper_scalar of a Python or NumPy number or a one-element tensor."""
+    t = type(v)
+    if t is float:
+        s = _floats.get(v)
+        if s is None:
+            s = Scalar(FLOAT, 0, v)
+            if v and len(_floats) < 4096:  # 0.0 and -0.0 are the same key
+                _floats[v] = s
+        return s
+    if t is int:
+        s = _ints.get(v)
+        if s is None:
+            if not -(1 << 63) <= v < 1 << 63:
+                raise OverflowError(f"Overflow when unpacking long long: {v} does not fit into 64 bits")
+            s = Scalar(INT, v, float(v))
+            if len(_ints) < 4096:
+                _ints[v] = s
+        return s
+    if t is bool:
+        return TRUE if v else FALSE
+    return _other_scalar(v)
+
+
+def _other_scalar(v):
+    kind = getattr(getattr(v, "dtype", None), "kind", "")  # a NumPy scalar's category
+    if kind == "b":
+        return scalar(bool(v))
+    if isinstance(v, (str, bytes, complex)) or v is None:
+        raise TypeError(f"must be Number, not {type(v).__name__}")
+    if hasattr(v, "item") and getattr(v, "ndim", 0) == 0 or hasattr(v, "_h"):
+        return scalar(v.item())
+    if hasattr(type(v), "__index__"):
+        return scalar(v.__index__())
+    if isinstance(v, float) or hasattr(type(v), "__float__"):
+        return scalar(float(v))
+    raise TypeError(f"must be Number, not {type(v).__name__}")
+
+
+ONE = scalar(1)
+
+
+def from_scalar(s):
+    """The Python number in a taper_scalar."""
+    kind = s.kind
+    return s.f if kind == FLOAT else s.i if kind == INT else bool(s.i)
+
+
+PACKS = [struct.Struct(f"{n}q").pack for n in range(65)]
+pack1 = PACKS[1]
+
+
+def ints(v):
+    """`const int64_t *` of a sequence of integers."""
+    n = len(v)
+    return PACKS[n](*v) if n <= 64 else struct.pack(f"{n}q", *v)
+
+
+def handles(tensors):
+    """`taper_tensor *const *` of a sequence of tensors."""
+    return struct.pack(f"{len(tensors)}Q", *[t._h for t in tensors])
+
+
+def opt_handles(tensors):
+    """Like `handles`, with None for absent tensors."""
+    return struct.pack(f"{len(tensors)}Q", *[0 if t is None else t._h for t in tensors])
+
+
+# --- devices and dtypes --------------------------------------------------------------------------------------------
+
+NO_DEVICE = Device(0, 0)
+default_device = None
+default_dtype = _dtype.float32
+_default_device_c = NO_DEVICE
+
+
+def to_device(d):
+    """A `taper.device` of whatever names one."""
+    return d if isinstance(d, _dtype.device) else _dtype.device(d)
+
+
+def device_c(d):
+    """taper_device of a device, its name or None (the default device)."""
+    if d is None:
+        return _default_device_c
+    if not isinstance(d, _dtype.device):
+        d = _dtype.device(d)
+    c = d._c
+    if c is None:
+        c = d._c = Device(_dtype._DEVICE_CODES[d.type], 0 if d.type == "cpu" else d.index or 0)
+    return c
+
+
+def set_default_device(d):
+    """Makes d the device of tensors whose creation names none; None for the CPU."""
+    global default_device, _default_device_c
+    d = None if d is None else to_device(d)
+    _default_device_c = NO_DEVICE if d is None else device_c(d)
+    default_device = d
+
+
+_PYTHON_TYPES = {float: _dtype.float64, int: _dtype.int64, bool: _dtype.bool}
+
+
+def to_dtype(d):
+    """A dtype of a dtype or of Python's `float`, `int`, `bool`."""
+    if isinstance(d, _dtype.dtype):
+        return d
+    try:
+        return _PYTHON_TYPES[d]
+    except (KeyError, TypeError):
+        raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(d).__name__}") from None
+
+
+# --- the hand-written part of the ABI ------------------------------------------------------------------------------
+
+tensor_free = proto("tensor_free", V, res=None, library=quick)
+tensor_id = proto("tensor_id", V, res=c_uint64, library=quick)
+tensor_ref = proto("tensor_ref", V, V, library=quick)
+tensor_ndim = proto("tensor_ndim", V, res=c_int64, library=quick)
+tensor_numel = proto("tensor_numel", V, res=c_int64, library=quick)
+tensor_size = proto("tensor_size", V, c_int64, res=c_int64, library=quick)
+tensor_sizes = proto("tensor_sizes", V, V, c_size_t, V, library=quick)
+tensor_strides = proto("tensor_strides", V, V, c_size_t, V, library=quick)
+tensor_dtype = proto("tensor_dtype", V, res=c_int32, library=quick)
+tensor_device = proto("tensor_device", V, res=Device, library=quick)
+tensor_storage_offset = proto("tensor_storage_offset", V, res=c_int64, library=quick)
+tensor_requires_grad = proto("tensor_requires_grad", V, res=c_int32, library=quick)
+tensor_set_requires_grad = proto("tensor_set_requires_grad", V, c_bool, library=quick)
+tensor_is_leaf = proto("tensor_is_leaf", V, res=c_int32, library=quick)
+tensor_is_contiguous = proto("tensor_is_contiguous", V, res=c_int32, library=quick)
+tensor_grad = proto("tensor_grad", V, V, library=quick)
+tensor_set_grad = proto("tensor_set_grad", V, V, library=quick)
+tensor_grad_fn = proto("tensor_grad_fn", V, V, library=quick)
+tensor_version = proto("tensor_version", V, res=c_int64, library=quick)
+tensor_data = proto("tensor_data", V, V)
+tensor_item = proto("tensor_item", V, V)
+tensor_to_string = proto("tensor_to_string", V, V)
+tensor_copy_to_host = proto("tensor_copy_to_host", V, V, c_size_t)
+tensor_set_data = proto("tensor_set_data", V, V)
+tensor_from_data = proto("tensor_from_data", V, V, c_size_t, c_int32, Device, V)
+tensor_from_buffer = proto("tensor_from_buffer", V, V, c_size_t, V, c_int32, V, V, V)
+tensor_index = proto("tensor_index", V, V, c_size_t, V)
+tensor_index_put = proto("tensor_index_put", V, V, c_size_t, V)
+tensor_index_fill = proto("tensor_index_fill", V, V, c_size_t, Scalar)
+tensor_register_hook = proto("tensor_register_hook", V, V, V, V)
+tensor_remove_hook = proto("tensor_remove_hook", V, c_uint64)
+tensor_retain_grad = proto("tensor_retain_grad", V)
+tensor_list_len = proto("tensor_list_len", V, res=c_size_t, library=quick)
+tensor_list_get = proto("tensor_list_get", V, c_size_t, V, library=quick)
+tensor_list_free = proto("tensor_list_free", V, res=None, library=quick)
+string_data = proto("string_data", V, res=V, library=quick)
+string_len = proto("string_len", V, res=c_size_t, library=quick)
+string_free = proto("string_free", V, res=None, library=quick)
+backward = proto("backward", V, c_size_t, V, c_size_t, c_bool, c_bool, V, c_size_t)
+grad = proto("grad", V, c_size_t, V, c_size_t, V, c_size_t, c_bool, c_bool, c_bool, V)
+grad_mode_enabled = proto("grad_mode_enabled", res=c_bool, library=quick)
+set_grad_mode = proto("set_grad_mode", c_bool, res=c_bool, library=quick)
+
+
+def take_string(handle):
+    """The text of an owned taper_string, which is freed."""
+    try:
+        return string_at(string_data(handle), string_len(handle)).decode()
+    finally:
+        string_free(handle)
+
+
+__all__ = ["byref", "c_bool", "c_double", "c_int32", "c_int64", "c_size_t", "c_uint32", "c_uint64"]

@@ -1,0 +1,287 @@
+"""Element types, shapes, devices and the other small value classes."""
+
+import builtins
+
+_by_code = {}
+
+
+class dtype:
+    """An element type such as ``taper.float32``; its text is PyTorch's (``torch.float32``)."""
+
+    __slots__ = ("name", "code", "itemsize", "is_floating_point", "is_signed", "format", "scalar_name")
+    is_complex = False
+
+    def __init__(self, name, code, itemsize, floating, signed, format, scalar_name):
+        self.name = name
+        self.code = code
+        self.itemsize = itemsize
+        self.is_floating_point = floating
+        self.is_signed = signed
+        self.format = format  # the letter of struct and array, None for bfloat16
+        self.scalar_name = scalar_name
+        _by_code[code] = self
+
+    def __repr__(self):
+        return "torch." + self.name
+
+    def __reduce__(self):
+        return self.name
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def to_complex(self):
+        raise TypeError(f"complex tensors are not supported (asked for the complex type of {self})")
+
+    def to_real(self):
+        return self
+
+
+dtype.__module__ = "taper"
+
+uint8 = dtype("uint8", 0, 1, False, False, "B", "Byte")
+int8 = dtype("int8", 1, 1, False, True, "b", "Char")
+int16 = short = dtype("int16", 2, 2, False, True, "h", "Short")
+int32 = int = dtype("int32", 3, 4, False, True, "i", "Int")
+int64 = long = dtype("int64", 4, 8, False, True, "q", "Long")
+float16 = half = dtype("float16", 5, 2, True, True, "e", "Half")
+float32 = float = dtype("float32", 6, 4, True, True, "f", "Float")
+float64 = double = dtype("float64", 7, 8, True, True, "d", "Double")
+bool = dtype("bool", 11, 1, False, False, "?", "Bool")
+bfloat16 = dtype("bfloat16", 15, 2, True, True, None, "BFloat16")
+
+ALIASES = ("short", "int", "long", "half", "float", "double")
+
+
+def from_code(code):
+    """The dtype of an ABI code."""
+    return _by_code[code]
+
+
+class Size(tuple):
+    """The shape of a tensor: a tuple that prints as ``torch.Size([2, 3])``."""
+
+    __slots__ = ()
+
+    def __new__(cls, iterable=()):
+        items = tuple(iterable)
+        for i, v in enumerate(items):
+            if type(v) is not builtins.int:
+                try:
+                    items = items[:i] + (v.__index__(),) + items[i + 1 :]
+                except (AttributeError, TypeError):
+                    raise TypeError(
+                        f"torch.Size() takes an iterable of 'int' (item {i} is '{type(v).__name__}')"
+                    ) from None
+        return tuple.__new__(cls, items)
+
+    def __repr__(self):
+        return f"torch.Size([{', '.join(map(str, self))}])"
+
+    def numel(self):
+        """The number of elements of a tensor of this shape."""
+        n = 1
+        for v in self:
+            n *= v
+        return n
+
+    def __getitem__(self, i):
+        r = tuple.__getitem__(self, i)
+        return tuple.__new__(Size, r) if type(i) is slice else r
+
+    def __add__(self, other):
+        if not isinstance(other, tuple):
+            return NotImplemented
+        return tuple.__new__(Size, tuple.__add__(self, other))
+
+    def __radd__(self, other):
+        if not isinstance(other, tuple):
+            return NotImplemented
+        return tuple.__new__(Size, tuple.__add__(tuple(other), tuple(self)))
+
+    def __mul__(self, n):
+        r = tuple.__mul__(self, n)
+        return r if r is NotImplemented else tuple.__new__(Size, r)
+
+    __rmul__ = __mul__
+
+    def __reduce__(self):
+        return (Size, (tuple(self),))
+
+
+Size.__module__ = "taper"
+
+_DEVICE_CODES = {"cpu": 1, "cuda": 2, "opencl": 4}
+_DEVICE_NAMES = {v: k for k, v in _DEVICE_CODES.items()}
+
+
+class device:
+    """A device: ``device('cuda:1')``, ``device('cpu')``, ``device('opencl', 0)``; also a context manager
+    that makes it the default for new tensors."""
+
+    __slots__ = ("type", "index", "_c", "_previous")
+
+    def __init__(self, device=None, index=None, *, type=None):
+        spec = type if device is None else device
+        if isinstance(spec, globals()["device"]):
+            if index is None:
+                index = spec.index
+            spec = spec.type
+        elif isinstance(spec, builtins.int) and not isinstance(spec, builtins.bool):
+            spec, index = "cuda", spec
+        elif not isinstance(spec, str):
+            raise TypeError(f"Device(): argument 'type' must be str, not {spec.__class__.__name__}")
+        elif ":" in spec:
+            if index is not None:
+                raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {spec}")
+            name, _, number = spec.partition(":")
+            if not number.isdecimal():
+                raise RuntimeError(f"Invalid device string: '{spec}'")
+            spec, index = name, builtins.int(number)
+        if spec not in _DEVICE_CODES:
+            raise RuntimeError(f"Expected one of cpu, cuda, opencl device type at start of device string: {spec}")
+        if index is not None and not 0 <= index <= 0xFFFF:
+            raise RuntimeError(f"Device index must be between 0 and 65535, got {index}")
+        self.type = spec
+        self.index = index
+        self._c = None
+        self._previous = None
+
+    def __repr__(self):
+        if self.index is None:
+            return f"device(type='{self.type}')"
+        return f"device(type='{self.type}', index={self.index})"
+
+    def __str__(self):
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other):
+        if not isinstance(other, device):
+            return NotImplemented
+        return self.type == other.type and self.index == other.index
+
+    def __hash__(self):
+        return hash((self.type, self.index))
+
+    def __reduce__(self):
+        return (device, (self.type,) if self.index is None else (self.type, self.index))
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __enter__(self):
+        from . import _c as c
+
+        self._previous = (c.default_device, self._previous)
+        c.set_default_device(self)
+        return self
+
+    def __exit__(self, *exc):
+        from . import _c as c
+
+        previous, self._previous = self._previous
+        c.set_default_device(previous)
+
+    def __call__(self, function):
+        def wrapper(*args, **kwargs):
+            with device(self):
+                return function(*args, **kwargs)
+
+        return wrapper
+
+
+device.__module__ = "taper"
+cpu_device = device("cpu")
+
+
+def device_from_codes(kind, index):
+    """The device of the ABI's two numbers; the CPU carries no index, as in PyTorch."""
+    return cpu_device if kind == 1 else device(_DEVICE_NAMES[kind], index)
+
+
+class layout:
+    """How elements lie in memory; Taper has ``strided`` only."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name):
+        self.name = name
+
+    def __repr__(self):
+        return "torch." + self.name
+
+    def __reduce__(self):
+        return self.name
+
+
+class memory_format(layout):
+    """Accepted where PyTorch accepts it; results are in row-major order."""
+
+    __slots__ = ()
+
+
+layout.__module__ = memory_format.__module__ = "taper"
+strided = layout("strided")
+sparse_coo = layout("sparse_coo")
+preserve_format = memory_format("preserve_format")
+contiguous_format = memory_format("contiguous_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+
+# dtype: (bits, eps, max, smallest normal, smallest subnormal, decimal resolution)
+_FLOATS = {
+    float16: (16, 2.0**-10, 65504.0, 2.0**-14, 2.0**-24, 1e-3),
+    bfloat16: (16, 2.0**-7, (2 - 2.0**-7) * 2.0**127, 2.0**-126, 2.0**-133, 1e-2),
+    float32: (32, 2.0**-23, (2 - 2.0**-23) * 2.0**127, 2.0**-126, 2.0**-149, 1e-6),
+    float64: (64, 2.0**-52, (2 - 2.0**-52) * 2.0**1023, 2.0**-1022, 5e-324, 1e-15),
+}
+
+
+class finfo:
+    """Limits of a floating-point dtype; of the default dtype when none is given."""
+
+    __slots__ = ("dtype", "bits", "eps", "max", "min", "tiny", "smallest_normal", "smallest_subnormal", "resolution")
+
+    def __init__(self, type=None):
+        if type is None:
+            from . import _c as c
+
+            type = c.default_dtype
+        if type not in _FLOATS:
+            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{type}'")
+        self.bits, self.eps, self.max, self.smallest_normal, self.smallest_subnormal, self.resolution = _FLOATS[type]
+        self.min = -self.max
+        self.tiny = self.smallest_normal
+        self.dtype = type.name
+
+    def __repr__(self):
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+            f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+        )
+
+
+class iinfo:
+    """Limits of an integer dtype."""
+
+    __slots__ = ("dtype", "bits", "min", "max")
+
+    def __init__(self, type):
+        if type.is_floating_point or type is bool:
+            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'")
+        self.bits = type.itemsize * 8
+        self.max = 2 ** (self.bits - type.is_signed) - 1
+        self.min = -(2 ** (self.bits - 1)) if type.is_signed else 0
+        self.dtype = type.name
+
+    def __repr__(self):
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
+
+
+finfo.__module__ = iinfo.__module__ = "taper"
