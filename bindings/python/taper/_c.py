@@ -11,14 +11,13 @@ from ctypes import (
     ArgumentError,
     Structure,
     addressof,
-    byref,
     c_bool,
+    c_char,
     c_char_p,
     c_double,
     c_int32,
     c_int64,
     c_size_t,
-    c_uint32,
     c_uint64,
     c_void_p,
     cast,
@@ -254,9 +253,6 @@ def opt_handles(tensors):
 # --- devices and dtypes --------------------------------------------------------------------------------------------
 
 NO_DEVICE = Device(0, 0)
-default_device = None
-default_dtype = _dtype.float32
-_default_device_c = NO_DEVICE
 
 
 def to_device(d):
@@ -265,9 +261,9 @@ def to_device(d):
 
 
 def device_c(d):
-    """taper_device of a device, its name or None (the default device)."""
+    """taper_device of a device, its name or None (the library's default device)."""
     if d is None:
-        return _default_device_c
+        return NO_DEVICE
     if not isinstance(d, _dtype.device):
         d = _dtype.device(d)
     c = d._c
@@ -276,12 +272,22 @@ def device_c(d):
     return c
 
 
+def get_default_device():
+    """The device of tensors whose creation names none."""
+    d = _get_default_device()
+    return _dtype.device_from_codes(d.type, d.index)
+
+
 def set_default_device(d):
     """Makes d the device of tensors whose creation names none; None for the CPU."""
-    global default_device, _default_device_c
-    d = None if d is None else to_device(d)
-    _default_device_c = NO_DEVICE if d is None else device_c(d)
-    default_device = d
+    e = _set_default_device(device_c("cpu" if d is None else d))
+    if e:
+        fail(e)
+
+
+def get_default_dtype():
+    """The dtype of tensors made from floats when none is named."""
+    return _dtype.from_code(_get_default_dtype())
 
 
 _PYTHON_TYPES = {float: _dtype.float64, int: _dtype.int64, bool: _dtype.bool}
@@ -299,25 +305,36 @@ def to_dtype(d):
 
 # --- the hand-written part of the ABI ------------------------------------------------------------------------------
 
-tensor_free = proto("tensor_free", V, res=None, library=quick)
-tensor_id = proto("tensor_id", V, res=c_uint64, library=quick)
-tensor_ref = proto("tensor_ref", V, V, library=quick)
-tensor_ndim = proto("tensor_ndim", V, res=c_int64, library=quick)
-tensor_numel = proto("tensor_numel", V, res=c_int64, library=quick)
-tensor_size = proto("tensor_size", V, c_int64, res=c_int64, library=quick)
-tensor_sizes = proto("tensor_sizes", V, V, c_size_t, V, library=quick)
-tensor_strides = proto("tensor_strides", V, V, c_size_t, V, library=quick)
-tensor_dtype = proto("tensor_dtype", V, res=c_int32, library=quick)
-tensor_device = proto("tensor_device", V, res=Device, library=quick)
-tensor_storage_offset = proto("tensor_storage_offset", V, res=c_int64, library=quick)
-tensor_requires_grad = proto("tensor_requires_grad", V, res=c_int32, library=quick)
-tensor_set_requires_grad = proto("tensor_set_requires_grad", V, c_bool, library=quick)
-tensor_is_leaf = proto("tensor_is_leaf", V, res=c_int32, library=quick)
-tensor_is_contiguous = proto("tensor_is_contiguous", V, res=c_int32, library=quick)
-tensor_grad = proto("tensor_grad", V, V, library=quick)
-tensor_set_grad = proto("tensor_set_grad", V, V, library=quick)
-tensor_grad_fn = proto("tensor_grad_fn", V, V, library=quick)
-tensor_version = proto("tensor_version", V, res=c_int64, library=quick)
+quickly = {"library": quick}
+_get_default_device = proto("get_default_device", res=Device, **quickly)
+_set_default_device = proto("set_default_device", Device)
+_get_default_dtype = proto("get_default_dtype", res=c_int32, **quickly)
+set_default_dtype = proto("set_default_dtype", c_int32)
+handle_count = proto("handle_count", res=c_uint64, **quickly)
+tensor_handle_count = proto("tensor_handle_count", res=c_uint64, **quickly)
+tensor_free = proto("tensor_free", V, res=None, **quickly)
+tensor_id = proto("tensor_id", V, res=c_uint64, **quickly)
+tensor_ref = proto("tensor_ref", V, V, **quickly)
+tensor_ndim = proto("tensor_ndim", V, res=c_int64, **quickly)
+tensor_numel = proto("tensor_numel", V, res=c_int64, **quickly)
+tensor_size = proto("tensor_size", V, c_int64, res=c_int64, **quickly)
+tensor_sizes = proto("tensor_sizes", V, V, c_size_t, V, **quickly)
+tensor_strides = proto("tensor_strides", V, V, c_size_t, V, **quickly)
+tensor_dtype = proto("tensor_dtype", V, res=c_int32, **quickly)
+tensor_device = proto("tensor_device", V, res=Device, **quickly)
+tensor_storage_offset = proto("tensor_storage_offset", V, res=c_int64, **quickly)
+tensor_storage_nbytes = proto("tensor_storage_nbytes", V, res=c_int64, **quickly)
+tensor_storage_id = proto("tensor_storage_id", V, res=c_uint64, **quickly)
+tensor_requires_grad = proto("tensor_requires_grad", V, res=c_int32, **quickly)
+tensor_set_requires_grad = proto("tensor_set_requires_grad", V, c_bool, **quickly)
+tensor_is_leaf = proto("tensor_is_leaf", V, res=c_int32, **quickly)
+tensor_retains_grad = proto("tensor_retains_grad", V, res=c_int32, **quickly)
+tensor_is_contiguous = proto("tensor_is_contiguous", V, res=c_int32, **quickly)
+tensor_grad = proto("tensor_grad", V, V, **quickly)
+tensor_set_grad = proto("tensor_set_grad", V, V, **quickly)
+tensor_grad_fn = proto("tensor_grad_fn", V, V, **quickly)
+tensor_base = proto("tensor_base", V, V, **quickly)
+tensor_version = proto("tensor_version", V, res=c_int64, **quickly)
 tensor_data = proto("tensor_data", V, V)
 tensor_item = proto("tensor_item", V, V)
 tensor_to_string = proto("tensor_to_string", V, V)
@@ -329,18 +346,43 @@ tensor_index = proto("tensor_index", V, V, c_size_t, V)
 tensor_index_put = proto("tensor_index_put", V, V, c_size_t, V)
 tensor_index_fill = proto("tensor_index_fill", V, V, c_size_t, Scalar)
 tensor_register_hook = proto("tensor_register_hook", V, V, V, V)
+tensor_register_post_hook = proto("tensor_register_post_accumulate_grad_hook", V, V, V, V)
 tensor_remove_hook = proto("tensor_remove_hook", V, c_uint64)
 tensor_retain_grad = proto("tensor_retain_grad", V)
-tensor_list_len = proto("tensor_list_len", V, res=c_size_t, library=quick)
-tensor_list_get = proto("tensor_list_get", V, c_size_t, V, library=quick)
-tensor_list_free = proto("tensor_list_free", V, res=None, library=quick)
-string_data = proto("string_data", V, res=V, library=quick)
-string_len = proto("string_len", V, res=c_size_t, library=quick)
-string_free = proto("string_free", V, res=None, library=quick)
+tensor_list_new = proto("tensor_list_new", V, c_size_t, V, **quickly)
+tensor_list_len = proto("tensor_list_len", V, res=c_size_t, **quickly)
+tensor_list_get = proto("tensor_list_get", V, c_size_t, V, **quickly)
+tensor_list_free = proto("tensor_list_free", V, res=None, **quickly)
+string_data = proto("string_data", V, res=V, **quickly)
+string_len = proto("string_len", V, res=c_size_t, **quickly)
+string_free = proto("string_free", V, res=None, **quickly)
+node_name = proto("node_name", V, V, **quickly)
+node_id = proto("node_id", V, res=c_uint64, **quickly)
+node_next_len = proto("node_next_len", V, res=c_int64, **quickly)
+node_next = proto("node_next", V, c_size_t, V, V, **quickly)
+node_free = proto("node_free", V, res=None, **quickly)
 backward = proto("backward", V, c_size_t, V, c_size_t, c_bool, c_bool, V, c_size_t)
 grad = proto("grad", V, c_size_t, V, c_size_t, V, c_size_t, c_bool, c_bool, c_bool, V)
-grad_mode_enabled = proto("grad_mode_enabled", res=c_bool, library=quick)
-set_grad_mode = proto("set_grad_mode", c_bool, res=c_bool, library=quick)
+grad_mode_enabled = proto("grad_mode_enabled", res=c_bool, **quickly)
+set_grad_mode = proto("set_grad_mode", c_bool, res=c_bool, **quickly)
+inference_mode_enabled = proto("inference_mode_enabled", res=c_bool, **quickly)
+set_inference_mode = proto("set_inference_mode", c_bool, res=c_bool, **quickly)
+function_apply = proto("function_apply", V, V, V, c_size_t, V)
+function_ctx_save_for_backward = proto("function_ctx_save_for_backward", V, V, c_size_t)
+function_ctx_saved_tensors = proto("function_ctx_saved_tensors", V, V)
+function_ctx_mark_dirty = proto("function_ctx_mark_dirty", V, V, c_size_t)
+function_ctx_mark_non_differentiable = proto("function_ctx_mark_non_differentiable", V, V, c_size_t)
+function_ctx_needs_input_grad = proto("function_ctx_needs_input_grad", V, c_size_t, res=c_int32)
+generator_new = proto("generator_new", V)
+generator_default = proto("generator_default", V)
+generator_manual_seed = proto("generator_manual_seed", V, c_uint64)
+generator_seed = proto("generator_seed", V, V)
+generator_initial_seed = proto("generator_initial_seed", V, res=c_uint64)
+generator_get_state = proto("generator_get_state", V, V, c_size_t, V)
+generator_set_state = proto("generator_set_state", V, V, c_size_t)
+generator_free = proto("generator_free", V, res=None, **quickly)
+manual_seed = proto("manual_seed", c_uint64, res=None)
+seed = proto("seed", res=c_uint64)
 
 
 def take_string(handle):
@@ -350,5 +392,3 @@ def take_string(handle):
     finally:
         string_free(handle)
 
-
-__all__ = ["byref", "c_bool", "c_double", "c_int32", "c_int64", "c_size_t", "c_uint32", "c_uint64"]

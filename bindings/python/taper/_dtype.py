@@ -178,7 +178,7 @@ class device:
     def __enter__(self):
         from . import _c as c
 
-        self._previous = (c.default_device, self._previous)
+        self._previous = (c.get_default_device(), self._previous)
         c.set_default_device(self)
         return self
 
@@ -252,7 +252,7 @@ class finfo:
         if type is None:
             from . import _c as c
 
-            type = c.default_dtype
+            type = c.get_default_dtype()
         if type not in _FLOATS:
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{type}'")
         self.bits, self.eps, self.max, self.smallest_normal, self.smallest_subnormal, self.resolution = _FLOATS[type]

@@ -1,0 +1,164 @@
+"""Python's operators on tensors, straight to the C functions."""
+
+from . import _ops_gen
+from ._c import ONE, fail, scalar, tls
+from ._tensor import Tensor
+
+_new = object.__new__
+_NUMBERS = (int, float, bool)
+
+
+def _foreign(other):
+    """A number or tensor made of an operand of another type, or NotImplemented."""
+    if isinstance(other, (int, float)):
+        return other
+    dtype = getattr(other, "dtype", None)
+    if dtype is not None and getattr(other, "ndim", 1) == 0 and hasattr(other, "item"):
+        return other.item()  # a scalar of NumPy
+    if dtype is not None and hasattr(other, "__array_interface__"):
+        from ._convert import from_numpy
+
+        return from_numpy(other)
+    return NotImplemented
+
+
+def _binary(name, alpha=False):
+    tensor, number = getattr(_ops_gen, f"_{name}"), getattr(_ops_gen, f"_{name}_scalar")
+
+    if alpha:
+
+        def operator(self, other):
+            o, p = tls.o
+            if isinstance(other, Tensor):
+                e = tensor(self._h, other._h, ONE, p)
+            elif type(other) in _NUMBERS:
+                e = number(self._h, scalar(other), ONE, p)
+            else:
+                other = _foreign(other)
+                return other if other is NotImplemented else operator(self, other)
+            if e:
+                fail(e)
+            r = _new(Tensor)
+            r._h = o.value
+            return r
+    else:
+
+        def operator(self, other):
+            o, p = tls.o
+            if isinstance(other, Tensor):
+                e = tensor(self._h, other._h, p)
+            elif type(other) in _NUMBERS:
+                e = number(self._h, scalar(other), p)
+            else:
+                other = _foreign(other)
+                return other if other is NotImplemented else operator(self, other)
+            if e:
+                fail(e)
+            r = _new(Tensor)
+            r._h = o.value
+            return r
+
+    return operator
+
+
+def _inplace(name, alpha=False):
+    tensor, number = getattr(_ops_gen, f"_{name}_"), getattr(_ops_gen, f"_{name}_scalar_")
+    more = (ONE,) if alpha else ()
+
+    def operator(self, other):
+        if isinstance(other, Tensor):
+            e = tensor(self._h, other._h, *more)
+        elif type(other) in _NUMBERS:
+            e = number(self._h, scalar(other), *more)
+        else:
+            other = _foreign(other)
+            return other if other is NotImplemented else operator(self, other)
+        if e:
+            fail(e)
+        return self
+
+    return operator
+
+
+def _via(function):
+    """An operator through a Python-level function, for the rarer ones."""
+
+    def operator(self, other):
+        if not isinstance(other, Tensor) and type(other) not in _NUMBERS:
+            other = _foreign(other)
+            if other is NotImplemented:
+                return other
+        return function(self, other)
+
+    return operator
+
+
+def _comparison(name, foreign):
+    plain = _binary(name)
+
+    def operator(self, other):
+        r = plain(self, other)
+        return foreign if r is NotImplemented and (other is None or isinstance(other, str)) else r
+
+    return operator
+
+
+def _pow(self, other):
+    return _ops_gen.pow(self, other)
+
+
+def _named(function, name):
+    function.__name__ = name
+    function.__qualname__ = f"Tensor.{name}"
+    return function
+
+
+def install():
+    """Puts the operators into class Tensor."""
+    g = _ops_gen
+    operators = {}
+    for symbol, op, alpha in (
+        ("add", "add", True),
+        ("sub", "sub", True),
+        ("mul", "mul", False),
+        ("truediv", "div", False),
+        ("floordiv", "floor_divide", False),
+        ("mod", "remainder", False),
+        ("and", "bitwise_and", False),
+        ("or", "bitwise_or", False),
+        ("xor", "bitwise_xor", False),
+    ):
+        operators[f"__{symbol}__"] = _binary(op, alpha)
+        operators[f"__i{symbol}__"] = _inplace(op, alpha)
+    for symbol in ("add", "mul", "and", "or", "xor"):
+        operators[f"__r{symbol}__"] = operators[f"__{symbol}__"]
+    for symbol, op in (("lt", "lt"), ("le", "le"), ("gt", "gt"), ("ge", "ge")):
+        operators[f"__{symbol}__"] = _binary(op)
+    operators["__eq__"] = _comparison("eq", False)
+    operators["__ne__"] = _comparison("ne", True)
+    operators["__pow__"] = _via(_pow)
+    operators["__rpow__"] = _via(lambda self, other: _ops_gen.pow(other, self))
+    operators["__ipow__"] = _via(lambda self, other: _ops_gen.pow_(self, other))
+    operators["__rsub__"] = _via(lambda self, other: _ops_gen.rsub(self, other))
+    operators["__rtruediv__"] = _via(lambda self, other: g.reciprocal(self) * other)
+    operators["__rfloordiv__"] = _via(lambda self, other: g.floor_divide(self.new_tensor(other), self))
+    operators["__rmod__"] = _via(lambda self, other: g.remainder(self.new_tensor(other), self))
+    operators["__matmul__"] = lambda self, other: g.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+    operators["__rmatmul__"] = lambda self, other: NotImplemented
+    operators["__imatmul__"] = operators["__matmul__"]
+    operators["__lshift__"] = _via(lambda self, other: g.bitwise_left_shift(self, other))
+    operators["__rshift__"] = _via(lambda self, other: g.bitwise_right_shift(self, other))
+    operators["__neg__"] = lambda self: g.neg(self)
+    operators["__pos__"] = lambda self: self
+    operators["__abs__"] = lambda self: g.abs(self)
+    operators["__invert__"] = lambda self: g.bitwise_not(self)
+    operators["__divmod__"] = lambda self, other: (self // other, self % other)
+    for name, function in operators.items():
+        if function.__name__ not in ("operator", "<lambda>"):
+            setattr(Tensor, name, function)
+        else:
+            setattr(Tensor, name, function if name.startswith("__r") else _named(function, name))
+    Tensor.__hash__ = lambda self: id(self)
+    Tensor.__div__ = Tensor.__truediv__
+
+

@@ -1,0 +1,124 @@
+"""Handles of hooks, and module hooks that see gradients."""
+
+from ..._tensor import Tensor
+
+
+class RemovableHandle:
+    """What a register function returns: `remove()` takes the hook away; also a context manager."""
+
+    next_id = 0
+
+    def __init__(self, hooks):
+        self.hooks = hooks
+        self.id = RemovableHandle.next_id
+        RemovableHandle.next_id += 1
+
+    @classmethod
+    def add(cls, hooks, hook, prepend=False):
+        """Puts a hook into a dict of hooks."""
+        handle = cls(hooks)
+        if prepend:
+            others = dict(hooks)
+            hooks.clear()
+            hooks[handle.id] = hook
+            hooks.update(others)
+        else:
+            hooks[handle.id] = hook
+        return handle
+
+    def remove(self):
+        """Takes the hook away; again is fine."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+class BackwardWatch:
+    """Calls a module's backward hooks: an identity function before and one behind the module see the gradients."""
+
+    def __init__(self, module):
+        self.module = module
+        self.hooks = list(module._backward_hooks.values())
+        self.pre_hooks = list(module._backward_pre_hooks.values())
+        self.grad_outputs = None
+        self.watched_inputs = False
+
+    def inputs(self, args):
+        places = [i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad]
+        if not places or not self.hooks:
+            return args
+        from ...autograd.function import Function
+
+        watch = self
+        count = len(args)
+
+        class BackwardHookFunction(Function):
+            @staticmethod
+            def forward(ctx, *tensors):
+                return tuple(t.view_as(t) for t in tensors)
+
+            @staticmethod
+            def backward(ctx, *grads):
+                full = [None] * count
+                for i, g in zip(places, grads):
+                    full[i] = g
+                return tuple(watch.call(tuple(full))[i] for i in places)
+
+        self.watched_inputs = True
+        results = BackwardHookFunction.apply(*[args[i] for i in places])
+        args = list(args)
+        for i, r in zip(places, results):
+            args[i] = r
+        return tuple(args)
+
+    def outputs(self, result):
+        single = isinstance(result, Tensor)
+        tensors = (result,) if single else result if isinstance(result, (tuple, list)) else None
+        if tensors is None:
+            return result
+        places = [i for i, t in enumerate(tensors) if isinstance(t, Tensor) and t.requires_grad]
+        if not places:
+            return result
+        from ...autograd.function import Function
+
+        watch = self
+        count = len(tensors)
+
+        class BackwardHookFunctionBackward(Function):
+            @staticmethod
+            def forward(ctx, *ts):
+                return tuple(t.view_as(t) for t in ts)
+
+            @staticmethod
+            def backward(ctx, *grads):
+                full = [None] * count
+                for i, g in zip(places, grads):
+                    full[i] = g
+                full = tuple(full)
+                for hook in watch.pre_hooks:
+                    r = hook(watch.module, full)
+                    if r is not None:
+                        full = r if isinstance(r, tuple) else (r,)
+                watch.grad_outputs = full
+                if not watch.watched_inputs:
+                    watch.call(())
+                return tuple(full[i] for i in places)
+
+        results = BackwardHookFunctionBackward.apply(*[tensors[i] for i in places])
+        if single:
+            return results[0]
+        tensors = list(tensors)
+        for i, r in zip(places, results):
+            tensors[i] = r
+        return type(result)(tensors)
+
+    def call(self, grad_inputs):
+        for hook in self.hooks:
+            r = hook(self.module, grad_inputs, self.grad_outputs)
+            if r is not None:
+                grad_inputs = r if isinstance(r, tuple) else (r,)
+        return grad_inputs
