@@ -142,21 +142,6 @@ def new(self, *args, device=None):
     return legacy_new(Tensor, self.dtype, args, device or self.device)
 
 
-def view_as(self, other):
-    """`view` with other's sizes."""
-    return self.view(other.shape)
-
-
-def reshape_as(self, other):
-    """`reshape` with other's sizes."""
-    return self.reshape(other.shape)
-
-
-def expand_as(self, other):
-    """`expand` to other's sizes."""
-    return self.expand(other.shape)
-
-
 def data_of_storage(self):
     """The storage as an object with data_ptr() and nbytes()."""
     return Storage(self)
@@ -225,7 +210,9 @@ def _same(self, *args, **kwargs):
 
 def install():
     """Puts these methods and the generated ones into class Tensor."""
-    methods = dict(_ops_gen.METHODS)
+    from . import _functions
+
+    methods = _functions.methods()
     methods.update(
         to=to,
         cpu=cpu,
@@ -235,9 +222,6 @@ def install():
         new_full=new_full,
         new_tensor=new_tensor,
         new=new,
-        view_as=view_as,
-        reshape_as=reshape_as,
-        expand_as=expand_as,
         untyped_storage=data_of_storage,
         storage=data_of_storage,
         apply_=apply_,

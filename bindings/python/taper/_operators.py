@@ -103,14 +103,16 @@ def _comparison(name, foreign):
     return operator
 
 
-def _pow(self, other):
-    return _ops_gen.pow(self, other)
+def _matmul(self, other):
+    if isinstance(other, Tensor):
+        return _ops_gen.matmul(self, other)
+    other = _foreign(other)
+    return _ops_gen.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
-def _named(function, name):
-    function.__name__ = name
-    function.__qualname__ = f"Tensor.{name}"
-    return function
+def _rmatmul(self, other):
+    other = _foreign(other)
+    return _ops_gen.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
 def install():
@@ -136,29 +138,24 @@ def install():
         operators[f"__{symbol}__"] = _binary(op)
     operators["__eq__"] = _comparison("eq", False)
     operators["__ne__"] = _comparison("ne", True)
-    operators["__pow__"] = _via(_pow)
-    operators["__rpow__"] = _via(lambda self, other: _ops_gen.pow(other, self))
-    operators["__ipow__"] = _via(lambda self, other: _ops_gen.pow_(self, other))
-    operators["__rsub__"] = _via(lambda self, other: _ops_gen.rsub(self, other))
-    operators["__rtruediv__"] = _via(lambda self, other: g.reciprocal(self) * other)
-    operators["__rfloordiv__"] = _via(lambda self, other: g.floor_divide(self.new_tensor(other), self))
-    operators["__rmod__"] = _via(lambda self, other: g.remainder(self.new_tensor(other), self))
-    operators["__matmul__"] = lambda self, other: g.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-    operators["__rmatmul__"] = lambda self, other: NotImplemented
-    operators["__imatmul__"] = operators["__matmul__"]
-    operators["__lshift__"] = _via(lambda self, other: g.bitwise_left_shift(self, other))
-    operators["__rshift__"] = _via(lambda self, other: g.bitwise_right_shift(self, other))
-    operators["__neg__"] = lambda self: g.neg(self)
+    operators["__pow__"] = _via(g.pow)
+    operators["__rpow__"] = _via(lambda self, other: g.pow(other, self))
+    operators["__ipow__"] = _via(g.pow_)
+    operators["__rsub__"] = _via(g.rsub)
+    for symbol, op in (("truediv", "rdiv"), ("floordiv", "rfloor_divide"), ("mod", "rremainder")):
+        operators[f"__r{symbol}__"] = _via(getattr(g, op))
+    operators["__matmul__"] = _matmul
+    operators["__imatmul__"] = _matmul
+    operators["__rmatmul__"] = _rmatmul
+    operators["__lshift__"] = _via(g.bitwise_left_shift)
+    operators["__rshift__"] = _via(g.bitwise_right_shift)
+    operators["__neg__"] = g.neg
     operators["__pos__"] = lambda self: self
-    operators["__abs__"] = lambda self: g.abs(self)
-    operators["__invert__"] = lambda self: g.bitwise_not(self)
+    operators["__abs__"] = g.abs
+    operators["__invert__"] = g.bitwise_not
     operators["__divmod__"] = lambda self, other: (self // other, self % other)
     for name, function in operators.items():
-        if function.__name__ not in ("operator", "<lambda>"):
-            setattr(Tensor, name, function)
-        else:
-            setattr(Tensor, name, function if name.startswith("__r") else _named(function, name))
-    Tensor.__hash__ = lambda self: id(self)
+        setattr(Tensor, name, function)
     Tensor.__div__ = Tensor.__truediv__
 
 

@@ -13,11 +13,23 @@ from ._tensor import Tensor
 
 new = object.__new__
 
+_empty = proto("empty", V, N, C, D, V)
 _zeros = proto("zeros", V, N, C, D, V)
 _ones = proto("ones", V, N, C, D, V)
 _full = proto("full", V, N, S, C, D, V)
-_rand = proto("rand", V, N, V, C, D, V)
-_randn = proto("randn", V, N, V, C, D, V)
+_empty_like = proto("empty_like", V, C, D, V)
+_zeros_like = proto("zeros_like", V, C, D, V)
+_ones_like = proto("ones_like", V, C, D, V)
+_full_like = proto("full_like", V, S, C, D, V)
+_arange = proto("arange", S, C, D, V)
+_arange_start = proto("arange_start", S, S, C, D, V)
+_arange_start_step = proto("arange_start_step", S, S, S, C, D, V)
+_linspace = proto("linspace", S, S, I, C, D, V)
+_logspace = proto("logspace", S, S, I, F, C, D, V)
+_eye = proto("eye", I, C, D, V)
+_eye_m = proto("eye_m", I, I, C, D, V)
+_tril = proto("tril", V, I, V)
+_triu = proto("triu", V, I, V)
 _add = proto("add", V, V, S, V)
 _add_scalar = proto("add_scalar", V, S, S, V)
 _add_ = proto("add_", V, V, S)
@@ -34,12 +46,378 @@ _div = proto("div", V, V, V)
 _div_scalar = proto("div_scalar", V, S, V)
 _div_ = proto("div_", V, V)
 _div_scalar_ = proto("div_scalar_", V, S)
+_div_tensor_mode = proto("div_tensor_mode", V, V, Z, V)
+_div_scalar_mode = proto("div_scalar_mode", V, S, Z, V)
+_floor_divide = proto("floor_divide", V, V, V)
+_floor_divide_scalar = proto("floor_divide_scalar", V, S, V)
+_floor_divide_ = proto("floor_divide_", V, V)
+_floor_divide_scalar_ = proto("floor_divide_scalar_", V, S)
+_remainder = proto("remainder", V, V, V)
+_remainder_scalar = proto("remainder_scalar", V, S, V)
+_remainder_ = proto("remainder_", V, V)
+_remainder_scalar_ = proto("remainder_scalar_", V, S)
+_fmod = proto("fmod", V, V, V)
+_fmod_scalar = proto("fmod_scalar", V, S, V)
+_rsub = proto("rsub", V, V, S, V)
+_rsub_scalar = proto("rsub_scalar", V, S, S, V)
+_rdiv = proto("rdiv", V, S, V)
+_rfloor_divide = proto("rfloor_divide", V, S, V)
+_rremainder = proto("rremainder", V, S, V)
+_pow = proto("pow", V, V, V)
+_pow_scalar = proto("pow_scalar", V, S, V)
+_pow_scalar_base = proto("pow_scalar_base", S, V, V)
+_pow_ = proto("pow_", V, V)
+_pow_scalar_ = proto("pow_scalar_", V, S)
+_maximum = proto("maximum", V, V, V)
+_minimum = proto("minimum", V, V, V)
+_fmax = proto("fmax", V, V, V)
+_fmin = proto("fmin", V, V, V)
+_atan2 = proto("atan2", V, V, V)
+_hypot = proto("hypot", V, V, V)
+_logaddexp = proto("logaddexp", V, V, V)
+_xlogy = proto("xlogy", V, V, V)
+_lerp = proto("lerp", V, V, V, V)
+_lerp_scalar = proto("lerp_scalar", V, V, S, V)
+_lerp_scalar_ = proto("lerp_scalar_", V, V, S)
+_addcmul = proto("addcmul", V, V, V, S, V)
+_addcmul_ = proto("addcmul_", V, V, V, S)
+_addcdiv = proto("addcdiv", V, V, V, S, V)
+_addcdiv_ = proto("addcdiv_", V, V, V, S)
+_exp = proto("exp", V, V)
+_exp_ = proto("exp_", V)
+_exp2 = proto("exp2", V, V)
+_exp2_ = proto("exp2_", V)
+_expm1 = proto("expm1", V, V)
+_expm1_ = proto("expm1_", V)
+_log = proto("log", V, V)
+_log_ = proto("log_", V)
+_log2 = proto("log2", V, V)
+_log2_ = proto("log2_", V)
+_log10 = proto("log10", V, V)
+_log10_ = proto("log10_", V)
+_log1p = proto("log1p", V, V)
+_log1p_ = proto("log1p_", V)
+_sqrt = proto("sqrt", V, V)
+_sqrt_ = proto("sqrt_", V)
+_rsqrt = proto("rsqrt", V, V)
+_rsqrt_ = proto("rsqrt_", V)
+_reciprocal = proto("reciprocal", V, V)
+_reciprocal_ = proto("reciprocal_", V)
+_sin = proto("sin", V, V)
+_sin_ = proto("sin_", V)
+_cos = proto("cos", V, V)
+_cos_ = proto("cos_", V)
+_tan = proto("tan", V, V)
+_tan_ = proto("tan_", V)
+_asin = proto("asin", V, V)
+_asin_ = proto("asin_", V)
+_acos = proto("acos", V, V)
+_acos_ = proto("acos_", V)
+_atan = proto("atan", V, V)
+_atan_ = proto("atan_", V)
+_sinh = proto("sinh", V, V)
+_sinh_ = proto("sinh_", V)
+_cosh = proto("cosh", V, V)
+_cosh_ = proto("cosh_", V)
+_asinh = proto("asinh", V, V)
+_asinh_ = proto("asinh_", V)
+_acosh = proto("acosh", V, V)
+_acosh_ = proto("acosh_", V)
+_atanh = proto("atanh", V, V)
+_atanh_ = proto("atanh_", V)
+_erf = proto("erf", V, V)
+_erf_ = proto("erf_", V)
+_erfc = proto("erfc", V, V)
+_erfc_ = proto("erfc_", V)
+_erfinv = proto("erfinv", V, V)
+_erfinv_ = proto("erfinv_", V)
+_sigmoid = proto("sigmoid", V, V)
+_sigmoid_ = proto("sigmoid_", V)
+_tanh = proto("tanh", V, V)
+_tanh_ = proto("tanh_", V)
+_lgamma = proto("lgamma", V, V)
+_lgamma_ = proto("lgamma_", V)
+_digamma = proto("digamma", V, V)
+_neg = proto("neg", V, V)
+_neg_ = proto("neg_", V)
+_abs = proto("abs", V, V)
+_abs_ = proto("abs_", V)
+_square = proto("square", V, V)
+_square_ = proto("square_", V)
+_sign = proto("sign", V, V)
+_sign_ = proto("sign_", V)
+_floor = proto("floor", V, V)
+_floor_ = proto("floor_", V)
+_ceil = proto("ceil", V, V)
+_ceil_ = proto("ceil_", V)
+_trunc = proto("trunc", V, V)
+_trunc_ = proto("trunc_", V)
+_round = proto("round", V, I, V)
+_round_ = proto("round_", V)
+_frac = proto("frac", V, V)
 _relu = proto("relu", V, V)
+_relu_ = proto("relu_", V)
+_silu = proto("silu", V, V)
+_silu_ = proto("silu_", V)
+_gelu = proto("gelu", V, Z, V)
+_leaky_relu = proto("leaky_relu", V, S, V)
+_elu = proto("elu", V, S, V)
+_softplus = proto("softplus", V, S, S, V)
+_logsigmoid = proto("logsigmoid", V, V)
+_hardswish = proto("hardswish", V, V)
+_hardsigmoid = proto("hardsigmoid", V, V)
+_relu6 = proto("relu6", V, V)
+_glu = proto("glu", V, I, V)
+_logit = proto("logit", V, V, V)
+_softmax = proto("softmax", V, I, C, V)
+_log_softmax = proto("log_softmax", V, I, C, V)
+_eq = proto("eq", V, V, V)
+_eq_scalar = proto("eq_scalar", V, S, V)
+_ne = proto("ne", V, V, V)
+_ne_scalar = proto("ne_scalar", V, S, V)
+_lt = proto("lt", V, V, V)
+_lt_scalar = proto("lt_scalar", V, S, V)
+_le = proto("le", V, V, V)
+_le_scalar = proto("le_scalar", V, S, V)
+_gt = proto("gt", V, V, V)
+_gt_scalar = proto("gt_scalar", V, S, V)
+_ge = proto("ge", V, V, V)
+_ge_scalar = proto("ge_scalar", V, S, V)
+_logical_and = proto("logical_and", V, V, V)
+_logical_or = proto("logical_or", V, V, V)
+_logical_xor = proto("logical_xor", V, V, V)
+_logical_not = proto("logical_not", V, V)
+_bitwise_and = proto("bitwise_and", V, V, V)
+_bitwise_and_scalar = proto("bitwise_and_scalar", V, S, V)
+_bitwise_and_ = proto("bitwise_and_", V, V)
+_bitwise_and_scalar_ = proto("bitwise_and_scalar_", V, S)
+_bitwise_or = proto("bitwise_or", V, V, V)
+_bitwise_or_scalar = proto("bitwise_or_scalar", V, S, V)
+_bitwise_or_ = proto("bitwise_or_", V, V)
+_bitwise_or_scalar_ = proto("bitwise_or_scalar_", V, S)
+_bitwise_xor = proto("bitwise_xor", V, V, V)
+_bitwise_xor_scalar = proto("bitwise_xor_scalar", V, S, V)
+_bitwise_xor_ = proto("bitwise_xor_", V, V)
+_bitwise_xor_scalar_ = proto("bitwise_xor_scalar_", V, S)
+_bitwise_left_shift = proto("bitwise_left_shift", V, V, V)
+_bitwise_left_shift_scalar = proto("bitwise_left_shift_scalar", V, S, V)
+_bitwise_left_shift_ = proto("bitwise_left_shift_", V, V)
+_bitwise_left_shift_scalar_ = proto("bitwise_left_shift_scalar_", V, S)
+_bitwise_right_shift = proto("bitwise_right_shift", V, V, V)
+_bitwise_right_shift_scalar = proto("bitwise_right_shift_scalar", V, S, V)
+_bitwise_right_shift_ = proto("bitwise_right_shift_", V, V)
+_bitwise_right_shift_scalar_ = proto("bitwise_right_shift_scalar_", V, S)
+_bitwise_not = proto("bitwise_not", V, V)
+_isnan = proto("isnan", V, V)
+_isinf = proto("isinf", V, V)
+_isfinite = proto("isfinite", V, V)
+_isclose = proto("isclose", V, V, F, F, B, V)
+_allclose = proto("allclose", V, V, F, F, B, V)
+_equal = proto("equal", V, V, V)
+_where = proto("where", V, V, V, V)
+_where_scalar_self = proto("where_scalar_self", V, S, V, V)
+_where_scalar_other = proto("where_scalar_other", V, V, S, V)
+_where_scalar = proto("where_scalar", V, S, S, V)
+_masked_fill = proto("masked_fill", V, V, V, V)
+_masked_fill_scalar = proto("masked_fill_scalar", V, V, S, V)
+_masked_fill_ = proto("masked_fill_", V, V, V)
+_masked_fill_scalar_ = proto("masked_fill_scalar_", V, V, S)
+_clamp = proto("clamp", V, V, V, V)
+_clamp_tensors = proto("clamp_tensors", V, V, V, V)
+_clamp_ = proto("clamp_", V, V, V)
+_clamp_min = proto("clamp_min", V, S, V)
+_clamp_max = proto("clamp_max", V, S, V)
 _sum = proto("sum", V, C, V)
 _sum_dim = proto("sum_dim", V, V, N, B, C, V)
+_sum_to_size = proto("sum_to_size", V, V, N, V)
+_nansum = proto("nansum", V, V, N, B, C, V)
+_mean = proto("mean", V, C, V)
+_mean_dim = proto("mean_dim", V, V, N, B, C, V)
+_var = proto("var", V, B, V)
+_var_dim = proto("var_dim", V, V, N, B, B, V)
+_var_correction = proto("var_correction", V, V, N, V, B, V)
+_std = proto("std", V, B, V)
+_std_dim = proto("std_dim", V, V, N, B, B, V)
+_std_correction = proto("std_correction", V, V, N, V, B, V)
+_var_mean_correction = proto("var_mean_correction", V, V, N, V, B, V, V)
+_std_mean_correction = proto("std_mean_correction", V, V, N, V, B, V, V)
+_prod = proto("prod", V, C, V)
+_prod_dim = proto("prod_dim", V, I, B, C, V)
+_any = proto("any", V, V)
+_any_dim = proto("any_dim", V, I, B, V)
+_all = proto("all", V, V)
+_all_dim = proto("all_dim", V, I, B, V)
+_count_nonzero = proto("count_nonzero", V, V, V)
+_max = proto("max", V, V)
+_max_dim = proto("max_dim", V, I, B, V, V)
+_max_other = proto("max_other", V, V, V)
+_amax = proto("amax", V, V, N, B, V)
+_argmax = proto("argmax", V, V, B, V)
+_min = proto("min", V, V)
+_min_dim = proto("min_dim", V, I, B, V, V)
+_min_other = proto("min_other", V, V, V)
+_amin = proto("amin", V, V, N, B, V)
+_argmin = proto("argmin", V, V, B, V)
+_logsumexp = proto("logsumexp", V, V, N, B, V)
+_norm = proto("norm", V, S, V)
+_norm_dim = proto("norm_dim", V, V, V, N, B, V)
+_dist = proto("dist", V, V, S, V)
+_cumsum = proto("cumsum", V, I, C, V)
+_cumprod = proto("cumprod", V, I, C, V)
+_logcumsumexp = proto("logcumsumexp", V, I, V)
+_cummax = proto("cummax", V, I, V, V)
+_cummin = proto("cummin", V, I, V, V)
+_sort = proto("sort", V, I, B, V, V)
+_argsort = proto("argsort", V, I, B, V)
+_topk = proto("topk", V, I, I, B, B, V, V)
+_kthvalue = proto("kthvalue", V, I, I, B, V, V)
+_median = proto("median", V, V)
+_median_dim = proto("median_dim", V, I, B, V, V)
 _matmul = proto("matmul", V, V, V)
+_mm = proto("mm", V, V, V)
+_bmm = proto("bmm", V, V, V)
+_mv = proto("mv", V, V, V)
+_dot = proto("dot", V, V, V)
+_outer = proto("outer", V, V, V)
+_addmm = proto("addmm", V, V, V, S, S, V)
+_baddbmm = proto("baddbmm", V, V, V, S, S, V)
+_einsum = proto("einsum", Z, V, N, V)
+_trace = proto("trace", V, V)
+_linear = proto("linear", V, V, V, V)
 _view = proto("view", V, V, N, V)
+_view_as = proto("view_as", V, V, V)
 _reshape = proto("reshape", V, V, N, V)
+_reshape_as = proto("reshape_as", V, V, V)
+_flatten = proto("flatten", V, I, I, V)
+_ravel = proto("ravel", V, V)
+_unflatten = proto("unflatten", V, I, V, N, V)
+_permute = proto("permute", V, V, N, V)
+_transpose = proto("transpose", V, I, I, V)
+_t = proto("t", V, V)
+_numpy_t = proto("numpy_t", V, V)
+_mt = proto("mt", V, V)
+_movedim = proto("movedim", V, V, N, V, N, V)
+_unsqueeze = proto("unsqueeze", V, I, V)
+_squeeze = proto("squeeze", V, V)
+_squeeze_dim = proto("squeeze_dim", V, I, V)
+_squeeze_dims = proto("squeeze_dims", V, V, N, V)
+_expand = proto("expand", V, V, N, V)
+_expand_as = proto("expand_as", V, V, V)
+_broadcast_to = proto("broadcast_to", V, V, N, V)
+_broadcast_tensors = proto("broadcast_tensors", V, N, V)
+_select = proto("select", V, I, I, V)
+_slice = proto("slice", V, I, V, V, I, V)
+_narrow = proto("narrow", V, I, I, I, V)
+_diagonal = proto("diagonal", V, I, I, I, V)
+_diag = proto("diag", V, I, V)
+_diag_embed = proto("diag_embed", V, I, I, I, V)
+_unbind = proto("unbind", V, I, V)
+_split = proto("split", V, I, I, V)
+_split_with_sizes = proto("split_with_sizes", V, V, N, I, V)
+_chunk = proto("chunk", V, I, I, V)
+_unfold = proto("unfold", V, I, I, I, V)
+_as_strided = proto("as_strided", V, V, N, V, N, V, V)
+_alias = proto("alias", V, V)
+_detach = proto("detach", V, V)
+_detach_ = proto("detach_", V)
+_unsqueeze_ = proto("unsqueeze_", V, I)
+_squeeze_ = proto("squeeze_", V)
+_squeeze_dim_ = proto("squeeze_dim_", V, I)
+_transpose_ = proto("transpose_", V, I, I)
+_t_ = proto("t_", V)
+_cat = proto("cat", V, N, I, V)
+_stack = proto("stack", V, N, I, V)
+_repeat = proto("repeat", V, V, N, V)
+_tile = proto("tile", V, V, N, V)
+_flip = proto("flip", V, V, N, V)
+_roll = proto("roll", V, V, N, V, N, V)
+_meshgrid = proto("meshgrid", V, N, Z, V)
+_repeat_interleave = proto("repeat_interleave", V, V, V, V)
+_repeat_interleave_int = proto("repeat_interleave_int", V, I, V, V)
+_cast = proto("cast", V, C, V)
+_to = proto("to", V, C, D, B, V)
+_to_device = proto("to_device", V, D, V)
+_clone = proto("clone", V, V)
+_contiguous = proto("contiguous", V, V)
+_copy_ = proto("copy_", V, V)
+_fill_ = proto("fill_", V, V)
+_fill_scalar_ = proto("fill_scalar_", V, S)
+_zero_ = proto("zero_", V)
+_gather = proto("gather", V, I, V, V)
+_scatter_src = proto("scatter_src", V, I, V, V, V)
+_scatter_value = proto("scatter_value", V, I, V, S, V)
+_scatter_add = proto("scatter_add", V, I, V, V, V)
+_scatter_src_ = proto("scatter_src_", V, I, V, V)
+_scatter_value_ = proto("scatter_value_", V, I, V, S)
+_scatter_add_ = proto("scatter_add_", V, I, V, V)
+_index_select = proto("index_select", V, I, V, V)
+_index_add = proto("index_add", V, I, V, V, S, V)
+_index_add_ = proto("index_add_", V, I, V, V, S)
+_index_copy = proto("index_copy", V, I, V, V, V)
+_index_copy_ = proto("index_copy_", V, I, V, V)
+_index_fill_scalar = proto("index_fill_scalar", V, I, V, S, V)
+_index_fill_scalar_ = proto("index_fill_scalar_", V, I, V, S)
+_index = proto("index", V, V, N, V)
+_index_put = proto("index_put", V, V, N, V, B, V)
+_index_put_ = proto("index_put_", V, V, N, V, B)
+_nonzero = proto("nonzero", V, V)
+_nonzero_numpy = proto("nonzero_numpy", V, V)
+_masked_select = proto("masked_select", V, V, V)
+_take = proto("take", V, V, V)
+_take_along_dim = proto("take_along_dim", V, V, V, V)
+_embedding = proto("embedding", V, V, I, V)
+_one_hot = proto("one_hot", V, I, V)
+_bincount = proto("bincount", V, V, I, V)
+_conv1d = proto("conv1d", V, V, V, V, N, V, N, V, N, I, V)
+_conv2d = proto("conv2d", V, V, V, V, N, V, N, V, N, I, V)
+_conv3d = proto("conv3d", V, V, V, V, N, V, N, V, N, I, V)
+_conv_transpose1d = proto("conv_transpose1d", V, V, V, V, N, V, N, V, N, I, V, N, V)
+_conv_transpose2d = proto("conv_transpose2d", V, V, V, V, N, V, N, V, N, I, V, N, V)
+_max_pool1d = proto("max_pool1d", V, V, N, V, N, V, N, V, N, B, V)
+_max_pool2d = proto("max_pool2d", V, V, N, V, N, V, N, V, N, B, V)
+_max_pool3d = proto("max_pool3d", V, V, N, V, N, V, N, V, N, B, V)
+_max_pool2d_with_indices = proto("max_pool2d_with_indices", V, V, N, V, N, V, N, V, N, B, V, V)
+_avg_pool1d = proto("avg_pool1d", V, V, N, V, N, V, N, B, B, V)
+_avg_pool2d = proto("avg_pool2d", V, V, N, V, N, V, N, B, B, V, V)
+_adaptive_avg_pool1d = proto("adaptive_avg_pool1d", V, V, N, V)
+_adaptive_avg_pool2d = proto("adaptive_avg_pool2d", V, V, N, V)
+_layer_norm = proto("layer_norm", V, V, N, V, V, F, V)
+_rms_norm = proto("rms_norm", V, V, N, V, V, V)
+_group_norm = proto("group_norm", V, I, V, V, F, V)
+_batch_norm = proto("batch_norm", V, V, V, V, V, B, F, F, V)
+_instance_norm = proto("instance_norm", V, V, V, F, V)
+_normalize = proto("normalize", V, F, I, F, V)
+_cosine_similarity = proto("cosine_similarity", V, V, I, F, V)
+_pad = proto("pad", V, V, N, Z, V, V)
+_scaled_dot_product_attention = proto("scaled_dot_product_attention", V, V, V, V, F, B, V, V)
+_pixel_shuffle = proto("pixel_shuffle", V, I, V)
+_mse_loss = proto("mse_loss", V, V, Z, V)
+_l1_loss = proto("l1_loss", V, V, Z, V)
+_smooth_l1_loss = proto("smooth_l1_loss", V, V, Z, F, V)
+_huber_loss = proto("huber_loss", V, V, Z, F, V)
+_binary_cross_entropy = proto("binary_cross_entropy", V, V, V, Z, V)
+_binary_cross_entropy_with_logits = proto("binary_cross_entropy_with_logits", V, V, V, V, Z, V)
+_kl_div = proto("kl_div", V, V, Z, B, V)
+_nll_loss = proto("nll_loss", V, V, V, I, Z, V)
+_cross_entropy = proto("cross_entropy", V, V, V, I, Z, F, V)
+
+
+def empty(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Uninitialised memory; dtype defaults to the default float type."""
+    if size is M:
+        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+    try:
+        o_, p_ = tls.o
+        e_ = _empty(ints(size), len(size), -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "empty", "N:size d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
 
 
 def zeros(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
@@ -94,15 +472,13 @@ def full(size, fill_value, *, dtype=None, device=None, layout=None, pin_memory=F
     return r_ if out is None else copy_out(r_, out)
 
 
-def rand(*size_, generator=None, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
-    """Uniform random numbers in [0, 1)."""
-    if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+def empty_like(input, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Uninitialised memory of the shape, and by default the dtype and device, of self."""
     try:
         o_, p_ = tls.o
-        e_ = _rand(ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _empty_like(input._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "rand", "N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+        return repaired(x_, "empty_like", "T:input d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
     r_ = new(Tensor)
@@ -112,21 +488,185 @@ def rand(*size_, generator=None, dtype=None, device=None, size=M, layout=None, p
     return r_ if out is None else copy_out(r_, out)
 
 
-def randn(*size_, generator=None, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
-    """Normal random numbers of mean 0 and variance 1."""
-    if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+def zeros_like(input, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Zeros of the shape, and by default the dtype and device, of self."""
     try:
         o_, p_ = tls.o
-        e_ = _randn(ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _zeros_like(input._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "randn", "N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+        return repaired(x_, "zeros_like", "T:input d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
     r_ = new(Tensor)
     r_._h = o_.value
     if requires_grad:
         r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def ones_like(input, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Ones of the shape, and by default the dtype and device, of self."""
+    try:
+        o_, p_ = tls.o
+        e_ = _ones_like(input._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ones_like", "T:input d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def full_like(input, fill_value, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """fill_value in the shape, and by default the dtype and device, of self."""
+    try:
+        o_, p_ = tls.o
+        e_ = _full_like(input._h, scalar(fill_value), -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "full_like", "T:input S:fill_value d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_arange(end, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """0, 1, .. below end; int64 unless end is a float."""
+    try:
+        o_, p_ = tls.o
+        e_ = _arange(scalar(end), -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_arange", "S:end d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_arange_start(start, end, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """start, start + 1, .. below end."""
+    try:
+        o_, p_ = tls.o
+        e_ = _arange_start(scalar(start), scalar(end), -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_arange_start", "S:start S:end d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_arange_start_step(start, end, step=1, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """start, start + step, .. below end; step may be negative."""
+    try:
+        o_, p_ = tls.o
+        e_ = _arange_start_step(scalar(start), scalar(end), scalar(step), -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_arange_start_step", "S:start S:end S:step d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def linspace(start, end, steps, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """steps numbers from start to end, both included."""
+    try:
+        o_, p_ = tls.o
+        e_ = _linspace(scalar(start), scalar(end), steps, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "linspace", "S:start S:end I:steps d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """base to the powers of linspace(start, end, steps)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logspace(scalar(start), scalar(end), steps, base, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logspace", "S:start S:end I:steps F:base d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def eye(n, m=M, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """The identity matrix of n rows.
+
+    Ones on the main diagonal of an n by m matrix."""
+    try:
+        if m is M:
+            o_, p_ = tls.o
+            e_ = _eye(n, -1 if dtype is None else dtype.code, device_c(device), p_)
+        elif m is not M:
+            o_, p_ = tls.o
+            e_ = _eye_m(n, m, -1 if dtype is None else dtype.code, device_c(device), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "eye", "I:n I:m d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("eye", ("int n, *, ScalarType? dtype=None, Device? device=None", "int n, int m, *, ScalarType? dtype=None, Device? device=None",), "I:n I:m d:dtype v:device ?:requires_grad ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def tril(input, diagonal=0, *, out=None):
+    """The lower triangle of matrices, zeros above the diagonal-th diagonal."""
+    try:
+        o_, p_ = tls.o
+        e_ = _tril(input._h, diagonal, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tril", "T:input I:diagonal ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def triu(input, diagonal=0, *, out=None):
+    """The upper triangle of matrices, zeros below the diagonal-th diagonal."""
+    try:
+        o_, p_ = tls.o
+        e_ = _triu(input._h, diagonal, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "triu", "T:input I:diagonal ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -151,9 +691,9 @@ def add(input, other, *, alpha=1, out=None):
 
 
 def add_(input, other, *, alpha=1):
-    """self += alpha * other; other must broadcast to self's shape and cast to its dtype.
+    """self + alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
 
-    self += alpha * other, for a number."""
+    self + alpha * other for a number, written into self."""
     try:
         if isinstance(other, Tensor):
             e_ = _add_(input._h, other._h, scalar(alpha))
@@ -187,9 +727,9 @@ def sub(input, other, *, alpha=1, out=None):
 
 
 def sub_(input, other, *, alpha=1):
-    """self -= alpha * other.
+    """self - alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
 
-    self -= alpha * other, for a number."""
+    self - alpha * other for a number, written into self."""
     try:
         if isinstance(other, Tensor):
             e_ = _sub_(input._h, other._h, scalar(alpha))
@@ -223,9 +763,9 @@ def mul(input, other, *, out=None):
 
 
 def mul_(input, other):
-    """self *= other.
+    """self * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
 
-    self *= other, for a number."""
+    self * other for a number, written into self."""
     try:
         if isinstance(other, Tensor):
             e_ = _mul_(input._h, other._h)
@@ -238,20 +778,34 @@ def mul_(input, other):
     return input
 
 
-def div(input, other, *, out=None):
-    """True division; integers give the default float type.
+def div(input, other, *, rounding_mode=M, out=None):
+    """True division; integers give the default float type; shapes broadcast, dtypes promote.
 
-    True division by a number."""
+    True division; integers give the default float type, for a number.
+
+    Division, rounded when rounding_mode is 'trunc' or 'floor'.
+
+    Division by a number, rounded when rounding_mode is 'trunc' or 'floor'."""
     try:
-        if isinstance(other, Tensor):
+        if isinstance(other, Tensor) and rounding_mode is M:
             o_, p_ = tls.o
             e_ = _div(input._h, other._h, p_)
-        else:
+        elif isinstance(other, Tensor) and rounding_mode is not M:
+            o_, p_ = tls.o
+            e_ = _div_tensor_mode(input._h, other._h, None if rounding_mode is None else rounding_mode.encode(), p_)
+        elif not isinstance(other, Tensor) and rounding_mode is M:
             o_, p_ = tls.o
             e_ = _div_scalar(input._h, scalar(other), p_)
+        elif not isinstance(other, Tensor) and rounding_mode is not M:
+            o_, p_ = tls.o
+            e_ = _div_scalar_mode(input._h, scalar(other), None if rounding_mode is None else rounding_mode.encode(), p_)
+        else:
+            e_ = absent
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "div", "T:input *:other ?:out", locals())
+        return repaired(x_, "div", "T:input *:other z:rounding_mode ?:out", locals())
     if e_:
+        if e_ is absent:
+            no_overload("div", ("Tensor self, Tensor other", "Tensor self, Scalar other", "Tensor self, Tensor other, *, str? rounding_mode", "Tensor self, Scalar other, *, str? rounding_mode",), "T:input *:other z:rounding_mode ?:out", locals())
         fail(e_)
     r_ = new(Tensor)
     r_._h = o_.value
@@ -259,9 +813,9 @@ def div(input, other, *, out=None):
 
 
 def div_(input, other):
-    """self /= other; self must be a float tensor.
+    """True division; integers give the default float type, written into self; other must broadcast to self's shape and the result cast to its dtype.
 
-    self /= other, for a number."""
+    True division; integers give the default float type for a number, written into self."""
     try:
         if isinstance(other, Tensor):
             e_ = _div_(input._h, other._h)
@@ -274,6 +828,1303 @@ def div_(input, other):
     return input
 
 
+def floor_divide(input, other, *, out=None):
+    """Division rounded towards minus infinity; shapes broadcast, dtypes promote.
+
+    Division rounded towards minus infinity, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _floor_divide(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _floor_divide_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "floor_divide", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def floor_divide_(input, other):
+    """Division rounded towards minus infinity, written into self; other must broadcast to self's shape and the result cast to its dtype.
+
+    Division rounded towards minus infinity for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _floor_divide_(input._h, other._h)
+        else:
+            e_ = _floor_divide_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "floor_divide_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def remainder(input, other, *, out=None):
+    """Remainder with the sign of the divisor (Python's %); shapes broadcast, dtypes promote.
+
+    Remainder with the sign of the divisor (Python's %), for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _remainder(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _remainder_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "remainder", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def remainder_(input, other):
+    """Remainder with the sign of the divisor (Python's %), written into self; other must broadcast to self's shape and the result cast to its dtype.
+
+    Remainder with the sign of the divisor (Python's %) for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _remainder_(input._h, other._h)
+        else:
+            e_ = _remainder_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "remainder_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def fmod(input, other, *, out=None):
+    """Remainder with the sign of the dividend (C's fmod); shapes broadcast, dtypes promote.
+
+    Remainder with the sign of the dividend (C's fmod), for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _fmod(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _fmod_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fmod", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rsub(input, other, *, alpha=1, out=None):
+    """other - alpha * self.
+
+    other - alpha * self, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _rsub(input._h, other._h, scalar(alpha), p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _rsub_scalar(input._h, scalar(other), scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rsub", "T:input *:other S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rdiv(input, other, *, out=None):
+    """other / self: a reflected operator."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rdiv(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rdiv", "T:input S:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rfloor_divide(input, other, *, out=None):
+    """other // self: a reflected operator."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rfloor_divide(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rfloor_divide", "T:input S:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rremainder(input, other, *, out=None):
+    """other % self: a reflected operator."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rremainder(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rremainder", "T:input S:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def pow(input=M, exponent=M, *, base=M, out=None):
+    """self ** exponent; shapes broadcast, dtypes promote.
+
+    self ** exponent, for a number; integers take no negative exponent.
+
+    base ** exponent, for a number raised to a tensor."""
+    try:
+        if base is M and input is not M and isinstance(input, Tensor) and isinstance(exponent, Tensor):
+            o_, p_ = tls.o
+            e_ = _pow(input._h, exponent._h, p_)
+        elif base is M and input is not M and isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+            o_, p_ = tls.o
+            e_ = _pow_scalar(input._h, scalar(exponent), p_)
+        elif (input is M if base is not M else (input is not M and not isinstance(input, Tensor))) and isinstance(exponent, Tensor):
+            if base is M:
+                base = input
+            o_, p_ = tls.o
+            e_ = _pow_scalar_base(scalar(base), exponent._h, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "pow", "T:input *:exponent S:base ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("pow", ("Tensor self, Tensor exponent", "Tensor self, Scalar exponent", "Scalar base, Tensor exponent",), "T:input *:exponent S:base ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def pow_(input, exponent):
+    """self **= exponent.
+
+    self **= exponent, for a number."""
+    try:
+        if isinstance(exponent, Tensor):
+            e_ = _pow_(input._h, exponent._h)
+        else:
+            e_ = _pow_scalar_(input._h, scalar(exponent))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "pow_", "T:input *:exponent", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def maximum(input, other, *, out=None):
+    """The larger of both, NaN propagating; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _maximum(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "maximum", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def minimum(input, other, *, out=None):
+    """The smaller of both, NaN propagating; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _minimum(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "minimum", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def fmax(input, other, *, out=None):
+    """The larger of both, NaN ignored; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _fmax(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fmax", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def fmin(input, other, *, out=None):
+    """The smaller of both, NaN ignored; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _fmin(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fmin", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def atan2(input, other, *, out=None):
+    """Angle of the point (other, self); shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _atan2(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atan2", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def hypot(input, other, *, out=None):
+    """sqrt(self^2 + other^2); shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hypot(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hypot", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logaddexp(input, other, *, out=None):
+    """log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logaddexp(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logaddexp", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def xlogy(input, other, *, out=None):
+    """self * log(other), 0 where self is 0; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _xlogy(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "xlogy", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def lerp(input, end, weight, *, out=None):
+    """self + weight * (end - self).
+
+    self + weight * (end - self), for a number."""
+    try:
+        if isinstance(weight, Tensor):
+            o_, p_ = tls.o
+            e_ = _lerp(input._h, end._h, weight._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _lerp_scalar(input._h, end._h, scalar(weight), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lerp", "T:input T:end *:weight ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def lerp_(input, end, weight):
+    """self += weight * (end - self)."""
+    try:
+        e_ = _lerp_scalar_(input._h, end._h, scalar(weight))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lerp_", "T:input T:end S:weight", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def addcmul(input, tensor1, tensor2, *, value=1, out=None):
+    """self + value * tensor1 * tensor2."""
+    try:
+        o_, p_ = tls.o
+        e_ = _addcmul(input._h, tensor1._h, tensor2._h, scalar(value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addcmul", "T:input T:tensor1 T:tensor2 S:value ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def addcmul_(input, tensor1, tensor2, *, value=1):
+    """self += value * tensor1 * tensor2."""
+    try:
+        e_ = _addcmul_(input._h, tensor1._h, tensor2._h, scalar(value))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addcmul_", "T:input T:tensor1 T:tensor2 S:value", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
+    """self + value * tensor1 / tensor2."""
+    try:
+        o_, p_ = tls.o
+        e_ = _addcdiv(input._h, tensor1._h, tensor2._h, scalar(value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addcdiv", "T:input T:tensor1 T:tensor2 S:value ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def addcdiv_(input, tensor1, tensor2, *, value=1):
+    """self += value * tensor1 / tensor2."""
+    try:
+        e_ = _addcdiv_(input._h, tensor1._h, tensor2._h, scalar(value))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addcdiv_", "T:input T:tensor1 T:tensor2 S:value", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def exp(input, *, out=None):
+    """e to the power self; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _exp(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "exp", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def exp_(input):
+    """e to the power self, written into self."""
+    try:
+        e_ = _exp_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "exp_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def exp2(input, *, out=None):
+    """2 to the power self; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _exp2(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "exp2", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def exp2_(input):
+    """2 to the power self, written into self."""
+    try:
+        e_ = _exp2_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "exp2_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def expm1(input, *, out=None):
+    """exp(self) - 1, exact near 0; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _expm1(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "expm1", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def expm1_(input):
+    """exp(self) - 1, exact near 0, written into self."""
+    try:
+        e_ = _expm1_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "expm1_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def log(input, *, out=None):
+    """Natural logarithm; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _log(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def log_(input):
+    """Natural logarithm, written into self."""
+    try:
+        e_ = _log_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def log2(input, *, out=None):
+    """Logarithm to base 2; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _log2(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log2", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def log2_(input):
+    """Logarithm to base 2, written into self."""
+    try:
+        e_ = _log2_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log2_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def log10(input, *, out=None):
+    """Logarithm to base 10; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _log10(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log10", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def log10_(input):
+    """Logarithm to base 10, written into self."""
+    try:
+        e_ = _log10_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log10_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def log1p(input, *, out=None):
+    """log(1 + self), exact near 0; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _log1p(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log1p", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def log1p_(input):
+    """log(1 + self), exact near 0, written into self."""
+    try:
+        e_ = _log1p_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log1p_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def sqrt(input, *, out=None):
+    """Square root; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _sqrt(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sqrt", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sqrt_(input):
+    """Square root, written into self."""
+    try:
+        e_ = _sqrt_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sqrt_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def rsqrt(input, *, out=None):
+    """1 / sqrt(self); integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rsqrt(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rsqrt", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rsqrt_(input):
+    """1 / sqrt(self), written into self."""
+    try:
+        e_ = _rsqrt_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rsqrt_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def reciprocal(input, *, out=None):
+    """1 / self; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _reciprocal(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "reciprocal", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def reciprocal_(input):
+    """1 / self, written into self."""
+    try:
+        e_ = _reciprocal_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "reciprocal_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def sin(input, *, out=None):
+    """Sine of radians; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _sin(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sin", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sin_(input):
+    """Sine of radians, written into self."""
+    try:
+        e_ = _sin_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sin_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def cos(input, *, out=None):
+    """Cosine of radians; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cos(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cos", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cos_(input):
+    """Cosine of radians, written into self."""
+    try:
+        e_ = _cos_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cos_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def tan(input, *, out=None):
+    """Tangent of radians; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _tan(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tan", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def tan_(input):
+    """Tangent of radians, written into self."""
+    try:
+        e_ = _tan_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tan_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def asin(input, *, out=None):
+    """Inverse sine; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _asin(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "asin", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def asin_(input):
+    """Inverse sine, written into self."""
+    try:
+        e_ = _asin_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "asin_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def acos(input, *, out=None):
+    """Inverse cosine; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _acos(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "acos", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def acos_(input):
+    """Inverse cosine, written into self."""
+    try:
+        e_ = _acos_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "acos_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def atan(input, *, out=None):
+    """Inverse tangent; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _atan(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atan", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def atan_(input):
+    """Inverse tangent, written into self."""
+    try:
+        e_ = _atan_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atan_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def sinh(input, *, out=None):
+    """Hyperbolic sine; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _sinh(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sinh", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sinh_(input):
+    """Hyperbolic sine, written into self."""
+    try:
+        e_ = _sinh_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sinh_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def cosh(input, *, out=None):
+    """Hyperbolic cosine; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cosh(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cosh", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cosh_(input):
+    """Hyperbolic cosine, written into self."""
+    try:
+        e_ = _cosh_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cosh_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def asinh(input, *, out=None):
+    """Inverse hyperbolic sine; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _asinh(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "asinh", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def asinh_(input):
+    """Inverse hyperbolic sine, written into self."""
+    try:
+        e_ = _asinh_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "asinh_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def acosh(input, *, out=None):
+    """Inverse hyperbolic cosine; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _acosh(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "acosh", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def acosh_(input):
+    """Inverse hyperbolic cosine, written into self."""
+    try:
+        e_ = _acosh_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "acosh_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def atanh(input, *, out=None):
+    """Inverse hyperbolic tangent; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _atanh(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atanh", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def atanh_(input):
+    """Inverse hyperbolic tangent, written into self."""
+    try:
+        e_ = _atanh_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atanh_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def erf(input, *, out=None):
+    """Error function; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _erf(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "erf", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def erf_(input):
+    """Error function, written into self."""
+    try:
+        e_ = _erf_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "erf_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def erfc(input, *, out=None):
+    """1 - erf(self); integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _erfc(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "erfc", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def erfc_(input):
+    """1 - erf(self), written into self."""
+    try:
+        e_ = _erfc_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "erfc_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def erfinv(input, *, out=None):
+    """Inverse of erf; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _erfinv(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "erfinv", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def erfinv_(input):
+    """Inverse of erf, written into self."""
+    try:
+        e_ = _erfinv_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "erfinv_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def sigmoid(input, *, out=None):
+    """1 / (1 + exp(-self)); integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _sigmoid(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sigmoid", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sigmoid_(input):
+    """1 / (1 + exp(-self)), written into self."""
+    try:
+        e_ = _sigmoid_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sigmoid_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def tanh(input, *, out=None):
+    """Hyperbolic tangent; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _tanh(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tanh", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def tanh_(input):
+    """Hyperbolic tangent, written into self."""
+    try:
+        e_ = _tanh_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tanh_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def lgamma(input, *, out=None):
+    """Logarithm of |gamma(self)|; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _lgamma(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lgamma", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def lgamma_(input):
+    """Logarithm of |gamma(self)|, written into self."""
+    try:
+        e_ = _lgamma_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lgamma_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def digamma(input, *, out=None):
+    """Derivative of lgamma; has no second derivative yet."""
+    try:
+        o_, p_ = tls.o
+        e_ = _digamma(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "digamma", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def neg(input, *, out=None):
+    """-self; the dtype stays."""
+    try:
+        o_, p_ = tls.o
+        e_ = _neg(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "neg", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def neg_(input):
+    """-self, written into self."""
+    try:
+        e_ = _neg_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "neg_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def abs(input, *, out=None):
+    """Absolute value; the dtype stays."""
+    try:
+        o_, p_ = tls.o
+        e_ = _abs(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "abs", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def abs_(input):
+    """Absolute value, written into self."""
+    try:
+        e_ = _abs_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "abs_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def square(input, *, out=None):
+    """self * self; the dtype stays."""
+    try:
+        o_, p_ = tls.o
+        e_ = _square(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "square", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def square_(input):
+    """self * self, written into self."""
+    try:
+        e_ = _square_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "square_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def sign(input, *, out=None):
+    """-1, 0 or 1; the dtype stays."""
+    try:
+        o_, p_ = tls.o
+        e_ = _sign(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sign", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sign_(input):
+    """-1, 0 or 1, written into self."""
+    try:
+        e_ = _sign_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sign_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def floor(input, *, out=None):
+    """Largest integer not above; the dtype stays."""
+    try:
+        o_, p_ = tls.o
+        e_ = _floor(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "floor", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def floor_(input):
+    """Largest integer not above, written into self."""
+    try:
+        e_ = _floor_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "floor_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def ceil(input, *, out=None):
+    """Smallest integer not below; the dtype stays."""
+    try:
+        o_, p_ = tls.o
+        e_ = _ceil(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ceil", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def ceil_(input):
+    """Smallest integer not below, written into self."""
+    try:
+        e_ = _ceil_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ceil_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def trunc(input, *, out=None):
+    """Integer part; the dtype stays."""
+    try:
+        o_, p_ = tls.o
+        e_ = _trunc(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "trunc", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def trunc_(input):
+    """Integer part, written into self."""
+    try:
+        e_ = _trunc_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "trunc_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def round(input, *, decimals=0, out=None):
+    """Nearest integer, halves to even; with decimals, to as many places."""
+    try:
+        o_, p_ = tls.o
+        e_ = _round(input._h, decimals, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "round", "T:input I:decimals ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def round_(input):
+    """Nearest integer, halves to even, written into self."""
+    try:
+        e_ = _round_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "round_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def frac(input, *, out=None):
+    """self - trunc(self)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _frac(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "frac", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
 def relu(input, *, out=None):
     """max(self, 0)."""
     try:
@@ -281,6 +2132,799 @@ def relu(input, *, out=None):
         e_ = _relu(input._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "relu", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def relu_(input):
+    """max(self, 0), written into self."""
+    try:
+        e_ = _relu_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "relu_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def silu(input):
+    """self * sigmoid(self)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _silu(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "silu", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def silu_(input):
+    """self * sigmoid(self), written into self."""
+    try:
+        e_ = _silu_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "silu_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def gelu(input, *, approximate="none"):
+    """self * Phi(self), exactly or (approximate='tanh') by tanh."""
+    try:
+        o_, p_ = tls.o
+        e_ = _gelu(input._h, approximate.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gelu", "T:input Z:approximate", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def leaky_relu(input, negative_slope=0.01):
+    """self, times negative_slope below 0."""
+    try:
+        o_, p_ = tls.o
+        e_ = _leaky_relu(input._h, scalar(negative_slope), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "leaky_relu", "T:input S:negative_slope", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def elu(input, alpha=1):
+    """self, alpha * (exp(self) - 1) below 0."""
+    try:
+        o_, p_ = tls.o
+        e_ = _elu(input._h, scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "elu", "T:input S:alpha", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def softplus(input, beta=1, threshold=20):
+    """log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold."""
+    try:
+        o_, p_ = tls.o
+        e_ = _softplus(input._h, scalar(beta), scalar(threshold), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "softplus", "T:input S:beta S:threshold", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def logsigmoid(input):
+    """log(sigmoid(self)) without overflow."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logsigmoid(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logsigmoid", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def hardswish(input):
+    """self * relu6(self + 3) / 6."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hardswish(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hardswish", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def hardsigmoid(input):
+    """relu6(self + 3) / 6."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hardsigmoid(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hardsigmoid", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def relu6(input):
+    """min(max(self, 0), 6)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _relu6(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "relu6", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def glu(input, dim=-1, *, axis=M):
+    """First half along dim times sigmoid of the second half."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _glu(input._h, dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "glu", "T:input I:dim", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def logit(input, eps=None, *, out=None):
+    """log(self / (1 - self)), self clamped to [eps, 1 - eps] when eps is given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logit(input._h, None if eps is None else byref(F(eps)), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logit", "T:input f:eps ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def softmax(input, dim=M, dtype=None, *, axis=M, out=None):
+    """exp(self) normalised to sum 1 along dim."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _softmax(input._h, dim, -1 if dtype is None else dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "softmax", "T:input I:dim d:dtype ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def log_softmax(input, dim=M, dtype=None, *, axis=M, out=None):
+    """log(softmax(self, dim)) without overflow."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _log_softmax(input._h, dim, -1 if dtype is None else dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log_softmax", "T:input I:dim d:dtype ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def eq(input, other, *, out=None):
+    """self == other, elementwise; bool.
+
+    self == other, for a number; bool."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _eq(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _eq_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "eq", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def ne(input, other, *, out=None):
+    """self != other, elementwise; bool.
+
+    self != other, for a number; bool."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _ne(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _ne_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ne", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def lt(input, other, *, out=None):
+    """self < other, elementwise; bool.
+
+    self < other, for a number; bool."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _lt(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _lt_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lt", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def le(input, other, *, out=None):
+    """self <= other, elementwise; bool.
+
+    self <= other, for a number; bool."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _le(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _le_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "le", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def gt(input, other, *, out=None):
+    """self > other, elementwise; bool.
+
+    self > other, for a number; bool."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _gt(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _gt_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gt", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def ge(input, other, *, out=None):
+    """self >= other, elementwise; bool.
+
+    self >= other, for a number; bool."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _ge(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _ge_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ge", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logical_and(input, other, *, out=None):
+    """Truth values joined by and; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logical_and(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_and", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logical_or(input, other, *, out=None):
+    """Truth values joined by or; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logical_or(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_or", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logical_xor(input, other, *, out=None):
+    """Truth values joined by xor; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logical_xor(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_xor", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logical_not(input, *, out=None):
+    """True where self is zero; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logical_not(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_not", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bitwise_and(input, other, *, out=None):
+    """self & other on integers (and bools where that makes sense).
+
+    self & other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _bitwise_and(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _bitwise_and_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_and", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bitwise_and_(input, other):
+    """self &= other.
+
+    self &= other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _bitwise_and_(input._h, other._h)
+        else:
+            e_ = _bitwise_and_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_and_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def bitwise_or(input, other, *, out=None):
+    """self | other on integers (and bools where that makes sense).
+
+    self | other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _bitwise_or(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _bitwise_or_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_or", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bitwise_or_(input, other):
+    """self |= other.
+
+    self |= other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _bitwise_or_(input._h, other._h)
+        else:
+            e_ = _bitwise_or_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_or_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def bitwise_xor(input, other, *, out=None):
+    """self ^ other on integers (and bools where that makes sense).
+
+    self ^ other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _bitwise_xor(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _bitwise_xor_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_xor", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bitwise_xor_(input, other):
+    """self ^= other.
+
+    self ^= other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _bitwise_xor_(input._h, other._h)
+        else:
+            e_ = _bitwise_xor_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_xor_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def bitwise_left_shift(input, other, *, out=None):
+    """self << other on integers (and bools where that makes sense).
+
+    self << other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _bitwise_left_shift(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _bitwise_left_shift_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_left_shift", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bitwise_left_shift_(input, other):
+    """self <<= other.
+
+    self <<= other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _bitwise_left_shift_(input._h, other._h)
+        else:
+            e_ = _bitwise_left_shift_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_left_shift_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def bitwise_right_shift(input, other, *, out=None):
+    """self >> other on integers (and bools where that makes sense).
+
+    self >> other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _bitwise_right_shift(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _bitwise_right_shift_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_right_shift", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bitwise_right_shift_(input, other):
+    """self >>= other.
+
+    self >>= other, for a number."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _bitwise_right_shift_(input._h, other._h)
+        else:
+            e_ = _bitwise_right_shift_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_right_shift_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def bitwise_not(input, *, out=None):
+    """~self on integers; logical not on bools."""
+    try:
+        o_, p_ = tls.o
+        e_ = _bitwise_not(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_not", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def isnan(input, *, out=None):
+    """True where self is NaN; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _isnan(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "isnan", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def isinf(input, *, out=None):
+    """True where self is infinite; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _isinf(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "isinf", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def isfinite(input, *, out=None):
+    """True where self is finite; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _isfinite(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "isfinite", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False, *, out=None):
+    """|self - other| <= atol + rtol * |other|; bool."""
+    try:
+        o_, p_ = tls.o
+        e_ = _isclose(input._h, other._h, rtol, atol, equal_nan, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "isclose", "T:input T:other F:rtol F:atol B:equal_nan ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def allclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether all elements are close; waits for the device."""
+    try:
+        v_ = B()
+        e_ = _allclose(input._h, other._h, rtol, atol, equal_nan, byref(v_))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "allclose", "T:input T:other F:rtol F:atol B:equal_nan", locals())
+    if e_:
+        fail(e_)
+    return v_.value
+
+
+def equal(input, other):
+    """Whether shapes and all elements are equal; waits for the device."""
+    try:
+        v_ = B()
+        e_ = _equal(input._h, other._h, byref(v_))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "equal", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return v_.value
+
+
+def where(condition, input, other, *, out=None):
+    """self where the bool condition holds, else other.
+
+    A number where the condition holds, else other.
+
+    self where the condition holds, else a number.
+
+    One of two numbers by the condition."""
+    try:
+        if isinstance(input, Tensor) and isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _where(condition._h, input._h, other._h, p_)
+        elif not isinstance(input, Tensor) and isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _where_scalar_self(condition._h, scalar(input), other._h, p_)
+        elif isinstance(input, Tensor) and not isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _where_scalar_other(condition._h, input._h, scalar(other), p_)
+        elif not isinstance(input, Tensor) and not isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _where_scalar(condition._h, scalar(input), scalar(other), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "where", "T:condition *:input *:other ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("where", ("Tensor condition, Tensor self, Tensor other", "Tensor condition, Scalar self, Tensor other", "Tensor condition, Tensor self, Scalar other", "Tensor condition, Scalar self, Scalar other",), "T:condition *:input *:other ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def masked_fill(input, mask, value, *, out=None):
+    """self with the 0-dim value where the bool mask holds.
+
+    self with value where the bool mask holds."""
+    try:
+        if isinstance(value, Tensor):
+            o_, p_ = tls.o
+            e_ = _masked_fill(input._h, mask._h, value._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _masked_fill_scalar(input._h, mask._h, scalar(value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "masked_fill", "T:input T:mask *:value ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def masked_fill_(input, mask, value):
+    """Writes the 0-dim value where the bool mask holds.
+
+    Writes value where the bool mask holds."""
+    try:
+        if isinstance(value, Tensor):
+            e_ = _masked_fill_(input._h, mask._h, value._h)
+        else:
+            e_ = _masked_fill_scalar_(input._h, mask._h, scalar(value))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "masked_fill_", "T:input T:mask *:value", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def clamp(input, min=None, max=None, *, out=None):
+    """self limited to [min, max]; NaN stays.
+
+    self limited by tensors, which broadcast."""
+    try:
+        if (min is None or isinstance(min, Tensor)) and (max is None or isinstance(max, Tensor)):
+            o_, p_ = tls.o
+            e_ = _clamp_tensors(input._h, None if min is None else min._h, None if max is None else max._h, p_)
+        elif not isinstance(min, Tensor) and not isinstance(max, Tensor):
+            o_, p_ = tls.o
+            e_ = _clamp(input._h, None if min is None else byref(scalar(min)), None if max is None else byref(scalar(max)), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clamp", "T:input *:min *:max ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("clamp", ("Tensor self, Scalar? min=None, Scalar? max=None", "Tensor self, Tensor? min=None, Tensor? max=None",), "T:input *:min *:max ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def clamp_(input, min=None, max=None):
+    """Limits self to [min, max] in place."""
+    try:
+        e_ = _clamp_(input._h, None if min is None else byref(scalar(min)), None if max is None else byref(scalar(max)))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clamp_", "T:input s:min s:max", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def clamp_min(input, min, *, out=None):
+    """max(self, min)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _clamp_min(input._h, scalar(min), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clamp_min", "T:input S:min ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def clamp_max(input, max, *, out=None):
+    """min(self, max)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _clamp_max(input._h, scalar(max), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clamp_max", "T:input S:max ?:out", locals())
     if e_:
         fail(e_)
     r_ = new(Tensor)
@@ -320,8 +2964,817 @@ def sum(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def sum_to_size(input, *size_, size=M, out=None):
+    """Sum down to a size that broadcasts to self's."""
+    if size is M:
+        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+    try:
+        o_, p_ = tls.o
+        e_ = _sum_to_size(input._h, ints(size), len(size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sum_to_size", "T:input N:size ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def nansum(input, dim=None, keepdim=False, *, dtype=None, axis=M, keepdims=M, out=None):
+    """Sum with NaN counted as zero."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _nansum(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), keepdim, -1 if dtype is None else dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nansum", "T:input n:dim B:keepdim d:dtype ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def mean(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
+    """Mean of all elements of a float tensor.
+
+    Mean over the dimensions dim (all when none are given)."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if dim is M and keepdim is M:
+            o_, p_ = tls.o
+            e_ = _mean(input._h, -1 if dtype is None else dtype.code, p_)
+        elif dim is not M:
+            if type(dim) is int:
+                dim = (dim,) * 1
+            if keepdim is M:
+                keepdim = False
+            o_, p_ = tls.o
+            e_ = _mean_dim(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), keepdim, -1 if dtype is None else dtype.code, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "mean", "T:input n:dim B:keepdim d:dtype ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("mean", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input n:dim B:keepdim d:dtype ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_var(input, unbiased=True, *, out=None):
+    """Variance of all elements, over n - 1 (n when not unbiased)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _var(input._h, unbiased, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_var", "T:input B:unbiased ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_var_dim(input, dim=M, unbiased=True, keepdim=False, *, axis=M, keepdims=M, out=None):
+    """Variance over dimensions."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _var_dim(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), unbiased, keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_var_dim", "T:input n:dim B:unbiased B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_var_correction(input, dim=None, *, correction=None, keepdim=False, axis=M, keepdims=M, out=None):
+    """Variance over dimensions, over n - correction (default 1)."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _var_correction(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), None if correction is None else byref(scalar(correction)), keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_var_correction", "T:input n:dim s:correction B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_std(input, unbiased=True, *, out=None):
+    """Standard deviation of all elements, over n - 1 (n when not unbiased)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _std(input._h, unbiased, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_std", "T:input B:unbiased ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_std_dim(input, dim=M, unbiased=True, keepdim=False, *, axis=M, keepdims=M, out=None):
+    """Standard deviation over dimensions."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _std_dim(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), unbiased, keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_std_dim", "T:input n:dim B:unbiased B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_std_correction(input, dim=None, *, correction=None, keepdim=False, axis=M, keepdims=M, out=None):
+    """Standard deviation over dimensions, over n - correction (default 1)."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _std_correction(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), None if correction is None else byref(scalar(correction)), keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_std_correction", "T:input n:dim s:correction B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def var_mean(input, dim=None, *, correction=None, keepdim=False, axis=M, keepdims=M, out=None):
+    """Variance and mean over dimensions."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _var_mean_correction(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), None if correction is None else byref(scalar(correction)), keepdim, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "var_mean", "T:input n:dim s:correction B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    r_ = return_type("var_mean", ("var", "mean"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def std_mean(input, dim=None, *, correction=None, keepdim=False, axis=M, keepdims=M, out=None):
+    """Standard deviation and mean over dimensions."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _std_mean_correction(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), None if correction is None else byref(scalar(correction)), keepdim, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "std_mean", "T:input n:dim s:correction B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    r_ = return_type("std_mean", ("std", "mean"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def prod(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
+    """Product of all elements; integers and bools give int64.
+
+    Product along one dimension."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if dim is M and keepdim is M:
+            o_, p_ = tls.o
+            e_ = _prod(input._h, -1 if dtype is None else dtype.code, p_)
+        elif dim is not M:
+            if keepdim is M:
+                keepdim = False
+            o_, p_ = tls.o
+            e_ = _prod_dim(input._h, dim, keepdim, -1 if dtype is None else dtype.code, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "prod", "T:input I:dim B:keepdim d:dtype ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("prod", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input I:dim B:keepdim d:dtype ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
+    """Whether any element is nonzero; bool.
+
+    Whether any element is nonzero along a dimension; bool."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if dim is M and keepdim is M:
+            o_, p_ = tls.o
+            e_ = _any(input._h, p_)
+        elif dim is not M:
+            if keepdim is M:
+                keepdim = False
+            o_, p_ = tls.o
+            e_ = _any_dim(input._h, dim, keepdim, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "any", "T:input I:dim B:keepdim ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("any", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
+    """Whether all elements are nonzero; bool.
+
+    Whether all elements are nonzero along a dimension; bool."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if dim is M and keepdim is M:
+            o_, p_ = tls.o
+            e_ = _all(input._h, p_)
+        elif dim is not M:
+            if keepdim is M:
+                keepdim = False
+            o_, p_ = tls.o
+            e_ = _all_dim(input._h, dim, keepdim, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "all", "T:input I:dim B:keepdim ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("all", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def count_nonzero(input, dim=None, *, axis=M, out=None):
+    """How many elements are nonzero; int64."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _count_nonzero(input._h, None if dim is None else pack1(dim), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "count_nonzero", "T:input i:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def max(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
+    """Largest element; NaN propagates.
+
+    Largest elements along a dimension and their positions (int64).
+
+    Largest of both, elementwise."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if other is M and dim is M and keepdim is M:
+            k_ = 0
+            o_, p_ = tls.o
+            e_ = _max(input._h, p_)
+        elif other is M and dim is not M and not isinstance(dim, (tuple, list, Tensor, str)):
+            k_ = 1
+            if keepdim is M:
+                keepdim = False
+            o0_, p0_, o1_, p1_ = tls.o2
+            e_ = _max_dim(input._h, dim, keepdim, p0_, p1_)
+        elif (dim is M if other is not M else (dim is not M and isinstance(dim, Tensor))) and keepdim is M:
+            k_ = 0
+            if other is M:
+                other = dim
+            o_, p_ = tls.o
+            e_ = _max_other(input._h, other._h, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max", "T:input I:dim B:keepdim T:other ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("max", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
+        fail(e_)
+    if k_ == 0:
+        r_ = new(Tensor)
+        r_._h = o_.value
+        return r_ if out is None else copy_out(r_, out)
+    elif k_ == 1:
+        r0_ = None
+        if o0_.value:
+            r0_ = new(Tensor)
+            r0_._h = o0_.value
+        r1_ = None
+        if o1_.value:
+            r1_ = new(Tensor)
+            r1_._h = o1_.value
+        r_ = return_type("max", ("values", "indices"))((r0_, r1_))
+        return r_ if out is None else copy_out(r_, out)
+
+
+def amax(input, dim=(), keepdim=False, *, axis=M, keepdims=M, out=None):
+    """Largest elements over dimensions; equal ones share the gradient."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _amax(input._h, ints(dim), len(dim), keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "amax", "T:input N:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def argmax(input, dim=None, keepdim=False, *, axis=M, keepdims=M, out=None):
+    """Position (int64) of the largest element, of the flattened tensor when dim is None."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        o_, p_ = tls.o
+        e_ = _argmax(input._h, None if dim is None else pack1(dim), keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "argmax", "T:input i:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def min(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
+    """Smallest element; NaN propagates.
+
+    Smallest elements along a dimension and their positions (int64).
+
+    Smallest of both, elementwise."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if other is M and dim is M and keepdim is M:
+            k_ = 0
+            o_, p_ = tls.o
+            e_ = _min(input._h, p_)
+        elif other is M and dim is not M and not isinstance(dim, (tuple, list, Tensor, str)):
+            k_ = 1
+            if keepdim is M:
+                keepdim = False
+            o0_, p0_, o1_, p1_ = tls.o2
+            e_ = _min_dim(input._h, dim, keepdim, p0_, p1_)
+        elif (dim is M if other is not M else (dim is not M and isinstance(dim, Tensor))) and keepdim is M:
+            k_ = 0
+            if other is M:
+                other = dim
+            o_, p_ = tls.o
+            e_ = _min_other(input._h, other._h, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "min", "T:input I:dim B:keepdim T:other ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("min", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
+        fail(e_)
+    if k_ == 0:
+        r_ = new(Tensor)
+        r_._h = o_.value
+        return r_ if out is None else copy_out(r_, out)
+    elif k_ == 1:
+        r0_ = None
+        if o0_.value:
+            r0_ = new(Tensor)
+            r0_._h = o0_.value
+        r1_ = None
+        if o1_.value:
+            r1_ = new(Tensor)
+            r1_._h = o1_.value
+        r_ = return_type("min", ("values", "indices"))((r0_, r1_))
+        return r_ if out is None else copy_out(r_, out)
+
+
+def amin(input, dim=(), keepdim=False, *, axis=M, keepdims=M, out=None):
+    """Smallest elements over dimensions; equal ones share the gradient."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _amin(input._h, ints(dim), len(dim), keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "amin", "T:input N:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def argmin(input, dim=None, keepdim=False, *, axis=M, keepdims=M, out=None):
+    """Position (int64) of the smallest element, of the flattened tensor when dim is None."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        o_, p_ = tls.o
+        e_ = _argmin(input._h, None if dim is None else pack1(dim), keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "argmin", "T:input i:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logsumexp(input, dim=M, keepdim=False, *, axis=M, keepdims=M, out=None):
+    """log(sum(exp(self))) over dimensions, without overflow."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _logsumexp(input._h, ints(dim), len(dim), keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logsumexp", "T:input N:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def norm(input, p=M, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
+    """p-norm of all elements.
+
+    p-norm (default 2) over dimensions."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if (p is M or not isinstance(p, Tensor)) and dim is M and keepdim is M:
+            if p is M:
+                p = 2
+            o_, p_ = tls.o
+            e_ = _norm(input._h, scalar(p), p_)
+        elif p is not M and not isinstance(p, Tensor) and dim is not M:
+            if type(dim) is int:
+                dim = (dim,) * 1
+            if keepdim is M:
+                keepdim = False
+            o_, p_ = tls.o
+            e_ = _norm_dim(input._h, None if p is None else byref(scalar(p)), None if dim is None else ints(dim), 0 if dim is None else len(dim), keepdim, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "norm", "T:input *:p n:dim B:keepdim ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("norm", ("Tensor self, Scalar p=2", "Tensor self, Scalar? p, int[1]? dim, bool keepdim=False",), "T:input *:p n:dim B:keepdim ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def dist(input, other, p=2, *, out=None):
+    """p-norm of self - other."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dist(input._h, other._h, scalar(p), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dist", "T:input T:other S:p ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cumsum(input, dim=M, *, dtype=None, axis=M, out=None):
+    """Running sum along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _cumsum(input._h, dim, -1 if dtype is None else dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cumsum", "T:input I:dim d:dtype ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cumprod(input, dim=M, *, dtype=None, axis=M, out=None):
+    """Running product along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _cumprod(input._h, dim, -1 if dtype is None else dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cumprod", "T:input I:dim d:dtype ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logcumsumexp(input, dim=M, *, axis=M, out=None):
+    """Running log(sum(exp)) along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _logcumsumexp(input._h, dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logcumsumexp", "T:input I:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cummax(input, dim=M, *, axis=M, out=None):
+    """Running max along a dimension and its positions."""
+    if axis is not M:
+        dim = axis
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _cummax(input._h, dim, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cummax", "T:input I:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    r_ = return_type("cummax", ("values", "indices"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cummin(input, dim=M, *, axis=M, out=None):
+    """Running min along a dimension and its positions."""
+    if axis is not M:
+        dim = axis
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _cummin(input._h, dim, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cummin", "T:input I:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    r_ = return_type("cummin", ("values", "indices"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sort(input, dim=-1, descending=False, *, axis=M, out=None):
+    """Sorted along a dimension, stably, NaN as the largest; with positions."""
+    if axis is not M:
+        dim = axis
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _sort(input._h, dim, descending, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sort", "T:input I:dim B:descending ?:out", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    r_ = return_type("sort", ("values", "indices"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def argsort(input, dim=-1, descending=False, *, axis=M, out=None):
+    """Positions that sort along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _argsort(input._h, dim, descending, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "argsort", "T:input I:dim B:descending ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def topk(input, k, dim=-1, largest=True, sorted=True, *, axis=M, out=None):
+    """The k largest (smallest) elements along a dimension, in order, and their positions."""
+    if axis is not M:
+        dim = axis
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _topk(input._h, k, dim, largest, sorted, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "topk", "T:input I:k I:dim B:largest B:sorted ?:out", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    r_ = return_type("topk", ("values", "indices"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def kthvalue(input, k, dim=-1, keepdim=False, *, axis=M, keepdims=M, out=None):
+    """The k-th smallest element (k from 1) along a dimension."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _kthvalue(input._h, k, dim, keepdim, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "kthvalue", "T:input I:k I:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    r_ = return_type("kthvalue", ("values", "indices"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def median(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
+    """Lower median of all elements.
+
+    Lower median along a dimension."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if dim is M and keepdim is M:
+            k_ = 0
+            o_, p_ = tls.o
+            e_ = _median(input._h, p_)
+        elif dim is not M:
+            k_ = 1
+            if keepdim is M:
+                keepdim = False
+            o0_, p0_, o1_, p1_ = tls.o2
+            e_ = _median_dim(input._h, dim, keepdim, p0_, p1_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "median", "T:input I:dim B:keepdim ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("median", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+        fail(e_)
+    if k_ == 0:
+        r_ = new(Tensor)
+        r_._h = o_.value
+        return r_ if out is None else copy_out(r_, out)
+    elif k_ == 1:
+        r0_ = None
+        if o0_.value:
+            r0_ = new(Tensor)
+            r0_._h = o0_.value
+        r1_ = None
+        if o1_.value:
+            r1_ = new(Tensor)
+            r1_._h = o1_.value
+        r_ = return_type("median", ("values", "indices"))((r0_, r1_))
+        return r_ if out is None else copy_out(r_, out)
+
+
 def matmul(input, other, *, out=None):
-    """Matrix product with PyTorch's rules for 1-d, 2-d and batched operands."""
+    """Matrix product with PyTorch's rules for vectors, matrices and broadcast batches."""
     try:
         o_, p_ = tls.o
         e_ = _matmul(input._h, other._h, p_)
@@ -334,6 +3787,146 @@ def matmul(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def mm(input, mat2, *, out=None):
+    """Product of two matrices."""
+    try:
+        o_, p_ = tls.o
+        e_ = _mm(input._h, mat2._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "mm", "T:input T:mat2 ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bmm(input, mat2, *, out=None):
+    """Products of two equal batches of matrices."""
+    try:
+        o_, p_ = tls.o
+        e_ = _bmm(input._h, mat2._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bmm", "T:input T:mat2 ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def mv(input, vec, *, out=None):
+    """Matrix times vector."""
+    try:
+        o_, p_ = tls.o
+        e_ = _mv(input._h, vec._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "mv", "T:input T:vec ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def dot(input, tensor, *, out=None):
+    """Inner product of two vectors."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dot(input._h, tensor._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dot", "T:input T:tensor ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def outer(input, vec2, *, out=None):
+    """Outer product of two vectors."""
+    try:
+        o_, p_ = tls.o
+        e_ = _outer(input._h, vec2._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "outer", "T:input T:vec2 ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
+    """beta * self + alpha * (mat1 @ mat2)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _addmm(input._h, mat1._h, mat2._h, scalar(beta), scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addmm", "T:input T:mat1 T:mat2 S:beta S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """beta * self + alpha * (batch1 @ batch2)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _baddbmm(input._h, batch1._h, batch2._h, scalar(beta), scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "baddbmm", "T:input T:batch1 T:batch2 S:beta S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def einsum(equation, tensors, *, out=None):
+    """Einstein summation, such as 'bij,bjk->bik'."""
+    try:
+        o_, p_ = tls.o
+        e_ = _einsum(equation.encode(), handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "einsum", "Z:equation L:tensors ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def trace(input, *, out=None):
+    """Sum of a matrix's diagonal."""
+    try:
+        o_, p_ = tls.o
+        e_ = _trace(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "trace", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def linear(input, weight, bias=None):
+    """input @ weight.T + bias; weight is [out_features, in_features]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _linear(input._h, weight._h, None if bias is None else bias._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "linear", "T:input T:weight t:bias", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
 def view(input, *size_, size=M):
     """The same elements with another shape, never copied; one size may be -1."""
     if size is M:
@@ -343,6 +3936,20 @@ def view(input, *size_, size=M):
         e_ = _view(input._h, ints(size), len(size), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "view", "T:input N:size", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def view_as(input, other):
+    """view with the shape of other."""
+    try:
+        o_, p_ = tls.o
+        e_ = _view_as(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "view_as", "T:input T:other", locals())
     if e_:
         fail(e_)
     r_ = new(Tensor)
@@ -365,12 +3972,1646 @@ def reshape(input, *shape_, shape=M):
     r_._h = o_.value
     return r_
 
+
+def reshape_as(input, other):
+    """reshape to the shape of other."""
+    try:
+        o_, p_ = tls.o
+        e_ = _reshape_as(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "reshape_as", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def flatten(input, start_dim=0, end_dim=-1):
+    """Dimensions start_dim to end_dim merged into one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _flatten(input._h, start_dim, end_dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "flatten", "T:input I:start_dim I:end_dim", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def ravel(input):
+    """reshape to one dimension."""
+    try:
+        o_, p_ = tls.o
+        e_ = _ravel(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ravel", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def unflatten(input, dim, sizes):
+    """One dimension split into sizes."""
+    try:
+        o_, p_ = tls.o
+        e_ = _unflatten(input._h, dim, ints(sizes), len(sizes), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unflatten", "T:input I:dim N:sizes", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def permute(input, *dims_, dims=M):
+    """Dimensions in another order."""
+    if dims is M:
+        dims = dims_[0] if len(dims_) == 1 and not isinstance(dims_[0], int) else dims_
+    try:
+        o_, p_ = tls.o
+        e_ = _permute(input._h, ints(dims), len(dims), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "permute", "T:input N:dims", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def transpose(input, dim0, dim1):
+    """Two dimensions swapped."""
+    try:
+        o_, p_ = tls.o
+        e_ = _transpose(input._h, dim0, dim1, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "transpose", "T:input I:dim0 I:dim1", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def t(input):
+    """Transpose of a matrix; vectors stay."""
+    try:
+        o_, p_ = tls.o
+        e_ = _t(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "t", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def numpy_t(input):
+    """All dimensions reversed (.T)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _numpy_t(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "numpy_t", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def mt(input):
+    """The last two dimensions swapped (.mT)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _mt(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "mt", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def movedim(input, source, destination):
+    """Dimensions moved to other places, the rest in order."""
+    try:
+        o_, p_ = tls.o
+        e_ = _movedim(input._h, ints(source), len(source), ints(destination), len(destination), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "movedim", "T:input N:source N:destination", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def unsqueeze(input, dim=M, *, axis=M):
+    """A dimension of size 1 inserted."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _unsqueeze(input._h, dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unsqueeze", "T:input I:dim", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def squeeze(input, dim=M, *, axis=M):
+    """All dimensions of size 1 removed.
+
+    One dimension removed if its size is 1.
+
+    Several dimensions removed where their size is 1."""
+    if axis is not M:
+        dim = axis
+    try:
+        if dim is M:
+            o_, p_ = tls.o
+            e_ = _squeeze(input._h, p_)
+        elif dim is not M and not isinstance(dim, (tuple, list, Tensor, str)):
+            o_, p_ = tls.o
+            e_ = _squeeze_dim(input._h, dim, p_)
+        elif dim is not M and isinstance(dim, (tuple, list)):
+            o_, p_ = tls.o
+            e_ = _squeeze_dims(input._h, ints(dim), len(dim), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "squeeze", "T:input n:dim", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("squeeze", ("Tensor self", "Tensor self, int dim", "Tensor self, int[] dim",), "T:input n:dim", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def expand(input, *size_, size=M):
+    """Size-1 dimensions repeated without a copy; -1 keeps a size."""
+    if size is M:
+        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+    try:
+        o_, p_ = tls.o
+        e_ = _expand(input._h, ints(size), len(size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "expand", "T:input N:size", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def expand_as(input, other):
+    """expand to the shape of other."""
+    try:
+        o_, p_ = tls.o
+        e_ = _expand_as(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "expand_as", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def broadcast_to(input, *size_, size=M):
+    """expand as a function."""
+    if size is M:
+        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+    try:
+        o_, p_ = tls.o
+        e_ = _broadcast_to(input._h, ints(size), len(size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "broadcast_to", "T:input N:size", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def broadcast_tensors(tensors):
+    """All tensors expanded to their common shape."""
+    try:
+        o_, p_ = tls.o
+        e_ = _broadcast_tensors(handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "broadcast_tensors", "L:tensors", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def select(input, dim, index):
+    """One index of a dimension, which disappears."""
+    try:
+        o_, p_ = tls.o
+        e_ = _select(input._h, dim, index, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "select", "T:input I:dim I:index", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def slice(input, dim=0, start=None, end=None, step=1, *, axis=M):
+    """Elements start, start + step, .. below end of a dimension; bounds are clamped."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _slice(input._h, dim, None if start is None else pack1(start), None if end is None else pack1(end), step, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "slice", "T:input I:dim i:start i:end I:step", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def narrow(input, dim, start, length):
+    """length elements of a dimension from start."""
+    try:
+        o_, p_ = tls.o
+        e_ = _narrow(input._h, dim, start, length, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "narrow", "T:input I:dim I:start I:length", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def diagonal(input, offset=0, dim1=0, dim2=1):
+    """A diagonal over two dimensions, appended as the last."""
+    try:
+        o_, p_ = tls.o
+        e_ = _diagonal(input._h, offset, dim1, dim2, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "diagonal", "T:input I:offset I:dim1 I:dim2", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def diag(input, diagonal=0, *, out=None):
+    """Vector to diagonal matrix, or matrix to its diagonal."""
+    try:
+        o_, p_ = tls.o
+        e_ = _diag(input._h, diagonal, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "diag", "T:input I:diagonal ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def diag_embed(input, offset=0, dim1=-2, dim2=-1, *, out=None):
+    """The last dimension laid on a diagonal over two dimensions."""
+    try:
+        o_, p_ = tls.o
+        e_ = _diag_embed(input._h, offset, dim1, dim2, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "diag_embed", "T:input I:offset I:dim1 I:dim2 ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def unbind(input, dim=0, *, axis=M):
+    """All indices of a dimension, as views."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _unbind(input._h, dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unbind", "T:input I:dim", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def split(input, split_size, dim=0, *, axis=M):
+    """Views of split_size along a dimension; the last may be shorter."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _split(input._h, split_size, dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "split", "T:input I:split_size I:dim", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def split_with_sizes(input, split_sizes, dim=0, *, axis=M):
+    """Views of the given sizes along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _split_with_sizes(input._h, ints(split_sizes), len(split_sizes), dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "split_with_sizes", "T:input N:split_sizes I:dim", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def chunk(input, chunks, dim=0, *, axis=M):
+    """At most chunks views of equal size along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _chunk(input._h, chunks, dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "chunk", "T:input I:chunks I:dim", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def unfold(input, dimension, size, step):
+    """Windows of size every step along a dimension, appended as the last."""
+    try:
+        o_, p_ = tls.o
+        e_ = _unfold(input._h, dimension, size, step, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unfold", "T:input I:dimension I:size I:step", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def as_strided(input, size, stride, storage_offset=None):
+    """A window on the memory with any sizes, strides and offset."""
+    try:
+        o_, p_ = tls.o
+        e_ = _as_strided(input._h, ints(size), len(size), ints(stride), len(stride), None if storage_offset is None else pack1(storage_offset), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "as_strided", "T:input N:size N:stride i:storage_offset", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def alias(input):
+    """A view of the whole tensor."""
+    try:
+        o_, p_ = tls.o
+        e_ = _alias(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "alias", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def detach(input):
+    """The same memory without history."""
+    try:
+        o_, p_ = tls.o
+        e_ = _detach(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "detach", "T:input", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def detach_(input):
+    """Cuts the tensor off its history."""
+    try:
+        e_ = _detach_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "detach_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def unsqueeze_(input, dim=M, *, axis=M):
+    """Inserts a dimension of size 1 in place."""
+    if axis is not M:
+        dim = axis
+    try:
+        e_ = _unsqueeze_(input._h, dim)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unsqueeze_", "T:input I:dim", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def squeeze_(input, dim=M, *, axis=M):
+    """Removes dimensions of size 1 in place.
+
+    Removes one dimension of size 1 in place."""
+    if axis is not M:
+        dim = axis
+    try:
+        if dim is M:
+            e_ = _squeeze_(input._h)
+        elif dim is not M:
+            e_ = _squeeze_dim_(input._h, dim)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "squeeze_", "T:input I:dim", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("squeeze_", ("Tensor(a!) self", "Tensor(a!) self, int dim",), "T:input I:dim", locals())
+        fail(e_)
+    return input
+
+
+def transpose_(input, dim0, dim1):
+    """Swaps two dimensions in place."""
+    try:
+        e_ = _transpose_(input._h, dim0, dim1)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "transpose_", "T:input I:dim0 I:dim1", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def t_(input):
+    """Transposes a matrix in place."""
+    try:
+        e_ = _t_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "t_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def cat(tensors, dim=0, *, axis=M, out=None):
+    """Tensors joined along a dimension; dtypes promote."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _cat(handles(tensors), len(tensors), dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cat", "L:tensors I:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def stack(tensors, dim=0, *, axis=M, out=None):
+    """Tensors of one shape joined along a new dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _stack(handles(tensors), len(tensors), dim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "stack", "L:tensors I:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def repeat(input, *repeats_, repeats=M, out=None):
+    """Copies side by side, repeats times per dimension."""
+    if repeats is M:
+        repeats = repeats_[0] if len(repeats_) == 1 and not isinstance(repeats_[0], int) else repeats_
+    try:
+        o_, p_ = tls.o
+        e_ = _repeat(input._h, ints(repeats), len(repeats), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "repeat", "T:input N:repeats ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def tile(input, *dims_, dims=M, out=None):
+    """repeat with missing leading repeats of 1."""
+    if dims is M:
+        dims = dims_[0] if len(dims_) == 1 and not isinstance(dims_[0], int) else dims_
+    try:
+        o_, p_ = tls.o
+        e_ = _tile(input._h, ints(dims), len(dims), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tile", "T:input N:dims ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def flip(input, *dims_, dims=M, out=None):
+    """Order reversed along dimensions."""
+    if dims is M:
+        dims = dims_[0] if len(dims_) == 1 and not isinstance(dims_[0], int) else dims_
+    try:
+        o_, p_ = tls.o
+        e_ = _flip(input._h, ints(dims), len(dims), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "flip", "T:input N:dims ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def roll(input, shifts, dims=(), *, out=None):
+    """Elements rotated along dimensions (flattened when none are given)."""
+    try:
+        if type(shifts) is int:
+            shifts = (shifts,) * 1
+        if type(dims) is int:
+            dims = (dims,) * 1
+        o_, p_ = tls.o
+        e_ = _roll(input._h, ints(shifts), len(shifts), ints(dims), len(dims), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "roll", "T:input N:shifts N:dims ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def meshgrid(tensors, *, indexing=None):
+    """Coordinate grids of vectors; indexing 'ij' (default) or 'xy'."""
+    try:
+        o_, p_ = tls.o
+        e_ = _meshgrid(handles(tensors), len(tensors), None if indexing is None else indexing.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "meshgrid", "L:tensors z:indexing", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def repeat_interleave(input, repeats, dim=None, *, axis=M, out=None):
+    """Each element repeated by its own count.
+
+    Each element repeated."""
+    if axis is not M:
+        dim = axis
+    try:
+        if isinstance(repeats, Tensor):
+            o_, p_ = tls.o
+            e_ = _repeat_interleave(input._h, repeats._h, None if dim is None else pack1(dim), p_)
+        elif not isinstance(repeats, (tuple, list, Tensor, str)):
+            o_, p_ = tls.o
+            e_ = _repeat_interleave_int(input._h, repeats, None if dim is None else pack1(dim), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "repeat_interleave", "T:input *:repeats i:dim ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("repeat_interleave", ("Tensor self, Tensor repeats, int? dim=None", "Tensor self, int repeats, int? dim=None",), "T:input *:repeats i:dim ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cast(input, dtype, *, out=None):
+    """Another dtype; self when it has it already."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cast(input._h, dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cast", "T:input D:dtype ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def to(input, dtype=None, device=None, copy=False, *, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Another dtype or device; self when nothing changes and no copy is asked for."""
+    try:
+        o_, p_ = tls.o
+        e_ = _to(input._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), copy, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "to", "T:input d:dtype v:device B:copy ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def to_device(input, device, *, out=None):
+    """The tensor on a device; self when it is there already."""
+    try:
+        o_, p_ = tls.o
+        e_ = _to_device(input._h, NO_DEVICE if device is None else device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "to_device", "T:input v:device ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def clone(input, *, memory_format=None, out=None):
+    """A copy with its own memory."""
+    try:
+        o_, p_ = tls.o
+        e_ = _clone(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clone", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def contiguous(input, *, memory_format=None, out=None):
+    """Row-major memory; self when it is so already."""
+    try:
+        o_, p_ = tls.o
+        e_ = _contiguous(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "contiguous", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def copy_(input, src):
+    """Writes src, broadcast and converted, into self."""
+    try:
+        e_ = _copy_(input._h, src._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "copy_", "T:input T:src", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def fill_(input, value):
+    """Writes a 0-dim tensor's value into every element.
+
+    Writes a number into every element."""
+    try:
+        if isinstance(value, Tensor):
+            e_ = _fill_(input._h, value._h)
+        else:
+            e_ = _fill_scalar_(input._h, scalar(value))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fill_", "T:input *:value", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def zero_(input):
+    """Writes zeros."""
+    try:
+        e_ = _zero_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "zero_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def gather(input, dim, index, *, out=None):
+    """out[i][j] = self[index[i][j]][j] for dim 0, and so on; index is int64."""
+    try:
+        o_, p_ = tls.o
+        e_ = _gather(input._h, dim, index._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gather", "T:input I:dim T:index ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def scatter(input, dim, index, src=M, *, value=M, out=None):
+    """self with src written where index says: the reverse of gather.
+
+    self with a number written where index says."""
+    try:
+        if value is M and src is not M and isinstance(src, Tensor):
+            o_, p_ = tls.o
+            e_ = _scatter_src(input._h, dim, index._h, src._h, p_)
+        elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))):
+            if value is M:
+                value = src
+            o_, p_ = tls.o
+            e_ = _scatter_value(input._h, dim, index._h, scalar(value), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "scatter", "T:input I:dim T:index T:src S:value ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("scatter", ("Tensor self, int dim, Tensor index, Tensor src", "Tensor self, int dim, Tensor index, Scalar value",), "T:input I:dim T:index T:src S:value ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def scatter_add(input, dim, index, src, *, out=None):
+    """self with src added where index says."""
+    try:
+        o_, p_ = tls.o
+        e_ = _scatter_add(input._h, dim, index._h, src._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "scatter_add", "T:input I:dim T:index T:src ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def scatter_(input, dim, index, src=M, *, value=M):
+    """Writes src where index says.
+
+    Writes a number where index says."""
+    try:
+        if value is M and src is not M and isinstance(src, Tensor):
+            e_ = _scatter_src_(input._h, dim, index._h, src._h)
+        elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))):
+            if value is M:
+                value = src
+            e_ = _scatter_value_(input._h, dim, index._h, scalar(value))
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "scatter_", "T:input I:dim T:index T:src S:value", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("scatter_", ("Tensor(a!) self, int dim, Tensor index, Tensor src", "Tensor(a!) self, int dim, Tensor index, Scalar value",), "T:input I:dim T:index T:src S:value", locals())
+        fail(e_)
+    return input
+
+
+def scatter_add_(input, dim, index, src):
+    """Adds src where index says."""
+    try:
+        e_ = _scatter_add_(input._h, dim, index._h, src._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "scatter_add_", "T:input I:dim T:index T:src", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def index_select(input, dim, index, *, out=None):
+    """Rows along dim picked by a vector of positions."""
+    try:
+        o_, p_ = tls.o
+        e_ = _index_select(input._h, dim, index._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_select", "T:input I:dim T:index ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def index_add(input, dim, index, source, *, alpha=1, out=None):
+    """self with alpha * source added at the rows that index names."""
+    try:
+        o_, p_ = tls.o
+        e_ = _index_add(input._h, dim, index._h, source._h, scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_add", "T:input I:dim T:index T:source S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def index_add_(input, dim, index, source, *, alpha=1):
+    """Adds alpha * source at the rows that index names."""
+    try:
+        e_ = _index_add_(input._h, dim, index._h, source._h, scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_add_", "T:input I:dim T:index T:source S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def index_copy(input, dim, index, source, *, out=None):
+    """self with source written at the rows that index names."""
+    try:
+        o_, p_ = tls.o
+        e_ = _index_copy(input._h, dim, index._h, source._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_copy", "T:input I:dim T:index T:source ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def index_copy_(input, dim, index, source):
+    """Writes source at the rows that index names."""
+    try:
+        e_ = _index_copy_(input._h, dim, index._h, source._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_copy_", "T:input I:dim T:index T:source", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def index_fill(input, dim, index, value, *, out=None):
+    """self with a number at the rows that index names."""
+    try:
+        o_, p_ = tls.o
+        e_ = _index_fill_scalar(input._h, dim, index._h, scalar(value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_fill", "T:input I:dim T:index S:value ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def index_fill_(input, dim, index, value):
+    """Writes a number at the rows that index names."""
+    try:
+        e_ = _index_fill_scalar_(input._h, dim, index._h, scalar(value))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_fill_", "T:input I:dim T:index S:value", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def index(input, indices, *, out=None):
+    """Advanced indexing by integer or bool tensors, one per dimension, absent ones taking all."""
+    try:
+        o_, p_ = tls.o
+        e_ = _index(input._h, opt_handles(indices), len(indices), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index", "T:input l:indices ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def index_put(input, indices, values, accumulate=False, *, out=None):
+    """self with values written (or added) at the indexed places."""
+    try:
+        o_, p_ = tls.o
+        e_ = _index_put(input._h, opt_handles(indices), len(indices), values._h, accumulate, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_put", "T:input l:indices T:values B:accumulate ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def index_put_(input, indices, values, accumulate=False):
+    """Writes (or adds) values at the indexed places."""
+    try:
+        e_ = _index_put_(input._h, opt_handles(indices), len(indices), values._h, accumulate)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_put_", "T:input l:indices T:values B:accumulate", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def nonzero(input, *, out=None):
+    """Positions of nonzero elements as rows of int64; waits for the device."""
+    try:
+        o_, p_ = tls.o
+        e_ = _nonzero(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nonzero", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def nonzero_numpy(input):
+    """Positions of nonzero elements, one vector per dimension."""
+    try:
+        o_, p_ = tls.o
+        e_ = _nonzero_numpy(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nonzero_numpy", "T:input", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def masked_select(input, mask, *, out=None):
+    """The elements where the bool mask holds, as a vector."""
+    try:
+        o_, p_ = tls.o
+        e_ = _masked_select(input._h, mask._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "masked_select", "T:input T:mask ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def take(input, index, *, out=None):
+    """Elements of the flattened tensor."""
+    try:
+        o_, p_ = tls.o
+        e_ = _take(input._h, index._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "take", "T:input T:index ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def take_along_dim(input, indices, dim=None, *, axis=M, out=None):
+    """gather with broadcast indices."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _take_along_dim(input._h, indices._h, None if dim is None else pack1(dim), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "take_along_dim", "T:input T:indices i:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def embedding(weight, indices, padding_idx=-1, *, out=None):
+    """Rows of weight picked by integer indices; row padding_idx gets no gradient."""
+    try:
+        o_, p_ = tls.o
+        e_ = _embedding(weight._h, indices._h, padding_idx, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "embedding", "T:weight T:indices I:padding_idx ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def one_hot(input, num_classes=-1):
+    """Integer classes as rows of 0 and 1 (int64)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _one_hot(input._h, num_classes, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "one_hot", "T:input I:num_classes", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def bincount(input, weights=None, minlength=0, *, out=None):
+    """How often each non-negative integer occurs."""
+    try:
+        o_, p_ = tls.o
+        e_ = _bincount(input._h, None if weights is None else weights._h, minlength, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bincount", "T:input t:weights I:minlength ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def conv1d(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
+    """Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..]."""
+    try:
+        if type(stride) is int:
+            stride = (stride,) * 1
+        if type(padding) is int:
+            padding = (padding,) * 1
+        if type(dilation) is int:
+            dilation = (dilation,) * 1
+        o_, p_ = tls.o
+        e_ = _conv1d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), groups, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv1d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def conv2d(input, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+    """Cross-correlation over 2 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..]."""
+    try:
+        if type(stride) is int:
+            stride = (stride,) * 2
+        if type(padding) is int:
+            padding = (padding,) * 2
+        if type(dilation) is int:
+            dilation = (dilation,) * 2
+        o_, p_ = tls.o
+        e_ = _conv2d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), groups, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv2d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def conv3d(input, weight, bias=None, stride=(1, 1, 1), padding=(0, 0, 0), dilation=(1, 1, 1), groups=1):
+    """Cross-correlation over 3 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..]."""
+    try:
+        if type(stride) is int:
+            stride = (stride,) * 3
+        if type(padding) is int:
+            padding = (padding,) * 3
+        if type(dilation) is int:
+            dilation = (dilation,) * 3
+        o_, p_ = tls.o
+        e_ = _conv3d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), groups, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv3d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def conv_transpose1d(input, weight, bias=None, stride=(1,), padding=(0,), output_padding=(0,), groups=1, dilation=(1,)):
+    """The gradient of conv1d with respect to its input; weight [c, out / groups, ..]."""
+    try:
+        if type(stride) is int:
+            stride = (stride,) * 1
+        if type(padding) is int:
+            padding = (padding,) * 1
+        if type(output_padding) is int:
+            output_padding = (output_padding,) * 1
+        if type(dilation) is int:
+            dilation = (dilation,) * 1
+        o_, p_ = tls.o
+        e_ = _conv_transpose1d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(output_padding), len(output_padding), groups, ints(dilation), len(dilation), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv_transpose1d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def conv_transpose2d(input, weight, bias=None, stride=(1, 1), padding=(0, 0), output_padding=(0, 0), groups=1, dilation=(1, 1)):
+    """The gradient of conv2d with respect to its input; weight [c, out / groups, ..]."""
+    try:
+        if type(stride) is int:
+            stride = (stride,) * 2
+        if type(padding) is int:
+            padding = (padding,) * 2
+        if type(output_padding) is int:
+            output_padding = (output_padding,) * 2
+        if type(dilation) is int:
+            dilation = (dilation,) * 2
+        o_, p_ = tls.o
+        e_ = _conv_transpose2d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(output_padding), len(output_padding), groups, ints(dilation), len(dilation), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv_transpose2d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def max_pool1d(input, kernel_size, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
+    """Largest element of each window; stride defaults to kernel_size."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 1
+        if type(stride) is int:
+            stride = (stride,) * 1
+        if type(padding) is int:
+            padding = (padding,) * 1
+        if type(dilation) is int:
+            dilation = (dilation,) * 1
+        o_, p_ = tls.o
+        e_ = _max_pool1d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_pool1d", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def max_pool2d(input, kernel_size, stride=(), padding=(0, 0), dilation=(1, 1), ceil_mode=False):
+    """Largest element of each window; stride defaults to kernel_size."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        if type(stride) is int:
+            stride = (stride,) * 2
+        if type(padding) is int:
+            padding = (padding,) * 2
+        if type(dilation) is int:
+            dilation = (dilation,) * 2
+        o_, p_ = tls.o
+        e_ = _max_pool2d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_pool2d", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def max_pool3d(input, kernel_size, stride=(), padding=(0, 0, 0), dilation=(1, 1, 1), ceil_mode=False):
+    """Largest element of each window; stride defaults to kernel_size."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 3
+        if type(stride) is int:
+            stride = (stride,) * 3
+        if type(padding) is int:
+            padding = (padding,) * 3
+        if type(dilation) is int:
+            dilation = (dilation,) * 3
+        o_, p_ = tls.o
+        e_ = _max_pool3d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_pool3d", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def max_pool2d_with_indices(input, kernel_size, stride=(), padding=(0, 0), dilation=(1, 1), ceil_mode=False):
+    """max_pool2d and the flat position of each maximum in its plane."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        if type(stride) is int:
+            stride = (stride,) * 2
+        if type(padding) is int:
+            padding = (padding,) * 2
+        if type(dilation) is int:
+            dilation = (dilation,) * 2
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _max_pool2d_with_indices(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_pool2d_with_indices", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    r0_ = None
+    if o0_.value:
+        r0_ = new(Tensor)
+        r0_._h = o0_.value
+    r1_ = None
+    if o1_.value:
+        r1_ = new(Tensor)
+        r1_._h = o1_.value
+    return return_type("max_pool2d_with_indices", ("values", "indices"))((r0_, r1_))
+
+
+def avg_pool1d(input, kernel_size, stride=(), padding=(0,), ceil_mode=False, count_include_pad=True):
+    """Mean of each window."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 1
+        if type(stride) is int:
+            stride = (stride,) * 1
+        if type(padding) is int:
+            padding = (padding,) * 1
+        o_, p_ = tls.o
+        e_ = _avg_pool1d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ceil_mode, count_include_pad, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "avg_pool1d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def avg_pool2d(input, kernel_size, stride=(), padding=(0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None):
+    """Mean of each window."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        if type(stride) is int:
+            stride = (stride,) * 2
+        if type(padding) is int:
+            padding = (padding,) * 2
+        o_, p_ = tls.o
+        e_ = _avg_pool2d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ceil_mode, count_include_pad, None if divisor_override is None else pack1(divisor_override), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "avg_pool2d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad i:divisor_override", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def adaptive_avg_pool1d(input, output_size):
+    """Means of evenly spread windows that give output_size."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 1
+        o_, p_ = tls.o
+        e_ = _adaptive_avg_pool1d(input._h, ints(output_size), len(output_size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_avg_pool1d", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def adaptive_avg_pool2d(input, output_size):
+    """Means of evenly spread windows that give output_size (-1 keeps a size)."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 2
+        o_, p_ = tls.o
+        e_ = _adaptive_avg_pool2d(input._h, ints(output_size), len(output_size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_avg_pool2d", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Standardised over the last dimensions (normalized_shape), then scaled and shifted."""
+    try:
+        o_, p_ = tls.o
+        e_ = _layer_norm(input._h, ints(normalized_shape), len(normalized_shape), None if weight is None else weight._h, None if bias is None else bias._h, eps, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "layer_norm", "T:input N:normalized_shape t:weight t:bias F:eps", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """Divided by the root mean square over the last dimensions."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rms_norm(input._h, ints(normalized_shape), len(normalized_shape), None if weight is None else weight._h, None if eps is None else byref(F(eps)), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rms_norm", "T:input N:normalized_shape t:weight f:eps", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """Standardised over groups of channels."""
+    try:
+        o_, p_ = tls.o
+        e_ = _group_norm(input._h, num_groups, None if weight is None else weight._h, None if bias is None else bias._h, eps, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "group_norm", "T:input I:num_groups t:weight t:bias F:eps", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
+    """Standardised per channel; in training by the batch, updating the running statistics."""
+    try:
+        o_, p_ = tls.o
+        e_ = _batch_norm(input._h, None if weight is None else weight._h, None if bias is None else bias._h, None if running_mean is None else running_mean._h, None if running_var is None else running_var._h, training, momentum, eps, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "batch_norm", "T:input t:weight t:bias t:running_mean t:running_var B:training F:momentum F:eps", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def instance_norm(input, weight=None, bias=None, eps=1e-5):
+    """Standardised per sample and channel."""
+    try:
+        o_, p_ = tls.o
+        e_ = _instance_norm(input._h, None if weight is None else weight._h, None if bias is None else bias._h, eps, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "instance_norm", "T:input t:weight t:bias F:eps", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12, *, axis=M):
+    """Divided by the p-norm along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _normalize(input._h, p, dim, eps, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "normalize", "T:input F:p I:dim F:eps", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8, *, axis=M):
+    """Cosine of the angle along a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _cosine_similarity(x1._h, x2._h, dim, eps, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cosine_similarity", "T:x1 T:x2 I:dim F:eps", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def pad(input, pad, mode="constant", value=None):
+    """Padded from the last dimension backwards: constant, reflect, replicate or circular."""
+    try:
+        o_, p_ = tls.o
+        e_ = _pad(input._h, ints(pad), len(pad), mode.encode(), None if value is None else byref(F(value)), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "pad", "T:input N:pad Z:mode f:value", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None):
+    """softmax(query @ key^T * scale + mask) @ value."""
+    try:
+        o_, p_ = tls.o
+        e_ = _scaled_dot_product_attention(query._h, key._h, value._h, None if attn_mask is None else attn_mask._h, dropout_p, is_causal, None if scale is None else byref(F(scale)), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "scaled_dot_product_attention", "T:query T:key T:value t:attn_mask F:dropout_p B:is_causal f:scale", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def pixel_shuffle(input, upscale_factor):
+    """Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _pixel_shuffle(input._h, upscale_factor, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "pixel_shuffle", "T:input I:upscale_factor", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def mse_loss(input, target, reduction="mean"):
+    """Squared difference; reduction is 'none', 'mean' or 'sum'."""
+    try:
+        o_, p_ = tls.o
+        e_ = _mse_loss(input._h, target._h, reduction.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "mse_loss", "T:input T:target Z:reduction", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def l1_loss(input, target, reduction="mean"):
+    """Absolute difference."""
+    try:
+        o_, p_ = tls.o
+        e_ = _l1_loss(input._h, target._h, reduction.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "l1_loss", "T:input T:target Z:reduction", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
+    """Squared below beta, absolute above."""
+    try:
+        o_, p_ = tls.o
+        e_ = _smooth_l1_loss(input._h, target._h, reduction.encode(), beta, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "smooth_l1_loss", "T:input T:target Z:reduction F:beta", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0):
+    """smooth_l1_loss times delta."""
+    try:
+        o_, p_ = tls.o
+        e_ = _huber_loss(input._h, target._h, reduction.encode(), delta, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "huber_loss", "T:input T:target Z:reduction F:delta", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def binary_cross_entropy(input, target, weight=None, reduction="mean"):
+    """Cross entropy of probabilities in [0, 1]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _binary_cross_entropy(input._h, target._h, None if weight is None else weight._h, reduction.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "binary_cross_entropy", "T:input T:target t:weight Z:reduction", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction="mean"):
+    """Cross entropy of logits, without overflow."""
+    try:
+        o_, p_ = tls.o
+        e_ = _binary_cross_entropy_with_logits(input._h, target._h, None if weight is None else weight._h, None if pos_weight is None else pos_weight._h, reduction.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "binary_cross_entropy_with_logits", "T:input T:target t:weight t:pos_weight Z:reduction", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def kl_div(input, target, reduction="mean", log_target=False):
+    """Kullback-Leibler divergence of log-probabilities; reduction may also be 'batchmean'."""
+    try:
+        o_, p_ = tls.o
+        e_ = _kl_div(input._h, target._h, reduction.encode(), log_target, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "kl_div", "T:input T:target Z:reduction B:log_target", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
+    """Negative log likelihood of integer classes given log-probabilities."""
+    try:
+        o_, p_ = tls.o
+        e_ = _nll_loss(input._h, target._h, None if weight is None else weight._h, ignore_index, reduction.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nll_loss", "T:input T:target t:weight I:ignore_index Z:reduction", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    """Cross entropy of logits against integer classes or class probabilities."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cross_entropy(input._h, target._h, None if weight is None else weight._h, ignore_index, reduction.encode(), label_smoothing, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cross_entropy", "T:input T:target t:weight I:ignore_index Z:reduction F:label_smoothing", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
 FUNCTIONS = {
+    "empty": empty,
     "zeros": zeros,
     "ones": ones,
     "full": full,
-    "rand": rand,
-    "randn": randn,
+    "empty_like": empty_like,
+    "zeros_like": zeros_like,
+    "ones_like": ones_like,
+    "full_like": full_like,
+    "linspace": linspace,
+    "logspace": logspace,
+    "eye": eye,
+    "tril": tril,
+    "triu": triu,
     "add": add,
     "add_": add_,
     "sub": sub,
@@ -379,14 +5620,234 @@ FUNCTIONS = {
     "mul_": mul_,
     "div": div,
     "div_": div_,
+    "floor_divide": floor_divide,
+    "floor_divide_": floor_divide_,
+    "remainder": remainder,
+    "remainder_": remainder_,
+    "fmod": fmod,
+    "rsub": rsub,
+    "pow": pow,
+    "pow_": pow_,
+    "maximum": maximum,
+    "minimum": minimum,
+    "fmax": fmax,
+    "fmin": fmin,
+    "atan2": atan2,
+    "hypot": hypot,
+    "logaddexp": logaddexp,
+    "xlogy": xlogy,
+    "lerp": lerp,
+    "lerp_": lerp_,
+    "addcmul": addcmul,
+    "addcmul_": addcmul_,
+    "addcdiv": addcdiv,
+    "addcdiv_": addcdiv_,
+    "exp": exp,
+    "exp_": exp_,
+    "exp2": exp2,
+    "exp2_": exp2_,
+    "expm1": expm1,
+    "expm1_": expm1_,
+    "log": log,
+    "log_": log_,
+    "log2": log2,
+    "log2_": log2_,
+    "log10": log10,
+    "log10_": log10_,
+    "log1p": log1p,
+    "log1p_": log1p_,
+    "sqrt": sqrt,
+    "sqrt_": sqrt_,
+    "rsqrt": rsqrt,
+    "rsqrt_": rsqrt_,
+    "reciprocal": reciprocal,
+    "reciprocal_": reciprocal_,
+    "sin": sin,
+    "sin_": sin_,
+    "cos": cos,
+    "cos_": cos_,
+    "tan": tan,
+    "tan_": tan_,
+    "asin": asin,
+    "asin_": asin_,
+    "acos": acos,
+    "acos_": acos_,
+    "atan": atan,
+    "atan_": atan_,
+    "sinh": sinh,
+    "sinh_": sinh_,
+    "cosh": cosh,
+    "cosh_": cosh_,
+    "asinh": asinh,
+    "asinh_": asinh_,
+    "acosh": acosh,
+    "acosh_": acosh_,
+    "atanh": atanh,
+    "atanh_": atanh_,
+    "erf": erf,
+    "erf_": erf_,
+    "erfc": erfc,
+    "erfc_": erfc_,
+    "erfinv": erfinv,
+    "erfinv_": erfinv_,
+    "sigmoid": sigmoid,
+    "sigmoid_": sigmoid_,
+    "tanh": tanh,
+    "tanh_": tanh_,
+    "lgamma": lgamma,
+    "lgamma_": lgamma_,
+    "digamma": digamma,
+    "neg": neg,
+    "neg_": neg_,
+    "abs": abs,
+    "abs_": abs_,
+    "square": square,
+    "square_": square_,
+    "sign": sign,
+    "sign_": sign_,
+    "floor": floor,
+    "floor_": floor_,
+    "ceil": ceil,
+    "ceil_": ceil_,
+    "trunc": trunc,
+    "trunc_": trunc_,
+    "round": round,
+    "round_": round_,
+    "frac": frac,
     "relu": relu,
+    "relu_": relu_,
+    "logit": logit,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "eq": eq,
+    "ne": ne,
+    "lt": lt,
+    "le": le,
+    "gt": gt,
+    "ge": ge,
+    "logical_and": logical_and,
+    "logical_or": logical_or,
+    "logical_xor": logical_xor,
+    "logical_not": logical_not,
+    "bitwise_and": bitwise_and,
+    "bitwise_and_": bitwise_and_,
+    "bitwise_or": bitwise_or,
+    "bitwise_or_": bitwise_or_,
+    "bitwise_xor": bitwise_xor,
+    "bitwise_xor_": bitwise_xor_,
+    "bitwise_left_shift": bitwise_left_shift,
+    "bitwise_left_shift_": bitwise_left_shift_,
+    "bitwise_right_shift": bitwise_right_shift,
+    "bitwise_right_shift_": bitwise_right_shift_,
+    "bitwise_not": bitwise_not,
+    "isnan": isnan,
+    "isinf": isinf,
+    "isfinite": isfinite,
+    "isclose": isclose,
+    "allclose": allclose,
+    "equal": equal,
+    "where": where,
+    "masked_fill": masked_fill,
+    "masked_fill_": masked_fill_,
+    "clamp": clamp,
+    "clamp_": clamp_,
+    "clamp_min": clamp_min,
+    "clamp_max": clamp_max,
     "sum": sum,
+    "nansum": nansum,
+    "mean": mean,
+    "var_mean": var_mean,
+    "std_mean": std_mean,
+    "prod": prod,
+    "any": any,
+    "all": all,
+    "count_nonzero": count_nonzero,
+    "max": max,
+    "amax": amax,
+    "argmax": argmax,
+    "min": min,
+    "amin": amin,
+    "argmin": argmin,
+    "logsumexp": logsumexp,
+    "norm": norm,
+    "dist": dist,
+    "cumsum": cumsum,
+    "cumprod": cumprod,
+    "logcumsumexp": logcumsumexp,
+    "cummax": cummax,
+    "cummin": cummin,
+    "sort": sort,
+    "argsort": argsort,
+    "topk": topk,
+    "kthvalue": kthvalue,
+    "median": median,
     "matmul": matmul,
-    "view": view,
+    "mm": mm,
+    "bmm": bmm,
+    "mv": mv,
+    "dot": dot,
+    "outer": outer,
+    "addmm": addmm,
+    "baddbmm": baddbmm,
+    "einsum": einsum,
+    "trace": trace,
     "reshape": reshape,
+    "flatten": flatten,
+    "ravel": ravel,
+    "unflatten": unflatten,
+    "permute": permute,
+    "transpose": transpose,
+    "t": t,
+    "movedim": movedim,
+    "unsqueeze": unsqueeze,
+    "squeeze": squeeze,
+    "broadcast_to": broadcast_to,
+    "broadcast_tensors": broadcast_tensors,
+    "select": select,
+    "narrow": narrow,
+    "diagonal": diagonal,
+    "diag": diag,
+    "diag_embed": diag_embed,
+    "unbind": unbind,
+    "split": split,
+    "split_with_sizes": split_with_sizes,
+    "chunk": chunk,
+    "as_strided": as_strided,
+    "detach": detach,
+    "detach_": detach_,
+    "cat": cat,
+    "stack": stack,
+    "tile": tile,
+    "flip": flip,
+    "roll": roll,
+    "meshgrid": meshgrid,
+    "repeat_interleave": repeat_interleave,
+    "clone": clone,
+    "gather": gather,
+    "scatter": scatter,
+    "scatter_add": scatter_add,
+    "scatter_": scatter_,
+    "scatter_add_": scatter_add_,
+    "index_select": index_select,
+    "index_add": index_add,
+    "index_add_": index_add_,
+    "index_copy": index_copy,
+    "index_copy_": index_copy_,
+    "index_fill": index_fill,
+    "index_fill_": index_fill_,
+    "index_put": index_put,
+    "index_put_": index_put_,
+    "nonzero": nonzero,
+    "masked_select": masked_select,
+    "take": take,
+    "take_along_dim": take_along_dim,
+    "embedding": embedding,
+    "bincount": bincount,
 }
 
 METHODS = {
+    "tril": tril,
+    "triu": triu,
     "add": add,
     "add_": add_,
     "sub": sub,
@@ -395,16 +5856,301 @@ METHODS = {
     "mul_": mul_,
     "div": div,
     "div_": div_,
+    "floor_divide": floor_divide,
+    "floor_divide_": floor_divide_,
+    "remainder": remainder,
+    "remainder_": remainder_,
+    "fmod": fmod,
+    "rsub": rsub,
+    "rdiv": rdiv,
+    "rfloor_divide": rfloor_divide,
+    "rremainder": rremainder,
+    "pow": pow,
+    "pow_": pow_,
+    "maximum": maximum,
+    "minimum": minimum,
+    "fmax": fmax,
+    "fmin": fmin,
+    "atan2": atan2,
+    "hypot": hypot,
+    "logaddexp": logaddexp,
+    "xlogy": xlogy,
+    "lerp": lerp,
+    "lerp_": lerp_,
+    "addcmul": addcmul,
+    "addcmul_": addcmul_,
+    "addcdiv": addcdiv,
+    "addcdiv_": addcdiv_,
+    "exp": exp,
+    "exp_": exp_,
+    "exp2": exp2,
+    "exp2_": exp2_,
+    "expm1": expm1,
+    "expm1_": expm1_,
+    "log": log,
+    "log_": log_,
+    "log2": log2,
+    "log2_": log2_,
+    "log10": log10,
+    "log10_": log10_,
+    "log1p": log1p,
+    "log1p_": log1p_,
+    "sqrt": sqrt,
+    "sqrt_": sqrt_,
+    "rsqrt": rsqrt,
+    "rsqrt_": rsqrt_,
+    "reciprocal": reciprocal,
+    "reciprocal_": reciprocal_,
+    "sin": sin,
+    "sin_": sin_,
+    "cos": cos,
+    "cos_": cos_,
+    "tan": tan,
+    "tan_": tan_,
+    "asin": asin,
+    "asin_": asin_,
+    "acos": acos,
+    "acos_": acos_,
+    "atan": atan,
+    "atan_": atan_,
+    "sinh": sinh,
+    "sinh_": sinh_,
+    "cosh": cosh,
+    "cosh_": cosh_,
+    "asinh": asinh,
+    "asinh_": asinh_,
+    "acosh": acosh,
+    "acosh_": acosh_,
+    "atanh": atanh,
+    "atanh_": atanh_,
+    "erf": erf,
+    "erf_": erf_,
+    "erfc": erfc,
+    "erfc_": erfc_,
+    "erfinv": erfinv,
+    "erfinv_": erfinv_,
+    "sigmoid": sigmoid,
+    "sigmoid_": sigmoid_,
+    "tanh": tanh,
+    "tanh_": tanh_,
+    "lgamma": lgamma,
+    "lgamma_": lgamma_,
+    "digamma": digamma,
+    "neg": neg,
+    "neg_": neg_,
+    "abs": abs,
+    "abs_": abs_,
+    "square": square,
+    "square_": square_,
+    "sign": sign,
+    "sign_": sign_,
+    "floor": floor,
+    "floor_": floor_,
+    "ceil": ceil,
+    "ceil_": ceil_,
+    "trunc": trunc,
+    "trunc_": trunc_,
+    "round": round,
+    "round_": round_,
+    "frac": frac,
     "relu": relu,
+    "relu_": relu_,
+    "logit": logit,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "eq": eq,
+    "ne": ne,
+    "lt": lt,
+    "le": le,
+    "gt": gt,
+    "ge": ge,
+    "logical_and": logical_and,
+    "logical_or": logical_or,
+    "logical_xor": logical_xor,
+    "logical_not": logical_not,
+    "bitwise_and": bitwise_and,
+    "bitwise_and_": bitwise_and_,
+    "bitwise_or": bitwise_or,
+    "bitwise_or_": bitwise_or_,
+    "bitwise_xor": bitwise_xor,
+    "bitwise_xor_": bitwise_xor_,
+    "bitwise_left_shift": bitwise_left_shift,
+    "bitwise_left_shift_": bitwise_left_shift_,
+    "bitwise_right_shift": bitwise_right_shift,
+    "bitwise_right_shift_": bitwise_right_shift_,
+    "bitwise_not": bitwise_not,
+    "isnan": isnan,
+    "isinf": isinf,
+    "isfinite": isfinite,
+    "isclose": isclose,
+    "allclose": allclose,
+    "equal": equal,
+    "masked_fill": masked_fill,
+    "masked_fill_": masked_fill_,
+    "clamp": clamp,
+    "clamp_": clamp_,
+    "clamp_min": clamp_min,
+    "clamp_max": clamp_max,
     "sum": sum,
+    "sum_to_size": sum_to_size,
+    "nansum": nansum,
+    "mean": mean,
+    "prod": prod,
+    "any": any,
+    "all": all,
+    "count_nonzero": count_nonzero,
+    "max": max,
+    "amax": amax,
+    "argmax": argmax,
+    "min": min,
+    "amin": amin,
+    "argmin": argmin,
+    "logsumexp": logsumexp,
+    "norm": norm,
+    "dist": dist,
+    "cumsum": cumsum,
+    "cumprod": cumprod,
+    "logcumsumexp": logcumsumexp,
+    "cummax": cummax,
+    "cummin": cummin,
+    "sort": sort,
+    "argsort": argsort,
+    "topk": topk,
+    "kthvalue": kthvalue,
+    "median": median,
     "matmul": matmul,
+    "mm": mm,
+    "bmm": bmm,
+    "mv": mv,
+    "dot": dot,
+    "outer": outer,
+    "addmm": addmm,
+    "baddbmm": baddbmm,
+    "trace": trace,
     "view": view,
+    "view_as": view_as,
     "reshape": reshape,
+    "reshape_as": reshape_as,
+    "flatten": flatten,
+    "ravel": ravel,
+    "unflatten": unflatten,
+    "permute": permute,
+    "transpose": transpose,
+    "t": t,
+    "numpy_t": numpy_t,
+    "mt": mt,
+    "movedim": movedim,
+    "unsqueeze": unsqueeze,
+    "squeeze": squeeze,
+    "expand": expand,
+    "expand_as": expand_as,
+    "broadcast_to": broadcast_to,
+    "select": select,
+    "slice": slice,
+    "narrow": narrow,
+    "diagonal": diagonal,
+    "diag": diag,
+    "diag_embed": diag_embed,
+    "unbind": unbind,
+    "split": split,
+    "split_with_sizes": split_with_sizes,
+    "chunk": chunk,
+    "unfold": unfold,
+    "as_strided": as_strided,
+    "alias": alias,
+    "detach": detach,
+    "detach_": detach_,
+    "unsqueeze_": unsqueeze_,
+    "squeeze_": squeeze_,
+    "transpose_": transpose_,
+    "t_": t_,
+    "repeat": repeat,
+    "tile": tile,
+    "flip": flip,
+    "roll": roll,
+    "repeat_interleave": repeat_interleave,
+    "cast": cast,
+    "to": to,
+    "to_device": to_device,
+    "clone": clone,
+    "contiguous": contiguous,
+    "copy_": copy_,
+    "fill_": fill_,
+    "zero_": zero_,
+    "gather": gather,
+    "scatter": scatter,
+    "scatter_add": scatter_add,
+    "scatter_": scatter_,
+    "scatter_add_": scatter_add_,
+    "index_select": index_select,
+    "index_add": index_add,
+    "index_add_": index_add_,
+    "index_copy": index_copy,
+    "index_copy_": index_copy_,
+    "index_fill": index_fill,
+    "index_fill_": index_fill_,
+    "index": index,
+    "index_put": index_put,
+    "index_put_": index_put_,
+    "nonzero": nonzero,
+    "nonzero_numpy": nonzero_numpy,
+    "masked_select": masked_select,
+    "take": take,
+    "take_along_dim": take_along_dim,
+    "bincount": bincount,
 }
 
 NN = {
+    "silu": silu,
+    "silu_": silu_,
+    "gelu": gelu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "softplus": softplus,
+    "logsigmoid": logsigmoid,
+    "hardswish": hardswish,
+    "hardsigmoid": hardsigmoid,
+    "relu6": relu6,
+    "glu": glu,
+    "linear": linear,
+    "one_hot": one_hot,
+    "conv1d": conv1d,
+    "conv2d": conv2d,
+    "conv3d": conv3d,
+    "conv_transpose1d": conv_transpose1d,
+    "conv_transpose2d": conv_transpose2d,
+    "max_pool1d": max_pool1d,
+    "max_pool2d": max_pool2d,
+    "max_pool3d": max_pool3d,
+    "max_pool2d_with_indices": max_pool2d_with_indices,
+    "avg_pool1d": avg_pool1d,
+    "avg_pool2d": avg_pool2d,
+    "adaptive_avg_pool1d": adaptive_avg_pool1d,
+    "adaptive_avg_pool2d": adaptive_avg_pool2d,
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "group_norm": group_norm,
+    "batch_norm": batch_norm,
+    "instance_norm": instance_norm,
+    "normalize": normalize,
+    "cosine_similarity": cosine_similarity,
+    "pad": pad,
+    "scaled_dot_product_attention": scaled_dot_product_attention,
+    "pixel_shuffle": pixel_shuffle,
+    "mse_loss": mse_loss,
+    "l1_loss": l1_loss,
+    "smooth_l1_loss": smooth_l1_loss,
+    "huber_loss": huber_loss,
+    "binary_cross_entropy": binary_cross_entropy,
+    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+    "kl_div": kl_div,
+    "nll_loss": nll_loss,
+    "cross_entropy": cross_entropy,
 }
 
 # Base names whose overloads are merged by hand.
 UNMERGED = (
+    "arange",
+    "var",
+    "std",
 )

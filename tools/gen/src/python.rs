@@ -337,8 +337,10 @@ fn function(s: &mut String, name: &str, group: &[&Op]) {
             signature.push("*".into());
             star = true;
         }
+        let defaulted = signature.iter().any(|x: &String| x.contains('='));
         signature.push(match &p.default {
             Some(d) => format!("{}={d}", p.name),
+            None if defaulted && !p.kwonly => format!("{}=M", p.name),
             None => p.name.clone(),
         });
     }

@@ -1,0 +1,127 @@
+"""Process-wide settings: default dtype and device, threads, and switches that PyTorch programs set."""
+
+from . import _c
+from ._dtype import dtype
+from ._methods import Storage
+from ._tensor import Tensor
+
+
+def _check(error):
+    if error:
+        _c.fail(error)
+
+
+def set_default_dtype(d):
+    """Sets the dtype of tensors made from floats when none is named; a float dtype."""
+    if not isinstance(d, dtype):
+        raise TypeError("invalid dtype object: only floating-point types are supported as the default type")
+    _check(_c.set_default_dtype(d.code))
+
+
+def set_default_tensor_type(t):
+    """The old form of set_default_dtype: a type such as `FloatTensor`, or its name."""
+    if isinstance(t, str):
+        from ._creation import legacy_types
+
+        t = legacy_types()[t.rpartition(".")[2]]
+    set_default_dtype(t.dtype)
+
+
+def set_default_device(device):
+    """Sets the device of tensors whose creation names none."""
+    _c.set_default_device(device)
+
+
+def get_default_device():
+    """The device of tensors whose creation names none."""
+    return _c.get_default_device()
+
+
+def set_num_threads(n):
+    """Sets the number of threads that CPU kernels use; results do not depend on it."""
+    _check(_c.proto("set_num_threads", _c.c_int32)(n))
+
+
+def get_num_threads():
+    """The number of threads that CPU kernels use."""
+    return _c.proto("get_num_threads", res=_c.c_int32)()
+
+
+set_num_interop_threads = set_flush_denormal = lambda *args: None
+
+
+def get_num_interop_threads():
+    return 1
+
+
+_deterministic = False
+_matmul_precision = "highest"
+
+
+def use_deterministic_algorithms(mode, *, warn_only=False):
+    """Accepted and remembered: Taper's results do not depend on threads or timing anyway."""
+    global _deterministic
+    _deterministic = bool(mode)
+
+
+def are_deterministic_algorithms_enabled():
+    return _deterministic
+
+
+def set_float32_matmul_precision(precision):
+    """Accepted and remembered: products of float32 matrices are computed in float32."""
+    global _matmul_precision
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"Unknown float32 matmul precision {precision!r}")
+    _matmul_precision = precision
+
+
+def get_float32_matmul_precision():
+    return _matmul_precision
+
+
+def is_inference_mode_enabled():
+    """Whether inference mode is on for this thread."""
+    return _c.inference_mode_enabled()
+
+
+def is_storage(obj):
+    return isinstance(obj, Storage)
+
+
+def typename(obj):
+    """The name of an object's type; of a tensor, such as 'torch.FloatTensor'."""
+    if isinstance(obj, Tensor):
+        return obj.type()
+    return f"{type(obj).__module__}.{type(obj).__qualname__}"
+
+
+def compile(model=None, **kwargs):
+    """Returns the function or module itself: Taper runs eagerly."""
+    return (lambda m: m) if model is None else model
+
+
+def is_autocast_enabled(device_type=None):
+    return False
+
+
+__all__ = [
+    "are_deterministic_algorithms_enabled",
+    "compile",
+    "get_default_device",
+    "get_float32_matmul_precision",
+    "get_num_interop_threads",
+    "get_num_threads",
+    "is_autocast_enabled",
+    "is_inference_mode_enabled",
+    "is_storage",
+    "set_default_device",
+    "set_default_dtype",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
+    "set_flush_denormal",
+    "set_num_interop_threads",
+    "set_num_threads",
+    "typename",
+    "use_deterministic_algorithms",
+]

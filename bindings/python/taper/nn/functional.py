@@ -1,0 +1,679 @@
+"""Functions of neural networks: the table's ops, with the keyword forms that PyTorch accepts besides."""
+
+import math
+
+from .. import _ops_gen
+from .._tensor import Tensor
+
+g = _ops_gen
+
+# Every op of the table that lives here, and those functions of the package that PyTorch lists here too.
+globals().update(g.NN)
+for _name in (
+    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear embedding one_hot softplus "
+    "logsigmoid hardswish hardsigmoid glu pixel_shuffle pixel_unshuffle layer_norm rms_norm group_norm normalize "
+    "cosine_similarity scaled_dot_product_attention adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d "
+    "adaptive_max_pool2d avg_pool1d avg_pool2d avg_pool3d sigmoid tanh gelu prelu celu selu mish hardtanh softsign tanhshrink "
+    "rrelu threshold pairwise_distance grid_sample affine_grid interpolate unfold fold"
+).split():
+    if _name not in globals() and _name in g.FUNCTIONS:
+        globals()[_name] = g.FUNCTIONS[_name]
+
+
+def relu(input, inplace=False):
+    """max(x, 0)."""
+    return g.relu_(input) if inplace else g.relu(input)
+
+
+def relu_(input):
+    """max(x, 0) in place."""
+    return g.relu_(input)
+
+
+def silu(input, inplace=False):
+    """x * sigmoid(x)."""
+    return g.silu_(input) if inplace else g.silu(input)
+
+
+def gelu(input, approximate="none"):
+    """x times the normal distribution function of x; approximate='tanh' for the approximation."""
+    return g.gelu(input, approximate=approximate)
+
+
+def leaky_relu(input, negative_slope=0.01, inplace=False):
+    """x where positive, else negative_slope * x."""
+    r = g.leaky_relu(input, negative_slope)
+    return input.copy_(r) if inplace else r
+
+
+def elu(input, alpha=1.0, inplace=False):
+    """x where positive, else alpha * (exp(x) - 1)."""
+    r = g.elu(input, alpha)
+    return input.copy_(r) if inplace else r
+
+
+def selu(input, inplace=False):
+    """The self-normalising exponential linear unit."""
+    r = 1.0507009873554804934193349852946 * g.elu(input, 1.6732632423543772848170429916717)
+    return input.copy_(r) if inplace else r
+
+
+def celu(input, alpha=1.0, inplace=False):
+    """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))."""
+    r = g.clamp_min(input, 0) + g.clamp_max(alpha * g.expm1(input / alpha), 0)
+    return input.copy_(r) if inplace else r
+
+
+def relu6(input, inplace=False):
+    """min(max(x, 0), 6)."""
+    r = g.relu6(input)
+    return input.copy_(r) if inplace else r
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """x limited to [min_val, max_val]."""
+    return g.clamp_(input, min_val, max_val) if inplace else g.clamp(input, min_val, max_val)
+
+
+def hardswish(input, inplace=False):
+    """x * relu6(x + 3) / 6."""
+    r = g.hardswish(input)
+    return input.copy_(r) if inplace else r
+
+
+def hardsigmoid(input, inplace=False):
+    """relu6(x + 3) / 6."""
+    r = g.hardsigmoid(input)
+    return input.copy_(r) if inplace else r
+
+
+def mish(input, inplace=False):
+    """x * tanh(softplus(x))."""
+    r = input * g.tanh(g.softplus(input))
+    return input.copy_(r) if inplace else r
+
+
+def softsign(input):
+    """x / (1 + |x|)."""
+    return input / (1 + g.abs(input))
+
+
+def tanhshrink(input):
+    """x - tanh(x)."""
+    return input - g.tanh(input)
+
+
+def softshrink(input, lambd=0.5):
+    """x moved towards zero by lambd, zero within it."""
+    return g.where(input > lambd, input - lambd, g.where(input < -lambd, input + lambd, input * 0))
+
+
+def hardshrink(input, lambd=0.5):
+    """x where |x| > lambd, else 0."""
+    return g.where(g.abs(input) > lambd, input, 0.0)
+
+
+def threshold(input, threshold, value, inplace=False):
+    """x where above the threshold, else value."""
+    r = g.where(input > threshold, input, value)
+    return input.copy_(r) if inplace else r
+
+
+def prelu(input, weight):
+    """x where positive, else weight * x, with one weight or one per channel."""
+    if weight.numel() != 1:
+        weight = weight.reshape([1, -1] + [1] * (input.ndim - 2) if input.ndim > 1 else [-1])
+    return g.clamp_min(input, 0) + weight * g.clamp_max(input, 0)
+
+
+def sigmoid(input):
+    """1 / (1 + exp(-x))."""
+    return g.sigmoid(input)
+
+
+def tanh(input):
+    """The hyperbolic tangent."""
+    return g.tanh(input)
+
+
+def _implied_dim(name, ndim):
+    import warnings
+
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        stacklevel=4,
+    )
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """exp(x) / sum(exp(x)) along a dimension."""
+    return g.softmax(input, _implied_dim("softmax", input.ndim) if dim is None else dim, dtype)
+
+
+def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """The logarithm of softmax."""
+    return g.log_softmax(input, _implied_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
+
+
+def softmin(input, dim=None, _stacklevel=3, dtype=None):
+    """softmax(-x)."""
+    return softmax(-input, dim, dtype=dtype)
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """A sample of the Gumbel-softmax distribution; hard=True gives one-hot vectors with soft gradients."""
+    gumbels = -g.empty_like(logits).exponential_().log()
+    soft = g.softmax((logits + gumbels) / tau, dim)
+    if not hard:
+        return soft
+    index = g.argmax(soft, dim, True)
+    return g.scatter(g.zeros_like(logits), dim, index, 1.0) - soft.detach() + soft
+
+
+# --- dropout ---------------------------------------------------------------------------------------------------------
+
+
+def _dropout(name):
+    def function(input, p=0.5, training=True, inplace=False):
+        if p < 0.0 or p > 1.0:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        r = getattr(g, name)(input, p, training)
+        return input.copy_(r) if inplace else r
+
+    function.__name__ = name
+    function.__doc__ = "Zeroes random elements (whole channels in the feature forms) in training and scales the rest."
+    return function
+
+
+dropout, dropout1d, dropout2d, dropout3d = (_dropout(n) for n in ("dropout", "dropout1d", "dropout2d", "dropout3d"))
+alpha_dropout, feature_alpha_dropout = _dropout("alpha_dropout"), _dropout("feature_alpha_dropout")
+
+
+# --- pooling ---------------------------------------------------------------------------------------------------------
+
+
+def _max_pool(dims):
+    name = f"max_pool{dims}d"
+    plain, indexed = getattr(g, name), getattr(g, name + "_with_indices", None)
+
+    def function(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        stride = () if stride is None else stride
+        if return_indices:
+            if indexed is None:
+                raise NotImplementedError(f"{name}: return_indices=True is not supported")
+            return tuple(indexed(input, kernel_size, stride, padding, dilation, ceil_mode))
+        return plain(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+    function.__name__ = name
+    function.__doc__ = plain.__doc__
+    return function
+
+
+max_pool1d, max_pool2d, max_pool3d = _max_pool(1), _max_pool(2), _max_pool(3)
+
+
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of each window."""
+    return g.avg_pool1d(input, kernel_size, () if stride is None else stride, padding, ceil_mode, count_include_pad)
+
+
+def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+    """The mean of each window."""
+    stride = () if stride is None else stride
+    return g.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def adaptive_avg_pool2d(input, output_size):
+    """The mean over windows that give the wanted output size; None keeps a size."""
+    if not isinstance(output_size, int):
+        output_size = [input.size(i - 2) if n is None else n for i, n in enumerate(output_size)]
+    return g.adaptive_avg_pool2d(input, output_size)
+
+
+def _windows(n, out):
+    return [(i * n // out, -((-(i + 1) * n) // out)) for i in range(out)]
+
+
+def adaptive_max_pool2d(input, output_size, return_indices=False):
+    """The maximum over windows that give the wanted output size."""
+    if return_indices:
+        raise NotImplementedError("adaptive_max_pool2d: return_indices=True is not supported")
+    if isinstance(output_size, int):
+        output_size = (output_size, output_size)
+    h, w = (input.size(i - 2) if n is None else n for i, n in enumerate(output_size))
+    rows = [input[..., a:b, :].amax(-2) for a, b in _windows(input.size(-2), h)]
+    r = g.stack(rows, -2)
+    return g.stack([r[..., a:b].amax(-1) for a, b in _windows(input.size(-1), w)], -1)
+
+
+def adaptive_max_pool1d(input, output_size, return_indices=False):
+    """The maximum over windows that give the wanted output size."""
+    if return_indices:
+        raise NotImplementedError("adaptive_max_pool1d: return_indices=True is not supported")
+    n = output_size if isinstance(output_size, int) else output_size[0]
+    return g.stack([input[..., a:b].amax(-1) for a, b in _windows(input.size(-1), n)], -1)
+
+
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """The p-norm of each window."""
+    kh, kw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    mean = avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
+    return (g.sign(mean) * relu(g.abs(mean)) * (kh * kw)).pow(1.0 / norm_type)
+
+
+# --- convolution -----------------------------------------------------------------------------------------------------
+
+
+def _conv(dims):
+    op = getattr(g, f"conv{dims}d")
+
+    def function(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        if type(padding) is str:
+            if padding == "valid":
+                padding = 0
+            elif padding == "same":
+                if (stride if isinstance(stride, int) else max(stride)) != 1:
+                    raise RuntimeError("padding='same' is not supported for strided convolutions")
+                d = (dilation,) * dims if isinstance(dilation, int) else dilation
+                totals = [a * (k - 1) for a, k in zip(d, weight.shape[2:])]
+                padding = tuple(t // 2 for t in totals)
+                if any(t % 2 for t in totals):  # the odd one goes behind
+                    input = g.pad(input, [p for t in reversed(totals) for p in (0, t % 2)])
+            else:
+                raise RuntimeError(f"Invalid padding string: '{padding}'")
+        return op(input, weight, bias, stride, padding, dilation, groups)
+
+    function.__name__ = f"conv{dims}d"
+    function.__doc__ = op.__doc__
+    return function
+
+
+conv1d, conv2d, conv3d = _conv(1), _conv(2), _conv(3)
+
+
+def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
+    """Sliding blocks of (N, C, H, W) as columns: (N, C * kh * kw, L)."""
+    (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (
+        (v, v) if isinstance(v, int) else v for v in (kernel_size, dilation, padding, stride)
+    )
+    batched = input.ndim == 4
+    x = input if batched else input.unsqueeze(0)
+    if ph or pw:
+        x = g.pad(x, (pw, pw, ph, ph))
+    n, c, h, w = x.shape
+    oh, ow = (h - dh * (kh - 1) - 1) // sh + 1, (w - dw * (kw - 1) - 1) // sw + 1
+    if oh <= 0 or ow <= 0:
+        raise RuntimeError(f"unfold: kernel {kernel_size} does not fit into the input of size {tuple(input.shape)}")
+    rows = [
+        x[:, :, i * dh : i * dh + sh * (oh - 1) + 1 : sh, j * dw : j * dw + sw * (ow - 1) + 1 : sw]
+        for i in range(kh)
+        for j in range(kw)
+    ]
+    r = g.stack(rows, 2).reshape((n, c * kh * kw, oh * ow))
+    return r if batched else r.squeeze(0)
+
+
+def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    """Sums columns of sliding blocks back into an image."""
+    (oh, ow), (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (
+        (v, v) if isinstance(v, int) else v for v in (output_size, kernel_size, dilation, padding, stride)
+    )
+    batched = input.ndim == 3
+    x = input if batched else input.unsqueeze(0)
+    n, c = x.size(0), x.size(1) // (kh * kw)
+    h, w = oh + 2 * ph, ow + 2 * pw
+    bh, bw = (h - dh * (kh - 1) - 1) // sh + 1, (w - dw * (kw - 1) - 1) // sw + 1
+    blocks = x.reshape((n, c, kh, kw, bh, bw))
+    out = g.zeros((n, c, h, w), dtype=x.dtype, device=x.device)
+    for i in range(kh):
+        for j in range(kw):
+            out[:, :, i * dh : i * dh + sh * (bh - 1) + 1 : sh, j * dw : j * dw + sw * (bw - 1) + 1 : sw] += blocks[:, :, i, j]
+    out = out[:, :, ph : ph + oh, pw : pw + ow]
+    return out if batched else out.squeeze(0)
+
+
+def pad(input, pad, mode="constant", value=None):
+    """Adds elements around the last dimensions: pad lists (before, after) from the last dimension on."""
+    if mode == "circular":
+        for i in range(0, len(pad), 2):
+            before, after = pad[i], pad[i + 1]
+            dim = -1 - i // 2
+            n = input.size(dim)
+            if before > n or after > n:
+                raise RuntimeError("Padding value causes wrapping around more than once.")
+            parts = [input.narrow(dim, n - before, before)] if before > 0 else []
+            parts.append(input.narrow(dim, max(-before, 0), n - max(-before, 0) - max(-after, 0)))
+            if after > 0:
+                parts.append(input.narrow(dim, 0, after))
+            input = g.cat(parts, dim) if len(parts) > 1 else parts[0]
+        return input
+    return g.pad(input, pad, mode, value)
+
+
+# --- embeddings and norms --------------------------------------------------------------------------------------------
+
+
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
+    """The rows of weight that the indices name."""
+    if padding_idx is not None:
+        n = weight.size(0)
+        if not -n <= padding_idx < n:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= n
+    if max_norm is not None:
+        from .._grad_mode import no_grad
+
+        with no_grad():
+            rows = g.unique(input.flatten()) if hasattr(g, "unique") else input.flatten()
+            norms = g.norm(weight[rows], norm_type, 1, True)
+            weight[rows] = weight[rows] * g.clamp_max(max_norm / (norms + 1e-7), 1.0)
+    if scale_grad_by_freq:
+        raise NotImplementedError("embedding: scale_grad_by_freq=True is not supported")
+    return g.embedding(weight, input, -1 if padding_idx is None else padding_idx)
+
+
+def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    """Normalises each channel over the batch, or with the running statistics."""
+    if training:
+        n = input.numel() // input.size(1) if input.numel() else 0
+        if n <= 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
+    return g.batch_norm(
+        input, weight, bias, running_mean, running_var, training, 0.0 if momentum is None else momentum, eps
+    )
+
+
+def instance_norm(
+    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
+    """Normalises each channel of each sample."""
+    if use_input_stats and running_mean is None:
+        return g.instance_norm(input, weight, bias, eps)
+    if not use_input_stats:
+        return g.batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
+    from .._grad_mode import no_grad
+
+    dims = tuple(range(2, input.ndim))
+    with no_grad():
+        running_mean.lerp_(input.mean(dims).mean(0), momentum)
+        running_var.lerp_(g.op_var_dim(input, dims).mean(0), momentum)
+    return g.instance_norm(input, weight, bias, eps)
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """The input divided by its p-norm along a dimension."""
+    return g.normalize(input, float(p), dim, eps)
+
+
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    """Normalisation over neighbouring channels."""
+    squares = g.pad(input.square().unsqueeze(1), [0] * (2 * (input.ndim - 2)) + [size // 2, (size - 1) // 2])
+    total = sum(squares.narrow(2, i, input.size(1)) for i in range(size)) / size
+    return input / (total.squeeze(1) * alpha + k).pow(beta)
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    """The p-norm of the rows' differences."""
+    return g.norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """x1^T A x2 + b."""
+    r = g.einsum("...i,oij,...j->...o", [input1, weight, input2])
+    return r if bias is None else r + bias
+
+
+# --- losses ----------------------------------------------------------------------------------------------------------
+
+
+def _reduction(size_average, reduce, reduction):
+    """The reduction of PyTorch's older arguments."""
+    if size_average is None and reduce is None:
+        return reduction
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+def _loss(name):
+    op = getattr(g, name)
+
+    def function(input, target, size_average=None, reduce=None, reduction="mean", **kwargs):
+        if isinstance(target, Tensor) and target.size() != input.size():
+            import warnings
+
+            warnings.warn(
+                f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will "
+                "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+                stacklevel=3,
+            )
+        return op(input, target, reduction=_reduction(size_average, reduce, reduction), **kwargs)
+
+    function.__name__ = name
+    function.__doc__ = op.__doc__
+    return function
+
+
+mse_loss, l1_loss = _loss("mse_loss"), _loss("l1_loss")
+_smooth_l1, _huber = _loss("smooth_l1_loss"), _loss("huber_loss")
+
+
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+    """Squared error near zero, absolute error beyond beta."""
+    return _smooth_l1(input, target, size_average, reduce, reduction, beta=beta)
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """Squared error near zero, absolute error beyond delta."""
+    return _huber(input, target, None, None, reduction, delta=delta)
+
+
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+):
+    """Negative log likelihood of softmax(input), for class indices or class probabilities."""
+    if size_average is not None or reduce is not None:
+        reduction = _reduction(size_average, reduce, reduction)
+    return g.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+    """Negative log likelihood of log probabilities."""
+    return g.nll_loss(input, target, weight, ignore_index, _reduction(size_average, reduce, reduction))
+
+
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+    """Cross entropy of probabilities and targets in [0, 1]."""
+    if target.size() != input.size():
+        raise ValueError(
+            f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. "
+            "Please ensure they have the same size."
+        )
+    return g.binary_cross_entropy(input, target, weight, _reduction(size_average, reduce, reduction))
+
+
+def binary_cross_entropy_with_logits(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+):
+    """Cross entropy of sigmoid(input) and targets in [0, 1]."""
+    if target.size() != input.size():
+        raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    reduction = _reduction(size_average, reduce, reduction)
+    return g.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
+
+
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """The Kullback-Leibler divergence of log probabilities from a target distribution."""
+    reduction = _reduction(size_average, reduce, reduction)
+    if reduction == "batchmean":
+        r = g.kl_div(input, target, "sum", log_target)
+        return r / input.size(0) if input.ndim else r
+    return g.kl_div(input, target, reduction, log_target)
+
+
+def _reduced(loss, reduction):
+    if reduction == "none":
+        return loss
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+    """x where the target is 1, max(0, margin - x) where it is -1."""
+    loss = g.where(target == 1, input, g.clamp_min(margin - input, 0))
+    return _reduced(loss, _reduction(size_average, reduce, reduction))
+
+
+def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """log(1 + exp(-target * x))."""
+    return _reduced(g.softplus(-target * input), _reduction(size_average, reduce, reduction))
+
+
+def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+    """max(0, -target * (x1 - x2) + margin)."""
+    return _reduced(g.clamp_min(-target * (input1 - input2) + margin, 0), _reduction(size_average, reduce, reduction))
+
+
+def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
+    cos = g.cosine_similarity(input1, input2, -1)
+    loss = g.where(target == 1, 1 - cos, g.clamp_min(cos - margin, 0))
+    return _reduced(loss, _reduction(size_average, reduce, reduction))
+
+
+def triplet_margin_loss(
+    anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
+):
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = g.minimum(far, pairwise_distance(positive, negative, p, eps))
+    return _reduced(g.clamp_min(near - far + margin, 0), _reduction(size_average, reduce, reduction))
+
+
+def poisson_nll_loss(
+    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
+):
+    """Negative log likelihood of a Poisson distribution."""
+    loss = g.exp(input) - target * input if log_input else input - target * g.log(input + eps)
+    if full:
+        stirling = target * g.log(target) - target + 0.5 * g.log(2 * math.pi * target)
+        loss = loss + g.where(target > 1, stirling, 0.0)
+    return _reduced(loss, _reduction(size_average, reduce, reduction))
+
+
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """Negative log likelihood of a normal distribution."""
+    if not isinstance(var, Tensor):
+        var = var * g.ones_like(input)
+    if var.size() != input.size() and var.size() == input.size()[:-1]:
+        var = var.unsqueeze(-1)
+    var = var + (g.clamp_min(var, eps) - var).detach()
+    loss = 0.5 * (g.log(var) + (input - target).square() / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return _reduced(loss, reduction)
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def interpolate(
+    input,
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+    antialias=False,
+):
+    """Resizes the last dimensions: 'nearest', 'linear', 'bilinear' or 'trilinear'."""
+    dims = input.ndim - 2
+    if (size is None) == (scale_factor is None):
+        raise ValueError("only one of size or scale_factor should be defined")
+    if antialias:
+        raise NotImplementedError("interpolate: antialias=True is not supported")
+    scales = [None] * dims
+    if size is not None:
+        size = [size] * dims if isinstance(size, int) else list(size)
+    else:
+        factors = [scale_factor] * dims if isinstance(scale_factor, (int, float)) else list(scale_factor)
+        size = [int(math.floor(input.size(i + 2) * f)) for i, f in enumerate(factors)]
+        if not recompute_scale_factor:
+            scales = factors
+    linear = {"linear": 1, "bilinear": 2, "trilinear": 3}
+    if mode in ("nearest", "nearest-exact"):
+        if align_corners is not None:
+            raise ValueError(
+                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
+            )
+        half = 0.5 if mode == "nearest-exact" else 0.0
+        for i, n in enumerate(size):
+            m = input.size(i + 2)
+            ratio = 1.0 / scales[i] if scales[i] else m / n
+            index = [min(int((j + half) * ratio), m - 1) for j in range(n)]
+            input = input.index_select(i + 2, _index(index, input))
+        return input
+    if linear.get(mode) != dims:
+        raise NotImplementedError(
+            f"Got {input.ndim}D input, but mode={mode!r} needs {linear.get(mode, '?')} spatial dimensions "
+            "(supported: nearest, nearest-exact, linear, bilinear, trilinear)"
+        )
+    for i, n in enumerate(size):
+        input = _interpolate_linear(input, i + 2, n, scales[i], bool(align_corners))
+    return input
+
+
+def _index(values, like):
+    from .._creation import _from_data
+    from .._dtype import int64
+
+    return _from_data(values, int64, like.device)
+
+
+def _interpolate_linear(input, dim, n, scale, align):
+    from .._creation import _from_data
+
+    m = input.size(dim)
+    if align:
+        places = [j * (m - 1) / (n - 1) if n > 1 else 0.0 for j in range(n)]
+    else:
+        ratio = 1.0 / scale if scale else m / n
+        places = [max((j + 0.5) * ratio - 0.5, 0.0) for j in range(n)]
+    low = [min(int(p), m - 1) for p in places]
+    high = [min(i + 1, m - 1) for i in low]
+    shape = [1] * input.ndim
+    shape[dim] = n
+    weight = _from_data([p - i for p, i in zip(places, low)], input.dtype, input.device).view(shape)
+    a, b = input.index_select(dim, _index(low, input)), input.index_select(dim, _index(high, input))
+    return a * (1 - weight) + b * weight
+
+
+def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None):
+    """The old name of interpolate."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """The inverse of pixel_shuffle."""
+    r = downscale_factor
+    *batch, c, h, w = input.shape
+    x = input.reshape([*batch, c, h // r, r, w // r, r])
+    n = len(batch)
+    return x.permute([*range(n), n, n + 2, n + 4, n + 1, n + 3]).reshape([*batch, c * r * r, h // r, w // r])
+
+
+def channel_shuffle(input, groups):
+    """Mixes the channels of groups."""
+    n, c, *rest = input.shape
+    return input.reshape([n, groups, c // groups, *rest]).transpose(1, 2).reshape([n, c, *rest])
