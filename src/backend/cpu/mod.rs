@@ -6,11 +6,17 @@ mod conv;
 mod conv_gemm;
 mod conv_kernels;
 mod conv_weight;
+mod elementwise;
 mod gemm;
+mod geometry;
+mod interp;
 mod lanes;
 pub mod parallel;
 mod random;
 mod scratch;
+pub mod simd;
+#[cfg(test)]
+mod test_arrays;
 #[cfg(test)]
 mod testing;
 mod transfer;
@@ -48,8 +54,8 @@ impl Backend for CpuBackend {
     fn copy_bytes(&self, src: &Storage, src_offset: usize, dst: &Storage, dst_offset: usize, n: usize) -> Result<()> {
         transfer::copy_bytes(src, src_offset, dst, dst_offset, n)
     }
-    fn run_program(&self, _: &program::Program, inputs: &[View], _: &[Scalar], _: &[View]) -> Result<()> {
-        Err(Error::unsupported("run_program", inputs[0].dtype, "cpu"))
+    fn run_program(&self, p: &program::Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()> {
+        elementwise::run_program(p, inputs, scalars, outputs)
     }
     fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
         conv::conv(input, weight, bias, p, out)

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn round_trip_offsets_and_bounds() {
         let n = 3 * GRAIN + 17;
-        let data: Vec<u8> = (0..n).map(|i| (i * 31 >> 3) as u8).collect();
+        let data: Vec<u8> = (0..n).map(|i| ((i * 31) >> 3) as u8).collect();
         let s = Storage::alloc(n + 5, Device::CPU).unwrap();
         upload(&data, &s, 5).unwrap();
         let mut back = vec![0; n];

@@ -1,0 +1,348 @@
+//! Kernels over dense runs of elements, and the instruction sets they are compiled for.
+//!
+//! A kernel is one generic loop over an [`Op`]. The loop is instantiated once for the baseline and once for each
+//! wider instruction set, and the machine's widest is picked at run time. Chunks of a cache line are read into local
+//! arrays, computed and written, which the compiler turns into vector code without alias checks; the same arithmetic
+//! serves the last elements, so a result does not depend on where its element stands.
+
+pub mod convert;
+pub mod float;
+pub mod int;
+pub mod math32;
+pub mod math64;
+
+use crate::backend::program::Opcode;
+use crate::tensor::dtype::DType;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// `out[i] = op(a[i], b[i], c[i])` for `n` dense elements; arguments that the op does not take are ignored (but not
+/// null). `out` may equal an argument whose elements have the same size. True when an integer divisor was zero.
+pub type Kernel = unsafe fn(n: usize, out: *mut u8, a: *const u8, b: *const u8, c: *const u8) -> bool;
+
+/// What differs between instruction sets inside an element's arithmetic.
+pub trait Isa {
+    /// a * b + c, rounded once where the machine does that in one instruction.
+    fn fma32(a: f32, b: f32, c: f32) -> f32;
+    fn fma64(a: f64, b: f64, c: f64) -> f64;
+}
+
+/// What every machine of the target has.
+pub struct Base;
+/// With fused multiply-add.
+pub struct Fma;
+
+impl Isa for Base {
+    #[inline(always)]
+    fn fma32(a: f32, b: f32, c: f32) -> f32 {
+        if cfg!(target_arch = "aarch64") {
+            a.mul_add(b, c)
+        } else {
+            a * b + c
+        }
+    }
+    #[inline(always)]
+    fn fma64(a: f64, b: f64, c: f64) -> f64 {
+        if cfg!(target_arch = "aarch64") {
+            a.mul_add(b, c)
+        } else {
+            a * b + c
+        }
+    }
+}
+impl Isa for Fma {
+    #[inline(always)]
+    fn fma32(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn fma64(a: f64, b: f64, c: f64) -> f64 {
+        a.mul_add(b, c)
+    }
+}
+
+/// Instruction sets that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    Base = 1,
+    Avx2 = 2,
+    Avx512 = 3,
+}
+
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The widest level of this machine, or what `TAPER_SIMD` (`base`, `avx2`) lowers it to.
+#[inline(always)]
+pub fn level() -> Level {
+    match LEVEL.load(Ordering::Relaxed) {
+        3 => Level::Avx512,
+        2 => Level::Avx2,
+        1 => Level::Base,
+        _ => detect(),
+    }
+}
+
+#[cold]
+fn detect() -> Level {
+    #[allow(unused_mut)]
+    let mut found = Level::Base;
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+            found = Level::Avx2;
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+            {
+                found = Level::Avx512;
+            }
+        }
+    }
+    let wanted = match std::env::var("TAPER_SIMD").as_deref() {
+        Ok("base") => Level::Base,
+        Ok("avx2") => Level::Avx2,
+        _ => Level::Avx512,
+    };
+    let level = found.min(wanted);
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    level
+}
+
+/// The arithmetic of one element.
+pub trait Op: 'static {
+    type A: Copy;
+    type B: Copy;
+    type C: Copy;
+    type Out: Copy;
+    fn apply<I: Isa>(a: Self::A, b: Self::B, c: Self::C) -> Self::Out;
+
+    /// Whether `bad` is asked about each element (integer division by zero).
+    const CHECKED: bool = false;
+    #[inline(always)]
+    fn bad(_a: Self::A, _b: Self::B) -> bool {
+        false
+    }
+    /// Whether rare arguments take `slow` in place of `apply`.
+    const HAS_SLOW: bool = false;
+    #[inline(always)]
+    fn is_slow(_a: Self::A, _b: Self::B) -> bool {
+        false
+    }
+    fn slow(_a: Self::A, _b: Self::B) -> Self::Out {
+        unreachable!()
+    }
+    /// Long arithmetic: the last elements are computed as one padded chunk, not one by one.
+    const LONG: bool = false;
+}
+
+/// Computes `L` elements.
+///
+/// # Safety
+/// The pointers are valid for `L` elements (of any alignment).
+#[inline(always)]
+unsafe fn chunk<I: Isa, O: Op, const L: usize>(
+    out: *mut O::Out,
+    a: *const O::A,
+    b: *const O::B,
+    c: *const O::C,
+) -> bool {
+    // SAFETY: the caller vouches for L elements behind each pointer.
+    unsafe {
+        let av = a.cast::<[O::A; L]>().read_unaligned();
+        let bv = b.cast::<[O::B; L]>().read_unaligned();
+        let cv = c.cast::<[O::C; L]>().read_unaligned();
+        let mut r: [MaybeUninit<O::Out>; L] = [const { MaybeUninit::uninit() }; L];
+        for k in 0..L {
+            r[k].write(O::apply::<I>(av[k], bv[k], cv[k]));
+        }
+        let mut bad = false;
+        if O::CHECKED {
+            for k in 0..L {
+                bad |= O::bad(av[k], bv[k]);
+            }
+        }
+        if O::HAS_SLOW {
+            let mut any = false;
+            for k in 0..L {
+                any |= O::is_slow(av[k], bv[k]);
+            }
+            if any {
+                for k in 0..L {
+                    if O::is_slow(av[k], bv[k]) {
+                        r[k].write(O::slow(av[k], bv[k]));
+                    }
+                }
+            }
+        }
+        out.cast::<[MaybeUninit<O::Out>; L]>().write_unaligned(r);
+        bad
+    }
+}
+
+/// Keeps the compiler from vectorising a loop that runs a few times only.
+#[inline(always)]
+pub fn scalar_loop() {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    // SAFETY: an empty instruction sequence.
+    unsafe {
+        std::arch::asm!("", options(nomem, nostack, preserves_flags))
+    }
+}
+
+/// The loop of every kernel, in chunks of `L`.
+///
+/// # Safety
+/// As [`Kernel`]: `n` elements behind each pointer, `out` disjoint from or equal to the arguments.
+#[inline(always)]
+unsafe fn run<I: Isa, O: Op, const L: usize>(n: usize, out: *mut u8, a: *const u8, b: *const u8, c: *const u8) -> bool {
+    let (out, a, b, c) = (out.cast::<O::Out>(), a.cast::<O::A>(), b.cast::<O::B>(), c.cast::<O::C>());
+    let mut bad = false;
+    let mut i = 0;
+    // SAFETY: indices stay below n; the padded chunk works on local arrays.
+    unsafe {
+        while i + L <= n {
+            bad |= chunk::<I, O, L>(out.add(i), a.add(i), b.add(i), c.add(i));
+            i += L;
+        }
+        if i == n {
+            return bad;
+        }
+        if O::LONG {
+            let rest = n - i;
+            // Padding repeats the first of the last elements, so that it brings no argument of its own.
+            let mut av = [a.add(i).read_unaligned(); L];
+            let mut bv = [b.add(i).read_unaligned(); L];
+            let mut cv = [c.add(i).read_unaligned(); L];
+            let mut r = [const { MaybeUninit::<O::Out>::uninit() }; L];
+            for k in 1..rest {
+                scalar_loop();
+                av[k] = a.add(i + k).read_unaligned();
+                bv[k] = b.add(i + k).read_unaligned();
+                cv[k] = c.add(i + k).read_unaligned();
+            }
+            bad |= chunk::<I, O, L>(r.as_mut_ptr().cast(), av.as_ptr(), bv.as_ptr(), cv.as_ptr());
+            for (k, v) in r.iter().enumerate().take(rest) {
+                scalar_loop();
+                out.add(i + k).write_unaligned(v.assume_init());
+            }
+            return bad;
+        }
+        while i < n {
+            scalar_loop();
+            bad |= chunk::<I, O, 1>(out.add(i), a.add(i), b.add(i), c.add(i));
+            i += 1;
+        }
+    }
+    bad
+}
+
+/// # Safety
+/// As [`Kernel`].
+pub unsafe fn run_base<O: Op, const L: usize>(
+    n: usize,
+    out: *mut u8,
+    a: *const u8,
+    b: *const u8,
+    c: *const u8,
+) -> bool {
+    // SAFETY: the caller's.
+    unsafe { run::<Base, O, L>(n, out, a, b, c) }
+}
+/// # Safety
+/// As [`Kernel`], on a machine of `Level::Avx2`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub unsafe fn run_avx2<O: Op, const L: usize>(
+    n: usize,
+    out: *mut u8,
+    a: *const u8,
+    b: *const u8,
+    c: *const u8,
+) -> bool {
+    // SAFETY: the caller's.
+    unsafe { run::<Fma, O, L>(n, out, a, b, c) }
+}
+/// # Safety
+/// As [`Kernel`], on a machine of `Level::Avx512`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+pub unsafe fn run_avx512<O: Op, const L: usize>(
+    n: usize,
+    out: *mut u8,
+    a: *const u8,
+    b: *const u8,
+    c: *const u8,
+) -> bool {
+    // SAFETY: the caller's.
+    unsafe { run::<Fma, O, L>(n, out, a, b, c) }
+}
+
+/// The kernel of a cheap op: bound by loads and stores, 256-bit vectors are as good as wider ones.
+#[inline(always)]
+pub fn cheap<O: Op, const L: usize>() -> Kernel {
+    #[cfg(target_arch = "x86_64")]
+    if level() >= Level::Avx2 {
+        return run_avx2::<O, L>;
+    }
+    run_base::<O, L>
+}
+/// The kernel of an op with much arithmetic that vectorises.
+#[inline(always)]
+pub fn long<O: Op, const L: usize>() -> Kernel {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        Level::Avx512 => return run_avx512::<O, L>,
+        Level::Avx2 => return run_avx2::<O, L>,
+        Level::Base => {}
+    }
+    run_base::<O, L>
+}
+/// The kernel of an op that does not vectorise.
+#[inline(always)]
+pub fn plain<O: Op, const L: usize>() -> Kernel {
+    run_base::<O, L>
+}
+
+/// The kernel of `op` on arguments of `ty`, or None where the op is not defined on that dtype. The result has `ty`,
+/// or bool for predicates. Logical ops take bool arguments; `Where` takes (bool, ty, ty).
+#[inline]
+pub fn kernel(op: Opcode, ty: DType) -> Option<Kernel> {
+    use Opcode::*;
+    match op {
+        LogicalAnd | LogicalOr | LogicalXor | LogicalNot => return int::logical(op),
+        Where => return Some(int::select(ty.size())),
+        _ => {}
+    }
+    match ty {
+        DType::F32 => float::kernel::<f32>(op),
+        DType::F64 => float::kernel::<f64>(op),
+        DType::U8 => int::kernel::<u8, 64>(op),
+        DType::I8 => int::kernel::<i8, 64>(op),
+        DType::I16 => int::kernel::<i16, 32>(op),
+        DType::I32 => int::kernel::<i32, 16>(op),
+        DType::I64 => int::kernel::<i64, 16>(op),
+        DType::Bool => int::bool_kernel(op),
+        DType::F16 | DType::BF16 => None,
+    }
+}
+
+/// Rough time per element, in units of a cheap op's: sets the grain of parallel work.
+pub fn cost(op: Opcode, ty: DType) -> usize {
+    use Opcode::*;
+    match op {
+        Exp | Exp2 | Expm1 | Log | Log2 | Log10 | Log1p | Sin | Cos | Tanh | Erf | Erfc | Sigmoid | Silu | Gelu
+        | GeluTanh | Pow | LogAddExp | LogAddExp2 | Xlogy | GeluGrad | GeluTanhGrad | SiluGrad => {
+            if ty == DType::F32 {
+                4
+            } else {
+                16
+            }
+        }
+        Tan | Asin | Acos | Atan | Sinh | Cosh | Asinh | Acosh | Atanh | Erfinv | Lgamma | Digamma | Atan2 | Hypot
+        | Fmod | Remainder | FloorDiv => 16,
+        Div | TruncDiv | Sqrt | Rsqrt | Reciprocal => 2,
+        _ => 1,
+    }
+}
