@@ -247,6 +247,13 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 /* Callback structs without functions: set those that you need. */
 #define TAPER_HOOK_VTABLE_INIT {sizeof(taper_hook_vtable), NULL, NULL}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL}
+#define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL}
+
+/* Options with PyTorch's defaults. */
+#define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
+#define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
+#define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}
 
 /* ==== Versions ============================================================================================ */
 
@@ -310,6 +317,11 @@ taper_error *taper_error_new(int32_t code,
 bool taper_error_free(taper_error *e);
 
 /* ==== Strings ============================================================================================= */
+
+/* Makes a string from a copy of NUL-terminated UTF-8 text, for callbacks that return one. Owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_string_new(const char *text,
+                              taper_string **out);
 
 /*
  * The string's bytes, UTF-8 with a NUL after them, valid until s is freed; NULL for a bad handle. Borrows s.
@@ -5048,6 +5060,432 @@ taper_error *taper_init_default_(taper_tensor *weight,
  * `calculate_gain(str nonlinearity, float? param=None) -> float`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_calculate_gain(const char *nonlinearity, const double *param, double *out);
+
+/* ==== Named tensors and files ============================================================================= */
+
+/* An empty collection, owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_named_tensors_new(taper_named_tensors **out);
+
+/* Number of tensors; 0 for a bad handle. Borrows n. Since 0.1. */
+size_t taper_named_tensors_len(const taper_named_tensors *n);
+
+/* Name number i in UTF-8, valid until n is freed; NULL when i is out of range. Borrows n. Since 0.1. */
+const char *taper_named_tensors_name(const taper_named_tensors *n, size_t i);
+
+/* Tensor number i as a new handle, owned by the caller. Borrows n. Fails when i is out of range. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_get(const taper_named_tensors *n,
+                                     size_t i,
+                                     taper_tensor **out);
+
+/*
+ * The tensor of that name as a new handle, owned by the caller. Borrows n. Fails (TAPER_ERROR_KEY) when there is none.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_get_by_name(const taper_named_tensors *n,
+                                             const char *name,
+                                             taper_tensor **out);
+
+/*
+ * Adds a tensor at the end, or replaces the one of that name in its place. Borrows n and tensor; name is copied.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_insert(taper_named_tensors *n,
+                                        const char *name,
+                                        taper_tensor *tensor);
+
+/* Sets a text entry that is saved with the tensors. Borrows n; key and value are copied. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_set_metadata(taper_named_tensors *n,
+                                              const char *key,
+                                              const char *value);
+
+/* A text entry, owned by the caller; *out is NULL when there is none of that key. Borrows n. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_metadata(const taper_named_tensors *n,
+                                          const char *key,
+                                          taper_string **out);
+
+/*
+ * Writes all tensors (of any device) and text entries to a safetensors file: under a temporary name first, renamed once
+ * it is complete and on disk. Borrows n. Fails with TAPER_ERROR_IO. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_save(const taper_named_tensors *n,
+                                      const char *path);
+
+/*
+ * Reads a safetensors file onto a device (type 0: the CPU). The result is owned by the caller. Fails with TAPER_ERROR_IO
+ * when the file is not there, truncated or not valid. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_load(const char *path,
+                                      taper_device device,
+                                      taper_named_tensors **out);
+
+/*
+ * Frees a collection's handle. Consumes n; NULL is fine. Returns false when n was no live handle of this kind.
+ * Since 0.1.
+ */
+bool taper_named_tensors_free(taper_named_tensors *n);
+
+/* ==== Modules ============================================================================================= */
+
+/* What a module of the caller does. */
+typedef struct taper_module_vtable {
+    /* sizeof(taper_module_vtable). */
+    size_t struct_size;
+    /*
+     * Computes the output. self and inputs are borrowed and valid during the call. Sets *out to the result, which the
+     * library takes over (one of the inputs' own handles is fine too).
+     */
+    taper_error *(*forward)(void *user,
+                            taper_module *self,
+                            taper_tensor *const *inputs,
+                            size_t inputs_len,
+                            taper_tensor **out);
+    /* Sets *out to the text (taper_string_new) between the brackets of the printed form; or NULL. */
+    taper_error *(*extra_repr)(void *user, taper_module *self, taper_string **out);
+    /* Called with user exactly once, when the module is gone; or NULL. */
+    taper_drop_fn drop;
+} taper_module_vtable;
+
+/* A hook that runs before or after forward: set the one that is registered. */
+typedef struct taper_module_hook_vtable {
+    /* sizeof(taper_module_hook_vtable). */
+    size_t struct_size;
+    /*
+     * Before forward. It may set *replacement to a list of other inputs (taper_tensor_list_new), which the library takes
+     * over. Handles are borrowed and valid during the call.
+     */
+    taper_error *(*before)(void *user,
+                           taper_module *m,
+                           taper_tensor *const *inputs,
+                           size_t inputs_len,
+                           taper_tensor_list **replacement);
+    /* After forward. It may set *replacement to another output, which the library takes over. */
+    taper_error *(*after)(void *user,
+                          taper_module *m,
+                          taper_tensor *const *inputs,
+                          size_t inputs_len,
+                          taper_tensor *output,
+                          taper_tensor **replacement);
+    /* Called with user exactly once, when the hook is gone; or NULL. */
+    taper_drop_fn drop;
+} taper_module_hook_vtable;
+
+/*
+ * A module of the caller: its name is the printed type, its forward is vtable->forward. The result is owned by the
+ * caller; user is owned by the module (vtable->drop), also when this fails. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_new(const char *name,
+                              const struct taper_module_vtable *vtable,
+                              void *user,
+                              taper_module **out);
+
+/* Another handle of the same module, owned by the caller. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_ref(taper_module *m, taper_module **out);
+
+/*
+ * Frees a module's handle; the module goes with its last handle and parent. Consumes m; NULL is fine. Returns false
+ * when m was no live module handle. Since 0.1.
+ */
+bool taper_module_free(taper_module *m);
+
+/* Identity of a module, the same for all its handles; 0 for a bad handle. Borrows m. Since 0.1. */
+uint64_t taper_module_id(const taper_module *m);
+
+/* The type name that the module prints, owned by the caller. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_name(taper_module *m, taper_string **out);
+
+/*
+ * Runs the module with its hooks; out is owned by the caller. Borrows m and the inputs. An error of a callback comes
+ * back as it is. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_forward(taper_module *m,
+                                  taper_tensor *const *inputs,
+                                  size_t inputs_len,
+                                  taper_tensor **out);
+
+/*
+ * Registers or replaces a parameter, which from then on requires grad; NULL keeps the name without a tensor. Borrows
+ * both. Fails for an empty, dotted or taken name, a tensor with history, a dtype that is not float. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_register_parameter(taper_module *m,
+                                             const char *name,
+                                             taper_tensor *parameter);
+
+/*
+ * Registers or replaces a buffer: a tensor of the state that is not trained. One that is not persistent stays out of
+ * the state dict. NULL keeps the name without a tensor. Borrows both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_register_buffer(taper_module *m,
+                                          const char *name,
+                                          taper_tensor *buffer,
+                                          bool persistent);
+
+/*
+ * Registers or replaces a child; NULL keeps the name without a module. Borrows both: the handle of the child stays the
+ * caller's. Fails when the child contains m. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_register_module(taper_module *m,
+                                          const char *name,
+                                          taper_module *child);
+
+/* Registers a child under the next number: how Sequential and ModuleList grow. Borrows both. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_append(taper_module *m, taper_module *child);
+
+/*
+ * The parameter at a dotted path ("conv1.weight") as a new handle, owned by the caller. Borrows m. Fails
+ * (TAPER_ERROR_KEY) when there is none. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_module_get_parameter(taper_module *m, const char *path, taper_tensor **out);
+
+/* The buffer at a dotted path ("bn1.running_mean") as a new handle, owned by the caller. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_get_buffer(taper_module *m, const char *path, taper_tensor **out);
+
+/*
+ * The module at a dotted path ("features.0"; empty: m itself) as a new handle, owned by the caller. Borrows m.
+ * Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_module_get_child(taper_module *m, const char *path, taper_module **out);
+
+/* Number of direct children, those without a module included; -1 for a bad handle. Borrows m. Since 0.1. */
+int64_t taper_module_num_children(const taper_module *m);
+
+/*
+ * Direct child number i: its name and a new handle of it (NULL where the name has no module), both owned by the caller.
+ * Borrows m. Fails when i is out of range. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_child_at(taper_module *m,
+                                   size_t i,
+                                   taper_string **name,
+                                   taper_module **child);
+
+/* All parameters, shared ones once, in the tree's order; the list is owned by the caller. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_parameters(taper_module *m, taper_tensor_list **out);
+
+/* All parameters by dotted name, shared ones once; owned by the caller. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_named_parameters(taper_module *m, taper_named_tensors **out);
+
+/* All buffers by dotted name, shared ones once; owned by the caller. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_named_buffers(taper_module *m, taper_named_tensors **out);
+
+/* Sets training (true) or evaluation mode on the module and all below. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_train(taper_module *m, bool mode);
+
+/* 1 in training mode, 0 in evaluation mode, -1 for a bad handle. Borrows m. Since 0.1. */
+int32_t taper_module_is_training(const taper_module *m);
+
+/*
+ * Moves parameters, buffers and gradients to a device (type 0: stays) and converts the float ones to a float dtype
+ * (TAPER_DTYPE_NONE: stays). Tensors keep their identity: handles and optimizers see the new contents. Borrows m.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_to(taper_module *m,
+                             int32_t dtype,
+                             taper_device device);
+
+/* Drops the gradients of all parameters, or (set_to_none false) sets them to zero. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_zero_grad(taper_module *m, bool set_to_none);
+
+/* Makes all parameters require grad, or freezes them. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_requires_grad_(taper_module *m, bool requires_grad);
+
+/*
+ * Calls f with every module below and last with m itself, children before parents; the handle is borrowed. An error of
+ * f ends the walk and comes back as it is. Borrows m. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_apply(taper_module *m,
+                                taper_error *(*f)(void *user, taper_module *m),
+                                void *user);
+
+/* The printed form, PyTorch's; owned by the caller. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_to_string(taper_module *m, taper_string **out);
+
+/*
+ * Parameters and persistent buffers by dotted name: detached tensors that share the module's memory. Owned by the
+ * caller. Borrows m. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_state_dict(taper_module *m,
+                                     taper_named_tensors **out);
+
+/*
+ * Copies the tensors of state into the module's. strict makes names that do not match an error; shapes that do not are
+ * one always. What matches has been copied even then. Borrows both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_load_state_dict(taper_module *m,
+                                          const taper_named_tensors *state,
+                                          bool strict);
+
+/* Saves the state dict to a safetensors file. Borrows m. Fails with TAPER_ERROR_IO. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_save(taper_module *m, const char *path);
+
+/*
+ * Loads a safetensors file into the module, on whatever device that is; strict as in taper_module_load_state_dict.
+ * Borrows m. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_load(taper_module *m,
+                               const char *path,
+                               bool strict);
+
+/*
+ * Runs vtable->before before every forward of m. id receives the hook's number, for taper_module_remove_hook. Borrows
+ * m; user is owned by the hook (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_register_forward_pre_hook(taper_module *m,
+                                                    const struct taper_module_hook_vtable *vtable,
+                                                    void *user,
+                                                    uint64_t *id);
+
+/* Runs vtable->after after every forward of m; otherwise like taper_module_register_forward_pre_hook. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_module_register_forward_hook(taper_module *m,
+                                                const struct taper_module_hook_vtable *vtable,
+                                                void *user,
+                                                uint64_t *id);
+
+/* Removes a hook of this module; unknown numbers are ignored. Borrows m. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_module_remove_hook(taper_module *m, uint64_t id);
+
+/* ==== Optimizers ========================================================================================== */
+
+/* Options of stochastic gradient descent. TAPER_SGD_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_sgd_options {
+    /* sizeof(taper_sgd_options). */
+    size_t struct_size;
+    double lr;
+    double momentum;
+    double dampening;
+    double weight_decay;
+    /* 0 or 1. */
+    int32_t nesterov;
+    /* 0 or 1. */
+    int32_t maximize;
+} taper_sgd_options;
+
+/* Options of Adam and AdamW. TAPER_ADAM_OPTIONS_INIT and TAPER_ADAMW_OPTIONS_INIT hold PyTorch's defaults. */
+typedef struct taper_adam_options {
+    /* sizeof(taper_adam_options). */
+    size_t struct_size;
+    double lr;
+    double beta1;
+    double beta2;
+    double eps;
+    double weight_decay;
+    /* 0 or 1. */
+    int32_t amsgrad;
+    /* 0 or 1. */
+    int32_t maximize;
+    /* 1 for AdamW: weight decay acts on the parameter, not through the gradient. */
+    int32_t decoupled;
+    /* 0. */
+    int32_t reserved;
+} taper_adam_options;
+
+/*
+ * Stochastic gradient descent with momentum over the parameters; options may be NULL. The optimizer is owned by the
+ * caller and keeps the parameters alive. Borrows the handles. Fails for no parameters, a repeated one, one with history,
+ * options out of range. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_sgd_new(taper_tensor *const *params,
+                                 size_t params_len,
+                                 const struct taper_sgd_options *options,
+                                 taper_optimizer **out);
+
+/* taper_optim_sgd_new over a list, as taper_module_parameters makes it. Borrows the list. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optim_sgd_new_from_list(const taper_tensor_list *params,
+                                           const struct taper_sgd_options *options,
+                                           taper_optimizer **out);
+
+/*
+ * Adam over the parameters, or AdamW with options->decoupled; options may be NULL (Adam's defaults). Otherwise like
+ * taper_optim_sgd_new. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_adam_new(taper_tensor *const *params,
+                                  size_t params_len,
+                                  const struct taper_adam_options *options,
+                                  taper_optimizer **out);
+
+/* taper_optim_adam_new over a list, as taper_module_parameters makes it. Borrows the list. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optim_adam_new_from_list(const taper_tensor_list *params,
+                                            const struct taper_adam_options *options,
+                                            taper_optimizer **out);
+
+/* Adds parameters with options of their own to an SGD optimizer. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_add_sgd_group(taper_optimizer *o,
+                                           taper_tensor *const *params,
+                                           size_t params_len,
+                                           const struct taper_sgd_options *options);
+
+/* Adds parameters with options of their own to an Adam or AdamW optimizer. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_add_adam_group(taper_optimizer *o,
+                                            taper_tensor *const *params,
+                                            size_t params_len,
+                                            const struct taper_adam_options *options);
+
+/* One step, in place, over all parameters that have a gradient. Borrows o. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_step(taper_optimizer *o);
+
+/* Drops the gradients of all parameters, or (set_to_none false) sets them to zero. Borrows o. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_zero_grad(taper_optimizer *o, bool set_to_none);
+
+/* Number of parameter groups; -1 for a bad handle. Borrows o. Since 0.1. */
+int64_t taper_optimizer_num_groups(const taper_optimizer *o);
+
+/* Sets the learning rate of all groups. Borrows o. Fails when it is negative or NaN. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_set_lr(taper_optimizer *o, double lr);
+
+/* Sets the learning rate of one group. Borrows o. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_set_group_lr(taper_optimizer *o, size_t group, double lr);
+
+/* Learning rate of a group (0: the first). Borrows o. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_get_lr(taper_optimizer *o, size_t group, double *out);
+
+/* Options and state as named tensors that share the optimizer's memory; owned by the caller. Borrows o. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_state_dict(taper_optimizer *o,
+                                        taper_named_tensors **out);
+
+/*
+ * Takes options and state from named tensors, copying them. Fails, changing nothing, when the groups do not match.
+ * Borrows both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optimizer_load_state_dict(taper_optimizer *o,
+                                             const taper_named_tensors *state);
+
+/* Saves options and state to a safetensors file. Borrows o. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_save(taper_optimizer *o, const char *path);
+
+/* Loads what taper_optimizer_save wrote. Borrows o. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_load(taper_optimizer *o, const char *path);
+
+/* The printed form, PyTorch's; owned by the caller. Borrows o. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_optimizer_to_string(taper_optimizer *o, taper_string **out);
+
+/* Frees an optimizer's handle. Consumes o; NULL is fine. Returns false when o was no live optimizer handle. Since 0.1. */
+bool taper_optimizer_free(taper_optimizer *o);
 
 #ifdef __cplusplus
 } /* extern "C" */

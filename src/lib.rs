@@ -3,6 +3,8 @@
 //! See `docs/ARCHITECTURE.md` for the structure. Rust programs may use this crate directly; the other languages go
 //! through `capi`.
 #![allow(clippy::too_many_arguments)]
+// `ensure!(x >= 0.0, ..)` must fail for NaN, which is what the negated comparison does.
+#![allow(clippy::neg_cmp_op_on_partial_ord)]
 
 pub mod autograd;
 pub mod backend;

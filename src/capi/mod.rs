@@ -13,8 +13,10 @@ pub mod error;
 pub mod function;
 pub mod handle;
 pub mod index;
-#[rustfmt::skip]
+pub mod io;
+pub mod module;
 pub mod ops_gen;
+pub mod optim;
 pub mod scope;
 pub mod string;
 pub mod tensor;

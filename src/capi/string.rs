@@ -1,7 +1,7 @@
 //! Strings that the library returns.
 
-use super::convert::{free, getter, object};
-use super::handle::Kind;
+use super::convert::{free, getter, guard, object};
+use super::handle::{self, Kind};
 use super::types::*;
 use std::os::raw::c_char;
 
@@ -13,6 +13,21 @@ impl Text {
         bytes.push(0);
         Text(bytes)
     }
+}
+
+/// Takes over a string that a callback handed out; None for NULL and bad handles.
+pub fn take(s: *mut taper_string) -> Option<String> {
+    let text = object(s as *const taper_string).ok()?;
+    drop(handle::remove(s as usize, Kind::String));
+    Some(String::from_utf8_lossy(&text.0[..text.0.len() - 1]).into_owned())
+}
+
+/// Makes a string from a copy of NUL-terminated UTF-8 text, for callbacks that return one. Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_string_new(text: *const c_char, out: *mut *mut taper_string) -> *mut taper_error {
+    // SAFETY: the header's contract.
+    guard("string_new", |c| unsafe { c.out(1, "out", out)?.set(c.str(0, "text", text)?.to_string()) })
 }
 
 /// The string's bytes, UTF-8 with a NUL after them, valid until s is freed; NULL for a bad handle. Borrows s.

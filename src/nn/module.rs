@@ -98,8 +98,9 @@ impl Module {
     pub fn is_same(&self, other: &Module) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
-    fn key(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
+    /// Identity of this module among the living ones, never 0.
+    pub fn id(&self) -> u64 {
+        Arc::as_ptr(&self.0) as usize as u64
     }
 
     // forward
@@ -161,7 +162,8 @@ impl Module {
 
     // registration
     fn check_name(&self, kind: &str, name: &str, taken: bool) -> Result<()> {
-        ensure!(!name.contains('.'), Key, "{kind} name can't contain \".\", got: {name}");
+        let got = if kind == "module" { format!(", got: {name}") } else { String::new() };
+        ensure!(!name.contains('.'), Key, "{kind} name can't contain \".\"{got}");
         ensure!(!name.is_empty(), Key, "{kind} name can't be empty string \"\"");
         ensure!(!taken, Key, "attribute '{name}' already exists");
         Ok(())
@@ -219,6 +221,12 @@ impl Module {
         drop(s);
         drop(old);
         Ok(())
+    }
+
+    /// Registers a child under the next number: how Sequential and ModuleList grow.
+    pub fn append(&self, child: Module) -> Result<()> {
+        let next = self.0.state.read().children.len();
+        self.register_module(&next.to_string(), Some(child))
     }
 
     // access
@@ -284,8 +292,8 @@ impl Module {
     }
 
     // walks
-    fn walk(&self, prefix: &str, seen: &mut FxHashSet<usize>, out: &mut Vec<(String, Module)>) {
-        if !seen.insert(self.key()) {
+    fn walk(&self, prefix: &str, seen: &mut FxHashSet<u64>, out: &mut Vec<(String, Module)>) {
+        if !seen.insert(self.id()) {
             return;
         }
         out.push((prefix.to_string(), self.clone()));
@@ -333,7 +341,7 @@ impl Module {
     pub fn apply(&self, f: &mut dyn FnMut(&Module) -> Result<()>) -> Result<()> {
         let mut seen = FxHashSet::default();
         for c in self.children() {
-            if seen.insert(c.key()) {
+            if seen.insert(c.id()) {
                 c.apply(f)?;
             }
         }

@@ -400,6 +400,57 @@ _binary_cross_entropy_with_logits = proto("binary_cross_entropy_with_logits", V,
 _kl_div = proto("kl_div", V, V, Z, B, V)
 _nll_loss = proto("nll_loss", V, V, V, I, Z, V)
 _cross_entropy = proto("cross_entropy", V, V, V, I, Z, F, V)
+_rand = proto("rand", V, N, V, C, D, V)
+_rand_like = proto("rand_like", V, V, C, D, V)
+_randn = proto("randn", V, N, V, C, D, V)
+_randn_like = proto("randn_like", V, V, C, D, V)
+_randint = proto("randint", I, V, N, V, C, D, V)
+_randint_low = proto("randint_low", I, I, V, N, V, C, D, V)
+_randint_like = proto("randint_like", V, I, V, C, D, V)
+_randint_like_low = proto("randint_like_low", V, I, I, V, C, D, V)
+_randperm = proto("randperm", I, V, C, D, V)
+_normal_tensor_float = proto("normal_tensor_float", V, F, V, V)
+_normal_float_tensor = proto("normal_float_tensor", F, V, V, V)
+_normal_tensor_tensor = proto("normal_tensor_tensor", V, V, V, V)
+_normal_float_float = proto("normal_float_float", F, F, V, N, V, C, D, V)
+_bernoulli = proto("bernoulli", V, V, V)
+_bernoulli_p = proto("bernoulli_p", V, F, V, V)
+_multinomial = proto("multinomial", V, I, B, V, V)
+_uniform_ = proto("uniform_", V, F, F, V)
+_normal_ = proto("normal_", V, F, F, V)
+_log_normal_ = proto("log_normal_", V, F, F, V)
+_cauchy_ = proto("cauchy_", V, F, F, V)
+_exponential_ = proto("exponential_", V, F, V)
+_geometric_ = proto("geometric_", V, F, V)
+_random_ = proto("random_", V, V)
+_random_to_ = proto("random_to_", V, I, V)
+_random_from_ = proto("random_from_", V, I, V, V)
+_bernoulli_ = proto("bernoulli_", V, V, V)
+_bernoulli_float_ = proto("bernoulli_float_", V, F, V)
+_dropout = proto("dropout", V, F, B, V, V)
+_dropout_ = proto("dropout_", V, F, B, V)
+_alpha_dropout = proto("alpha_dropout", V, F, B, V, V)
+_feature_dropout = proto("feature_dropout", V, F, B, V, V)
+_feature_alpha_dropout = proto("feature_alpha_dropout", V, F, B, V, V)
+_dropout1d = proto("dropout1d", V, F, B, V, V)
+_dropout2d = proto("dropout2d", V, F, B, V, V)
+_dropout3d = proto("dropout3d", V, F, B, V, V)
+_init_uniform_ = proto("init_uniform_", V, F, F, V)
+_init_normal_ = proto("init_normal_", V, F, F, V)
+_init_constant_ = proto("init_constant_", V, F)
+_init_ones_ = proto("init_ones_", V)
+_init_zeros_ = proto("init_zeros_", V)
+_init_eye_ = proto("init_eye_", V)
+_init_dirac_ = proto("init_dirac_", V, I)
+_init_xavier_uniform_ = proto("init_xavier_uniform_", V, F, V)
+_init_xavier_normal_ = proto("init_xavier_normal_", V, F, V)
+_init_kaiming_uniform_ = proto("init_kaiming_uniform_", V, F, Z, Z, V)
+_init_kaiming_normal_ = proto("init_kaiming_normal_", V, F, Z, Z, V)
+_init_trunc_normal_ = proto("init_trunc_normal_", V, F, F, F, F, V)
+_init_orthogonal_ = proto("init_orthogonal_", V, F, V)
+_init_sparse_ = proto("init_sparse_", V, F, F, V)
+_init_default_ = proto("init_default_", V, V, V)
+_calculate_gain = proto("calculate_gain", Z, V, V)
 
 
 def empty(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
@@ -5598,6 +5649,641 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     r_._h = o_.value
     return r_
 
+
+def rand(*size_, generator=None, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Uniform random numbers in [0, 1)."""
+    if size is M:
+        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+    try:
+        o_, p_ = tls.o
+        e_ = _rand(ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rand", "N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rand_like(input, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Uniform random numbers in [0, 1) of self's shape; dtype and device are self's unless given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rand_like(input._h, None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rand_like", "T:input G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def randn(*size_, generator=None, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Normal random numbers of mean 0 and variance 1."""
+    if size is M:
+        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+    try:
+        o_, p_ = tls.o
+        e_ = _randn(ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "randn", "N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def randn_like(input, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Normal random numbers of self's shape; dtype and device are self's unless given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _randn_like(input._h, None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "randn_like", "T:input G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_randint(high, size, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Random integers in [0, high); int64 unless a dtype is given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _randint(high, ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_randint", "I:high N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_randint_low(low, high, size, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Random integers in [low, high); int64 unless a dtype is given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _randint_low(low, high, ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_randint_low", "I:low I:high N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_randint_like(input, high, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
+    """Random integers in [0, high) of self's shape; dtype and device are self's unless given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _randint_like(input._h, high, None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_randint_like", "T:input I:high G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def op_randint_like_low(input, low, high, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Random integers in [low, high) of self's shape; dtype and device are self's unless given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _randint_like_low(input._h, low, high, None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_randint_like_low", "T:input I:low I:high G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def randperm(n, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """A random permutation of 0 .. n - 1; int64 unless a dtype is given."""
+    try:
+        o_, p_ = tls.o
+        e_ = _randperm(n, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "randperm", "I:n G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def normal(mean, std=M, size=M, *, generator=None, dtype=M, device=M, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Normal random numbers with the means of a tensor and one standard deviation.
+
+    Normal random numbers of one mean with the standard deviations of a tensor.
+
+    Normal random numbers with the means and standard deviations of two tensors, broadcast.
+
+    Normal random numbers of one mean and one standard deviation."""
+    try:
+        if isinstance(mean, Tensor) and (std is M or not isinstance(std, Tensor)) and size is M and dtype is M and device is M:
+            if std is M:
+                std = 1.0
+            o_, p_ = tls.o
+            e_ = _normal_tensor_float(mean._h, std, None if generator is None else generator._h, p_)
+        elif not isinstance(mean, Tensor) and std is not M and isinstance(std, Tensor) and size is M and dtype is M and device is M:
+            o_, p_ = tls.o
+            e_ = _normal_float_tensor(mean, std._h, None if generator is None else generator._h, p_)
+        elif isinstance(mean, Tensor) and std is not M and isinstance(std, Tensor) and size is M and dtype is M and device is M:
+            o_, p_ = tls.o
+            e_ = _normal_tensor_tensor(mean._h, std._h, None if generator is None else generator._h, p_)
+        elif not isinstance(mean, Tensor) and std is not M and not isinstance(std, Tensor) and size is not M:
+            if dtype is M:
+                dtype = None
+            if device is M:
+                device = None
+            o_, p_ = tls.o
+            e_ = _normal_float_float(mean, std, ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "normal", "*:mean *:std N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("normal", ("Tensor mean, float std=1.0, *, Generator? generator=None", "float mean, Tensor std, *, Generator? generator=None", "Tensor mean, Tensor std, *, Generator? generator=None", "float mean, float std, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None",), "*:mean *:std N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bernoulli(input, p=M, *, generator=None, out=None):
+    """1 with the probability that stands in self, else 0; self must be a float tensor.
+
+    Of self's shape and dtype: 1 with probability p, else 0."""
+    try:
+        if p is M:
+            o_, p_ = tls.o
+            e_ = _bernoulli(input._h, None if generator is None else generator._h, p_)
+        elif p is not M:
+            o_, p_ = tls.o
+            e_ = _bernoulli_p(input._h, p, None if generator is None else generator._h, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bernoulli", "T:input F:p G:generator ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("bernoulli", ("Tensor self, *, Generator? generator=None", "Tensor self, float p, *, Generator? generator=None",), "T:input F:p G:generator ?:out", locals())
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
+    """Indices (int64) drawn with the unnormalised probabilities of the last dimension; self is a vector or a matrix of rows."""
+    try:
+        o_, p_ = tls.o
+        e_ = _multinomial(input._h, num_samples, replacement, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "multinomial", "T:input I:num_samples B:replacement G:generator ?:out", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_ if out is None else copy_out(r_, out)
+
+
+def uniform_(input, from_=0.0, to=1.0, *, generator=None):
+    """Fills self with uniform random numbers in [from_, to)."""
+    try:
+        e_ = _uniform_(input._h, from_, to, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "uniform_", "T:input F:from_ F:to G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def normal_(input, mean=0.0, std=1.0, *, generator=None):
+    """Fills self with normal random numbers."""
+    try:
+        e_ = _normal_(input._h, mean, std, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "normal_", "T:input F:mean F:std G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def log_normal_(input, mean=1.0, std=2.0, *, generator=None):
+    """Fills self with exponentials of normal random numbers."""
+    try:
+        e_ = _log_normal_(input._h, mean, std, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "log_normal_", "T:input F:mean F:std G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def cauchy_(input, median=0.0, sigma=1.0, *, generator=None):
+    """Fills self with Cauchy random numbers."""
+    try:
+        e_ = _cauchy_(input._h, median, sigma, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cauchy_", "T:input F:median F:sigma G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def exponential_(input, lambd=1.0, *, generator=None):
+    """Fills self with exponential random numbers of rate lambd."""
+    try:
+        e_ = _exponential_(input._h, lambd, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "exponential_", "T:input F:lambd G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def geometric_(input, p, *, generator=None):
+    """Fills self with the numbers of trials up to the first success of probability p."""
+    try:
+        e_ = _geometric_(input._h, p, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "geometric_", "T:input F:p G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def op_random_(input, *, generator=None):
+    """Fills self with integers over its dtype's range (floats: up to 2^digits)."""
+    try:
+        e_ = _random_(input._h, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_random_", "T:input G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def op_random_to_(input, to, *, generator=None):
+    """Fills self with integers in [0, to)."""
+    try:
+        e_ = _random_to_(input._h, to, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_random_to_", "T:input I:to G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def op_random_from_(input, from_, to, *, generator=None):
+    """Fills self with integers in [from_, to), or up to the dtype's largest."""
+    try:
+        e_ = _random_from_(input._h, from_, None if to is None else pack1(to), None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_random_from_", "T:input I:from_ i:to G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def bernoulli_(input, p=M, *, generator=None):
+    """Fills self with 1 with the probability that stands at the same place of p (broadcast), else 0.
+
+    Fills self with 1 with probability p, else 0."""
+    try:
+        if p is not M and isinstance(p, Tensor):
+            e_ = _bernoulli_(input._h, p._h, None if generator is None else generator._h)
+        elif (p is M or not isinstance(p, Tensor)):
+            if p is M:
+                p = 0.5
+            e_ = _bernoulli_float_(input._h, p, None if generator is None else generator._h)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bernoulli_", "T:input *:p G:generator", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("bernoulli_", ("Tensor(a!) self, Tensor p, *, Generator? generator=None", "Tensor(a!) self, float p=0.5, *, Generator? generator=None",), "T:input *:p G:generator", locals())
+        fail(e_)
+    return input
+
+
+def dropout(input, p=0.5, training=True, *, generator=None):
+    """Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dropout(input._h, p, training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dropout", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def dropout_(input, p=0.5, training=True, *, generator=None):
+    """dropout in place."""
+    try:
+        e_ = _dropout_(input._h, p, training, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dropout_", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def alpha_dropout(input, p=0.5, training=False, *, generator=None):
+    """Dropout that keeps mean and variance through SELU."""
+    try:
+        o_, p_ = tls.o
+        e_ = _alpha_dropout(input._h, p, training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "alpha_dropout", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def feature_dropout(input, p=0.5, training=True, *, generator=None):
+    """Zeroes whole channels (the second dimension) with probability p and scales the others."""
+    try:
+        o_, p_ = tls.o
+        e_ = _feature_dropout(input._h, p, training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "feature_dropout", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def feature_alpha_dropout(input, p=0.5, training=False, *, generator=None):
+    """alpha_dropout of whole channels."""
+    try:
+        o_, p_ = tls.o
+        e_ = _feature_alpha_dropout(input._h, p, training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "feature_alpha_dropout", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def dropout1d(input, p=0.5, training=True, *, generator=None):
+    """Zeroes whole channels of (N, C, L) or (C, L)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dropout1d(input._h, p, training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dropout1d", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def dropout2d(input, p=0.5, training=True, *, generator=None):
+    """Zeroes whole channels of (N, C, H, W)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dropout2d(input._h, p, training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dropout2d", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def dropout3d(input, p=0.5, training=True, *, generator=None):
+    """Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dropout3d(input._h, p, training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dropout3d", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    r_ = new(Tensor)
+    r_._h = o_.value
+    return r_
+
+
+def init_uniform_(input, a=0.0, b=1.0, *, generator=None):
+    """Uniform in [a, b). Initialisers write without being recorded."""
+    try:
+        e_ = _init_uniform_(input._h, a, b, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_uniform_", "T:input F:a F:b G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_normal_(input, mean=0.0, std=1.0, *, generator=None):
+    """Normal of this mean and standard deviation."""
+    try:
+        e_ = _init_normal_(input._h, mean, std, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_normal_", "T:input F:mean F:std G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_constant_(input, val):
+    """Every element becomes val."""
+    try:
+        e_ = _init_constant_(input._h, val)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_constant_", "T:input F:val", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_ones_(input):
+    """Every element becomes 1."""
+    try:
+        e_ = _init_ones_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_ones_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_zeros_(input):
+    """Every element becomes 0."""
+    try:
+        e_ = _init_zeros_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_zeros_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_eye_(input):
+    """The identity in a matrix."""
+    try:
+        e_ = _init_eye_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_eye_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_dirac_(input, groups=1):
+    """The identity of a convolution in its weight (out, in, kernel..), per group."""
+    try:
+        e_ = _init_dirac_(input._h, groups)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_dirac_", "T:input I:groups", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_xavier_uniform_(input, gain=1.0, *, generator=None):
+    """Uniform within gain * sqrt(6 / (fan_in + fan_out))."""
+    try:
+        e_ = _init_xavier_uniform_(input._h, gain, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_xavier_uniform_", "T:input F:gain G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_xavier_normal_(input, gain=1.0, *, generator=None):
+    """Normal of standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    try:
+        e_ = _init_xavier_normal_(input._h, gain, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_xavier_normal_", "T:input F:gain G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_kaiming_uniform_(input, a=0.0, mode="fan_in", nonlinearity="leaky_relu", *, generator=None):
+    """Uniform within gain * sqrt(3 / fan); mode is fan_in or fan_out, a the slope of leaky_relu."""
+    try:
+        e_ = _init_kaiming_uniform_(input._h, a, mode.encode(), nonlinearity.encode(), None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_kaiming_uniform_", "T:input F:a Z:mode Z:nonlinearity G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_kaiming_normal_(input, a=0.0, mode="fan_in", nonlinearity="leaky_relu", *, generator=None):
+    """Normal of standard deviation gain / sqrt(fan)."""
+    try:
+        e_ = _init_kaiming_normal_(input._h, a, mode.encode(), nonlinearity.encode(), None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_kaiming_normal_", "T:input F:a Z:mode Z:nonlinearity G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_trunc_normal_(input, mean=0.0, std=1.0, a=-2.0, b=2.0, *, generator=None):
+    """Normal, cut off outside [a, b]."""
+    try:
+        e_ = _init_trunc_normal_(input._h, mean, std, a, b, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_trunc_normal_", "T:input F:mean F:std F:a F:b G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_orthogonal_(input, gain=1.0, *, generator=None):
+    """A (semi-)orthogonal matrix, trailing dimensions flattened."""
+    try:
+        e_ = _init_orthogonal_(input._h, gain, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_orthogonal_", "T:input F:gain G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_sparse_(input, sparsity, std=0.01, *, generator=None):
+    """A matrix of normals with ceil(sparsity * rows) zeros at random places of each column."""
+    try:
+        e_ = _init_sparse_(input._h, sparsity, std, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_sparse_", "T:input F:sparsity F:std G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def init_default_(weight, bias=None, *, generator=None):
+    """Weight and bias of a new Linear or convolution layer, as its constructor draws them."""
+    try:
+        e_ = _init_default_(weight._h, None if bias is None else bias._h, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "init_default_", "T:weight t:bias G:generator", locals())
+    if e_:
+        fail(e_)
+    return weight
+
+
+def calculate_gain(nonlinearity, param=None):
+    """The recommended gain of a nonlinearity for the initialisers."""
+    try:
+        v_ = F()
+        e_ = _calculate_gain(nonlinearity.encode(), None if param is None else byref(F(param)), byref(v_))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "calculate_gain", "Z:nonlinearity f:param", locals())
+    if e_:
+        fail(e_)
+    return v_.value
+
 FUNCTIONS = {
     "empty": empty,
     "zeros": zeros,
@@ -5843,6 +6529,30 @@ FUNCTIONS = {
     "take_along_dim": take_along_dim,
     "embedding": embedding,
     "bincount": bincount,
+    "rand": rand,
+    "rand_like": rand_like,
+    "randn": randn,
+    "randn_like": randn_like,
+    "randperm": randperm,
+    "normal": normal,
+    "bernoulli": bernoulli,
+    "multinomial": multinomial,
+    "init_uniform_": init_uniform_,
+    "init_normal_": init_normal_,
+    "init_constant_": init_constant_,
+    "init_ones_": init_ones_,
+    "init_zeros_": init_zeros_,
+    "init_eye_": init_eye_,
+    "init_dirac_": init_dirac_,
+    "init_xavier_uniform_": init_xavier_uniform_,
+    "init_xavier_normal_": init_xavier_normal_,
+    "init_kaiming_uniform_": init_kaiming_uniform_,
+    "init_kaiming_normal_": init_kaiming_normal_,
+    "init_trunc_normal_": init_trunc_normal_,
+    "init_orthogonal_": init_orthogonal_,
+    "init_sparse_": init_sparse_,
+    "init_default_": init_default_,
+    "calculate_gain": calculate_gain,
 }
 
 METHODS = {
@@ -6098,6 +6808,15 @@ METHODS = {
     "take": take,
     "take_along_dim": take_along_dim,
     "bincount": bincount,
+    "bernoulli": bernoulli,
+    "multinomial": multinomial,
+    "uniform_": uniform_,
+    "normal_": normal_,
+    "log_normal_": log_normal_,
+    "cauchy_": cauchy_,
+    "exponential_": exponential_,
+    "geometric_": geometric_,
+    "bernoulli_": bernoulli_,
 }
 
 NN = {
@@ -6146,6 +6865,14 @@ NN = {
     "kl_div": kl_div,
     "nll_loss": nll_loss,
     "cross_entropy": cross_entropy,
+    "dropout": dropout,
+    "dropout_": dropout_,
+    "alpha_dropout": alpha_dropout,
+    "feature_dropout": feature_dropout,
+    "feature_alpha_dropout": feature_alpha_dropout,
+    "dropout1d": dropout1d,
+    "dropout2d": dropout2d,
+    "dropout3d": dropout3d,
 }
 
 # Base names whose overloads are merged by hand.
@@ -6153,4 +6880,7 @@ UNMERGED = (
     "arange",
     "var",
     "std",
+    "randint",
+    "randint_like",
+    "random_",
 )

@@ -21,7 +21,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Devices, memory, threads, random numbers", "device.rs"),
 ];
 /// Hand-written sections after the ops.
-const LATE_SECTIONS: &[(&str, &str)] = &[];
+const LATE_SECTIONS: &[(&str, &str)] =
+    &[("Named tensors and files", "io.rs"), ("Modules", "module.rs"), ("Optimizers", "optim.rs")];
 
 const PREAMBLE: &str = include_str!("header_preamble.h");
 const HELPERS: &str = include_str!("header_helpers.h");

@@ -1,0 +1,212 @@
+//! Tensors by name, and safetensors files.
+
+use super::convert::{free, getter, guard, object, HandleType, IntoC};
+use super::handle::Kind;
+use super::types::*;
+use crate::error::{ErrorKind, Result};
+use crate::io::safetensors::{self, FileMetadata};
+use crate::nn::StateDict;
+use crate::{Device, Tensor};
+use indexmap::IndexMap;
+use parking_lot::Mutex;
+use std::ffi::CString;
+use std::os::raw::c_char;
+use std::sync::Arc;
+
+/// Tensors and text entries behind a `taper_named_tensors`. Names keep a C copy, which `_name` lends out.
+#[derive(Default)]
+pub struct NamedTensors {
+    tensors: IndexMap<String, (CString, Tensor)>,
+    metadata: FileMetadata,
+}
+impl NamedTensors {
+    pub fn from_dict(tensors: impl IntoIterator<Item = (String, Tensor)>) -> NamedTensors {
+        let mut n = NamedTensors::default();
+        for (name, t) in tensors {
+            n.insert(name, t);
+        }
+        n
+    }
+    fn insert(&mut self, name: String, t: Tensor) {
+        let c = CString::new(name.replace('\0', " ")).unwrap_or_default();
+        match self.tensors.get_mut(&name) {
+            // The lent name stays where it is.
+            Some(entry) => entry.1 = t,
+            None => {
+                self.tensors.insert(name, (c, t));
+            }
+        }
+    }
+    pub fn dict(&self) -> StateDict {
+        self.tensors.iter().map(|(k, (_, t))| (k.clone(), t.clone())).collect()
+    }
+}
+impl HandleType for taper_named_tensors {
+    const KIND: Kind = Kind::NamedTensors;
+    type Object = Arc<Mutex<NamedTensors>>;
+}
+impl IntoC<*mut taper_named_tensors> for NamedTensors {
+    fn into_c(self) -> Result<*mut taper_named_tensors> {
+        super::convert::new_handle(Arc::new(Mutex::new(self)))
+    }
+}
+
+/// An empty collection, owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_new(out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("named_tensors_new", |c| c.out(0, "out", out)?.set(NamedTensors::default()))
+}
+
+/// Number of tensors; 0 for a bad handle. Borrows n. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_named_tensors_len(n: *const taper_named_tensors) -> usize {
+    getter(0, || object(n).ok().map(|n| n.lock().tensors.len()))
+}
+
+/// Name number i in UTF-8, valid until n is freed; NULL when i is out of range. Borrows n. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_named_tensors_name(n: *const taper_named_tensors, i: usize) -> *const c_char {
+    // Names are never removed, and a CString's bytes do not move with the map.
+    getter(std::ptr::null(), || object(n).ok()?.lock().tensors.get_index(i).map(|(_, (c, _))| c.as_ptr()))
+}
+
+/// Tensor number i as a new handle, owned by the caller. Borrows n. Fails when i is out of range. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_get(
+    n: *const taper_named_tensors,
+    i: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("named_tensors_get", |c| {
+        let out = c.out(2, "out", out)?;
+        let n = c.get(0, "n", n)?;
+        let n = n.lock();
+        match n.tensors.get_index(i) {
+            Some((_, (_, t))) => out.set(t.clone()),
+            None => {
+                let what = format!("index {i} is out of range: there are {} tensors", n.tensors.len());
+                Err(c.invalid(ErrorKind::Index, 1, "i", what))
+            }
+        }
+    })
+}
+
+/// The tensor of that name as a new handle, owned by the caller. Borrows n. Fails (TAPER_ERROR_KEY) when there is none.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_get_by_name(
+    n: *const taper_named_tensors,
+    name: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("named_tensors_get_by_name", |c| {
+        let out = c.out(2, "out", out)?;
+        let n = c.get(0, "n", n)?;
+        let name = c.str(1, "name", name)?;
+        let found = n.lock().tensors.get(name).map(|(_, t)| t.clone());
+        match found {
+            Some(t) => out.set(t),
+            None => Err(c.invalid(ErrorKind::Key, 1, "name", format!("there is no tensor \"{name}\""))),
+        }
+    })
+}
+
+/// Adds a tensor at the end, or replaces the one of that name in its place. Borrows n and tensor; name is copied.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_insert(
+    n: *mut taper_named_tensors,
+    name: *const c_char,
+    tensor: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("named_tensors_insert", |c| {
+        let n = c.get(0, "n", n as *const taper_named_tensors)?;
+        let name = c.str(1, "name", name)?.to_string();
+        let t = c.tensor(2, "tensor", tensor)?;
+        n.lock().insert(name, t);
+        Ok(())
+    })
+}
+
+/// Sets a text entry that is saved with the tensors. Borrows n; key and value are copied. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_set_metadata(
+    n: *mut taper_named_tensors,
+    key: *const c_char,
+    value: *const c_char,
+) -> *mut taper_error {
+    guard("named_tensors_set_metadata", |c| {
+        let n = c.get(0, "n", n as *const taper_named_tensors)?;
+        let (key, value) = (c.str(1, "key", key)?.to_string(), c.str(2, "value", value)?.to_string());
+        n.lock().metadata.insert(key, value);
+        Ok(())
+    })
+}
+
+/// A text entry, owned by the caller; *out is NULL when there is none of that key. Borrows n. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_metadata(
+    n: *const taper_named_tensors,
+    key: *const c_char,
+    out: *mut *mut taper_string,
+) -> *mut taper_error {
+    guard("named_tensors_metadata", |c| {
+        let out = c.out(2, "out", out)?;
+        let n = c.get(0, "n", n)?;
+        let text = n.lock().metadata.get(c.str(1, "key", key)?).cloned();
+        match text {
+            Some(text) => out.set(text),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Writes all tensors (of any device) and text entries to a safetensors file: under a temporary name first, renamed once
+/// it is complete and on disk. Borrows n. Fails with TAPER_ERROR_IO. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_save(
+    n: *const taper_named_tensors,
+    path: *const c_char,
+) -> *mut taper_error {
+    guard("named_tensors_save", |c| {
+        let n = c.get(0, "n", n)?;
+        let path = c.str(1, "path", path)?;
+        let (tensors, metadata) = {
+            let n = n.lock();
+            (n.dict(), n.metadata.clone())
+        };
+        safetensors::save(path, &tensors, &metadata)
+    })
+}
+
+/// Reads a safetensors file onto a device (type 0: the CPU). The result is owned by the caller. Fails with TAPER_ERROR_IO
+/// when the file is not there, truncated or not valid. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_load(
+    path: *const c_char,
+    device: taper_device,
+    out: *mut *mut taper_named_tensors,
+) -> *mut taper_error {
+    guard("named_tensors_load", |c| {
+        let out = c.out(2, "out", out)?;
+        let path = c.str(0, "path", path)?;
+        let device = c.opt_device(1, "device", device)?.unwrap_or(Device::CPU);
+        let (tensors, metadata) = safetensors::load(path, device)?;
+        out.set(NamedTensors { metadata, ..NamedTensors::from_dict(tensors) })
+    })
+}
+
+/// Frees a collection's handle. Consumes n; NULL is fine. Returns false when n was no live handle of this kind.
+/// Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_named_tensors_free(n: *mut taper_named_tensors) -> bool {
+    free(n, Kind::NamedTensors)
+}
