@@ -4,6 +4,7 @@
 //! and constants come in as macros, so that a specialised kernel is its file plus a few `#define` lines.
 
 pub mod print;
+pub mod reduce;
 
 use crate::tensor::dtype::DType;
 use std::fmt::Write;
@@ -18,6 +19,8 @@ pub enum Def {
     /// Defines `NAME` (the type it is calculated in), `NAME_S` (the stored type), `NAME_LD(p, i)`, `NAME_ST(p, i, v)`.
     Type(DType),
     Int(i64),
+    /// The name is the whole line after `#define`.
+    Flag,
 }
 
 /// The C type in which elements of a dtype are stored.
@@ -80,6 +83,7 @@ pub fn defines(defs: &[(&'static str, Def)]) -> String {
     let mut out = String::new();
     for (name, def) in defs {
         let _ = match def {
+            Def::Flag => writeln!(out, "#define {name}"),
             Def::Int(v) => writeln!(out, "#define {name} {v}"),
             Def::Type(d) => writeln!(
                 out,

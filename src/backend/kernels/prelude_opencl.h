@@ -50,3 +50,13 @@ typedef double f64;
 #define INF_F64 ((f64)INFINITY)
 #define NAN_F64 ((f64)NAN)
 #define CLAIM(p) (atomic_cmpxchg((volatile __global int *)(p), 0, 1) == 0)
+
+// Full-width vector registers where the compiler prefers half (clang on CPUs).
+#if defined(__clang__) && defined(__has_attribute)
+#if __has_attribute(min_vector_width)
+#define MIN_VECTOR __attribute__((min_vector_width(512)))
+#endif
+#endif
+#ifndef MIN_VECTOR
+#define MIN_VECTOR
+#endif

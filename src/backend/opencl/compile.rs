@@ -102,9 +102,9 @@ impl OpenCl {
 
     fn program(&self, source: &str) -> Result<Program> {
         let options = if self.info.exact_divide {
-            "-cl-std=CL1.2 -cl-fp32-correctly-rounded-divide-sqrt"
+            "-cl-std=CL1.2 -w -cl-fp32-correctly-rounded-divide-sqrt"
         } else {
-            "-cl-std=CL1.2"
+            "-cl-std=CL1.2 -w"
         };
         let i = &self.info;
         let key = format!(

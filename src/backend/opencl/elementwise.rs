@@ -3,27 +3,29 @@
 use super::plan::{collapse, magic, Plan};
 use super::*;
 use crate::backend::kernels::print::{self, Walk};
+use crate::backend::kernels::reduce::{self, Spec};
 use std::hash::{BuildHasher, RandomState};
 
 /// A printed program with the scalars that its kernel takes.
 pub(super) struct Printed {
-    kernel: Arc<Compiled>,
-    scalars: Vec<(u8, DType)>,
+    pub kernel: Arc<Compiled>,
+    pub scalars: Vec<(u8, DType)>,
 }
 
-/// Kernels by the hash of their program and walk; looking one up copies nothing.
+/// What a program is printed as.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Elementwise(Walk),
+    Reduce(Spec),
+}
+
+type Entry = (Option<Program>, Kind, Arc<Printed>);
+
+/// Kernels by the hash of their program and kind; looking one up copies nothing.
 #[derive(Default)]
 pub(super) struct ProgramCache {
     hasher: RandomState,
-    entries: HashMap<u64, Vec<(Program, Walk, Arc<Printed>)>>,
-}
-
-impl ProgramCache {
-    fn find(&self, program: &Program, walk: Walk) -> (u64, Option<Arc<Printed>>) {
-        let key = self.hasher.hash_one((program, walk));
-        let hit = self.entries.get(&key).and_then(|list| list.iter().find(|(p, w, _)| *w == walk && p == program));
-        (key, hit.map(|e| e.2.clone()))
-    }
+    entries: HashMap<u64, Vec<Entry>>,
 }
 
 /// A scalar as the bytes of a compute type.
@@ -103,17 +105,7 @@ impl OpenCl {
         plan.strides.rotate_left(outputs.len());
         let offsets: SmallVec<[i64; 4]> = inputs.iter().chain(outputs).map(|v| v.layout.offset).collect();
         let (walk, meta) = walk_args(&plan, &offsets, inputs.len());
-        let (key, hit) = self.programs.lock().find(program, walk);
-        let printed = match hit {
-            Some(p) => p,
-            None => {
-                let (source, scalars) = print::elementwise(program, walk)?;
-                let kernel = self.compile("elementwise", &source)?;
-                let p = Arc::new(Printed { kernel, scalars });
-                self.programs.lock().entries.entry(key).or_default().push((program.clone(), walk, p.clone()));
-                p
-            }
-        };
+        let printed = self.printed(Some(program), Kind::Elementwise(walk))?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         for v in inputs.iter().chain(outputs) {
             args.push(Arg::Mem(self.view(v)?));
@@ -123,6 +115,25 @@ impl OpenCl {
             args.push(scalar_arg(scalars[*k as usize], *d));
         }
         self.launch_1d(&printed.kernel, &args, n)
+    }
+
+    /// The kernel of a program in some form, from the cache or built.
+    pub(super) fn printed(&self, program: Option<&Program>, kind: Kind) -> Result<Arc<Printed>> {
+        let mut cache = self.programs.lock();
+        let key = cache.hasher.hash_one((program, kind));
+        let hit = cache.entries.get(&key).and_then(|l| l.iter().find(|(p, k, _)| *k == kind && p.as_ref() == program));
+        if let Some((_, _, printed)) = hit {
+            return Ok(printed.clone());
+        }
+        // Held while compiling: two threads that want one kernel build it once.
+        let (name, (source, scalars)) = match (kind, program) {
+            (Kind::Elementwise(walk), Some(p)) => ("elementwise", print::elementwise(p, walk)?),
+            (Kind::Elementwise(_), None) => bail!(Internal, "an elementwise kernel needs a program"),
+            (Kind::Reduce(spec), p) => ("reduce", reduce::reduce(&spec, p)?),
+        };
+        let printed = Arc::new(Printed { kernel: self.compile(name, &source)?, scalars });
+        cache.entries.entry(key).or_default().push((program.cloned(), kind, printed.clone()));
+        Ok(printed)
     }
 
     /// An error for a program that calculates in float64 where the device cannot.

@@ -8,8 +8,10 @@ mod cl;
 mod compile;
 mod device;
 mod elementwise;
+mod gemm;
 mod memory;
 mod plan;
+mod reduce;
 #[cfg(test)]
 mod tests;
 
@@ -322,5 +324,19 @@ impl Backend for OpenCl {
     }
     fn run_program(&self, program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()> {
         self.elementwise(program, inputs, scalars, outputs)
+    }
+    fn reduce(
+        &self,
+        op: ReduceOp,
+        prologue: Option<&Program>,
+        inputs: &[View],
+        scalars: &[Scalar],
+        reduced: &[bool],
+        out: View,
+    ) -> Result<()> {
+        self.reduction(op, prologue, inputs, scalars, reduced, out)
+    }
+    fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
+        self.gemm_auto(a, b, out, alpha, beta)
     }
 }

@@ -7,6 +7,8 @@ use crate::tensor::layout::Dims;
 use half::{bf16, f16};
 
 mod elementwise;
+mod gemm;
+mod reduce;
 
 /// The first device, or None (said aloud) where there is none.
 fn device() -> Option<&'static OpenCl> {

@@ -1,0 +1,192 @@
+// Matrix products. Macros: T (element type), A (accumulator), and per kernel what is named there.
+// out = beta * out + alpha * a @ b; beta 0 does not read out.
+
+typedef struct {
+    i64 a_off, a_batch, a_row, a_col;
+    i64 b_off, b_batch, b_row, b_col;
+    i64 o_off, o_batch, o_row, o_col;
+    i64 batch, m, n, k;
+} Gemm;
+
+#ifdef INTEGER
+#define FMA(x, y, z) ((z) + (x) * (y))
+#else
+#define FMA(x, y, z) fma(x, y, z)
+#endif
+
+#define STORE(value, row, col)                                                                  \
+    {                                                                                           \
+        const i64 at = g.o_off + batch * g.o_batch + (i64)(row) * g.o_row + (i64)(col) * g.o_col; \
+        A result = alpha * (value);                                                             \
+        if (beta != 0) result = result + beta * (A)T_LD(out, at);                               \
+        T_ST(out, at, (T)result);                                                               \
+    }
+
+#ifdef GEMM_TILED
+// For GPUs: 64 x 64 outputs per group of 16 x 16, 4 x 4 per work-item, through local memory in steps of 16. A
+// work-item's outputs are 16 apart, so that neighbours read and write neighbours.
+#define TILE 64
+#define STEP 16
+KERNEL WG_HINT2(16, 16)
+void gemm_tiled(GLOBAL const T_S *a, GLOBAL const T_S *b, GLOBAL T_S *out, const Gemm g, const A alpha, const A beta) {
+    LOCAL A ta[STEP][TILE + 1];
+    LOCAL A tb[STEP][TILE + 1];
+    const u32 tx = LID(0), ty = LID(1), lid = ty * 16 + tx;
+    const i64 col0 = (i64)GRP(0) * TILE, row0 = (i64)GRP(1) * TILE;
+    const i64 batch = (i64)GRP(2);
+    A acc[4][4];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) acc[i][j] = 0;
+    const i64 abase = g.a_off + batch * g.a_batch, bbase = g.b_off + batch * g.b_batch;
+    for (i64 k0 = 0; k0 < g.k; k0 += STEP) {
+        for (u32 e = lid; e < TILE * STEP; e += 256) {
+            // The fast index follows the contiguous direction of each operand.
+            u32 r, kk;
+            if (g.a_col == 1) {
+                kk = e % STEP;
+                r = e / STEP;
+            } else {
+                r = e % TILE;
+                kk = e / TILE;
+            }
+            i64 row = row0 + r, kx = k0 + kk;
+            ta[kk][r] = row < g.m && kx < g.k ? (A)T_LD(a, abase + row * g.a_row + kx * g.a_col) : (A)0;
+            if (g.b_row == 1) {
+                kk = e % STEP;
+                r = e / STEP;
+            } else {
+                r = e % TILE;
+                kk = e / TILE;
+            }
+            i64 col = col0 + r;
+            kx = k0 + kk;
+            tb[kk][r] = col < g.n && kx < g.k ? (A)T_LD(b, bbase + kx * g.b_row + col * g.b_col) : (A)0;
+        }
+        BARRIER();
+        for (int kk = 0; kk < STEP; kk++) {
+            A x[4], y[4];
+            for (int i = 0; i < 4; i++) x[i] = ta[kk][ty + 16 * i];
+            for (int j = 0; j < 4; j++) y[j] = tb[kk][tx + 16 * j];
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 4; j++) acc[i][j] = FMA(x[i], y[j], acc[i][j]);
+        }
+        BARRIER();
+    }
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            const i64 row = row0 + ty + 16 * i, col = col0 + tx + 16 * j;
+            if (row < g.m && col < g.n) STORE(acc[i][j], row, col)
+        }
+}
+#endif
+
+#ifdef GEMM_PACK
+// Copies a matrix into panels of R rows: [batch][panel][k][R], zeros past the end. For b, rows are columns.
+KERNEL void gemm_pack(GLOBAL const T_S *in, GLOBAL A *out, const i64 off, const i64 batch_st, const i64 row_st,
+                      const i64 k_st, const i64 rows, const i64 k) {
+    const i64 panel = (i64)GID(0), batch = (i64)GID(2);
+    const i64 panels = (rows + R - 1) / R;
+    const i64 step = (k + (i64)GSIZE(1) - 1) / (i64)GSIZE(1);
+    const i64 first = (i64)GID(1) * step, last = first + step < k ? first + step : k;
+    GLOBAL A *o = out + (batch * panels + panel) * k * R;
+    const i64 base = off + batch * batch_st + panel * R * row_st;
+    const i64 have = rows - panel * R;
+    if (have >= R && row_st == 1) {
+        for (i64 x = first; x < last; x++)
+            for (int r = 0; r < R; r++) o[x * R + r] = (A)T_LD(in, base + x * k_st + r);
+    } else if (have >= R && k_st == 1) {
+        // Blocks of 16 x R: reads run along k.
+        for (i64 x0 = first; x0 < last; x0 += 16) {
+            const i64 end = x0 + 16 < last ? x0 + 16 : last;
+            for (int r = 0; r < R; r++)
+                for (i64 x = x0; x < end; x++) o[x * R + r] = (A)T_LD(in, base + r * row_st + x);
+        }
+    } else {
+        for (i64 x = first; x < last; x++)
+            for (int r = 0; r < R; r++)
+                o[x * R + r] = r < have ? (A)T_LD(in, base + x * k_st + r * row_st) : (A)0;
+    }
+}
+#endif
+
+#ifdef GEMM_PACKED
+#define PASTE_(x, y) x##y
+#define PASTE(x, y) PASTE_(x, y)
+#define V PASTE(BASE, VL)
+#define VLOAD PASTE(vload, VL)
+#define VSTORE PASTE(vstore, VL)
+// For CPUs: one work-item makes MR x (NV * VL) outputs from packed panels, in registers.
+KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, GLOBAL T_S *out, const Gemm g, const A alpha,
+                                   const A beta) {
+    const i64 batch = (i64)GID(2);
+    const i64 ip = (i64)GID(0), jp = (i64)GID(1);
+    const i64 mp = (g.m + MR - 1) / MR, np = (g.n + NV * VL - 1) / (NV * VL);
+    GLOBAL const A *x = pa + ((g.a_batch == 0 ? 0 : batch) * mp + ip) * g.k * MR;
+    GLOBAL const A *y = pb + ((g.b_batch == 0 ? 0 : batch) * np + jp) * g.k * (NV * VL);
+    V acc[MR][NV];
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+#pragma unroll
+        for (int j = 0; j < NV; j++) acc[i][j] = (V)0;
+    for (i64 k = 0; k < g.k; k++) {
+        V yv[NV];
+#pragma unroll
+        for (int j = 0; j < NV; j++) yv[j] = VLOAD(j, y);
+#pragma unroll
+        for (int i = 0; i < MR; i++) {
+            const V xv = (V)(x[i]);
+#pragma unroll
+            for (int j = 0; j < NV; j++) acc[i][j] = FMA(xv, yv[j], acc[i][j]);
+        }
+        x += MR;
+        y += NV * VL;
+    }
+    const i64 row0 = ip * MR, col0 = jp * (NV * VL);
+#ifdef DIRECT_STORE
+    if (row0 + MR <= g.m && col0 + NV * VL <= g.n && g.o_col == 1) {
+#pragma unroll
+        for (int i = 0; i < MR; i++) {
+            GLOBAL T_S *o = out + g.o_off + batch * g.o_batch + (row0 + i) * g.o_row + col0;
+#pragma unroll
+            for (int j = 0; j < NV; j++) {
+                V result = acc[i][j] * alpha;
+                if (beta != 0) result = result + VLOAD(j, o) * beta;
+                VSTORE(result, j, o);
+            }
+        }
+        return;
+    }
+#endif
+    A spill[MR * NV * VL];
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+#pragma unroll
+        for (int j = 0; j < NV; j++) VSTORE(acc[i][j], i * NV + j, spill);
+    for (int i = 0; i < MR && row0 + i < g.m; i++)
+        for (int j = 0; j < NV * VL && col0 + j < g.n; j++) STORE(spill[i * NV * VL + j], row0 + i, col0 + j)
+}
+#endif
+
+#ifdef GEMM_DIRECT
+// For small or thin products: one work-item makes up to ROWS rows of one column.
+KERNEL void gemm_direct(GLOBAL const T_S *a, GLOBAL const T_S *b, GLOBAL T_S *out, const Gemm g, const A alpha,
+                        const A beta) {
+    const i64 col = (i64)GID(0), row0 = (i64)GID(1) * ROWS, batch = (i64)GID(2);
+    if (col >= g.n) return;
+    const i64 bbase = g.b_off + batch * g.b_batch + col * g.b_col;
+    i64 abase[ROWS];
+    A acc[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        // Rows past the end repeat the last one and are not stored.
+        const i64 row = row0 + i < g.m ? row0 + i : g.m - 1;
+        abase[i] = g.a_off + batch * g.a_batch + row * g.a_row;
+        acc[i] = 0;
+    }
+    for (i64 k = 0; k < g.k; k++) {
+        const A y = (A)T_LD(b, bbase + k * g.b_row);
+        for (int i = 0; i < ROWS; i++) acc[i] = FMA((A)T_LD(a, abase[i] + k * g.a_col), y, acc[i]);
+    }
+    for (int i = 0; i < ROWS; i++)
+        if (row0 + i < g.m) STORE(acc[i], row0 + i, col)
+}
+#endif

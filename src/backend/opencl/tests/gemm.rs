@@ -1,0 +1,117 @@
+//! Matrix products: every method, dtype and layout.
+
+use super::*;
+use crate::backend::opencl::gemm::Method;
+
+/// alpha * a @ b + beta * out on the host, all row-major [batch, rows, columns].
+fn reference(a: &[f64], b: &[f64], out: &[f64], s: [usize; 4], alpha: f64, beta: f64) -> Vec<f64> {
+    let [bs, m, n, k] = s;
+    let mut r = vec![0.0; bs * m * n];
+    for z in 0..bs {
+        for i in 0..m {
+            for j in 0..n {
+                let sum: f64 = (0..k).map(|x| a[(z * m + i) * k + x] * b[(z * k + x) * n + j]).sum();
+                let at = (z * m + i) * n + j;
+                r[at] = alpha * sum + if beta == 0.0 { 0.0 } else { beta * out[at] };
+            }
+        }
+    }
+    r
+}
+
+/// Multiplies with the operands transposed in memory as asked.
+fn check(d: &OpenCl, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: bool, alpha: f64, beta: f64) {
+    let [bs, m, n, k] = s;
+    let make = |rows: usize, cols: usize, t: bool, seed: u64| {
+        let v: Vec<f64> = if dtype.is_float() {
+            noise(bs * rows * cols, seed).iter().map(|x| round_to(dtype, *x)).collect()
+        } else {
+            noise(bs * rows * cols, seed).iter().map(|x| (x * 4.0).floor().abs()).collect()
+        };
+        if !t {
+            return (T::of(d, dtype, &v, &[bs as i64, rows as i64, cols as i64]), v);
+        }
+        let tensor = T::of(d, dtype, &v, &[bs as i64, cols as i64, rows as i64]).transposed(1, 2);
+        let values = tensor.values(d);
+        (tensor, values)
+    };
+    let (a, av) = make(m, k, ta, 21);
+    let (b, bv) = make(k, n, tb, 22);
+    let (o, ov) = make(m, n, false, 23);
+    d.gemm_by(method, a.view(), b.view(), o.view(), alpha, beta).unwrap();
+    let want: Vec<f64> = reference(&av, &bv, &ov, s, alpha, beta).iter().map(|v| round_to(dtype, *v)).collect();
+    let tol = tolerance(dtype) * (k as f64).sqrt().max(2.0);
+    assert_close(&o.values(d), &want, tol, &format!("{method:?} {dtype} {s:?} {ta} {tb} {alpha} {beta}"));
+}
+
+const METHODS: [Method; 3] = [Method::Tiled, Method::Packed, Method::Direct];
+
+#[test]
+fn every_method_and_dtype() {
+    let Some(d) = device() else { return };
+    for dtype in DType::ALL {
+        if dtype == DType::Bool || (dtype == DType::F64 && !d.info.fp64) {
+            continue;
+        }
+        for method in METHODS {
+            check(d, method, dtype, [2, 19, 37, 23], false, false, 1.0, 0.0);
+            check(d, method, dtype, [1, 16, 64, 5], false, true, 2.0, 1.0);
+        }
+    }
+    let t = T::zeros(d, DType::Bool, &[1, 2, 2]);
+    let e = d.gemm(t.view(), t.view(), T::zeros(d, DType::Bool, &[1, 2, 2]).view(), 1.0, 0.0).unwrap_err();
+    assert!(e.message.contains("gemm") && e.message.contains("bool") && e.message.contains("opencl:0"), "{e}");
+}
+
+#[test]
+fn shapes_and_layouts() {
+    let Some(d) = device() else { return };
+    for method in METHODS {
+        for s in [[1, 1, 1, 1], [1, 1, 70, 33], [1, 70, 1, 33], [3, 65, 130, 40], [1, 128, 64, 100], [1, 9, 9, 0]] {
+            for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+                check(d, method, DType::F32, s, ta, tb, 1.0, 0.0);
+            }
+        }
+        check(d, method, DType::F32, [2, 33, 40, 17], true, true, -0.5, 0.25);
+    }
+}
+
+#[test]
+fn a_batch_of_stride_zero_is_broadcast_and_beta_zero_ignores_nan() {
+    let Some(d) = device() else { return };
+    let (av, bv) = (noise(3 * 20 * 30, 24), noise(30 * 40, 25));
+    let a = T::of(d, DType::F32, &av, &[3, 20, 30]);
+    let b = T::of(d, DType::F32, &bv, &[30, 40]).with_layout(&[3, 30, 40], &[0, 40, 1], 0);
+    let bb: Vec<f64> = [&bv[..], &bv, &bv].concat();
+    let want = reference(&av, &bb, &[], [3, 20, 40, 30], 1.0, 0.0);
+    for method in METHODS {
+        let o = T::of(d, DType::F32, &[f64::NAN; 3 * 20 * 40], &[3, 20, 40]);
+        d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, 0.0).unwrap();
+        assert_close(&o.values(d), &want, 1e-5, &format!("{method:?}"));
+    }
+}
+
+/// `cargo test --release -- --ignored --nocapture matmul_speed`
+#[test]
+#[ignore = "a measurement"]
+fn matmul_speed() {
+    let Some(d) = device() else { return };
+    for n in [64usize, 128, 256, 512, 1024, 2048] {
+        let v: Vec<f32> = noise(n * n, 1).iter().map(|x| *x as f32).collect();
+        let shape = [1, n as i64, n as i64];
+        let (a, b, o) = (T::new(d, &v, &shape), T::new(d, &v, &shape), T::new(d, &v, &shape));
+        for method in METHODS {
+            if n > 512 && method != Method::Packed {
+                continue;
+            }
+            let mut best = f64::MAX;
+            for _ in 0..8 {
+                let start = std::time::Instant::now();
+                d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, 0.0).unwrap();
+                d.synchronize().unwrap();
+                best = best.min(start.elapsed().as_secs_f64());
+            }
+            println!("{n:5} {method:?}: {:8.3} ms {:7.1} GFLOP/s", best * 1e3, 2.0 * (n as f64).powi(3) / best / 1e9);
+        }
+    }
+}
