@@ -72,3 +72,42 @@ fn gemm() {
         println!();
     }
 }
+
+#[test]
+#[ignore]
+fn conv() {
+    use crate::backend::ConvParams;
+    for (n, g, ic, oc, hw, k, s, pad) in [
+        (64, 1, 1, 6, 32, 3, 1, 0),
+        (64, 1, 6, 16, 15, 3, 1, 0),
+        (64, 1, 1, 6, 28, 5, 1, 2),
+        (64, 1, 6, 16, 14, 5, 1, 0),
+        (64, 1, 16, 120, 5, 5, 1, 0),
+        (64, 1, 1, 32, 28, 3, 1, 0),
+        (64, 1, 32, 64, 26, 3, 1, 0),
+        (8, 1, 3, 64, 224, 7, 2, 3),
+        (8, 1, 64, 64, 56, 3, 1, 1),
+        (8, 1, 64, 128, 56, 3, 2, 1),
+        (8, 1, 256, 256, 14, 3, 1, 1),
+        (8, 1, 512, 512, 7, 3, 1, 1),
+        (8, 1, 256, 64, 56, 1, 1, 0),
+        (8, 128, 1, 1, 28, 3, 1, 1),
+        (1, 1, 64, 64, 56, 3, 1, 1),
+        (1, 1, 512, 512, 7, 3, 1, 1),
+    ] {
+        let o = (hw + 2 * pad - k) / s + 1;
+        let p = ConvParams { stride: vec![s, s], padding: vec![pad, pad], dilation: vec![1, 1], groups: g };
+        let x = random(DType::F32, &[n, g * ic, hw, hw]);
+        let w = random(DType::F32, &[g * oc, ic, k, k]);
+        let y = random(DType::F32, &[n, g * oc, o, o]);
+        let flop = 2.0 * (n * g * oc * o * o * ic * k * k) as f64;
+        let be = backend();
+        let f = time(|| be.conv(x.view(), w.view(), None, &p, y.view()).unwrap());
+        let bi = time(|| be.conv_backward_input(y.view(), w.view(), &p, x.view()).unwrap());
+        let bw = time(|| be.conv_backward_weight(y.view(), x.view(), &p, w.view()).unwrap());
+        println!(
+            "conv {n}x{}x{hw}x{hw} -> {} k{k} s{s} p{pad} g{g}: forward {:.1} us {:.1} GF/s, input {:.1} us {:.1}, weight {:.1} us {:.1}",
+            g * ic, g * oc, f / 1e3, flop / f, bi / 1e3, flop / bi, bw / 1e3, flop / bw
+        );
+    }
+}

@@ -12,6 +12,7 @@ mod geometry;
 mod interp;
 mod lanes;
 pub mod parallel;
+mod pool;
 mod random;
 mod scratch;
 pub mod simd;
@@ -65,6 +66,25 @@ impl Backend for CpuBackend {
     }
     fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
         conv::conv_backward_weight(grad, input, p, grad_weight)
+    }
+    fn max_pool(&self, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
+        pool::max_pool(input, p, out, indices)
+    }
+    fn max_pool_backward(&self, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
+        pool::max_pool_backward(grad, indices, p, grad_input)
+    }
+    fn avg_pool(&self, input: View, p: &PoolParams, include_pad: bool, divisor: Option<i64>, out: View) -> Result<()> {
+        pool::avg_pool(input, p, include_pad, divisor, out)
+    }
+    fn avg_pool_backward(
+        &self,
+        grad: View,
+        p: &PoolParams,
+        include_pad: bool,
+        divisor: Option<i64>,
+        grad_input: View,
+    ) -> Result<()> {
+        pool::avg_pool_backward(grad, p, include_pad, divisor, grad_input)
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         gemm::gemm(a, b, out, alpha, beta)

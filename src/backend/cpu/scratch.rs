@@ -6,6 +6,7 @@ use crate::backend::View;
 use crate::bail;
 use crate::error::Result;
 use crate::tensor::dtype::Element;
+use crate::tensor::layout::Dims;
 use half::{bf16, f16};
 use std::cell::RefCell;
 use std::ops::{Add, Mul, Sub};
@@ -185,6 +186,47 @@ impl Drop for Scratch {
                     f.push((nbytes, block));
                 });
             }
+        }
+    }
+}
+
+/// Walks positions of a shape in row-major order, keeping the element offsets of `K` tensors over it.
+pub struct Walk<'a, const K: usize> {
+    shape: &'a [i64],
+    strides: [&'a [i64]; K],
+    at: Dims,
+    pub offset: [isize; K],
+}
+impl<'a, const K: usize> Walk<'a, K> {
+    /// Stands at row-major position `start`, which must lie in the shape or one past its end.
+    pub fn new(shape: &'a [i64], strides: [&'a [i64]; K], start: usize) -> Self {
+        let mut at: Dims = smallvec::SmallVec::from_elem(0, shape.len());
+        let mut offset = [0isize; K];
+        let mut rest = start as i64;
+        for d in (0..shape.len()).rev() {
+            at[d] = rest % shape[d].max(1);
+            rest /= shape[d].max(1);
+            for k in 0..K {
+                offset[k] += (at[d] * strides[k][d]) as isize;
+            }
+        }
+        Walk { shape, strides, at, offset }
+    }
+    /// Moves to the next position; from the last one to the first.
+    #[inline]
+    pub fn step(&mut self) {
+        for d in (0..self.shape.len()).rev() {
+            self.at[d] += 1;
+            if self.at[d] < self.shape[d] {
+                for k in 0..K {
+                    self.offset[k] += self.strides[k][d] as isize;
+                }
+                return;
+            }
+            for k in 0..K {
+                self.offset[k] -= ((self.shape[d] - 1) * self.strides[k][d]) as isize;
+            }
+            self.at[d] = 0;
         }
     }
 }
