@@ -99,13 +99,13 @@ static taper_error *read_idx(const char *folder, const char *name, int64_t ndim,
 static taper_error *to_network_size(taper_tensor *raw, taper_tensor **out) {
     int64_t n = taper_tensor_size(raw, 0), h = taper_tensor_size(raw, 1), w = taper_tensor_size(raw, 2);
     taper_tensor *x = NULL;
-    TAPER_TRY(taper_to_dtype(raw, TAPER_FLOAT32, false, false, &x));
+    TAPER_TRY(taper_to(raw, TAPER_FLOAT32, TAPER_DEVICE_NONE, false, &x));
     if (h == 8 && w == 8) {
         /* [n, 8, 1, 8, 1] seen as [n, 8, 4, 8, 4] costs nothing: `expand` repeats by a stride of 0. */
         const int64_t apart[] = {n, 8, 1, 8, 1}, repeated[] = {n, 8, 4, 8, 4}, image[] = {n, 1, SIDE, SIDE};
         TAPER_TRY(taper_div_scalar(x, taper_scalar_f64(16), &x));
         TAPER_TRY(taper_view(x, apart, 5, &x));
-        TAPER_TRY(taper_expand(x, repeated, 5, false, &x));
+        TAPER_TRY(taper_expand(x, repeated, 5, &x));
         TAPER_TRY(taper_reshape(x, image, 4, out));
     } else if (h == 28 && w == 28) {
         const int64_t image[] = {n, 1, 28, 28}, padded[] = {n, 1, SIDE, SIDE};
@@ -115,7 +115,7 @@ static taper_error *to_network_size(taper_tensor *raw, taper_tensor **out) {
         TAPER_TRY(taper_zeros(padded, 4, TAPER_FLOAT32, TAPER_CPU, out));
         TAPER_TRY(taper_narrow(*out, 2, 2, 28, &middle)); /* views: what is written to `middle` is in `*out` */
         TAPER_TRY(taper_narrow(middle, 3, 2, 28, &middle));
-        TAPER_TRY(taper_copy_(middle, x, false));
+        TAPER_TRY(taper_copy_(middle, x));
     } else {
         return fail("the images are %dx%d; this network reads 8x8 and 28x28", (int)h, (int)w);
     }
@@ -129,9 +129,8 @@ static taper_error *load_in_scope(const options *opt, const char *images, const 
     data->n = taper_tensor_size(x, 0);
     if (taper_tensor_size(y, 0) != data->n) return fail("%s and %s differ in length", images, labels);
     TAPER_TRY(to_network_size(x, &x));
-    TAPER_TRY(taper_to_dtype(y, TAPER_INT64, false, false, &y));
-    TAPER_TRY(taper_to_device(x, opt->device, TAPER_DTYPE_NONE, false, false, &data->images));
-    TAPER_TRY(taper_to_device(y, opt->device, TAPER_DTYPE_NONE, false, false, &data->labels));
+    TAPER_TRY(taper_to(y, TAPER_INT64, opt->device, false, &data->labels));
+    TAPER_TRY(taper_to_device(x, opt->device, &data->images));
     TAPER_TRY(taper_scope_keep(data->images));
     TAPER_TRY(taper_scope_keep(data->labels));
     return NULL;
@@ -153,20 +152,26 @@ static taper_error *call(taper_module *layer, taper_tensor *x, taper_tensor **ou
     return taper_module_forward(layer, &x, 1, out);
 }
 
+/* Maxima of 2x2 windows. No stride means one of the window's size. */
+static taper_error *pool(taper_tensor *x, taper_tensor **out) {
+    const int64_t window[] = {2, 2}, padding[] = {0, 0}, dilation[] = {1, 1};
+    return taper_max_pool2d(x, window, 2, NULL, 0, padding, 2, dilation, 2, false, out);
+}
+
 /* What the module does; called by taper_module_forward. The caller's scope frees the tensors in between. */
 static taper_error *net_forward(void *user, taper_module *self, taper_tensor *const *inputs, size_t n,
                                 taper_tensor **out) {
     const net_layers *net = user;
-    const int64_t window[] = {2, 2}, flat[] = {-1, 16 * 6 * 6};
+    const int64_t flat[] = {-1, 16 * 6 * 6};
     taper_tensor *x = NULL;
     (void)self;
     if (n != 1) return fail("Net takes one input");
     TAPER_TRY(call(net->conv1, inputs[0], &x));
     TAPER_TRY(taper_relu(x, &x));
-    TAPER_TRY(taper_max_pool2d(x, window, 2, NULL, 0, NULL, 0, NULL, 0, false, &x));
+    TAPER_TRY(pool(x, &x));
     TAPER_TRY(call(net->conv2, x, &x));
     TAPER_TRY(taper_relu(x, &x));
-    TAPER_TRY(taper_max_pool2d(x, window, 2, NULL, 0, NULL, 0, NULL, 0, false, &x));
+    TAPER_TRY(pool(x, &x));
     TAPER_TRY(taper_view(x, flat, 2, &x));
     TAPER_TRY(call(net->fc1, x, &x));
     TAPER_TRY(taper_relu(x, &x));
@@ -270,7 +275,7 @@ static taper_error *train_epoch(taper_module *net, taper_optimizer *optimizer, c
     TAPER_TRY(taper_randperm(train->n, NULL, TAPER_INT64, TAPER_CPU, &order));
     if (taper_tensor_device(train->images).type != TAPER_DEVICE_CPU) {
         taper_tensor *moved = NULL;
-        error = taper_to_device(order, taper_tensor_device(train->images), TAPER_DTYPE_NONE, false, false, &moved);
+        error = taper_to_device(order, taper_tensor_device(train->images), &moved);
         taper_tensor_free(order);
         order = moved;
     }
@@ -358,7 +363,7 @@ static taper_error *show_guesses(taper_module *net, const dataset *test) {
     taper_manual_seed(1);
     TAPER_TRY(taper_randperm(test->n, NULL, TAPER_INT64, TAPER_CPU, &some));
     TAPER_TRY(taper_narrow(some, 0, 0, SHOWN, &some));
-    TAPER_TRY(taper_to_device(some, taper_tensor_device(test->images), TAPER_DTYPE_NONE, false, false, &some));
+    TAPER_TRY(taper_to_device(some, taper_tensor_device(test->images), &some));
     TAPER_TRY(taper_index_select(test->images, 0, some, &x));
     TAPER_TRY(taper_index_select(test->labels, 0, some, &y));
     TAPER_TRY(call(net, x, &p));
