@@ -32,7 +32,7 @@ const TARGETS: &[(&str, &str, Emit)] = &[
 ];
 
 fn main() -> ExitCode {
-    match run() {
+    match arguments().and_then(|(check, only)| run(check, only.as_deref())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<bool, String> {
+fn arguments() -> Result<(bool, Option<String>), String> {
     let (mut check, mut only) = (false, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(a) = arguments.next() {
@@ -52,7 +52,12 @@ fn run() -> Result<bool, String> {
             other => return Err(format!("unknown argument {other}; usage: taper-gen [--check] [--only NAME]")),
         }
     }
-    if let Some(name) = &only {
+    Ok((check, only))
+}
+
+/// Writes (or checks) the files; whether all were current or have been written.
+fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
+    if let Some(name) = only {
         if !TARGETS.iter().any(|t| t.0 == name) {
             let names: Vec<_> = TARGETS.iter().map(|t| t.0).collect();
             return Err(format!("no target {name}; there are {}", names.join(", ")));
@@ -64,7 +69,7 @@ fn run() -> Result<bool, String> {
     let ops = parser::parse(&text)?;
     let mut current = true;
     for (name, path, emit) in TARGETS {
-        if only.as_ref().is_some_and(|o| o != name) {
+        if only.is_some_and(|o| o != *name) {
             continue;
         }
         let Some(wanted) = emit(&root, &ops).map_err(|e| format!("{path}: {e}"))? else { continue };
@@ -82,4 +87,12 @@ fn run() -> Result<bool, String> {
         }
     }
     Ok(current)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn generated_files_are_current() {
+        assert_eq!(super::run(true, None), Ok(true), "mend with: cargo run -p taper-gen");
+    }
 }
