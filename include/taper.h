@@ -246,6 +246,10 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 
 /* Callback structs without functions: set those that you need. */
 #define TAPER_HOOK_VTABLE_INIT {sizeof(taper_hook_vtable), NULL, NULL}
+#define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
+#define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
+#define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
+#define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL}
 #define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL}
@@ -633,6 +637,50 @@ typedef struct taper_hook_vtable {
     taper_drop_fn drop;
 } taper_hook_vtable;
 
+/* A hook on a graph node. */
+typedef struct taper_node_hook_vtable {
+    /* sizeof(taper_node_hook_vtable). */
+    size_t struct_size;
+    /*
+     * Called with the gradients of the node's op's inputs and outputs (borrowed, NULL where there is none). It may set
+     * *out to a list (taper_tensor_list_new) that replaces them, which the library takes over; *out is NULL before.
+     */
+    taper_error *(*call)(void *user,
+                         taper_tensor *const *grad_inputs,
+                         size_t grad_inputs_len,
+                         taper_tensor *const *grad_outputs,
+                         size_t grad_outputs_len,
+                         taper_tensor_list **out);
+    /* Called with user exactly once, when the hook is gone; or NULL. */
+    taper_drop_fn drop;
+} taper_node_hook_vtable;
+
+/* A function of tensors, for taper_gradcheck. */
+typedef struct taper_tensor_fn_vtable {
+    /* sizeof(taper_tensor_fn_vtable). */
+    size_t struct_size;
+    /*
+     * Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
+     * library takes over.
+     */
+    taper_error *(*call)(void *user,
+                         taper_tensor *const *inputs,
+                         size_t inputs_len,
+                         taper_tensor_list **outputs);
+    /* Called with user exactly once, at the end; or NULL. */
+    taper_drop_fn drop;
+} taper_tensor_fn_vtable;
+
+/* Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT. */
+typedef struct taper_gradcheck_options {
+    /* sizeof(taper_gradcheck_options). */
+    size_t struct_size;
+    /* Step of the central differences. */
+    double eps;
+    double atol;
+    double rtol;
+} taper_gradcheck_options;
+
 /*
  * Computes the gradients of `tensors` and adds them to `.grad` of the leaves, or of `inputs` only when inputs_len is not 0.
  * grads, unless grads_len is 0, holds one gradient per tensor; a NULL element is 1 for a tensor of one element.
@@ -734,6 +782,49 @@ taper_error *taper_node_next(const taper_node *n,
  */
 bool taper_node_free(taper_node *n);
 
+/*
+ * Calls vtable->call after the node has computed the gradients of its inputs, which the hook may replace; id receives the
+ * hook's number. Borrows n; user is owned by the hook (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_node_register_hook(taper_node *n,
+                                      const struct taper_node_hook_vtable *vtable,
+                                      void *user,
+                                      uint64_t *id);
+
+/*
+ * Calls vtable->call before the node runs, with its output gradients only (grad_inputs_len is 0), which the hook may
+ * replace. Otherwise like taper_node_register_hook. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_node_register_prehook(taper_node *n,
+                                         const struct taper_node_hook_vtable *vtable,
+                                         void *user,
+                                         uint64_t *id);
+
+/* Removes a hook of this node; unknown numbers are ignored. Borrows n. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_node_remove_hook(taper_node *n, uint64_t id);
+
+/*
+ * Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
+ * an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
+ * (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gradcheck(const struct taper_tensor_fn_vtable *vtable,
+                             void *user,
+                             taper_tensor *const *inputs,
+                             size_t inputs_len,
+                             const struct taper_gradcheck_options *options);
+
+/* Like taper_gradcheck, for the second derivatives. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
+                                 void *user,
+                                 taper_tensor *const *inputs,
+                                 size_t inputs_len,
+                                 const struct taper_gradcheck_options *options);
+
 /* ==== Custom functions ==================================================================================== */
 
 /* A differentiable function of the caller. */
@@ -821,6 +912,19 @@ typedef struct taper_memory_info {
     uint64_t allocations;
 } taper_memory_info;
 
+/* Asked when memory runs out. */
+typedef struct taper_out_of_memory_vtable {
+    /* sizeof(taper_out_of_memory_vtable). */
+    size_t struct_size;
+    /*
+     * Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
+     * are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
+     */
+    int32_t (*call)(void *user, size_t nbytes);
+    /* Called with user exactly once, when the callback is replaced; or NULL. */
+    taper_drop_fn drop;
+} taper_out_of_memory_vtable;
+
 /*
  * Number of devices of a type that can be used: 1 for the CPU, 0 where a driver or this build's backend is missing.
  * type is a TAPER_DEVICE_... code. Since 0.1.
@@ -843,6 +947,14 @@ TAPER_MUST_USE taper_error *taper_memory_stats(taper_device device, struct taper
 
 /* Gives the memory that a device's allocator keeps for reuse back to the system. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_memory_empty_cache(taper_device device);
+
+/*
+ * Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
+ * library (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
+                                              void *user);
 
 /* Number of threads that CPU kernels use. Since 0.1. */
 int32_t taper_get_num_threads(void);

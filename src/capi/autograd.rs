@@ -6,8 +6,10 @@ use super::handle::{self, Kind};
 use super::types::*;
 use super::user::{read_struct, CStruct, User};
 use crate::autograd::engine::{self, Options};
+use crate::autograd::node::NodeHook;
 use crate::autograd::{self, meta, mode};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::{self, GradCheck};
 use crate::tensor::Tensor;
 use std::os::raw::c_void;
 use std::sync::Arc;
@@ -289,4 +291,227 @@ pub unsafe extern "C" fn taper_node_next(
 #[no_mangle]
 pub extern "C" fn taper_node_free(n: *mut taper_node) -> bool {
     free(n, Kind::Node)
+}
+
+/// A hook on a graph node.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_node_hook_vtable {
+    /// sizeof(taper_node_hook_vtable).
+    pub struct_size: usize,
+    /// Called with the gradients of the node's op's inputs and outputs (borrowed, NULL where there is none). It may set
+    /// *out to a list (taper_tensor_list_new) that replaces them, which the library takes over; *out is NULL before.
+    pub call: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            grad_inputs: *const *mut taper_tensor,
+            grad_inputs_len: usize,
+            grad_outputs: *const *mut taper_tensor,
+            grad_outputs_len: usize,
+            out: *mut *mut taper_tensor_list,
+        ) -> *mut taper_error,
+    >,
+    /// Called with user exactly once, when the hook is gone; or NULL.
+    pub drop: taper_drop_fn,
+}
+// SAFETY: repr(C), a size, optional functions.
+unsafe impl CStruct for taper_node_hook_vtable {
+    const INIT: Self = taper_node_hook_vtable { struct_size: 0, call: None, drop: None };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+
+unsafe fn node_hook(
+    c: &super::convert::Call,
+    vtable: *const taper_node_hook_vtable,
+    user: *mut c_void,
+    replaces_inputs: bool,
+) -> Result<NodeHook> {
+    // SAFETY: the header's contract.
+    let vt = unsafe { read_struct(c, 1, "vtable", vtable) }?;
+    let user = User::new(user, vt.drop);
+    let Some(call) = vt.call else {
+        return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its call function is NULL"));
+    };
+    Ok(Arc::new(move |first: &[Option<Tensor>], second: &[Option<Tensor>]| {
+        // The engine gives a pre-hook the output gradients alone, a post-hook inputs first.
+        let (inputs, outputs) = if replaces_inputs { (first, second) } else { (second, first) };
+        let n = inputs.len();
+        let all = inputs.iter().chain(outputs).cloned();
+        let new = super::function::call_with_lists("a node hook", all, |p, total, list| {
+            // SAFETY: function and user pointer come together from the caller; p has total elements, n of them inputs.
+            unsafe { call(user.get(), p, n, p.add(n), total - n, list) }
+        })?;
+        if let Some(new) = &new {
+            crate::ensure!(
+                new.len() == first.len(),
+                Callback,
+                "a node hook returned {} gradients, expected {}",
+                new.len(),
+                first.len()
+            );
+        }
+        Ok(new)
+    }))
+}
+
+/// Calls vtable->call after the node has computed the gradients of its inputs, which the hook may replace; id receives the
+/// hook's number. Borrows n; user is owned by the hook (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_node_register_hook(
+    n: *mut taper_node,
+    vtable: *const taper_node_hook_vtable,
+    user: *mut c_void,
+    id: *mut u64,
+) -> *mut taper_error {
+    guard("node_register_hook", |c| {
+        let f = node_hook(c, vtable, user, true)?;
+        let id = c.out(3, "id", id)?;
+        let number = meta::next_hook_id();
+        c.get(0, "n", n as *const taper_node)?.post_hooks.lock().push((number, f));
+        id.set(number)
+    })
+}
+
+/// Calls vtable->call before the node runs, with its output gradients only (grad_inputs_len is 0), which the hook may
+/// replace. Otherwise like taper_node_register_hook. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_node_register_prehook(
+    n: *mut taper_node,
+    vtable: *const taper_node_hook_vtable,
+    user: *mut c_void,
+    id: *mut u64,
+) -> *mut taper_error {
+    guard("node_register_prehook", |c| {
+        let f = node_hook(c, vtable, user, false)?;
+        let id = c.out(3, "id", id)?;
+        let number = meta::next_hook_id();
+        c.get(0, "n", n as *const taper_node)?.pre_hooks.lock().push((number, f));
+        id.set(number)
+    })
+}
+
+/// Removes a hook of this node; unknown numbers are ignored. Borrows n. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_node_remove_hook(n: *mut taper_node, id: u64) -> *mut taper_error {
+    guard("node_remove_hook", |c| {
+        let node = c.get(0, "n", n as *const taper_node)?;
+        for hooks in [&node.pre_hooks, &node.post_hooks] {
+            let mut hooks = hooks.lock();
+            let gone: Vec<_> = hooks.iter().position(|h| h.0 == id).map(|i| hooks.remove(i)).into_iter().collect();
+            // Dropping may call back: not under the lock.
+            drop(hooks);
+            drop(gone);
+        }
+        Ok(())
+    })
+}
+
+/// A function of tensors, for taper_gradcheck.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_tensor_fn_vtable {
+    /// sizeof(taper_tensor_fn_vtable).
+    pub struct_size: usize,
+    /// Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
+    /// library takes over.
+    pub call: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            inputs: *const *mut taper_tensor,
+            inputs_len: usize,
+            outputs: *mut *mut taper_tensor_list,
+        ) -> *mut taper_error,
+    >,
+    /// Called with user exactly once, at the end; or NULL.
+    pub drop: taper_drop_fn,
+}
+// SAFETY: repr(C), a size, optional functions.
+unsafe impl CStruct for taper_tensor_fn_vtable {
+    const INIT: Self = taper_tensor_fn_vtable { struct_size: 0, call: None, drop: None };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+
+/// Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_gradcheck_options {
+    /// sizeof(taper_gradcheck_options).
+    pub struct_size: usize,
+    /// Step of the central differences.
+    pub eps: f64,
+    pub atol: f64,
+    pub rtol: f64,
+}
+// SAFETY: repr(C), a size, numbers.
+unsafe impl CStruct for taper_gradcheck_options {
+    const INIT: Self = taper_gradcheck_options { struct_size: 0, eps: 1e-6, atol: 1e-5, rtol: 1e-3 };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+
+type Check = fn(&dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, &[Tensor], GradCheck) -> Result<()>;
+
+unsafe fn run_gradcheck(
+    c: &super::convert::Call,
+    check: Check,
+    vtable: *const taper_tensor_fn_vtable,
+    user: *mut c_void,
+    inputs: *const *mut taper_tensor,
+    inputs_len: usize,
+    options: *const taper_gradcheck_options,
+) -> Result<()> {
+    // SAFETY: the header's contract.
+    let vt = unsafe { read_struct(c, 0, "vtable", vtable) }?;
+    let user = User::new(user, vt.drop);
+    let Some(call) = vt.call else {
+        return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its call function is NULL"));
+    };
+    // SAFETY: the header's contract.
+    let inputs = unsafe { c.tensors(2, "inputs", inputs, inputs_len) }?;
+    let o = if options.is_null() {
+        taper_gradcheck_options::INIT
+    } else {
+        // SAFETY: the header's contract.
+        unsafe { read_struct(c, 3, "options", options) }?
+    };
+    let f = |xs: &[Tensor]| -> Result<Vec<Tensor>> {
+        let out = super::function::call_with_lists("the function", xs.iter().cloned().map(Some), |p, n, list| {
+            // SAFETY: function and user pointer come together from the caller.
+            unsafe { call(user.get(), p, n, list) }
+        })?;
+        out.and_then(|l| l.into_iter().collect()).ok_or_else(|| {
+            Error::new(ErrorKind::Callback, "the function returned success but no list of tensors without NULL")
+        })
+    };
+    check(&f, &inputs, GradCheck { eps: o.eps, atol: o.atol, rtol: o.rtol })
+}
+
+/// Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
+/// an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
+/// (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gradcheck(
+    vtable: *const taper_tensor_fn_vtable,
+    user: *mut c_void,
+    inputs: *const *mut taper_tensor,
+    inputs_len: usize,
+    options: *const taper_gradcheck_options,
+) -> *mut taper_error {
+    guard("gradcheck", |c| run_gradcheck(c, ops::gradcheck, vtable, user, inputs, inputs_len, options))
+}
+
+/// Like taper_gradcheck, for the second derivatives. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gradgradcheck(
+    vtable: *const taper_tensor_fn_vtable,
+    user: *mut c_void,
+    inputs: *const *mut taper_tensor,
+    inputs_len: usize,
+    options: *const taper_gradcheck_options,
+) -> *mut taper_error {
+    guard("gradgradcheck", |c| run_gradcheck(c, ops::gradgradcheck, vtable, user, inputs, inputs_len, options))
 }

@@ -3,12 +3,15 @@
 use super::convert::{free, getter, guard, object, IntoC, Slot};
 use super::handle::Kind;
 use super::types::*;
+use super::user::{read_struct, CStruct, User};
 use crate::backend::{self, cpu::parallel};
 use crate::error::ErrorKind;
 use crate::rng::{self, Generator};
+use crate::tensor::storage::{set_out_of_memory_hook, OutOfMemoryHook};
 use crate::tensor::{self, print};
 use crate::Device;
-use std::os::raw::c_char;
+use std::os::raw::{c_char, c_void};
+use std::sync::Arc;
 
 /// Number of devices of a type that can be used: 1 for the CPU, 0 where a driver or this build's backend is missing.
 /// type is a TAPER_DEVICE_... code. Since 0.1.
@@ -98,6 +101,50 @@ pub unsafe extern "C" fn taper_memory_stats(device: taper_device, out: *mut tape
 pub extern "C" fn taper_memory_empty_cache(device: taper_device) -> *mut taper_error {
     guard("memory_empty_cache", |c| {
         backend::get(c.device(0, "device", device)?)?.empty_cache();
+        Ok(())
+    })
+}
+
+/// Asked when memory runs out.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_out_of_memory_vtable {
+    /// sizeof(taper_out_of_memory_vtable).
+    pub struct_size: usize,
+    /// Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
+    /// are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
+    pub call: Option<unsafe extern "C" fn(user: *mut c_void, nbytes: usize) -> i32>,
+    /// Called with user exactly once, when the callback is replaced; or NULL.
+    pub drop: taper_drop_fn,
+}
+// SAFETY: repr(C), a size, optional functions.
+unsafe impl CStruct for taper_out_of_memory_vtable {
+    const INIT: Self = taper_out_of_memory_vtable { struct_size: 0, call: None, drop: None };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+
+/// Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
+/// library (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_set_out_of_memory_callback(
+    vtable: *const taper_out_of_memory_vtable,
+    user: *mut c_void,
+) -> *mut taper_error {
+    guard("set_out_of_memory_callback", |c| {
+        let hook: Option<OutOfMemoryHook> = if vtable.is_null() {
+            None
+        } else {
+            let vt = read_struct(c, 0, "vtable", vtable)?;
+            let user = User::new(user, vt.drop);
+            let Some(call) = vt.call else {
+                return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its call function is NULL"));
+            };
+            // SAFETY: function and user pointer come together from the caller.
+            Some(Arc::new(move |nbytes| unsafe { call(user.get(), nbytes) } != 0))
+        };
+        // The previous callback is dropped here, outside of any lock.
+        drop(set_out_of_memory_hook(hook));
         Ok(())
     })
 }

@@ -36,6 +36,11 @@ pub fn prepare() {
     });
 }
 
+/// Whether the spare error exists: one live handle that is nobody's leak.
+pub fn prepared() -> bool {
+    SPARE.get().is_some()
+}
+
 /// Whether a few hundred bytes can still be had; without them the spare error is the answer.
 fn memory_left(message: &str) -> bool {
     Vec::<u8>::new().try_reserve_exact(4 * message.len() + 1024).is_ok()

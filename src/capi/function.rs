@@ -8,7 +8,7 @@ use super::types::*;
 use super::user::{read_struct, CStruct, User};
 use crate::autograd::custom::{self, CustomFunction, FunctionCtx};
 use crate::autograd::Ctx;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::Tensor;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -113,30 +113,35 @@ impl CFunction {
         state: Arc<CtxState>,
         tensors: impl Iterator<Item = Option<Tensor>>,
     ) -> Result<Vec<Option<Tensor>>> {
-        let lent: SmallVec<[Option<Lent>; 8]> =
-            tensors.map(|t| t.map(|t| Lent::new(&t)).transpose()).collect::<Result<_>>()?;
-        let handles: SmallVec<[*mut taper_tensor; 8]> =
-            lent.iter().map(|l| l.as_ref().map_or(std::ptr::null_mut(), |l| l.0)).collect();
         let ctx = CtxHandle::new(state)?;
-        let mut list = std::ptr::null_mut();
+        let what = format!("{what} of {}", self.name);
         // SAFETY: function and user pointer come together from the caller; handles and ctx outlive the call.
-        let e = unsafe { f(self.user.get(), ctx.0, handles.as_ptr(), handles.len(), &mut list) };
-        let found = if list.is_null() { None } else { Some(object(list as *const taper_tensor_list)) };
-        drop(handle::remove(list as usize, Kind::TensorList));
-        if let Some(e) = error::take(e) {
-            return Err(e);
-        }
-        match found {
-            Some(Ok(l)) => Ok(l.to_vec()),
-            Some(Err(_)) => {
-                crate::bail!(
-                    Callback,
-                    "{what} of {} set its result to something that is no live tensor list",
-                    self.name
-                )
-            }
-            None => crate::bail!(Callback, "{what} of {} returned success but set no result list", self.name),
-        }
+        call_with_lists(&what, tensors, |p, n, list| unsafe { f(self.user.get(), ctx.0, p, n, list) })?
+            .ok_or_else(|| Error::new(ErrorKind::Callback, format!("{what} returned success but set no result list")))
+    }
+}
+
+/// Calls back with an array of lent handles and takes over the list that comes out; None when none was set.
+pub fn call_with_lists(
+    what: &str,
+    tensors: impl Iterator<Item = Option<Tensor>>,
+    f: impl FnOnce(*const *mut taper_tensor, usize, *mut *mut taper_tensor_list) -> *mut taper_error,
+) -> Result<Option<Vec<Option<Tensor>>>> {
+    let lent: SmallVec<[Option<Lent>; 8]> =
+        tensors.map(|t| t.map(|t| Lent::new(&t)).transpose()).collect::<Result<_>>()?;
+    let handles: SmallVec<[*mut taper_tensor; 8]> =
+        lent.iter().map(|l| l.as_ref().map_or(std::ptr::null_mut(), |l| l.0)).collect();
+    let mut list = std::ptr::null_mut();
+    let e = f(handles.as_ptr(), handles.len(), &mut list);
+    let found = if list.is_null() { None } else { Some(object(list as *const taper_tensor_list)) };
+    drop(handle::remove(list as usize, Kind::TensorList));
+    if let Some(e) = error::take(e) {
+        return Err(e);
+    }
+    match found {
+        Some(Ok(l)) => Ok(Some(l.to_vec())),
+        Some(Err(_)) => crate::bail!(Callback, "{what} set its result to something that is no live tensor list"),
+        None => Ok(None),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod handle;
 pub mod index;
 pub mod io;
 pub mod module;
+#[rustfmt::skip]
 pub mod ops_gen;
 pub mod optim;
 pub mod scope;

@@ -1,11 +1,13 @@
 //! Storage: untyped bytes on a device, shared by the tensors that view them.
 
 use crate::backend;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::tensor::device::Device;
+use parking_lot::RwLock;
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 /// What owns the bytes.
 pub enum Buffer {
@@ -24,6 +26,22 @@ pub trait HostOwner: Send + Sync {}
 unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
+/// Asked when memory runs out: frees what it can and says whether to try again.
+pub type OutOfMemoryHook = Arc<dyn Fn(usize) -> bool + Send + Sync>;
+static OUT_OF_MEMORY: RwLock<Option<OutOfMemoryHook>> = RwLock::new(None);
+
+/// Sets (or removes) what is asked once before an allocation fails; gives back what was set before. A language with a
+/// garbage collector runs it there.
+pub fn set_out_of_memory_hook(hook: Option<OutOfMemoryHook>) -> Option<OutOfMemoryHook> {
+    std::mem::replace(&mut *OUT_OF_MEMORY.write(), hook)
+}
+#[cold]
+fn memory_was_freed(nbytes: usize) -> bool {
+    // A copy: the hook frees tensors and may set another hook.
+    let hook = OUT_OF_MEMORY.read().clone();
+    hook.is_some_and(|f| f(nbytes))
+}
+
 /// Bytes on one device.
 pub struct Storage {
     buffer: Buffer,
@@ -39,7 +57,12 @@ impl Storage {
     }
     /// Uninitialised memory from the device's allocator.
     pub fn alloc(nbytes: usize, device: Device) -> Result<Storage> {
-        Ok(Storage::new(backend::get(device)?.alloc(nbytes)?, nbytes, device))
+        let backend = backend::get(device)?;
+        let buffer = match backend.alloc(nbytes) {
+            Err(e) if e.kind == ErrorKind::OutOfMemory && memory_was_freed(nbytes) => backend.alloc(nbytes)?,
+            other => other?,
+        };
+        Ok(Storage::new(buffer, nbytes, device))
     }
     /// A caller's host memory; `owner` is dropped with the last tensor that uses it.
     pub fn from_host(ptr: NonNull<u8>, nbytes: usize, owner: Box<dyn HostOwner>) -> Storage {

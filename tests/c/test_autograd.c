@@ -375,11 +375,126 @@ static void functions(void)
     CHECK_INT(drops, 6);
 }
 
+/* A node hook that doubles the first gradient it may replace. */
+static taper_error *double_node(void *user, taper_tensor *const *gin, size_t n_in, taper_tensor *const *gout, size_t n_out,
+                                taper_tensor_list **out)
+{
+    taper_tensor *first = NULL, *list[2] = {NULL, NULL};
+    size_t n = n_in ? n_in : n_out;
+    taper_error *e;
+    (void)user;
+    calls++;
+    CHECK(n <= 2);
+    if (n_in > 1)
+        list[1] = gin[1];
+    e = taper_mul_scalar(n_in ? gin[0] : gout[0], taper_scalar_i64(2), &first);
+    list[0] = first;
+    if (!e)
+        e = taper_tensor_list_new(list, n, out);
+    taper_tensor_free(first);
+    return e;
+}
+static taper_error *too_many(void *user, taper_tensor *const *gin, size_t n_in, taper_tensor *const *gout, size_t n_out,
+                             taper_tensor_list **out)
+{
+    taper_tensor *list[7] = {NULL};
+    (void)user;
+    (void)gin;
+    (void)n_in;
+    (void)gout;
+    (void)n_out;
+    return taper_tensor_list_new(list, 7, out);
+}
+
+static void node_hooks(void)
+{
+    float v[2] = {2, 3};
+    taper_tensor *x = leaf(v, 2), *y = NULL, *s = NULL, *g = NULL;
+    taper_node *node = NULL;
+    taper_node_hook_vtable vt = TAPER_NODE_HOOK_VTABLE_INIT;
+    uint64_t pre = 0, post = 0;
+    vt.call = double_node;
+    vt.drop = count_drop;
+    drops = calls = 0;
+    OK(taper_mul_scalar(x, taper_scalar_i64(5), &y));
+    OK(taper_sum(y, -1, &s));
+    OK(taper_tensor_grad_fn(y, &node));
+    OK(taper_node_register_hook(node, &vt, &drops, &post));
+    OK(taper_node_register_prehook(node, &vt, &drops, &pre));
+    OK(taper_backward(&s, 1, NULL, 0, true, false, NULL, 0));
+    OK(taper_tensor_grad(x, &g));
+    CHECK(at(g, 0) == 20 && calls == 2);
+    CHECK(taper_tensor_free(g));
+    OK(taper_node_remove_hook(node, pre));
+    OK(taper_node_remove_hook(node, post));
+    CHECK_INT(drops, 2);
+    vt.call = too_many;
+    OK(taper_node_register_hook(node, &vt, &drops, &post));
+    FAILS(taper_backward(&s, 1, NULL, 0, true, false, NULL, 0), TAPER_ERROR_CALLBACK, "returned 7 gradients, expected 1");
+    FAILS(taper_node_register_hook(NULL, &vt, &drops, &post), TAPER_ERROR_INVALID_HANDLE, "expected a graph node handle");
+    CHECK(taper_node_free(node) && taper_tensor_free(y) && taper_tensor_free(s) && taper_tensor_free(x));
+    CHECK_INT(drops, 4);
+}
+
+static taper_error *square(void *user, taper_tensor *const *in, size_t n, taper_tensor_list **out)
+{
+    taper_tensor *y = NULL;
+    taper_error *e;
+    (void)user;
+    (void)n;
+    e = taper_mul(in[0], in[0], &y);
+    if (!e)
+        e = taper_tensor_list_new(&y, 1, out);
+    taper_tensor_free(y);
+    return e;
+}
+/* Its gradient is not seen: half of the value comes from a detached copy. */
+static taper_error *cheat(void *user, taper_tensor *const *in, size_t n, taper_tensor_list **out)
+{
+    taper_tensor *d = NULL, *y = NULL;
+    taper_error *e;
+    (void)user;
+    (void)n;
+    e = taper_detach(in[0], &d);
+    if (!e)
+        e = taper_mul(in[0], d, &y);
+    if (!e)
+        e = taper_tensor_list_new(&y, 1, out);
+    taper_tensor_free(d);
+    taper_tensor_free(y);
+    return e;
+}
+
+static void gradcheck(void)
+{
+    double v[2] = {2, 3};
+    int64_t two = 2;
+    taper_tensor *x = NULL;
+    taper_tensor_fn_vtable vt = TAPER_TENSOR_FN_VTABLE_INIT;
+    taper_gradcheck_options o = TAPER_GRADCHECK_OPTIONS_INIT;
+    OK(taper_tensor_from_data(v, &two, 1, TAPER_FLOAT64, TAPER_CPU, &x));
+    OK(taper_tensor_set_requires_grad(x, true));
+    vt.call = square;
+    vt.drop = count_drop;
+    drops = 0;
+    OK(taper_gradcheck(&vt, &drops, &x, 1, NULL));
+    OK(taper_gradgradcheck(&vt, &drops, &x, 1, &o));
+    CHECK_INT(drops, 2);
+    vt.call = cheat;
+    FAILS(taper_gradcheck(&vt, &drops, &x, 1, &o), TAPER_ERROR_RUNTIME, "");
+    o.struct_size = 3;
+    FAILS(taper_gradcheck(&vt, &drops, &x, 1, &o), TAPER_ERROR_VALUE, "struct_size is 3");
+    CHECK_INT(drops, 4);
+    CHECK(taper_tensor_free(x));
+}
+
 int main(void)
 {
     backward();
     modes();
     hooks();
     functions();
+    node_hooks();
+    gradcheck();
     return finish("autograd");
 }

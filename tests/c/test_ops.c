@@ -119,11 +119,42 @@ static void devices(void)
     FAILS(taper_set_default_dtype(1000), TAPER_ERROR_TYPE, "1000");
 }
 
+static int asked, dropped;
+static int32_t no_more(void *user, size_t nbytes)
+{
+    CHECK(user == &asked && nbytes > 1000000000);
+    return asked++ < 1;
+}
+static void drop_asked(void *user)
+{
+    CHECK(user == &asked);
+    dropped++;
+}
+static void out_of_memory(void)
+{
+    int64_t big[2] = {1000000000, 1000000000};
+    taper_tensor *out = NULL;
+    taper_out_of_memory_vtable vt = TAPER_OUT_OF_MEMORY_VTABLE_INIT;
+    vt.call = no_more;
+    vt.drop = drop_asked;
+    OK(taper_set_out_of_memory_callback(&vt, &asked));
+    FAILS(taper_empty(big, 2, -1, TAPER_DEVICE_NONE, &out), TAPER_ERROR_OUT_OF_MEMORY, "");
+    CHECK_INT(asked, 1);
+    OK(taper_set_out_of_memory_callback(NULL, NULL));
+    CHECK_INT(dropped, 1);
+    FAILS(taper_empty(big, 2, -1, TAPER_DEVICE_NONE, &out), TAPER_ERROR_OUT_OF_MEMORY, "");
+    CHECK_INT(asked, 1);
+    vt.call = NULL;
+    FAILS(taper_set_out_of_memory_callback(&vt, &asked), TAPER_ERROR_VALUE, "NULL");
+    CHECK_INT(dropped, 2);
+}
+
 int main(void)
 {
     arithmetic();
     bad_arguments();
     random_numbers();
     devices();
+    out_of_memory();
     return finish("ops");
 }
