@@ -196,7 +196,7 @@ fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), Str
     if roots.is_empty() {
         return Err("no result requires a gradient".into());
     }
-    let got = engine::grad(&roots, &targets, &weights, engine::Options::default(), true)
+    let got = taper::ops::grad(&roots, &targets, &weights, engine::Options::default(), true)
         .map_err(|e| format!("backward: {e:?}"))?;
     let mut got = got.into_iter();
     for (i, (leaf, want)) in leaves.iter().zip(&grads).enumerate() {

@@ -297,14 +297,15 @@ fn execute(
     }
     if let Kind::Accumulate(leaf) = &node.kind {
         let list = meta::peek(leaf).and_then(|m| m.lock().hooks.clone());
-        if let (Some(list), Some(mut g)) = (list, grads[0].take()) {
+        if let Some(list) = list {
             let list = list.lock().clone();
             for h in list {
-                if let Some(new) = (h.call)(&g)? {
-                    g = new;
+                if let Some(g) = grads[0].clone() {
+                    if let Some(new) = (h.call)(&g)? {
+                        grads[0] = Some(new);
+                    }
                 }
             }
-            grads[0] = Some(g);
         }
     }
     let retain = node.retain.lock().clone();
