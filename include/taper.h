@@ -255,6 +255,7 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL}
 
 /* Options with PyTorch's defaults. */
+#define TAPER_NN_CONV_OPTIONS_INIT {sizeof(taper_nn_conv_options), {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, 1, 1}
 #define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
 #define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
 #define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}
@@ -5473,6 +5474,257 @@ taper_error *taper_module_register_forward_hook(taper_module *m,
 
 /* Removes a hook of this module; unknown numbers are ignored. Borrows m. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_module_remove_hook(taper_module *m, uint64_t id);
+
+/* ==== Layers ============================================================================================== */
+
+/* Options of a convolution; arrays have one element per spatial dimension, the rest is not looked at. */
+typedef struct taper_nn_conv_options {
+    /* sizeof(taper_nn_conv_options). */
+    size_t struct_size;
+    int64_t stride[3];
+    int64_t padding[3];
+    int64_t dilation[3];
+    int64_t groups;
+    /* 0 for no bias. */
+    int32_t bias;
+} taper_nn_conv_options;
+
+/*
+ * x W^T + b, from in_features to out_features; parameters weight and (bias) bias. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_linear_new(int64_t in_features,
+                                 int64_t out_features,
+                                 bool bias,
+                                 taper_module **out);
+
+/*
+ * Rows of a table; padding_idx (NULL: none) is a row that starts as zeros and gets no gradient. Parameter weight.
+ * The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_embedding_new(int64_t num_embeddings,
+                                    int64_t embedding_dim,
+                                    const int64_t *padding_idx,
+                                    taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, length]. options may be NULL. Parameters weight and bias. The module is owned
+ * by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv1d_new(int64_t in_channels,
+                                 int64_t out_channels,
+                                 const int64_t *kernel_size,
+                                 size_t kernel_size_len,
+                                 const struct taper_nn_conv_options *options,
+                                 taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, height, width]. kernel_size is 1 number or 2; options may be NULL. Parameters
+ * weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv2d_new(int64_t in_channels,
+                                 int64_t out_channels,
+                                 const int64_t *kernel_size,
+                                 size_t kernel_size_len,
+                                 const struct taper_nn_conv_options *options,
+                                 taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, depth, height, width]. kernel_size is 1 number or 3; options may be NULL.
+ * Parameters weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv3d_new(int64_t in_channels,
+                                 int64_t out_channels,
+                                 const int64_t *kernel_size,
+                                 size_t kernel_size_len,
+                                 const struct taper_nn_conv_options *options,
+                                 taper_module **out);
+
+/*
+ * Largest element of each window. Sizes are 1 number or 2; an absent stride is kernel_size, absent padding 0,
+ * absent dilation 1. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_pool2d_new(const int64_t *kernel_size,
+                                     size_t kernel_size_len,
+                                     const int64_t *stride,
+                                     size_t stride_len,
+                                     const int64_t *padding,
+                                     size_t padding_len,
+                                     const int64_t *dilation,
+                                     size_t dilation_len,
+                                     bool ceil_mode,
+                                     taper_module **out);
+
+/*
+ * Mean of each window. Sizes as in taper_nn_max_pool2d_new; divisor_override NULL is the window's size. The module
+ * is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_avg_pool2d_new(const int64_t *kernel_size,
+                                     size_t kernel_size_len,
+                                     const int64_t *stride,
+                                     size_t stride_len,
+                                     const int64_t *padding,
+                                     size_t padding_len,
+                                     bool ceil_mode,
+                                     bool count_include_pad,
+                                     const int64_t *divisor_override,
+                                     taper_module **out);
+
+/* max(x, 0); inplace overwrites the input. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_relu_new(bool inplace, taper_module **out);
+
+/* x sigmoid(x); inplace overwrites the input. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_silu_new(bool inplace, taper_module **out);
+
+/*
+ * x where positive, negative_slope x elsewhere; inplace overwrites the input. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_leaky_relu_new(double negative_slope,
+                                     bool inplace,
+                                     taper_module **out);
+
+/* 1 / (1 + exp(-x)). The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_sigmoid_new(taper_module **out);
+
+/* Hyperbolic tangent. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_tanh_new(taper_module **out);
+
+/* x Phi(x); approximate is "none" (or NULL) or "tanh". The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_gelu_new(const char *approximate, taper_module **out);
+
+/* exp(x) / sum exp(x) along dim. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_softmax_new(int64_t dim, taper_module **out);
+
+/* log(softmax(x)) along dim. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_log_softmax_new(int64_t dim, taper_module **out);
+
+/*
+ * Dimensions start_dim to end_dim (inclusive) become one; PyTorch's defaults are 1 and -1. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_flatten_new(int64_t start_dim,
+                                  int64_t end_dim,
+                                  taper_module **out);
+
+/*
+ * In training zeroes elements with probability p and scales the rest by 1 / (1 - p). The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_nn_dropout_new(double p, bool inplace, taper_module **out);
+
+/* Its input. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_nn_identity_new(taper_module **out);
+
+/*
+ * Mean 0 and variance 1 over the trailing dimensions normalized_shape. Parameters weight (elementwise_affine) and
+ * bias (both flags). PyTorch's eps is 1e-5. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_layer_norm_new(const int64_t *normalized_shape,
+                                     size_t normalized_shape_len,
+                                     double eps,
+                                     bool elementwise_affine,
+                                     bool bias,
+                                     taper_module **out);
+
+/*
+ * Batch normalisation of [n, c] or [n, c, l]. PyTorch's eps is 1e-5; momentum NULL is the plain mean over all
+ * batches (PyTorch's default is 0.1). Parameters weight, bias; buffers running_mean, running_var,
+ * num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_batch_norm1d_new(int64_t num_features,
+                                       double eps,
+                                       const double *momentum,
+                                       bool affine,
+                                       bool track_running_stats,
+                                       taper_module **out);
+
+/*
+ * Batch normalisation of [n, c, h, w]. PyTorch's eps is 1e-5; momentum NULL is the plain mean over all batches
+ * (PyTorch's default is 0.1). Parameters weight, bias; buffers running_mean, running_var, num_batches_tracked. The
+ * module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_batch_norm2d_new(int64_t num_features,
+                                       double eps,
+                                       const double *momentum,
+                                       bool affine,
+                                       bool track_running_stats,
+                                       taper_module **out);
+
+/*
+ * Runs its children in order; they are named "0", "1" and so on. Borrows the modules. taper_module_append adds
+ * more. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_sequential_new(taper_module *const *modules,
+                                     size_t modules_len,
+                                     taper_module **out);
+
+/* Holds modules by number; has no forward. Borrows the modules. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_module_list_new(taper_module *const *modules,
+                                      size_t modules_len,
+                                      taper_module **out);
+
+/*
+ * Cross entropy of logits [n, c, ..] and class indices [n, ..] or probabilities: forward takes both. weight (NULL:
+ * none) has one factor per class; reduction is "mean" (or NULL), "sum" or "none". PyTorch's ignore_index is -100.
+ * The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_cross_entropy_loss_new(taper_tensor *weight,
+                                             const char *reduction,
+                                             int64_t ignore_index,
+                                             double label_smoothing,
+                                             taper_module **out);
+
+/*
+ * Negative log likelihood of log-probabilities and class indices; arguments as in taper_nn_cross_entropy_loss_new.
+ * The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_nll_loss_new(taper_tensor *weight,
+                                   const char *reduction,
+                                   int64_t ignore_index,
+                                   taper_module **out);
+
+/*
+ * (input - target)^2: forward takes both; reduction is "mean" (or NULL), "sum" or "none". The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_mse_loss_new(const char *reduction,
+                                   taper_module **out);
+
+/*
+ * |input - target|: forward takes both; reduction is "mean" (or NULL), "sum" or "none". The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_l1_loss_new(const char *reduction,
+                                  taper_module **out);
+
+/*
+ * Binary cross entropy of logits and targets in [0, 1]: forward takes both; weight and pos_weight may be NULL;
+ * reduction is "mean" (or NULL), "sum" or "none". The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_bce_with_logits_loss_new(const char *reduction,
+                                               taper_tensor *weight,
+                                               taper_tensor *pos_weight,
+                                               taper_module **out);
 
 /* ==== Optimizers ========================================================================================== */
 

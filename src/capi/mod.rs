@@ -16,6 +16,7 @@ pub mod index;
 pub mod io;
 pub mod module;
 #[rustfmt::skip]
+pub mod nn;
 pub mod ops_gen;
 pub mod optim;
 pub mod scope;

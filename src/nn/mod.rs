@@ -1,5 +1,6 @@
 //! Neural networks: the module tree and its layers.
 pub mod init;
+pub mod layers;
 pub mod module;
 mod repr;
 
@@ -58,3 +59,6 @@ pub(crate) fn copy_into(target: &Tensor, source: &Tensor) -> Result<()> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ const SECTIONS: &[(&str, &str)] = &[
 ];
 /// Hand-written sections after the ops.
 const LATE_SECTIONS: &[(&str, &str)] =
-    &[("Named tensors and files", "io.rs"), ("Modules", "module.rs"), ("Optimizers", "optim.rs")];
+    &[("Named tensors and files", "io.rs"), ("Modules", "module.rs"), ("Layers", "nn.rs"), ("Optimizers", "optim.rs")];
 
 const PREAMBLE: &str = include_str!("header_preamble.h");
 const HELPERS: &str = include_str!("header_helpers.h");

@@ -1,0 +1,73 @@
+//! Linear and Embedding: a matrix, applied or looked up.
+
+use super::{not_negative, parameter, positive, single};
+use crate::nn::{Layer, Module};
+use crate::tensor::print::py_bool;
+use crate::{autograd, ensure, ops, Result, Tensor};
+
+struct Linear {
+    in_features: i64,
+    out_features: i64,
+}
+impl Layer for Linear {
+    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+        let x = single(m, inputs)?;
+        ops::linear(x, &m.need("weight")?, m.parameter("bias").as_ref())
+    }
+    fn extra_repr(&self, m: &Module) -> Result<String> {
+        let bias = py_bool(m.parameter("bias").is_some());
+        Ok(format!("in_features={}, out_features={}, bias={bias}", self.in_features, self.out_features))
+    }
+}
+
+/// x W^T + b: [.., in_features] to [.., out_features]. Parameters `weight` [out_features, in_features] and, unless
+/// `bias` is false, `bias` [out_features]. Fails with a Value error for negative sizes.
+pub fn linear(in_features: i64, out_features: i64, bias: bool) -> Result<Module> {
+    not_negative("in_features", &[in_features])?;
+    not_negative("out_features", &[out_features])?;
+    let weight = parameter(&[out_features, in_features])?;
+    let b = if bias { Some(parameter(&[out_features])?) } else { None };
+    ops::init_default_(&weight, b.as_ref(), None)?;
+    let m = Module::new("Linear", Linear { in_features, out_features });
+    m.register_parameter("weight", Some(weight))?;
+    m.register_parameter("bias", b)?;
+    Ok(m)
+}
+
+struct Embedding {
+    num: i64,
+    dim: i64,
+    padding_idx: Option<i64>,
+}
+impl Layer for Embedding {
+    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+        ops::embedding(&m.need("weight")?, single(m, inputs)?, self.padding_idx.unwrap_or(-1))
+    }
+    fn extra_repr(&self, _: &Module) -> Result<String> {
+        let padding = self.padding_idx.map_or(String::new(), |p| format!(", padding_idx={p}"));
+        Ok(format!("{}, {}{padding}", self.num, self.dim))
+    }
+}
+
+/// Rows of a table: integers of any shape to vectors of `embedding_dim`. Parameter `weight` [num_embeddings,
+/// embedding_dim]. The row `padding_idx` (negative counts from the end) starts as zeros and gets no gradient.
+/// Fails with a Value error for sizes that are not positive or an index outside the table.
+pub fn embedding(num_embeddings: i64, embedding_dim: i64, padding_idx: Option<i64>) -> Result<Module> {
+    positive("num_embeddings", &[num_embeddings])?;
+    not_negative("embedding_dim", &[embedding_dim])?;
+    let padding_idx = match padding_idx {
+        Some(p) => {
+            ensure!((-num_embeddings..num_embeddings).contains(&p), Value, "Padding_idx must be within num_embeddings");
+            Some(if p < 0 { p + num_embeddings } else { p })
+        }
+        None => None,
+    };
+    let weight = parameter(&[num_embeddings, embedding_dim])?;
+    ops::init_normal_(&weight, 0.0, 1.0, None)?;
+    if let Some(p) = padding_idx {
+        autograd::no_grad(|| ops::zero_(&ops::select(&weight, 0, p)?))?;
+    }
+    let m = Module::new("Embedding", Embedding { num: num_embeddings, dim: embedding_dim, padding_idx });
+    m.register_parameter("weight", Some(weight))?;
+    Ok(m)
+}

@@ -1,0 +1,156 @@
+//! The module tree: walks, sharing, modes, hooks, conversion.
+
+use super::layers::*;
+use super::*;
+use crate::{bail, ensure};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+struct Plus(f32);
+impl Layer for Plus {
+    fn forward(&self, _: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+        ensure!(inputs.len() == 1, Type, "one input");
+        let v: Vec<f32> = inputs[0].to_vec::<f32>()?.iter().map(|x| x + self.0).collect();
+        Tensor::from_slice(&v, &inputs[0].shape())
+    }
+}
+fn tensor(v: &[f32]) -> Tensor {
+    Tensor::from_slice(v, &[v.len() as i64]).unwrap()
+}
+fn values(t: &Tensor) -> Vec<f32> {
+    t.to_vec::<f32>().unwrap()
+}
+fn names<T>(v: Vec<(String, T)>) -> Vec<String> {
+    v.into_iter().map(|(n, _)| n).collect()
+}
+
+#[test]
+fn shared_modules_and_parameters_count_once() {
+    let shared = linear(2, 2, true).unwrap();
+    let m = sequential(&[shared.clone(), shared.clone(), linear(2, 2, false).unwrap()]).unwrap();
+    // Tie the third weight to the first.
+    m.get_submodule("2").unwrap().register_parameter("weight", shared.parameter("weight")).unwrap();
+    assert_eq!(names(m.named_parameters()), ["0.weight", "0.bias"]);
+    assert_eq!(names(m.named_modules()), ["", "0", "2"]);
+    // The state dict keeps every name, so that it loads into an untied copy.
+    assert_eq!(names(m.state_dict().into_iter().collect()), ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight"]);
+    let mut order = Vec::new();
+    m.apply(&mut |m| {
+        order.push(m.name().to_string());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(order, ["Linear", "Linear", "Sequential"]);
+    let e = m.apply(&mut |m| bail!(Value, "stop at {}", m.name())).unwrap_err();
+    assert_eq!(e.message, "stop at Linear");
+}
+
+#[test]
+fn paths_lead_to_what_they_name() {
+    let m = sequential(&[sequential(&[linear(2, 3, true).unwrap()]).unwrap()]).unwrap();
+    let w = m.get_parameter("0.0.weight").unwrap();
+    assert_eq!(&w.shape()[..], [3, 2]);
+    assert!(w.is_same(&m.parameters()[0]));
+    assert!(m.get_submodule("").unwrap().is_same(&m));
+    for (path, want) in [
+        ("0.1.weight", "Sequential has no attribute `1`"),
+        ("0.0.gain", "Linear has no attribute `gain`"),
+        ("weight", "Sequential has no attribute `weight`"),
+    ] {
+        let e = m.get_parameter(path).unwrap_err();
+        assert_eq!((e.kind, e.message.as_str()), (crate::ErrorKind::Key, want));
+    }
+    assert!(m.get_buffer("0.0.weight").is_err());
+}
+
+#[test]
+fn training_mode_reaches_every_module() {
+    let inner = dropout(0.5, false).unwrap();
+    let m = sequential(&[sequential(&[inner.clone()]).unwrap()]).unwrap();
+    assert!(inner.is_training());
+    m.eval();
+    assert!(!inner.is_training() && !m.is_training());
+    m.train(true);
+    assert!(inner.is_training());
+}
+
+#[test]
+fn hooks_see_and_replace() {
+    let m = Module::new("Plus", Plus(1.0));
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let l = log.clone();
+    let pre = m.register_forward_pre_hook(Arc::new(move |_, x| {
+        l.lock().push(format!("pre {:?}", values(&x[0])));
+        Ok(Some(vec![tensor(&[10.0])]))
+    }));
+    let l = log.clone();
+    let post = m.register_forward_hook(Arc::new(move |m, x, y| {
+        l.lock().push(format!("{} {:?} {:?}", m.name(), values(&x[0]), values(y)));
+        Ok(Some(tensor(&[values(y)[0] * 2.0])))
+    }));
+    assert_eq!(values(&m.call(&tensor(&[1.0])).unwrap()), [22.0]);
+    assert_eq!(*log.lock(), ["pre [1.0]", "Plus [10.0] [11.0]"]);
+    assert!(m.remove_hook(pre) && !m.remove_hook(pre));
+    assert_eq!(values(&m.call(&tensor(&[1.0])).unwrap()), [4.0]);
+    assert!(m.remove_hook(post));
+    assert_eq!(values(&m.call(&tensor(&[1.0])).unwrap()), [2.0]);
+    // A hook may remove itself and call its module; a failing hook's error comes through.
+    let id = Arc::new(Mutex::new(0));
+    let mine = id.clone();
+    *id.lock() = m.register_forward_hook(Arc::new(move |m, _, _| {
+        m.remove_hook(*mine.lock());
+        m.call(&tensor(&[5.0])).map(Some)
+    }));
+    assert_eq!(values(&m.call(&tensor(&[1.0])).unwrap()), [6.0]);
+    m.register_forward_pre_hook(Arc::new(|_, _| bail!(Value, "no")));
+    assert_eq!(m.call(&tensor(&[1.0])).unwrap_err().message, "no");
+}
+
+#[test]
+fn conversion_keeps_identity() {
+    let m = batch_norm2d(2, &BatchNormOptions::default()).unwrap();
+    let w = m.parameter("weight").unwrap();
+    let id = w.id();
+    meta::set_grad(&w, Some(tensor(&[0.5, 0.25]))).unwrap();
+    let g = meta::grad(&w).unwrap();
+    m.to(Some(DType::F64), None).unwrap();
+    assert!(m.parameter("weight").unwrap().is_same(&w) && w.id() == id);
+    assert_eq!((w.dtype(), g.dtype()), (DType::F64, DType::F64));
+    assert_eq!(w.to_f64_vec().unwrap(), [1.0, 1.0]);
+    assert_eq!(meta::grad(&w).unwrap().to_f64_vec().unwrap(), [0.5, 0.25]);
+    assert_eq!(m.buffer("running_var").unwrap().dtype(), DType::F64);
+    assert_eq!(m.buffer("num_batches_tracked").unwrap().dtype(), DType::I64, "only floats are converted");
+    assert!(crate::autograd::requires_grad(&w));
+    m.to(Some(DType::F32), Some(Device::CPU)).unwrap();
+    assert_eq!(w.dtype(), DType::F32);
+}
+
+#[test]
+fn zero_grad_clears_or_zeroes() {
+    let p = tensor(&[1.0, 2.0]);
+    crate::autograd::set_requires_grad(&p, true).unwrap();
+    let g = tensor(&[3.0, 4.0]);
+    meta::set_grad(&p, Some(g.clone())).unwrap();
+    zero_grad(&[p.clone()], false).unwrap();
+    assert!(meta::grad(&p).unwrap().is_same(&g));
+    assert_eq!(values(&g), [0.0, 0.0]);
+    zero_grad(&[p.clone()], true).unwrap();
+    assert!(meta::grad(&p).is_none());
+}
+
+#[test]
+fn modules_from_many_threads() {
+    let m = sequential(&[Module::new("Plus", Plus(1.0)), Module::new("Plus", Plus(2.0))]).unwrap();
+    std::thread::scope(|s| {
+        for t in 0..4 {
+            let m = m.clone();
+            s.spawn(move || {
+                for i in 0..50 {
+                    m.register_buffer(&format!("b{t}_{i}"), Some(tensor(&[1.0])), true).unwrap();
+                    assert_eq!(values(&m.call(&tensor(&[1.0])).unwrap()), [4.0]);
+                }
+            });
+        }
+    });
+    assert_eq!(m.named_buffers().len(), 200);
+}
