@@ -18,11 +18,23 @@ impl Space {
     /// Dimensions are sorted by the strides of the first operand, then the second and so on (the order of visits is
     /// free), and neighbours joined where every operand allows it. Always has a dimension; none may have size 0.
     pub fn new(shape: &[i64], operands: &[(&[i64], usize)]) -> Space {
+        Space::by_operand(shape, operands, 0)
+    }
+    /// As `new`, but sorted by operand `first` and those after it.
+    pub fn by_operand(shape: &[i64], operands: &[(&[i64], usize)], first: usize) -> Space {
         // Dimensions that count, innermost first.
         let mut dims: SmallVec<[usize; 6]> = (0..shape.len()).rev().filter(|&d| shape[d] != 1).collect();
-        sort_dims(&mut dims, operands);
+        sort_dims(&mut dims, &operands[first..]);
+        Space::of_dims(shape, operands, &dims)
+    }
+    /// As `new`, with the dimensions in row-major order.
+    pub fn unsorted(shape: &[i64], operands: &[(&[i64], usize)]) -> Space {
+        let dims: SmallVec<[usize; 6]> = (0..shape.len()).rev().filter(|&d| shape[d] != 1).collect();
+        Space::of_dims(shape, operands, &dims)
+    }
+    fn of_dims(shape: &[i64], operands: &[(&[i64], usize)], dims: &[usize]) -> Space {
         let mut space = Space { shape: SmallVec::new(), strides: operands.iter().map(|_| Strides::new()).collect() };
-        for &d in &dims {
+        for &d in dims {
             let n = shape[d] as usize;
             let joins = match space.shape.last() {
                 Some(&inner) => operands
@@ -47,6 +59,27 @@ impl Space {
             }
         }
         space
+    }
+
+    /// The space of some of the dimensions; a single position when there are none.
+    pub fn select(&self, dims: &[usize]) -> Space {
+        if dims.is_empty() {
+            return Space {
+                shape: SmallVec::from_slice(&[1]),
+                strides: self.strides.iter().map(|_| Strides::from_slice(&[0])).collect(),
+            };
+        }
+        Space {
+            shape: dims.iter().map(|&d| self.shape[d]).collect(),
+            strides: self.strides.iter().map(|st| dims.iter().map(|&d| st[d]).collect()).collect(),
+        }
+    }
+    /// The same space with an innermost dimension of size 1 put in.
+    pub fn with_unit_row(&self) -> Space {
+        let mut s = Space { shape: self.shape.clone(), strides: self.strides.clone() };
+        s.shape.insert(0, 1);
+        s.strides.iter_mut().for_each(|st| st.insert(0, 0));
+        s
     }
 
     pub fn ndim(&self) -> usize {

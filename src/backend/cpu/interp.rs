@@ -341,6 +341,10 @@ impl Compiled {
         known.push((src, dtype, Loc::Slot(slot)));
         Loc::Slot(slot)
     }
+    /// A kernel of one argument after the program's instructions.
+    pub fn apply(&mut self, kernel: Kernel, src: Loc, dst: Loc, dtype: DType) {
+        self.step(kernel, dst, [src; 3], dtype);
+    }
     /// Buffers for blocks of at most `elements`, the constants filled in.
     pub fn scratch(&self, elements: usize) -> Result<Scratch> {
         let slot_bytes = (elements * self.max_size).next_multiple_of(64);

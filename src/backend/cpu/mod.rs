@@ -14,6 +14,8 @@ mod lanes;
 pub mod parallel;
 mod pool;
 mod random;
+mod reduce;
+mod reduce_kernels;
 mod scratch;
 pub mod simd;
 #[cfg(test)]
@@ -57,6 +59,17 @@ impl Backend for CpuBackend {
     }
     fn run_program(&self, p: &program::Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()> {
         elementwise::run_program(p, inputs, scalars, outputs)
+    }
+    fn reduce(
+        &self,
+        op: ReduceOp,
+        prologue: Option<&program::Program>,
+        inputs: &[View],
+        scalars: &[Scalar],
+        reduced: &[bool],
+        out: View,
+    ) -> Result<()> {
+        reduce::reduce(op, prologue, inputs, scalars, reduced, out)
     }
     fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
         conv::conv(input, weight, bias, p, out)

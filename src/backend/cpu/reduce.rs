@@ -1,0 +1,724 @@
+//! Reductions over any dimensions of any layout, with an elementwise program in front.
+//!
+//! Values come block by block from the interpreter. Where the innermost dimension is reduced, each block becomes one
+//! element; where it is kept, blocks are added up side by side. Sums of floats are carried on in f64 from block to
+//! block. How the work is cut depends on the shape alone, never on the number of threads.
+
+use super::alloc::Block;
+use super::elementwise::grain;
+use super::geometry::{Rows, Space};
+use super::interp::*;
+use super::parallel::parallel_for;
+use super::reduce_kernels::*;
+use super::simd::convert::convert;
+use super::simd::{self, Kernel};
+use crate::backend::program::{Opcode, Program};
+use crate::backend::{ReduceOp, View};
+use crate::error::{Error, Result};
+use crate::tensor::dtype::{DType, Scalar};
+use crate::{bail, ensure};
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+
+/// Blocks that one part of a long reduction covers.
+const SEGMENT: usize = 32;
+/// Rows longer than this are not handled several at a time.
+const SHORT_ROW: usize = 512;
+
+/// How the values of a reduction are had, block by block.
+struct Source {
+    code: Compiled,
+    value: Loc,
+    base: SmallVec<[*mut u8; 6]>,
+    sizes: SmallVec<[usize; 6]>,
+    constant: SmallVec<[bool; 6]>,
+    /// Buffers for operands that are gathered.
+    slots: SmallVec<[usize; 6]>,
+}
+// SAFETY: threads read the inputs and write disjoint elements of the output.
+unsafe impl Sync for Source {}
+
+/// The values over one space, cut into blocks; one per thread.
+struct Reader<'a> {
+    source: &'a Source,
+    space: &'a Space,
+    direct: SmallVec<[bool; 6]>,
+    scratch: Scratch,
+    at: SmallVec<[*mut u8; 6]>,
+    zero_division: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(source: &'a Source, space: &'a Space, blocks: &Blocks) -> Result<Reader<'a>> {
+        let n = source.base.len();
+        Ok(Reader {
+            source,
+            space,
+            direct: (0..n).map(|k| blocks.is_direct(space, k, source.sizes[k])).collect(),
+            scratch: source.code.scratch(blocks.elements())?,
+            at: SmallVec::from_elem(std::ptr::null_mut(), n),
+            zero_division: false,
+        })
+    }
+    /// The values of a block, dense; `shift` moves each operand (the position in dimensions outside the space).
+    #[inline]
+    fn block(&mut self, shift: &[isize], rows: &Rows, col: usize, count: usize, len: usize) -> *const u8 {
+        let s = self.source;
+        for k in 1..s.base.len() {
+            if s.constant[k] {
+                continue;
+            }
+            // SAFETY: offsets of elements of the operand; buffers hold a block.
+            unsafe {
+                let base = s.base[k].offset(shift[k]);
+                self.at[k] = if self.direct[k] {
+                    base.offset(rows.offsets[k] + col as isize * self.space.strides[k][0])
+                } else {
+                    let slot = self.scratch.slot(s.slots[k]);
+                    gather(slot, base, self.space, k, s.sizes[k], rows, col, count, len);
+                    slot
+                };
+            }
+        }
+        // SAFETY: every operand that the steps name points at count * len dense elements.
+        self.zero_division |= unsafe { s.code.run(count * len, &self.at, &self.scratch) };
+        self.scratch.at(s.value, &self.at)
+    }
+}
+
+/// What is done before folding, and the fold.
+fn plan(op: ReduceOp, dtype: DType) -> (Option<Opcode>, Fold, DType) {
+    let sum_type = if dtype.is_float() { dtype.compute() } else { DType::I64 };
+    match op {
+        ReduceOp::Sum | ReduceOp::NanSum => (None, Fold::Sum, sum_type),
+        ReduceOp::SumSquares => (Some(Opcode::Square), Fold::Sum, sum_type),
+        ReduceOp::SumAbs => (Some(Opcode::Abs), Fold::Sum, sum_type),
+        ReduceOp::Prod => (None, Fold::Prod, sum_type),
+        ReduceOp::Max | ReduceOp::ArgMax => (None, Fold::Max, dtype.compute()),
+        ReduceOp::Min | ReduceOp::ArgMin => (None, Fold::Min, dtype.compute()),
+        ReduceOp::Any => (None, Fold::Or, DType::Bool),
+        ReduceOp::All => (None, Fold::And, DType::Bool),
+    }
+}
+
+/// Zero in place of NaN.
+unsafe fn nan_to_zero(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
+    for i in 0..n {
+        // SAFETY: i < n.
+        unsafe {
+            let v = a.cast::<f32>().add(i).read_unaligned();
+            out.cast::<f32>().add(i).write_unaligned(if v.is_nan() { 0.0 } else { v });
+        }
+    }
+    false
+}
+unsafe fn nan_to_zero64(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
+    for i in 0..n {
+        // SAFETY: i < n.
+        unsafe {
+            let v = a.cast::<f64>().add(i).read_unaligned();
+            out.cast::<f64>().add(i).write_unaligned(if v.is_nan() { 0.0 } else { v });
+        }
+    }
+    false
+}
+
+/// Everything one call shares between threads.
+struct Job {
+    source: Source,
+    fold: Fold,
+    /// Dtype of values and of results carried from block to block.
+    dtype: DType,
+    carry: DType,
+    rows: RowKernel,
+    pairs: Kernel,
+    carry_pairs: Kernel,
+    out_dtype: DType,
+    failed: Mutex<Option<Error>>,
+    zero_division: AtomicBool,
+    cost: usize,
+}
+
+impl Job {
+    /// Runs `f` over parts of `0..n` and keeps the first error.
+    fn parallel(&self, n: usize, grain: usize, f: impl Fn(std::ops::Range<usize>) -> Result<bool> + Sync) {
+        parallel_for(n, grain.max(1), |range| match f(range) {
+            Ok(zero) => {
+                if zero {
+                    self.zero_division.store(true, Ordering::Relaxed);
+                }
+            }
+            Err(e) => {
+                self.failed.lock().unwrap_or_else(|p| p.into_inner()).get_or_insert(e);
+            }
+        });
+    }
+    fn finish(self) -> Result<()> {
+        if let Some(e) = self.failed.into_inner().unwrap_or_else(|p| p.into_inner()) {
+            return Err(e);
+        }
+        if self.zero_division.into_inner() {
+            return Err(zero_division());
+        }
+        Ok(())
+    }
+    /// carry = fold(carry, value) for `n` elements; `temp` holds n elements of the carried dtype.
+    ///
+    /// # Safety
+    /// n elements behind each pointer.
+    unsafe fn carry_on(&self, n: usize, carry: *mut u8, value: *const u8, temp: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe {
+            let value = if self.dtype == self.carry {
+                value
+            } else {
+                convert(self.dtype, self.carry)(n, temp, value, value, value);
+                temp
+            };
+            (self.carry_pairs)(n, carry, carry, value, value);
+        }
+    }
+    /// Stores one carried element as the output's.
+    ///
+    /// # Safety
+    /// `to` is an element of the output.
+    unsafe fn store_one(&self, from: DType, value: Bits, to: *mut u8) {
+        let bits = if from == self.out_dtype { value } else { convert_bits(value, from, self.out_dtype) };
+        // SAFETY: the caller's.
+        unsafe { std::ptr::copy_nonoverlapping(bits.as_ptr(), to, self.out_dtype.size()) };
+    }
+}
+
+pub fn reduce(
+    op: ReduceOp,
+    prologue: Option<&Program>,
+    inputs: &[View],
+    scalars: &[Scalar],
+    reduced: &[bool],
+    out: View,
+) -> Result<()> {
+    let Some(first) = inputs.first() else { bail!(Internal, "a reduction without inputs") };
+    let shape = &first.layout.shape;
+    ensure!(
+        reduced.len() == shape.len() && out.layout.ndim() == shape.len(),
+        Internal,
+        "reduce of {:?} over {reduced:?} into {:?}",
+        shape,
+        out.layout.shape
+    );
+    for v in inputs {
+        ensure!(v.layout.shape == *shape, Internal, "operands of shapes {:?} and {shape:?}", v.layout.shape);
+    }
+    for (d, r) in reduced.iter().enumerate() {
+        ensure!(out.layout.shape[d] == if *r { 1 } else { shape[d] }, Internal, "reduce into {:?}", out.layout.shape);
+    }
+    if out.layout.numel() == 0 {
+        return Ok(());
+    }
+    let value_dtype = match prologue {
+        Some(p) => {
+            ensure!(p.outputs.len() == 1, Internal, "a prologue with {} outputs", p.outputs.len());
+            p.reg_dtype(p.outputs[0].0)
+        }
+        None => first.dtype,
+    };
+    let (before, fold, dtype) = plan(op, value_dtype);
+    let unknown = || Error::unsupported(&format!("reduce {op:?}"), value_dtype, "cpu");
+    let rows = fold.rows(dtype).ok_or_else(unknown)?;
+    let carry = if fold == Fold::Sum && dtype == DType::F32 { DType::F64 } else { dtype };
+
+    // Operand 0 is the output, repeated over the reduced dimensions.
+    let out_strides: SmallVec<[i64; 6]> =
+        out.layout.strides.iter().zip(reduced).map(|(s, r)| if *r { 0 } else { *s }).collect();
+    let arg = matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin);
+    if first.layout.numel() == 0 {
+        return empty(fold, dtype, arg, &out);
+    }
+    let base_out = data(&out)?;
+    if let (None, None, true) = (prologue, before, op != ReduceOp::NanSum && !arg && value_dtype == dtype) {
+        // A short run to one element.
+        let n = first.layout.numel();
+        if n <= BLOCK && out.layout.numel() == 1 && first.layout.is_contiguous() {
+            let mut bits = [0; 8];
+            // SAFETY: n dense elements; one element of the output.
+            unsafe {
+                rows(1, n, bits.as_mut_ptr(), data(first)?);
+                let bits = if dtype == out.dtype { bits } else { convert_bits(bits, dtype, out.dtype) };
+                std::ptr::copy_nonoverlapping(bits.as_ptr(), base_out, out.dtype.size());
+            }
+            return Ok(());
+        }
+    }
+
+    let mut operands: SmallVec<[(&[i64], usize); 6]> = SmallVec::new();
+    operands.push((&out_strides, out.dtype.size()));
+    operands.extend(inputs.iter().map(|v| (&v.layout.strides[..], v.dtype.size())));
+    let mut base: SmallVec<[*mut u8; 6]> = SmallVec::new();
+    base.push(base_out);
+    for v in inputs {
+        base.push(data(v)?);
+    }
+    // Memory order of the first input, unless positions count along more than one dimension.
+    let several = reduced.iter().zip(shape).filter(|(r, n)| **r && **n > 1).count() > 1;
+    let space = if arg && several { Space::unsorted(shape, &operands) } else { Space::by_operand(shape, &operands, 1) };
+
+    let mut constant: SmallVec<[bool; 6]> = SmallVec::from_elem(false, operands.len());
+    let mut ins: SmallVec<[Input; 4]> = SmallVec::new();
+    for (i, v) in inputs.iter().enumerate() {
+        // An input without a program must be read where it lies.
+        let same = space.is_constant(1 + i) && prologue.is_some();
+        constant[1 + i] = same;
+        ins.push(Input {
+            dtype: v.dtype,
+            operand: 1 + i,
+            // SAFETY: the view has an element.
+            constant: same.then(|| unsafe { read_bits(base[1 + i], v.dtype.size()) }),
+        });
+    }
+    let mut code = match prologue {
+        Some(p) => Compiled::new(p, &ins, scalars, &[None])?,
+        None => Compiled::identity(&ins[0]),
+    };
+    let mut value = code.results[0];
+    if value_dtype != dtype || value_dtype == DType::Bool {
+        // Bool too: its bytes become 0 and 1.
+        let slot = Loc::Slot(code.extra_slot(dtype));
+        if value_dtype == DType::Bool && dtype == DType::Bool {
+            code.apply(simd::kernel(Opcode::Cast, DType::Bool).ok_or_else(unknown)?, value, slot, dtype);
+        } else {
+            code.store(value_dtype, value, dtype, slot);
+        }
+        value = slot;
+    }
+    let nan_sum = (op == ReduceOp::NanSum && dtype.is_float()).then_some(if dtype == DType::F32 {
+        nan_to_zero as Kernel
+    } else {
+        nan_to_zero64
+    });
+    let before = match before {
+        Some(opcode) => Some(simd::kernel(opcode, dtype).ok_or_else(unknown)?),
+        None => nan_sum,
+    };
+    if let Some(kernel) = before {
+        let slot = Loc::Slot(code.extra_slot(dtype));
+        code.apply(kernel, value, slot, dtype);
+        value = slot;
+    }
+    let slots = (0..operands.len()).map(|k| if k == 0 { 0 } else { code.extra_slot(inputs[k - 1].dtype) }).collect();
+    let sizes = operands.iter().map(|o| o.1).collect();
+    let cost = code.cost + 1;
+    let job = Job {
+        source: Source { code, value, base, sizes, constant, slots },
+        fold,
+        dtype,
+        carry,
+        rows,
+        pairs: fold.pairs(dtype).ok_or_else(unknown)?,
+        carry_pairs: fold.pairs(carry).ok_or_else(unknown)?,
+        out_dtype: out.dtype,
+        failed: Mutex::new(None),
+        zero_division: AtomicBool::new(false),
+        cost,
+    };
+
+    // Dimensions in which the output moves are kept; the others reduced.
+    let is_kept = |d: usize| space.strides[0][d] != 0;
+    let kept: SmallVec<[usize; 6]> = (0..space.ndim()).filter(|&d| is_kept(d)).collect();
+    let gone: SmallVec<[usize; 6]> = (0..space.ndim()).filter(|&d| !is_kept(d)).collect();
+    if arg {
+        arg_extreme(&job, &space, &kept, &gone, op == ReduceOp::ArgMax)?;
+    } else if gone.is_empty() {
+        // Every row is one element.
+        short_rows(&job, &space.with_unit_row());
+    } else if gone[0] == 0 {
+        if gone.len() == 1 && space.shape[0] <= SHORT_ROW && space.ndim() > 1 {
+            short_rows(&job, &space);
+        } else {
+            long_rows(&job, &space.select(&gone), &space.select(&kept))?;
+        }
+    } else {
+        // The kept innermost dimension runs along, the other kept ones are outside.
+        let mut inside: SmallVec<[usize; 6]> = SmallVec::from_slice(&[0]);
+        inside.extend(gone.iter().copied());
+        columns(&job, &space.select(&inside), &space.select(&kept[1..]))?;
+    }
+    job.finish()
+}
+
+/// Reductions of nothing.
+fn empty(fold: Fold, dtype: DType, arg: bool, out: &View) -> Result<()> {
+    ensure!(!arg && !matches!(fold, Fold::Max | Fold::Min), Internal, "the extreme of no elements has no value");
+    let bits = convert_bits(fold.identity(dtype), dtype, out.dtype);
+    let base = data(out)?;
+    let space = Space::new(&out.layout.shape, &[(&out.layout.strides, out.dtype.size())]);
+    let mut rows = Rows::at(&space, 0);
+    for _ in 0..space.numel() / space.shape[0] {
+        for i in 0..space.shape[0] {
+            // SAFETY: an element of the output.
+            unsafe {
+                let to = base.offset(rows.offsets[0] + i as isize * space.strides[0][0]);
+                std::ptr::copy_nonoverlapping(bits.as_ptr(), to, out.dtype.size());
+            }
+        }
+        rows.advance();
+    }
+    Ok(())
+}
+
+/// Dimension 0 alone is reduced, and short: several rows make one block.
+fn short_rows(job: &Job, space: &Space) {
+    // Rows are never cut: a block is whole rows.
+    let row_len = space.shape[0];
+    let rows_total = space.numel() / row_len;
+    let block_rows = (BLOCK / row_len).clamp(1, rows_total);
+    let blocks = Blocks {
+        rows: rows_total,
+        row_len,
+        block_rows,
+        block_len: row_len,
+        parts: 1,
+        count: rows_total.div_ceil(block_rows),
+    };
+    let per_block = blocks.elements();
+    job.parallel(blocks.count, grain(job.cost * 2) / per_block, |range| {
+        let mut reader = Reader::new(&job.source, space, &blocks)?;
+        let results = Block::new(block_rows * 16)?;
+        let shift: SmallVec<[isize; 6]> = SmallVec::from_elem(0, reader.at.len());
+        let (raw, stored) = (results.ptr().as_ptr(), results.ptr().as_ptr().wrapping_add(block_rows * 8));
+        for b in range {
+            let rows = Rows::at(space, b * block_rows);
+            let count = block_rows.min(rows_total - b * block_rows);
+            let values = reader.block(&shift, &rows, 0, count, row_len);
+            // SAFETY: count rows of row_len dense values; the buffer has room for count elements of 8 bytes twice.
+            unsafe {
+                (job.rows)(count, row_len, raw, values);
+                let from = if job.dtype == job.out_dtype {
+                    raw
+                } else {
+                    convert(job.dtype, job.out_dtype)(count, stored, raw, raw, raw);
+                    stored
+                };
+                let size = job.out_dtype.size();
+                let mut i = 0;
+                rows.for_each_offset(0, count, |offset| {
+                    std::ptr::copy_nonoverlapping(from.add(i * size), job.source.base[0].offset(offset), size);
+                    i += 1;
+                });
+            }
+        }
+        Ok(reader.zero_division)
+    });
+}
+
+/// Partial results of several parts of each output, combined in order.
+struct Partials {
+    memory: Block,
+}
+// SAFETY: parts write disjoint elements.
+unsafe impl Sync for Partials {}
+impl Partials {
+    fn new(bytes: usize) -> Result<Partials> {
+        Ok(Partials { memory: Block::new(bytes)? })
+    }
+    fn at(&self, byte: usize) -> *mut u8 {
+        // SAFETY: callers stay within what they asked for.
+        unsafe { self.memory.ptr().as_ptr().add(byte) }
+    }
+}
+
+/// The position of output number `i` in `outer`: each operand's byte offset.
+fn outer_offsets(outer: &Space, i: usize) -> SmallVec<[isize; 4]> {
+    let row = Rows::at(outer, i / outer.shape[0]);
+    let mut o = row.offsets;
+    for (o, st) in o.iter_mut().zip(&outer.strides) {
+        *o += (i % outer.shape[0]) as isize * st[0];
+    }
+    o
+}
+
+/// `inner` holds the reduced dimensions, `outer` the kept ones: each output is the fold of all blocks of `inner`.
+fn long_rows(job: &Job, inner: &Space, outer: &Space) -> Result<()> {
+    let blocks = Blocks::new(inner);
+    let outputs = outer.numel();
+    let parts = blocks.count.div_ceil(SEGMENT);
+    // Carried elements: the sum of a part.
+    let partials = Partials::new(outputs * parts * 8)?;
+    let work = inner.numel().div_ceil(parts);
+    job.parallel(outputs * parts, grain(job.cost * 2) / work, |range| {
+        let mut reader = Reader::new(&job.source, inner, &blocks)?;
+        for unit in range {
+            let shift = outer_offsets(outer, unit / parts);
+            let first = unit % parts * SEGMENT;
+            let mut carry = job.fold.identity(job.carry);
+            blocks.for_each(inner, first..(first + SEGMENT).min(blocks.count), |rows, col, count, len| {
+                let values = reader.block(&shift, rows, col, count, len);
+                let (mut one, mut temp) = ([0u8; 8], [0u8; 8]);
+                // SAFETY: count * len dense values; single elements otherwise.
+                unsafe {
+                    (job.rows)(1, count * len, one.as_mut_ptr(), values);
+                    job.carry_on(1, carry.as_mut_ptr(), one.as_ptr(), temp.as_mut_ptr());
+                }
+            });
+            // SAFETY: one of outputs * parts elements.
+            unsafe {
+                if parts == 1 {
+                    job.store_one(job.carry, carry, job.source.base[0].offset(shift[0]));
+                } else {
+                    std::ptr::copy_nonoverlapping(carry.as_ptr(), partials.at(unit * 8), 8);
+                }
+            }
+        }
+        Ok(reader.zero_division)
+    });
+    if parts > 1 {
+        for i in 0..outputs {
+            let mut carry = job.fold.identity(job.carry);
+            for p in 0..parts {
+                let v = partials.at((i * parts + p) * 8);
+                // SAFETY: written above (or uninteresting after an error).
+                unsafe { (job.carry_pairs)(1, carry.as_mut_ptr(), carry.as_ptr(), v, v) };
+            }
+            // SAFETY: an element of the output.
+            unsafe { job.store_one(job.carry, carry, job.source.base[0].offset(outer_offsets(outer, i)[0])) };
+        }
+    }
+    Ok(())
+}
+
+/// Blocks that are added up before they go into the carried sums.
+const FLUSH: usize = 32;
+
+/// Dimension 0 of `inner` is kept, the others are reduced; `outer` holds the other kept dimensions.
+fn columns(job: &Job, inner: &Space, outer: &Space) -> Result<()> {
+    // A block is part of a row, or several short rows side by side that are folded at the end.
+    let blocks = Blocks::new(inner);
+    let len = blocks.block_len;
+    let width = blocks.elements();
+    let steps = blocks.rows.div_ceil(blocks.block_rows);
+    let units = outer.numel() * blocks.parts;
+    // Few columns and many rows: cut the rows too, by the shape alone.
+    let parts = if units >= 32 { 1 } else { (steps * width / (32 * BLOCK)).clamp(1, 64).min(steps) };
+    let per_part = steps.div_ceil(parts);
+    let parts = steps.div_ceil(per_part);
+    let carry_size = job.carry.size();
+    let partials = Partials::new(if parts == 1 { 0 } else { units * parts * len * carry_size })?;
+    let size = job.dtype.size();
+    let (zero, carry_zero) = (job.fold.identity(job.dtype), job.fold.identity(job.carry));
+    job.parallel(units * parts, grain(job.cost) / (per_part * width), |range| {
+        let mut reader = Reader::new(&job.source, inner, &blocks)?;
+        let sums = Block::new(width * 24)?;
+        let near = sums.ptr().as_ptr();
+        let (far, temp) = (near.wrapping_add(width * 8), near.wrapping_add(width * 16));
+        for unit in range {
+            let (unit_at, part) = (unit / parts, unit % parts);
+            let (o, tile) = (unit_at / blocks.parts, unit_at % blocks.parts);
+            let shift = outer_offsets(outer, o);
+            let col = tile * len;
+            let cols = len.min(blocks.row_len - col);
+            let from = part * per_part;
+            let to = (from + per_part).min(steps);
+            // SAFETY: the three buffers hold `width` elements of 8 bytes each.
+            unsafe {
+                fill(near, size, zero, width);
+                fill(far, carry_size, carry_zero, width);
+                let mut rows = Rows::at(inner, from * blocks.block_rows);
+                for s in from..to {
+                    let count = blocks.block_rows.min(blocks.rows - s * blocks.block_rows);
+                    let values = reader.block(&shift, &rows, col, count, cols);
+                    (job.pairs)(count * cols, near, near, values, values);
+                    if (s - from) % FLUSH == FLUSH - 1 {
+                        job.carry_on(width, far, near, temp);
+                        fill(near, size, zero, width);
+                    }
+                    if blocks.block_rows == 1 {
+                        rows.advance();
+                    } else {
+                        rows = Rows::at(inner, (s + 1) * blocks.block_rows);
+                    }
+                }
+                job.carry_on(width, far, near, temp);
+                // Rows side by side become one.
+                for r in 1..blocks.block_rows {
+                    let row = far.add(r * len * carry_size);
+                    (job.carry_pairs)(len, far, far, row, row);
+                }
+                if parts == 1 {
+                    store_columns(job, inner, far, temp, shift[0], col, cols);
+                } else {
+                    std::ptr::copy_nonoverlapping(far, partials.at(unit * len * carry_size), cols * carry_size);
+                }
+            }
+        }
+        Ok(reader.zero_division)
+    });
+    if parts == 1 {
+        return Ok(());
+    }
+    // Parts in order, then to the output.
+    let stored = Block::new(len * 8)?;
+    for u in 0..units {
+        let (o, tile) = (u / blocks.parts, u % blocks.parts);
+        let cols = len.min(blocks.row_len - tile * len);
+        let total = partials.at(u * parts * len * carry_size);
+        // SAFETY: written above (or uninteresting after an error); `stored` has room for len elements.
+        unsafe {
+            for p in 1..parts {
+                let v = partials.at((u * parts + p) * len * carry_size);
+                (job.carry_pairs)(cols, total, total, v, v);
+            }
+            store_columns(job, inner, total, stored.ptr().as_ptr(), outer_offsets(outer, o)[0], tile * len, cols);
+        }
+    }
+    Ok(())
+}
+
+/// Stores `cols` carried elements as the output's, from column `col` on.
+///
+/// # Safety
+/// `total` holds `cols` carried elements, `temp` has room for as many of 8 bytes; the columns exist.
+unsafe fn store_columns(
+    job: &Job,
+    inner: &Space,
+    total: *const u8,
+    temp: *mut u8,
+    shift: isize,
+    col: usize,
+    cols: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        convert(job.carry, job.out_dtype)(cols, temp, total, total, total);
+        let base = job.source.base[0].offset(shift);
+        scatter(temp, base, inner, 0, job.out_dtype.size(), &Rows::at(inner, 0), col, 1, cols);
+    }
+}
+
+/// Positions of extremes. `gone` holds the reduced dimensions, which are in row-major order where there are several.
+fn arg_extreme(job: &Job, space: &Space, kept: &[usize], gone: &[usize], max: bool) -> Result<()> {
+    let size = job.dtype.size();
+    if gone.is_empty() || gone[0] == 0 {
+        // Block by block: the block's extreme, then its place.
+        let inner = space.select(gone);
+        let outer = space.select(kept);
+        let blocks = Blocks::new(&inner);
+        let outputs = outer.numel();
+        let parts = blocks.count.div_ceil(SEGMENT);
+        let partials = Partials::new(outputs * parts * 16)?;
+        let work = inner.numel().div_ceil(parts);
+        job.parallel(outputs * parts, grain(job.cost * 2) / work, |range| {
+            let mut reader = Reader::new(&job.source, &inner, &blocks)?;
+            for unit in range {
+                let shift = outer_offsets(&outer, unit / parts);
+                let first = unit % parts * SEGMENT;
+                let (mut best, mut at, mut seen) = ([0u8; 8], 0i64, first * blocks.elements());
+                if blocks.block_rows == 1 {
+                    seen = first / blocks.parts * blocks.row_len + first % blocks.parts * blocks.block_len;
+                }
+                let mut started = false;
+                blocks.for_each(&inner, first..(first + SEGMENT).min(blocks.count), |rows, col, count, len| {
+                    let n = count * len;
+                    let values = reader.block(&shift, rows, col, count, len);
+                    let mut one = [0u8; 8];
+                    // SAFETY: n dense values.
+                    unsafe {
+                        (job.rows)(1, n, one.as_mut_ptr(), values);
+                        if !started || extreme_beats(job.dtype, max, one.as_ptr(), best.as_ptr()) {
+                            best = one;
+                            at = (seen + find(job.dtype, n, values, one.as_ptr())) as i64;
+                            started = true;
+                        }
+                    }
+                    seen += n;
+                });
+                // SAFETY: one of outputs * parts pairs.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(best.as_ptr(), partials.at(unit * 16), 8);
+                    partials.at(unit * 16 + 8).cast::<i64>().write_unaligned(at);
+                }
+            }
+            Ok(reader.zero_division)
+        });
+        for i in 0..outputs {
+            let mut top = partials.at(i * parts * 16);
+            for p in 1..parts {
+                let other = partials.at((i * parts + p) * 16);
+                // SAFETY: pairs written above.
+                if unsafe { extreme_beats(job.dtype, max, other, top) } {
+                    top = other;
+                }
+            }
+            // SAFETY: as above; an element of the output.
+            unsafe {
+                let at = top.add(8).cast::<i64>().read_unaligned();
+                job.store_one(DType::I64, at.to_ne_bytes(), job.source.base[0].offset(outer_offsets(&outer, i)[0]));
+            }
+        }
+        return Ok(());
+    }
+    // The innermost dimension is kept: running extremes side by side.
+    let mut inside: SmallVec<[usize; 6]> = SmallVec::from_slice(&[0]);
+    inside.extend(gone.iter().copied());
+    let inner = space.select(&inside);
+    let outer = space.select(&kept[1..]);
+    let row_len = inner.shape[0];
+    let parts = row_len.div_ceil(BLOCK);
+    let len = row_len.div_ceil(parts);
+    let blocks = Blocks {
+        rows: inner.numel() / row_len,
+        row_len,
+        block_rows: 1,
+        block_len: len,
+        parts,
+        count: inner.numel() / row_len * parts,
+    };
+    job.parallel(outer.numel() * parts, grain(job.cost * 2) / (blocks.rows * len), |range| {
+        let mut reader = Reader::new(&job.source, &inner, &blocks)?;
+        let state = Block::new(len * 24)?;
+        let best = state.ptr().as_ptr();
+        let (at, stored) = (best.wrapping_add(len * 8).cast::<i64>(), best.wrapping_add(len * 16));
+        for unit in range {
+            let (o, tile) = (unit / parts, unit % parts);
+            let shift = outer_offsets(&outer, o);
+            let col = tile * len;
+            let cols = len.min(row_len - col);
+            let mut rows = Rows::at(&inner, 0);
+            for r in 0..blocks.rows {
+                let values = reader.block(&shift, &rows, col, 1, cols);
+                // SAFETY: cols elements of values, and room for as many in the state.
+                unsafe {
+                    if r == 0 {
+                        std::ptr::copy_nonoverlapping(values, best, cols * size);
+                        at.write_bytes(0, cols);
+                    } else {
+                        update_extremes(job.dtype, max, cols, best, at, values, r as i64);
+                    }
+                }
+                rows.advance();
+            }
+            // SAFETY: cols elements.
+            unsafe {
+                let p = at.cast::<u8>();
+                convert(DType::I64, job.out_dtype)(cols, stored, p, p, p);
+                let rows = Rows::at(&inner, 0);
+                scatter(
+                    stored,
+                    job.source.base[0].offset(shift[0]),
+                    &inner,
+                    0,
+                    job.out_dtype.size(),
+                    &rows,
+                    col,
+                    1,
+                    cols,
+                );
+            }
+        }
+        Ok(reader.zero_division)
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "reduce_tests.rs"]
+mod tests;
