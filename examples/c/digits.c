@@ -299,7 +299,7 @@ static taper_error *make_optimizer(taper_module *net, taper_optimizer **out) {
     taper_tensor_list *list = NULL;
     adam.lr = LEARNING_RATE;
     TAPER_TRY(taper_module_parameters(net, &list));
-    taper_error *error = taper_optim_adam_new(list, &adam, out);
+    taper_error *error = taper_optim_adam_new_from_list(list, &adam, out);
     taper_tensor_list_free(list);
     return error;
 }
