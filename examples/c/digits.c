@@ -235,7 +235,7 @@ static taper_error *step_in_scope(taper_module *net, taper_optimizer *optimizer,
 
     TAPER_TRY(taper_optimizer_zero_grad(optimizer, true));
     TAPER_TRY(call(net, x, &guess));
-    TAPER_TRY(taper_cross_entropy(guess, y, NULL, "mean", -100, 0.0, &loss));
+    TAPER_TRY(taper_cross_entropy(guess, y, NULL, -100, "mean", 0.0, &loss));
     TAPER_TRY(taper_backward(&loss, 1, NULL, 0, false, false, NULL, 0));
     TAPER_TRY(taper_optimizer_step(optimizer));
 
