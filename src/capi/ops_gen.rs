@@ -580,10 +580,7 @@ pub unsafe extern "C" fn taper_mul_scalar(
 /// `mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_mul_(
-    self_: *mut taper_tensor,
-    other: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_mul_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
     guard("mul_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -596,10 +593,7 @@ pub unsafe extern "C" fn taper_mul_(
 /// `mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_mul_scalar_(
-    self_: *mut taper_tensor,
-    other: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_mul_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
     guard("mul_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -650,10 +644,7 @@ pub unsafe extern "C" fn taper_div_scalar(
 /// `div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_div_(
-    self_: *mut taper_tensor,
-    other: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_div_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
     guard("div_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -666,10 +657,7 @@ pub unsafe extern "C" fn taper_div_(
 /// `div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_div_scalar_(
-    self_: *mut taper_tensor,
-    other: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_div_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
     guard("div_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -762,10 +750,7 @@ pub unsafe extern "C" fn taper_floor_divide_scalar(
 /// `floor_divide_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor_divide_(
-    self_: *mut taper_tensor,
-    other: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor_divide_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
     guard("floor_divide_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -778,10 +763,7 @@ pub unsafe extern "C" fn taper_floor_divide_(
 /// `floor_divide_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor_divide_scalar_(
-    self_: *mut taper_tensor,
-    other: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor_divide_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
     guard("floor_divide_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -832,10 +814,7 @@ pub unsafe extern "C" fn taper_remainder_scalar(
 /// `remainder_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_remainder_(
-    self_: *mut taper_tensor,
-    other: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_remainder_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
     guard("remainder_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -848,10 +827,7 @@ pub unsafe extern "C" fn taper_remainder_(
 /// `remainder_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_remainder_scalar_(
-    self_: *mut taper_tensor,
-    other: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_remainder_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
     guard("remainder_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -1058,10 +1034,7 @@ pub unsafe extern "C" fn taper_pow_scalar_base(
 /// `pow_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_pow_(
-    self_: *mut taper_tensor,
-    exponent: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_pow_(self_: *mut taper_tensor, exponent: *mut taper_tensor) -> *mut taper_error {
     guard("pow_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let exponent = c.tensor(1, "exponent", exponent)?;
@@ -1074,10 +1047,7 @@ pub unsafe extern "C" fn taper_pow_(
 /// `pow_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_pow_scalar_(
-    self_: *mut taper_tensor,
-    exponent: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_pow_scalar_(self_: *mut taper_tensor, exponent: taper_scalar) -> *mut taper_error {
     guard("pow_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
@@ -1390,10 +1360,7 @@ pub unsafe extern "C" fn taper_addcdiv_(
 /// `exp(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("exp", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1407,9 +1374,7 @@ pub unsafe extern "C" fn taper_exp(
 /// `exp_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("exp_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::exp_(&self_)
@@ -1421,10 +1386,7 @@ pub unsafe extern "C" fn taper_exp_(
 /// `exp2(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp2(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp2(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("exp2", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1438,9 +1400,7 @@ pub unsafe extern "C" fn taper_exp2(
 /// `exp2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp2_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp2_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("exp2_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::exp2_(&self_)
@@ -1452,10 +1412,7 @@ pub unsafe extern "C" fn taper_exp2_(
 /// `expm1(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_expm1(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_expm1(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("expm1", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1469,9 +1426,7 @@ pub unsafe extern "C" fn taper_expm1(
 /// `expm1_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_expm1_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_expm1_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("expm1_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::expm1_(&self_)
@@ -1483,10 +1438,7 @@ pub unsafe extern "C" fn taper_expm1_(
 /// `log(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("log", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1500,9 +1452,7 @@ pub unsafe extern "C" fn taper_log(
 /// `log_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("log_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log_(&self_)
@@ -1514,10 +1464,7 @@ pub unsafe extern "C" fn taper_log_(
 /// `log2(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log2(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log2(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("log2", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1531,9 +1478,7 @@ pub unsafe extern "C" fn taper_log2(
 /// `log2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log2_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log2_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("log2_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log2_(&self_)
@@ -1545,10 +1490,7 @@ pub unsafe extern "C" fn taper_log2_(
 /// `log10(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log10(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log10(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("log10", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1562,9 +1504,7 @@ pub unsafe extern "C" fn taper_log10(
 /// `log10_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log10_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log10_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("log10_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log10_(&self_)
@@ -1576,10 +1516,7 @@ pub unsafe extern "C" fn taper_log10_(
 /// `log1p(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log1p(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log1p(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("log1p", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1593,9 +1530,7 @@ pub unsafe extern "C" fn taper_log1p(
 /// `log1p_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log1p_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log1p_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("log1p_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log1p_(&self_)
@@ -1607,10 +1542,7 @@ pub unsafe extern "C" fn taper_log1p_(
 /// `sqrt(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sqrt(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sqrt(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("sqrt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1624,9 +1556,7 @@ pub unsafe extern "C" fn taper_sqrt(
 /// `sqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sqrt_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sqrt_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("sqrt_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sqrt_(&self_)
@@ -1638,10 +1568,7 @@ pub unsafe extern "C" fn taper_sqrt_(
 /// `rsqrt(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_rsqrt(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_rsqrt(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("rsqrt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1655,9 +1582,7 @@ pub unsafe extern "C" fn taper_rsqrt(
 /// `rsqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_rsqrt_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_rsqrt_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("rsqrt_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::rsqrt_(&self_)
@@ -1669,10 +1594,7 @@ pub unsafe extern "C" fn taper_rsqrt_(
 /// `reciprocal(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_reciprocal(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_reciprocal(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("reciprocal", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1686,9 +1608,7 @@ pub unsafe extern "C" fn taper_reciprocal(
 /// `reciprocal_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_reciprocal_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_reciprocal_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("reciprocal_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::reciprocal_(&self_)
@@ -1700,10 +1620,7 @@ pub unsafe extern "C" fn taper_reciprocal_(
 /// `sin(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sin(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sin(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("sin", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1717,9 +1634,7 @@ pub unsafe extern "C" fn taper_sin(
 /// `sin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sin_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sin_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("sin_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sin_(&self_)
@@ -1731,10 +1646,7 @@ pub unsafe extern "C" fn taper_sin_(
 /// `cos(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cos(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cos(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("cos", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1748,9 +1660,7 @@ pub unsafe extern "C" fn taper_cos(
 /// `cos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cos_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cos_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("cos_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::cos_(&self_)
@@ -1762,10 +1672,7 @@ pub unsafe extern "C" fn taper_cos_(
 /// `tan(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tan(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tan(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("tan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1779,9 +1686,7 @@ pub unsafe extern "C" fn taper_tan(
 /// `tan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tan_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tan_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("tan_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::tan_(&self_)
@@ -1793,10 +1698,7 @@ pub unsafe extern "C" fn taper_tan_(
 /// `asin(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asin(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asin(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("asin", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1810,9 +1712,7 @@ pub unsafe extern "C" fn taper_asin(
 /// `asin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asin_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asin_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("asin_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::asin_(&self_)
@@ -1824,10 +1724,7 @@ pub unsafe extern "C" fn taper_asin_(
 /// `acos(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acos(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acos(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("acos", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1841,9 +1738,7 @@ pub unsafe extern "C" fn taper_acos(
 /// `acos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acos_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acos_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("acos_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::acos_(&self_)
@@ -1855,10 +1750,7 @@ pub unsafe extern "C" fn taper_acos_(
 /// `atan(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atan(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atan(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("atan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1872,9 +1764,7 @@ pub unsafe extern "C" fn taper_atan(
 /// `atan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atan_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atan_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("atan_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::atan_(&self_)
@@ -1886,10 +1776,7 @@ pub unsafe extern "C" fn taper_atan_(
 /// `sinh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sinh(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sinh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("sinh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1903,9 +1790,7 @@ pub unsafe extern "C" fn taper_sinh(
 /// `sinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sinh_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sinh_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("sinh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sinh_(&self_)
@@ -1917,10 +1802,7 @@ pub unsafe extern "C" fn taper_sinh_(
 /// `cosh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cosh(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cosh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("cosh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1934,9 +1816,7 @@ pub unsafe extern "C" fn taper_cosh(
 /// `cosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cosh_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cosh_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("cosh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::cosh_(&self_)
@@ -1948,10 +1828,7 @@ pub unsafe extern "C" fn taper_cosh_(
 /// `asinh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asinh(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asinh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("asinh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1965,9 +1842,7 @@ pub unsafe extern "C" fn taper_asinh(
 /// `asinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asinh_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asinh_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("asinh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::asinh_(&self_)
@@ -1979,10 +1854,7 @@ pub unsafe extern "C" fn taper_asinh_(
 /// `acosh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acosh(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acosh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("acosh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1996,9 +1868,7 @@ pub unsafe extern "C" fn taper_acosh(
 /// `acosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acosh_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acosh_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("acosh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::acosh_(&self_)
@@ -2010,10 +1880,7 @@ pub unsafe extern "C" fn taper_acosh_(
 /// `atanh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atanh(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atanh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("atanh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2027,9 +1894,7 @@ pub unsafe extern "C" fn taper_atanh(
 /// `atanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atanh_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atanh_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("atanh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::atanh_(&self_)
@@ -2041,10 +1906,7 @@ pub unsafe extern "C" fn taper_atanh_(
 /// `erf(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erf(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erf(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("erf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2058,9 +1920,7 @@ pub unsafe extern "C" fn taper_erf(
 /// `erf_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erf_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erf_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("erf_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::erf_(&self_)
@@ -2072,10 +1932,7 @@ pub unsafe extern "C" fn taper_erf_(
 /// `erfc(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfc(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfc(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("erfc", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2089,9 +1946,7 @@ pub unsafe extern "C" fn taper_erfc(
 /// `erfc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfc_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfc_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("erfc_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::erfc_(&self_)
@@ -2103,10 +1958,7 @@ pub unsafe extern "C" fn taper_erfc_(
 /// `erfinv(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfinv(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfinv(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("erfinv", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2120,9 +1972,7 @@ pub unsafe extern "C" fn taper_erfinv(
 /// `erfinv_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfinv_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfinv_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("erfinv_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::erfinv_(&self_)
@@ -2134,10 +1984,7 @@ pub unsafe extern "C" fn taper_erfinv_(
 /// `sigmoid(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sigmoid(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sigmoid(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("sigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2151,9 +1998,7 @@ pub unsafe extern "C" fn taper_sigmoid(
 /// `sigmoid_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sigmoid_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sigmoid_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("sigmoid_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sigmoid_(&self_)
@@ -2165,10 +2010,7 @@ pub unsafe extern "C" fn taper_sigmoid_(
 /// `tanh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tanh(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tanh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("tanh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2182,9 +2024,7 @@ pub unsafe extern "C" fn taper_tanh(
 /// `tanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tanh_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tanh_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("tanh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::tanh_(&self_)
@@ -2196,10 +2036,7 @@ pub unsafe extern "C" fn taper_tanh_(
 /// `lgamma(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_lgamma(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_lgamma(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("lgamma", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2213,9 +2050,7 @@ pub unsafe extern "C" fn taper_lgamma(
 /// `lgamma_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_lgamma_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_lgamma_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("lgamma_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::lgamma_(&self_)
@@ -2227,10 +2062,7 @@ pub unsafe extern "C" fn taper_lgamma_(
 /// `digamma(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_digamma(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_digamma(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("digamma", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2244,10 +2076,7 @@ pub unsafe extern "C" fn taper_digamma(
 /// `neg(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_neg(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_neg(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("neg", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2261,9 +2090,7 @@ pub unsafe extern "C" fn taper_neg(
 /// `neg_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_neg_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_neg_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("neg_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::neg_(&self_)
@@ -2275,10 +2102,7 @@ pub unsafe extern "C" fn taper_neg_(
 /// `abs(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_abs(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_abs(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("abs", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2292,9 +2116,7 @@ pub unsafe extern "C" fn taper_abs(
 /// `abs_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_abs_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_abs_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("abs_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::abs_(&self_)
@@ -2306,10 +2128,7 @@ pub unsafe extern "C" fn taper_abs_(
 /// `square(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_square(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_square(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("square", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2323,9 +2142,7 @@ pub unsafe extern "C" fn taper_square(
 /// `square_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_square_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_square_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("square_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::square_(&self_)
@@ -2337,10 +2154,7 @@ pub unsafe extern "C" fn taper_square_(
 /// `sign(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sign(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sign(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("sign", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2354,9 +2168,7 @@ pub unsafe extern "C" fn taper_sign(
 /// `sign_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sign_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sign_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("sign_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sign_(&self_)
@@ -2368,10 +2180,7 @@ pub unsafe extern "C" fn taper_sign_(
 /// `floor(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("floor", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2385,9 +2194,7 @@ pub unsafe extern "C" fn taper_floor(
 /// `floor_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("floor_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::floor_(&self_)
@@ -2399,10 +2206,7 @@ pub unsafe extern "C" fn taper_floor_(
 /// `ceil(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_ceil(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_ceil(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("ceil", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2416,9 +2220,7 @@ pub unsafe extern "C" fn taper_ceil(
 /// `ceil_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_ceil_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_ceil_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("ceil_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::ceil_(&self_)
@@ -2430,10 +2232,7 @@ pub unsafe extern "C" fn taper_ceil_(
 /// `trunc(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_trunc(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_trunc(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("trunc", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2447,9 +2246,7 @@ pub unsafe extern "C" fn taper_trunc(
 /// `trunc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_trunc_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_trunc_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("trunc_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::trunc_(&self_)
@@ -2479,9 +2276,7 @@ pub unsafe extern "C" fn taper_round(
 /// `round_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_round_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_round_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("round_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::round_(&self_)
@@ -2493,10 +2288,7 @@ pub unsafe extern "C" fn taper_round_(
 /// `frac(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_frac(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_frac(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("frac", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2512,10 +2304,7 @@ pub unsafe extern "C" fn taper_frac(
 /// `relu(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_relu(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_relu(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("relu", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2529,9 +2318,7 @@ pub unsafe extern "C" fn taper_relu(
 /// `relu_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_relu_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_relu_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("relu_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::relu_(&self_)
@@ -2543,10 +2330,7 @@ pub unsafe extern "C" fn taper_relu_(
 /// `silu(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_silu(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_silu(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("silu", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2560,9 +2344,7 @@ pub unsafe extern "C" fn taper_silu(
 /// `silu_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_silu_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_silu_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("silu_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::silu_(&self_)
@@ -2652,10 +2434,7 @@ pub unsafe extern "C" fn taper_softplus(
 /// `logsigmoid(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_logsigmoid(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_logsigmoid(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("logsigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2669,10 +2448,7 @@ pub unsafe extern "C" fn taper_logsigmoid(
 /// `hardswish(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_hardswish(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_hardswish(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("hardswish", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2686,10 +2462,7 @@ pub unsafe extern "C" fn taper_hardswish(
 /// `hardsigmoid(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_hardsigmoid(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_hardsigmoid(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("hardsigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2703,10 +2476,7 @@ pub unsafe extern "C" fn taper_hardsigmoid(
 /// `relu6(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_relu6(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_relu6(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("relu6", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3084,10 +2854,7 @@ pub unsafe extern "C" fn taper_logical_xor(
 /// `logical_not(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_logical_not(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_logical_not(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("logical_not", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3139,10 +2906,7 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar(
 /// `bitwise_and_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_and_(
-    self_: *mut taper_tensor,
-    other: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_and_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
     guard("bitwise_and_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -3155,10 +2919,7 @@ pub unsafe extern "C" fn taper_bitwise_and_(
 /// `bitwise_and_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_and_scalar_(
-    self_: *mut taper_tensor,
-    other: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_and_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
     guard("bitwise_and_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -3209,10 +2970,7 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar(
 /// `bitwise_or_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_or_(
-    self_: *mut taper_tensor,
-    other: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_or_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
     guard("bitwise_or_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -3225,10 +2983,7 @@ pub unsafe extern "C" fn taper_bitwise_or_(
 /// `bitwise_or_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_or_scalar_(
-    self_: *mut taper_tensor,
-    other: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_or_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
     guard("bitwise_or_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -3279,10 +3034,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar(
 /// `bitwise_xor_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_xor_(
-    self_: *mut taper_tensor,
-    other: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_xor_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
     guard("bitwise_xor_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -3295,10 +3047,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_(
 /// `bitwise_xor_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_xor_scalar_(
-    self_: *mut taper_tensor,
-    other: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_xor_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
     guard("bitwise_xor_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -3451,10 +3200,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar_(
 /// `bitwise_not(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_not(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_not(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("bitwise_not", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3468,10 +3214,7 @@ pub unsafe extern "C" fn taper_bitwise_not(
 /// `isnan(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_isnan(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_isnan(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("isnan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3485,10 +3228,7 @@ pub unsafe extern "C" fn taper_isnan(
 /// `isinf(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_isinf(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_isinf(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("isinf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3502,10 +3242,7 @@ pub unsafe extern "C" fn taper_isinf(
 /// `isfinite(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_isfinite(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_isfinite(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("isfinite", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4195,10 +3932,7 @@ pub unsafe extern "C" fn taper_prod_dim(
 /// `any(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_any(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_any(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("any", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4231,10 +3965,7 @@ pub unsafe extern "C" fn taper_any_dim(
 /// `all(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_all(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_all(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("all", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4286,10 +4017,7 @@ pub unsafe extern "C" fn taper_count_nonzero(
 /// `max(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_max(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_max(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("max", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4388,10 +4116,7 @@ pub unsafe extern "C" fn taper_argmax(
 /// `min(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_min(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_min(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("min", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4777,10 +4502,7 @@ pub unsafe extern "C" fn taper_kthvalue(
 /// `median(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_median(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_median(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("median", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5005,10 +4727,7 @@ pub unsafe extern "C" fn taper_einsum(
 /// `trace(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_trace(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_trace(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("trace", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5142,10 +4861,7 @@ pub unsafe extern "C" fn taper_flatten(
 /// `ravel(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_ravel(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_ravel(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("ravel", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5219,10 +4935,7 @@ pub unsafe extern "C" fn taper_transpose(
 /// `t(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_t(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_t(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("t", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5236,10 +4949,7 @@ pub unsafe extern "C" fn taper_t(
 /// `numpy_t(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_numpy_t(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_numpy_t(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("numpy_t", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5253,10 +4963,7 @@ pub unsafe extern "C" fn taper_numpy_t(
 /// `mt(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_mt(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_mt(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("mt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5311,10 +5018,7 @@ pub unsafe extern "C" fn taper_unsqueeze(
 /// `squeeze(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_squeeze(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_squeeze(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("squeeze", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5685,10 +5389,7 @@ pub unsafe extern "C" fn taper_as_strided(
 /// `alias(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_alias(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_alias(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("alias", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5702,10 +5403,7 @@ pub unsafe extern "C" fn taper_alias(
 /// `detach(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_detach(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_detach(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("detach", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5719,9 +5417,7 @@ pub unsafe extern "C" fn taper_detach(
 /// `detach_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_detach_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_detach_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("detach_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::detach_(&self_)
@@ -5733,10 +5429,7 @@ pub unsafe extern "C" fn taper_detach_(
 /// `unsqueeze_(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_unsqueeze_(
-    self_: *mut taper_tensor,
-    dim: i64,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_unsqueeze_(self_: *mut taper_tensor, dim: i64) -> *mut taper_error {
     guard("unsqueeze_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::unsqueeze_(&self_, dim)
@@ -5748,9 +5441,7 @@ pub unsafe extern "C" fn taper_unsqueeze_(
 /// `squeeze_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_squeeze_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_squeeze_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("squeeze_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::squeeze_(&self_)
@@ -5762,10 +5453,7 @@ pub unsafe extern "C" fn taper_squeeze_(
 /// `squeeze_.dim(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_squeeze_dim_(
-    self_: *mut taper_tensor,
-    dim: i64,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_squeeze_dim_(self_: *mut taper_tensor, dim: i64) -> *mut taper_error {
     guard("squeeze_dim_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::squeeze_dim_(&self_, dim)
@@ -5777,11 +5465,7 @@ pub unsafe extern "C" fn taper_squeeze_dim_(
 /// `transpose_(Tensor(a!) self, int dim0, int dim1) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_transpose_(
-    self_: *mut taper_tensor,
-    dim0: i64,
-    dim1: i64,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_transpose_(self_: *mut taper_tensor, dim0: i64, dim1: i64) -> *mut taper_error {
     guard("transpose_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::transpose_(&self_, dim0, dim1)
@@ -5793,9 +5477,7 @@ pub unsafe extern "C" fn taper_transpose_(
 /// `t_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_t_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_t_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("t_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::t_(&self_)
@@ -6053,10 +5735,7 @@ pub unsafe extern "C" fn taper_to_device(
 /// `clone(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_clone(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_clone(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("clone", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -6070,10 +5749,7 @@ pub unsafe extern "C" fn taper_clone(
 /// `contiguous(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_contiguous(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_contiguous(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("contiguous", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -6087,10 +5763,7 @@ pub unsafe extern "C" fn taper_contiguous(
 /// `copy_(Tensor(a!) self, Tensor src) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_copy_(
-    self_: *mut taper_tensor,
-    src: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_copy_(self_: *mut taper_tensor, src: *mut taper_tensor) -> *mut taper_error {
     guard("copy_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let src = c.tensor(1, "src", src)?;
@@ -6103,10 +5776,7 @@ pub unsafe extern "C" fn taper_copy_(
 /// `fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_fill_(
-    self_: *mut taper_tensor,
-    value: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_fill_(self_: *mut taper_tensor, value: *mut taper_tensor) -> *mut taper_error {
     guard("fill_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let value = c.tensor(1, "value", value)?;
@@ -6119,10 +5789,7 @@ pub unsafe extern "C" fn taper_fill_(
 /// `fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_fill_scalar_(
-    self_: *mut taper_tensor,
-    value: taper_scalar,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_fill_scalar_(self_: *mut taper_tensor, value: taper_scalar) -> *mut taper_error {
     guard("fill_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
@@ -6135,9 +5802,7 @@ pub unsafe extern "C" fn taper_fill_scalar_(
 /// `zero_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_zero_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_zero_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("zero_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::zero_(&self_)
@@ -6504,10 +6169,7 @@ pub unsafe extern "C" fn taper_index_put_(
 /// `nonzero(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_nonzero(
-    self_: *mut taper_tensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_nonzero(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("nonzero", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -6775,7 +6437,16 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
-        out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
+        out.set(ops::conv_transpose1d(
+            &input,
+            &weight,
+            bias.as_ref(),
+            stride,
+            padding,
+            output_padding,
+            groups,
+            dilation,
+        )?)
     })
 }
 
@@ -6809,7 +6480,16 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
-        out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
+        out.set(ops::conv_transpose2d(
+            &input,
+            &weight,
+            bias.as_ref(),
+            stride,
+            padding,
+            output_padding,
+            groups,
+            dilation,
+        )?)
     })
 }
 
@@ -6932,7 +6612,8 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
-        let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
+        let (values_value, indices_value) =
+            ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
         Ok(())
@@ -7135,7 +6816,16 @@ pub unsafe extern "C" fn taper_batch_norm(
         let bias = c.opt_tensor(2, "bias", bias)?;
         let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let running_var = c.opt_tensor(4, "running_var", running_var)?;
-        out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
+        out.set(ops::batch_norm(
+            &input,
+            weight.as_ref(),
+            bias.as_ref(),
+            running_mean.as_ref(),
+            running_var.as_ref(),
+            training,
+            momentum,
+            eps,
+        )?)
     })
 }
 
@@ -7249,7 +6939,15 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         let value = c.tensor(2, "value", value)?;
         let attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = c.opt(6, "scale", scale)?;
-        out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)?)
+        out.set(ops::scaled_dot_product_attention(
+            &query,
+            &key,
+            &value,
+            attn_mask.as_ref(),
+            dropout_p,
+            is_causal,
+            scale,
+        )?)
     })
 }
 
@@ -7403,7 +7101,13 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let weight = c.opt_tensor(2, "weight", weight)?;
         let pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
-        out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
+        out.set(ops::binary_cross_entropy_with_logits(
+            &input,
+            &target,
+            weight.as_ref(),
+            pos_weight.as_ref(),
+            reduction,
+        )?)
     })
 }
 
@@ -7954,10 +7658,7 @@ pub unsafe extern "C" fn taper_geometric_(
 /// `random_(Tensor(a!) self, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_random_(
-    self_: *mut taper_tensor,
-    generator: *mut taper_generator,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_random_(self_: *mut taper_tensor, generator: *mut taper_generator) -> *mut taper_error {
     guard("random_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
@@ -8244,10 +7945,7 @@ pub unsafe extern "C" fn taper_init_normal_(
 /// `init_constant_(Tensor(a!) self, float val) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_constant_(
-    self_: *mut taper_tensor,
-    val: f64,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_constant_(self_: *mut taper_tensor, val: f64) -> *mut taper_error {
     guard("init_constant_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_constant_(&self_, val)
@@ -8259,9 +7957,7 @@ pub unsafe extern "C" fn taper_init_constant_(
 /// `init_ones_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_ones_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_ones_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("init_ones_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_ones_(&self_)
@@ -8273,9 +7969,7 @@ pub unsafe extern "C" fn taper_init_ones_(
 /// `init_zeros_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_zeros_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_zeros_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("init_zeros_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_zeros_(&self_)
@@ -8287,9 +7981,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
 /// `init_eye_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_eye_(
-    self_: *mut taper_tensor,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_eye_(self_: *mut taper_tensor) -> *mut taper_error {
     guard("init_eye_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_eye_(&self_)
@@ -8301,10 +7993,7 @@ pub unsafe extern "C" fn taper_init_eye_(
 /// `init_dirac_(Tensor(a!) self, int groups=1) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_dirac_(
-    self_: *mut taper_tensor,
-    groups: i64,
-) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_dirac_(self_: *mut taper_tensor, groups: i64) -> *mut taper_error {
     guard("init_dirac_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_dirac_(&self_, groups)

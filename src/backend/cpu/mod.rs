@@ -9,6 +9,7 @@ mod conv_weight;
 mod elementwise;
 mod gemm;
 mod geometry;
+mod index;
 mod interp;
 mod lanes;
 pub mod parallel;
@@ -18,6 +19,7 @@ mod reduce;
 mod reduce_kernels;
 mod scratch;
 pub mod simd;
+mod softmax;
 #[cfg(test)]
 mod test_arrays;
 #[cfg(test)]
@@ -98,6 +100,27 @@ impl Backend for CpuBackend {
         grad_input: View,
     ) -> Result<()> {
         pool::avg_pool_backward(grad, p, include_pad, divisor, grad_input)
+    }
+    fn softmax(&self, log: bool, input: View, dim: usize, out: View) -> Result<()> {
+        softmax::softmax(log, input, dim, out)
+    }
+    fn softmax_backward(&self, log: bool, grad: View, output: View, dim: usize, out: View) -> Result<()> {
+        softmax::softmax_backward(log, grad, output, dim, out)
+    }
+    fn gather(&self, input: View, dim: usize, index: View, out: View) -> Result<()> {
+        index::gather(input, dim, index, out)
+    }
+    fn scatter(&self, op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
+        index::scatter(op, out, dim, index, src)
+    }
+    fn index(&self, input: View, indices: &[View], out: View) -> Result<()> {
+        index::index(input, indices, out)
+    }
+    fn index_put(&self, out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
+        index::index_put(out, indices, values, accumulate)
+    }
+    fn nonzero(&self, input: View) -> Result<Vec<i64>> {
+        index::nonzero(input)
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         gemm::gemm(a, b, out, alpha, beta)

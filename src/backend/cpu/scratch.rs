@@ -9,17 +9,22 @@ use crate::tensor::dtype::Element;
 use crate::tensor::layout::Dims;
 use half::{bf16, f16};
 use std::cell::RefCell;
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 
 /// A float type that kernels compute in: f32 or f64 (half types go through f32).
-pub trait Real: Element + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + PartialOrd {
+pub trait Real:
+    Element + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + PartialOrd
+{
     const ZERO: Self;
     const ONE: Self;
+    const LOWEST: Self;
     #[cfg(target_arch = "x86_64")]
     type V4: Lanes<T = Self>;
     #[cfg(target_arch = "x86_64")]
     type V3: Lanes<T = Self>;
     type V1: Lanes<T = Self>;
+    fn exp(self) -> Self;
+    fn ln(self) -> Self;
     /// a * b + c, fused only where that is one instruction of the baseline.
     fn mul_add_fast(self, b: Self, c: Self) -> Self;
 }
@@ -28,11 +33,20 @@ macro_rules! real {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const LOWEST: Self = <$t>::NEG_INFINITY;
             #[cfg(target_arch = "x86_64")]
             type V4 = super::lanes::$v4;
             #[cfg(target_arch = "x86_64")]
             type V3 = super::lanes::$v3;
             type V1 = super::lanes::Portable<$t, $n>;
+            #[inline(always)]
+            fn exp(self) -> Self {
+                <$t>::exp(self)
+            }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                <$t>::ln(self)
+            }
             #[inline(always)]
             fn mul_add_fast(self, b: Self, c: Self) -> Self {
                 if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {

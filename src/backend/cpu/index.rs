@@ -1,0 +1,777 @@
+//! gather, scatter, advanced indexing and nonzero: all dtypes, any strides.
+//!
+//! Copies go by element size; only scatters that compute know the type. Where several sources meet one target, they
+//! are applied in index order, whatever the number of threads.
+
+use super::parallel::parallel_for;
+use super::scratch::{ptr, Ptr, Walk};
+use crate::backend::{ScatterOp, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::dtype::{Bool8, DType, Element};
+use crate::tensor::layout::Dims;
+use crate::{dispatch, ensure};
+use parking_lot::Mutex;
+
+/// Elements that are worth a task.
+const TASK: usize = 16_384;
+
+/// Runs `$body` with `$t` an unsigned integer of the dtype's size: enough to move elements.
+macro_rules! dispatch_size {
+    ($dtype:expr, $t:ident, $body:expr) => {
+        match $dtype.size() {
+            1 => {
+                type $t = u8;
+                $body
+            }
+            2 => {
+                type $t = u16;
+                $body
+            }
+            4 => {
+                type $t = u32;
+                $body
+            }
+            _ => {
+                type $t = u64;
+                $body
+            }
+        }
+    };
+}
+
+/// The first index out of range in row-major order, found by several threads.
+struct FirstBad(Mutex<Option<(usize, i64)>>);
+impl FirstBad {
+    fn new() -> FirstBad {
+        FirstBad(Mutex::new(None))
+    }
+    #[cold]
+    fn report(&self, at: usize, index: i64) {
+        let mut first = self.0.lock();
+        if first.is_none_or(|f| at < f.0) {
+            *first = Some((at, index));
+        }
+    }
+    fn result(self, dim: usize, size: i64) -> Result<()> {
+        match self.0.into_inner() {
+            Some((_, index)) => Err(out_of_bounds(index, dim, size)),
+            None => Ok(()),
+        }
+    }
+}
+#[cold]
+fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
+    Error::new(ErrorKind::Index, format!("index {index} is out of bounds for dimension {dim} with size {size}"))
+}
+
+fn check_int64(what: &str, index: &View) -> Result<()> {
+    ensure!(index.dtype == DType::I64, Runtime, "{what}(): Expected dtype int64 for index, got {}", index.dtype);
+    Ok(())
+}
+fn check_same(what: &str, a: &View, b: &View) -> Result<()> {
+    ensure!(a.dtype == b.dtype, Runtime, "{what}(): expected tensors of one dtype, got {} and {}", a.dtype, b.dtype);
+    Ok(())
+}
+/// gather and scatter: equal ranks, and the index no larger than the data beside `dim`.
+fn check_along(what: &str, data: &View, index: &View, dim: usize) -> Result<()> {
+    let (sd, si) = (&data.layout.shape, &index.layout.shape);
+    ensure!(
+        sd.len() == si.len() && dim < sd.len().max(1),
+        Runtime,
+        "{what}(): Index tensor must have the same number of dimensions as input tensor"
+    );
+    ensure!(
+        (0..sd.len()).all(|d| d == dim || si[d] <= sd[d]),
+        Runtime,
+        "{what}(): Expected index {si:?} to be no larger than {sd:?} apart from dimension {dim}"
+    );
+    Ok(())
+}
+
+/// The strides with one dimension's set to 0: that dimension is addressed through an index.
+fn without(strides: &Dims, dim: usize) -> Dims {
+    let mut s = strides.clone();
+    s[dim] = 0;
+    s
+}
+
+/// out[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on.
+pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
+    check_int64("gather", &index)?;
+    check_same("gather", &input, &out)?;
+    ensure!(
+        index.layout.shape == out.layout.shape,
+        Runtime,
+        "gather(): expected an output of the index's shape {:?}, got {:?}",
+        index.layout.shape,
+        out.layout.shape
+    );
+    check_along("gather", &input, &index, dim)?;
+    if out.layout.numel() == 0 {
+        return Ok(());
+    }
+    if input.layout.ndim() == 0 {
+        // A scalar is a row of one element.
+        let i = ptr::<i64>(&index)?;
+        // SAFETY: each view holds one element.
+        unsafe {
+            if *i != 0 {
+                return Err(out_of_bounds(*i, 0, 1));
+            }
+            dispatch_size!(out.dtype, T, *ptr::<T>(&out)? = *ptr::<T>(&input)?);
+        }
+        return Ok(());
+    }
+    let (size, stride) = (input.layout.shape[dim], input.layout.strides[dim] as isize);
+    let beside = without(&input.layout.strides, dim);
+    let shape = &out.layout.shape[..];
+    let last = shape.len() - 1;
+    let n = shape[last] as usize;
+    let steps = [beside[last] as isize, index.layout.strides[last] as isize, out.layout.strides[last] as isize];
+    let outer = &shape[..last];
+    let rows = outer.iter().product::<i64>() as usize;
+    let bad = FirstBad::new();
+    dispatch_size!(out.dtype, T, {
+        let (x, ix, y) = (Ptr(ptr::<T>(&input)?), Ptr(ptr::<i64>(&index)?), Ptr(ptr::<T>(&out)?));
+        let strides = [&beside[..last], &index.layout.strides[..last], &out.layout.strides[..last]];
+        // Long rows are cut too, so that one-dimensional gathers run in parallel.
+        let cut = n.div_ceil(TASK);
+        parallel_for(rows * cut, (TASK / n.min(TASK)).max(1), |r| {
+            let mut walk = Walk::new(outer, strides, r.start / cut);
+            for task in r {
+                let from = task % cut * TASK;
+                let (x, ix, y) = (x.at(walk.offset[0]), ix.at(walk.offset[1]), y.at(walk.offset[2]));
+                for j in from..n.min(from + TASK) {
+                    let j_ = j as isize;
+                    // SAFETY: all positions lie inside their views; the index is checked before it is used.
+                    unsafe {
+                        let i = *ix.offset(j_ * steps[1]);
+                        if i < 0 || i >= size {
+                            bad.report(task / cut * n + j, i);
+                            return;
+                        }
+                        *y.offset(j_ * steps[2]) = *x.offset(j_ * steps[0] + i as isize * stride);
+                    }
+                }
+                if (task + 1) % cut == 0 {
+                    walk.step();
+                }
+            }
+        });
+    });
+    bad.result(dim, size)
+}
+
+/// How the elements of a dtype are combined by a scatter.
+trait Combine: Element {
+    fn plus(self, b: Self) -> Self;
+    fn times(self, b: Self) -> Self;
+    /// NaN wins.
+    fn larger(self, b: Self) -> Self;
+    fn smaller(self, b: Self) -> Self;
+}
+macro_rules! combine {
+    ($($t:ty: |$a:ident, $b:ident| $plus:expr, $times:expr;)*) => {$(
+        impl Combine for $t {
+            #[inline(always)]
+            fn plus(self, $b: Self) -> Self {
+                let $a = self;
+                $plus
+            }
+            #[inline(always)]
+            fn times(self, $b: Self) -> Self {
+                let $a = self;
+                $times
+            }
+            #[inline(always)]
+            #[allow(clippy::eq_op)]
+            fn larger(self, b: Self) -> Self {
+                if b > self || b != b { b } else { self }
+            }
+            #[inline(always)]
+            #[allow(clippy::eq_op)]
+            fn smaller(self, b: Self) -> Self {
+                if b < self || b != b { b } else { self }
+            }
+        })*};
+}
+combine!(
+    u8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
+    i8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
+    i16: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
+    i32: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
+    i64: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
+    f32: |a, b| a + b, a * b;
+    f64: |a, b| a + b, a * b;
+    half::f16: |a, b| a + b, a * b;
+    half::bf16: |a, b| a + b, a * b;
+    Bool8: |a, b| Bool8((a.0 | b.0 != 0) as u8), Bool8((a.0 != 0 && b.0 != 0) as u8);
+);
+
+/// out[index[i][j][k]][j][k] op= src[i][j][k] for dim 0, and so on, in index order.
+pub fn scatter(op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
+    check_int64("scatter", &index)?;
+    check_same("scatter", &out, &src)?;
+    check_along("scatter", &out, &index, dim)?;
+    let (si, ss) = (&index.layout.shape, &src.layout.shape);
+    ensure!(
+        si.len() == ss.len() && (0..si.len()).all(|d| si[d] <= ss[d]),
+        Runtime,
+        "scatter(): Expected index {si:?} to be no larger than src {ss:?}"
+    );
+    if index.layout.numel() == 0 {
+        return Ok(());
+    }
+    dispatch!(out.dtype, T, {
+        match op {
+            ScatterOp::Set => {
+                dispatch_size!(out.dtype, U, scatter_with::<U>(out, dim, index, src, |_, b| b))
+            }
+            ScatterOp::Add => scatter_with::<T>(out, dim, index, src, |a, b| a.plus(b)),
+            ScatterOp::Mul => scatter_with::<T>(out, dim, index, src, |a, b| a.times(b)),
+            ScatterOp::Max => scatter_with::<T>(out, dim, index, src, |a, b| a.larger(b)),
+            ScatterOp::Min => scatter_with::<T>(out, dim, index, src, |a, b| a.smaller(b)),
+        }
+    })
+}
+
+/// Lines along `dim` are independent; within a line, sources come in index order.
+fn scatter_with<T: Copy>(out: View, dim: usize, index: View, src: View, f: impl Fn(T, T) -> T + Sync) -> Result<()> {
+    let (y, ix, x) = (Ptr(ptr::<T>(&out)?), Ptr(ptr::<i64>(&index)?), Ptr(ptr::<T>(&src)?));
+    let (mut shape, mut so) = (index.layout.shape.clone(), out.layout.strides.clone());
+    let (mut si, mut sx) = (index.layout.strides.clone(), src.layout.strides.clone());
+    let (n, size, stride) = if shape.is_empty() {
+        (1, 1, [0; 3])
+    } else {
+        let size = out.layout.shape[dim];
+        (shape.remove(dim), size, [so.remove(dim), si.remove(dim), sx.remove(dim)].map(|s| s as isize))
+    };
+    // The last remaining dimension runs innermost, over a block of lines, so that rows are read along memory.
+    let (width, step) = match shape.pop() {
+        Some(w) => (w as usize, [so.pop(), si.pop(), sx.pop()].map(|s| s.unwrap_or(0) as isize)),
+        None => (1, [0; 3]),
+    };
+    const WIDTH: usize = 256;
+    let blocks = width.div_ceil(WIDTH);
+    let lines = shape.iter().product::<i64>() as usize;
+    let bad = FirstBad::new();
+    parallel_for(lines * blocks, (TASK / (n as usize * width.min(WIDTH))).max(1), |r| {
+        let mut walk = Walk::new(&shape, [&so[..], &si[..], &sx[..]], r.start / blocks);
+        for task in r {
+            let from = task % blocks * WIDTH;
+            let (y, ix, x) = (y.at(walk.offset[0]), ix.at(walk.offset[1]), x.at(walk.offset[2]));
+            for l in 0..n as isize {
+                for j in from..width.min(from + WIDTH) {
+                    let j_ = j as isize;
+                    // SAFETY: all positions lie inside their views; the index is checked before it is used.
+                    unsafe {
+                        let i = *ix.offset(l * stride[1] + j_ * step[1]);
+                        if i < 0 || i >= size {
+                            bad.report((task / blocks * n as usize + l as usize) * width + j, i);
+                            return;
+                        }
+                        let to = y.offset(i as isize * stride[0] + j_ * step[0]);
+                        *to = f(*to, *x.offset(l * stride[2] + j_ * step[2]));
+                    }
+                }
+            }
+            if (task + 1) % blocks == 0 {
+                walk.step();
+            }
+        }
+    });
+    bad.result(dim, size)
+}
+
+/// Element offsets of the indexed dimensions for every index position, checked and wrapped.
+fn targets(what: &str, data: &View, indices: &[View]) -> Result<Vec<isize>> {
+    let shape = &indices[0].layout.shape;
+    for ix in indices {
+        check_int64(what, ix)?;
+        ensure!(
+            ix.layout.shape == *shape,
+            Runtime,
+            "{what}(): expected indices of one shape, got {:?} and {shape:?}",
+            ix.layout.shape
+        );
+    }
+    let n = shape.iter().product::<i64>() as usize;
+    let mut to = vec![0isize; n];
+    for (d, ix) in indices.iter().enumerate() {
+        let (size, stride) = (data.layout.shape[d], data.layout.strides[d] as isize);
+        let p = Ptr(ptr::<i64>(ix)?);
+        let out = Ptr(to.as_mut_ptr());
+        let bad = FirstBad::new();
+        let contiguous = ix.layout.is_contiguous();
+        parallel_for(n, TASK, |r| {
+            let mut walk = Walk::new(shape, [&ix.layout.strides], if contiguous { 0 } else { r.start });
+            for i in r {
+                // SAFETY: inside the index view and the vector; each position is written by one task.
+                unsafe {
+                    let v = *p.at(if contiguous { i as isize } else { walk.offset[0] });
+                    if v < -size || v >= size {
+                        bad.report(i, v);
+                        return;
+                    }
+                    *out.at(i as isize) += (if v < 0 { v + size } else { v }) as isize * stride;
+                }
+                if !contiguous {
+                    walk.step();
+                }
+            }
+        });
+        bad.result(d, size)?;
+    }
+    Ok(to)
+}
+
+/// The part of a tensor behind the indexed dimensions, against the other operand's last dimensions: an outer shape
+/// to walk, and a run of `inner` elements with one stride in each.
+struct Rest {
+    outer: Dims,
+    strides: [Dims; 2],
+    inner: usize,
+    step: [isize; 2],
+}
+fn rest(a: &View, a_from: usize, b: &View, b_from: usize) -> Rest {
+    let mut outer = Dims::from_slice(&a.layout.shape[a_from..]);
+    let mut strides = [Dims::from_slice(&a.layout.strides[a_from..]), Dims::from_slice(&b.layout.strides[b_from..])];
+    // Join the innermost dimensions that follow each other in both.
+    let (mut inner, mut step) = (1, [1isize; 2]);
+    while let Some(&size) = outer.last() {
+        let s = [0, 1].map(|i| strides[i].last().copied().unwrap_or(0) as isize);
+        let joins = inner == 1 || size == 1 || s == step.map(|x| x * inner as isize);
+        if !joins {
+            break;
+        }
+        if inner == 1 && size != 1 {
+            step = s;
+        }
+        inner *= size as usize;
+        outer.pop();
+        strides.iter_mut().for_each(|s| {
+            s.pop();
+        });
+    }
+    Rest { outer, strides, inner, step }
+}
+
+fn check_index_shapes(what: &str, data: &View, indices: &[View], values: &View) -> Result<()> {
+    let (sd, sv) = (&data.layout.shape, &values.layout.shape);
+    ensure!(
+        !indices.is_empty() && indices.len() <= sd.len(),
+        Index,
+        "too many indices for tensor of dimension {}",
+        sd.len()
+    );
+    let ni = indices[0].layout.ndim();
+    ensure!(
+        sv.len() == ni + sd.len() - indices.len()
+            && sv[..ni] == indices[0].layout.shape[..]
+            && sv[ni..] == sd[indices.len()..],
+        Runtime,
+        "{what}(): shape {sv:?} does not fit indices of shape {:?} into {sd:?}",
+        indices[0].layout.shape
+    );
+    check_same(what, data, values)
+}
+
+/// out[i.., rest..] = input[indices[0][i..], indices[1][i..], .., rest..].
+pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
+    check_index_shapes("index", &input, indices, &out)?;
+    if out.layout.numel() == 0 && indices[0].layout.numel() == 0 {
+        return Ok(());
+    }
+    let from = targets("index", &input, indices)?;
+    if out.layout.numel() == 0 {
+        return Ok(());
+    }
+    let ni = indices[0].layout.ndim();
+    let rest = rest(&input, indices.len(), &out, ni);
+    let (shape, strides) = (&out.layout.shape[..ni], &out.layout.strides[..ni]);
+    let outer = rest.outer.iter().product::<i64>() as usize;
+    let each = outer * rest.inner;
+    dispatch_size!(out.dtype, T, {
+        let (x, y) = (Ptr(ptr::<T>(&input)?), Ptr(ptr::<T>(&out)?));
+        parallel_for(from.len(), (TASK / each).max(1), |r| {
+            let mut walk = Walk::new(shape, [strides], r.start);
+            for i in r {
+                let (x, y) = (x.at(from[i]), y.at(walk.offset[0]));
+                let mut inner = Walk::new(&rest.outer, [&rest.strides[0][..], &rest.strides[1][..]], 0);
+                for _ in 0..outer {
+                    // SAFETY: both runs lie inside their views; index positions are written by one task each.
+                    unsafe {
+                        let (x, y) = (x.offset(inner.offset[0]), y.offset(inner.offset[1]));
+                        if rest.step == [1, 1] {
+                            if rest.inner == 1 {
+                                *y = *x;
+                            } else {
+                                std::ptr::copy_nonoverlapping(x, y, rest.inner);
+                            }
+                        } else {
+                            for j in 0..rest.inner as isize {
+                                *y.offset(j * rest.step[1]) = *x.offset(j * rest.step[0]);
+                            }
+                        }
+                    }
+                    inner.step();
+                }
+                walk.step();
+            }
+        });
+    });
+    Ok(())
+}
+
+/// out[indices[0][i..], .., rest..] = values[i.., rest..], or += when `accumulate`; later positions come later.
+pub fn index_put(out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
+    check_index_shapes("index_put_", &out, indices, &values)?;
+    if indices[0].layout.numel() == 0 {
+        return Ok(());
+    }
+    let to = targets("index_put_", &out, indices)?;
+    if values.layout.numel() == 0 {
+        return Ok(());
+    }
+    if accumulate {
+        dispatch!(out.dtype, T, put::<T>(&to, out, indices, values, |a, b| a.plus(b)))
+    } else {
+        dispatch_size!(out.dtype, T, put::<T>(&to, out, indices, values, |_, b| b))
+    }
+}
+
+fn put<T: Copy>(to: &[isize], out: View, indices: &[View], values: View, f: impl Fn(T, T) -> T + Sync) -> Result<()> {
+    let ni = indices[0].layout.ndim();
+    let rest = rest(&out, indices.len(), &values, ni);
+    let (shape, strides) = (&values.layout.shape[..ni], &values.layout.strides[..ni]);
+    let outer = rest.outer.iter().product::<i64>() as usize;
+    let (y, v) = (Ptr(ptr::<T>(&out)?), Ptr(ptr::<T>(&values)?));
+    // Index positions may meet at one target, so threads share out what lies behind a position instead: the outer
+    // walk, or parts of the run.
+    const RUN: usize = 64;
+    let parts = rest.inner.div_ceil(RUN);
+    let grain = (TASK / (to.len() * rest.inner.min(RUN))).max(1);
+    parallel_for(outer * parts, grain, |r| {
+        let mut task = r.start;
+        while task < r.end {
+            // All parts of one run that this thread has, together.
+            let row = task / parts;
+            let end = r.end.min((row + 1) * parts);
+            let cols = task % parts * RUN..rest.inner.min((end - row * parts) * RUN);
+            let at = Walk::new(&rest.outer, [&rest.strides[0][..], &rest.strides[1][..]], row).offset;
+            let mut walk = Walk::new(shape, [strides], 0);
+            for t in to {
+                let (y, v) = (y.at(t + at[0]), v.at(walk.offset[0] + at[1]));
+                for j in cols.clone() {
+                    let j = j as isize;
+                    // SAFETY: both runs lie inside their views; this thread alone has these columns.
+                    unsafe {
+                        let y = y.offset(j * rest.step[0]);
+                        *y = f(*y, *v.offset(j * rest.step[1]));
+                    }
+                }
+                walk.step();
+            }
+            task = end;
+        }
+    });
+    Ok(())
+}
+
+/// Positions of nonzero elements (NaN counts), row-major: one index per dimension for each.
+pub fn nonzero(input: View) -> Result<Vec<i64>> {
+    let (shape, strides) = (&input.layout.shape[..], &input.layout.strides[..]);
+    let (n, nd) = (input.layout.numel(), shape.len());
+    if n == 0 || nd == 0 {
+        return Ok(vec![]);
+    }
+    let contiguous = input.layout.is_contiguous();
+    dispatch!(input.dtype, T, {
+        let p = Ptr(ptr::<T>(&input)?);
+        let zero = <T as Element>::from_i64(0);
+        let each = |range: std::ops::Range<usize>, f: &mut dyn FnMut(usize)| {
+            let mut walk = Walk::new(shape, [strides], if contiguous { 0 } else { range.start });
+            for i in range {
+                // SAFETY: inside the view.
+                if unsafe { *p.at(if contiguous { i as isize } else { walk.offset[0] }) } != zero {
+                    f(i);
+                }
+                if !contiguous {
+                    walk.step();
+                }
+            }
+        };
+        // Count per chunk, then write each chunk at its place.
+        let chunks = n.div_ceil(TASK);
+        let span = |c: usize| c * TASK..n.min((c + 1) * TASK);
+        let mut starts = vec![0usize; chunks + 1];
+        let counts = Ptr(starts.as_mut_ptr());
+        parallel_for(chunks, 1, |r| {
+            for c in r {
+                let mut count = 0;
+                each(span(c), &mut |_| count += 1);
+                // SAFETY: one slot per chunk.
+                unsafe { *counts.at(c as isize + 1) = count };
+            }
+        });
+        for c in 0..chunks {
+            starts[c + 1] += starts[c];
+        }
+        let mut out = vec![0i64; starts[chunks] * nd];
+        let to = Ptr(out.as_mut_ptr());
+        parallel_for(chunks, 1, |r| {
+            for c in r {
+                let mut at = starts[c];
+                each(span(c), &mut |i| {
+                    let mut rest = i as i64;
+                    for d in (0..nd).rev() {
+                        // SAFETY: the first pass counted the same elements.
+                        unsafe { *to.at((at * nd + d) as isize) = rest % shape[d] };
+                        rest /= shape[d];
+                    }
+                    at += 1;
+                });
+            }
+        });
+        Ok(out)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parallel::set_num_threads;
+    use super::super::testing::{assert_close, Host, Lcg};
+    use super::*;
+
+    fn unravel(mut i: usize, shape: &[i64]) -> Vec<usize> {
+        let mut v = vec![0; shape.len()];
+        for d in (0..shape.len()).rev() {
+            v[d] = i % shape[d] as usize;
+            i /= shape[d] as usize;
+        }
+        v
+    }
+    fn ravel(at: &[usize], shape: &[i64]) -> usize {
+        at.iter().zip(shape).fold(0, |acc, (a, s)| acc * *s as usize + a)
+    }
+    fn order(nd: usize, layout: usize) -> Vec<usize> {
+        if layout == 1 {
+            (0..nd).rev().collect()
+        } else {
+            (0..nd).collect()
+        }
+    }
+    fn random(dtype: DType, shape: &[i64], layout: usize, r: &mut Lcg) -> Host {
+        Host::permuted(dtype, shape, &order(shape.len(), layout), layout as i64, || r.below(9) as f64)
+    }
+    fn indices(shape: &[i64], layout: usize, below: i64, wrap: bool, r: &mut Lcg) -> Host {
+        Host::permuted(DType::I64, shape, &order(shape.len(), layout), layout as i64, || {
+            let i = r.below(below as usize) as i64;
+            (if wrap && r.below(3) == 0 { i - below } else { i }) as f64
+        })
+    }
+
+    #[test]
+    fn gather_and_scatter() {
+        let mut r = Lcg(11);
+        for dtype in DType::ALL {
+            for (shape, ishape, dim) in [
+                (vec![5, 4, 3], vec![7, 4, 2], 0),
+                (vec![5, 4, 3], vec![5, 6, 3], 1),
+                (vec![5, 4, 3], vec![2, 4, 9], 2),
+                (vec![50], vec![30], 0),
+                (vec![3, 300], vec![40, 290], 0),
+            ] {
+                for layout in 0..3 {
+                    let x = random(dtype, &shape, layout, &mut r);
+                    let ix = indices(&ishape, (layout + 1) % 3, shape[dim], false, &mut r);
+                    let y = random(dtype, &ishape, layout, &mut r);
+                    gather(x.view(), dim, ix.view(), y.view()).unwrap();
+                    let (xv, iv) = (x.to_vec(), ix.to_vec());
+                    let at = |i: usize| {
+                        let mut at = unravel(i, &ishape);
+                        at[dim] = iv[i] as usize;
+                        ravel(&at, &shape)
+                    };
+                    let want: Vec<f64> = (0..iv.len()).map(|i| xv[at(i)]).collect();
+                    assert_eq!(y.to_vec(), want, "gather {dtype} {shape:?} {dim} {layout}");
+                    y.check_canaries();
+
+                    for op in [ScatterOp::Set, ScatterOp::Add, ScatterOp::Mul, ScatterOp::Max, ScatterOp::Min] {
+                        let out = random(dtype, &shape, layout, &mut r);
+                        let src = random(dtype, &ishape, (layout + 2) % 3, &mut r);
+                        let (mut want, sv) = (out.to_vec(), src.to_vec());
+                        for i in 0..iv.len() {
+                            let (to, v) = (&mut want[at(i)], sv[i]);
+                            // The running value is rounded to the dtype, as it is stored each time.
+                            let next = match op {
+                                ScatterOp::Set => v,
+                                ScatterOp::Add => *to + v,
+                                ScatterOp::Mul => *to * v,
+                                ScatterOp::Max => to.max(v),
+                                ScatterOp::Min => to.min(v),
+                            };
+                            *to = dispatch!(
+                                dtype,
+                                T,
+                                if dtype.is_int() {
+                                    <T as Element>::from_i64(wrap(dtype, next as i64)).to_f64()
+                                } else {
+                                    <T as Element>::from_f64(next).to_f64()
+                                }
+                            );
+                        }
+                        scatter(op, out.view(), dim, ix.view(), src.view()).unwrap();
+                        let what = format!("scatter {op:?} {dtype} {shape:?} {dim} {layout}");
+                        assert_close(&out.to_vec(), &want, 0.0, &what);
+                        out.check_canaries();
+                    }
+                }
+            }
+        }
+    }
+    fn wrap(dtype: DType, v: i64) -> i64 {
+        match dtype {
+            DType::U8 => v as u8 as i64,
+            DType::I8 => v as i8 as i64,
+            DType::I16 => v as i16 as i64,
+            DType::I32 => v as i32 as i64,
+            _ => v,
+        }
+    }
+
+    #[test]
+    fn advanced_indexing() {
+        let mut r = Lcg(12);
+        for dtype in DType::ALL {
+            for (shape, ishape, count) in [
+                (vec![6, 5, 4], vec![3, 2], 1),
+                (vec![6, 5, 4], vec![9], 2),
+                (vec![6, 5, 4], vec![4, 3], 3),
+                (vec![6, 130], vec![20], 1),
+                (vec![4, 3, 2, 5], vec![], 2),
+            ] {
+                for layout in 0..3 {
+                    let x = random(dtype, &shape, layout, &mut r);
+                    let ix: Vec<Host> =
+                        (0..count).map(|d| indices(&ishape, (layout + d) % 3, shape[d], true, &mut r)).collect();
+                    let views: Vec<View> = ix.iter().map(|h| h.view()).collect();
+                    let oshape = [&ishape[..], &shape[count..]].concat();
+                    let y = random(dtype, &oshape, (layout + 1) % 3, &mut r);
+                    index(x.view(), &views, y.view()).unwrap();
+                    let iv: Vec<Vec<f64>> = ix.iter().map(|h| h.to_vec()).collect();
+                    let at = |i: usize| {
+                        let o = unravel(i, &oshape);
+                        let p = ravel(&o[..ishape.len()], &ishape);
+                        let mut at: Vec<usize> =
+                            (0..count).map(|d| (iv[d][p] as i64).rem_euclid(shape[d]) as usize).collect();
+                        at.extend(&o[ishape.len()..]);
+                        ravel(&at, &shape)
+                    };
+                    let xv = x.to_vec();
+                    let n = y.to_vec().len();
+                    let what = format!("{dtype} {shape:?} {ishape:?} {count} {layout}");
+                    assert_eq!(y.to_vec(), (0..n).map(|i| xv[at(i)]).collect::<Vec<_>>(), "index {what}");
+                    y.check_canaries();
+                    for accumulate in [false, true] {
+                        let out = random(dtype, &shape, layout, &mut r);
+                        let (mut want, vals) = (out.to_vec(), y.to_vec());
+                        for i in 0..n {
+                            let to = &mut want[at(i)];
+                            let next = if accumulate { *to + vals[i] } else { vals[i] };
+                            *to = dispatch!(dtype, T, <T as Element>::from_f64(next).to_f64());
+                        }
+                        index_put(out.view(), &views, y.view(), accumulate).unwrap();
+                        assert_eq!(out.to_vec(), want, "index_put {accumulate} {what}");
+                        out.check_canaries();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bounds() {
+        let x = Host::from_vec(DType::F32, &[3], &[1.0, 2.0, 3.0]);
+        // Zeros: what a scatter adds before it meets the bad index changes nothing.
+        let (y, z) = (Host::zeros(DType::F32, &[2]), Host::zeros(DType::F32, &[2]));
+        for (bad, op) in [(5.0, 0), (-1.0, 0), (3.0, 1), (-1.0, 1), (3.0, 2), (-4.0, 2), (3.0, 3), (-4.0, 3)] {
+            let ix = Host::from_vec(DType::I64, &[2], &[0.0, bad]);
+            let e = match op {
+                0 => gather(x.view(), 0, ix.view(), y.view()),
+                1 => scatter(ScatterOp::Add, x.view(), 0, ix.view(), z.view()),
+                2 => index(x.view(), &[ix.view()], y.view()),
+                _ => index_put(x.view(), &[ix.view()], z.view(), true),
+            }
+            .unwrap_err();
+            assert_eq!(e.kind, ErrorKind::Index);
+            assert_eq!(e.message, format!("index {bad} is out of bounds for dimension 0 with size 3"));
+        }
+        assert_eq!(x.to_vec(), [1.0, 2.0, 3.0]);
+        let float = Host::zeros(DType::F32, &[2]);
+        assert!(gather(x.view(), 0, float.view(), y.view()).is_err());
+    }
+
+    #[test]
+    fn long_and_deterministic() {
+        let mut r = Lcg(13);
+        let n = 100_000;
+        let x = Host::new(DType::F32, &[n], || r.eighth() * 0.37);
+        let ix = indices(&[n], 0, 97, false, &mut r);
+        let big = indices(&[n], 0, n, false, &mut r);
+        let mut all = vec![];
+        for threads in [1, 3] {
+            set_num_threads(threads);
+            let sums = Host::zeros(DType::F32, &[97]);
+            scatter(ScatterOp::Add, sums.view(), 0, ix.view(), x.view()).unwrap();
+            let puts = Host::zeros(DType::F32, &[97]);
+            index_put(puts.view(), &[ix.view()], x.view(), true).unwrap();
+            assert_eq!(sums.to_vec(), puts.to_vec());
+            let g = Host::zeros(DType::F32, &[n]);
+            gather(x.view(), 0, big.view(), g.view()).unwrap();
+            all.push((sums.to_vec(), g.to_vec()));
+        }
+        assert_eq!(all[0], all[1]);
+        let (xv, bv) = (x.to_vec(), big.to_vec());
+        assert!(all[0].1.iter().enumerate().all(|(i, v)| *v == xv[bv[i] as usize]));
+    }
+
+    #[test]
+    fn nonzero_positions() {
+        let mut r = Lcg(14);
+        for dtype in DType::ALL {
+            for layout in 0..3 {
+                let shape = [7, 1, 30, 300];
+                let x =
+                    Host::permuted(dtype, &shape, &order(4, layout), layout as i64, || (r.below(4) == 0) as u8 as f64);
+                let want: Vec<i64> = x
+                    .to_vec()
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, v)| **v != 0.0)
+                    .flat_map(|(i, _)| unravel(i, &shape).into_iter().map(|a| a as i64))
+                    .collect();
+                assert_eq!(nonzero(x.view()).unwrap(), want);
+            }
+        }
+        let x = Host::from_vec(DType::F32, &[4], &[0.0, f64::NAN, -0.0, -1.0]);
+        assert_eq!(nonzero(x.view()).unwrap(), [1, 3]);
+        assert!(nonzero(Host::zeros(DType::F32, &[0, 3]).view()).unwrap().is_empty());
+        assert!(nonzero(Host::from_vec(DType::F32, &[], &[1.0]).view()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn empty_shapes() {
+        let x = Host::zeros(DType::F32, &[3, 0]);
+        let ix = Host::zeros(DType::I64, &[2, 0]);
+        let y = Host::zeros(DType::F32, &[2, 0]);
+        gather(x.view(), 0, ix.view(), y.view()).unwrap();
+        scatter(ScatterOp::Add, x.view(), 0, ix.view(), y.view()).unwrap();
+        let row = Host::from_vec(DType::I64, &[2], &[2.0, -1.0]);
+        index(x.view(), &[row.view()], y.view()).unwrap();
+        index_put(x.view(), &[row.view()], y.view(), false).unwrap();
+        let none = Host::zeros(DType::I64, &[0]);
+        let (x, y) = (Host::zeros(DType::F32, &[0, 4]), Host::zeros(DType::F32, &[0, 4]));
+        index(x.view(), &[none.view()], y.view()).unwrap();
+    }
+}
