@@ -15,8 +15,8 @@ pub mod handle;
 pub mod index;
 pub mod io;
 pub mod module;
-#[rustfmt::skip]
 pub mod nn;
+#[rustfmt::skip]
 pub mod ops_gen;
 pub mod optim;
 pub mod scope;

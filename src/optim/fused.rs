@@ -4,6 +4,7 @@ use crate::backend::{self, StepKind, StepTensors, View};
 use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use crate::{ensure, Result, Tensor};
+use std::sync::Arc;
 
 /// A zeroed contiguous tensor of `t`'s shape, dtype and device.
 pub(super) fn zeros_like(t: &Tensor) -> Result<Tensor> {
@@ -41,6 +42,44 @@ fn states_needed(kind: &StepKind) -> usize {
         StepKind::Sgd { momentum, .. } => (*momentum != 0.0) as usize,
         StepKind::Adam { amsgrad, .. } => 2 + *amsgrad as usize,
     }
+}
+
+/// An error when what the step writes overlaps anything else of the step: its threads would get in each other's way.
+fn check_disjoint(params: &[Tensor], grads: &[Tensor], states: &[Vec<Tensor>]) -> Result<()> {
+    let mut spans = Vec::with_capacity(params.len() * 4);
+    let mut add = |t: &Tensor, written: bool| {
+        let b = t.body();
+        let l = b.layout();
+        if l.numel() > 0 {
+            // In bytes, so that views of different dtypes compare.
+            let size = b.dtype().size() as i64;
+            let storage = Arc::as_ptr(b.storage()) as usize;
+            spans.push((storage, l.offset * size, l.required_elements() * size, written));
+        }
+    };
+    for ((p, g), s) in params.iter().zip(grads).zip(states) {
+        add(p, true);
+        add(g, false);
+        s.iter().for_each(|t| add(t, true));
+    }
+    spans.sort_unstable();
+    // Furthest end so far of anything, and of what is written.
+    let (mut at, mut any, mut written) = (0, 0, 0);
+    for (storage, start, end, writes) in spans {
+        if storage != at {
+            (at, any, written) = (storage, 0, 0);
+        }
+        ensure!(
+            start >= written && (!writes || start >= any),
+            Runtime,
+            "optimizer step: a parameter or state shares memory with another tensor of the step"
+        );
+        any = any.max(end);
+        if writes {
+            written = written.max(end);
+        }
+    }
+    Ok(())
 }
 
 /// One optimiser step, in place and unrecorded, over parameters of any layout, dtype and device.
@@ -86,6 +125,7 @@ pub fn fused_step(kind: &StepKind, params: &[Tensor], grads: &[Tensor], states: 
             None => groups.push((device, dtype, vec![i])),
         }
     }
+    check_disjoint(params, grads, states)?;
     for (device, _, list) in groups {
         // Per parameter: the parameter, its gradient, its states.
         let targets: Vec<Vec<Target>> = list

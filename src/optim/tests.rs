@@ -217,6 +217,57 @@ fn mismatched_lists_are_errors() {
 }
 
 #[test]
+fn tensors_of_a_step_must_not_overlap() {
+    let base = tensor(&[1.0, 2.0, 3.0, 4.0], DType::F64);
+    let window = |from: i64| {
+        let mut l = base.layout();
+        (l.shape[0], l.offset) = (2, from);
+        base.alias(l)
+    };
+    let kind = Options::Sgd(SgdOptions { lr: 1.0, ..Default::default() });
+    let g = tensor(&[1.0, 1.0], DType::F64);
+    let run = |a: Tensor, b: Tensor, ga: &Tensor| {
+        let mut o = Optimizer::new(vec![a.clone(), b.clone()], kind.clone()).unwrap();
+        meta::set_grad(&a, Some(ga.clone())).unwrap();
+        meta::set_grad(&b, Some(g.clone())).unwrap();
+        o.step()
+    };
+    assert!(run(window(0), window(1), &g).unwrap_err().message.contains("shares memory"));
+    assert!(run(window(0), window(2), &window(2)).is_err(), "a gradient is no place to write");
+    run(window(0), window(2), &g).unwrap();
+    assert_eq!(base.to_f64_vec().unwrap(), [0.0, 1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn large_and_half_parameters_step_like_small_ones() {
+    // Sizes around the vector width and the threads' grain; half types within their rounding of f64.
+    for n in [1usize, 15, 16, 17, 40_000] {
+        let p: Vec<f64> = (0..n).map(|i| (i % 13) as f64 / 8.0 - 0.5).collect();
+        let g: Vec<f64> = (0..n).map(|i| (i % 7) as f64 / 4.0 - 0.75).collect();
+        for o in [
+            Options::Sgd(SgdOptions { lr: 0.125, momentum: 0.5, ..Default::default() }),
+            Options::Adam(AdamOptions { lr: 0.125, amsgrad: true, ..AdamOptions::adamw() }),
+        ] {
+            let after = |dtype| {
+                let p = leaf(&p, dtype);
+                let mut opt = Optimizer::new(vec![p.clone()], o.clone()).unwrap();
+                for _ in 0..3 {
+                    meta::set_grad(&p, Some(tensor(&g, dtype))).unwrap();
+                    opt.step().unwrap();
+                }
+                p.to_f64_vec().unwrap()
+            };
+            let want = after(DType::F64);
+            for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F16, 2e-2), (DType::BF16, 1e-1)] {
+                for (a, b) in after(dtype).iter().zip(&want) {
+                    assert!((a - b).abs() < tolerance, "{n} {dtype} {}: {a} instead of {b}", o.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn prints_like_pytorch() {
     let p = leaf(&[1.0], DType::F64);
     let o = Optimizer::sgd(vec![p], SgdOptions { lr: 0.1, momentum: 0.9, ..Default::default() }).unwrap();

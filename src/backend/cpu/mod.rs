@@ -12,6 +12,7 @@ mod geometry;
 mod index;
 mod interp;
 mod lanes;
+mod optim;
 pub mod parallel;
 mod pool;
 mod random;
@@ -127,5 +128,8 @@ impl Backend for CpuBackend {
     }
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         random::random(dist, generator, out)
+    }
+    fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
+        optim::optimizer_step(kind, tensors)
     }
 }
