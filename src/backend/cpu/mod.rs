@@ -18,9 +18,11 @@ mod pool;
 mod random;
 mod reduce;
 mod reduce_kernels;
+mod scan;
 mod scratch;
 pub mod simd;
 mod softmax;
+mod sort;
 #[cfg(test)]
 mod test_arrays;
 #[cfg(test)]
@@ -128,6 +130,12 @@ impl Backend for CpuBackend {
     }
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         random::random(dist, generator, out)
+    }
+    fn scan(&self, op: ScanOp, input: View, dim: usize, out: View, indices: Option<View>) -> Result<()> {
+        scan::scan(op, input, dim, out, indices)
+    }
+    fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
+        sort::sort(input, dim, descending, values, indices)
     }
     fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
         optim::optimizer_step(kind, tensors)

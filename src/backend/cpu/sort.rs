@@ -1,0 +1,254 @@
+//! Sorting along a dimension: stable, NaN largest, -0 equal to 0.
+//!
+//! Each line's elements become integers in the order of the elements (all bits turned for descending order), joined
+//! with their positions; equal elements then keep their order whatever the sort does.
+
+use super::geometry::{Rows, Space};
+use super::interp::data;
+use super::parallel::parallel_for;
+use crate::backend::View;
+use crate::error::Result;
+use crate::tensor::dtype::{Bool8, DType};
+use crate::{bail, ensure};
+use half::{bf16, f16};
+
+/// An element as an integer that sorts as it does.
+trait Key: Copy {
+    fn key(self) -> u64;
+}
+macro_rules! int_key {
+    ($($t:ty as $u:ty),*) => {$(
+        impl Key for $t {
+            #[inline(always)]
+            fn key(self) -> u64 {
+                // The sign bit turned puts negative numbers first.
+                (self as $u ^ (<$t>::MIN as $u)) as u64
+            }
+        }
+    )*};
+}
+int_key!(u8 as u8, i8 as u8, i16 as u16, i32 as u32, i64 as u64);
+impl Key for Bool8 {
+    #[inline(always)]
+    fn key(self) -> u64 {
+        (self.0 != 0) as u64
+    }
+}
+macro_rules! float_key {
+    ($($t:ty, $u:ty);*) => {$(
+        impl Key for $t {
+            #[inline(always)]
+            fn key(self) -> u64 {
+                if self.is_nan() {
+                    return <$u>::MAX as u64;
+                }
+                const SIGN: $u = 1 << (<$u>::BITS - 1);
+                let b = self.to_bits();
+                // Both zeros are one.
+                let b = if b == SIGN { 0 } else { b };
+                (if b & SIGN != 0 { !b } else { b | SIGN }) as u64
+            }
+        }
+    )*};
+}
+float_key!(f32, u32; f64, u64; f16, u16; bf16, u16);
+
+struct Line {
+    input: *const u8,
+    values: *mut u8,
+    indices: *mut i64,
+    /// Strides along the sorted dimension in elements.
+    strides: [isize; 3],
+    len: usize,
+}
+
+/// Sorts one line.
+///
+/// # Safety
+/// The line's elements are T and i64; nobody else touches them.
+unsafe fn sort_line<T: Key>(line: &Line, descending: bool, short: &mut Vec<u64>, long: &mut Vec<(u64, u64)>) {
+    let (input, values) = (line.input.cast::<T>(), line.values.cast::<T>());
+    // SAFETY: i and at are below the line's length.
+    unsafe {
+        let get = |i: usize| input.offset(i as isize * line.strides[0]).read_unaligned();
+        let put = |i: usize, at: usize, v: T| {
+            values.offset(i as isize * line.strides[1]).write_unaligned(v);
+            line.indices.offset(i as isize * line.strides[2]).write_unaligned(at as i64);
+        };
+        if size_of::<T>() <= 4 && line.len <= u32::MAX as usize {
+            let turn = if descending { u32::MAX as u64 } else { 0 };
+            short.clear();
+            short.extend((0..line.len).map(|i| ((get(i).key() ^ turn) << 32) | i as u64));
+            sort_words(short);
+            // Written after all is read: `values` may be the input itself.
+            let copy: Vec<T> = short.iter().map(|k| get(*k as u32 as usize)).collect();
+            for (i, (k, v)) in short.iter().zip(copy).enumerate() {
+                put(i, *k as u32 as usize, v);
+            }
+        } else {
+            let turn = if descending { u64::MAX } else { 0 };
+            long.clear();
+            long.extend((0..line.len).map(|i| (get(i).key() ^ turn, i as u64)));
+            long.sort_unstable();
+            let copy: Vec<T> = long.iter().map(|k| get(k.1 as usize)).collect();
+            for (i, (k, v)) in long.iter().zip(copy).enumerate() {
+                put(i, k.1 as usize, v);
+            }
+        }
+    }
+}
+
+/// From here on the radix sort pays for its histogram.
+const RADIX: usize = 4096;
+
+/// Sorts words whose low halves, the positions, already ascend: only the high halves need sorting, stably.
+fn sort_words(v: &mut Vec<u64>) {
+    if v.len() < RADIX {
+        return v.sort_unstable();
+    }
+    const BITS: u32 = 11;
+    let mut other = vec![0u64; v.len()];
+    for pass in 0..3 {
+        let shift = 32 + pass * BITS;
+        let digit = |w: u64| (w >> shift) as usize & ((1 << BITS) - 1);
+        let mut starts = [0usize; 1 << BITS];
+        for w in v.iter() {
+            starts[digit(*w)] += 1;
+        }
+        // All alike in this digit: nothing moves.
+        if starts[digit(v[0])] == v.len() {
+            continue;
+        }
+        let mut sum = 0;
+        for s in starts.iter_mut() {
+            sum += std::mem::replace(s, sum);
+        }
+        for w in v.iter() {
+            let s = &mut starts[digit(*w)];
+            other[*s] = *w;
+            *s += 1;
+        }
+        std::mem::swap(v, &mut other);
+    }
+}
+
+/// Sorts `input` along `dim` into `values` with the positions in `indices` (int64).
+pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
+    let views = [&input, &values, &indices];
+    let shape = &input.layout.shape;
+    for v in views {
+        ensure!(v.layout.shape == *shape, Internal, "sort of {shape:?} into {:?}", v.layout.shape);
+    }
+    ensure!(
+        values.dtype == input.dtype && indices.dtype == DType::I64,
+        Internal,
+        "sort of {} into {}",
+        input.dtype,
+        values.dtype
+    );
+    if input.layout.numel() == 0 {
+        return Ok(());
+    }
+    if !shape.is_empty() && dim >= shape.len() {
+        bail!(Internal, "sort of {} dimensions along {dim}", shape.len());
+    }
+    let len = shape.get(dim).map_or(1, |n| *n as usize);
+    let strides = views.map(|v| v.layout.strides.get(dim).map_or(0, |s| *s as isize));
+    // The other dimensions, one line per position.
+    let mut rest = shape.clone();
+    if !rest.is_empty() {
+        rest[dim] = 1;
+    }
+    let lines = Space::new(&rest, &views.map(|v| (&v.layout.strides[..], v.dtype.size()))).with_unit_row();
+    struct Bases([*mut u8; 3]);
+    // SAFETY: lines are disjoint in the outputs.
+    unsafe impl Sync for Bases {}
+    let bases = Bases([data(&input)?, data(&values)?, data(&indices)?]);
+    let bases = &bases;
+    let grain = (8192 / len).max(1);
+    parallel_for(lines.numel(), grain, |range| {
+        let (mut short, mut long) = (vec![], vec![]);
+        let mut rows = Rows::at(&lines, range.start);
+        for _ in range {
+            // SAFETY: offsets of elements of the views; lines belong to one thread each.
+            unsafe {
+                let line = Line {
+                    input: bases.0[0].offset(rows.offsets[0]),
+                    values: bases.0[1].offset(rows.offsets[1]),
+                    indices: bases.0[2].offset(rows.offsets[2]).cast(),
+                    strides,
+                    len,
+                };
+                crate::dispatch!(input.dtype, T, sort_line::<T>(&line, descending, &mut short, &mut long));
+            }
+            rows.advance();
+        }
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::test_arrays::*;
+    use std::cmp::Ordering;
+
+    fn check(a: &Array, dim: usize, descending: bool, kind: Kind) {
+        let shape = &a.layout.shape;
+        let values = Array::new(shape, a.dtype, kind);
+        let indices = Array::new(shape, DType::I64, kind);
+        sort(a.view(), dim, descending, values.view(), indices.view()).unwrap();
+        let n = shape.get(dim).map_or(1, |n| *n as usize);
+        let inner: usize = shape.iter().skip(dim + 1).product::<i64>() as usize;
+        for line in 0..a.numel() / n {
+            let at = |i: usize| line / inner * inner * n + i * inner + line % inner;
+            let v: Vec<f64> = (0..n).map(|i| a.get(at(i))).collect();
+            let mut order: Vec<usize> = (0..n).collect();
+            let compare = |x: &f64, y: &f64| match (x.is_nan(), y.is_nan()) {
+                (true, true) => Ordering::Equal,
+                (true, false) => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                _ => x.partial_cmp(y).unwrap(),
+            };
+            order.sort_by(|i, j| if descending { compare(&v[*j], &v[*i]) } else { compare(&v[*i], &v[*j]) });
+            for (i, o) in order.iter().enumerate() {
+                assert_eq!(indices.get_i64(at(i)), *o as i64, "{} {shape:?} along {dim}", a.dtype);
+                let (got, want) = (values.get(at(i)), v[*o]);
+                assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan());
+            }
+        }
+    }
+
+    #[test]
+    fn every_dtype_and_layout() {
+        let mut r = Random(8);
+        for dtype in DType::ALL {
+            for shape in [&[][..], &[1], &[40], &[5, 9], &[3, 4, 5], &[9000]] {
+                for dim in 0..shape.len().max(1) {
+                    for descending in [false, true] {
+                        let kind = KINDS[r.below(6) as usize];
+                        let a = Array::of(shape, dtype, kind, |_| match r.below(9) {
+                            0 if dtype.is_float() => f64::NAN,
+                            1 if dtype.is_float() => -0.0,
+                            2 => 0.0,
+                            _ if dtype == DType::U8 => r.below(256) as f64,
+                            _ => (r.unit() * 100.0).round(),
+                        });
+                        check(&a, dim, descending, OUT_KINDS[r.below(4) as usize]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_values_and_nothing() {
+        let a = Array::of_slice(&[5], DType::F64, &[f64::INFINITY, -1e308, f64::NEG_INFINITY, 5e-324, -5e-324]);
+        check(&a, 0, false, Kind::Contiguous);
+        let a = Array::of(&[10_000], DType::I32, Kind::Contiguous, |i| ((i * 2654435761) as u32 as i32) as f64);
+        check(&a, 0, true, Kind::Contiguous);
+        let e = Array::new(&[2, 0], DType::F32, Kind::Contiguous);
+        let i = Array::new(&[2, 0], DType::I64, Kind::Contiguous);
+        sort(e.view(), 1, false, e.view(), i.view()).unwrap();
+    }
+}
