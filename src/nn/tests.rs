@@ -66,7 +66,7 @@ fn paths_lead_to_what_they_name() {
 #[test]
 fn training_mode_reaches_every_module() {
     let inner = dropout(0.5, false).unwrap();
-    let m = sequential(&[sequential(&[inner.clone()]).unwrap()]).unwrap();
+    let m = sequential(&[sequential(std::slice::from_ref(&inner)).unwrap()]).unwrap();
     assert!(inner.is_training());
     m.eval();
     assert!(!inner.is_training() && !m.is_training());
@@ -131,10 +131,10 @@ fn zero_grad_clears_or_zeroes() {
     crate::autograd::set_requires_grad(&p, true).unwrap();
     let g = tensor(&[3.0, 4.0]);
     meta::set_grad(&p, Some(g.clone())).unwrap();
-    zero_grad(&[p.clone()], false).unwrap();
+    zero_grad(std::slice::from_ref(&p), false).unwrap();
     assert!(meta::grad(&p).unwrap().is_same(&g));
     assert_eq!(values(&g), [0.0, 0.0]);
-    zero_grad(&[p.clone()], true).unwrap();
+    zero_grad(std::slice::from_ref(&p), true).unwrap();
     assert!(meta::grad(&p).is_none());
 }
 

@@ -148,6 +148,7 @@ unsafe impl<T> Sync for Item<T> {}
 ///
 /// # Safety
 /// The item's pointers are valid for its n elements, to <= n, and nobody else touches those elements.
+#[allow(clippy::needless_range_loop)] // several arrays run in step
 #[inline(always)]
 unsafe fn run<T: Stored, O: Rule<T::R>>(rule: &O, item: &Item<T>, from: usize, to: usize) {
     const L: usize = 16;
