@@ -10,7 +10,12 @@ use taper::autograd::{self, engine};
 use taper::{DType, ErrorKind, Layout, Scalar, Tensor};
 
 /// Samples where Taper differs from PyTorch on purpose: op, part of the arguments' text, why.
-const DIFFERENT: &[(&str, &str, &str)] = &[];
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("gelu", "t6:11:", "PyTorch's vectorised float gelu is NaN at infinity"),
+    ("fmod.Tensor", "t5:3:", "a 0-dim float operand of a half tensor is not rounded to half first"),
+    ("remainder.Tensor", "t5:3:", "the same"),
+    ("xlogy", "t5:3:", "the same"),
+];
 
 struct Fixture {
     data: Vec<u8>,
@@ -138,8 +143,9 @@ fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), Str
             _ => {}
         }
     }
+    let marks: Vec<&str> = grads.split(';').collect();
     if with_grad {
-        for t in leaves.iter().filter(|t| matches!(t.dtype(), DType::F32 | DType::F64)) {
+        for (t, _) in leaves.iter().zip(&marks).filter(|(_, m)| **m != "-") {
             autograd::set_requires_grad(t, true).unwrap();
         }
     }
@@ -190,7 +196,7 @@ fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), Str
             _ => None,
         })
         .collect();
-    let grads: Vec<Value> = f.values(grads);
+    let grads: Vec<Value> = marks.iter().map(|m| if *m == "-" { Value::None } else { f.value(m) }).collect();
     let targets: Vec<Tensor> = leaves.iter().filter(|t| autograd::requires_grad(t)).cloned().collect();
     let weights: Vec<Option<Tensor>> = roots.iter().map(|t| Some(weight(t))).collect();
     if roots.is_empty() {

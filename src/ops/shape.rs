@@ -737,7 +737,6 @@ pub fn meshgrid(tensors: &[Tensor], indexing: Option<&str>) -> Result<Vec<Tensor
     }
     if swap {
         out.swap(0, 1);
-        out = out.iter().map(|t| transpose(t, 0, 1)).collect::<Result<_>>()?;
     }
     Ok(out)
 }

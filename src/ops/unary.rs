@@ -295,6 +295,9 @@ fn square_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
     })
 }
 pub fn square(a: &Tensor) -> Result<Tensor> {
+    if a.dtype() == DType::Bool {
+        return square_impl(&cast(a, DType::I64)?, None);
+    }
     square_impl(a, None)
 }
 pub fn square_(a: &Tensor) -> Result<()> {
@@ -401,6 +404,9 @@ pub fn relu6(a: &Tensor) -> Result<Tensor> {
 }
 /// logarithm of x / (1 - x), x clamped to [eps, 1 - eps] when eps is given.
 pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
+    // Integers become floats before 1 - a can wrap.
+    let float = if a.dtype().is_float() { a.clone() } else { cast(a, crate::tensor::default_dtype())? };
+    let a = &float;
     let clamped;
     let a = match eps {
         Some(e) => {
