@@ -580,7 +580,10 @@ pub unsafe extern "C" fn taper_mul_scalar(
 /// `mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_mul_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_mul_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
     guard("mul_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -593,7 +596,10 @@ pub unsafe extern "C" fn taper_mul_(self_: *mut taper_tensor, other: *mut taper_
 /// `mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_mul_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_mul_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
     guard("mul_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -644,7 +650,10 @@ pub unsafe extern "C" fn taper_div_scalar(
 /// `div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_div_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_div_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
     guard("div_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -657,7 +666,10 @@ pub unsafe extern "C" fn taper_div_(self_: *mut taper_tensor, other: *mut taper_
 /// `div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_div_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_div_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
     guard("div_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -750,7 +762,10 @@ pub unsafe extern "C" fn taper_floor_divide_scalar(
 /// `floor_divide_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor_divide_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor_divide_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
     guard("floor_divide_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -763,7 +778,10 @@ pub unsafe extern "C" fn taper_floor_divide_(self_: *mut taper_tensor, other: *m
 /// `floor_divide_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor_divide_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor_divide_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
     guard("floor_divide_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -814,7 +832,10 @@ pub unsafe extern "C" fn taper_remainder_scalar(
 /// `remainder_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_remainder_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_remainder_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
     guard("remainder_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -827,7 +848,10 @@ pub unsafe extern "C" fn taper_remainder_(self_: *mut taper_tensor, other: *mut 
 /// `remainder_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_remainder_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_remainder_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
     guard("remainder_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -1034,7 +1058,10 @@ pub unsafe extern "C" fn taper_pow_scalar_base(
 /// `pow_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_pow_(self_: *mut taper_tensor, exponent: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_pow_(
+    self_: *mut taper_tensor,
+    exponent: *mut taper_tensor,
+) -> *mut taper_error {
     guard("pow_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let exponent = c.tensor(1, "exponent", exponent)?;
@@ -1047,7 +1074,10 @@ pub unsafe extern "C" fn taper_pow_(self_: *mut taper_tensor, exponent: *mut tap
 /// `pow_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_pow_scalar_(self_: *mut taper_tensor, exponent: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_pow_scalar_(
+    self_: *mut taper_tensor,
+    exponent: taper_scalar,
+) -> *mut taper_error {
     guard("pow_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
@@ -1360,7 +1390,10 @@ pub unsafe extern "C" fn taper_addcdiv_(
 /// `exp(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("exp", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1374,7 +1407,9 @@ pub unsafe extern "C" fn taper_exp(self_: *mut taper_tensor, out: *mut *mut tape
 /// `exp_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("exp_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::exp_(&self_)
@@ -1386,7 +1421,10 @@ pub unsafe extern "C" fn taper_exp_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `exp2(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp2(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp2(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("exp2", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1400,7 +1438,9 @@ pub unsafe extern "C" fn taper_exp2(self_: *mut taper_tensor, out: *mut *mut tap
 /// `exp2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_exp2_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_exp2_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("exp2_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::exp2_(&self_)
@@ -1412,7 +1452,10 @@ pub unsafe extern "C" fn taper_exp2_(self_: *mut taper_tensor) -> *mut taper_err
 /// `expm1(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_expm1(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_expm1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("expm1", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1426,7 +1469,9 @@ pub unsafe extern "C" fn taper_expm1(self_: *mut taper_tensor, out: *mut *mut ta
 /// `expm1_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_expm1_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_expm1_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("expm1_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::expm1_(&self_)
@@ -1438,7 +1483,10 @@ pub unsafe extern "C" fn taper_expm1_(self_: *mut taper_tensor) -> *mut taper_er
 /// `log(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("log", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1452,7 +1500,9 @@ pub unsafe extern "C" fn taper_log(self_: *mut taper_tensor, out: *mut *mut tape
 /// `log_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("log_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log_(&self_)
@@ -1464,7 +1514,10 @@ pub unsafe extern "C" fn taper_log_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `log2(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log2(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log2(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("log2", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1478,7 +1531,9 @@ pub unsafe extern "C" fn taper_log2(self_: *mut taper_tensor, out: *mut *mut tap
 /// `log2_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log2_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log2_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("log2_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log2_(&self_)
@@ -1490,7 +1545,10 @@ pub unsafe extern "C" fn taper_log2_(self_: *mut taper_tensor) -> *mut taper_err
 /// `log10(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log10(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log10(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("log10", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1504,7 +1562,9 @@ pub unsafe extern "C" fn taper_log10(self_: *mut taper_tensor, out: *mut *mut ta
 /// `log10_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log10_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log10_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("log10_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log10_(&self_)
@@ -1516,7 +1576,10 @@ pub unsafe extern "C" fn taper_log10_(self_: *mut taper_tensor) -> *mut taper_er
 /// `log1p(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log1p(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log1p(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("log1p", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1530,7 +1593,9 @@ pub unsafe extern "C" fn taper_log1p(self_: *mut taper_tensor, out: *mut *mut ta
 /// `log1p_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_log1p_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_log1p_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("log1p_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::log1p_(&self_)
@@ -1542,7 +1607,10 @@ pub unsafe extern "C" fn taper_log1p_(self_: *mut taper_tensor) -> *mut taper_er
 /// `sqrt(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sqrt(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sqrt(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("sqrt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1556,7 +1624,9 @@ pub unsafe extern "C" fn taper_sqrt(self_: *mut taper_tensor, out: *mut *mut tap
 /// `sqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sqrt_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sqrt_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("sqrt_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sqrt_(&self_)
@@ -1568,7 +1638,10 @@ pub unsafe extern "C" fn taper_sqrt_(self_: *mut taper_tensor) -> *mut taper_err
 /// `rsqrt(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_rsqrt(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_rsqrt(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("rsqrt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1582,7 +1655,9 @@ pub unsafe extern "C" fn taper_rsqrt(self_: *mut taper_tensor, out: *mut *mut ta
 /// `rsqrt_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_rsqrt_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_rsqrt_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("rsqrt_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::rsqrt_(&self_)
@@ -1594,7 +1669,10 @@ pub unsafe extern "C" fn taper_rsqrt_(self_: *mut taper_tensor) -> *mut taper_er
 /// `reciprocal(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_reciprocal(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_reciprocal(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("reciprocal", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1608,7 +1686,9 @@ pub unsafe extern "C" fn taper_reciprocal(self_: *mut taper_tensor, out: *mut *m
 /// `reciprocal_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_reciprocal_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_reciprocal_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("reciprocal_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::reciprocal_(&self_)
@@ -1620,7 +1700,10 @@ pub unsafe extern "C" fn taper_reciprocal_(self_: *mut taper_tensor) -> *mut tap
 /// `sin(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sin(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sin(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("sin", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1634,7 +1717,9 @@ pub unsafe extern "C" fn taper_sin(self_: *mut taper_tensor, out: *mut *mut tape
 /// `sin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sin_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sin_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("sin_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sin_(&self_)
@@ -1646,7 +1731,10 @@ pub unsafe extern "C" fn taper_sin_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `cos(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cos(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cos(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("cos", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1660,7 +1748,9 @@ pub unsafe extern "C" fn taper_cos(self_: *mut taper_tensor, out: *mut *mut tape
 /// `cos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cos_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cos_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("cos_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::cos_(&self_)
@@ -1672,7 +1762,10 @@ pub unsafe extern "C" fn taper_cos_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `tan(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tan(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tan(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("tan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1686,7 +1779,9 @@ pub unsafe extern "C" fn taper_tan(self_: *mut taper_tensor, out: *mut *mut tape
 /// `tan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tan_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tan_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("tan_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::tan_(&self_)
@@ -1698,7 +1793,10 @@ pub unsafe extern "C" fn taper_tan_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `asin(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asin(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asin(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("asin", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1712,7 +1810,9 @@ pub unsafe extern "C" fn taper_asin(self_: *mut taper_tensor, out: *mut *mut tap
 /// `asin_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asin_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asin_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("asin_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::asin_(&self_)
@@ -1724,7 +1824,10 @@ pub unsafe extern "C" fn taper_asin_(self_: *mut taper_tensor) -> *mut taper_err
 /// `acos(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acos(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acos(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("acos", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1738,7 +1841,9 @@ pub unsafe extern "C" fn taper_acos(self_: *mut taper_tensor, out: *mut *mut tap
 /// `acos_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acos_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acos_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("acos_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::acos_(&self_)
@@ -1750,7 +1855,10 @@ pub unsafe extern "C" fn taper_acos_(self_: *mut taper_tensor) -> *mut taper_err
 /// `atan(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atan(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atan(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("atan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1764,7 +1872,9 @@ pub unsafe extern "C" fn taper_atan(self_: *mut taper_tensor, out: *mut *mut tap
 /// `atan_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atan_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atan_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("atan_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::atan_(&self_)
@@ -1776,7 +1886,10 @@ pub unsafe extern "C" fn taper_atan_(self_: *mut taper_tensor) -> *mut taper_err
 /// `sinh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sinh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sinh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("sinh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1790,7 +1903,9 @@ pub unsafe extern "C" fn taper_sinh(self_: *mut taper_tensor, out: *mut *mut tap
 /// `sinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sinh_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sinh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("sinh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sinh_(&self_)
@@ -1802,7 +1917,10 @@ pub unsafe extern "C" fn taper_sinh_(self_: *mut taper_tensor) -> *mut taper_err
 /// `cosh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cosh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cosh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("cosh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1816,7 +1934,9 @@ pub unsafe extern "C" fn taper_cosh(self_: *mut taper_tensor, out: *mut *mut tap
 /// `cosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_cosh_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_cosh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("cosh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::cosh_(&self_)
@@ -1828,7 +1948,10 @@ pub unsafe extern "C" fn taper_cosh_(self_: *mut taper_tensor) -> *mut taper_err
 /// `asinh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asinh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asinh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("asinh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1842,7 +1965,9 @@ pub unsafe extern "C" fn taper_asinh(self_: *mut taper_tensor, out: *mut *mut ta
 /// `asinh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_asinh_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_asinh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("asinh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::asinh_(&self_)
@@ -1854,7 +1979,10 @@ pub unsafe extern "C" fn taper_asinh_(self_: *mut taper_tensor) -> *mut taper_er
 /// `acosh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acosh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acosh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("acosh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1868,7 +1996,9 @@ pub unsafe extern "C" fn taper_acosh(self_: *mut taper_tensor, out: *mut *mut ta
 /// `acosh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_acosh_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_acosh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("acosh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::acosh_(&self_)
@@ -1880,7 +2010,10 @@ pub unsafe extern "C" fn taper_acosh_(self_: *mut taper_tensor) -> *mut taper_er
 /// `atanh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atanh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atanh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("atanh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1894,7 +2027,9 @@ pub unsafe extern "C" fn taper_atanh(self_: *mut taper_tensor, out: *mut *mut ta
 /// `atanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_atanh_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_atanh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("atanh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::atanh_(&self_)
@@ -1906,7 +2041,10 @@ pub unsafe extern "C" fn taper_atanh_(self_: *mut taper_tensor) -> *mut taper_er
 /// `erf(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erf(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erf(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("erf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1920,7 +2058,9 @@ pub unsafe extern "C" fn taper_erf(self_: *mut taper_tensor, out: *mut *mut tape
 /// `erf_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erf_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erf_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("erf_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::erf_(&self_)
@@ -1932,7 +2072,10 @@ pub unsafe extern "C" fn taper_erf_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `erfc(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfc(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfc(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("erfc", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1946,7 +2089,9 @@ pub unsafe extern "C" fn taper_erfc(self_: *mut taper_tensor, out: *mut *mut tap
 /// `erfc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfc_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfc_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("erfc_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::erfc_(&self_)
@@ -1958,7 +2103,10 @@ pub unsafe extern "C" fn taper_erfc_(self_: *mut taper_tensor) -> *mut taper_err
 /// `erfinv(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfinv(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfinv(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("erfinv", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1972,7 +2120,9 @@ pub unsafe extern "C" fn taper_erfinv(self_: *mut taper_tensor, out: *mut *mut t
 /// `erfinv_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_erfinv_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_erfinv_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("erfinv_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::erfinv_(&self_)
@@ -1984,7 +2134,10 @@ pub unsafe extern "C" fn taper_erfinv_(self_: *mut taper_tensor) -> *mut taper_e
 /// `sigmoid(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sigmoid(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sigmoid(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("sigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -1998,7 +2151,9 @@ pub unsafe extern "C" fn taper_sigmoid(self_: *mut taper_tensor, out: *mut *mut 
 /// `sigmoid_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sigmoid_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sigmoid_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("sigmoid_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sigmoid_(&self_)
@@ -2010,7 +2165,10 @@ pub unsafe extern "C" fn taper_sigmoid_(self_: *mut taper_tensor) -> *mut taper_
 /// `tanh(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tanh(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tanh(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("tanh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2024,7 +2182,9 @@ pub unsafe extern "C" fn taper_tanh(self_: *mut taper_tensor, out: *mut *mut tap
 /// `tanh_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_tanh_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_tanh_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("tanh_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::tanh_(&self_)
@@ -2036,7 +2196,10 @@ pub unsafe extern "C" fn taper_tanh_(self_: *mut taper_tensor) -> *mut taper_err
 /// `lgamma(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_lgamma(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_lgamma(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("lgamma", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2050,7 +2213,9 @@ pub unsafe extern "C" fn taper_lgamma(self_: *mut taper_tensor, out: *mut *mut t
 /// `lgamma_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_lgamma_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_lgamma_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("lgamma_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::lgamma_(&self_)
@@ -2062,7 +2227,10 @@ pub unsafe extern "C" fn taper_lgamma_(self_: *mut taper_tensor) -> *mut taper_e
 /// `digamma(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_digamma(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_digamma(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("digamma", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2076,7 +2244,10 @@ pub unsafe extern "C" fn taper_digamma(self_: *mut taper_tensor, out: *mut *mut 
 /// `neg(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_neg(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_neg(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("neg", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2090,7 +2261,9 @@ pub unsafe extern "C" fn taper_neg(self_: *mut taper_tensor, out: *mut *mut tape
 /// `neg_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_neg_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_neg_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("neg_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::neg_(&self_)
@@ -2102,7 +2275,10 @@ pub unsafe extern "C" fn taper_neg_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `abs(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_abs(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_abs(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("abs", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2116,7 +2292,9 @@ pub unsafe extern "C" fn taper_abs(self_: *mut taper_tensor, out: *mut *mut tape
 /// `abs_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_abs_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_abs_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("abs_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::abs_(&self_)
@@ -2128,7 +2306,10 @@ pub unsafe extern "C" fn taper_abs_(self_: *mut taper_tensor) -> *mut taper_erro
 /// `square(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_square(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_square(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("square", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2142,7 +2323,9 @@ pub unsafe extern "C" fn taper_square(self_: *mut taper_tensor, out: *mut *mut t
 /// `square_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_square_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_square_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("square_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::square_(&self_)
@@ -2154,7 +2337,10 @@ pub unsafe extern "C" fn taper_square_(self_: *mut taper_tensor) -> *mut taper_e
 /// `sign(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sign(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sign(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("sign", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2168,7 +2354,9 @@ pub unsafe extern "C" fn taper_sign(self_: *mut taper_tensor, out: *mut *mut tap
 /// `sign_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_sign_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_sign_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("sign_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::sign_(&self_)
@@ -2180,7 +2368,10 @@ pub unsafe extern "C" fn taper_sign_(self_: *mut taper_tensor) -> *mut taper_err
 /// `floor(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("floor", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2194,7 +2385,9 @@ pub unsafe extern "C" fn taper_floor(self_: *mut taper_tensor, out: *mut *mut ta
 /// `floor_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_floor_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_floor_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("floor_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::floor_(&self_)
@@ -2206,7 +2399,10 @@ pub unsafe extern "C" fn taper_floor_(self_: *mut taper_tensor) -> *mut taper_er
 /// `ceil(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_ceil(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_ceil(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("ceil", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2220,7 +2416,9 @@ pub unsafe extern "C" fn taper_ceil(self_: *mut taper_tensor, out: *mut *mut tap
 /// `ceil_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_ceil_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_ceil_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("ceil_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::ceil_(&self_)
@@ -2232,7 +2430,10 @@ pub unsafe extern "C" fn taper_ceil_(self_: *mut taper_tensor) -> *mut taper_err
 /// `trunc(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_trunc(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_trunc(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("trunc", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2246,7 +2447,9 @@ pub unsafe extern "C" fn taper_trunc(self_: *mut taper_tensor, out: *mut *mut ta
 /// `trunc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_trunc_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_trunc_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("trunc_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::trunc_(&self_)
@@ -2276,7 +2479,9 @@ pub unsafe extern "C" fn taper_round(
 /// `round_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_round_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_round_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("round_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::round_(&self_)
@@ -2288,7 +2493,10 @@ pub unsafe extern "C" fn taper_round_(self_: *mut taper_tensor) -> *mut taper_er
 /// `frac(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_frac(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_frac(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("frac", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2304,7 +2512,10 @@ pub unsafe extern "C" fn taper_frac(self_: *mut taper_tensor, out: *mut *mut tap
 /// `relu(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_relu(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_relu(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("relu", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2318,7 +2529,9 @@ pub unsafe extern "C" fn taper_relu(self_: *mut taper_tensor, out: *mut *mut tap
 /// `relu_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_relu_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_relu_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("relu_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::relu_(&self_)
@@ -2330,7 +2543,10 @@ pub unsafe extern "C" fn taper_relu_(self_: *mut taper_tensor) -> *mut taper_err
 /// `silu(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_silu(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_silu(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("silu", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2344,7 +2560,9 @@ pub unsafe extern "C" fn taper_silu(self_: *mut taper_tensor, out: *mut *mut tap
 /// `silu_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_silu_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_silu_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("silu_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::silu_(&self_)
@@ -2434,7 +2652,10 @@ pub unsafe extern "C" fn taper_softplus(
 /// `logsigmoid(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_logsigmoid(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_logsigmoid(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("logsigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2448,7 +2669,10 @@ pub unsafe extern "C" fn taper_logsigmoid(self_: *mut taper_tensor, out: *mut *m
 /// `hardswish(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_hardswish(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_hardswish(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("hardswish", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2462,7 +2686,10 @@ pub unsafe extern "C" fn taper_hardswish(self_: *mut taper_tensor, out: *mut *mu
 /// `hardsigmoid(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_hardsigmoid(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_hardsigmoid(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("hardsigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2476,7 +2703,10 @@ pub unsafe extern "C" fn taper_hardsigmoid(self_: *mut taper_tensor, out: *mut *
 /// `relu6(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_relu6(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_relu6(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("relu6", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2854,7 +3084,10 @@ pub unsafe extern "C" fn taper_logical_xor(
 /// `logical_not(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_logical_not(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_logical_not(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("logical_not", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -2906,7 +3139,10 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar(
 /// `bitwise_and_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_and_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_and_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
     guard("bitwise_and_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -2919,7 +3155,10 @@ pub unsafe extern "C" fn taper_bitwise_and_(self_: *mut taper_tensor, other: *mu
 /// `bitwise_and_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_and_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_and_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
     guard("bitwise_and_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -2970,7 +3209,10 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar(
 /// `bitwise_or_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_or_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_or_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
     guard("bitwise_or_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -2983,7 +3225,10 @@ pub unsafe extern "C" fn taper_bitwise_or_(self_: *mut taper_tensor, other: *mut
 /// `bitwise_or_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_or_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_or_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
     guard("bitwise_or_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -3034,7 +3279,10 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar(
 /// `bitwise_xor_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_xor_(self_: *mut taper_tensor, other: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_xor_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
     guard("bitwise_xor_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.tensor(1, "other", other)?;
@@ -3047,7 +3295,10 @@ pub unsafe extern "C" fn taper_bitwise_xor_(self_: *mut taper_tensor, other: *mu
 /// `bitwise_xor_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_xor_scalar_(self_: *mut taper_tensor, other: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_xor_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
     guard("bitwise_xor_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
@@ -3200,7 +3451,10 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar_(
 /// `bitwise_not(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_bitwise_not(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_bitwise_not(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("bitwise_not", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3214,7 +3468,10 @@ pub unsafe extern "C" fn taper_bitwise_not(self_: *mut taper_tensor, out: *mut *
 /// `isnan(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_isnan(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_isnan(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("isnan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3228,7 +3485,10 @@ pub unsafe extern "C" fn taper_isnan(self_: *mut taper_tensor, out: *mut *mut ta
 /// `isinf(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_isinf(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_isinf(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("isinf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3242,7 +3502,10 @@ pub unsafe extern "C" fn taper_isinf(self_: *mut taper_tensor, out: *mut *mut ta
 /// `isfinite(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_isfinite(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_isfinite(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("isfinite", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3932,7 +4195,10 @@ pub unsafe extern "C" fn taper_prod_dim(
 /// `any(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_any(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_any(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("any", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -3965,7 +4231,10 @@ pub unsafe extern "C" fn taper_any_dim(
 /// `all(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_all(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_all(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("all", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4017,7 +4286,10 @@ pub unsafe extern "C" fn taper_count_nonzero(
 /// `max(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_max(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_max(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("max", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4116,7 +4388,10 @@ pub unsafe extern "C" fn taper_argmax(
 /// `min(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_min(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_min(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("min", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4502,7 +4777,10 @@ pub unsafe extern "C" fn taper_kthvalue(
 /// `median(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_median(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_median(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("median", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4727,7 +5005,10 @@ pub unsafe extern "C" fn taper_einsum(
 /// `trace(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_trace(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_trace(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("trace", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4861,7 +5142,10 @@ pub unsafe extern "C" fn taper_flatten(
 /// `ravel(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_ravel(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_ravel(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("ravel", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4935,7 +5219,10 @@ pub unsafe extern "C" fn taper_transpose(
 /// `t(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_t(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_t(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("t", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4949,7 +5236,10 @@ pub unsafe extern "C" fn taper_t(self_: *mut taper_tensor, out: *mut *mut taper_
 /// `numpy_t(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_numpy_t(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_numpy_t(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("numpy_t", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -4963,7 +5253,10 @@ pub unsafe extern "C" fn taper_numpy_t(self_: *mut taper_tensor, out: *mut *mut 
 /// `mt(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_mt(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_mt(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("mt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5018,7 +5311,10 @@ pub unsafe extern "C" fn taper_unsqueeze(
 /// `squeeze(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_squeeze(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_squeeze(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("squeeze", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5389,7 +5685,10 @@ pub unsafe extern "C" fn taper_as_strided(
 /// `alias(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_alias(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_alias(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("alias", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5403,7 +5702,10 @@ pub unsafe extern "C" fn taper_alias(self_: *mut taper_tensor, out: *mut *mut ta
 /// `detach(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_detach(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_detach(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("detach", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5417,7 +5719,9 @@ pub unsafe extern "C" fn taper_detach(self_: *mut taper_tensor, out: *mut *mut t
 /// `detach_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_detach_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_detach_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("detach_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::detach_(&self_)
@@ -5429,7 +5733,10 @@ pub unsafe extern "C" fn taper_detach_(self_: *mut taper_tensor) -> *mut taper_e
 /// `unsqueeze_(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_unsqueeze_(self_: *mut taper_tensor, dim: i64) -> *mut taper_error {
+pub unsafe extern "C" fn taper_unsqueeze_(
+    self_: *mut taper_tensor,
+    dim: i64,
+) -> *mut taper_error {
     guard("unsqueeze_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::unsqueeze_(&self_, dim)
@@ -5441,7 +5748,9 @@ pub unsafe extern "C" fn taper_unsqueeze_(self_: *mut taper_tensor, dim: i64) ->
 /// `squeeze_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_squeeze_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_squeeze_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("squeeze_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::squeeze_(&self_)
@@ -5453,7 +5762,10 @@ pub unsafe extern "C" fn taper_squeeze_(self_: *mut taper_tensor) -> *mut taper_
 /// `squeeze_.dim(Tensor(a!) self, int dim) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_squeeze_dim_(self_: *mut taper_tensor, dim: i64) -> *mut taper_error {
+pub unsafe extern "C" fn taper_squeeze_dim_(
+    self_: *mut taper_tensor,
+    dim: i64,
+) -> *mut taper_error {
     guard("squeeze_dim_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::squeeze_dim_(&self_, dim)
@@ -5465,7 +5777,11 @@ pub unsafe extern "C" fn taper_squeeze_dim_(self_: *mut taper_tensor, dim: i64) 
 /// `transpose_(Tensor(a!) self, int dim0, int dim1) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_transpose_(self_: *mut taper_tensor, dim0: i64, dim1: i64) -> *mut taper_error {
+pub unsafe extern "C" fn taper_transpose_(
+    self_: *mut taper_tensor,
+    dim0: i64,
+    dim1: i64,
+) -> *mut taper_error {
     guard("transpose_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::transpose_(&self_, dim0, dim1)
@@ -5477,7 +5793,9 @@ pub unsafe extern "C" fn taper_transpose_(self_: *mut taper_tensor, dim0: i64, d
 /// `t_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_t_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_t_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("t_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::t_(&self_)
@@ -5735,7 +6053,10 @@ pub unsafe extern "C" fn taper_to_device(
 /// `clone(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_clone(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_clone(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("clone", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5749,7 +6070,10 @@ pub unsafe extern "C" fn taper_clone(self_: *mut taper_tensor, out: *mut *mut ta
 /// `contiguous(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_contiguous(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_contiguous(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("contiguous", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -5763,7 +6087,10 @@ pub unsafe extern "C" fn taper_contiguous(self_: *mut taper_tensor, out: *mut *m
 /// `copy_(Tensor(a!) self, Tensor src) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_copy_(self_: *mut taper_tensor, src: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_copy_(
+    self_: *mut taper_tensor,
+    src: *mut taper_tensor,
+) -> *mut taper_error {
     guard("copy_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let src = c.tensor(1, "src", src)?;
@@ -5776,7 +6103,10 @@ pub unsafe extern "C" fn taper_copy_(self_: *mut taper_tensor, src: *mut taper_t
 /// `fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_fill_(self_: *mut taper_tensor, value: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_fill_(
+    self_: *mut taper_tensor,
+    value: *mut taper_tensor,
+) -> *mut taper_error {
     guard("fill_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let value = c.tensor(1, "value", value)?;
@@ -5789,7 +6119,10 @@ pub unsafe extern "C" fn taper_fill_(self_: *mut taper_tensor, value: *mut taper
 /// `fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_fill_scalar_(self_: *mut taper_tensor, value: taper_scalar) -> *mut taper_error {
+pub unsafe extern "C" fn taper_fill_scalar_(
+    self_: *mut taper_tensor,
+    value: taper_scalar,
+) -> *mut taper_error {
     guard("fill_scalar_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
@@ -5802,7 +6135,9 @@ pub unsafe extern "C" fn taper_fill_scalar_(self_: *mut taper_tensor, value: tap
 /// `zero_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_zero_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_zero_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("zero_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::zero_(&self_)
@@ -6169,7 +6504,10 @@ pub unsafe extern "C" fn taper_index_put_(
 /// `nonzero(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_nonzero(self_: *mut taper_tensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_nonzero(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
     guard("nonzero", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
@@ -6437,16 +6775,7 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
-        out.set(ops::conv_transpose1d(
-            &input,
-            &weight,
-            bias.as_ref(),
-            stride,
-            padding,
-            output_padding,
-            groups,
-            dilation,
-        )?)
+        out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
 }
 
@@ -6480,16 +6809,7 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
-        out.set(ops::conv_transpose2d(
-            &input,
-            &weight,
-            bias.as_ref(),
-            stride,
-            padding,
-            output_padding,
-            groups,
-            dilation,
-        )?)
+        out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
 }
 
@@ -6612,8 +6932,7 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
-        let (values_value, indices_value) =
-            ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
+        let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
         Ok(())
@@ -6816,16 +7135,7 @@ pub unsafe extern "C" fn taper_batch_norm(
         let bias = c.opt_tensor(2, "bias", bias)?;
         let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let running_var = c.opt_tensor(4, "running_var", running_var)?;
-        out.set(ops::batch_norm(
-            &input,
-            weight.as_ref(),
-            bias.as_ref(),
-            running_mean.as_ref(),
-            running_var.as_ref(),
-            training,
-            momentum,
-            eps,
-        )?)
+        out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
     })
 }
 
@@ -6939,15 +7249,7 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         let value = c.tensor(2, "value", value)?;
         let attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = c.opt(6, "scale", scale)?;
-        out.set(ops::scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
-            attn_mask.as_ref(),
-            dropout_p,
-            is_causal,
-            scale,
-        )?)
+        out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)?)
     })
 }
 
@@ -7101,13 +7403,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let weight = c.opt_tensor(2, "weight", weight)?;
         let pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
-        out.set(ops::binary_cross_entropy_with_logits(
-            &input,
-            &target,
-            weight.as_ref(),
-            pos_weight.as_ref(),
-            reduction,
-        )?)
+        out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
 }
 
@@ -7658,7 +7954,10 @@ pub unsafe extern "C" fn taper_geometric_(
 /// `random_(Tensor(a!) self, *, Generator? generator=None) -> Tensor(a!)`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_random_(self_: *mut taper_tensor, generator: *mut taper_generator) -> *mut taper_error {
+pub unsafe extern "C" fn taper_random_(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
     guard("random_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
@@ -7945,7 +8244,10 @@ pub unsafe extern "C" fn taper_init_normal_(
 /// `init_constant_(Tensor(a!) self, float val) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_constant_(self_: *mut taper_tensor, val: f64) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_constant_(
+    self_: *mut taper_tensor,
+    val: f64,
+) -> *mut taper_error {
     guard("init_constant_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_constant_(&self_, val)
@@ -7957,7 +8259,9 @@ pub unsafe extern "C" fn taper_init_constant_(self_: *mut taper_tensor, val: f64
 /// `init_ones_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_ones_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_ones_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("init_ones_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_ones_(&self_)
@@ -7969,7 +8273,9 @@ pub unsafe extern "C" fn taper_init_ones_(self_: *mut taper_tensor) -> *mut tape
 /// `init_zeros_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_zeros_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_zeros_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("init_zeros_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_zeros_(&self_)
@@ -7981,7 +8287,9 @@ pub unsafe extern "C" fn taper_init_zeros_(self_: *mut taper_tensor) -> *mut tap
 /// `init_eye_(Tensor(a!) self) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_eye_(self_: *mut taper_tensor) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_eye_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
     guard("init_eye_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_eye_(&self_)
@@ -7993,7 +8301,10 @@ pub unsafe extern "C" fn taper_init_eye_(self_: *mut taper_tensor) -> *mut taper
 /// `init_dirac_(Tensor(a!) self, int groups=1) -> ()`. Since 0.1.
 #[no_mangle]
 #[must_use]
-pub unsafe extern "C" fn taper_init_dirac_(self_: *mut taper_tensor, groups: i64) -> *mut taper_error {
+pub unsafe extern "C" fn taper_init_dirac_(
+    self_: *mut taper_tensor,
+    groups: i64,
+) -> *mut taper_error {
     guard("init_dirac_", |c| {
         let self_ = c.tensor(0, "self", self_)?;
         ops::init_dirac_(&self_, groups)

@@ -231,17 +231,26 @@ pub fn prod_dim(a: &Tensor, dim: i64, keepdim: bool, dtype: Option<DType>) -> Re
     prod_marks(a, reduced_dims(a.ndim(), Some(&[dim]))?, keepdim, dtype)
 }
 
+/// `any` and `all` of bytes are bytes, of everything else bools.
+fn truth(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool) -> Result<Tensor> {
+    let out = reduce_raw(op, a, marks, keepdim, DType::Bool)?;
+    if a.dtype() == DType::U8 {
+        cast(&out, DType::U8)
+    } else {
+        Ok(out)
+    }
+}
 pub fn any(a: &Tensor) -> Result<Tensor> {
-    reduce_raw(ReduceOp::Any, a, &vec![true; a.ndim()], false, DType::Bool)
+    truth(ReduceOp::Any, a, &vec![true; a.ndim()], false)
 }
 pub fn any_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
-    reduce_raw(ReduceOp::Any, a, &reduced_dims(a.ndim(), Some(&[dim]))?, keepdim, DType::Bool)
+    truth(ReduceOp::Any, a, &reduced_dims(a.ndim(), Some(&[dim]))?, keepdim)
 }
 pub fn all(a: &Tensor) -> Result<Tensor> {
-    reduce_raw(ReduceOp::All, a, &vec![true; a.ndim()], false, DType::Bool)
+    truth(ReduceOp::All, a, &vec![true; a.ndim()], false)
 }
 pub fn all_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
-    reduce_raw(ReduceOp::All, a, &reduced_dims(a.ndim(), Some(&[dim]))?, keepdim, DType::Bool)
+    truth(ReduceOp::All, a, &reduced_dims(a.ndim(), Some(&[dim]))?, keepdim)
 }
 pub fn count_nonzero(a: &Tensor, dim: Option<i64>) -> Result<Tensor> {
     let nz = ne_scalar(a, Scalar::Int(0))?;
@@ -290,10 +299,20 @@ fn whole(max: bool, a: &Tensor) -> Result<Tensor> {
     );
     extreme(max, a, vec![true; a.ndim()], false, if max { "MaxBackward1" } else { "MinBackward1" })
 }
+fn dim_needed(name: &str, a: &Tensor, dim: &[i64]) -> Result<()> {
+    ensure!(
+        a.numel() > 0 || !dim.is_empty(),
+        Runtime,
+        "{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+    );
+    Ok(())
+}
 pub fn amax(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    dim_needed("amax", a, dim)?;
     extreme(true, a, reduced_dims(a.ndim(), Some(dim))?, keepdim, "AmaxBackward0")
 }
 pub fn amin(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    dim_needed("amin", a, dim)?;
     extreme(false, a, reduced_dims(a.ndim(), Some(dim))?, keepdim, "AminBackward0")
 }
 fn arg_extreme(max: bool, a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
@@ -577,7 +596,11 @@ pub fn norm_dim(a: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim: boo
     if p == 1.0 {
         sum_dim(&m, Some(d), keepdim, None)
     } else if p == 0.0 {
-        cast(&sum_dim(&ne_scalar(a, Scalar::Int(0))?, Some(d), keepdim, None)?, a.dtype())
+        let count = cast(&sum_dim(&ne_scalar(a, Scalar::Int(0))?, Some(d), keepdim, None)?, a.dtype())?;
+        let shape = a.shape();
+        record("LinalgVectorNormBackward0", &[a], count, |_, _| {
+            move |_, g| Ok(grads![Some(zeros(&shape, Some(g.dtype()), Some(g.device()))?)])
+        })
     } else if p == f64::INFINITY {
         amax(&m, d, keepdim)
     } else if p == f64::NEG_INFINITY {

@@ -188,13 +188,38 @@ float_fn!(
 );
 float_fn!(lgamma, lgamma_, lgamma_impl, Lgamma, "LgammaBackward0", input | g, x | mul(g, &digamma(x)?));
 
-/// The derivative of lgamma. Its own derivative (trigamma) is not there yet: asking for it is an error.
+/// The derivative of lgamma.
 pub fn digamma(a: &Tensor) -> Result<Tensor> {
     let ty = promote_float(&[a.into()]);
     let out = pointwise(Opcode::Digamma, ty, ty, &[a.into()], None)?;
-    record("DigammaBackward0", &[a], out, |_, _| {
-        |_, _| crate::bail!(NotImplemented, "the derivative of digamma (polygamma of order 1) is not implemented")
+    record("DigammaBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| Ok(grads![Some(mul(g, &trigamma(&x.get(c)?)?)?)])
     })
+}
+/// The derivative of digamma, of differentiable ops: eight steps of its recurrence, then the asymptotic series; below
+/// 1/2 by reflection.
+fn trigamma(x: &Tensor) -> Result<Tensor> {
+    use std::f64::consts::PI;
+    let low = lt_scalar(x, Scalar::Float(0.5))?;
+    let mut z = r#where(&low, &one_minus(x)?, x)?;
+    let mut sum = reciprocal(&square(&z)?)?;
+    for _ in 0..7 {
+        z = plus(&z, 1.0)?;
+        sum = add(&sum, &reciprocal(&square(&z)?)?, Scalar::Int(1))?;
+    }
+    // 1/z + 1/(2 z^2) + 1/(6 z^3) - 1/(30 z^5) + 1/(42 z^7) - 1/(30 z^9)
+    let r = reciprocal(&plus(&z, 1.0)?)?;
+    let q = square(&r)?;
+    let mut series = mul_scalar(&q, Scalar::Float(-1.0 / 30.0))?;
+    for c in [1.0 / 42.0, -1.0 / 30.0, 1.0 / 6.0] {
+        series = mul(&q, &plus(&series, c)?)?;
+    }
+    let series = mul(&r, &plus(&add(&series, &mul_scalar(&r, Scalar::Float(0.5))?, Scalar::Int(1))?, 1.0)?)?;
+    let t = add(&sum, &series, Scalar::Int(1))?;
+    let s = sin(&mul_scalar(x, Scalar::Float(PI))?)?;
+    let reflected = sub(&mul_scalar(&reciprocal(&square(&s)?)?, Scalar::Float(PI * PI))?, &t, Scalar::Int(1))?;
+    r#where(&low, &reflected, &t)
 }
 
 fn gelu_impl(a: &Tensor, tanh_form: bool) -> Result<Tensor> {
