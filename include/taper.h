@@ -5174,6 +5174,54 @@ taper_error *taper_init_default_(taper_tensor *weight,
  */
 TAPER_MUST_USE taper_error *taper_calculate_gain(const char *nonlinearity, const double *param, double *out);
 
+/* ==== Ops: Optimiser steps ================================================================================ */
+
+/*
+ * One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is.
+ *
+ * `fused_sgd_(Tensor(a!)[] params, Tensor[] grads, Tensor[] momentum_buffers, *, float lr, float momentum=0.0, float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool maximize=False, bool is_first_step=False) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fused_sgd_(taper_tensor *const *params,
+                              size_t params_len,
+                              taper_tensor *const *grads,
+                              size_t grads_len,
+                              taper_tensor *const *momentum_buffers,
+                              size_t momentum_buffers_len,
+                              double lr,
+                              double momentum,
+                              double dampening,
+                              double weight_decay,
+                              bool nesterov,
+                              bool maximize,
+                              bool is_first_step);
+
+/*
+ * One step of Adam over lists, in place and unrecorded; decoupled is AdamW's weight decay. max_exp_avg_sqs is used with amsgrad only (else empty). step counts from 1.
+ *
+ * `fused_adam_(Tensor(a!)[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, Tensor[] max_exp_avg_sqs, *, float lr, float beta1=0.9, float beta2=0.999, float eps=1e-8, float weight_decay=0.0, bool amsgrad=False, bool maximize=False, bool decoupled=False, int step=1) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fused_adam_(taper_tensor *const *params,
+                               size_t params_len,
+                               taper_tensor *const *grads,
+                               size_t grads_len,
+                               taper_tensor *const *exp_avgs,
+                               size_t exp_avgs_len,
+                               taper_tensor *const *exp_avg_sqs,
+                               size_t exp_avg_sqs_len,
+                               taper_tensor *const *max_exp_avg_sqs,
+                               size_t max_exp_avg_sqs_len,
+                               double lr,
+                               double beta1,
+                               double beta2,
+                               double eps,
+                               double weight_decay,
+                               bool amsgrad,
+                               bool maximize,
+                               bool decoupled,
+                               int64_t step);
+
 /* ==== Named tensors and files ============================================================================= */
 
 /* An empty collection, owned by the caller. Since 0.1. */

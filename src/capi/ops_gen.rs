@@ -8478,3 +8478,69 @@ pub unsafe extern "C" fn taper_calculate_gain(
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
 }
+
+// == Optimiser steps ==
+
+/// One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is.
+///
+/// `fused_sgd_(Tensor(a!)[] params, Tensor[] grads, Tensor[] momentum_buffers, *, float lr, float momentum=0.0, float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool maximize=False, bool is_first_step=False) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fused_sgd_(
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    grads: *const *mut taper_tensor,
+    grads_len: usize,
+    momentum_buffers: *const *mut taper_tensor,
+    momentum_buffers_len: usize,
+    lr: f64,
+    momentum: f64,
+    dampening: f64,
+    weight_decay: f64,
+    nesterov: bool,
+    maximize: bool,
+    is_first_step: bool,
+) -> *mut taper_error {
+    guard("fused_sgd_", |c| {
+        let params = c.tensors(0, "params", params, params_len)?;
+        let grads = c.tensors(1, "grads", grads, grads_len)?;
+        let momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
+        ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
+    })
+}
+
+/// One step of Adam over lists, in place and unrecorded; decoupled is AdamW's weight decay. max_exp_avg_sqs is used with amsgrad only (else empty). step counts from 1.
+///
+/// `fused_adam_(Tensor(a!)[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, Tensor[] max_exp_avg_sqs, *, float lr, float beta1=0.9, float beta2=0.999, float eps=1e-8, float weight_decay=0.0, bool amsgrad=False, bool maximize=False, bool decoupled=False, int step=1) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fused_adam_(
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    grads: *const *mut taper_tensor,
+    grads_len: usize,
+    exp_avgs: *const *mut taper_tensor,
+    exp_avgs_len: usize,
+    exp_avg_sqs: *const *mut taper_tensor,
+    exp_avg_sqs_len: usize,
+    max_exp_avg_sqs: *const *mut taper_tensor,
+    max_exp_avg_sqs_len: usize,
+    lr: f64,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    weight_decay: f64,
+    amsgrad: bool,
+    maximize: bool,
+    decoupled: bool,
+    step: i64,
+) -> *mut taper_error {
+    guard("fused_adam_", |c| {
+        let params = c.tensors(0, "params", params, params_len)?;
+        let grads = c.tensors(1, "grads", grads, grads_len)?;
+        let exp_avgs = c.tensors(2, "exp_avgs", exp_avgs, exp_avgs_len)?;
+        let exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
+        let max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
+        ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
+    })
+}

@@ -1,7 +1,6 @@
 //! Optimisers: SGD, Adam and AdamW over parameter groups, one fused kernel call per step and dtype.
-mod fused;
 mod state;
-pub use fused::fused_step;
+use crate::ops::fused::{fused_step, zeroed_like};
 
 use crate::autograd::meta;
 use crate::backend::StepKind;
@@ -296,7 +295,7 @@ fn step_adam(state: &mut FxHashMap<u64, ParamState>, o: &AdamOptions, ready: Vec
     for (p, g) in ready {
         let s = state.entry(p.id()).or_default();
         while s.tensors.len() < want {
-            s.tensors.push(fused::zeros_like(&p)?);
+            s.tensors.push(zeroed_like(&p)?);
         }
         let step = s.step + 1;
         let tensors = s.tensors[..want].to_vec();

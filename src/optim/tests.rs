@@ -1,6 +1,7 @@
 //! Trajectories recorded from PyTorch (tests/fixtures/make_nn.py), state, options, errors.
 
 use super::*;
+use crate::ops::fused::fused_step;
 use crate::DType;
 use std::collections::HashMap;
 

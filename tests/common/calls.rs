@@ -444,6 +444,8 @@ pub const NAMES: &[&str] = &[
     "init_sparse_",
     "init_default_",
     "calculate_gain",
+    "fused_sgd_",
+    "fused_adam_",
 ];
 
 /// Calls the op; in-place ops and those without a result give no value.
@@ -1254,6 +1256,14 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![]
         }
         "calculate_gain" => vec![Value::Scalar(Scalar::Float(ops::calculate_gain(a.str(0), a.opt_float(1))?))],
+        "fused_sgd_" => {
+            ops::fused_sgd_(a.tensors(0), a.tensors(1), a.tensors(2), a.float(3), a.float(4), a.float(5), a.float(6), a.bool(7), a.bool(8), a.bool(9))?;
+            vec![]
+        }
+        "fused_adam_" => {
+            ops::fused_adam_(a.tensors(0), a.tensors(1), a.tensors(2), a.tensors(3), a.tensors(4), a.float(5), a.float(6), a.float(7), a.float(8), a.float(9), a.bool(10), a.bool(11), a.bool(12), a.int(13))?;
+            vec![]
+        }
         _ => panic!("no op {name} in the table"),
     })
 }

@@ -451,6 +451,8 @@ _init_orthogonal_ = proto("init_orthogonal_", V, F, V)
 _init_sparse_ = proto("init_sparse_", V, F, F, V)
 _init_default_ = proto("init_default_", V, V, V)
 _calculate_gain = proto("calculate_gain", Z, V, V)
+_fused_sgd_ = proto("fused_sgd_", V, N, V, N, V, N, F, F, F, F, B, B, B)
+_fused_adam_ = proto("fused_adam_", V, N, V, N, V, N, V, N, V, N, F, F, F, F, F, B, B, B, I)
 
 
 def empty(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
@@ -6284,6 +6286,28 @@ def calculate_gain(nonlinearity, param=None):
         fail(e_)
     return v_.value
 
+
+def fused_sgd_(params, grads, momentum_buffers, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False, is_first_step=False):
+    """One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is."""
+    try:
+        e_ = _fused_sgd_(handles(params), len(params), handles(grads), len(grads), handles(momentum_buffers), len(momentum_buffers), lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fused_sgd_", "L:params L:grads L:momentum_buffers F:lr F:momentum F:dampening F:weight_decay B:nesterov B:maximize B:is_first_step", locals())
+    if e_:
+        fail(e_)
+    return None
+
+
+def fused_adam_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False, decoupled=False, step=1):
+    """One step of Adam over lists, in place and unrecorded; decoupled is AdamW's weight decay. max_exp_avg_sqs is used with amsgrad only (else empty). step counts from 1."""
+    try:
+        e_ = _fused_adam_(handles(params), len(params), handles(grads), len(grads), handles(exp_avgs), len(exp_avgs), handles(exp_avg_sqs), len(exp_avg_sqs), handles(max_exp_avg_sqs), len(max_exp_avg_sqs), lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fused_adam_", "L:params L:grads L:exp_avgs L:exp_avg_sqs L:max_exp_avg_sqs F:lr F:beta1 F:beta2 F:eps F:weight_decay B:amsgrad B:maximize B:decoupled I:step", locals())
+    if e_:
+        fail(e_)
+    return None
+
 FUNCTIONS = {
     "empty": empty,
     "zeros": zeros,
@@ -6553,6 +6577,8 @@ FUNCTIONS = {
     "init_sparse_": init_sparse_,
     "init_default_": init_default_,
     "calculate_gain": calculate_gain,
+    "fused_sgd_": fused_sgd_,
+    "fused_adam_": fused_adam_,
 }
 
 METHODS = {

@@ -1,4 +1,4 @@
-//! The step over lists of tensors: checks, grouping by device and dtype, one kernel call each.
+//! Optimiser steps over lists of tensors: checks, grouping by device and dtype, one kernel call each.
 
 use crate::backend::{self, StepKind, StepTensors, View};
 use crate::tensor::device::Device;
@@ -7,7 +7,7 @@ use crate::{ensure, Result, Tensor};
 use std::sync::Arc;
 
 /// A zeroed contiguous tensor of `t`'s shape, dtype and device.
-pub(super) fn zeros_like(t: &Tensor) -> Result<Tensor> {
+pub(crate) fn zeroed_like(t: &Tensor) -> Result<Tensor> {
     let bytes = vec![0u8; t.numel() * t.dtype().size()];
     Tensor::from_bytes(&bytes, &t.shape(), t.dtype(), t.device())
 }
@@ -157,4 +157,61 @@ pub fn fused_step(kind: &StepKind, params: &[Tensor], grads: &[Tensor], states: 
         }
     }
     Ok(())
+}
+
+/// The tensors of several lists by parameter; every list that is not empty has one for each.
+fn by_parameter(op: &str, n: usize, lists: &[&[Tensor]]) -> Result<Vec<Vec<Tensor>>> {
+    for l in lists {
+        ensure!(
+            l.is_empty() || l.len() == n,
+            Runtime,
+            "{op}: Tensor lists must have the same number of tensors, got {n} parameters and {} states",
+            l.len()
+        );
+    }
+    Ok((0..n).map(|i| lists.iter().filter_map(|l| l.get(i).cloned()).collect()).collect())
+}
+
+/// One step of SGD; see the op table.
+#[allow(clippy::too_many_arguments)]
+pub fn fused_sgd_(
+    params: &[Tensor],
+    grads: &[Tensor],
+    momentum_buffers: &[Tensor],
+    lr: f64,
+    momentum: f64,
+    dampening: f64,
+    weight_decay: f64,
+    nesterov: bool,
+    maximize: bool,
+    is_first_step: bool,
+) -> Result<()> {
+    let momentum_init = is_first_step;
+    let kind = StepKind::Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize, momentum_init };
+    fused_step(&kind, params, grads, &by_parameter("fused_sgd_", params.len(), &[momentum_buffers])?)
+}
+
+/// One step of Adam or AdamW; see the op table.
+#[allow(clippy::too_many_arguments)]
+pub fn fused_adam_(
+    params: &[Tensor],
+    grads: &[Tensor],
+    exp_avgs: &[Tensor],
+    exp_avg_sqs: &[Tensor],
+    max_exp_avg_sqs: &[Tensor],
+    lr: f64,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    weight_decay: f64,
+    amsgrad: bool,
+    maximize: bool,
+    decoupled: bool,
+    step: i64,
+) -> Result<()> {
+    ensure!(step >= 1, Value, "fused_adam_: step counts from 1, got {step}");
+    let step = step as f64;
+    let kind = StepKind::Adam { lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step };
+    let states = by_parameter("fused_adam_", params.len(), &[exp_avgs, exp_avg_sqs, max_exp_avg_sqs])?;
+    fused_step(&kind, params, grads, &states)
 }
