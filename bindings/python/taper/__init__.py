@@ -9,11 +9,10 @@ from . import _dtype
 from ._c import Error, OutOfMemoryError, get_default_dtype
 from ._dtype import Size, device, dtype, finfo, iinfo, layout, memory_format
 from ._tensor import Tensor
-from . import _ops_gen, _functions, _indexing, _methods, _operators  # noqa: F401
+from . import _indexing, _lazy, _operators  # noqa: F401
 from ._convert import from_numpy
 from ._creation import as_tensor, asarray, frombuffer, tensor
 from ._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from ._methods import set_printoptions
 from ._settings import *  # noqa: F403
 from ._random import (
     Generator,
@@ -28,9 +27,8 @@ from ._random import (
 pi, e, inf, nan = 3.141592653589793, 2.718281828459045, float("inf"), float("nan")
 newaxis = None
 
-_methods.install()
+_lazy.install()
 _operators.install()
-globals().update(_functions.functions())
 
 for _d in _dtype._by_code.values():
     globals()[_d.name] = _d
@@ -49,6 +47,10 @@ _LEGACY = frozenset(
 
 
 def __getattr__(name):
+    made = _lazy.function(name)
+    if made is not None:
+        globals()[name] = made
+        return made
     if name in _SUBMODULES:
         from importlib import import_module
 
@@ -80,7 +82,7 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_SUBMODULES, *_LEGACY, "save", "load", "from_dlpack"})
+    return sorted({*globals(), *_SUBMODULES, *_LEGACY, "save", "load", "from_dlpack", *_lazy.function_names()})
 
 
 __all__ = [
@@ -110,7 +112,6 @@ __all__ = [
     "no_grad",
     "seed",
     "set_grad_enabled",
-    "set_printoptions",
     "set_rng_state",
     "tensor",
 ]

@@ -2,7 +2,7 @@
 
 import struct
 
-from . import _c, _dtype, _ops_gen
+from . import _c, _dtype, _ops
 from ._convert import from_bytes, from_numpy
 from ._dtype import Size
 from ._tensor import Tensor, wrap
@@ -262,7 +262,7 @@ def legacy_new(cls, dtype, args, device=None, **kwargs):
     if kwargs:
         raise TypeError(f"new(): unexpected keyword arguments {', '.join(kwargs)}")
     if not args:
-        t = _ops_gen.empty((0,), dtype=dtype, device=device)
+        t = _ops.empty((0,), dtype=dtype, device=device)
     elif len(args) == 1 and not isinstance(args[0], int):
         data = args[0]
         if isinstance(data, Tensor):
@@ -270,13 +270,13 @@ def legacy_new(cls, dtype, args, device=None, **kwargs):
             if t is data:
                 t = wrap_again(data)
         elif isinstance(data, Size):
-            t = _ops_gen.empty(data, dtype=dtype, device=device)
+            t = _ops.empty(data, dtype=dtype, device=device)
         elif isinstance(data, (list, tuple)) or hasattr(data, "__len__"):
             t = _from_data(data, dtype, device)
         else:
             raise TypeError(f"new(): data must be a sequence (got {type(data).__name__})")
     else:
-        t = _ops_gen.empty(args, dtype=dtype, device=device)
+        t = _ops.empty(args, dtype=dtype, device=device)
     return adopt(cls, t)
 
 

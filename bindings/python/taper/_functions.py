@@ -1,11 +1,10 @@
 """Functions whose forms of arguments need Python: hand-merged overloads, aliases and small compositions."""
 
-from . import _c, _dtype, _ops_gen
+from . import _c, _dtype
+from . import _ops as g
 from ._dtype import Size
 from ._glue import M
 from ._tensor import Tensor
-
-g = _ops_gen
 
 
 def arange(*args, start=M, end=M, step=M, out=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
@@ -589,111 +588,66 @@ def scatter_(input, dim, index, src=M, *, value=M, reduce=None):
     return g.scatter_(input, dim, index, what)
 
 
-ALIASES = {
-    "subtract": "sub",
-    "subtract_": "sub_",
-    "multiply": "mul",
-    "multiply_": "mul_",
-    "divide": "div",
-    "divide_": "div_",
-    "true_divide": "div",
-    "negative": "neg",
-    "negative_": "neg_",
-    "absolute": "abs",
-    "absolute_": "abs_",
-    "arccos": "acos",
-    "arcsin": "asin",
-    "arctan": "atan",
-    "arctan2": "atan2",
-    "arccosh": "acosh",
-    "arcsinh": "asinh",
-    "arctanh": "atanh",
-    "fix": "trunc",
-    "clip": "clamp",
-    "clip_": "clamp_",
-    "greater": "gt",
-    "greater_equal": "ge",
-    "less": "lt",
-    "less_equal": "le",
-    "not_equal": "ne",
-    "concat": "cat",
-    "concatenate": "cat",
-    "swapdims": "swapaxes",
-    "moveaxis": "movedim",
-    "ger": "outer",
-    "vdot": "dot",
-    "row_stack": "vstack",
-    "trapz": "trapezoid",
-    "inverse": "linalg_inv",
-    "special_expit": "sigmoid",
-}
+def _randint(name, like):
+    zero, low_high = ("op_" + name + s for s in ("", "_low"))
 
-_FUNCTION_ONLY = {
-    "arange",
-    "einsum",
-    "meshgrid",
-    "broadcast_tensors",
-    "broadcast_shapes",
-    "is_tensor",
-    "result_type",
-    "promote_types",
-    "can_cast",
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
-    "vstack",
-    "hstack",
-    "dstack",
-    "column_stack",
-    "scalar_tensor",
-    "block_diag",
-    "cartesian_prod",
-    "combinations",
-    "trapezoid",
-    "chain_matmul",
-    "numel",
-    "is_floating_point",
-    "is_complex",
-}
-_METHOD_ONLY = {"div_", "clamp_", "scatter_"}
+    def function(*args, low=M, high=M, size=M, input=M, generator=None, dtype=None, device=None, requires_grad=False, out=None, **ignored):
+        values = list(args)
+        if like:
+            input = values.pop(0) if input is M else input
+        elif size is M and values and not isinstance(values[-1], int):
+            size = values.pop()
+        if high is M and low is M and len(values) == 1:
+            high = values.pop()
+        if low is M and values:
+            low = values.pop(0)
+        if high is M and values:
+            high = values.pop(0)
+        if high is M:
+            high, low = low, M
+        if values or high is M or not like and size is M:
+            given = ", ".join(type(v).__name__ for v in args)
+            raise TypeError(
+                f"{name}() received an invalid combination of arguments - got ({given}), but expected one of:\n"
+                f" * ({'Tensor input, ' if like else ''}int high{'' if like else ', tuple of ints size'}, ...)\n"
+                f" * ({'Tensor input, ' if like else ''}int low, int high{'' if like else ', tuple of ints size'}, ...)\n"
+            )
+        where = (input,) if like else ()
+        shape = () if like else (size,)
+        keywords = {"dtype": dtype, "device": device, "requires_grad": requires_grad}
+        if generator is not None:
+            keywords["generator"] = generator
+        if low is M:
+            r = getattr(g, zero)(*where, high, *shape, **keywords)
+        else:
+            r = getattr(g, low_high)(*where, low, high, *shape, **keywords)
+        return r if out is None else g.copy_out(r, out)
 
-# Forms of arguments that the generated function does not take: these replace it.
-_MERGED = """
-arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ clamp_
-any all count_nonzero sort argsort scatter scatter_
-""".split()
-# Composed of ops here until the core has them: an op of the table goes first.
-_COMPOSED = """
-tensor_split broadcast_shapes is_tensor numel is_floating_point is_complex is_nonzero is_same_size result_type promote_types
-can_cast unique unique_consecutive atleast_1d atleast_2d atleast_3d vstack hstack dstack column_stack scalar_tensor swapaxes
-fliplr flipud rot90 diff trapezoid block_diag cartesian_prod combinations cross tensordot kron cdist addmv addr addbmm
-chain_matmul
-""".split()
+    function.__name__ = name
+    function.__doc__ = "Random integers in [low, high), or in [0, high) when low is not given."
+    return function
 
 
-def functions():
-    """Every free function of the package by name."""
-    table = {name: globals()[name] for name in _COMPOSED}
-    table["range"] = range_
-    table.update(g.FUNCTIONS)
-    table.update((name, globals()[name]) for name in _MERGED if name not in _METHOD_ONLY)
-    for alias, name in ALIASES.items():
-        if name in table and alias not in table:
-            table[alias] = table[name]
-    return table
+randint, randint_like = _randint("randint", False), _randint("randint_like", True)
 
 
-def methods():
-    """Every method of Tensor that is made of an op or a function of this module."""
-    table = {name: globals()[name] for name in _COMPOSED if name not in _FUNCTION_ONLY}
-    table.update(g.METHODS)
-    table.update((name, globals()[name]) for name in _MERGED if name not in _FUNCTION_ONLY)
+def random_(input, from_=M, to=M, *, generator=None):
+    """Fills with random integers: over the dtype's range, in [0, to), or in [from, to)."""
+    if from_ is M:
+        return g.op_random_(input, generator=generator)
+    if to is M:
+        return g.op_random_to_(input, from_, generator=generator)
+    return g.op_random_from_(input, from_, to, generator=generator)
 
-    def where_method(self, condition, other):
-        return where(condition, self, other)
 
-    table["where"] = where_method
-    for alias, name in ALIASES.items():
-        if name in table and alias not in table:
-            table[alias] = table[name]
-    return table
+def normal(mean=0.0, std=1.0, size=M, *, generator=None, out=None, dtype=None, device=None, requires_grad=False, layout=None):
+    """Normal random numbers: of given means and standard deviations, or of a size."""
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        r = g.normal(mean, std, generator=generator)
+    else:
+        if size is M:
+            raise TypeError('normal() missing 1 required positional arguments: "size"')
+        r = g.normal(mean, std, size, generator=generator, dtype=dtype, device=device)
+    if requires_grad:
+        r.requires_grad_(True)
+    return r if out is None else g.copy_out(r, out)

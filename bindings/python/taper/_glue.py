@@ -241,7 +241,7 @@ def repaired(error, name, spec, values):
             changed = True
         arguments[argument] = new
     if changed:
-        return getattr(sys.modules["taper._ops_gen"], name)(**arguments)
+        return getattr(sys.modules["taper._ops"], name)(**arguments)
     missing = [f'"{i.split(":")[1]}"' for i in spec.split() if values[i.split(":")[1]] is M and i[0] not in "?*"]
     if missing:
         raise TypeError(

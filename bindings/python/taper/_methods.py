@@ -1,7 +1,6 @@
 """Tensor methods that take PyTorch's many forms of arguments: `to`, `type`, `new_*`, `view`, `split` ..."""
 
-from . import _c, _dtype, _ops_gen
-from ._c import fail
+from . import _c, _dtype, _ops
 from ._dtype import device as _device
 from ._dtype import dtype as _dtype_class
 from ._glue import M
@@ -47,12 +46,12 @@ def to(self, *args, **kwargs):
             device = None
     if not copy and device is None and (dtype is None or dtype is self.dtype):
         return self
-    return _ops_gen.to(self, dtype, device, copy=copy)
+    return _ops.to(self, dtype, device, copy=copy)
 
 
 def _cast(name, dtype):
     def method(self, memory_format=None):
-        return self if self.dtype is dtype else _ops_gen.to(self, dtype)
+        return self if self.dtype is dtype else _ops.to(self, dtype)
 
     method.__name__ = name
     method.__doc__ = f"The tensor as {dtype}."
@@ -101,7 +100,7 @@ def _sizes(args, size=M):
 
 
 def _new_filled(name):
-    function = getattr(_ops_gen, name)
+    function = getattr(_ops, name)
 
     def method(self, *args, size=M, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
         return function(
@@ -118,7 +117,7 @@ def _new_filled(name):
 
 def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     """`taper.full` with this tensor's dtype and device."""
-    return _ops_gen.full(
+    return _ops.full(
         size,
         fill_value,
         dtype=self.dtype if dtype is None else dtype,
@@ -164,26 +163,6 @@ class Storage:
     _cdata = property(lambda self: _c.tensor_storage_id(self._tensor._h))
 
 
-def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
-    """How tensors are printed; what is not given stays."""
-    from ctypes import byref
-
-    def some(cell, v):
-        return None if v is None else byref(cell(v))
-
-    f = _c.proto("set_printoptions", *[_c.V] * 4, _c.c_char_p, _c.V)
-    e = f(
-        some(_c.c_int64, precision),
-        some(_c.c_double, threshold),
-        some(_c.c_int64, edgeitems),
-        some(_c.c_int64, linewidth),
-        None if profile is None else profile.encode(),
-        some(_c.c_bool, sci_mode),
-    )
-    if e:
-        fail(e)
-
-
 def apply_(self, function):
     """Applies a Python function to each element, in place (CPU only)."""
     if self.device.type != "cpu":
@@ -204,40 +183,65 @@ def map_(self, other, function):
     return self
 
 
+def resize_(self, *sizes, memory_format=None):
+    """Changes the shape in place; elements beyond the old ones are undefined."""
+    size = tuple(_sizes(sizes))
+    n = 1
+    for v in size:
+        n *= v
+    flat = self.detach().reshape(-1)
+    if n > flat.numel():
+        flat = _ops.cat([flat, _ops.empty((n - flat.numel(),), dtype=self.dtype, device=self.device)], 0)
+    self.data = flat[:n].view(size)
+    return self
+
+
+def resize_as_(self, other):
+    """Changes the shape in place to other's."""
+    return resize_(self, other.shape)
+
+
+def set_(self, source=None):
+    """Takes over another tensor's memory and shape."""
+    self.data = _ops.empty((0,), dtype=self.dtype) if source is None else source
+    return self
+
+
+def fill_diagonal_(self, fill_value, wrap=False):
+    """Fills the main diagonal in place."""
+    if self.ndim != 2 or wrap:
+        raise NotImplementedError("fill_diagonal_: only matrices without wrap=True are supported")
+    _ops.diagonal(self).fill_(fill_value)
+    return self
+
+
 def _same(self, *args, **kwargs):
     return self
 
 
-def install():
-    """Puts these methods and the generated ones into class Tensor."""
-    from . import _functions
-
-    methods = _functions.methods()
-    methods.update(
-        to=to,
-        cpu=cpu,
-        cuda=cuda,
-        type=type_,
-        type_as=type_as,
-        new_full=new_full,
-        new_tensor=new_tensor,
-        new=new,
-        untyped_storage=data_of_storage,
-        storage=data_of_storage,
-        apply_=apply_,
-        map_=map_,
-        pin_memory=_same,
-        share_memory_=_same,
-        coalesce=_same,
-        rename=_same,
-        resolve_conj=_same,
-        resolve_neg=_same,
-    )
-    for name in ("zeros", "ones", "empty"):
-        methods["new_" + name] = _new_filled(name)
-    for name in ("float", "double", "half", "bfloat16", "int", "long", "short", "bool"):
-        methods[name] = _cast(name, getattr(_dtype, name))
-    methods["byte"] = _cast("byte", _dtype.uint8)
-    methods["char"] = _cast("char", _dtype.int8)
-    for name, function in methods.items():
-        setattr(Tensor, name, function)
+METHODS = {
+    "to": to,
+    "cpu": cpu,
+    "cuda": cuda,
+    "type": type_,
+    "type_as": type_as,
+    "new_full": new_full,
+    "new_tensor": new_tensor,
+    "new": new,
+    "untyped_storage": data_of_storage,
+    "storage": data_of_storage,
+    "apply_": apply_,
+    "map_": map_,
+    "byte": _cast("byte", _dtype.uint8),
+    "char": _cast("char", _dtype.int8),
+    "resize_": resize_,
+    "resize_as_": resize_as_,
+    "set_": set_,
+    "fill_diagonal_": fill_diagonal_,
+}
+for _name in ("zeros", "ones", "empty"):
+    METHODS["new_" + _name] = _new_filled(_name)
+for _name in ("float", "double", "half", "bfloat16", "int", "long", "short", "bool"):
+    METHODS[_name] = _cast(_name, getattr(_dtype, _name))
+for _name in ("pin_memory", "share_memory_", "coalesce", "rename", "resolve_conj", "resolve_neg", "record_stream"):
+    METHODS[_name] = _same

@@ -1,6 +1,6 @@
 """Python's operators on tensors, straight to the C functions."""
 
-from . import _ops_gen
+from . import _ops
 from ._c import ONE, fail, scalar, tls
 from ._tensor import Tensor
 
@@ -23,7 +23,7 @@ def _foreign(other):
 
 
 def _binary(name, alpha=False):
-    tensor, number = getattr(_ops_gen, f"_{name}"), getattr(_ops_gen, f"_{name}_scalar")
+    tensor, number = getattr(_ops, f"_{name}"), getattr(_ops, f"_{name}_scalar")
 
     if alpha:
 
@@ -62,7 +62,7 @@ def _binary(name, alpha=False):
 
 
 def _inplace(name, alpha=False):
-    tensor, number = getattr(_ops_gen, f"_{name}_"), getattr(_ops_gen, f"_{name}_scalar_")
+    tensor, number = getattr(_ops, f"_{name}_"), getattr(_ops, f"_{name}_scalar_")
     more = (ONE,) if alpha else ()
 
     def operator(self, other):
@@ -80,7 +80,7 @@ def _inplace(name, alpha=False):
     return operator
 
 
-def _via(function):
+def _via(name, reverse=False):
     """An operator through a Python-level function, for the rarer ones."""
 
     def operator(self, other):
@@ -88,9 +88,14 @@ def _via(function):
             other = _foreign(other)
             if other is NotImplemented:
                 return other
-        return function(self, other)
+        function = getattr(_ops, name)
+        return function(other, self) if reverse else function(self, other)
 
     return operator
+
+
+def _unary(name):
+    return lambda self: getattr(_ops, name)(self)
 
 
 def _comparison(name, foreign):
@@ -105,19 +110,18 @@ def _comparison(name, foreign):
 
 def _matmul(self, other):
     if isinstance(other, Tensor):
-        return _ops_gen.matmul(self, other)
+        return _ops.matmul(self, other)
     other = _foreign(other)
-    return _ops_gen.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+    return _ops.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
 def _rmatmul(self, other):
     other = _foreign(other)
-    return _ops_gen.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+    return _ops.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
 def install():
     """Puts the operators into class Tensor."""
-    g = _ops_gen
     operators = {}
     for symbol, op, alpha in (
         ("add", "add", True),
@@ -138,21 +142,21 @@ def install():
         operators[f"__{symbol}__"] = _binary(op)
     operators["__eq__"] = _comparison("eq", False)
     operators["__ne__"] = _comparison("ne", True)
-    operators["__pow__"] = _via(g.pow)
-    operators["__rpow__"] = _via(lambda self, other: g.pow(other, self))
-    operators["__ipow__"] = _via(g.pow_)
-    operators["__rsub__"] = _via(g.rsub)
+    operators["__pow__"] = _via("pow")
+    operators["__rpow__"] = _via("pow", reverse=True)
+    operators["__ipow__"] = _via("pow_")
+    operators["__rsub__"] = _via("rsub")
     for symbol, op in (("truediv", "rdiv"), ("floordiv", "rfloor_divide"), ("mod", "rremainder")):
-        operators[f"__r{symbol}__"] = _via(getattr(g, op))
+        operators[f"__r{symbol}__"] = _via(op)
     operators["__matmul__"] = _matmul
     operators["__imatmul__"] = _matmul
     operators["__rmatmul__"] = _rmatmul
-    operators["__lshift__"] = _via(g.bitwise_left_shift)
-    operators["__rshift__"] = _via(g.bitwise_right_shift)
-    operators["__neg__"] = g.neg
+    operators["__lshift__"] = _via("bitwise_left_shift")
+    operators["__rshift__"] = _via("bitwise_right_shift")
+    operators["__neg__"] = _unary("neg")
     operators["__pos__"] = lambda self: self
-    operators["__abs__"] = g.abs
-    operators["__invert__"] = g.bitwise_not
+    operators["__abs__"] = _unary("abs")
+    operators["__invert__"] = _unary("bitwise_not")
     operators["__divmod__"] = lambda self, other: (self // other, self % other)
     for name, function in operators.items():
         setattr(Tensor, name, function)

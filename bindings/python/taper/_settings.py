@@ -2,7 +2,6 @@
 
 from . import _c
 from ._dtype import dtype
-from ._methods import Storage
 from ._tensor import Tensor
 
 
@@ -86,6 +85,9 @@ def is_inference_mode_enabled():
 
 
 def is_storage(obj):
+    """Whether obj is what `untyped_storage()` returns."""
+    from ._methods import Storage
+
     return isinstance(obj, Storage)
 
 
@@ -105,7 +107,27 @@ def is_autocast_enabled(device_type=None):
     return False
 
 
+def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
+    """How tensors are printed; what is not given stays."""
+    from ctypes import byref
+
+    def some(cell, v):
+        return None if v is None else byref(cell(v))
+
+    f = _c.proto("set_printoptions", *[_c.V] * 4, _c.c_char_p, _c.V)
+    e = f(
+        some(_c.c_int64, precision),
+        some(_c.c_double, threshold),
+        some(_c.c_int64, edgeitems),
+        some(_c.c_int64, linewidth),
+        None if profile is None else profile.encode(),
+        some(_c.c_bool, sci_mode),
+    )
+    _check(e)
+
+
 __all__ = [
+    "set_printoptions",
     "are_deterministic_algorithms_enabled",
     "compile",
     "get_default_device",

@@ -27,6 +27,7 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
     ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
     ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
+    ("python-table", "bindings/python/taper/_ops_table.py", |_, ops| Ok(python::emit_table(ops))),
     ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),
     ("go", "bindings/go/ops_gen.go", |_, ops| Ok(go::emit(ops))),
 ];

@@ -2,10 +2,10 @@
 
 import math
 
-from .. import _ops_gen
+from .. import _ops
 from .._tensor import Tensor
 
-g = _ops_gen
+g = _ops
 
 # Every op of the table that lives here, and those functions of the package that PyTorch lists here too.
 globals().update(g.NN)

@@ -2,7 +2,7 @@
 
 import math
 
-from .. import _ops_gen as g
+from .. import _ops as g
 from .._grad_mode import no_grad
 
 

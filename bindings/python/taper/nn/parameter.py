@@ -40,10 +40,10 @@ class UninitializedTensorMixin:
 
     def materialize(self, shape, device=None, dtype=None):
         """Gives the tensor its shape; it then belongs to its ordinary class."""
-        from .. import _ops_gen
+        from .. import _ops
 
         e = _c.tensor_set_data(
-            self._h, _ops_gen.empty(shape, device=device or self.device, dtype=dtype or self.dtype)._h
+            self._h, _ops.empty(shape, device=device or self.device, dtype=dtype or self.dtype)._h
         )
         if e:
             _c.fail(e)
@@ -68,9 +68,9 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     cls_to_become = Parameter
 
     def __new__(cls, requires_grad=True, device=None, dtype=None):
-        from .. import _ops_gen
+        from .. import _ops
 
-        return Parameter.__new__(cls, _ops_gen.empty((0,), device=device, dtype=dtype), requires_grad)
+        return Parameter.__new__(cls, _ops.empty((0,), device=device, dtype=dtype), requires_grad)
 
 
 class Buffer(Tensor):
@@ -94,9 +94,9 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     cls_to_become = Tensor
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
-        from .. import _ops_gen
+        from .. import _ops
 
-        plain = _ops_gen.empty((0,), device=device, dtype=dtype)
+        plain = _ops.empty((0,), device=device, dtype=dtype)
         b = _new(cls)
         b._h, plain._h = plain._h, 0
         return b

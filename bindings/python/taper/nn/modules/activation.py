@@ -1,6 +1,6 @@
 """Activations as modules."""
 
-from ... import _ops_gen
+from ... import _ops
 from .. import functional as F
 from ..parameter import Parameter
 from .module import Module
@@ -195,7 +195,7 @@ class PReLU(Module):
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = Parameter(_ops_gen.full((num_parameters,), float(init), device=device, dtype=dtype))
+        self.weight = Parameter(_ops.full((num_parameters,), float(init), device=device, dtype=dtype))
 
     def forward(self, input):
         return F.prelu(input, self.weight)

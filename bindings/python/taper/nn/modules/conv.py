@@ -2,7 +2,7 @@
 
 import math
 
-from ... import _ops_gen
+from ... import _ops
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter, UninitializedParameter
@@ -35,9 +35,9 @@ class _ConvNd(Module):
     ):
         super().__init__()
         self._configure(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
-        self.weight = Parameter(_ops_gen.empty(self._weight_shape(), device=device, dtype=dtype))
+        self.weight = Parameter(_ops.empty(self._weight_shape(), device=device, dtype=dtype))
         if bias:
-            self.bias = Parameter(_ops_gen.empty((out_channels,), device=device, dtype=dtype))
+            self.bias = Parameter(_ops.empty((out_channels,), device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

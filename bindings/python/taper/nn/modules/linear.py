@@ -2,7 +2,7 @@
 
 import math
 
-from ... import _ops_gen
+from ... import _ops
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter, UninitializedParameter
@@ -27,9 +27,9 @@ class Linear(Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(_ops_gen.empty((out_features, in_features), device=device, dtype=dtype))
+        self.weight = Parameter(_ops.empty((out_features, in_features), device=device, dtype=dtype))
         if bias:
-            self.bias = Parameter(_ops_gen.empty((out_features,), device=device, dtype=dtype))
+            self.bias = Parameter(_ops.empty((out_features,), device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
@@ -59,9 +59,9 @@ class Bilinear(Module):
     def __init__(self, in1_features, in2_features, out_features, bias=True, device=None, dtype=None):
         super().__init__()
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
-        self.weight = Parameter(_ops_gen.empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
+        self.weight = Parameter(_ops.empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
         if bias:
-            self.bias = Parameter(_ops_gen.empty((out_features,), device=device, dtype=dtype))
+            self.bias = Parameter(_ops.empty((out_features,), device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

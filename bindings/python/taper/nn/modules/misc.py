@@ -1,6 +1,6 @@
 """Flatten, dropout, embeddings, padding, resizing."""
 
-from ... import _ops_gen
+from ... import _ops
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -115,7 +115,7 @@ class Embedding(Module):
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         if _weight is None:
             self.weight = Parameter(
-                _ops_gen.empty((num_embeddings, embedding_dim), device=device, dtype=dtype), requires_grad=not _freeze
+                _ops.empty((num_embeddings, embedding_dim), device=device, dtype=dtype), requires_grad=not _freeze
             )
             self.reset_parameters()
         else:

@@ -501,7 +501,7 @@ class Module:
 
     def to_empty(self, *, device, recurse=True):
         """Moves to a device without copying the elements."""
-        from ..._ops_gen import empty_like
+        from ..._ops import empty_like
 
         return self._apply(lambda t: empty_like(t, device=_device(device) if isinstance(device, str) else device), recurse)
 

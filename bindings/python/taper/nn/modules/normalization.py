@@ -1,6 +1,6 @@
 """Normalisation layers."""
 
-from ... import _ops_gen
+from ... import _ops
 from ..._dtype import int64
 from .. import functional as F
 from .. import init
@@ -23,15 +23,15 @@ class _RunningStats(Module):
         self.affine, self.track_running_stats = affine, track_running_stats
         new = {"device": device, "dtype": dtype}
         if affine:
-            self.weight = Parameter(_ops_gen.empty((num_features,), **new))
-            self.bias = Parameter(_ops_gen.empty((num_features,), **new))
+            self.weight = Parameter(_ops.empty((num_features,), **new))
+            self.bias = Parameter(_ops.empty((num_features,), **new))
         else:
             self.register_parameter("weight", None)
             self.register_parameter("bias", None)
         if track_running_stats:
-            self.register_buffer("running_mean", _ops_gen.zeros((num_features,), **new))
-            self.register_buffer("running_var", _ops_gen.ones((num_features,), **new))
-            self.register_buffer("num_batches_tracked", _ops_gen.zeros((), dtype=int64, device=device))
+            self.register_buffer("running_mean", _ops.zeros((num_features,), **new))
+            self.register_buffer("running_var", _ops.ones((num_features,), **new))
+            self.register_buffer("num_batches_tracked", _ops.zeros((), dtype=int64, device=device))
         else:
             self.register_buffer("running_mean", None)
             self.register_buffer("running_var", None)
@@ -130,7 +130,7 @@ class _LazyBatchNorm(LazyMixin):
         if track_running_stats:
             self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
             self.running_var = UninitializedBuffer(device=device, dtype=dtype)
-            self.num_batches_tracked = _ops_gen.zeros((), dtype=int64, device=device)
+            self.num_batches_tracked = _ops.zeros((), dtype=int64, device=device)
         self._watch_first_input()
 
     def reset_parameters(self):
@@ -219,10 +219,10 @@ class LayerNorm(Module):
         self.eps, self.elementwise_affine = eps, elementwise_affine
         new = {"device": device, "dtype": dtype}
         self.register_parameter(
-            "weight", Parameter(_ops_gen.empty(self.normalized_shape, **new)) if elementwise_affine else None
+            "weight", Parameter(_ops.empty(self.normalized_shape, **new)) if elementwise_affine else None
         )
         self.register_parameter(
-            "bias", Parameter(_ops_gen.empty(self.normalized_shape, **new)) if elementwise_affine and bias else None
+            "bias", Parameter(_ops.empty(self.normalized_shape, **new)) if elementwise_affine and bias else None
         )
         self.reset_parameters()
 
@@ -249,7 +249,7 @@ class RMSNorm(Module):
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.register_parameter(
             "weight",
-            Parameter(_ops_gen.empty(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None,
+            Parameter(_ops.empty(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None,
         )
         self.reset_parameters()
 
@@ -274,8 +274,8 @@ class GroupNorm(Module):
             raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         new = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(_ops_gen.empty((num_channels,), **new)) if affine else None)
-        self.register_parameter("bias", Parameter(_ops_gen.empty((num_channels,), **new)) if affine else None)
+        self.register_parameter("weight", Parameter(_ops.empty((num_channels,), **new)) if affine else None)
+        self.register_parameter("bias", Parameter(_ops.empty((num_channels,), **new)) if affine else None)
         self.reset_parameters()
 
     def reset_parameters(self):

@@ -1,6 +1,6 @@
 """Clipping of gradients."""
 
-from ... import _ops_gen as g
+from ... import _ops as g
 from ..._creation import tensor
 from ..._grad_mode import no_grad
 from ..._tensor import Tensor

@@ -1,6 +1,6 @@
 """Parameters as one vector and back."""
 
-from ... import _ops_gen as g
+from ... import _ops as g
 
 
 def parameters_to_vector(parameters):

@@ -1,6 +1,6 @@
 """Sequences of different lengths."""
 
-from ... import _ops_gen as g
+from ... import _ops as g
 
 
 def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side="right"):

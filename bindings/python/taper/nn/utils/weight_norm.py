@@ -1,6 +1,6 @@
 """Weight normalisation: weight = g * v / |v|."""
 
-from ... import _ops_gen as ops
+from ... import _ops as ops
 from ..parameter import Parameter
 
 

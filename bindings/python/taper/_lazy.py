@@ -1,0 +1,150 @@
+"""Where the package's functions and Tensor's methods come from: each is made when it is first used."""
+
+from ._ops_table import FUNCTIONS, METHODS, NN
+from ._tensor import Tensor
+
+# Functions of `_functions.py` that take forms of arguments the generated ones do not: they go first.
+MERGED = frozenset(
+    "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
+    "clamp_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal".split()
+)
+# Composed of ops in `_functions.py` until the core has them: an op of the table goes first.
+COMPOSED = frozenset(
+    "tensor_split broadcast_shapes is_tensor numel is_floating_point is_complex is_nonzero is_same_size result_type "
+    "promote_types can_cast unique unique_consecutive atleast_1d atleast_2d atleast_3d vstack hstack dstack column_stack "
+    "scalar_tensor swapaxes fliplr flipud rot90 diff trapezoid block_diag cartesian_prod combinations cross tensordot kron "
+    "cdist addmv addr addbmm chain_matmul range".split()
+)
+ALIASES = {
+    "subtract": "sub",
+    "subtract_": "sub_",
+    "multiply": "mul",
+    "multiply_": "mul_",
+    "divide": "div",
+    "divide_": "div_",
+    "true_divide": "div",
+    "negative": "neg",
+    "negative_": "neg_",
+    "absolute": "abs",
+    "absolute_": "abs_",
+    "arccos": "acos",
+    "arcsin": "asin",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arccosh": "acosh",
+    "arcsinh": "asinh",
+    "arctanh": "atanh",
+    "fix": "trunc",
+    "clip": "clamp",
+    "clip_": "clamp_",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+    "concat": "cat",
+    "concatenate": "cat",
+    "swapdims": "swapaxes",
+    "moveaxis": "movedim",
+    "ger": "outer",
+    "vdot": "dot",
+    "row_stack": "vstack",
+    "trapz": "trapezoid",
+}
+# Names of the two tables that are functions alone or methods alone.
+_FUNCTION_ONLY = frozenset(
+    "arange einsum meshgrid broadcast_tensors broadcast_shapes is_tensor result_type promote_types can_cast atleast_1d "
+    "atleast_2d atleast_3d vstack hstack dstack column_stack scalar_tensor block_diag cartesian_prod combinations trapezoid "
+    "chain_matmul numel is_floating_point is_complex randint randint_like normal range".split()
+)
+_METHOD_ONLY = frozenset(("div_", "clamp_", "scatter_", "random_"))
+# Ops that are in the table for the bindings' own use.
+_INTERNAL = ("init_", "fused_")
+
+_nn = frozenset(NN)
+_function_names = frozenset(n for n in FUNCTIONS if not n.startswith(_INTERNAL)) | (MERGED | COMPOSED) - _METHOD_ONLY
+_method_names = frozenset(METHODS) | (MERGED | COMPOSED) - _FUNCTION_ONLY
+# PyTorch keeps some functions of networks at the top as well.
+_BOTH = frozenset(
+    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d batch_norm layer_norm group_norm rms_norm "
+    "instance_norm dropout dropout_ alpha_dropout feature_dropout pixel_shuffle max_pool1d max_pool2d max_pool3d avg_pool1d "
+    "adaptive_avg_pool1d celu selu prelu bilinear cosine_similarity pairwise_distance embedding".split()
+)
+
+
+def _home(name, alone):
+    """The module that has a name, and the name there."""
+    if name in MERGED or (name in COMPOSED and name not in alone):
+        from . import _functions
+
+        return getattr(_functions, "range_" if name == "range" else name)
+    from . import _ops
+
+    return getattr(_ops, name)
+
+
+def function(name):
+    """The free function of a name, or None."""
+    if name in _function_names:
+        return _home(name, FUNCTIONS)
+    if name in ALIASES and ALIASES[name] in _function_names:
+        return function(ALIASES[name])
+    if name in _nn or name in _BOTH:
+        from .nn import functional
+
+        return getattr(functional, name, None)
+    return None
+
+
+def function_names():
+    """The names of all free functions."""
+    return _function_names | {a for a, n in ALIASES.items() if n in _function_names} | (_BOTH & _nn)
+
+
+class _Method:
+    """Stands in class Tensor for a method until it is first asked for."""
+
+    __slots__ = ("name", "module")
+
+    def __init__(self, name, module=None):
+        self.name = name
+        self.module = module
+
+    def __get__(self, instance, owner):
+        name = self.name
+        if self.module is not None:
+            from importlib import import_module
+
+            f = getattr(import_module("taper." + self.module), "METHODS")[name]
+        elif name == "where":
+            f = _where
+        else:
+            real = name if name in _method_names else ALIASES[name]
+            f = _home(real, METHODS)
+        setattr(Tensor, name, f)
+        return f if instance is None else f.__get__(instance, owner)
+
+
+def _where(self, condition, other):
+    from ._functions import where
+
+    return where(condition, self, other)
+
+
+# Methods of `_methods.py`.
+_MORE = (
+    "to cpu cuda type type_as new_full new_tensor new new_zeros new_ones new_empty untyped_storage storage apply_ map_ "
+    "pin_memory share_memory_ coalesce rename resolve_conj resolve_neg float double half bfloat16 int long short bool byte "
+    "char resize_ resize_as_ set_ fill_diagonal_ record_stream dim_order"
+).split()
+
+
+def install():
+    """Puts the methods' stand-ins into class Tensor."""
+    for name in _method_names:
+        setattr(Tensor, name, _Method(name))
+    for alias, name in ALIASES.items():
+        if name in _method_names:
+            setattr(Tensor, alias, _Method(alias))
+    for name in _MORE:
+        setattr(Tensor, name, _Method(name, "_methods"))

@@ -1,0 +1,54 @@
+"""The ops as Python functions, each compiled from `_ops_gen.py` when it is first used.
+
+Compiling the whole generated file would make up most of the time of `import taper` where Python may not keep compiled
+files. This module is the namespace of the generated functions, so it uses no builtin that an op could be named like.
+"""
+
+# ruff: noqa: F401
+import os as _os
+from ctypes import byref, c_bool as B, c_double as F, c_int32 as C, c_int64 as I, c_size_t as _N, c_void_p as V
+from ctypes import c_char_p as _Z
+
+from ._c import BAD_ARGUMENT, NO_DEVICE, Device as _D, Scalar as S, device_c, fail, from_scalar, handles, ints
+from ._c import opt_handles, pack1, proto as _proto, scalar, tls
+from ._dtype import dtype as _dtype_class, from_code
+from ._glue import M, absent, copy_out, no_overload, repaired, return_type, take_text, unlist
+from ._ops_table import PROTOTYPES as _PROTOTYPES
+from ._tensor import Tensor
+
+new = object.__new__
+_TYPES = {"V": V, "S": S, "I": I, "F": F, "B": B, "C": C, "D": _D, "Z": _Z, "N": _N}
+_file = _os.path.join(_os.path.dirname(__file__), "_ops_gen.py")
+_sources = {}
+
+
+def _read_sources():
+    line = 1
+    separator = "\n\n\ndef "
+    for part in __spec__.loader.get_data(_file).decode().replace("\r\n", "\n").split(separator):
+        _sources[part.partition("(")[0]] = (line, part)
+        line += part.count("\n") + 3
+
+
+def __getattr__(name):
+    space = globals()
+    if name.startswith("_"):
+        letters = _PROTOTYPES.get(name[1:])
+        if letters is None:
+            raise AttributeError(f"module 'taper._ops' has no attribute '{name}'")
+        f = space[name] = _proto(name[1:], *[_TYPES[c] for c in letters])
+        return f
+    if not _sources:
+        _read_sources()
+    if name not in _sources:
+        raise AttributeError(f"module 'taper._ops' has no attribute '{name}'")
+    line, source = _sources[name]
+    code = compile("\n" * (line - 1) + "def " + source, _file, "exec")
+    for inner in code.co_consts:
+        for used in getattr(inner, "co_names", ()):
+            if used.startswith("_") and used not in space and used[1:] in _PROTOTYPES:
+                __getattr__(used)
+    exec(code, space)
+    f = space[name]
+    f.__module__ = "taper"
+    return f
