@@ -5,7 +5,7 @@ use super::error;
 use super::handle::{self, Kind};
 use super::types::*;
 use super::user::{read_struct, CStruct, User};
-use crate::autograd::engine::{self, Options};
+use crate::autograd::engine::Options;
 use crate::autograd::node::NodeHook;
 use crate::autograd::{self, meta, mode};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn taper_backward(
         }
         let inputs = c.tensors(4, "inputs", inputs, inputs_len)?;
         let inputs = if inputs_len == 0 { None } else { Some(&inputs[..]) };
-        engine::backward(&tensors, &grads, Options { retain_graph: retain_graph || create_graph, create_graph }, inputs)
+        ops::backward(&tensors, &grads, Options { retain_graph: retain_graph || create_graph, create_graph }, inputs)
     })
 }
 
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn taper_grad(
             c.same_len(2, "grad_outputs", grad_outputs_len, outputs_len)?;
         }
         let options = Options { retain_graph: retain_graph || create_graph, create_graph };
-        out.set(engine::grad(&outputs, &inputs, &grads, options, allow_unused)?)
+        out.set(ops::grad(&outputs, &inputs, &grads, options, allow_unused)?)
     })
 }
 
