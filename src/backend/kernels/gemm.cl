@@ -4,8 +4,12 @@
 typedef struct {
     i64 a_off, a_batch, a_row, a_col;
     i64 b_off, b_batch, b_row, b_col;
-    i64 o_off, o_batch, o_row, o_col;
+    // Columns lie at o_col; with o_inner, groups of o_inner columns lie at o_outer.
+    i64 o_off, o_batch, o_row, o_col, o_inner, o_outer;
     i64 batch, m, n, k;
+    // The sum over k in parts: SPLIT writes each part's product to scratch [batch, part, m, n].
+    i64 splits, k_step;
+    i64 bias_off, bias_st;
 } Gemm;
 
 #ifdef INTEGER
@@ -14,13 +18,34 @@ typedef struct {
 #define FMA(x, y, z) fma(x, y, z)
 #endif
 
-#define STORE(value, row, col)                                                                  \
-    {                                                                                           \
-        const i64 at = g.o_off + batch * g.o_batch + (i64)(row) * g.o_row + (i64)(col) * g.o_col; \
-        A result = alpha * (value);                                                             \
-        if (beta != 0) result = result + beta * (A)T_LD(out, at);                               \
-        T_ST(out, at, (T)result);                                                               \
+#ifdef BIAS
+#define BIAS_PARAM GLOBAL const T_S *bias,
+#define ADD_BIAS(row) result = result + (A)T_LD(bias, g.bias_off + (batch * g.m + (i64)(row)) * g.bias_st);
+#else
+#define BIAS_PARAM
+#define ADD_BIAS(row)
+#endif
+#define STORE_FINAL(value, row, col)                                                                      \
+    {                                                                                                     \
+        const i64 block_ = g.o_inner > 0 ? (i64)(col) / g.o_inner : 0;                                    \
+        const i64 at = g.o_off + batch * g.o_batch + (i64)(row) * g.o_row + block_ * g.o_outer +           \
+                       ((i64)(col)-block_ * g.o_inner) * g.o_col;                                         \
+        A result = alpha * (value);                                                                       \
+        ADD_BIAS(row)                                                                                     \
+        if (beta != 0) result = result + beta * (A)T_LD(out, at);                                         \
+        T_ST(out, at, (T)result);                                                                         \
     }
+#ifdef SPLIT
+#define OUT A
+#define PARTS(z)                                                          \
+    const i64 batch = (z) / g.splits, first = ((z)-batch * g.splits) * g.k_step; \
+    const i64 last = first + g.k_step < g.k ? first + g.k_step : g.k;
+#define STORE(value, row, col) out[((i64)GRP(2) * g.m + (i64)(row)) * g.n + (i64)(col)] = (value);
+#else
+#define OUT T_S
+#define PARTS(z) const i64 batch = (z), first = 0, last = g.k;
+#define STORE(value, row, col) STORE_FINAL(value, row, col)
+#endif
 
 #ifdef GEMM_TILED
 // For GPUs: 64 x 64 outputs per group of 16 x 16, 4 x 4 per work-item, through local memory in steps of 16. A
@@ -28,17 +53,18 @@ typedef struct {
 #define TILE 64
 #define STEP 16
 KERNEL WG_HINT2(16, 16)
-void gemm_tiled(GLOBAL const T_S *a, GLOBAL const T_S *b, GLOBAL T_S *out, const Gemm g, const A alpha, const A beta) {
+void gemm_tiled(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM GLOBAL OUT *out, const Gemm g, const A alpha,
+                const A beta) {
     LOCAL A ta[STEP][TILE + 1];
     LOCAL A tb[STEP][TILE + 1];
     const u32 tx = LID(0), ty = LID(1), lid = ty * 16 + tx;
     const i64 col0 = (i64)GRP(0) * TILE, row0 = (i64)GRP(1) * TILE;
-    const i64 batch = (i64)GRP(2);
+    PARTS((i64)GRP(2))
     A acc[4][4];
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++) acc[i][j] = 0;
     const i64 abase = g.a_off + batch * g.a_batch, bbase = g.b_off + batch * g.b_batch;
-    for (i64 k0 = 0; k0 < g.k; k0 += STEP) {
+    for (i64 k0 = first; k0 < last; k0 += STEP) {
         for (u32 e = lid; e < TILE * STEP; e += 256) {
             // The fast index follows the contiguous direction of each operand.
             u32 r, kk;
@@ -50,7 +76,7 @@ void gemm_tiled(GLOBAL const T_S *a, GLOBAL const T_S *b, GLOBAL T_S *out, const
                 kk = e / TILE;
             }
             i64 row = row0 + r, kx = k0 + kk;
-            ta[kk][r] = row < g.m && kx < g.k ? (A)T_LD(a, abase + row * g.a_row + kx * g.a_col) : (A)0;
+            ta[kk][r] = row < g.m && kx < last ? (A)TA_LD(a, abase + row * g.a_row + kx * g.a_col) : (A)0;
             if (g.b_row == 1) {
                 kk = e % STEP;
                 r = e / STEP;
@@ -60,7 +86,7 @@ void gemm_tiled(GLOBAL const T_S *a, GLOBAL const T_S *b, GLOBAL T_S *out, const
             }
             i64 col = col0 + r;
             kx = k0 + kk;
-            tb[kk][r] = col < g.n && kx < g.k ? (A)T_LD(b, bbase + kx * g.b_row + col * g.b_col) : (A)0;
+            tb[kk][r] = col < g.n && kx < last ? (A)TB_LD(b, bbase + kx * g.b_row + col * g.b_col) : (A)0;
         }
         BARRIER();
         for (int kk = 0; kk < STEP; kk++) {
@@ -116,19 +142,19 @@ KERNEL void gemm_pack(GLOBAL const T_S *in, GLOBAL A *out, const i64 off, const 
 #define VLOAD PASTE(vload, VL)
 #define VSTORE PASTE(vstore, VL)
 // For CPUs: one work-item makes MR x (NV * VL) outputs from packed panels, in registers.
-KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, GLOBAL T_S *out, const Gemm g, const A alpha,
-                                   const A beta) {
-    const i64 batch = (i64)GID(2);
+KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_PARAM GLOBAL OUT *out, const Gemm g,
+                                   const A alpha, const A beta) {
+    PARTS((i64)GID(2))
     const i64 ip = (i64)GID(0), jp = (i64)GID(1);
     const i64 mp = (g.m + MR - 1) / MR, np = (g.n + NV * VL - 1) / (NV * VL);
-    GLOBAL const A *x = pa + ((g.a_batch == 0 ? 0 : batch) * mp + ip) * g.k * MR;
-    GLOBAL const A *y = pb + ((g.b_batch == 0 ? 0 : batch) * np + jp) * g.k * (NV * VL);
+    GLOBAL const A *x = pa + ((g.a_batch == 0 ? 0 : batch) * mp + ip) * g.k * MR + first * MR;
+    GLOBAL const A *y = pb + ((g.b_batch == 0 ? 0 : batch) * np + jp) * g.k * (NV * VL) + first * (NV * VL);
     V acc[MR][NV];
 #pragma unroll
     for (int i = 0; i < MR; i++)
 #pragma unroll
         for (int j = 0; j < NV; j++) acc[i][j] = (V)0;
-    for (i64 k = 0; k < g.k; k++) {
+    for (i64 k = first; k < last; k++) {
         V yv[NV];
 #pragma unroll
         for (int j = 0; j < NV; j++) yv[j] = VLOAD(j, y);
@@ -143,13 +169,19 @@ KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, GLOBA
     }
     const i64 row0 = ip * MR, col0 = jp * (NV * VL);
 #ifdef DIRECT_STORE
-    if (row0 + MR <= g.m && col0 + NV * VL <= g.n && g.o_col == 1) {
+    // A whole tile whose columns are neighbours is stored by vectors.
+    const i64 block = g.o_inner > 0 ? col0 / g.o_inner : 0;
+    const int whole = row0 + MR <= g.m && col0 + NV * VL <= g.n && g.o_col == 1 &&
+                      (g.o_inner == 0 || (col0 + NV * VL - 1) / g.o_inner == block);
+    if (whole) {
 #pragma unroll
         for (int i = 0; i < MR; i++) {
-            GLOBAL T_S *o = out + g.o_off + batch * g.o_batch + (row0 + i) * g.o_row + col0;
+            const i64 row = row0 + i;
+            GLOBAL T_S *o = out + g.o_off + batch * g.o_batch + row * g.o_row + block * g.o_outer + (col0 - block * g.o_inner);
 #pragma unroll
             for (int j = 0; j < NV; j++) {
                 V result = acc[i][j] * alpha;
+                ADD_BIAS(row)
                 if (beta != 0) result = result + VLOAD(j, o) * beta;
                 VSTORE(result, j, o);
             }
@@ -169,8 +201,8 @@ KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, GLOBA
 
 #ifdef GEMM_DIRECT
 // For small or thin products: one work-item makes up to ROWS rows of one column.
-KERNEL void gemm_direct(GLOBAL const T_S *a, GLOBAL const T_S *b, GLOBAL T_S *out, const Gemm g, const A alpha,
-                        const A beta) {
+KERNEL void gemm_direct(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM GLOBAL T_S *out, const Gemm g,
+                        const A alpha, const A beta) {
     const i64 col = (i64)GID(0), row0 = (i64)GID(1) * ROWS, batch = (i64)GID(2);
     if (col >= g.n) return;
     const i64 bbase = g.b_off + batch * g.b_batch + col * g.b_col;
@@ -183,10 +215,22 @@ KERNEL void gemm_direct(GLOBAL const T_S *a, GLOBAL const T_S *b, GLOBAL T_S *ou
         acc[i] = 0;
     }
     for (i64 k = 0; k < g.k; k++) {
-        const A y = (A)T_LD(b, bbase + k * g.b_row);
-        for (int i = 0; i < ROWS; i++) acc[i] = FMA((A)T_LD(a, abase[i] + k * g.a_col), y, acc[i]);
+        const A y = (A)TB_LD(b, bbase + k * g.b_row);
+        for (int i = 0; i < ROWS; i++) acc[i] = FMA((A)TA_LD(a, abase[i] + k * g.a_col), y, acc[i]);
     }
     for (int i = 0; i < ROWS; i++)
         if (row0 + i < g.m) STORE(acc[i], row0 + i, col)
+}
+#endif
+
+#ifdef GEMM_FINISH
+// Adds up the parts of a split product, in order.
+KERNEL void gemm_finish(GLOBAL const A *parts, BIAS_PARAM GLOBAL T_S *out, const Gemm g, const A alpha, const A beta) {
+    const i64 i = (i64)GID(0);
+    if (i >= g.batch * g.m * g.n) return;
+    const i64 mn = g.m * g.n, batch = i / mn, e = i - batch * mn, row = e / g.n, col = e - row * g.n;
+    A sum = 0;
+    for (i64 s = 0; s < g.splits; s++) sum = sum + parts[(batch * g.splits + s) * mn + e];
+    STORE_FINAL(sum, row, col)
 }
 #endif

@@ -11,6 +11,8 @@ use std::fmt::Write;
 
 pub const PRELUDE_OPENCL: &str = include_str!("prelude_opencl.h");
 pub const COMMON: &str = include_str!("common.h");
+/// Rows along one dimension; wants `NT` and `RANK` defined first.
+pub const ROWS: &str = include_str!("rows.h");
 const MATH: &str = include_str!("math.cl");
 
 /// A macro that specialises a kernel file.

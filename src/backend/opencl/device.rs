@@ -25,6 +25,8 @@ pub struct DeviceInfo {
     pub compute_units: u32,
     pub clock_mhz: u32,
     pub max_work_group: usize,
+    /// Bytes that the arguments of one kernel may take.
+    pub max_parameter_size: usize,
     /// Whether float64 works (`cl_khr_fp64`).
     pub fp64: bool,
     /// Whether the device calculates in float16 itself (`cl_khr_fp16`); float16 tensors work without it.
@@ -64,6 +66,7 @@ fn describe(platform: cl::PlatformId, id: DeviceId) -> DeviceInfo {
         compute_units: id.number(CL_DEVICE_MAX_COMPUTE_UNITS) as u32,
         clock_mhz: id.number(CL_DEVICE_MAX_CLOCK_FREQUENCY) as u32,
         max_work_group: id.number(CL_DEVICE_MAX_WORK_GROUP_SIZE) as usize,
+        max_parameter_size: id.number(CL_DEVICE_MAX_PARAMETER_SIZE) as usize,
         fp64: has("cl_khr_fp64") || id.number(CL_DEVICE_DOUBLE_FP_CONFIG) != 0,
         fp16: has("cl_khr_fp16"),
         exact_divide: id.number(CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT != 0,

@@ -17,7 +17,7 @@ pub(super) enum Method {
 }
 
 /// The dtype that products of a dtype are added up in. Integers wrap, so 32 bits serve all but int64.
-fn accumulator(d: DType) -> DType {
+pub(super) fn accumulator(d: DType) -> DType {
     match d.compute() {
         DType::F32 => DType::F32,
         DType::F64 => DType::F64,
@@ -27,15 +27,64 @@ fn accumulator(d: DType) -> DType {
 }
 
 /// Rows of a register tile.
-const ROWS: usize = 8;
+pub(super) const TILE_ROWS: usize = 8;
+
+/// Columns of a register tile.
+pub(super) fn tile_columns(acc: DType) -> usize {
+    2 * (64 / acc.size())
+}
+
+/// An operand in memory: strides of batch, row (of the result) and k.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'a> {
+    pub mem: &'a Mem,
+    pub dtype: DType,
+    pub offset: i64,
+    pub batch: i64,
+    pub row: i64,
+    pub k: i64,
+}
+
+/// An operand as panels `[batch, panel, k, rows]` of the accumulator's dtype.
+pub(super) struct Panels {
+    pub buffer: DeviceBuffer,
+    /// One batch serves all.
+    pub shared: bool,
+}
+
+/// Where a product goes.
+pub(super) struct Target<'a> {
+    pub mem: &'a Mem,
+    pub dtype: DType,
+    pub offset: i64,
+    pub batch: i64,
+    pub row: i64,
+    pub col: i64,
+    /// Blocks of `inner` columns (0: all of them) lie `outer` apart.
+    pub inner: i64,
+    pub outer: i64,
+    /// Added per row: buffer, offset, stride.
+    pub bias: Option<(&'a Mem, i64, i64)>,
+    pub alpha: f64,
+    pub beta: f64,
+}
+
+/// batch, m, n, k
+pub(super) type Dims4 = [i64; 4];
+
+/// The operands of a product.
+pub(super) enum Operands<'a> {
+    Plain(Plain<'a>, Plain<'a>),
+    Panels(&'a Panels, &'a Panels),
+}
 
 impl OpenCl {
     pub(super) fn gemm_auto(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         let (m, n, k) = (out.layout.shape[1], out.layout.shape[2], a.layout.shape[2]);
         let method = match self.info.kind {
-            "cpu" if m >= 8 && n >= 16 && m * n * k >= 1 << 15 => Method::Packed,
+            "cpu" if m >= 4 && n >= 8 && m * n * k >= 1 << 15 => Method::Packed,
             "cpu" => Method::Direct,
-            _ if m.min(n) < 8 => Method::Direct,
+            _ if m.min(n) < 8 && k < 1024 => Method::Direct,
             _ => Method::Tiled,
         };
         self.gemm_by(method, a, b, out, alpha, beta)
@@ -45,56 +94,130 @@ impl OpenCl {
         if out.dtype == DType::Bool || a.dtype != b.dtype || a.dtype != out.dtype {
             return Err(Error::unsupported("gemm", a.dtype, self.device));
         }
-        let (bs, m, n) = (out.layout.shape[0], out.layout.shape[1], out.layout.shape[2]);
-        let k = a.layout.shape[2];
+        let [bs, m, n] = [0, 1, 2].map(|d| out.layout.shape[d]);
+        let dims = [bs, m, n, a.layout.shape[2]];
+        let (pa, pb) = (self.plain(&a, 1, 2)?, self.plain(&b, 2, 1)?);
+        let l = out.layout;
+        let target = Target {
+            mem: self.view(&out)?,
+            dtype: out.dtype,
+            offset: l.offset,
+            batch: l.strides[0],
+            row: l.strides[1],
+            col: l.strides[2],
+            inner: 0,
+            outer: 0,
+            bias: None,
+            alpha,
+            beta,
+        };
+        if method == Method::Packed && bs * m * n * dims[3] > 0 {
+            let acc = accumulator(out.dtype);
+            let a = self.pack_panels(&pa, [bs, m, dims[3]], TILE_ROWS, acc)?;
+            let b = self.pack_panels(&pb, [bs, n, dims[3]], tile_columns(acc), acc)?;
+            return self.product(Method::Packed, dims, Operands::Panels(&a, &b), &target);
+        }
+        let method = if method == Method::Packed { Method::Direct } else { method };
+        self.product(method, dims, Operands::Plain(pa, pb), &target)
+    }
+
+    /// A matrix operand, its rows and k being these dimensions of the view.
+    fn plain<'a>(&self, v: &View<'a>, row: usize, k: usize) -> Result<Plain<'a>> {
+        let l = v.layout;
+        let batch = if l.shape[0] == 1 { 0 } else { l.strides[0] };
+        let (row, k) = (l.strides[row], l.strides[k]);
+        Ok(Plain { mem: self.view(v)?, dtype: v.dtype, offset: l.offset, batch, row, k })
+    }
+
+    /// Queues one product.
+    pub(super) fn product(&self, method: Method, dims: Dims4, operands: Operands, t: &Target) -> Result<()> {
+        let [bs, m, n, k] = dims;
         if bs * m * n == 0 {
             return Ok(());
         }
-        let acc = accumulator(a.dtype);
-        let mut pack = Pack::default();
-        for v in [&a, &b, &out] {
-            pack.i64(v.layout.offset);
-            pack.i64(if v.layout.shape[0] == 1 { 0 } else { v.layout.strides[0] });
-            pack.i64(v.layout.strides[1]);
-            pack.i64(v.layout.strides[2]);
-        }
-        for v in [bs, m, n, k] {
-            pack.i64(v);
-        }
-        let (am, bm, om) = (self.view(&a)?, self.view(&b)?, self.view(&out)?);
-        let alpha = scalar_arg(Scalar::Float(alpha), acc);
-        let beta = scalar_arg(Scalar::Float(beta), acc);
-        let mut defs: SmallVec<[(&'static str, Def); 8]> =
-            SmallVec::from_slice(&[("T", Def::Type(out.dtype)), ("A", Def::Type(acc))]);
+        let acc = accumulator(t.dtype);
+        // Few tiles with a long k are split along k, to occupy the device and to keep the digits of long sums.
+        let (th, tw) = if method == Method::Packed { (TILE_ROWS as i64, tile_columns(acc) as i64) } else { (64, 64) };
+        let tiles = bs * ((m + th - 1) / th) * ((n + tw - 1) / tw);
+        let wanted = self.info.compute_units as i64 * if method == Method::Packed { 2 } else { 4 };
+        let splits = match method {
+            Method::Direct => 1,
+            _ => ((wanted + tiles - 1) / tiles).min(k / 1024).max((k + 16383) / 16384).max(1),
+        };
+        let k_step = ((k + splits - 1) / splits + 15) / 16 * 16;
+        let splits = if k == 0 { 1 } else { (k + k_step - 1) / k_step };
+
+        let strides = |p: &Plain| [p.offset, p.batch, p.row, p.k];
+        let (a, b) = match &operands {
+            Operands::Plain(a, b) => {
+                // The kernels name b's k first: its rows.
+                let [off, batch, col, row] = strides(b);
+                (strides(a), [off, batch, row, col])
+            }
+            Operands::Panels(a, b) => ([0, !a.shared as i64, 0, 0], [0, !b.shared as i64, 0, 0]),
+        };
+        let meta = || {
+            let mut pack = Pack::default();
+            let (bias_off, bias_st) = t.bias.map_or((0, 0), |b| (b.1, b.2));
+            let out = [t.offset, t.batch, t.row, t.col, t.inner, t.outer];
+            let rest = [bs, m, n, k, splits, k_step, bias_off, bias_st];
+            a.iter().chain(&b).chain(&out).chain(&rest).for_each(|v| pack.i64(*v));
+            pack.arg()
+        };
+        let scalars = || [scalar_arg(Scalar::Float(t.alpha), acc), scalar_arg(Scalar::Float(t.beta), acc)];
+        let mut common: SmallVec<[(&'static str, Def); 8]> =
+            SmallVec::from_slice(&[("T", Def::Type(t.dtype)), ("A", Def::Type(acc))]);
         if !acc.is_float() {
-            defs.push(("INTEGER", Def::Int(1)));
+            common.push(("INTEGER", Def::Int(1)));
         }
-        let (m, n, bs) = (m as usize, n as usize, bs as usize);
+        let mut defs = common.clone();
+        let partial = if splits > 1 {
+            defs.push(("SPLIT", Def::Int(1)));
+            Some(self.scratch((bs * splits * m * n) as usize * acc.size())?)
+        } else {
+            if t.bias.is_some() {
+                defs.push(("BIAS", Def::Int(1)));
+            }
+            None
+        };
+        let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
+        match &operands {
+            Operands::Plain(a, b) => {
+                args.extend([Arg::Mem(a.mem), Arg::Mem(b.mem)]);
+                defs.extend([("TA", Def::Type(a.dtype)), ("TB", Def::Type(b.dtype))]);
+            }
+            Operands::Panels(a, b) => args.extend([Arg::Mem(a.buffer.mem()), Arg::Mem(b.buffer.mem())]),
+        }
+        match &partial {
+            Some(p) => args.push(Arg::Mem(p.mem())),
+            None => {
+                args.extend(t.bias.map(|b| Arg::Mem(b.0)));
+                args.push(Arg::Mem(t.mem));
+            }
+        }
+        args.push(meta());
+        args.extend(scalars());
+        let (mu, nu, z) = (m as usize, n as usize, (bs * splits) as usize);
         match method {
             Method::Tiled => {
                 defs.push(("GEMM_TILED", Def::Int(1)));
                 let kernel = self.kernel("gemm_tiled", SOURCE, &defs)?;
-                let groups = [n.div_ceil(64) * 16, m.div_ceil(64) * 16, bs];
-                self.launch(&kernel, &[am.into(), bm.into(), om.into(), pack.arg(), alpha, beta], groups, [16, 16, 1])
+                self.launch(&kernel, &args, [nu.div_ceil(64) * 16, mu.div_ceil(64) * 16, z], [16, 16, 1])?;
             }
             Method::Direct => {
-                let rows = if m < 4 { 1 } else { 4 };
+                let rows = if mu < 4 { 1 } else { 4 };
                 defs.push(("GEMM_DIRECT", Def::Int(1)));
                 defs.push(("ROWS", Def::Int(rows as i64)));
                 let kernel = self.kernel("gemm_direct", SOURCE, &defs)?;
-                let local = if n >= 32 { 32 } else { 1 };
-                let args = [am.into(), bm.into(), om.into(), pack.arg(), alpha, beta];
-                self.launch(&kernel, &args, [n, m.div_ceil(rows), bs], [local, 1, 1])
+                let local = if nu >= 32 { 32 } else { 1 };
+                self.launch(&kernel, &args, [nu, mu.div_ceil(rows), z], [local, 1, 1])?;
             }
             Method::Packed => {
-                let lanes = 64 / acc.size();
-                let columns = 2 * lanes;
-                let pa = self.pack_panels(&a, am, [0, 1, 2], ROWS, acc)?;
-                let pb = self.pack_panels(&b, bm, [0, 2, 1], columns, acc)?;
+                let columns = tile_columns(acc);
                 defs.push(("GEMM_PACKED", Def::Int(1)));
-                defs.push(("MR", Def::Int(ROWS as i64)));
+                defs.push(("MR", Def::Int(TILE_ROWS as i64)));
                 defs.push(("NV", Def::Int(2)));
-                defs.push(("VL", Def::Int(lanes as i64)));
+                defs.push(("VL", Def::Int(columns as i64 / 2)));
                 let base = match acc {
                     DType::F32 => "BASE float",
                     DType::F64 => "BASE double",
@@ -102,43 +225,57 @@ impl OpenCl {
                     _ => "BASE int",
                 };
                 defs.push((base, Def::Flag));
-                if out.dtype == acc {
+                if t.dtype == acc && partial.is_none() {
                     defs.push(("DIRECT_STORE", Def::Int(1)));
                 }
                 let kernel = self.kernel("gemm_packed", SOURCE, &defs)?;
-                let args = [pa.mem().into(), pb.mem().into(), om.into(), pack.arg(), alpha, beta];
-                self.launch(&kernel, &args, [m.div_ceil(ROWS), n.div_ceil(columns), bs], [1, 1, 1])
+                self.launch(&kernel, &args, [mu.div_ceil(TILE_ROWS), nu.div_ceil(columns), z], [1, 1, 1])?;
             }
         }
+        let Some(partial) = &partial else { return Ok(()) };
+        if t.bias.is_some() {
+            common.push(("BIAS", Def::Int(1)));
+        }
+        common.push(("GEMM_FINISH", Def::Int(1)));
+        let kernel = self.kernel("gemm_finish", SOURCE, &common)?;
+        let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
+        args.push(Arg::Mem(partial.mem()));
+        args.extend(t.bias.map(|b| Arg::Mem(b.0)));
+        args.push(Arg::Mem(t.mem));
+        args.push(meta());
+        args.extend(scalars());
+        self.launch_1d(&kernel, &args, (bs * m * n) as usize)
     }
 
-    /// Copies the matrices of `v` into panels; `order` names its batch, row and k dimensions.
-    fn pack_panels(&self, v: &View, mem: &Mem, order: [usize; 3], rows: usize, acc: DType) -> Result<DeviceBuffer> {
-        let l = v.layout;
-        let [shape, strides] = [&l.shape, &l.strides].map(|x| order.map(|d| x[d]));
-        let batches = if strides[0] == 0 { 1 } else { shape[0] } as usize;
-        let panels = (shape[1] as usize).div_ceil(rows);
-        let out = self.scratch(batches * panels * rows * shape[2] as usize * acc.size())?;
-        let defs = [
-            ("T", Def::Type(v.dtype)),
+    /// Copies an operand into panels of `rows`; `dims` are batch, rows, k.
+    pub(super) fn pack_panels(&self, p: &Plain, dims: [i64; 3], rows: usize, acc: DType) -> Result<Panels> {
+        let shared = p.batch == 0;
+        let batches = if shared { 1 } else { dims[0] as usize };
+        let panels = (dims[1] as usize).div_ceil(rows);
+        let buffer = self.scratch(batches * panels * rows * dims[2] as usize * acc.size())?;
+        let mut defs: SmallVec<[(&'static str, Def); 8]> = SmallVec::from_slice(&[
+            ("T", Def::Type(p.dtype)),
             ("A", Def::Type(acc)),
             ("R", Def::Int(rows as i64)),
             ("GEMM_PACK", Def::Int(1)),
-        ];
+        ]);
+        if !acc.is_float() {
+            defs.push(("INTEGER", Def::Int(1)));
+        }
         let kernel = self.kernel("gemm_pack", SOURCE, &defs)?;
         let args: [Arg; 8] = [
-            mem.into(),
-            out.mem().into(),
-            l.offset.into(),
-            strides[0].into(),
-            strides[1].into(),
-            strides[2].into(),
-            shape[1].into(),
-            shape[2].into(),
+            p.mem.into(),
+            buffer.mem().into(),
+            p.offset.into(),
+            p.batch.into(),
+            p.row.into(),
+            p.k.into(),
+            dims[1].into(),
+            dims[2].into(),
         ];
         // Few panels are shared between several work-items along k.
-        let parts = (16 / (panels * batches)).clamp(1, (shape[2] as usize / 64).max(1));
+        let parts = (16 / (panels * batches)).clamp(1, (dims[2] as usize / 64).max(1));
         self.launch(&kernel, &args, [panels, parts, batches], [1, 1, 1])?;
-        Ok(out)
+        Ok(Panels { buffer, shared })
     }
 }

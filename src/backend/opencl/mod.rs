@@ -6,12 +6,16 @@
 
 mod cl;
 mod compile;
+mod conv;
 mod device;
 mod elementwise;
+mod fill;
 mod gemm;
 mod memory;
 mod plan;
+mod pool;
 mod reduce;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -201,6 +205,19 @@ impl OpenCl {
 
     /// The kernel `name` of `source` specialised by `defs`, from the cache or built.
     fn kernel(&self, name: &'static str, source: &str, defs: &[(&'static str, Def)]) -> Result<Arc<Compiled>> {
+        self.kernel_made(name, defs, || source.to_string())
+    }
+    /// The same of several source files.
+    fn kernel_of(&self, name: &'static str, files: &[&str], defs: &[(&'static str, Def)]) -> Result<Arc<Compiled>> {
+        self.kernel_made(name, defs, || files.concat())
+    }
+    /// The same of source that is made when it is needed and depends on nothing but `name` and `defs`.
+    fn kernel_made(
+        &self,
+        name: &'static str,
+        defs: &[(&'static str, Def)],
+        source: impl FnOnce() -> String,
+    ) -> Result<Arc<Compiled>> {
         let key = KernelKey { name, defs: SmallVec::from_slice(defs) };
         if let Some(k) = self.kernels.lock().get(&key) {
             return Ok(k.clone());
@@ -208,7 +225,7 @@ impl OpenCl {
         if !self.info.fp64 && defs.iter().any(|(_, d)| *d == Def::Type(DType::F64)) {
             return Err(self.no_fp64());
         }
-        let made = self.compile(name, &(kernels::defines(defs) + source))?;
+        let made = self.compile(name, &(kernels::defines(defs) + &source()))?;
         Ok(self.kernels.lock().entry(key).or_insert(made).clone())
     }
 
@@ -338,5 +355,67 @@ impl Backend for OpenCl {
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         self.gemm_auto(a, b, out, alpha, beta)
+    }
+    fn scan(&self, op: ScanOp, input: View, dim: usize, out: View, indices: Option<View>) -> Result<()> {
+        self.scan_rows(op, input, dim, out, indices)
+    }
+    fn softmax(&self, log: bool, input: View, dim: usize, out: View) -> Result<()> {
+        self.softmax_rows(log, &[input, out], dim)
+    }
+    fn softmax_backward(&self, log: bool, grad: View, output: View, dim: usize, out: View) -> Result<()> {
+        self.softmax_rows(log, &[grad, output, out], dim)
+    }
+    fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
+        self.sort_rows(input, dim, descending, values, indices)
+    }
+    fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
+        self.conv_forward(None, input, weight, bias, p, out)
+    }
+    fn conv_backward_input(&self, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
+        self.conv_input_gradient(None, grad, weight, p, grad_input)
+    }
+    fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
+        self.conv_weight_gradient(None, grad, input, p, grad_weight)
+    }
+    fn max_pool(&self, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
+        self.max_pool_forward(input, p, out, indices)
+    }
+    fn max_pool_backward(&self, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
+        self.max_pool_gradient(grad, indices, p, grad_input)
+    }
+    fn avg_pool(&self, input: View, p: &PoolParams, pad: bool, divisor: Option<i64>, out: View) -> Result<()> {
+        self.avg_pool_forward(input, p, pool::divisor_code(pad, divisor), out)
+    }
+    fn avg_pool_backward(
+        &self,
+        grad: View,
+        p: &PoolParams,
+        count_include_pad: bool,
+        divisor: Option<i64>,
+        grad_input: View,
+    ) -> Result<()> {
+        self.avg_pool_gradient(grad, p, pool::divisor_code(count_include_pad, divisor), grad_input)
+    }
+    fn gather(&self, input: View, dim: usize, index: View, out: View) -> Result<()> {
+        self.gather_rows(input, dim, index, out)
+    }
+    fn scatter(&self, op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
+        self.scatter_rows(op, out, dim, index, src)
+    }
+    fn index(&self, input: View, indices: &[View], out: View) -> Result<()> {
+        self.index_get(input, indices, out)
+    }
+    fn index_put(&self, out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
+        // A CPU has few threads: what remains of the shape occupies them, and no sort is needed.
+        self.index_write(out, indices, values, accumulate, self.info.kind != "cpu")
+    }
+    fn nonzero(&self, input: View) -> Result<Vec<i64>> {
+        self.nonzero_positions(input)
+    }
+    fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
+        self.random_fill(dist, generator, out)
+    }
+    fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
+        self.optimizer(kind, tensors)
     }
 }

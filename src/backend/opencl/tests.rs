@@ -5,13 +5,36 @@ use super::*;
 use crate::tensor::dtype::Element;
 use crate::tensor::layout::Dims;
 use half::{bf16, f16};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::cell::RefCell;
 
+mod conv;
 mod elementwise;
+mod fill;
 mod gemm;
 mod reduce;
+mod rows;
+
+/// Tests share the device; those that provoke index faults or count memory hold it alone.
+static SHARED: RwLock<()> = RwLock::new(());
+thread_local! {
+    static HELD: RefCell<Option<RwLockReadGuard<'static, ()>>> = const { RefCell::new(None) };
+}
 
 /// The first device, or None (said aloud) where there is none.
 fn device() -> Option<&'static OpenCl> {
+    HELD.with(|h| {
+        h.borrow_mut().get_or_insert_with(|| SHARED.read());
+    });
+    found()
+}
+/// The same for a test that must be alone.
+fn device_alone() -> Option<(&'static OpenCl, RwLockWriteGuard<'static, ()>)> {
+    HELD.with(|h| h.borrow_mut().take());
+    let guard = SHARED.write();
+    found().map(|d| (d, guard))
+}
+fn found() -> Option<&'static OpenCl> {
     match open(0) {
         Ok(d) => Some(d),
         Err(e) if std::env::var("TAPER_REQUIRE_OPENCL").is_ok_and(|v| v == "1") => {
@@ -150,7 +173,7 @@ fn devices_are_described_and_found_by_name() {
 
 #[test]
 fn transfers_copies_and_memory_statistics() {
-    let Some(d) = device() else { return };
+    let Some((d, _alone)) = device_alone() else { return };
     let data: Vec<u8> = (0..9 << 20).map(|i| (i * 7 % 251) as u8).collect();
     let before = d.memory_stats();
     let a = T::new(d, &data, &[data.len() as i64]);

@@ -1,0 +1,152 @@
+// Random fills from Philox4x32-10; which draw an element takes is documented in src/rng/philox.rs.
+// Macros: T, F (f32 or f64: what floats are calculated in), DIST, WIDE (64-bit draws), DOUBLE.
+typedef struct {
+    u32 w[4];
+} Block;
+
+INLINE Block philox(u64 block, u64 offset, u64 seed) {
+    u32 c0 = (u32)block, c1 = (u32)(block >> 32), c2 = (u32)offset, c3 = (u32)(offset >> 32);
+    u32 k0 = (u32)seed, k1 = (u32)(seed >> 32);
+    Block b;
+    for (int i = 0; i < 10; i++) {
+        const u64 p0 = (u64)0xD2511F53u * c0, p1 = (u64)0xCD9E8D57u * c2;
+        c0 = (u32)(p1 >> 32) ^ c1 ^ k0;
+        c2 = (u32)(p0 >> 32) ^ c3 ^ k1;
+        c1 = (u32)p1;
+        c3 = (u32)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    b.w[0] = c0;
+    b.w[1] = c1;
+    b.w[2] = c2;
+    b.w[3] = c3;
+    return b;
+}
+
+typedef struct {
+    u64 seed, call, n;
+    i64 off;
+    // Parameters of the distribution.
+    u64 range, bound;
+    i64 low;
+} Draws;
+
+#define UNIT_F32(x) ((f32)((x) & 0xffffffu) * 5.9604644775390625e-8f)
+#define UNIT_F64(x) ((f64)((x) & 0x1fffffffffffffUL) * 1.1102230246251565404e-16)
+#define OPEN_F32(x) ((f32)(x) * 2.3283064365386962891e-10f + 1.1641532182693481445e-10f)
+#ifdef DOUBLE
+#define C_PI 3.14159265358979323846
+#define C_TAU 6.28318530717958647692
+#else
+#define C_PI 3.14159265358979323846f
+#define C_TAU 6.28318530717958647692f
+#endif
+#ifdef BOOLEAN
+#define TO_T(v) (T)((v) != 0)
+#else
+#define TO_T(v) (T)(v)
+#endif
+
+// Elements per work-item: those of one block.
+#if defined(WIDE)
+#define PER 2
+#define DRAW(k) ((u64)b.w[2 * (k)] << 32 | b.w[2 * (k) + 1])
+#else
+#define PER 4
+#define DRAW(k) b.w[k]
+#endif
+
+#if DIST == 7
+// A forward Fisher-Yates is sequential: one work-item.
+KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c) {
+    if (GID(0) != 0) return;
+    for (u64 i = 0; i < g.n; i++) T_ST(out, g.off + i, (T)i);
+    for (u64 i = 0; i + 1 < g.n; i++) {
+        const Block b = philox(i / 2, g.call, g.seed);
+        const int k = (int)(i & 1);
+        const u64 other = i + ((u64)b.w[2 * k] << 32 | b.w[2 * k + 1]) % (g.n - i);
+        const T_S x = out[g.off + i];
+        out[g.off + i] = out[g.off + other];
+        out[g.off + other] = x;
+    }
+}
+#else
+KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c) {
+    const u64 block = (u64)GID(0);
+    if (block * PER >= g.n) return;
+    const Block b = philox(block, g.call, g.seed);
+    for (int k = 0; k < PER; k++) {
+        const u64 i = block * PER + k;
+        if (i >= g.n) return;
+#if DIST == 0
+        // Uniform from a to c; what rounding brought to c becomes a, both as T holds them.
+#ifdef DOUBLE
+        const F u = UNIT_F64(DRAW(k)) * (c - a) + a;
+#else
+        const F u = UNIT_F32(DRAW(k)) * (c - a) + a;
+#endif
+        T_ST(out, g.off + i, (T)u);
+        {
+            T_S edge[2];
+            T_ST(edge, 0, (T)c);
+            T_ST(edge, 1, (T)a);
+            if (out[g.off + i] == edge[0]) out[g.off + i] = edge[1];
+        }
+#elif DIST == 1 || DIST == 2
+        // Normal with mean a and deviation c; 2: its exponential.
+#ifdef DOUBLE
+        const F u1 = 1 - UNIT_F64((u64)b.w[0] << 32 | b.w[1]);
+        const F theta = C_TAU * UNIT_F64((u64)b.w[2] << 32 | b.w[3]);
+#else
+        const int w = k & 2;
+        const F u1 = OPEN_F32(b.w[w]);
+        const F theta = C_TAU * UNIT_F32(b.w[w + 1]);
+#endif
+        const F z = sqrt(-2 * log(u1)) * ((k & 1) == 0 ? cos(theta) : sin(theta));
+        const F v = z * c + a;
+#if DIST == 2
+        T_ST(out, g.off + i, (T)exp(v));
+#else
+        T_ST(out, g.off + i, (T)v);
+#endif
+#elif DIST == 3
+        // Integers: low plus a draw modulo range (0: all of 64 bits).
+#ifdef WIDE
+        const i64 v = (i64)((u64)g.low + (g.range == 0 ? DRAW(k) : DRAW(k) % g.range));
+#else
+        const i64 v = g.low + (i64)(DRAW(k) % (u32)g.range);
+#endif
+        T_ST(out, g.off + i, TO_T(v));
+#elif DIST == 4
+        T_ST(out, g.off + i, (T)((u64)DRAW(k) < g.bound ? 1 : 0));
+#elif DIST == 5
+        // Exponential with rate a.
+#ifdef DOUBLE
+        const F l = log(1 - UNIT_F64(DRAW(k)));
+        const F v = -(l < -5.5511151231257827021e-17 ? l : -5.5511151231257827021e-17) / a;
+#else
+        const F l = log(OPEN_F32(DRAW(k)));
+        const F v = -(l < -2.98023223876953125e-8f ? l : -2.98023223876953125e-8f) / a;
+#endif
+        T_ST(out, g.off + i, (T)v);
+#elif DIST == 6
+        // Geometric; a is log(1 - p).
+#ifdef DOUBLE
+        const F v = ceil(log(1 - UNIT_F64(DRAW(k))) / a);
+#else
+        const F v = ceil(log(OPEN_F32(DRAW(k))) / a);
+#endif
+        T_ST(out, g.off + i, (T)(v > 1 ? v : 1));
+#else
+        // Cauchy with median a and scale c.
+#ifdef DOUBLE
+        const F v = fma(c, tan(C_PI * (UNIT_F64(DRAW(k)) - 0.5)), a);
+#else
+        const F v = a + c * tan(C_PI * (UNIT_F32(DRAW(k)) - 0.5f));
+#endif
+        T_ST(out, g.off + i, (T)v);
+#endif
+    }
+}
+#endif

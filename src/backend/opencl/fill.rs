@@ -1,0 +1,160 @@
+//! Random fills and optimiser steps.
+
+use super::elementwise::scalar_arg;
+use super::*;
+use crate::rng::distributions::full_range;
+use crate::rng::philox::bernoulli_threshold;
+
+const RANDOM: &str = include_str!("../kernels/random.cl");
+const OPTIM: &str = include_str!("../kernels/optim.cl");
+
+impl OpenCl {
+    pub(super) fn random_fill(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
+        let n = out.layout.numel();
+        if n == 0 {
+            return Ok(());
+        }
+        let d = out.dtype;
+        let double = d == DType::F64;
+        if !out.layout.is_contiguous() {
+            bail!(Internal, "random fills on {} need a contiguous output", self.device);
+        }
+        // code, 64-bit draws, the two float parameters, range, lowest value, threshold
+        let float = |code: i64, wide: bool, a: f64, c: f64| (code, wide, a, c, 0u64, 0i64, 0u64);
+        let (code, wide, a, c, range, low, bound) = match dist {
+            Distribution::Uniform { low, high } => float(0, double, low, high),
+            Distribution::Normal { mean, std } => float(1, double, mean, std),
+            Distribution::LogNormal { mean, std } => float(2, double, mean, std),
+            Distribution::Exponential { lambda } => float(5, double, lambda, 0.0),
+            Distribution::Cauchy { median, sigma } => float(8, double, median, sigma),
+            Distribution::Geometric { p } => float(6, double, (-p).ln_1p(), 0.0),
+            Distribution::Integer { low, high } => {
+                let range = high.wrapping_sub(low) as u64;
+                // All 64-bit integers: the draw as it is.
+                let low = if range == 0 { 0 } else { low };
+                (3, range == 0 || range >= 1 << 28, 0.0, 0.0, range, low, 0)
+            }
+            Distribution::FullRange => {
+                let (wide, modulus) = full_range(d);
+                (3, wide, 0.0, 0.0, modulus, 0, 0)
+            }
+            Distribution::Bernoulli { p } => (4, false, 0.0, 0.0, 0, 0, bernoulli_threshold(p)),
+            Distribution::Permutation => (7, true, 0.0, 0.0, 0, 0, 0),
+        };
+        let needs_float = matches!(code, 0 | 1 | 2 | 5 | 8);
+        if needs_float && !d.is_float() {
+            return Err(Error::unsupported("random", d, self.device));
+        }
+        let f = if double { DType::F64 } else { DType::F32 };
+        let mut defs: SmallVec<[(&'static str, Def); 8]> =
+            SmallVec::from_slice(&[("T", Def::Type(d)), ("F", Def::Type(f)), ("DIST", Def::Int(code))]);
+        for (name, on) in [("WIDE", wide), ("DOUBLE", double), ("BOOLEAN", d == DType::Bool)] {
+            if on {
+                defs.push((name, Def::Int(1)));
+            }
+        }
+        let kernel = self.kernel_of("random_fill", &[RANDOM], &defs)?;
+        let call = generator.next_philox();
+        let mut pack = Pack::default();
+        for v in [call.seed as i64, call.offset as i64, n as i64, out.layout.offset, range as i64, bound as i64, low] {
+            pack.i64(v);
+        }
+        let args =
+            [self.view(&out)?.into(), pack.arg(), scalar_arg(Scalar::Float(a), f), scalar_arg(Scalar::Float(c), f)];
+        if code == 7 {
+            return self.launch(&kernel, &args, [1, 1, 1], [1, 1, 1]);
+        }
+        self.launch_1d(&kernel, &args, n.div_ceil(if wide { 2 } else { 4 }))
+    }
+
+    pub(super) fn optimizer(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
+        let live: Vec<&StepTensors> = tensors.iter().filter(|t| t.param.layout.numel() > 0).collect();
+        let Some(first) = live.first() else { return Ok(()) };
+        let states = first.state.len();
+        // A kernel's parameters are limited to 1 KiB on some devices: buffers, offsets and counts.
+        let per_tensor = (states + 2) * 16 + 16;
+        let most = ((self.info.max_parameter_size as usize).saturating_sub(128) / per_tensor).clamp(1, 64);
+        for dtype in DType::ALL {
+            let of_type: Vec<&&StepTensors> = live.iter().filter(|t| t.param.dtype == dtype).collect();
+            for part in of_type.chunks(most) {
+                self.optimizer_part(kind, part, states)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn optimizer_part(&self, kind: &StepKind, part: &[&&StepTensors], states: usize) -> Result<()> {
+        let dtype = part[0].param.dtype;
+        if !dtype.is_float() {
+            return Err(Error::unsupported("optimizer_step", dtype, self.device));
+        }
+        let acc = dtype.compute();
+        let count = part.len();
+        let mut defs: SmallVec<[(&'static str, Def); 8]> = SmallVec::from_slice(&[
+            ("T", Def::Type(dtype)),
+            ("A", Def::Type(acc)),
+            ("COUNT", Def::Int(count as i64)),
+            ("STATES", Def::Int(states as i64)),
+        ]);
+        let mut flag = |name: &'static str, on: bool| {
+            if on {
+                defs.push((name, Def::Int(1)));
+            }
+        };
+        // Hyperparameters in double; the kernel takes them in its own type.
+        let hyper: [f64; 8] = match *kind {
+            StepKind::Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize, momentum_init } => {
+                flag("SGD", true);
+                flag("NESTEROV", nesterov);
+                flag("MAXIMIZE", maximize);
+                flag("FIRST", momentum_init);
+                [lr, momentum, 1.0 - dampening, 0.0, 0.0, weight_decay, 0.0, 0.0]
+            }
+            StepKind::Adam { lr, beta1, beta2, eps, weight_decay, amsgrad: _, maximize, decoupled, step } => {
+                flag("ADAM", true);
+                flag("MAXIMIZE", maximize);
+                flag("DECOUPLED", decoupled);
+                let (c1, c2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
+                [lr, 1.0 - beta1, beta2, 1.0 - beta2, eps, weight_decay, lr / c1, c2.sqrt()]
+            }
+        };
+        let kernel = self.kernel_made("optimizer_step", &defs, || {
+            let names = ["p", "gr", "s0", "s1", "s2"];
+            let (mut params, mut cases) = (String::new(), String::new());
+            for k in 0..count {
+                cases += &format!("case {k}: ");
+                for (i, name) in names[..states + 2].iter().enumerate() {
+                    params += &format!("GLOBAL T_S *b{k}_{i}, ");
+                    cases += &format!("{name} = b{k}_{i}; ");
+                }
+                cases += if k + 1 < count { "break; " } else { "break; default: return;" };
+            }
+            format!("#define PARAMS {params}\n#define CASES {cases}\n{OPTIM}")
+        })?;
+        let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
+        let (mut start, mut counts, mut offsets) = (Pack::default(), Pack::default(), Pack::default());
+        let mut total = 0usize;
+        for t in part {
+            for v in [&t.param, &t.grad].into_iter().chain(&t.state) {
+                args.push(Arg::Mem(self.view(v)?));
+                offsets.i64(v.layout.offset);
+            }
+            start.i64(total as i64);
+            counts.i64(t.param.layout.numel() as i64);
+            total += t.param.layout.numel().div_ceil(GROUP) * GROUP;
+        }
+        start.i64(total as i64);
+        start.0.extend_from_slice(&counts.0);
+        start.0.extend_from_slice(&offsets.0);
+        args.push(start.arg());
+        let mut values = Pack::default();
+        for h in hyper {
+            match acc {
+                DType::F64 => values.0.extend_from_slice(&h.to_le_bytes()),
+                _ => values.0.extend_from_slice(&(h as f32).to_le_bytes()),
+            }
+        }
+        args.push(values.arg());
+        self.launch_1d(&kernel, &args, total)
+    }
+}
