@@ -24,13 +24,14 @@ int main(void) {
     taper_scalar value;
     if ((error = taper_tensor_from_data(data, sizes, 1, TAPER_FLOAT32, TAPER_CPU, &x)) != NULL) return 2;
     if ((error = taper_add(x, x, taper_scalar_i64(1), &sum)) != NULL) return 3;
-    
-    if ((error = taper_tensor_item(last, &value)) != NULL) return 5;
+    taper_tensor *total = NULL;
+    if ((error = taper_sum(sum, TAPER_DTYPE_NONE, &total)) != NULL) return 4;
+    if ((error = taper_tensor_item(total, &value)) != NULL) return 5;
     taper_tensor_free(x);
     taper_tensor_free(sum);
-    taper_tensor_free(last);
-    printf("Taper %s: 3 + 3 = %g\n", taper_version(), value.f);
-    return value.f == 6.0 ? 0 : 6;
+    taper_tensor_free(total);
+    printf("Taper %s: 2 + 4 + 6 = %g\n", taper_version(), value.f);
+    return value.f == 12.0 ? 0 : 6;
 }
 C
 
