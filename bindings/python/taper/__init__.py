@@ -3,8 +3,7 @@
 ``import taper as torch`` runs programs written for PyTorch; ``python -m taper.run script.py`` runs them unchanged.
 """
 
-from ._lib import library_version as __version__  # noqa: I001  (the library is loaded first)
-from . import _c
+from ._lib import library_version as __version__  # noqa: F401, I001  (the library is loaded first)
 from . import _dtype
 from ._c import Error, OutOfMemoryError, get_default_dtype
 from ._dtype import Size, device, dtype, finfo, iinfo, layout, memory_format
@@ -41,9 +40,7 @@ _SUBMODULES = frozenset(
     "amp autograd backends cuda distributions fft jit linalg mps multiprocessing nn optim random return_types serialization "
     "special testing types utils version".split()
 )
-_LEGACY = frozenset(
-    d.scalar_name + "Tensor" for d in _dtype._by_code.values()
-)
+_LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())
 
 
 def __getattr__(name):

@@ -12,7 +12,6 @@ from ctypes import (
     Structure,
     addressof,
     c_bool,
-    c_char,
     c_char_p,
     c_double,
     c_int32,
@@ -119,7 +118,15 @@ _CLASSES = {
     10: _RUNTIME,
     11: _error_class(KeyError),
 }
-_CODES = ((IndexError, 2), (TypeError, 3), (NotImplementedError, 6), (MemoryError, 5), (KeyError, 11), (ValueError, 4), (OSError, 8))
+_CODES = (
+    (IndexError, 2),
+    (TypeError, 3),
+    (NotImplementedError, 6),
+    (MemoryError, 5),
+    (KeyError, 11),
+    (ValueError, 4),
+    (OSError, 8),
+)
 
 # Python objects that C holds: the pointer given to C is the key.
 held = {}
@@ -172,7 +179,9 @@ def fail(e):
 def error_from_exception(exc):
     """An error handle for C that carries a Python exception through; the receiver owns it."""
     code = next((n for cls, n in _CODES if isinstance(exc, cls)), 1)
-    return error_new(code, f"{type(exc).__name__}: {exc}".encode("utf-8", "replace").replace(b"\0", b"?"), hold(exc), release_address)
+    return error_new(
+        code, f"{type(exc).__name__}: {exc}".encode("utf-8", "replace").replace(b"\0", b"?"), hold(exc), release_address
+    )
 
 
 # --- numbers and lists -------------------------------------------------------------------------------------------
@@ -391,4 +400,3 @@ def take_string(handle):
         return string_at(string_data(handle), string_len(handle)).decode()
     finally:
         string_free(handle)
-

@@ -89,7 +89,9 @@ def from_numpy(array):
         text = getattr(array, "dtype", interface["typestr"])
         kind = getattr(text, "type", None)
         if interface["typestr"][0] == ">":
-            raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.")
+            raise ValueError(
+                "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported."
+            )
         raise TypeError(
             f"can't convert np.ndarray of type {kind.__module__ + '.' + kind.__name__ if kind else text}. The only supported types are: "
             "float64, float32, float16, int64, int32, int16, int8, uint8, and bool."
@@ -99,7 +101,9 @@ def from_numpy(array):
     if strides is not None:
         size = dtype.itemsize
         if any(s % size for s in strides):
-            raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.")
+            raise ValueError(
+                "given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory."
+            )
         if any(s < 0 for s in strides):
             raise ValueError(
                 "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
@@ -117,9 +121,7 @@ def from_numpy(array):
         )
     o, p = tls.o
     key = _c.hold(array)
-    e = _c.tensor_from_buffer(
-        pointer, _c.ints(shape), len(shape), strides, dtype.code, _c.release_address, key, p
-    )
+    e = _c.tensor_from_buffer(pointer, _c.ints(shape), len(shape), strides, dtype.code, _c.release_address, key, p)
     if e:
         fail(e)
     return wrap(o.value)
@@ -130,9 +132,7 @@ def from_buffer(buffer, dtype, shape, offset=0):
     view = (c_char * (len(buffer) - offset)).from_buffer(buffer, offset)
     o, p = tls.o
     key = _c.hold(view)
-    e = _c.tensor_from_buffer(
-        addressof(view), _c.ints(shape), len(shape), None, dtype.code, _c.release_address, key, p
-    )
+    e = _c.tensor_from_buffer(addressof(view), _c.ints(shape), len(shape), None, dtype.code, _c.release_address, key, p)
     if e:
         fail(e)
     return wrap(o.value)
@@ -146,8 +146,6 @@ class _Exported:
 
 def to_numpy(t, force=False):
     """A NumPy array over the tensor's memory."""
-    import numpy
-
     if force:
         t = t.detach().cpu()
     if t.requires_grad:
@@ -161,6 +159,8 @@ def to_numpy(t, force=False):
     typestr = _TO_TYPESTR.get(dtype)
     if typestr is None:
         raise TypeError(f"Got unsupported ScalarType {dtype.scalar_name}")
+    import numpy
+
     if t.numel() == 0:
         return numpy.empty(tuple(t.shape), typestr)
     exported = _Exported()

@@ -35,7 +35,7 @@ def _flatten(data, shape, depth, out):
     if depth == len(shape):
         if _has_len(data) or isinstance(data, (list, tuple)):
             raise ValueError(
-                f"only one element tensors can be converted to Python scalars"
+                "only one element tensors can be converted to Python scalars"
                 if isinstance(data, Tensor)
                 else f"expected sequence of length {len(data)} at dim {depth} (got {len(data)})"
             )
@@ -44,7 +44,7 @@ def _flatten(data, shape, depth, out):
     try:
         n = len(data)
     except TypeError:
-        raise TypeError(f"not a sequence") from None
+        raise TypeError("not a sequence") from None
     if n != shape[depth]:
         raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {n})")
     if depth + 1 == len(shape):

@@ -136,7 +136,9 @@ class device:
             raise TypeError(f"Device(): argument 'type' must be str, not {spec.__class__.__name__}")
         elif ":" in spec:
             if index is not None:
-                raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {spec}")
+                raise RuntimeError(
+                    f"type (string) must not include an index because index was passed explicitly: {spec}"
+                )
             name, _, number = spec.partition(":")
             if not number.isdecimal():
                 raise RuntimeError(f"Invalid device string: '{spec}'")

@@ -7,7 +7,9 @@ from ._glue import M
 from ._tensor import Tensor
 
 
-def arange(*args, start=M, end=M, step=M, out=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+def arange(
+    *args, start=M, end=M, step=M, out=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False
+):
     """Numbers from start to end (exclusive) by step."""
     values = list(args)
     if len(values) > 3:
@@ -97,7 +99,9 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None, *, axis=
     if p is None or p == "fro":
         p = 2
     elif p == "nuc":
-        raise NotImplementedError("norm: the nuclear norm needs a singular value decomposition, which Taper does not have")
+        raise NotImplementedError(
+            "norm: the nuclear norm needs a singular value decomposition, which Taper does not have"
+        )
     elif isinstance(p, str):
         raise RuntimeError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
     r = g.norm(input, p) if dim is None and not keepdim else g.norm(input, p, dim, keepdim)
@@ -591,7 +595,19 @@ def scatter_(input, dim, index, src=M, *, value=M, reduce=None):
 def _randint(name, like):
     zero, low_high = ("op_" + name + s for s in ("", "_low"))
 
-    def function(*args, low=M, high=M, size=M, input=M, generator=None, dtype=None, device=None, requires_grad=False, out=None, **ignored):
+    def function(
+        *args,
+        low=M,
+        high=M,
+        size=M,
+        input=M,
+        generator=None,
+        dtype=None,
+        device=None,
+        requires_grad=False,
+        out=None,
+        **ignored,
+    ):
         values = list(args)
         if like:
             input = values.pop(0) if input is M else input
@@ -640,7 +656,9 @@ def random_(input, from_=M, to=M, *, generator=None):
     return g.op_random_from_(input, from_, to, generator=generator)
 
 
-def normal(mean=0.0, std=1.0, size=M, *, generator=None, out=None, dtype=None, device=None, requires_grad=False, layout=None):
+def normal(
+    mean=0.0, std=1.0, size=M, *, generator=None, out=None, dtype=None, device=None, requires_grad=False, layout=None
+):
     """Normal random numbers: of given means and standard deviations, or of a size."""
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
         r = g.normal(mean, std, generator=generator)

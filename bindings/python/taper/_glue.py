@@ -164,7 +164,11 @@ def _convert(letter, v):
         if not isinstance(v, Tensor):
             raise _Unfit
     elif letter in "Ll":
-        items = list(v) if isinstance(v, (tuple, list)) or hasattr(v, "__iter__") and not isinstance(v, (Tensor, str)) else None
+        items = (
+            list(v)
+            if isinstance(v, (tuple, list)) or hasattr(v, "__iter__") and not isinstance(v, (Tensor, str))
+            else None
+        )
         if items is None or not all(isinstance(x, Tensor) or (letter == "l" and x is None) for x in items):
             raise _Unfit
         return items if not isinstance(v, (tuple, list)) else v
@@ -214,6 +218,8 @@ def _public(name):
 def repaired(error, name, spec, values):
     """Called when a conversion failed: converts what can be converted (NumPy integers, Python types as dtypes,
     generators as lists) and calls the function again, or raises PyTorch's TypeError for the first unfit argument."""
+    from ._tensor import Tensor
+
     changed = False
     arguments = {}
     error.__traceback__ = None
@@ -226,13 +232,16 @@ def repaired(error, name, spec, values):
             new = _convert(letter, v)
         except _Unfit:
             kind = type(v).__name__
-            if letter in "NnLl" and isinstance(v, (tuple, list)):
-                wanted = "Tensor" if letter in "Ll" else "int"
+            if letter in "LlNn" and isinstance(v, (tuple, list)):
                 for i, x in enumerate(v):
-                    if wanted == "Tensor" and not hasattr(x, "_h") or wanted == "int" and not hasattr(type(x), "__index__"):
+                    if letter in "Ll" and not isinstance(x, Tensor):
                         raise TypeError(
-                            f"{_public(name)}(): argument '{argument}' must be {_WORDS[letter]}, but found element of "
-                            f"type {type(x).__name__} at pos {i}"
+                            f"expected Tensor as element {i} in argument {position - 1}, but got {type(x).__name__}"
+                        ) from None
+                    if letter in "Nn" and not hasattr(type(x), "__index__"):
+                        raise TypeError(
+                            f"{_public(name)}(): argument '{argument}' (position {position}) must be {_WORDS[letter]}, "
+                            f"but found element of type {type(x).__name__} at pos {i}"
                         ) from None
             raise TypeError(
                 f"{_public(name)}(): argument '{argument}' (position {position}) must be {_WORDS[letter]}, not {kind}"
@@ -250,7 +259,9 @@ def repaired(error, name, spec, values):
     if isinstance(error, (AttributeError, TypeError)) and str(error).startswith("must be"):
         raise TypeError(f"{_public(name)}(): argument {error}") from None
     given = ", ".join(type(v).__name__ for v in arguments.values())
-    raise TypeError(f"{_public(name)}() received an invalid combination of arguments - got ({given}): {error}") from None
+    raise TypeError(
+        f"{_public(name)}() received an invalid combination of arguments - got ({given}): {error}"
+    ) from None
 
 
 def no_overload(name, signatures, spec, values):
@@ -264,5 +275,3 @@ def no_overload(name, signatures, spec, values):
     raise TypeError(
         f"{name}() received an invalid combination of arguments - got ({', '.join(given)}), but expected one of:{options}\n"
     )
-
-

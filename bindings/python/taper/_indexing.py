@@ -70,7 +70,11 @@ def _one(i, keep):
     if isinstance(i, (list, tuple, range)) or hasattr(i, "__array_interface__"):
         from ._creation import as_tensor, tensor
 
-        made = tensor(i, dtype=int64) if not isinstance(i, range) and len(i) == 0 else as_tensor(i if not isinstance(i, range) else list(i))
+        made = (
+            tensor(i, dtype=int64)
+            if not isinstance(i, range) and len(i) == 0
+            else as_tensor(i if not isinstance(i, range) else list(i))
+        )
         return _one(made, keep)
     raise IndexError(
         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "

@@ -115,7 +115,7 @@ class _Method:
         if self.module is not None:
             from importlib import import_module
 
-            f = getattr(import_module("taper." + self.module), "METHODS")[name]
+            f = import_module("taper." + self.module).METHODS[name]
         elif name == "where":
             f = _where
         else:

@@ -130,7 +130,9 @@ def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, pin_
     """`taper.tensor` with this tensor's dtype and device."""
     from ._creation import _from_data
 
-    t = _from_data(data, _c.to_dtype(dtype) if dtype is not None else self.dtype, self.device if device is None else device)
+    t = _from_data(
+        data, _c.to_dtype(dtype) if dtype is not None else self.dtype, self.device if device is None else device
+    )
     return t.requires_grad_(True) if requires_grad else t
 
 

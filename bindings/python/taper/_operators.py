@@ -161,5 +161,3 @@ def install():
     for name, function in operators.items():
         setattr(Tensor, name, function)
     Tensor.__div__ = Tensor.__truediv__
-
-

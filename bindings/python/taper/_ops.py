@@ -6,12 +6,21 @@ files. This module is the namespace of the generated functions, so it uses no bu
 
 # ruff: noqa: F401
 import os as _os
-from ctypes import byref, c_bool as B, c_double as F, c_int32 as C, c_int64 as I, c_size_t as _N, c_void_p as V
+from ctypes import byref
+from ctypes import c_bool as B
 from ctypes import c_char_p as _Z
+from ctypes import c_double as F
+from ctypes import c_int32 as C
+from ctypes import c_int64 as I
+from ctypes import c_size_t as _N
+from ctypes import c_void_p as V
 
-from ._c import BAD_ARGUMENT, NO_DEVICE, Device as _D, Scalar as S, device_c, fail, from_scalar, handles, ints
-from ._c import opt_handles, pack1, proto as _proto, scalar, tls
-from ._dtype import dtype as _dtype_class, from_code
+from ._c import BAD_ARGUMENT, NO_DEVICE, device_c, fail, from_scalar, handles, ints, opt_handles, pack1, scalar, tls
+from ._c import Device as _D
+from ._c import Scalar as S
+from ._c import proto as _proto
+from ._dtype import dtype as _dtype_class
+from ._dtype import from_code
 from ._glue import M, absent, copy_out, no_overload, repaired, return_type, take_text, unlist
 from ._ops_table import PROTOTYPES as _PROTOTYPES
 from ._tensor import Tensor

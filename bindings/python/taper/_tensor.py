@@ -222,7 +222,9 @@ class Tensor:
     @grad.setter
     def grad(self, value):
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+            )
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
         e = _c.tensor_set_grad(self._h, None if value is None else value._h)
@@ -259,7 +261,9 @@ class Tensor:
         """Computes the gradients of the leaves that this tensor was made from and adds them to their `.grad`."""
         if gradient is None and inputs is None:
             h = struct.pack("Q", self._h)
-            e = _c.backward(h, 1, None, 0, create_graph if retain_graph is None else retain_graph, create_graph, None, 0)
+            e = _c.backward(
+                h, 1, None, 0, create_graph if retain_graph is None else retain_graph, create_graph, None, 0
+            )
             if e:
                 fail(e)
             return
@@ -381,9 +385,7 @@ class Tensor:
     def __contains__(self, element):
         if isinstance(element, (Tensor, int, float, bool)):
             return bool((self == element).any().item())
-        raise RuntimeError(
-            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
-        )
+        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
     def __bool__(self):
         n = _c.tensor_numel(self._h)

@@ -2,22 +2,17 @@
 
 import math
 
-from .. import _ops
+from .. import _ops as g
+from .._ops_table import FUNCTIONS, NN
 from .._tensor import Tensor
 
-g = _ops
 
-# Every op of the table that lives here, and those functions of the package that PyTorch lists here too.
-globals().update(g.NN)
-for _name in (
-    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear embedding one_hot softplus "
-    "logsigmoid hardswish hardsigmoid glu pixel_shuffle pixel_unshuffle layer_norm rms_norm group_norm normalize "
-    "cosine_similarity scaled_dot_product_attention adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d "
-    "adaptive_max_pool2d avg_pool1d avg_pool2d avg_pool3d sigmoid tanh gelu prelu celu selu mish hardtanh softsign tanhshrink "
-    "rrelu threshold pairwise_distance grid_sample affine_grid interpolate unfold fold"
-).split():
-    if _name not in globals() and _name in g.FUNCTIONS:
-        globals()[_name] = g.FUNCTIONS[_name]
+def __getattr__(name):
+    # What is not written out below is the op of the table as it is.
+    if name in NN or name in FUNCTIONS:
+        made = globals()[name] = getattr(g, name)
+        return made
+    raise AttributeError(f"module 'taper.nn.functional' has no attribute '{name}'")
 
 
 def relu(input, inplace=False):
@@ -195,18 +190,18 @@ alpha_dropout, feature_alpha_dropout = _dropout("alpha_dropout"), _dropout("feat
 
 def _max_pool(dims):
     name = f"max_pool{dims}d"
-    plain, indexed = getattr(g, name), getattr(g, name + "_with_indices", None)
 
     def function(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         stride = () if stride is None else stride
         if return_indices:
+            indexed = getattr(g, name + "_with_indices", None)
             if indexed is None:
                 raise NotImplementedError(f"{name}: return_indices=True is not supported")
             return tuple(indexed(input, kernel_size, stride, padding, dilation, ceil_mode))
-        return plain(input, kernel_size, stride, padding, dilation, ceil_mode)
+        return getattr(g, name)(input, kernel_size, stride, padding, dilation, ceil_mode)
 
     function.__name__ = name
-    function.__doc__ = plain.__doc__
+    function.__doc__ = "The maximum of each window."
     return function
 
 
@@ -218,7 +213,9 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
     return g.avg_pool1d(input, kernel_size, () if stride is None else stride, padding, ceil_mode, count_include_pad)
 
 
-def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+def avg_pool2d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
     """The mean of each window."""
     stride = () if stride is None else stride
     return g.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
@@ -266,7 +263,7 @@ def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 
 
 def _conv(dims):
-    op = getattr(g, f"conv{dims}d")
+    name = f"conv{dims}d"
 
     def function(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         if type(padding) is str:
@@ -282,10 +279,10 @@ def _conv(dims):
                     input = g.pad(input, [p for t in reversed(totals) for p in (0, t % 2)])
             else:
                 raise RuntimeError(f"Invalid padding string: '{padding}'")
-        return op(input, weight, bias, stride, padding, dilation, groups)
+        return getattr(g, name)(input, weight, bias, stride, padding, dilation, groups)
 
-    function.__name__ = f"conv{dims}d"
-    function.__doc__ = op.__doc__
+    function.__name__ = name
+    function.__doc__ = f"Convolution over {dims} dimension(s); padding is numbers, 'valid' or 'same'."
     return function
 
 
@@ -328,7 +325,9 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     out = g.zeros((n, c, h, w), dtype=x.dtype, device=x.device)
     for i in range(kh):
         for j in range(kw):
-            out[:, :, i * dh : i * dh + sh * (bh - 1) + 1 : sh, j * dw : j * dw + sw * (bw - 1) + 1 : sw] += blocks[:, :, i, j]
+            out[:, :, i * dh : i * dh + sh * (bh - 1) + 1 : sh, j * dw : j * dw + sw * (bw - 1) + 1 : sw] += blocks[
+                :, :, i, j
+            ]
     out = out[:, :, ph : ph + oh, pw : pw + ow]
     return out if batched else out.squeeze(0)
 
@@ -436,37 +435,39 @@ def _reduction(size_average, reduce, reduction):
     return "sum" if size_average is False else "mean"
 
 
-def _loss(name):
-    op = getattr(g, name)
+def _same_size(input, target):
+    if target.size() != input.size():
+        import warnings
 
-    def function(input, target, size_average=None, reduce=None, reduction="mean", **kwargs):
-        if isinstance(target, Tensor) and target.size() != input.size():
-            import warnings
-
-            warnings.warn(
-                f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will "
-                "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-                stacklevel=3,
-            )
-        return op(input, target, reduction=_reduction(size_average, reduce, reduction), **kwargs)
-
-    function.__name__ = name
-    function.__doc__ = op.__doc__
-    return function
+        warnings.warn(
+            f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will "
+            "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            stacklevel=3,
+        )
 
 
-mse_loss, l1_loss = _loss("mse_loss"), _loss("l1_loss")
-_smooth_l1, _huber = _loss("smooth_l1_loss"), _loss("huber_loss")
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """The mean squared error."""
+    _same_size(input, target)
+    return g.mse_loss(input, target, _reduction(size_average, reduce, reduction))
+
+
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """The mean absolute error."""
+    _same_size(input, target)
+    return g.l1_loss(input, target, _reduction(size_average, reduce, reduction))
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """Squared error near zero, absolute error beyond beta."""
-    return _smooth_l1(input, target, size_average, reduce, reduction, beta=beta)
+    _same_size(input, target)
+    return g.smooth_l1_loss(input, target, _reduction(size_average, reduce, reduction), beta)
 
 
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Squared error near zero, absolute error beyond delta."""
-    return _huber(input, target, None, None, reduction, delta=delta)
+    _same_size(input, target)
+    return g.huber_loss(input, target, reduction, delta)
 
 
 def cross_entropy(

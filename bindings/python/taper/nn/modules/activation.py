@@ -43,7 +43,7 @@ Hardswish = _activation(_Inplace, "Hardswish", F.hardswish, "x * relu6(x + 3) / 
 Hardsigmoid = _activation(_Inplace, "Hardsigmoid", F.hardsigmoid, "relu6(x + 3) / 6.")
 Sigmoid = _activation(_Plain, "Sigmoid", F.sigmoid, "1 / (1 + exp(-x)).")
 Tanh = _activation(_Plain, "Tanh", F.tanh, "The hyperbolic tangent.")
-LogSigmoid = _activation(_Plain, "LogSigmoid", F.logsigmoid, "log(sigmoid(x)).")
+LogSigmoid = _activation(_Plain, "LogSigmoid", lambda input: F.logsigmoid(input), "log(sigmoid(x)).")
 Softsign = _activation(_Plain, "Softsign", F.softsign, "x / (1 + |x|).")
 Tanhshrink = _activation(_Plain, "Tanhshrink", F.tanhshrink, "x - tanh(x).")
 

@@ -54,9 +54,7 @@ class _ConvNd(Module):
         self.kernel_size, self.stride, self.dilation = ntuple(kernel_size, n), ntuple(stride, n), ntuple(dilation, n)
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
-                raise ValueError(
-                    f"Invalid padding string '{padding}', should be one of {{'same', 'valid'}}"
-                )
+                raise ValueError(f"Invalid padding string '{padding}', should be one of {{'same', 'valid'}}")
             if padding == "same" and any(s != 1 for s in self.stride):
                 raise ValueError("padding='same' is not supported for strided convolutions")
             self.padding = padding
@@ -225,7 +223,19 @@ class ConvTranspose3d(_ConvTransposeNd):
 
 
 class _LazyConv(LazyMixin):
-    def __init__(self, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, padding_mode="zeros", device=None, dtype=None):
+    def __init__(
+        self,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+    ):
         Module.__init__(self)
         self._configure(0, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
         self.weight = UninitializedParameter(device=device, dtype=dtype)

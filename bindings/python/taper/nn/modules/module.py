@@ -209,7 +209,9 @@ class Module:
                 r = hook(self, args, kwargs)
                 if r is not None:
                     if not (isinstance(r, tuple) and len(r) == 2):
-                        raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {r}.")
+                        raise RuntimeError(
+                            f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {r}."
+                        )
                     args, kwargs = r
             else:
                 r = hook(self, args)
@@ -224,7 +226,7 @@ class Module:
         try:
             result = self.forward(*args, **kwargs)
         except Exception:
-            for hook, with_kwargs, always in [h for h in self._forward_hooks.values() if h[2]]:
+            for hook, with_kwargs, _always in [h for h in self._forward_hooks.values() if h[2]]:
                 hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
             raise
         for entry in (*_global_forward_hooks.values(), *self._forward_hooks.values()):
@@ -284,7 +286,9 @@ class Module:
         """Copies a state dict into the module; names that are missing or unexpected are errors when strict."""
         return load_state(self, state_dict, strict, assign)
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ):
         load_own(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
 
     def register_state_dict_post_hook(self, hook):
@@ -457,7 +461,9 @@ class Module:
 
         dtype, device, _ = parse_to(args, **kwargs)
         if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+            )
         return self._apply(lambda t: t.to(device, dtype if t.is_floating_point() else None))
 
     def _cast(self, dtype):
@@ -503,7 +509,9 @@ class Module:
         """Moves to a device without copying the elements."""
         from ..._ops import empty_like
 
-        return self._apply(lambda t: empty_like(t, device=_device(device) if isinstance(device, str) else device), recurse)
+        return self._apply(
+            lambda t: empty_like(t, device=_device(device) if isinstance(device, str) else device), recurse
+        )
 
     def train(self, mode=True):
         """Sets training mode for the module and all modules below."""
@@ -600,6 +608,8 @@ def _typename(v):
     module = t.__module__
     if isinstance(v, Tensor) and t in (Tensor, Parameter):
         return "torch.nn.parameter.Parameter" if t is Parameter else v.type()
-    return t.__qualname__ if module in ("builtins", "__main__") else f"{module}.{t.__qualname__}".replace("taper.", "torch.", 1)
-
-
+    return (
+        t.__qualname__
+        if module in ("builtins", "__main__")
+        else f"{module}.{t.__qualname__}".replace("taper.", "torch.", 1)
+    )

@@ -57,7 +57,9 @@ class _RunningStats(Module):
             wanted = " or ".join(f"{n}D" for n in self._ranks)
             raise ValueError(f"expected {wanted} input (got {input.dim()}D input)")
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ):
         # State saved before the batch counter existed.
         if (local_metadata.get("version") or 0) < 2 and self.track_running_stats:
             key = prefix + "num_batches_tracked"

@@ -1,0 +1,169 @@
+"""Automatic differentiation: backward, grad, custom functions, checks of gradients."""
+
+from .. import _c
+from .._c import fail, tls
+from .._glue import unlist
+from .._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from .._tensor import Tensor
+from .function import Function
+from .gradcheck import gradcheck, gradgradcheck
+from .graph import Node
+
+__all__ = [
+    "Function",
+    "Node",
+    "Variable",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "grad_mode",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
+
+
+def _list(v):
+    return [v] if isinstance(v, Tensor) else list(v)
+
+
+def _seeds(outputs, grads):
+    """The outputs' gradients: ones for single elements, checked shapes otherwise."""
+    if grads is None:
+        grads = [None] * len(outputs)
+    elif isinstance(grads, Tensor):
+        grads = [grads]
+    else:
+        grads = list(grads)
+    if len(grads) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(grads)} gradients")
+    for g in grads:
+        if g is not None and not isinstance(g, Tensor):
+            raise TypeError("gradients can be either Tensors or None, but got " + type(g).__name__)
+    return grads
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None):
+    """Computes the gradients of the leaves that the tensors were made from and adds them to their `.grad`."""
+    outputs = _list(tensors)
+    grads = _seeds(outputs, grad_variables if grad_tensors is None else grad_tensors)
+    if inputs is not None:
+        inputs = _list(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    retain = create_graph if retain_graph is None else retain_graph
+    e = _c.backward(
+        _c.handles(outputs),
+        len(outputs),
+        _c.opt_handles(grads),
+        len(grads),
+        retain,
+        create_graph,
+        None if inputs is None else _c.handles(inputs),
+        0 if inputs is None else len(inputs),
+    )
+    if e:
+        fail(e)
+
+
+def grad(
+    outputs,
+    inputs,
+    grad_outputs=None,
+    retain_graph=None,
+    create_graph=False,
+    only_inputs=True,
+    allow_unused=None,
+    is_grads_batched=False,
+    materialize_grads=False,
+):
+    """The gradients of outputs with respect to inputs, as a tuple; no `.grad` is touched."""
+    if is_grads_batched:
+        raise NotImplementedError("grad: is_grads_batched=True is not supported")
+    outputs, inputs = _list(outputs), _list(inputs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    seeds = _seeds(outputs, grad_outputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    o, p = tls.o
+    e = _c.grad(
+        _c.handles(outputs),
+        len(outputs),
+        _c.handles(inputs),
+        len(inputs),
+        _c.opt_handles(seeds),
+        len(seeds),
+        retain,
+        create_graph,
+        bool(allow_unused) or materialize_grads,
+        p,
+    )
+    if e:
+        fail(e)
+    results = unlist(o.value)
+    if materialize_grads:
+        from .._ops import zeros_like
+
+        results = tuple([zeros_like(i) if r is None else r for r, i in zip(results, inputs)])
+    return results
+
+
+class _VariableMeta(type):
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, Tensor)
+
+
+class Variable(metaclass=_VariableMeta):
+    """The old name of a tensor that takes part in autograd: ``Variable(t)`` is t."""
+
+    def __new__(cls, data=None, requires_grad=None, volatile=None):
+        if data is None:
+            return Tensor()
+        t = data.detach() if data.is_leaf and not data.requires_grad else data
+        return t.requires_grad_(requires_grad) if requires_grad is not None else t
+
+
+class detect_anomaly:
+    """Accepted for compatibility; errors name the operation in any case."""
+
+    def __init__(self, check_nan=True):
+        self.check_nan = check_nan
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+class set_detect_anomaly(detect_anomaly):
+    """Accepted for compatibility, see detect_anomaly."""
+
+    def __init__(self, mode, check_nan=True):
+        super().__init__(check_nan)
+
+
+def __getattr__(name):
+    if name in ("functional", "profiler", "forward_ad"):
+        from importlib import import_module
+
+        return import_module("taper.autograd." + name)
+    if name in ("grad_mode", "variable"):
+        import types
+
+        members = {
+            "no_grad": no_grad,
+            "enable_grad": enable_grad,
+            "set_grad_enabled": set_grad_enabled,
+            "inference_mode": inference_mode,
+            "Variable": Variable,
+        }
+        module = globals()[name] = types.SimpleNamespace(**members)
+        return module
+    raise AttributeError(f"module 'taper.autograd' has no attribute '{name}'")
