@@ -10,7 +10,7 @@ use crate::backend::Distribution;
 use crate::rng::{default_generator, Generator};
 use crate::tensor::dtype::Element;
 use crate::tensor::layout::broadcast_shapes;
-use crate::{bail, dispatch, ensure, grads};
+use crate::{dispatch, ensure};
 use half::{bf16, f16};
 
 type Gen<'a> = Option<&'a Generator>;
@@ -420,13 +420,13 @@ pub fn normal_float_float(
 /// 1 with the probability that stands in self, else 0.
 pub fn bernoulli(t: &Tensor, generator: Gen) -> Result<Tensor> {
     float_only(t.dtype(), "bernoulli_tensor_cpu_p_")?;
-    let out = empty_like(t, None, None)?;
+    let out = Tensor::empty(&t.shape(), t.dtype(), t.device())?;
     bernoulli_from(&out, t, generator)?;
     sampled("BernoulliBackward0", &[t], out)
 }
 /// Of self's shape and dtype: 1 with probability p, else 0.
 pub fn bernoulli_p(t: &Tensor, p: f64, generator: Gen) -> Result<Tensor> {
-    let out = empty_like(t, None, None)?;
+    let out = Tensor::empty(&t.shape(), t.dtype(), t.device())?;
     bernoulli_float_(&out, p, generator)?;
     sampled("BernoulliBackward1", &[t], out)
 }
