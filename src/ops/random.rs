@@ -3,7 +3,7 @@
 //! On the CPU a seed gives PyTorch's numbers; the order of the draws is PyTorch's here too. `generator` None is the
 //! default generator.
 
-use super::create::{device_or_default, fill_impl, float_or, raw_fill, zeros_like_of};
+use super::create::{device_or_default, fill_impl, float_or};
 use super::*;
 use crate::autograd::record;
 use crate::backend::Distribution;
