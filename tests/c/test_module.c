@@ -1,0 +1,431 @@
+/* Modules, hooks, named tensors and files, optimisers. */
+#include "harness.h"
+
+#include <unistd.h>
+
+/* ---- a module of our own ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    taper_module *inner; /* owned */
+    int forwards, drops_seen;
+    int fail; /* 1: an error of our own, 2: no result, 3: a freed handle */
+} scaled;
+
+static int drops, payload_drops;
+
+static void drop_payload(void *payload)
+{
+    (void)payload;
+    payload_drops++;
+}
+
+static taper_error *scaled_forward(void *user, taper_module *self, taper_tensor *const *inputs, size_t n,
+                                   taper_tensor **out)
+{
+    scaled *s = user;
+    taper_tensor *y = NULL, *scale = NULL, *z = NULL;
+    static int payload;
+    s->forwards++;
+    if (s->fail == 1)
+        return taper_error_new(TAPER_ERROR_VALUE, "not today", &payload, drop_payload);
+    if (s->fail == 2)
+        return NULL;
+    if (n != 1)
+        return taper_error_new(TAPER_ERROR_TYPE, "Scaled takes one input", NULL, NULL);
+    TAPER_TRY(taper_module_forward(s->inner, inputs, 1, &y));
+    if (s->fail == 3) {
+        taper_tensor_free(y);
+        *out = y;
+        return NULL;
+    }
+    TAPER_TRY(taper_module_get_parameter(self, "scale", &scale));
+    TAPER_TRY(taper_mul(y, scale, &z));
+    taper_tensor_free(y);
+    taper_tensor_free(scale);
+    *out = z;
+    return NULL;
+}
+
+static taper_error *scaled_repr(void *user, taper_module *self, taper_string **out)
+{
+    char text[64];
+    snprintf(text, sizeof text, "forwards=%d\nkind=test", ((scaled *)user)->forwards);
+    (void)self;
+    return taper_string_new(text, out);
+}
+
+static void scaled_drop(void *user)
+{
+    scaled *s = user;
+    taper_module_free(s->inner);
+    free(s);
+    drops++;
+}
+
+static taper_module *new_scaled(scaled **state)
+{
+    taper_module_vtable vtable = TAPER_MODULE_VTABLE_INIT;
+    taper_module *m = NULL;
+    taper_tensor *scale = NULL;
+    const float two = 2;
+    const int64_t none[] = {0};
+    scaled *s = calloc(1, sizeof *s);
+    *state = s;
+    vtable.forward = scaled_forward;
+    vtable.extra_repr = scaled_repr;
+    vtable.drop = scaled_drop;
+    OK(taper_module_new("Scaled", &vtable, s, &m));
+    OK(taper_nn_linear_new(2, 2, true, &s->inner));
+    OK(taper_module_register_module(m, "inner", s->inner));
+    OK(taper_tensor_from_data(&two, none, 0, TAPER_FLOAT32, TAPER_CPU, &scale));
+    OK(taper_module_register_parameter(m, "scale", scale));
+    CHECK_INT(taper_tensor_requires_grad(scale), 1);
+    taper_tensor_free(scale);
+    return m;
+}
+
+static void set_weights(taper_module *m)
+{
+    const float w[] = {1, 0, 0, 1}, b[] = {0.5f, -0.5f};
+    taper_named_tensors *state = NULL;
+    taper_tensor *t = floats(w, 2, 2), *u = floats(b, 2, 0);
+    OK(taper_module_state_dict(m, &state));
+    OK(taper_named_tensors_insert(state, "inner.weight", t));
+    OK(taper_named_tensors_insert(state, "inner.bias", u));
+    OK(taper_module_load_state_dict(m, state, true));
+    taper_named_tensors_free(state);
+    taper_tensor_free(t);
+    taper_tensor_free(u);
+}
+
+static void check_text(taper_string *s, const char *wanted)
+{
+    const char *got = taper_string_data(s);
+    CHECK(got && strcmp(got, wanted) == 0);
+    if (got && strcmp(got, wanted) != 0)
+        fprintf(stderr, "got:\n%s\nwanted:\n%s\n", got, wanted);
+    taper_string_free(s);
+}
+
+static void own_modules(void)
+{
+    scaled *s;
+    taper_module *m = new_scaled(&s), *same = NULL, *child = NULL;
+    const float data[] = {1, 2};
+    taper_tensor *x = floats(data, 1, 2), *y = NULL;
+    taper_string *text = NULL, *name = NULL;
+    taper_module_vtable broken = TAPER_MODULE_VTABLE_INIT;
+
+    set_weights(m);
+    OK(taper_module_forward(m, &x, 1, &y));
+    CHECK(at(y, 0) == 3.0 && at(y, 1) == 3.0);
+    taper_tensor_free(y);
+    y = NULL;
+    OK(taper_module_to_string(m, &text));
+    check_text(text, "Scaled(\n  forwards=1\n  kind=test\n  (inner): Linear(in_features=2, out_features=2, bias=True)\n)");
+
+    CHECK_INT(taper_module_num_children(m), 1);
+    OK(taper_module_child_at(m, 0, &name, &child));
+    check_text(name, "inner");
+    CHECK(taper_module_id(child) == taper_module_id(s->inner) && taper_module_id(child) != taper_module_id(m));
+    FAILS(taper_module_child_at(m, 1, &name, &same), TAPER_ERROR_INDEX, "there are 1 children");
+    CHECK(!name && !same);
+    FAILS(taper_module_register_module(child, "up", m), TAPER_ERROR_VALUE, "it contains that module");
+    taper_module_free(child);
+
+    /* Errors of the callback arrive as they were, with their payload. */
+    s->fail = 1;
+    taper_error *e = taper_module_forward(m, &x, 1, &y);
+    CHECK_INT(taper_error_code(e), TAPER_ERROR_VALUE);
+    CHECK(strcmp(taper_error_message(e), "not today") == 0 && taper_error_payload(e) != NULL && !y);
+    taper_error_free(e);
+    CHECK_INT(payload_drops, 1);
+    s->fail = 2;
+    FAILS(taper_module_forward(m, &x, 1, &y), TAPER_ERROR_CALLBACK, "without setting its result");
+    s->fail = 3;
+    FAILS(taper_module_forward(m, &x, 1, &y), TAPER_ERROR_CALLBACK, "no live tensor handle");
+    s->fail = 0;
+    taper_tensor *two[] = {x, x};
+    FAILS(taper_module_forward(m, two, 2, &y), TAPER_ERROR_TYPE, "one input");
+
+    /* The module lives as long as any handle; drop runs once. */
+    OK(taper_module_ref(m, &same));
+    CHECK(taper_module_id(same) == taper_module_id(m));
+    CHECK(taper_module_free(m) && !taper_module_free(m));
+    CHECK_INT(drops, 0);
+    FAILS(taper_module_forward(m, &x, 1, &y), TAPER_ERROR_INVALID_HANDLE, "has been freed");
+    FAILS(taper_module_forward((taper_module *)x, &x, 1, &y), TAPER_ERROR_INVALID_HANDLE, "got a tensor handle");
+    CHECK(taper_module_free(same));
+    CHECK_INT(drops, 1);
+
+    /* drop also runs when making the module fails. */
+    s = calloc(1, sizeof *s);
+    broken.drop = scaled_drop;
+    FAILS(taper_module_new(NULL, &broken, s, &m), TAPER_ERROR_VALUE, "name");
+    CHECK_INT(drops, 2);
+    broken.struct_size = 0;
+    FAILS(taper_module_new("M", &broken, NULL, &m), TAPER_ERROR_VALUE, "struct_size");
+    broken.struct_size = sizeof broken;
+    broken.drop = NULL;
+    OK(taper_module_new("M", &broken, NULL, &m));
+    FAILS(taper_module_forward(m, &x, 1, &y), TAPER_ERROR_NOT_IMPLEMENTED, "missing the required \"forward\"");
+    taper_module_free(m);
+    taper_tensor_free(x);
+}
+
+/* ---- hooks --------------------------------------------------------------------------------------------------------- */
+
+static int hook_drops;
+static void hook_drop(void *user)
+{
+    (void)user;
+    hook_drops++;
+}
+
+static taper_error *negate_input(void *user, taper_module *m, taper_tensor *const *inputs, size_t n,
+                                 taper_tensor_list **replacement)
+{
+    taper_tensor *t = NULL;
+    (void)user, (void)m;
+    if (n != 1)
+        return taper_error_new(TAPER_ERROR_TYPE, "one input", NULL, NULL);
+    TAPER_TRY(taper_neg(inputs[0], &t));
+    taper_error *e = taper_tensor_list_new(&t, 1, replacement);
+    taper_tensor_free(t);
+    return e;
+}
+
+static taper_error *count_calls(void *user, taper_module *m, taper_tensor *const *inputs, size_t n, taper_tensor *output,
+                                taper_tensor **replacement)
+{
+    (void)m, (void)inputs, (void)n;
+    ++*(int *)user;
+    *replacement = output; /* the very handle it was lent: fine */
+    return NULL;
+}
+
+static void hooks(void)
+{
+    taper_module *m = NULL;
+    taper_module_hook_vtable before = TAPER_MODULE_HOOK_VTABLE_INIT, after = TAPER_MODULE_HOOK_VTABLE_INIT;
+    const float data[] = {-1, 2};
+    taper_tensor *x = floats(data, 2, 0), *y = NULL;
+    uint64_t first = 0, second = 0;
+    int calls = 0;
+
+    OK(taper_nn_relu_new(false, &m));
+    before.before = negate_input;
+    before.drop = hook_drop;
+    after.after = count_calls;
+    after.drop = hook_drop;
+    OK(taper_module_register_forward_pre_hook(m, &before, NULL, &first));
+    OK(taper_module_register_forward_hook(m, &after, &calls, &second));
+    OK(taper_module_forward(m, &x, 1, &y));
+    CHECK(at(y, 0) == 1.0 && at(y, 1) == 0.0);
+    CHECK_INT(calls, 1);
+    taper_tensor_free(y);
+    FAILS(taper_module_register_forward_hook(m, &before, NULL, &second), TAPER_ERROR_VALUE, "after function is NULL");
+    CHECK_INT(hook_drops, 1);
+    OK(taper_module_remove_hook(m, first));
+    CHECK_INT(hook_drops, 2);
+    OK(taper_module_remove_hook(m, first));
+    OK(taper_module_forward(m, &x, 1, &y));
+    CHECK(at(y, 0) == 0.0 && at(y, 1) == 2.0);
+    taper_tensor_free(y);
+    taper_module_free(m);
+    CHECK_INT(hook_drops, 3);
+    taper_tensor_free(x);
+}
+
+/* ---- layers, walks ------------------------------------------------------------------------------------------------- */
+
+static taper_error *count_modules(void *user, taper_module *m)
+{
+    taper_string *name = NULL;
+    TAPER_TRY(taper_module_name(m, &name));
+    strcat(user, taper_string_data(name));
+    strcat(user, " ");
+    taper_string_free(name);
+    return NULL;
+}
+
+static taper_error *refuse(void *user, taper_module *m)
+{
+    (void)user, (void)m;
+    return taper_error_new(TAPER_ERROR_KEY, "enough", NULL, NULL);
+}
+
+static void layers(void)
+{
+    const int64_t kernel[] = {3}, padding[] = {1};
+    taper_nn_conv_options options = TAPER_NN_CONV_OPTIONS_INIT;
+    taper_module *part[4] = {NULL}, *net = NULL, *found = NULL;
+    taper_named_tensors *names = NULL;
+    taper_tensor_list *list = NULL;
+    taper_tensor *t = NULL;
+    taper_string *text = NULL;
+    char walked[100] = "";
+
+    options.padding[0] = options.padding[1] = 1;
+    options.bias = 0;
+    OK(taper_nn_conv2d_new(1, 2, kernel, 1, &options, &part[0]));
+    OK(taper_nn_max_pool2d_new(kernel, 1, NULL, 0, padding, 1, NULL, 0, false, &part[1]));
+    OK(taper_nn_dropout_new(0.5, false, &part[2]));
+    OK(taper_nn_sequential_new(part, 3, &net));
+    OK(taper_nn_gelu_new("tanh", &part[3]));
+    OK(taper_module_append(net, part[3]));
+    OK(taper_module_to_string(net, &text));
+    check_text(text, "Sequential(\n"
+                     "  (0): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)\n"
+                     "  (1): MaxPool2d(kernel_size=3, stride=3, padding=1, dilation=1, ceil_mode=False)\n"
+                     "  (2): Dropout(p=0.5, inplace=False)\n"
+                     "  (3): GELU(approximate='tanh')\n)");
+    OK(taper_module_apply(net, count_modules, walked));
+    CHECK(strcmp(walked, "Conv2d MaxPool2d Dropout GELU Sequential ") == 0);
+    FAILS(taper_module_apply(net, refuse, NULL), TAPER_ERROR_KEY, "enough");
+
+    CHECK_INT(taper_module_is_training(part[2]), 1);
+    OK(taper_module_train(net, false));
+    CHECK_INT(taper_module_is_training(part[2]), 0);
+    CHECK_INT(taper_module_is_training(NULL), -1);
+
+    OK(taper_module_named_parameters(net, &names));
+    CHECK_INT(taper_named_tensors_len(names), 1);
+    CHECK(strcmp(taper_named_tensors_name(names, 0), "0.weight") == 0 && !taper_named_tensors_name(names, 1));
+    OK(taper_named_tensors_get(names, 0, &t));
+    CHECK_INT(taper_tensor_ndim(t), 4);
+    const uint64_t id = taper_tensor_id(t);
+    taper_tensor_free(t);
+    OK(taper_module_parameters(net, &list));
+    CHECK_INT(taper_tensor_list_len(list), 1);
+    taper_tensor_list_free(list);
+    OK(taper_module_get_child(net, "0", &found));
+    OK(taper_module_to(net, TAPER_FLOAT64, TAPER_DEVICE_NONE));
+    OK(taper_module_get_parameter(found, "weight", &t));
+    CHECK(taper_tensor_id(t) == id && taper_tensor_dtype(t) == TAPER_FLOAT64);
+    taper_tensor_free(t);
+    t = NULL;
+    FAILS(taper_module_get_parameter(net, "0.gain", &t), TAPER_ERROR_KEY, "Conv2d has no attribute `gain`");
+    taper_module_free(found);
+    FAILS(taper_module_to(net, TAPER_INT64, TAPER_DEVICE_NONE), TAPER_ERROR_TYPE, "only accepts floating point");
+    FAILS(taper_nn_dropout_new(1.5, false, &found), TAPER_ERROR_VALUE, "dropout probability");
+    CHECK(!found);
+    FAILS(taper_nn_conv2d_new(1, 2, kernel, 3, NULL, NULL), TAPER_ERROR_VALUE, "result");
+
+    taper_named_tensors_free(names);
+    for (int i = 0; i < 4; i++)
+        taper_module_free(part[i]);
+    taper_module_free(net);
+}
+
+/* ---- files and optimisers ------------------------------------------------------------------------------------------ */
+
+static double train(taper_module *m, taper_optimizer *o, int steps)
+{
+    const float xs[] = {1, 2, -1, 0.5f}, ys[] = {1, 0, 0, 1};
+    double last = 0;
+    for (int i = 0; i < steps; i++) {
+        taper_scope_begin();
+        taper_tensor *x = floats(xs, 2, 2), *y = floats(ys, 2, 2), *guess = NULL, *loss = NULL;
+        OK(taper_optimizer_zero_grad(o, true));
+        OK(taper_module_forward(m, &x, 1, &guess));
+        OK(taper_mse_loss(guess, y, "mean", &loss));
+        OK(taper_backward(&loss, 1, NULL, 0, false, false, NULL, 0));
+        OK(taper_optimizer_step(o));
+        last = at(loss, 0);
+        OK(taper_scope_end());
+    }
+    return last;
+}
+
+static void files_and_optimisers(void)
+{
+    char weights[64], state[64];
+    scaled *s;
+    taper_module *m = new_scaled(&s), *copy = NULL;
+    taper_optimizer *o = NULL, *again = NULL;
+    taper_adam_options options = TAPER_ADAMW_OPTIONS_INIT;
+    taper_sgd_options sgd = TAPER_SGD_OPTIONS_INIT;
+    taper_tensor_list *list = NULL;
+    taper_tensor *t = NULL;
+    taper_named_tensors *names = NULL;
+    taper_string *text = NULL;
+    double lr = 0;
+    snprintf(weights, sizeof weights, "/tmp/taper-c-%d.safetensors", (int)getpid());
+    snprintf(state, sizeof state, "/tmp/taper-c-%d.optim.safetensors", (int)getpid());
+
+    set_weights(m);
+    OK(taper_module_parameters(m, &list));
+    options.lr = 0.05;
+    OK(taper_optim_adam_new_from_list(list, &options, &o));
+    const double begin = train(m, o, 1), end = train(m, o, 30);
+    CHECK(end < begin / 4);
+    OK(taper_optimizer_set_lr(o, 0.01));
+    OK(taper_optimizer_get_lr(o, 0, &lr));
+    CHECK(lr == 0.01);
+    FAILS(taper_optimizer_get_lr(o, 1, &lr), TAPER_ERROR_INDEX, "there are 1");
+    FAILS(taper_optimizer_set_lr(o, -1), TAPER_ERROR_VALUE, "Invalid learning rate: -1.0");
+    OK(taper_optimizer_to_string(o, &text));
+    CHECK(strncmp(taper_string_data(text), "AdamW (\nParameter Group 0\n    amsgrad: False\n", 44) == 0);
+    taper_string_free(text);
+
+    /* Both go to files; a second pair goes on exactly where they are. */
+    OK(taper_module_save(m, weights));
+    OK(taper_optimizer_save(o, state));
+    copy = new_scaled(&s);
+    OK(taper_module_load(copy, weights, true));
+    taper_tensor_list *copied = NULL;
+    OK(taper_module_parameters(copy, &copied));
+    OK(taper_optim_adam_new_from_list(copied, &options, &again));
+    OK(taper_optimizer_load(again, state));
+    CHECK(train(m, o, 5) == train(copy, again, 5));
+
+    OK(taper_named_tensors_load(weights, TAPER_DEVICE_NONE, &names));
+    CHECK_INT(taper_named_tensors_len(names), 3);
+    FAILS(taper_named_tensors_get_by_name(names, "nothing", &t), TAPER_ERROR_KEY, "there is no tensor \"nothing\"");
+    OK(taper_named_tensors_set_metadata(names, "epoch", "31"));
+    OK(taper_named_tensors_save(names, weights));
+    taper_named_tensors_free(names);
+    OK(taper_named_tensors_load(weights, TAPER_CPU, &names));
+    OK(taper_named_tensors_metadata(names, "epoch", &text));
+    check_text(text, "31");
+    OK(taper_named_tensors_metadata(names, "step", &text));
+    CHECK(!text);
+    taper_named_tensors_free(names);
+    CHECK(truncate(weights, 100) == 0);
+    FAILS(taper_module_load(copy, weights, true), TAPER_ERROR_IO, "truncated");
+    unlink(weights);
+    FAILS(taper_module_load(copy, weights, true), TAPER_ERROR_IO, "cannot read");
+    unlink(state);
+
+    /* The other ways to make one. */
+    taper_optimizer *other = NULL;
+    OK(taper_tensor_list_get(list, 0, &t));
+    sgd.momentum = 0.9;
+    OK(taper_optim_sgd_new(&t, 1, &sgd, &other));
+    FAILS(taper_optimizer_add_sgd_group(other, &t, 1, NULL), TAPER_ERROR_VALUE, "more than one parameter group");
+    CHECK_INT(taper_optimizer_num_groups(other), 1);
+    FAILS(taper_optimizer_load_state_dict(other, NULL), TAPER_ERROR_INVALID_HANDLE, "got NULL");
+    taper_optimizer_free(other);
+    FAILS(taper_optim_sgd_new(NULL, 0, NULL, &other), TAPER_ERROR_VALUE, "empty parameter list");
+    sgd.struct_size = 8;
+    FAILS(taper_optim_sgd_new(&t, 1, &sgd, &other), TAPER_ERROR_VALUE, "struct_size");
+    taper_tensor_free(t);
+
+    taper_tensor_list_free(list);
+    taper_tensor_list_free(copied);
+    taper_module_free(m);
+    taper_module_free(copy);
+    CHECK(taper_optimizer_free(o) && !taper_optimizer_free(o));
+    taper_optimizer_free(again);
+}
+
+int main(void)
+{
+    own_modules();
+    hooks();
+    layers();
+    files_and_optimisers();
+    CHECK_INT(drops, 4);
+    return finish("module");
+}
