@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rng::Generator;
 use crate::tensor::Tensor;
 use crate::{DType, Device, Scalar};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -21,6 +22,8 @@ thread_local! {
     /// Message and place of the panic that is unwinding through such a call.
     static PANIC: Cell<Option<String>> = const { Cell::new(None) };
 }
+/// The same of a panic on one of the kernels' threads, which goes on in the thread that called.
+static WORKER_PANIC: Mutex<Option<String>> = Mutex::new(None);
 static START: Once = Once::new();
 
 /// Before the first call: within our calls a panic is noted and not printed, and everything else goes to the hook that
@@ -30,13 +33,19 @@ fn start() {
     error::prepare();
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if DEPTH.try_with(Cell::get).unwrap_or(0) == 0 {
+        let worker = std::thread::current().name().is_some_and(|n| n.starts_with("taper-"));
+        let inside = DEPTH.try_with(Cell::get).unwrap_or(0) != 0;
+        if !inside && !worker {
             return previous(info);
         }
         let text = match info.location() {
             Some(l) => format!("{} at {}:{}:{}", panic_text(info.payload()), l.file(), l.line(), l.column()),
             None => panic_text(info.payload()).to_string(),
         };
+        if !inside {
+            *WORKER_PANIC.lock() = Some(text);
+            return;
+        }
         let _ = PANIC.try_with(|p| p.set(Some(text)));
     }));
 }
@@ -61,7 +70,8 @@ fn caught<R>(f: impl FnOnce() -> R) -> std::result::Result<R, Error> {
 
 #[cold]
 fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
-    let what = PANIC.try_with(Cell::take).ok().flatten().unwrap_or_else(|| panic_text(payload).to_string());
+    let noted = PANIC.try_with(Cell::take).ok().flatten().or_else(|| WORKER_PANIC.lock().take());
+    let what = noted.unwrap_or_else(|| panic_text(payload).to_string());
     Error::new(ErrorKind::Internal, format!("internal error, please report it: {what}"))
 }
 

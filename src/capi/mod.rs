@@ -6,6 +6,8 @@
 
 pub mod autograd;
 pub mod convert;
+#[cfg(test)]
+mod convert_tests;
 pub mod device;
 pub mod dlpack;
 pub mod dlpack_types;
