@@ -1,0 +1,14 @@
+/// Taper for C++17, header only: #include <taper.hpp> and link -ltaper.
+///
+///     auto x = taper::ones({2, 3}).requires_grad_();
+///     (x * x).sum().backward();
+///     std::cout << x.grad() << '\n';
+#ifndef TAPER_HPP
+#define TAPER_HPP
+
+#include "taper/tensor.hpp"
+
+#include "taper/nn.hpp"
+#include "taper/optim.hpp"
+
+#endif

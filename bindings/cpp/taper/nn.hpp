@@ -1,0 +1,172 @@
+/// Modules: the library's layers, and the base class of the user's own.
+#ifndef TAPER_NN_HPP
+#define TAPER_NN_HPP
+
+#include "tensor.hpp"
+
+namespace taper {
+namespace nn {
+
+/// A module. The library's layers are made by the classes below; a user's own module derives from this one, registers
+/// its parts in the constructor and overrides forward:
+///
+///     struct Net : nn::Module {
+///         nn::Linear fc = register_module("fc", nn::Linear(4, 2));
+///         Net() : Module("Net") {}
+///         Tensor forward(const Tensor &x) override { return fc(x).relu(); }
+///     };
+///
+/// Members are declared after the base, so the container exists when they register. The object may be moved, not
+/// copied; the library calls its forward as long as it lives.
+class Module {
+  public:
+    /// A container of the user's; `name` is what the printed form shows.
+    explicit Module(const std::string &name) : self_(std::make_shared<Module *>(this)) {
+        taper_module_vtable v{};
+        v.struct_size = sizeof v;
+        v.forward = [](void *user, taper_module *, taper_tensor *const *in, size_t n,
+                       taper_tensor **out) -> taper_error * {
+            return detail::guarded([&] {
+                Module *m = alive(user);
+                *out = m->forward_all(detail::borrow_all(in, n)).release_copy();
+            });
+        };
+        v.extra_repr = [](void *user, taper_module *, taper_string **out) -> taper_error * {
+            return detail::guarded([&] { detail::check(taper_string_new(alive(user)->extra_repr().c_str(), out)); });
+        };
+        v.drop = detail::drop_as<Self>;
+        taper_module *m = nullptr;
+        detail::check(taper_module_new(name.c_str(), &v, new Self(self_), &m));
+        set(m);
+    }
+    /// Takes over a module of the library.
+    explicit Module(taper_module *m) { set(m); }
+    Module(Module &&o) noexcept : h_(std::move(o.h_)), self_(std::move(o.self_)) { rebind(); }
+    Module &operator=(Module &&o) noexcept {
+        if (this != &o) {
+            forget();
+            h_ = std::move(o.h_);
+            self_ = std::move(o.self_);
+            rebind();
+        }
+        return *this;
+    }
+    Module(const Module &) = delete;
+    Module &operator=(const Module &) = delete;
+    virtual ~Module() { forget(); }
+
+    /// The computation of a user's module of one input.
+    virtual Tensor forward(const Tensor &) {
+        throw NotImplementedError(TAPER_ERROR_NOT_IMPLEMENTED, "the module defines no forward");
+    }
+    /// The computation of a user's module of several inputs.
+    virtual Tensor forward_all(const std::vector<Tensor> &inputs) {
+        if (inputs.size() != 1) {
+            throw TypeError(TAPER_ERROR_TYPE, "forward takes 1 input, but " + std::to_string(inputs.size()) +
+                                                  " were given; override forward_all for more");
+        }
+        return forward(inputs[0]);
+    }
+    /// What stands between the brackets of the printed form.
+    virtual std::string extra_repr() const { return ""; }
+
+    /// Runs the module with its hooks.
+    template <class... T> Tensor operator()(const Tensor &first, const T &...rest) const {
+        const std::vector<Tensor> in{first, rest...};
+        const auto h = detail::handles(in);
+        taper_tensor *out = nullptr;
+        detail::check(taper_module_forward(handle(), h.data(), h.size(), &out));
+        return Tensor::adopt(out);
+    }
+
+    /// Registers a part and hands it on, so that a member can be initialised by it.
+    template <class M> M register_module(const std::string &name, M &&m) {
+        detail::check(taper_module_register_module(handle(), name.c_str(), m.handle()));
+        return std::forward<M>(m);
+    }
+    /// Registers a part that stays where it is.
+    void add_module(const std::string &name, const Module &m) {
+        detail::check(taper_module_register_module(handle(), name.c_str(), m.handle()));
+    }
+    /// Registers a parameter (it will require grad).
+    Tensor register_parameter(const std::string &name, Tensor t, bool requires_grad = true) {
+        t.requires_grad_(requires_grad);
+        detail::check(taper_module_register_parameter(handle(), name.c_str(), t.handle()));
+        return t;
+    }
+    Tensor register_buffer(const std::string &name, Tensor t, bool persistent = true) {
+        detail::check(taper_module_register_buffer(handle(), name.c_str(), t.handle(), persistent));
+        return t;
+    }
+
+    std::vector<Tensor> parameters() const {
+        taper_tensor_list *l = nullptr;
+        detail::check(taper_module_parameters(handle(), &l));
+        return detail::adopt_list<Tensor>(l);
+    }
+    NamedTensors named_parameters() const { return named(taper_module_named_parameters); }
+    NamedTensors named_buffers() const { return named(taper_module_named_buffers); }
+    NamedTensors state_dict() const { return named(taper_module_state_dict); }
+    void load_state_dict(const NamedTensors &state, bool strict = true) {
+        detail::check(taper_module_load_state_dict(handle(), state.handle(), strict));
+    }
+    void save(const std::string &path) const { detail::check(taper_module_save(handle(), path.c_str())); }
+    void load(const std::string &path, bool strict = true) {
+        detail::check(taper_module_load(handle(), path.c_str(), strict));
+    }
+    void train(bool on = true) { detail::check(taper_module_train(handle(), on)); }
+    void eval() { train(false); }
+    bool is_training() const { return taper_module_is_training(handle()) == 1; }
+    void zero_grad(bool set_to_none = true) { detail::check(taper_module_zero_grad(handle(), set_to_none)); }
+    void requires_grad_(bool on = true) { detail::check(taper_module_requires_grad_(handle(), on)); }
+    void to(const Device &d) { detail::check(taper_module_to(handle(), TAPER_DTYPE_NONE, d.raw())); }
+    void to(DType d) { detail::check(taper_module_to(handle(), static_cast<int32_t>(d), taper_device{0, 0})); }
+    std::string str() const {
+        taper_string *s = nullptr;
+        detail::check(taper_module_to_string(handle(), &s));
+        return detail::take_string(s);
+    }
+    taper_module *handle() const {
+        if (!h_) {
+            throw ValueError(TAPER_ERROR_INVALID_HANDLE, "the module was moved from");
+        }
+        return h_.get();
+    }
+
+  private:
+    using Self = std::shared_ptr<Module *>;
+    static Module *alive(void *user) {
+        Module *m = **static_cast<Self *>(user);
+        if (!m) {
+            throw ValueError(TAPER_ERROR_INVALID_HANDLE,
+                             "the C++ object of this module is gone: keep it alive as long as the module is used");
+        }
+        return m;
+    }
+    void set(taper_module *m) {
+        h_.reset(m, [](taper_module *x) { taper_module_free(x); });
+    }
+    void rebind() noexcept {
+        if (self_) {
+            *self_ = this;
+        }
+    }
+    void forget() noexcept {
+        if (self_) {
+            *self_ = nullptr;
+        }
+    }
+    template <class F> NamedTensors named(F f) const {
+        taper_named_tensors *n = nullptr;
+        detail::check(f(handle(), &n));
+        return NamedTensors::adopt(n);
+    }
+    std::shared_ptr<taper_module> h_;
+    Self self_;
+};
+inline std::ostream &operator<<(std::ostream &o, const Module &m) { return o << m.str(); }
+
+} // namespace nn
+} // namespace taper
+
+#endif

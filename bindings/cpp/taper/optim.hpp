@@ -1,0 +1,111 @@
+/// Optimisers over lists of parameters.
+#ifndef TAPER_OPTIM_HPP
+#define TAPER_OPTIM_HPP
+
+#include "tensor.hpp"
+
+namespace taper {
+namespace optim {
+
+/// What all optimisers share.
+class Optimizer {
+  public:
+    /// Updates every parameter from its grad.
+    void step() { detail::check(taper_optimizer_step(handle())); }
+    void zero_grad(bool set_to_none = true) { detail::check(taper_optimizer_zero_grad(handle(), set_to_none)); }
+    void set_lr(double lr) { detail::check(taper_optimizer_set_lr(handle(), lr)); }
+    double lr(size_t group = 0) const {
+        double v = 0;
+        detail::check(taper_optimizer_get_lr(handle(), group, &v));
+        return v;
+    }
+    NamedTensors state_dict() const {
+        taper_named_tensors *n = nullptr;
+        detail::check(taper_optimizer_state_dict(handle(), &n));
+        return NamedTensors::adopt(n);
+    }
+    void load_state_dict(const NamedTensors &s) {
+        detail::check(taper_optimizer_load_state_dict(handle(), s.handle()));
+    }
+    void save(const std::string &path) const { detail::check(taper_optimizer_save(handle(), path.c_str())); }
+    void load(const std::string &path) { detail::check(taper_optimizer_load(handle(), path.c_str())); }
+    std::string str() const {
+        taper_string *s = nullptr;
+        detail::check(taper_optimizer_to_string(handle(), &s));
+        return detail::take_string(s);
+    }
+    taper_optimizer *handle() const noexcept { return h_.get(); }
+
+  protected:
+    void set(taper_optimizer *o) {
+        h_.reset(o, [](taper_optimizer *x) { taper_optimizer_free(x); });
+    }
+
+  private:
+    std::shared_ptr<taper_optimizer> h_;
+};
+
+struct SGDOptions {
+    double lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0;
+    bool nesterov = false, maximize = false;
+};
+class SGD : public Optimizer {
+  public:
+    explicit SGD(const std::vector<Tensor> &params, const SGDOptions &o = {}) {
+        taper_sgd_options raw = TAPER_SGD_OPTIONS_INIT;
+        raw.lr = o.lr;
+        raw.momentum = o.momentum;
+        raw.dampening = o.dampening;
+        raw.weight_decay = o.weight_decay;
+        raw.nesterov = o.nesterov;
+        raw.maximize = o.maximize;
+        const auto h = detail::handles(params);
+        taper_optimizer *out = nullptr;
+        detail::check(taper_optim_sgd_new(h.data(), h.size(), &raw, &out));
+        set(out);
+    }
+    SGD(const std::vector<Tensor> &params, double lr) : SGD(params, with_lr(lr)) {}
+
+  private:
+    static SGDOptions with_lr(double lr) {
+        SGDOptions o;
+        o.lr = lr;
+        return o;
+    }
+};
+
+struct AdamOptions {
+    double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+    bool amsgrad = false, maximize = false, decoupled = false;
+};
+class Adam : public Optimizer {
+  public:
+    explicit Adam(const std::vector<Tensor> &params, const AdamOptions &o = {}) {
+        taper_adam_options raw = TAPER_ADAM_OPTIONS_INIT;
+        raw.lr = o.lr;
+        raw.beta1 = o.beta1;
+        raw.beta2 = o.beta2;
+        raw.eps = o.eps;
+        raw.weight_decay = o.weight_decay;
+        raw.amsgrad = o.amsgrad;
+        raw.maximize = o.maximize;
+        raw.decoupled = o.decoupled;
+        const auto h = detail::handles(params);
+        taper_optimizer *out = nullptr;
+        detail::check(taper_optim_adam_new(h.data(), h.size(), &raw, &out));
+        set(out);
+    }
+    Adam(const std::vector<Tensor> &params, double lr) : Adam(params, with_lr(lr)) {}
+
+  private:
+    static AdamOptions with_lr(double lr) {
+        AdamOptions o;
+        o.lr = lr;
+        return o;
+    }
+};
+
+} // namespace optim
+} // namespace taper
+
+#endif

@@ -1,0 +1,838 @@
+/// Taper for C++17: RAII classes over taper.h, header only.
+///
+/// Every taper_error becomes a taper::Error (derived from std::runtime_error) that carries code, op and argument.
+/// Tensors and modules are shared handles: copying one makes another name for the same object. Threads: as taper.h.
+#ifndef TAPER_TENSOR_HPP
+#define TAPER_TENSOR_HPP
+
+#include <taper.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace taper {
+
+/// What went wrong: message, code (TAPER_ERROR_...), op and argument index.
+class Error : public std::runtime_error {
+  public:
+    Error(int32_t code, const std::string &message, std::string op = {}, int32_t argument = -1)
+        : std::runtime_error(message), code_(code), op_(std::move(op)), argument_(argument) {}
+    int32_t code() const noexcept { return code_; }
+    const std::string &op() const noexcept { return op_; }
+    int32_t argument() const noexcept { return argument_; }
+
+  private:
+    int32_t code_;
+    std::string op_;
+    int32_t argument_;
+};
+/// TAPER_ERROR_INDEX.
+struct IndexError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_TYPE.
+struct TypeError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_VALUE and TAPER_ERROR_INVALID_HANDLE.
+struct ValueError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_OUT_OF_MEMORY.
+struct OutOfMemoryError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_NOT_IMPLEMENTED.
+struct NotImplementedError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_IO.
+struct IoError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_KEY.
+struct KeyError : Error {
+    using Error::Error;
+};
+
+/// Element type; the values are the C interface's.
+enum class DType : int32_t {
+    U8 = TAPER_UINT8,
+    I8 = TAPER_INT8,
+    I16 = TAPER_INT16,
+    I32 = TAPER_INT32,
+    I64 = TAPER_INT64,
+    F16 = TAPER_FLOAT16,
+    F32 = TAPER_FLOAT32,
+    F64 = TAPER_FLOAT64,
+    Bool = TAPER_BOOL,
+    BF16 = TAPER_BFLOAT16,
+};
+inline constexpr DType uint8 = DType::U8, int8 = DType::I8, int16 = DType::I16, int32 = DType::I32,
+                       int64 = DType::I64, float16 = DType::F16, float32 = DType::F32, float64 = DType::F64,
+                       boolean = DType::Bool, bfloat16 = DType::BF16;
+inline std::ostream &operator<<(std::ostream &o, DType d) {
+    return o << taper_dtype_name(static_cast<int32_t>(d));
+}
+
+namespace detail {
+
+/// The caller's exception, carried through the library as an error's payload.
+inline void drop_exception(void *p) noexcept { delete static_cast<std::exception_ptr *>(p); }
+
+[[noreturn]] inline void raise(taper_error *e) {
+    struct Free {
+        taper_error *e;
+        ~Free() { taper_error_free(e); }
+    } guard{e};
+    const int32_t code = taper_error_code(e);
+    // A C++ exception thrown in a callback comes back as itself.
+    if (code == TAPER_ERROR_CALLBACK) {
+        if (void *p = taper_error_payload(e)) {
+            std::rethrow_exception(*static_cast<std::exception_ptr *>(p));
+        }
+    }
+    const char *text = taper_error_message(e), *name = taper_error_op(e);
+    const std::string message = text ? text : "unknown error", op = name ? name : "";
+    const int32_t argument = taper_error_arg(e);
+    switch (code) {
+    case TAPER_ERROR_INDEX: throw IndexError(code, message, op, argument);
+    case TAPER_ERROR_TYPE: throw TypeError(code, message, op, argument);
+    case TAPER_ERROR_VALUE:
+    case TAPER_ERROR_INVALID_HANDLE: throw ValueError(code, message, op, argument);
+    case TAPER_ERROR_OUT_OF_MEMORY: throw OutOfMemoryError(code, message, op, argument);
+    case TAPER_ERROR_NOT_IMPLEMENTED: throw NotImplementedError(code, message, op, argument);
+    case TAPER_ERROR_IO: throw IoError(code, message, op, argument);
+    case TAPER_ERROR_KEY: throw KeyError(code, message, op, argument);
+    default: throw Error(code, message, op, argument);
+    }
+}
+inline void check(taper_error *e) {
+    if (e) {
+        raise(e);
+    }
+}
+/// The exception in flight as an error for the library.
+inline taper_error *capture() noexcept {
+    try {
+        auto *p = new std::exception_ptr(std::current_exception());
+        std::string message = "a C++ callback threw";
+        try {
+            std::rethrow_exception(*p);
+        } catch (const std::exception &e) {
+            message = e.what();
+        } catch (...) {
+        }
+        return taper_error_new(TAPER_ERROR_CALLBACK, message.c_str(), p, drop_exception);
+    } catch (...) {
+        return taper_error_new(TAPER_ERROR_CALLBACK, "a C++ callback threw, and there was no memory to keep it",
+                               nullptr, nullptr);
+    }
+}
+inline std::string take_string(taper_string *s) {
+    std::string text(taper_string_data(s), taper_string_len(s));
+    taper_string_free(s);
+    return text;
+}
+inline int32_t raw(std::optional<DType> d) { return d ? static_cast<int32_t>(*d) : TAPER_DTYPE_NONE; }
+
+} // namespace detail
+
+/// A device: Device::cpu(), Device("opencl:0").
+class Device {
+  public:
+    Device(int32_t type, int32_t index = 0) : raw_{type, index} {}
+    /// From "cpu", "cuda", "cuda:1", "opencl:0".
+    Device(const char *name) : Device(std::string(name)) {}
+    Device(const std::string &name) : raw_{0, 0} {
+        const auto colon = name.find(':');
+        const std::string kind = name.substr(0, colon);
+        raw_.type = kind == "cpu" ? TAPER_DEVICE_CPU
+                    : kind == "cuda" ? TAPER_DEVICE_CUDA
+                    : kind == "opencl" ? TAPER_DEVICE_OPENCL
+                                       : 0;
+        bool good = raw_.type != 0;
+        if (good && colon != std::string::npos) {
+            const std::string digits = name.substr(colon + 1);
+            good = !digits.empty() && digits.size() < 6 && digits.find_first_not_of("0123456789") == std::string::npos;
+            raw_.index = good ? static_cast<int32_t>(std::stoi(digits)) : 0;
+        }
+        if (!good) {
+            throw Error(TAPER_ERROR_RUNTIME,
+                        "Invalid device string: '" + name + "'; valid are cpu, cuda, cuda:N, opencl and opencl:N");
+        }
+    }
+    static Device cpu() { return Device(TAPER_DEVICE_CPU); }
+    taper_device raw() const noexcept { return raw_; }
+    int32_t type() const noexcept { return raw_.type; }
+    int32_t index() const noexcept { return raw_.index; }
+    bool operator==(const Device &o) const noexcept { return raw_.type == o.raw_.type && raw_.index == o.raw_.index; }
+    bool operator!=(const Device &o) const noexcept { return !(*this == o); }
+    std::string str() const {
+        switch (raw_.type) {
+        case TAPER_DEVICE_CPU: return "cpu";
+        case TAPER_DEVICE_CUDA: return "cuda:" + std::to_string(raw_.index);
+        case TAPER_DEVICE_OPENCL: return "opencl:" + std::to_string(raw_.index);
+        default: return "none";
+        }
+    }
+
+  private:
+    taper_device raw_;
+};
+inline std::ostream &operator<<(std::ostream &o, const Device &d) { return o << d.str(); }
+
+/// A number that keeps its category (float, integer or bool) in type promotion.
+class Scalar {
+  public:
+    template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> Scalar(T v) {
+        if constexpr (std::is_same_v<T, bool>) {
+            raw_ = taper_scalar_bool(v);
+        } else if constexpr (std::is_integral_v<T>) {
+            raw_ = taper_scalar_i64(static_cast<int64_t>(v));
+        } else {
+            raw_ = taper_scalar_f64(static_cast<double>(v));
+        }
+    }
+    static Scalar from_raw(taper_scalar r) {
+        Scalar s(0);
+        s.raw_ = r;
+        return s;
+    }
+    taper_scalar raw() const noexcept { return raw_; }
+    double to_double() const noexcept {
+        return raw_.kind == TAPER_SCALAR_FLOAT ? raw_.f : static_cast<double>(raw_.i);
+    }
+    int64_t to_int() const noexcept { return raw_.kind == TAPER_SCALAR_FLOAT ? static_cast<int64_t>(raw_.f) : raw_.i; }
+
+  private:
+    taper_scalar raw_;
+};
+
+/// Sizes, dimensions: {2, 3}, a vector, or a single number. It views what it was made from, for one call.
+class IntList {
+  public:
+    IntList(std::initializer_list<int64_t> v) : own_(v) {}
+    IntList(std::vector<int64_t> v) : own_(std::move(v)) {}
+    template <class T, std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, int> = 0>
+    IntList(T v) : own_{static_cast<int64_t>(v)} {}
+    const int64_t *data() const noexcept { return own_.empty() ? &none : own_.data(); }
+    size_t size() const noexcept { return own_.size(); }
+
+  private:
+    static constexpr int64_t none = 0;
+    std::vector<int64_t> own_;
+};
+
+/// A generator of random numbers; the default one is seeded by manual_seed.
+class Generator {
+  public:
+    Generator() {
+        taper_generator *g = nullptr;
+        detail::check(taper_generator_new(&g));
+        h_.reset(g, [](taper_generator *x) { taper_generator_free(x); });
+    }
+    Generator &manual_seed(uint64_t seed) {
+        detail::check(taper_generator_manual_seed(h_.get(), seed));
+        return *this;
+    }
+    taper_generator *handle() const noexcept { return h_.get(); }
+
+  private:
+    std::shared_ptr<taper_generator> h_;
+};
+inline void manual_seed(uint64_t seed) { taper_manual_seed(seed); }
+
+namespace detail {
+inline taper_device raw(const std::optional<Device> &d) { return d ? d->raw() : taper_device{0, 0}; }
+inline taper_generator *raw(const Generator *g) { return g ? g->handle() : nullptr; }
+
+/// A scalar that C takes by pointer.
+class OptionalScalar {
+  public:
+    explicit OptionalScalar(const std::optional<Scalar> &s) : some_(s.has_value()), raw_(s ? s->raw() : taper_scalar{}) {}
+    const taper_scalar *get() const noexcept { return some_ ? &raw_ : nullptr; }
+
+  private:
+    bool some_;
+    taper_scalar raw_;
+};
+template <class T> std::vector<taper_tensor *> handles(const std::vector<T> &v) {
+    std::vector<taper_tensor *> out;
+    out.reserve(v.size());
+    for (const auto &t : v) {
+        out.push_back(t.handle());
+    }
+    return out;
+}
+/// The tensors of a list, which is freed. Absent ones come as undefined tensors.
+template <class T> std::vector<T> adopt_list(taper_tensor_list *l) {
+    struct Free {
+        taper_tensor_list *l;
+        ~Free() { taper_tensor_list_free(l); }
+    } guard{l};
+    std::vector<T> out;
+    const size_t n = taper_tensor_list_len(l);
+    out.reserve(n);
+    for (size_t i = 0; i < n; ++i) {
+        taper_tensor *t = nullptr;
+        check(taper_tensor_list_get(l, i, &t));
+        out.push_back(T::adopt(t));
+    }
+    return out;
+}
+
+/// The op table's methods, for the class `T` that has handle().
+template <class T> class TensorOps {
+    taper_tensor *raw_handle() const { return static_cast<const T *>(this)->handle(); }
+
+  public:
+#define TAPER_OPS_METHODS
+#include "ops_gen.hpp"
+#undef TAPER_OPS_METHODS
+};
+} // namespace detail
+
+/// One item between brackets: an integer, Slice, None (new axis), Ellipsis, or an index tensor.
+struct Slice {
+    std::optional<int64_t> start, stop;
+    int64_t step = 1;
+};
+struct NewAxis {};
+struct Ellipsis {};
+inline constexpr NewAxis None{};
+inline constexpr Ellipsis All{};
+class Index;
+
+/// An n-dimensional array; a copy is another name for the same tensor. A default-made one is undefined ("no tensor").
+class Tensor : public detail::TensorOps<Tensor> {
+  public:
+    Tensor() = default;
+    /// Takes over a handle of the C interface.
+    static Tensor adopt(taper_tensor *t) {
+        Tensor out;
+        if (t) {
+            out.h_.reset(t, [](taper_tensor *x) { taper_tensor_free(x); });
+        }
+        return out;
+    }
+    /// Another handle for a borrowed one.
+    static Tensor borrow(taper_tensor *t) {
+        if (!t) {
+            return {};
+        }
+        taper_tensor *mine = nullptr;
+        detail::check(taper_tensor_ref(t, &mine));
+        return adopt(mine);
+    }
+    taper_tensor *handle() const noexcept { return h_.get(); }
+    /// A handle of its own, for a callback that gives it away.
+    taper_tensor *release_copy() const {
+        if (!h_) {
+            return nullptr;
+        }
+        taper_tensor *t = nullptr;
+        detail::check(taper_tensor_ref(h_.get(), &t));
+        return t;
+    }
+    bool defined() const noexcept { return static_cast<bool>(h_); }
+    explicit operator bool() const noexcept { return defined(); }
+    bool is_same(const Tensor &o) const noexcept { return taper_tensor_id(handle()) == taper_tensor_id(o.handle()); }
+
+    std::vector<int64_t> sizes() const {
+        std::vector<int64_t> s(static_cast<size_t>(dim()));
+        size_t n = 0;
+        detail::check(taper_tensor_sizes(handle(), s.data(), s.size(), &n));
+        return s;
+    }
+    std::vector<int64_t> strides() const {
+        std::vector<int64_t> s(static_cast<size_t>(dim()));
+        size_t n = 0;
+        detail::check(taper_tensor_strides(handle(), s.data(), s.size(), &n));
+        return s;
+    }
+    int64_t dim() const {
+        const int64_t n = taper_tensor_ndim(handle());
+        if (n < 0) {
+            throw ValueError(TAPER_ERROR_INVALID_HANDLE, "the tensor is undefined: it was default-made or moved from");
+        }
+        return n;
+    }
+    /// Size of one dimension, which may count from the end.
+    int64_t size(int64_t d) const {
+        const int64_t n = taper_tensor_size(handle(), d);
+        if (n < 0) {
+            throw IndexError(TAPER_ERROR_INDEX, "Dimension out of range (expected to be in range of [-" +
+                                                    std::to_string(dim()) + ", " + std::to_string(dim() - 1) +
+                                                    "], but got " + std::to_string(d) + ")");
+        }
+        return n;
+    }
+    int64_t numel() const {
+        dim();
+        return taper_tensor_numel(handle());
+    }
+    DType dtype() const {
+        dim();
+        return static_cast<DType>(taper_tensor_dtype(handle()));
+    }
+    Device device() const {
+        dim();
+        const taper_device d = taper_tensor_device(handle());
+        return Device(d.type, d.index);
+    }
+    bool is_contiguous() const { return taper_tensor_is_contiguous(handle()) == 1; }
+
+    /// The one element of a tensor with exactly one.
+    template <class T = double> T item() const {
+        taper_scalar s{};
+        detail::check(taper_tensor_item(handle(), &s));
+        if (s.kind == TAPER_SCALAR_FLOAT) {
+            return static_cast<T>(s.f);
+        }
+        return static_cast<T>(s.i);
+    }
+    /// All elements row-major, converted to T (one of int8_t .. int64_t, uint8_t, float, double).
+    template <class T> std::vector<T> to_vector() const;
+    /// Host memory of a CPU tensor; the tensor is flagged as shared.
+    template <class T> T *data() const;
+
+    bool requires_grad() const { return taper_tensor_requires_grad(handle()) == 1; }
+    Tensor &requires_grad_(bool on = true) {
+        detail::check(taper_tensor_set_requires_grad(handle(), on));
+        return *this;
+    }
+    bool is_leaf() const { return taper_tensor_is_leaf(handle()) == 1; }
+    /// The accumulated gradient; undefined when there is none.
+    Tensor grad() const {
+        taper_tensor *g = nullptr;
+        detail::check(taper_tensor_grad(handle(), &g));
+        return adopt(g);
+    }
+    void set_grad(const Tensor &g) const { detail::check(taper_tensor_set_grad(handle(), g.handle())); }
+    void set_data(const Tensor &src) const { detail::check(taper_tensor_set_data(handle(), src.handle())); }
+    void retain_grad() const { detail::check(taper_tensor_retain_grad(handle())); }
+    /// Computes gradients and adds them to the leaves' grad.
+    void backward(const Tensor &gradient = {}, bool retain_graph = false, bool create_graph = false) const {
+        taper_tensor *t = handle(), *g = gradient.handle();
+        detail::check(taper_backward(&t, 1, &g, 1, retain_graph, create_graph, nullptr, 0));
+    }
+    /// Calls f with the gradient during backward; a defined result replaces it. Gives the id for remove_hook.
+    uint64_t register_hook(std::function<Tensor(const Tensor &)> f) const;
+    void remove_hook(uint64_t id) const { detail::check(taper_tensor_remove_hook(handle(), id)); }
+
+    /// The tensor on another device.
+    Tensor to(const Device &d) const { return TensorOps::to(std::nullopt, d); }
+    Tensor to(DType d) const { return TensorOps::to(d); }
+    using detail::TensorOps<Tensor>::to;
+
+    /// t[0], t[Slice{1, 3}], t[mask]: see also index({..}) for several items.
+    Tensor operator[](const Index &i) const;
+    Tensor index(std::initializer_list<Index> items) const;
+    void index_put(std::initializer_list<Index> items, const Tensor &value) const;
+    void index_put(std::initializer_list<Index> items, Scalar value) const;
+    using detail::TensorOps<Tensor>::index;
+    using detail::TensorOps<Tensor>::index_put;
+
+    /// The text that PyTorch prints.
+    std::string str() const {
+        taper_string *s = nullptr;
+        detail::check(taper_tensor_to_string(handle(), &s));
+        return detail::take_string(s);
+    }
+
+    Tensor operator-() const { return neg(); }
+    Tensor operator~() const { return bitwise_not(); }
+    Tensor &operator+=(const Tensor &o) { return add_(o); }
+    Tensor &operator+=(Scalar o) { return add_(o); }
+    Tensor &operator-=(const Tensor &o) { return sub_(o); }
+    Tensor &operator-=(Scalar o) { return sub_(o); }
+    Tensor &operator*=(const Tensor &o) { return mul_(o); }
+    Tensor &operator*=(Scalar o) { return mul_(o); }
+    Tensor &operator/=(const Tensor &o) { return div_(o); }
+    Tensor &operator/=(Scalar o) { return div_(o); }
+
+  private:
+    std::shared_ptr<taper_tensor> h_;
+};
+inline std::ostream &operator<<(std::ostream &o, const Tensor &t) { return o << t.str(); }
+
+#define TAPER_BINARY(op, method)                                                                                      \
+    inline Tensor operator op(const Tensor &a, const Tensor &b) { return a.method(b); }                               \
+    template <class S, std::enable_if_t<std::is_arithmetic_v<S>, int> = 0>                                            \
+    Tensor operator op(const Tensor &a, S b) {                                                                        \
+        return a.method(Scalar(b));                                                                                   \
+    }
+TAPER_BINARY(+, add)
+TAPER_BINARY(-, sub)
+TAPER_BINARY(*, mul)
+TAPER_BINARY(/, div)
+TAPER_BINARY(%, remainder)
+TAPER_BINARY(==, eq)
+TAPER_BINARY(!=, ne)
+TAPER_BINARY(<, lt)
+TAPER_BINARY(<=, le)
+TAPER_BINARY(>, gt)
+TAPER_BINARY(>=, ge)
+TAPER_BINARY(&, bitwise_and)
+TAPER_BINARY(|, bitwise_or)
+TAPER_BINARY(^, bitwise_xor)
+#undef TAPER_BINARY
+#define TAPER_REFLECTED(op, expression)                                                                               \
+    template <class S, std::enable_if_t<std::is_arithmetic_v<S>, int> = 0>                                            \
+    Tensor operator op(S a, const Tensor &b) {                                                                        \
+        return expression;                                                                                            \
+    }
+TAPER_REFLECTED(+, b.add(Scalar(a)))
+TAPER_REFLECTED(-, b.rsub(Scalar(a)))
+TAPER_REFLECTED(*, b.mul(Scalar(a)))
+TAPER_REFLECTED(/, b.rdiv(Scalar(a)))
+#undef TAPER_REFLECTED
+
+/// One item between brackets.
+class Index {
+  public:
+    template <class T, std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, int> = 0>
+    Index(T i) : raw_{TAPER_INDEX_INT, static_cast<int64_t>(i), 0, 1, nullptr} {}
+    Index(const Slice &s)
+        : raw_{TAPER_INDEX_SLICE, s.start.value_or(TAPER_INDEX_ABSENT), s.stop.value_or(TAPER_INDEX_ABSENT), s.step,
+               nullptr} {}
+    Index(NewAxis) : raw_{TAPER_INDEX_NEWAXIS, 0, 0, 1, nullptr} {}
+    Index(Ellipsis) : raw_{TAPER_INDEX_ELLIPSIS, 0, 0, 1, nullptr} {}
+    Index(Tensor t) : raw_{TAPER_INDEX_TENSOR, 0, 0, 1, nullptr}, keep_(std::move(t)) { raw_.tensor = keep_.handle(); }
+    taper_index_item raw() const noexcept { return raw_; }
+
+  private:
+    taper_index_item raw_;
+    Tensor keep_;
+};
+
+namespace detail {
+inline std::vector<taper_index_item> items(std::initializer_list<Index> list) {
+    std::vector<taper_index_item> out;
+    out.reserve(list.size());
+    for (const auto &i : list) {
+        out.push_back(i.raw());
+    }
+    return out;
+}
+template <class T> constexpr DType dtype_of() {
+    if constexpr (std::is_same_v<T, bool>) {
+        return DType::Bool;
+    } else if constexpr (std::is_floating_point_v<T>) {
+        static_assert(sizeof(T) == 4 || sizeof(T) == 8, "float and double only");
+        return sizeof(T) == 4 ? DType::F32 : DType::F64;
+    } else {
+        static_assert(std::is_integral_v<T>, "an arithmetic type is needed");
+        static_assert(std::is_signed_v<T> || sizeof(T) == 1, "uint8_t is the only unsigned type");
+        return sizeof(T) == 1   ? (std::is_signed_v<T> ? DType::I8 : DType::U8)
+               : sizeof(T) == 2 ? DType::I16
+               : sizeof(T) == 4 ? DType::I32
+                                : DType::I64;
+    }
+}
+/// Runs a callback that may throw; what it throws travels as an error.
+template <class F> taper_error *guarded(F &&f) noexcept {
+    try {
+        f();
+        return nullptr;
+    } catch (...) {
+        return capture();
+    }
+}
+template <class T> void drop_as(void *user) noexcept { delete static_cast<T *>(user); }
+inline std::vector<Tensor> borrow_all(taper_tensor *const *t, size_t n) {
+    std::vector<Tensor> out;
+    out.reserve(n);
+    for (size_t i = 0; i < n; ++i) {
+        out.push_back(Tensor::borrow(t[i]));
+    }
+    return out;
+}
+inline taper_tensor_list *make_list(const std::vector<Tensor> &v) {
+    const auto h = handles(v);
+    taper_tensor_list *l = nullptr;
+    check(taper_tensor_list_new(h.data(), h.size(), &l));
+    return l;
+}
+} // namespace detail
+
+inline Tensor Tensor::operator[](const Index &i) const {
+    const taper_index_item item = i.raw();
+    taper_tensor *out = nullptr;
+    detail::check(taper_tensor_index(handle(), &item, 1, &out));
+    return adopt(out);
+}
+inline Tensor Tensor::index(std::initializer_list<Index> list) const {
+    const auto v = detail::items(list);
+    taper_tensor *out = nullptr;
+    detail::check(taper_tensor_index(handle(), v.data(), v.size(), &out));
+    return adopt(out);
+}
+inline void Tensor::index_put(std::initializer_list<Index> list, const Tensor &value) const {
+    const auto v = detail::items(list);
+    detail::check(taper_tensor_index_put(handle(), v.data(), v.size(), value.handle()));
+}
+inline void Tensor::index_put(std::initializer_list<Index> list, Scalar value) const {
+    const auto v = detail::items(list);
+    detail::check(taper_tensor_index_fill(handle(), v.data(), v.size(), value.raw()));
+}
+template <class T> std::vector<T> Tensor::to_vector() const {
+    static_assert(!std::is_same_v<T, bool>, "read bool tensors as std::vector<uint8_t>");
+    constexpr DType want = detail::dtype_of<T>();
+    const Tensor t = dtype() == want ? *this : to(want);
+    std::vector<T> out(static_cast<size_t>(numel()));
+    detail::check(taper_tensor_copy_to_host(t.handle(), out.data(), out.size() * sizeof(T)));
+    return out;
+}
+template <class T> T *Tensor::data() const {
+    if (dtype() != detail::dtype_of<T>()) {
+        throw TypeError(TAPER_ERROR_TYPE, std::string("data(): the tensor's dtype is ") +
+                                              taper_dtype_name(static_cast<int32_t>(dtype())) +
+                                              ", which is not the element type asked for");
+    }
+    void *p = nullptr;
+    detail::check(taper_tensor_data(handle(), &p));
+    return static_cast<T *>(p);
+}
+inline uint64_t Tensor::register_hook(std::function<Tensor(const Tensor &)> f) const {
+    using F = std::function<Tensor(const Tensor &)>;
+    taper_hook_vtable v{};
+    v.struct_size = sizeof v;
+    v.call = [](void *user, taper_tensor *grad, taper_tensor **out) -> taper_error * {
+        return detail::guarded([&] { *out = (*static_cast<F *>(user))(Tensor::borrow(grad)).release_copy(); });
+    };
+    v.drop = detail::drop_as<F>;
+    uint64_t id = 0;
+    detail::check(taper_tensor_register_hook(handle(), &v, new F(std::move(f)), &id));
+    return id;
+}
+
+#define TAPER_OPS_FUNCTIONS
+#include "ops_gen.hpp"
+#undef TAPER_OPS_FUNCTIONS
+
+/// A tensor with a copy of row-major data.
+template <class T> Tensor from_data(const T *data, const IntList &sizes, std::optional<Device> device = std::nullopt) {
+    taper_tensor *t = nullptr;
+    detail::check(taper_tensor_from_data(data, sizes.data(), sizes.size(),
+                                         static_cast<int32_t>(detail::dtype_of<T>()), detail::raw(device), &t));
+    return Tensor::adopt(t);
+}
+template <class T> Tensor tensor(const std::vector<T> &v, std::optional<IntList> sizes = std::nullopt) {
+    const IntList shape = sizes ? *sizes : IntList(static_cast<int64_t>(v.size()));
+    int64_t n = 1;
+    for (size_t i = 0; i < shape.size(); ++i) {
+        n *= shape.data()[i];
+    }
+    if (n != static_cast<int64_t>(v.size())) {
+        throw ValueError(TAPER_ERROR_VALUE, "tensor(): the sizes need " + std::to_string(n) + " elements, but " +
+                                                std::to_string(v.size()) + " were given");
+    }
+    return from_data(v.data(), shape);
+}
+namespace detail {
+/// Integers become int64 and floating numbers the default float32, as a nested list does in PyTorch.
+template <class T> using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t,
+                                                     std::conditional_t<std::is_integral_v<T>, int64_t, float>>;
+template <class T> Tensor nested(const std::vector<Stored<T>> &v, IntList shape) {
+    Tensor t = from_data(v.data(), shape);
+    return std::is_same_v<T, bool> ? t.to(DType::Bool) : t;
+}
+[[noreturn]] inline void ragged() {
+    throw ValueError(TAPER_ERROR_VALUE, "tensor(): the nested lists differ in length");
+}
+} // namespace detail
+/// tensor(3.5): a tensor without dimensions.
+template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> Tensor tensor(T v) {
+    return detail::nested<T>({static_cast<detail::Stored<T>>(v)}, IntList(std::vector<int64_t>{}));
+}
+/// tensor({1, 2, 3}).
+template <class T> Tensor tensor(std::initializer_list<T> v) {
+    return detail::nested<T>({v.begin(), v.end()}, IntList(v.size()));
+}
+/// tensor({{1, 2}, {3, 4}}).
+template <class T> Tensor tensor(std::initializer_list<std::initializer_list<T>> v) {
+    std::vector<detail::Stored<T>> flat;
+    for (const auto &row : v) {
+        if (row.size() != v.begin()->size()) {
+            detail::ragged();
+        }
+        flat.insert(flat.end(), row.begin(), row.end());
+    }
+    const auto columns = v.size() ? static_cast<int64_t>(v.begin()->size()) : 0;
+    return detail::nested<T>(flat, {static_cast<int64_t>(v.size()), columns});
+}
+/// A tensor over the caller's memory, without a copy; `deleter` runs when the last tensor that uses it is gone.
+template <class T> Tensor from_buffer(T *data, const IntList &sizes, std::function<void()> deleter = [] {}) {
+    using F = std::function<void()>;
+    taper_tensor *t = nullptr;
+    detail::check(taper_tensor_from_buffer(
+        data, sizes.data(), sizes.size(), nullptr, static_cast<int32_t>(detail::dtype_of<T>()),
+        [](void *user) {
+            std::unique_ptr<F> f(static_cast<F *>(user));
+            try {
+                (*f)();
+            } catch (...) { // a deleter has nobody to tell
+            }
+        },
+        new F(std::move(deleter)), &t));
+    return Tensor::adopt(t);
+}
+
+/// Switches recording off (or on) on this thread while it lives.
+class GradMode {
+  public:
+    explicit GradMode(bool on) : old_(taper_set_grad_mode(on)) {}
+    ~GradMode() { taper_set_grad_mode(old_); }
+    GradMode(const GradMode &) = delete;
+    GradMode &operator=(const GradMode &) = delete;
+
+  private:
+    bool old_;
+};
+struct NoGrad : GradMode {
+    NoGrad() : GradMode(false) {}
+};
+
+namespace autograd {
+/// Gradients of outputs with respect to inputs; undefined tensors where allow_unused inputs are not used.
+inline std::vector<Tensor> grad(const std::vector<Tensor> &outputs, const std::vector<Tensor> &inputs,
+                                const std::vector<Tensor> &grad_outputs = {}, bool retain_graph = false,
+                                bool create_graph = false, bool allow_unused = false) {
+    const auto o = detail::handles(outputs), i = detail::handles(inputs), g = detail::handles(grad_outputs);
+    taper_tensor_list *l = nullptr;
+    detail::check(taper_grad(o.data(), o.size(), i.data(), i.size(), g.data(), g.size(), retain_graph || create_graph,
+                             create_graph, allow_unused, &l));
+    return detail::adopt_list<Tensor>(l);
+}
+
+/// What forward leaves for backward.
+class Context {
+  public:
+    explicit Context(taper_function_ctx *c) : c_(c) {}
+    void save_for_backward(const std::vector<Tensor> &t) const {
+        const auto h = detail::handles(t);
+        detail::check(taper_function_ctx_save_for_backward(c_, h.data(), h.size()));
+    }
+    std::vector<Tensor> saved_tensors() const {
+        taper_tensor_list *l = nullptr;
+        detail::check(taper_function_ctx_saved_tensors(c_, &l));
+        return detail::adopt_list<Tensor>(l);
+    }
+    bool needs_input_grad(size_t i) const { return taper_function_ctx_needs_input_grad(c_, i) == 1; }
+
+  private:
+    taper_function_ctx *c_;
+};
+
+/// A custom function: derive, define static forward(Context&, inputs) and backward(Context&, grads), each from and to
+/// a vector of tensors; then Derived::apply({x, y}).
+template <class Derived> class Function {
+  public:
+    static std::vector<Tensor> apply(const std::vector<Tensor> &inputs, const char *name = nullptr) {
+        taper_function_vtable v{};
+        v.struct_size = sizeof v;
+        v.name = name;
+        v.forward = [](void *, taper_function_ctx *c, taper_tensor *const *in, size_t n,
+                       taper_tensor_list **out) -> taper_error * {
+            return detail::guarded([&] {
+                Context ctx(c);
+                *out = detail::make_list(Derived::forward(ctx, detail::borrow_all(in, n)));
+            });
+        };
+        v.backward = [](void *, taper_function_ctx *c, taper_tensor *const *g, size_t n,
+                        taper_tensor_list **out) -> taper_error * {
+            return detail::guarded([&] {
+                Context ctx(c);
+                *out = detail::make_list(Derived::backward(ctx, detail::borrow_all(g, n)));
+            });
+        };
+        const auto h = detail::handles(inputs);
+        taper_tensor_list *l = nullptr;
+        detail::check(taper_function_apply(&v, nullptr, h.data(), h.size(), &l));
+        return detail::adopt_list<Tensor>(l);
+    }
+};
+} // namespace autograd
+
+/// Tensors by name, in order: what state_dict gives; saved and loaded as safetensors.
+class NamedTensors {
+  public:
+    NamedTensors() {
+        taper_named_tensors *n = nullptr;
+        detail::check(taper_named_tensors_new(&n));
+        set(n);
+    }
+    static NamedTensors adopt(taper_named_tensors *n) {
+        NamedTensors out{Empty{}};
+        out.set(n);
+        return out;
+    }
+    static NamedTensors load(const std::string &path, std::optional<Device> device = std::nullopt) {
+        taper_named_tensors *n = nullptr;
+        detail::check(taper_named_tensors_load(path.c_str(), detail::raw(device), &n));
+        return adopt(n);
+    }
+    void save(const std::string &path) const { detail::check(taper_named_tensors_save(h_.get(), path.c_str())); }
+    size_t size() const { return taper_named_tensors_len(h_.get()); }
+    std::string name(size_t i) const {
+        const char *s = taper_named_tensors_name(h_.get(), i);
+        return s ? s : "";
+    }
+    Tensor operator[](const std::string &name) const {
+        taper_tensor *t = nullptr;
+        detail::check(taper_named_tensors_get_by_name(h_.get(), name.c_str(), &t));
+        return Tensor::adopt(t);
+    }
+    Tensor at(size_t i) const {
+        taper_tensor *t = nullptr;
+        detail::check(taper_named_tensors_get(h_.get(), i, &t));
+        return Tensor::adopt(t);
+    }
+    void insert(const std::string &name, const Tensor &t) {
+        detail::check(taper_named_tensors_insert(h_.get(), name.c_str(), t.handle()));
+    }
+    taper_named_tensors *handle() const noexcept { return h_.get(); }
+    /// Pairs of name and tensor, for range-for.
+    std::vector<std::pair<std::string, Tensor>> items() const {
+        std::vector<std::pair<std::string, Tensor>> out;
+        for (size_t i = 0; i < size(); ++i) {
+            out.emplace_back(name(i), at(i));
+        }
+        return out;
+    }
+
+  private:
+    struct Empty {};
+    explicit NamedTensors(Empty) {}
+    void set(taper_named_tensors *n) {
+        h_.reset(n, [](taper_named_tensors *x) { taper_named_tensors_free(x); });
+    }
+    std::shared_ptr<taper_named_tensors> h_;
+};
+
+inline int32_t device_count(int32_t type) {
+    int32_t n = 0;
+    detail::check(taper_device_count(type, &n));
+    return n;
+}
+
+} // namespace taper
+
+#endif
