@@ -9,6 +9,8 @@
 #include "taper/tensor.hpp"
 
 #include "taper/nn.hpp"
+
+#include "taper/layers.hpp"
 #include "taper/optim.hpp"
 
 #endif

@@ -1,0 +1,173 @@
+/// The library's layers: movable objects over core modules, with PyTorch's names and defaults.
+#ifndef TAPER_LAYERS_HPP
+#define TAPER_LAYERS_HPP
+
+#include "nn.hpp"
+
+namespace taper {
+namespace nn {
+
+namespace detail {
+/// Calls a constructor of the C interface.
+template <class F, class... A> taper_module *make(F f, A... a) {
+    taper_module *m = nullptr;
+    taper::detail::check(f(a..., &m));
+    return m;
+}
+} // namespace detail
+
+struct Linear : Module {
+    Linear(int64_t in_features, int64_t out_features, bool bias = true)
+        : Module(detail::make(taper_nn_linear_new, in_features, out_features, bias)) {}
+};
+struct Embedding : Module {
+    Embedding(int64_t num_embeddings, int64_t embedding_dim, std::optional<int64_t> padding_idx = std::nullopt)
+        : Module(detail::make(taper_nn_embedding_new, num_embeddings, embedding_dim,
+                              padding_idx ? &*padding_idx : nullptr)) {}
+};
+
+/// One number for all dimensions, or one per dimension.
+struct ConvOptions {
+    IntList stride = 1, padding = 0, dilation = 1;
+    int64_t groups = 1;
+    bool bias = true;
+    taper_nn_conv_options raw() const {
+        taper_nn_conv_options o = TAPER_NN_CONV_OPTIONS_INIT;
+        fill(o.stride, stride);
+        fill(o.padding, padding);
+        fill(o.dilation, dilation);
+        o.groups = groups;
+        o.bias = bias;
+        return o;
+    }
+
+  private:
+    static void fill(int64_t (&to)[3], const IntList &from) {
+        if (from.size() == 0 || from.size() > 3) {
+            throw ValueError(TAPER_ERROR_VALUE, "conv options: 1 to 3 numbers are valid, got " +
+                                                    std::to_string(from.size()));
+        }
+        for (size_t i = 0; i < 3; ++i) {
+            to[i] = from.data()[i < from.size() ? i : from.size() - 1];
+        }
+    }
+};
+namespace detail {
+template <class F>
+taper_module *conv(F f, int64_t in, int64_t out, const IntList &kernel, const ConvOptions &options) {
+    const taper_nn_conv_options o = options.raw();
+    return make(f, in, out, kernel.data(), kernel.size(), &o);
+}
+} // namespace detail
+struct Conv1d : Module {
+    Conv1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
+        : Module(detail::conv(taper_nn_conv1d_new, in_channels, out_channels, kernel_size, o)) {}
+};
+struct Conv2d : Module {
+    Conv2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
+        : Module(detail::conv(taper_nn_conv2d_new, in_channels, out_channels, kernel_size, o)) {}
+};
+struct Conv3d : Module {
+    Conv3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
+        : Module(detail::conv(taper_nn_conv3d_new, in_channels, out_channels, kernel_size, o)) {}
+};
+struct MaxPool2d : Module {
+    /// An empty stride is kernel_size.
+    explicit MaxPool2d(const IntList &kernel_size, const IntList &stride = std::vector<int64_t>{},
+                       const IntList &padding = 0, const IntList &dilation = 1, bool ceil_mode = false)
+        : Module(detail::make(taper_nn_max_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
+                              stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(),
+                              ceil_mode)) {}
+};
+struct AvgPool2d : Module {
+    explicit AvgPool2d(const IntList &kernel_size, const IntList &stride = std::vector<int64_t>{},
+                       const IntList &padding = 0, bool ceil_mode = false, bool count_include_pad = true)
+        : Module(detail::make(taper_nn_avg_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
+                              stride.size(), padding.data(), padding.size(), ceil_mode, count_include_pad,
+                              static_cast<const int64_t *>(nullptr))) {}
+};
+struct ReLU : Module {
+    explicit ReLU(bool inplace = false) : Module(detail::make(taper_nn_relu_new, inplace)) {}
+};
+struct SiLU : Module {
+    explicit SiLU(bool inplace = false) : Module(detail::make(taper_nn_silu_new, inplace)) {}
+};
+struct LeakyReLU : Module {
+    explicit LeakyReLU(double negative_slope = 0.01, bool inplace = false)
+        : Module(detail::make(taper_nn_leaky_relu_new, negative_slope, inplace)) {}
+};
+struct Sigmoid : Module {
+    Sigmoid() : Module(detail::make(taper_nn_sigmoid_new)) {}
+};
+struct Tanh : Module {
+    Tanh() : Module(detail::make(taper_nn_tanh_new)) {}
+};
+struct GELU : Module {
+    explicit GELU(const std::string &approximate = "none")
+        : Module(detail::make(taper_nn_gelu_new, approximate.c_str())) {}
+};
+struct Softmax : Module {
+    explicit Softmax(int64_t dim) : Module(detail::make(taper_nn_softmax_new, dim)) {}
+};
+struct LogSoftmax : Module {
+    explicit LogSoftmax(int64_t dim) : Module(detail::make(taper_nn_log_softmax_new, dim)) {}
+};
+struct Flatten : Module {
+    explicit Flatten(int64_t start_dim = 1, int64_t end_dim = -1)
+        : Module(detail::make(taper_nn_flatten_new, start_dim, end_dim)) {}
+};
+struct Dropout : Module {
+    explicit Dropout(double p = 0.5, bool inplace = false) : Module(detail::make(taper_nn_dropout_new, p, inplace)) {}
+};
+struct Identity : Module {
+    Identity() : Module(detail::make(taper_nn_identity_new)) {}
+};
+struct LayerNorm : Module {
+    explicit LayerNorm(const IntList &normalized_shape, double eps = 1e-5, bool elementwise_affine = true,
+                       bool bias = true)
+        : Module(detail::make(taper_nn_layer_norm_new, normalized_shape.data(), normalized_shape.size(), eps,
+                              elementwise_affine, bias)) {}
+};
+struct BatchNorm1d : Module {
+    explicit BatchNorm1d(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
+                         bool affine = true, bool track_running_stats = true)
+        : Module(detail::make(taper_nn_batch_norm1d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
+                              track_running_stats)) {}
+};
+struct BatchNorm2d : Module {
+    explicit BatchNorm2d(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
+                         bool affine = true, bool track_running_stats = true)
+        : Module(detail::make(taper_nn_batch_norm2d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
+                              track_running_stats)) {}
+};
+/// Modules run one after the other: nn::Sequential(nn::Linear(4, 8), nn::ReLU(), nn::Linear(8, 1)).
+struct Sequential : Module {
+    template <class... M> explicit Sequential(const M &...modules) : Module(build({modules.handle()...})) {}
+    /// Appends a module.
+    void push_back(const Module &m) { taper::detail::check(taper_module_append(handle(), m.handle())); }
+
+  private:
+    static taper_module *build(std::initializer_list<taper_module *> l) {
+        const std::vector<taper_module *> v(l);
+        return detail::make(taper_nn_sequential_new, v.data(), v.size());
+    }
+};
+struct CrossEntropyLoss : Module {
+    explicit CrossEntropyLoss(const Tensor &weight = {}, const std::string &reduction = "mean",
+                              int64_t ignore_index = -100, double label_smoothing = 0.0)
+        : Module(detail::make(taper_nn_cross_entropy_loss_new, weight.handle(), reduction.c_str(), ignore_index,
+                              label_smoothing)) {}
+};
+struct NLLLoss : Module {
+    explicit NLLLoss(const Tensor &weight = {}, const std::string &reduction = "mean", int64_t ignore_index = -100)
+        : Module(detail::make(taper_nn_nll_loss_new, weight.handle(), reduction.c_str(), ignore_index)) {}
+};
+struct MSELoss : Module {
+    explicit MSELoss(const std::string &reduction = "mean")
+        : Module(detail::make(taper_nn_mse_loss_new, reduction.c_str())) {}
+};
+
+} // namespace nn
+} // namespace taper
+
+#endif

@@ -1,0 +1,224 @@
+// Trains the introduction's network on the handwritten digits of data/, saves it, loads it and shows some guesses.
+//
+//     digits [--epochs N] [--device NAME] [--data DIR] [--seed N]
+//
+// DIR may hold MNIST's files (train-images-idx3-ubyte ...) instead.
+#include <taper.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+using namespace taper;
+namespace F = taper::nn::functional;
+
+struct Net : nn::Module {
+    // 1 input image channel, 6 output channels, 3x3 square convolution
+    nn::Conv2d conv1 = register_module("conv1", nn::Conv2d(1, 6, 3));
+    nn::Conv2d conv2 = register_module("conv2", nn::Conv2d(6, 16, 3));
+    nn::Linear fc1 = register_module("fc1", nn::Linear(16 * 6 * 6, 120));
+    nn::Linear fc2 = register_module("fc2", nn::Linear(120, 84));
+    nn::Linear fc3 = register_module("fc3", nn::Linear(84, 10));
+
+    Net() : Module("Net") {}
+    Tensor forward(const Tensor &input) override {
+        Tensor x = F::max_pool2d(conv1(input).relu(), {2, 2});
+        x = F::max_pool2d(conv2(x).relu(), 2);
+        x = x.view({-1, num_flat_features(x)});
+        x = fc1(x).relu();
+        x = fc2(x).relu();
+        return fc3(x);
+    }
+    static int64_t num_flat_features(const Tensor &x) {
+        int64_t n = 1;
+        for (int64_t d = 1; d < x.dim(); ++d) {
+            n *= x.size(d);
+        }
+        return n;
+    }
+};
+
+// The IDX format: four bytes that say type and rank, big-endian sizes, then bytes.
+static std::vector<uint8_t> read_idx(const std::string &path, std::vector<int64_t> &sizes) {
+    std::ifstream in(path, std::ios::binary);
+    unsigned char head[4];
+    if (!in.read(reinterpret_cast<char *>(head), 4) || head[0] || head[1] || head[2] != 8) {
+        throw std::runtime_error(path + ": not an IDX file of bytes");
+    }
+    sizes.clear();
+    size_t n = 1;
+    for (int i = 0; i < head[3]; ++i) {
+        unsigned char b[4];
+        if (!in.read(reinterpret_cast<char *>(b), 4)) {
+            throw std::runtime_error(path + ": truncated header");
+        }
+        sizes.push_back(int64_t(b[0]) << 24 | b[1] << 16 | b[2] << 8 | b[3]);
+        n *= static_cast<size_t>(sizes.back());
+    }
+    std::vector<uint8_t> data(n);
+    if (!in.read(reinterpret_cast<char *>(data.data()), static_cast<std::streamsize>(n))) {
+        throw std::runtime_error(path + ": truncated data");
+    }
+    return data;
+}
+static Tensor idx_tensor(const std::string &path) {
+    std::vector<int64_t> sizes;
+    const auto bytes = read_idx(path, sizes);
+    return from_data(bytes.data(), sizes);
+}
+static bool exists(const std::string &path) { return std::ifstream(path).good(); }
+
+struct Data {
+    Tensor train_x, train_y, test_x, test_y;
+};
+// Images to [n, 1, 32, 32] floats: digits of 8x8 repeat each pixel 4x4, MNIST's 28x28 are padded.
+static Tensor prepare(const Tensor &images) {
+    Tensor x = images.to(float32);
+    if (x.size(1) == 8) {
+        x = x.repeat_interleave(4, 1).repeat_interleave(4, 2) / 16;
+    } else {
+        x = F::pad(x, {2, 2, 2, 2}) / 255;
+    }
+    return x.unsqueeze(1);
+}
+static Data load(const std::string &dir) {
+    Data d;
+    if (exists(dir + "/train-images-idx3-ubyte")) {
+        d.train_x = prepare(idx_tensor(dir + "/train-images-idx3-ubyte"));
+        d.train_y = idx_tensor(dir + "/train-labels-idx1-ubyte").to(int64);
+        d.test_x = prepare(idx_tensor(dir + "/t10k-images-idx3-ubyte"));
+        d.test_y = idx_tensor(dir + "/t10k-labels-idx1-ubyte").to(int64);
+        return d;
+    }
+    const Tensor x = prepare(idx_tensor(dir + "/digits-images.idx3-ubyte"));
+    const Tensor y = idx_tensor(dir + "/digits-labels.idx1-ubyte").to(int64);
+    // The committed random split: the indices of the test images, one a line.
+    std::vector<int64_t> test, train;
+    std::ifstream in(dir + "/digits-test-indices.txt");
+    for (int64_t i; in >> i;) {
+        test.push_back(i);
+    }
+    if (test.empty()) {
+        throw std::runtime_error(dir + "/digits-test-indices.txt: no indices");
+    }
+    std::vector<char> held(static_cast<size_t>(x.size(0)));
+    for (int64_t i : test) {
+        held.at(static_cast<size_t>(i)) = 1;
+    }
+    for (int64_t i = 0; i < x.size(0); ++i) {
+        if (!held[static_cast<size_t>(i)]) {
+            train.push_back(i);
+        }
+    }
+    const Tensor ti = tensor(train), si = tensor(test);
+    d.train_x = x.index_select(0, ti);
+    d.train_y = y.index_select(0, ti);
+    d.test_x = x.index_select(0, si);
+    d.test_y = y.index_select(0, si);
+    return d;
+}
+
+static double accuracy(Net &net, const Tensor &x, const Tensor &y) {
+    NoGrad guard;
+    net.eval();
+    int64_t right = 0;
+    for (int64_t i = 0; i < x.size(0); i += 256) {
+        const Slice s{i, i + 256};
+        right += (net(x[s]).argmax(1) == y[s]).sum().item<int64_t>();
+    }
+    net.train();
+    return double(right) / double(x.size(0));
+}
+
+static void show(const Tensor &image, int64_t guess, int64_t truth) {
+    const auto pixels = image.to(Device::cpu()).contiguous().to_vector<float>();
+    std::printf("label %lld, guess %lld%s\n", static_cast<long long>(truth), static_cast<long long>(guess),
+                truth == guess ? "" : "   <- wrong");
+    for (int r = 0; r < 32; r += 4) {
+        for (int c = 0; c < 32; c += 2) {
+            std::putchar(" .:-=+*#%@"[std::min(9, int(pixels[size_t(r * 32 + c)] * 9.99f))]);
+        }
+        std::putchar('\n');
+    }
+}
+
+int main(int argc, char **argv) try {
+    int epochs = 20;
+    std::string device = "cpu", dir = "data", weights = "digits-cpp.safetensors";
+    uint64_t seed = 0;
+    for (int i = 1; i < argc; ++i) {
+        const std::string a = argv[i];
+        if (i + 1 >= argc) {
+            std::cerr << "usage: digits [--epochs N] [--device NAME] [--data DIR] [--seed N] [--weights FILE]\n";
+            return 2;
+        }
+        const std::string v = argv[++i];
+        if (a == "--epochs") {
+            epochs = std::stoi(v);
+        } else if (a == "--device") {
+            device = v;
+        } else if (a == "--data") {
+            dir = v;
+        } else if (a == "--seed") {
+            seed = std::stoull(v);
+        } else if (a == "--weights") {
+            weights = v;
+        } else {
+            std::cerr << "unknown option " << a << '\n';
+            return 2;
+        }
+    }
+    const Device where(device);
+    manual_seed(seed);
+    Data d = load(dir);
+    Net net;
+    std::cout << net << '\n';
+    net.to(where);
+    d.train_x = d.train_x.to(where), d.train_y = d.train_y.to(where);
+    d.test_x = d.test_x.to(where), d.test_y = d.test_y.to(where);
+
+    optim::Adam optimizer(net.parameters(), 2e-3);
+    const nn::CrossEntropyLoss criterion;
+    const int64_t n = d.train_x.size(0), batch = 64;
+    for (int epoch = 1; epoch <= epochs; ++epoch) {
+        const auto start = std::chrono::steady_clock::now();
+        const Tensor order = randperm(n).to(where);
+        double total = 0;
+        for (int64_t i = 0; i < n; i += batch) {
+            const Tensor pick = order[Slice{i, std::min(i + batch, n)}];
+            const Tensor x = d.train_x.index_select(0, pick), y = d.train_y.index_select(0, pick);
+            const Tensor loss = criterion(net(x), y);
+            optimizer.zero_grad();
+            loss.backward();
+            optimizer.step();
+            total += loss.item() * double(x.size(0));
+            const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+            const int done = int((i + batch) * 20 / n);
+            std::printf("\repoch %2d/%d [%-20.*s] loss %.4f  %6.0f images/s", epoch, epochs, std::min(done, 20),
+                        "####################", total / double(i + x.size(0)), double(i + x.size(0)) / seconds);
+            std::fflush(stdout);
+        }
+        std::printf("\n");
+    }
+    const double score = accuracy(net, d.test_x, d.test_y);
+    std::printf("test accuracy %.2f %% on %lld images\n", 100 * score, static_cast<long long>(d.test_x.size(0)));
+
+    net.save(weights);
+    Net loaded;
+    loaded.load(weights);
+    loaded.to(where);
+    loaded.eval();
+    NoGrad guard;
+    for (int64_t i = 0; i < 3; ++i) {
+        // The network takes mini-batches only: unsqueeze(0) makes one of a single image.
+        const Tensor image = d.test_x[i];
+        show(image[0], loaded(image.unsqueeze(0)).argmax(1).item<int64_t>(), d.test_y[i].item<int64_t>());
+    }
+    return 0;
+} catch (const std::exception &e) {
+    std::cerr << "digits: " << e.what() << '\n';
+    return 1;
+}
