@@ -1,4 +1,4 @@
-// Trains the introduction's network on the handwritten digits of data/, saves it, loads it and shows some guesses.
+// Trains the introduction's network on the handwritten digits of data/digits, saves it, loads it and shows some guesses.
 //
 //     digits [--epochs N] [--device NAME] [--data DIR] [--seed N]
 //
@@ -69,8 +69,6 @@ static Tensor idx_tensor(const std::string &path) {
     const auto bytes = read_idx(path, sizes);
     return from_data(bytes.data(), sizes);
 }
-static bool exists(const std::string &path) { return std::ifstream(path).good(); }
-
 struct Data {
     Tensor train_x, train_y, test_x, test_y;
 };
@@ -85,40 +83,10 @@ static Tensor prepare(const Tensor &images) {
     return x.unsqueeze(1);
 }
 static Data load(const std::string &dir) {
-    Data d;
-    if (exists(dir + "/train-images-idx3-ubyte")) {
-        d.train_x = prepare(idx_tensor(dir + "/train-images-idx3-ubyte"));
-        d.train_y = idx_tensor(dir + "/train-labels-idx1-ubyte").to(int64);
-        d.test_x = prepare(idx_tensor(dir + "/t10k-images-idx3-ubyte"));
-        d.test_y = idx_tensor(dir + "/t10k-labels-idx1-ubyte").to(int64);
-        return d;
-    }
-    const Tensor x = prepare(idx_tensor(dir + "/digits-images.idx3-ubyte"));
-    const Tensor y = idx_tensor(dir + "/digits-labels.idx1-ubyte").to(int64);
-    // The committed random split: the indices of the test images, one a line.
-    std::vector<int64_t> test, train;
-    std::ifstream in(dir + "/digits-test-indices.txt");
-    for (int64_t i; in >> i;) {
-        test.push_back(i);
-    }
-    if (test.empty()) {
-        throw std::runtime_error(dir + "/digits-test-indices.txt: no indices");
-    }
-    std::vector<char> held(static_cast<size_t>(x.size(0)));
-    for (int64_t i : test) {
-        held.at(static_cast<size_t>(i)) = 1;
-    }
-    for (int64_t i = 0; i < x.size(0); ++i) {
-        if (!held[static_cast<size_t>(i)]) {
-            train.push_back(i);
-        }
-    }
-    const Tensor ti = tensor(train), si = tensor(test);
-    d.train_x = x.index_select(0, ti);
-    d.train_y = y.index_select(0, ti);
-    d.test_x = x.index_select(0, si);
-    d.test_y = y.index_select(0, si);
-    return d;
+    return {prepare(idx_tensor(dir + "/train-images-idx3-ubyte")),
+            idx_tensor(dir + "/train-labels-idx1-ubyte").to(int64),
+            prepare(idx_tensor(dir + "/t10k-images-idx3-ubyte")),
+            idx_tensor(dir + "/t10k-labels-idx1-ubyte").to(int64)};
 }
 
 static double accuracy(Net &net, const Tensor &x, const Tensor &y) {
@@ -147,7 +115,7 @@ static void show(const Tensor &image, int64_t guess, int64_t truth) {
 
 int main(int argc, char **argv) try {
     int epochs = 20;
-    std::string device = "cpu", dir = "data", weights = "digits-cpp.safetensors";
+    std::string device = "cpu", dir = "data/digits", weights = "digits-cpp.safetensors";
     uint64_t seed = 0;
     for (int i = 1; i < argc; ++i) {
         const std::string a = argv[i];

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Builds and runs the C++ tests against target/release/libtaper.so: C++17 and C++20, each header alone, under
+# AddressSanitizer; then the examples' compilation. TAPER_LIB_DIR names another folder with the library.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../../.." && pwd)
+lib=${TAPER_LIB_DIR:-$root/target/release}
+cxx=${CXX:-g++}
+out=$root/build/cpp
+mkdir -p "$out"
+flags=(-Wall -Wextra -Wpedantic -Wshadow -Werror -O1 -g1 -I"$root/include" -I"$root/bindings/cpp")
+link=(-L"$lib" -ltaper -Wl,-rpath,"$lib" -pthread)
+
+for header in "$root"/bindings/cpp/taper.hpp "$root"/bindings/cpp/taper/{tensor,nn,layers,optim}.hpp; do
+    printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$out/alone.cpp"
+    "$cxx" -std=c++17 "${flags[@]}" -fsyntax-only "$out/alone.cpp"
+done
+for std in 17 20; do
+    "$cxx" -std=c++$std "${flags[@]}" "$root/bindings/cpp/tests/test.cpp" -o "$out/test$std" "${link[@]}"
+    echo "C++$std:"
+    "$out/test$std"
+done
+"$cxx" -std=c++17 "${flags[@]}" -fsanitize=address,undefined -fno-sanitize-recover \
+    "$root/bindings/cpp/tests/test.cpp" -o "$out/test_asan" "${link[@]}"
+echo "AddressSanitizer:"
+TAPER_ALLOCATOR=system "$out/test_asan"
+for example in tensors digits; do
+    "$cxx" -std=c++17 "${flags[@]}" "$root/examples/cpp/$example.cpp" -o "$out/$example" "${link[@]}"
+done
+"$out/tensors" >"$out/tensors.txt"
+grep -q 'tensor(\[\[1, 2\],' "$out/tensors.txt"
+(cd "$root" && "$out/digits" --epochs 1 --weights "$out/digits.safetensors" | tail -n 12)
