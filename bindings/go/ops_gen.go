@@ -2657,7 +2657,7 @@ import "runtime"
 
 // EmptyOptions are the optional arguments of Empty; unset fields take their defaults.
 type EmptyOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2674,7 +2674,7 @@ func Empty(size []int64, opts ...EmptyOptions) (*Tensor, error) {
 
 // ZerosOptions are the optional arguments of Zeros; unset fields take their defaults.
 type ZerosOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2691,7 +2691,7 @@ func Zeros(size []int64, opts ...ZerosOptions) (*Tensor, error) {
 
 // OnesOptions are the optional arguments of Ones; unset fields take their defaults.
 type OnesOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2708,7 +2708,7 @@ func Ones(size []int64, opts ...OnesOptions) (*Tensor, error) {
 
 // FullOptions are the optional arguments of Full; unset fields take their defaults.
 type FullOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2725,7 +2725,7 @@ func Full(size []int64, fillValue Scalar, opts ...FullOptions) (*Tensor, error) 
 
 // EmptyLikeOptions are the optional arguments of EmptyLike; unset fields take their defaults.
 type EmptyLikeOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2742,7 +2742,7 @@ func (t *Tensor) EmptyLike(opts ...EmptyLikeOptions) (*Tensor, error) {
 
 // ZerosLikeOptions are the optional arguments of ZerosLike; unset fields take their defaults.
 type ZerosLikeOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2759,7 +2759,7 @@ func (t *Tensor) ZerosLike(opts ...ZerosLikeOptions) (*Tensor, error) {
 
 // OnesLikeOptions are the optional arguments of OnesLike; unset fields take their defaults.
 type OnesLikeOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2776,7 +2776,7 @@ func (t *Tensor) OnesLike(opts ...OnesLikeOptions) (*Tensor, error) {
 
 // FullLikeOptions are the optional arguments of FullLike; unset fields take their defaults.
 type FullLikeOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2793,7 +2793,7 @@ func (t *Tensor) FullLike(fillValue Scalar, opts ...FullLikeOptions) (*Tensor, e
 
 // ArangeOptions are the optional arguments of Arange; unset fields take their defaults.
 type ArangeOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2809,7 +2809,7 @@ func Arange(end Scalar, opts ...ArangeOptions) (*Tensor, error) {
 
 // ArangeStartOptions are the optional arguments of ArangeStart; unset fields take their defaults.
 type ArangeStartOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2825,8 +2825,8 @@ func ArangeStart(start Scalar, end Scalar, opts ...ArangeStartOptions) (*Tensor,
 
 // ArangeStartStepOptions are the optional arguments of ArangeStartStep; unset fields take their defaults.
 type ArangeStartStepOptions struct {
-	Step Scalar // default 1
-	Dtype DType // default None
+	Step   Scalar // default 1
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2842,7 +2842,7 @@ func ArangeStartStep(start Scalar, end Scalar, opts ...ArangeStartStepOptions) (
 
 // LinspaceOptions are the optional arguments of Linspace; unset fields take their defaults.
 type LinspaceOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2858,9 +2858,9 @@ func Linspace(start Scalar, end Scalar, steps int64, opts ...LinspaceOptions) (*
 
 // LogspaceOptions are the optional arguments of Logspace; unset fields take their defaults.
 type LogspaceOptions struct {
-	Base *float64 // default 10.0
-	Dtype DType // default None
-	Device Device // default None
+	Base   *float64 // default 10.0
+	Dtype  DType    // default None
+	Device Device   // default None
 }
 
 // Logspace: base to the powers of linspace(start, end, steps).
@@ -2875,7 +2875,7 @@ func Logspace(start Scalar, end Scalar, steps int64, opts ...LogspaceOptions) (*
 
 // EyeOptions are the optional arguments of Eye; unset fields take their defaults.
 type EyeOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -2891,7 +2891,7 @@ func Eye(n int64, opts ...EyeOptions) (*Tensor, error) {
 
 // EyeMOptions are the optional arguments of EyeM; unset fields take their defaults.
 type EyeMOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
 }
 
@@ -4248,7 +4248,7 @@ func (t *Tensor) Elu(opts ...EluOptions) (*Tensor, error) {
 
 // SoftplusOptions are the optional arguments of Softplus; unset fields take their defaults.
 type SoftplusOptions struct {
-	Beta Scalar // default 1
+	Beta      Scalar // default 1
 	Threshold Scalar // default 20
 }
 
@@ -4758,9 +4758,9 @@ func (t *Tensor) Isfinite() (*Tensor, error) {
 
 // IscloseOptions are the optional arguments of Isclose; unset fields take their defaults.
 type IscloseOptions struct {
-	Rtol *float64 // default 1e-5
-	Atol *float64 // default 1e-8
-	EqualNan bool // default False
+	Rtol     *float64 // default 1e-5
+	Atol     *float64 // default 1e-8
+	EqualNan bool     // default False
 }
 
 // Isclose: |self - other| <= atol + rtol * |other|; bool.
@@ -4777,9 +4777,9 @@ func (t *Tensor) Isclose(other *Tensor, opts ...IscloseOptions) (*Tensor, error)
 
 // AllcloseOptions are the optional arguments of Allclose; unset fields take their defaults.
 type AllcloseOptions struct {
-	Rtol *float64 // default 1e-5
-	Atol *float64 // default 1e-8
-	EqualNan bool // default False
+	Rtol     *float64 // default 1e-5
+	Atol     *float64 // default 1e-8
+	EqualNan bool     // default False
 }
 
 // Allclose: Whether all elements are close; waits for the device.
@@ -4977,8 +4977,8 @@ func (t *Tensor) Sum(opts ...SumOptions) (*Tensor, error) {
 
 // SumDimOptions are the optional arguments of SumDim; unset fields take their defaults.
 type SumDimOptions struct {
-	Keepdim bool // default False
-	Dtype DType // default None
+	Keepdim bool  // default False
+	Dtype   DType // default None
 }
 
 // SumDim: Sum over the dimensions dim (all when none are given).
@@ -5006,9 +5006,9 @@ func (t *Tensor) SumToSize(size []int64) (*Tensor, error) {
 
 // NansumOptions are the optional arguments of Nansum; unset fields take their defaults.
 type NansumOptions struct {
-	Dim []int64 // default None
-	Keepdim bool // default False
-	Dtype DType // default None
+	Dim     []int64 // default None
+	Keepdim bool    // default False
+	Dtype   DType   // default None
 }
 
 // Nansum: Sum with NaN counted as zero.
@@ -5041,8 +5041,8 @@ func (t *Tensor) Mean(opts ...MeanOptions) (*Tensor, error) {
 
 // MeanDimOptions are the optional arguments of MeanDim; unset fields take their defaults.
 type MeanDimOptions struct {
-	Keepdim bool // default False
-	Dtype DType // default None
+	Keepdim bool  // default False
+	Dtype   DType // default None
 }
 
 // MeanDim: Mean over the dimensions dim (all when none are given).
@@ -5076,7 +5076,7 @@ func (t *Tensor) Var(opts ...VarOptions) (*Tensor, error) {
 // VarDimOptions are the optional arguments of VarDim; unset fields take their defaults.
 type VarDimOptions struct {
 	Unbiased *bool // default True
-	Keepdim bool // default False
+	Keepdim  bool  // default False
 }
 
 // VarDim: Variance over dimensions.
@@ -5093,9 +5093,9 @@ func (t *Tensor) VarDim(dim []int64, opts ...VarDimOptions) (*Tensor, error) {
 
 // VarCorrectionOptions are the optional arguments of VarCorrection; unset fields take their defaults.
 type VarCorrectionOptions struct {
-	Dim []int64 // default None
-	Correction Scalar // default None
-	Keepdim bool // default False
+	Dim        []int64 // default None
+	Correction Scalar  // default None
+	Keepdim    bool    // default False
 }
 
 // VarCorrection: Variance over dimensions, over n - correction (default 1).
@@ -5129,7 +5129,7 @@ func (t *Tensor) Std(opts ...StdOptions) (*Tensor, error) {
 // StdDimOptions are the optional arguments of StdDim; unset fields take their defaults.
 type StdDimOptions struct {
 	Unbiased *bool // default True
-	Keepdim bool // default False
+	Keepdim  bool  // default False
 }
 
 // StdDim: Standard deviation over dimensions.
@@ -5146,9 +5146,9 @@ func (t *Tensor) StdDim(dim []int64, opts ...StdDimOptions) (*Tensor, error) {
 
 // StdCorrectionOptions are the optional arguments of StdCorrection; unset fields take their defaults.
 type StdCorrectionOptions struct {
-	Dim []int64 // default None
-	Correction Scalar // default None
-	Keepdim bool // default False
+	Dim        []int64 // default None
+	Correction Scalar  // default None
+	Keepdim    bool    // default False
 }
 
 // StdCorrection: Standard deviation over dimensions, over n - correction (default 1).
@@ -5165,9 +5165,9 @@ func (t *Tensor) StdCorrection(opts ...StdCorrectionOptions) (*Tensor, error) {
 
 // VarMeanCorrectionOptions are the optional arguments of VarMeanCorrection; unset fields take their defaults.
 type VarMeanCorrectionOptions struct {
-	Dim []int64 // default None
-	Correction Scalar // default None
-	Keepdim bool // default False
+	Dim        []int64 // default None
+	Correction Scalar  // default None
+	Keepdim    bool    // default False
 }
 
 // VarMeanCorrection: Variance and mean over dimensions.
@@ -5184,9 +5184,9 @@ func (t *Tensor) VarMeanCorrection(opts ...VarMeanCorrectionOptions) (*Tensor, *
 
 // StdMeanCorrectionOptions are the optional arguments of StdMeanCorrection; unset fields take their defaults.
 type StdMeanCorrectionOptions struct {
-	Dim []int64 // default None
-	Correction Scalar // default None
-	Keepdim bool // default False
+	Dim        []int64 // default None
+	Correction Scalar  // default None
+	Keepdim    bool    // default False
 }
 
 // StdMeanCorrection: Standard deviation and mean over dimensions.
@@ -5219,8 +5219,8 @@ func (t *Tensor) Prod(opts ...ProdOptions) (*Tensor, error) {
 
 // ProdDimOptions are the optional arguments of ProdDim; unset fields take their defaults.
 type ProdDimOptions struct {
-	Keepdim bool // default False
-	Dtype DType // default None
+	Keepdim bool  // default False
+	Dtype   DType // default None
 }
 
 // ProdDim: Product along one dimension.
@@ -5341,8 +5341,8 @@ func (t *Tensor) MaxOther(other *Tensor) (*Tensor, error) {
 
 // AmaxOptions are the optional arguments of Amax; unset fields take their defaults.
 type AmaxOptions struct {
-	Dim []int64 // default []
-	Keepdim bool // default False
+	Dim     []int64 // default []
+	Keepdim bool    // default False
 }
 
 // Amax: Largest elements over dimensions; equal ones share the gradient.
@@ -5359,8 +5359,8 @@ func (t *Tensor) Amax(opts ...AmaxOptions) (*Tensor, error) {
 
 // ArgmaxOptions are the optional arguments of Argmax; unset fields take their defaults.
 type ArgmaxOptions struct {
-	Dim *int64 // default None
-	Keepdim bool // default False
+	Dim     *int64 // default None
+	Keepdim bool   // default False
 }
 
 // Argmax: Position (int64) of the largest element, of the flattened tensor when dim is None.
@@ -5413,8 +5413,8 @@ func (t *Tensor) MinOther(other *Tensor) (*Tensor, error) {
 
 // AminOptions are the optional arguments of Amin; unset fields take their defaults.
 type AminOptions struct {
-	Dim []int64 // default []
-	Keepdim bool // default False
+	Dim     []int64 // default []
+	Keepdim bool    // default False
 }
 
 // Amin: Smallest elements over dimensions; equal ones share the gradient.
@@ -5431,8 +5431,8 @@ func (t *Tensor) Amin(opts ...AminOptions) (*Tensor, error) {
 
 // ArgminOptions are the optional arguments of Argmin; unset fields take their defaults.
 type ArgminOptions struct {
-	Dim *int64 // default None
-	Keepdim bool // default False
+	Dim     *int64 // default None
+	Keepdim bool   // default False
 }
 
 // Argmin: Position (int64) of the smallest element, of the flattened tensor when dim is None.
@@ -5577,8 +5577,8 @@ func (t *Tensor) Cummin(dim int64) (*Tensor, *Tensor, error) {
 
 // SortOptions are the optional arguments of Sort; unset fields take their defaults.
 type SortOptions struct {
-	Dim *int64 // default -1
-	Descending bool // default False
+	Dim        *int64 // default -1
+	Descending bool   // default False
 }
 
 // Sort: Sorted along a dimension, stably, NaN as the largest; with positions.
@@ -5594,8 +5594,8 @@ func (t *Tensor) Sort(opts ...SortOptions) (*Tensor, *Tensor, error) {
 
 // ArgsortOptions are the optional arguments of Argsort; unset fields take their defaults.
 type ArgsortOptions struct {
-	Dim *int64 // default -1
-	Descending bool // default False
+	Dim        *int64 // default -1
+	Descending bool   // default False
 }
 
 // Argsort: Positions that sort along a dimension.
@@ -5611,9 +5611,9 @@ func (t *Tensor) Argsort(opts ...ArgsortOptions) (*Tensor, error) {
 
 // TopkOptions are the optional arguments of Topk; unset fields take their defaults.
 type TopkOptions struct {
-	Dim *int64 // default -1
-	Largest *bool // default True
-	Sorted *bool // default True
+	Dim     *int64 // default -1
+	Largest *bool  // default True
+	Sorted  *bool  // default True
 }
 
 // Topk: The k largest (smallest) elements along a dimension, in order, and their positions.
@@ -5629,8 +5629,8 @@ func (t *Tensor) Topk(k int64, opts ...TopkOptions) (*Tensor, *Tensor, error) {
 
 // KthvalueOptions are the optional arguments of Kthvalue; unset fields take their defaults.
 type KthvalueOptions struct {
-	Dim *int64 // default -1
-	Keepdim bool // default False
+	Dim     *int64 // default -1
+	Keepdim bool   // default False
 }
 
 // Kthvalue: The k-th smallest element (k from 1) along a dimension.
@@ -5738,7 +5738,7 @@ func (t *Tensor) Outer(vec2 *Tensor) (*Tensor, error) {
 
 // AddmmOptions are the optional arguments of Addmm; unset fields take their defaults.
 type AddmmOptions struct {
-	Beta Scalar // default 1
+	Beta  Scalar // default 1
 	Alpha Scalar // default 1
 }
 
@@ -5757,7 +5757,7 @@ func (t *Tensor) Addmm(mat1 *Tensor, mat2 *Tensor, opts ...AddmmOptions) (*Tenso
 
 // BaddbmmOptions are the optional arguments of Baddbmm; unset fields take their defaults.
 type BaddbmmOptions struct {
-	Beta Scalar // default 1
+	Beta  Scalar // default 1
 	Alpha Scalar // default 1
 }
 
@@ -5861,8 +5861,8 @@ func (t *Tensor) ReshapeAs(other *Tensor) (*Tensor, error) {
 
 // FlattenOptions are the optional arguments of Flatten; unset fields take their defaults.
 type FlattenOptions struct {
-	StartDim int64 // default 0
-	EndDim *int64 // default -1
+	StartDim int64  // default 0
+	EndDim   *int64 // default -1
 }
 
 // Flatten: Dimensions start_dim to end_dim merged into one.
@@ -6057,10 +6057,10 @@ func (t *Tensor) Select(dim int64, index int64) (*Tensor, error) {
 
 // SliceOptions are the optional arguments of Slice; unset fields take their defaults.
 type SliceOptions struct {
-	Dim int64 // default 0
+	Dim   int64  // default 0
 	Start *int64 // default None
-	End *int64 // default None
-	Step *int64 // default 1
+	End   *int64 // default None
+	Step  *int64 // default 1
 }
 
 // Slice: Elements start, start + step, .. below end of a dimension; bounds are clamped.
@@ -6086,9 +6086,9 @@ func (t *Tensor) Narrow(dim int64, start int64, length int64) (*Tensor, error) {
 
 // DiagonalOptions are the optional arguments of Diagonal; unset fields take their defaults.
 type DiagonalOptions struct {
-	Offset int64 // default 0
-	Dim1 int64 // default 0
-	Dim2 *int64 // default 1
+	Offset int64  // default 0
+	Dim1   int64  // default 0
+	Dim2   *int64 // default 1
 }
 
 // Diagonal: A diagonal over two dimensions, appended as the last.
@@ -6120,9 +6120,9 @@ func (t *Tensor) Diag(opts ...DiagOptions) (*Tensor, error) {
 
 // DiagEmbedOptions are the optional arguments of DiagEmbed; unset fields take their defaults.
 type DiagEmbedOptions struct {
-	Offset int64 // default 0
-	Dim1 *int64 // default -2
-	Dim2 *int64 // default -1
+	Offset int64  // default 0
+	Dim1   *int64 // default -2
+	Dim2   *int64 // default -1
 }
 
 // DiagEmbed: The last dimension laid on a diagonal over two dimensions.
@@ -6440,9 +6440,9 @@ func (t *Tensor) Cast(dtype DType) (*Tensor, error) {
 
 // ToOptions are the optional arguments of To; unset fields take their defaults.
 type ToOptions struct {
-	Dtype DType // default None
+	Dtype  DType  // default None
 	Device Device // default None
-	Copy bool // default False
+	Copy   bool   // default False
 }
 
 // To: Another dtype or device; self when nothing changes and no copy is asked for.
@@ -6813,8 +6813,8 @@ func (t *Tensor) OneHot(opts ...OneHotOptions) (*Tensor, error) {
 
 // BincountOptions are the optional arguments of Bincount; unset fields take their defaults.
 type BincountOptions struct {
-	Weights *Tensor // default None
-	Minlength int64 // default 0
+	Weights   *Tensor // default None
+	Minlength int64   // default 0
 }
 
 // Bincount: How often each non-negative integer occurs.
@@ -6831,11 +6831,11 @@ func (t *Tensor) Bincount(opts ...BincountOptions) (*Tensor, error) {
 
 // Conv1dOptions are the optional arguments of Conv1d; unset fields take their defaults.
 type Conv1dOptions struct {
-	Bias *Tensor // default None
-	Stride []int64 // default [1]
-	Padding []int64 // default [0]
+	Bias     *Tensor // default None
+	Stride   []int64 // default [1]
+	Padding  []int64 // default [0]
 	Dilation []int64 // default [1]
-	Groups *int64 // default 1
+	Groups   *int64  // default 1
 }
 
 // Conv1d: Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
@@ -6856,11 +6856,11 @@ func Conv1d(input *Tensor, weight *Tensor, opts ...Conv1dOptions) (*Tensor, erro
 
 // Conv2dOptions are the optional arguments of Conv2d; unset fields take their defaults.
 type Conv2dOptions struct {
-	Bias *Tensor // default None
-	Stride []int64 // default [1, 1]
-	Padding []int64 // default [0, 0]
+	Bias     *Tensor // default None
+	Stride   []int64 // default [1, 1]
+	Padding  []int64 // default [0, 0]
 	Dilation []int64 // default [1, 1]
-	Groups *int64 // default 1
+	Groups   *int64  // default 1
 }
 
 // Conv2d: Cross-correlation over 2 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
@@ -6881,11 +6881,11 @@ func Conv2d(input *Tensor, weight *Tensor, opts ...Conv2dOptions) (*Tensor, erro
 
 // Conv3dOptions are the optional arguments of Conv3d; unset fields take their defaults.
 type Conv3dOptions struct {
-	Bias *Tensor // default None
-	Stride []int64 // default [1, 1, 1]
-	Padding []int64 // default [0, 0, 0]
+	Bias     *Tensor // default None
+	Stride   []int64 // default [1, 1, 1]
+	Padding  []int64 // default [0, 0, 0]
 	Dilation []int64 // default [1, 1, 1]
-	Groups *int64 // default 1
+	Groups   *int64  // default 1
 }
 
 // Conv3d: Cross-correlation over 3 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
@@ -6906,12 +6906,12 @@ func Conv3d(input *Tensor, weight *Tensor, opts ...Conv3dOptions) (*Tensor, erro
 
 // ConvTranspose1dOptions are the optional arguments of ConvTranspose1d; unset fields take their defaults.
 type ConvTranspose1dOptions struct {
-	Bias *Tensor // default None
-	Stride []int64 // default [1]
-	Padding []int64 // default [0]
+	Bias          *Tensor // default None
+	Stride        []int64 // default [1]
+	Padding       []int64 // default [0]
 	OutputPadding []int64 // default [0]
-	Groups *int64 // default 1
-	Dilation []int64 // default [1]
+	Groups        *int64  // default 1
+	Dilation      []int64 // default [1]
 }
 
 // ConvTranspose1d: The gradient of conv1d with respect to its input; weight [c, out / groups, ..].
@@ -6933,12 +6933,12 @@ func ConvTranspose1d(input *Tensor, weight *Tensor, opts ...ConvTranspose1dOptio
 
 // ConvTranspose2dOptions are the optional arguments of ConvTranspose2d; unset fields take their defaults.
 type ConvTranspose2dOptions struct {
-	Bias *Tensor // default None
-	Stride []int64 // default [1, 1]
-	Padding []int64 // default [0, 0]
+	Bias          *Tensor // default None
+	Stride        []int64 // default [1, 1]
+	Padding       []int64 // default [0, 0]
 	OutputPadding []int64 // default [0, 0]
-	Groups *int64 // default 1
-	Dilation []int64 // default [1, 1]
+	Groups        *int64  // default 1
+	Dilation      []int64 // default [1, 1]
 }
 
 // ConvTranspose2d: The gradient of conv2d with respect to its input; weight [c, out / groups, ..].
@@ -6960,10 +6960,10 @@ func ConvTranspose2d(input *Tensor, weight *Tensor, opts ...ConvTranspose2dOptio
 
 // MaxPool1dOptions are the optional arguments of MaxPool1d; unset fields take their defaults.
 type MaxPool1dOptions struct {
-	Stride []int64 // default []
-	Padding []int64 // default [0]
+	Stride   []int64 // default []
+	Padding  []int64 // default [0]
 	Dilation []int64 // default [1]
-	CeilMode bool // default False
+	CeilMode bool    // default False
 }
 
 // MaxPool1d: Largest element of each window; stride defaults to kernel_size.
@@ -6983,10 +6983,10 @@ func (t *Tensor) MaxPool1d(kernelSize []int64, opts ...MaxPool1dOptions) (*Tenso
 
 // MaxPool2dOptions are the optional arguments of MaxPool2d; unset fields take their defaults.
 type MaxPool2dOptions struct {
-	Stride []int64 // default []
-	Padding []int64 // default [0, 0]
+	Stride   []int64 // default []
+	Padding  []int64 // default [0, 0]
 	Dilation []int64 // default [1, 1]
-	CeilMode bool // default False
+	CeilMode bool    // default False
 }
 
 // MaxPool2d: Largest element of each window; stride defaults to kernel_size.
@@ -7006,10 +7006,10 @@ func (t *Tensor) MaxPool2d(kernelSize []int64, opts ...MaxPool2dOptions) (*Tenso
 
 // MaxPool3dOptions are the optional arguments of MaxPool3d; unset fields take their defaults.
 type MaxPool3dOptions struct {
-	Stride []int64 // default []
-	Padding []int64 // default [0, 0, 0]
+	Stride   []int64 // default []
+	Padding  []int64 // default [0, 0, 0]
 	Dilation []int64 // default [1, 1, 1]
-	CeilMode bool // default False
+	CeilMode bool    // default False
 }
 
 // MaxPool3d: Largest element of each window; stride defaults to kernel_size.
@@ -7029,10 +7029,10 @@ func (t *Tensor) MaxPool3d(kernelSize []int64, opts ...MaxPool3dOptions) (*Tenso
 
 // MaxPool2dWithIndicesOptions are the optional arguments of MaxPool2dWithIndices; unset fields take their defaults.
 type MaxPool2dWithIndicesOptions struct {
-	Stride []int64 // default []
-	Padding []int64 // default [0, 0]
+	Stride   []int64 // default []
+	Padding  []int64 // default [0, 0]
 	Dilation []int64 // default [1, 1]
-	CeilMode bool // default False
+	CeilMode bool    // default False
 }
 
 // MaxPool2dWithIndices: max_pool2d and the flat position of each maximum in its plane.
@@ -7052,10 +7052,10 @@ func (t *Tensor) MaxPool2dWithIndices(kernelSize []int64, opts ...MaxPool2dWithI
 
 // AvgPool1dOptions are the optional arguments of AvgPool1d; unset fields take their defaults.
 type AvgPool1dOptions struct {
-	Stride []int64 // default []
-	Padding []int64 // default [0]
-	CeilMode bool // default False
-	CountIncludePad *bool // default True
+	Stride          []int64 // default []
+	Padding         []int64 // default [0]
+	CeilMode        bool    // default False
+	CountIncludePad *bool   // default True
 }
 
 // AvgPool1d: Mean of each window.
@@ -7074,11 +7074,11 @@ func (t *Tensor) AvgPool1d(kernelSize []int64, opts ...AvgPool1dOptions) (*Tenso
 
 // AvgPool2dOptions are the optional arguments of AvgPool2d; unset fields take their defaults.
 type AvgPool2dOptions struct {
-	Stride []int64 // default []
-	Padding []int64 // default [0, 0]
-	CeilMode bool // default False
-	CountIncludePad *bool // default True
-	DivisorOverride *int64 // default None
+	Stride          []int64 // default []
+	Padding         []int64 // default [0, 0]
+	CeilMode        bool    // default False
+	CountIncludePad *bool   // default True
+	DivisorOverride *int64  // default None
 }
 
 // AvgPool2d: Mean of each window.
@@ -7119,9 +7119,9 @@ func (t *Tensor) AdaptiveAvgPool2d(outputSize []int64) (*Tensor, error) {
 
 // LayerNormOptions are the optional arguments of LayerNorm; unset fields take their defaults.
 type LayerNormOptions struct {
-	Weight *Tensor // default None
-	Bias *Tensor // default None
-	Eps *float64 // default 1e-5
+	Weight *Tensor  // default None
+	Bias   *Tensor  // default None
+	Eps    *float64 // default 1e-5
 }
 
 // LayerNorm: Standardised over the last dimensions (normalized_shape), then scaled and shifted.
@@ -7140,8 +7140,8 @@ func LayerNorm(input *Tensor, normalizedShape []int64, opts ...LayerNormOptions)
 
 // RmsNormOptions are the optional arguments of RmsNorm; unset fields take their defaults.
 type RmsNormOptions struct {
-	Weight *Tensor // default None
-	Eps *float64 // default None
+	Weight *Tensor  // default None
+	Eps    *float64 // default None
 }
 
 // RmsNorm: Divided by the root mean square over the last dimensions.
@@ -7159,9 +7159,9 @@ func RmsNorm(input *Tensor, normalizedShape []int64, opts ...RmsNormOptions) (*T
 
 // GroupNormOptions are the optional arguments of GroupNorm; unset fields take their defaults.
 type GroupNormOptions struct {
-	Weight *Tensor // default None
-	Bias *Tensor // default None
-	Eps *float64 // default 1e-5
+	Weight *Tensor  // default None
+	Bias   *Tensor  // default None
+	Eps    *float64 // default 1e-5
 }
 
 // GroupNorm: Standardised over groups of channels.
@@ -7193,9 +7193,9 @@ func BatchNorm(input *Tensor, weight *Tensor, bias *Tensor, runningMean *Tensor,
 
 // InstanceNormOptions are the optional arguments of InstanceNorm; unset fields take their defaults.
 type InstanceNormOptions struct {
-	Weight *Tensor // default None
-	Bias *Tensor // default None
-	Eps *float64 // default 1e-5
+	Weight *Tensor  // default None
+	Bias   *Tensor  // default None
+	Eps    *float64 // default 1e-5
 }
 
 // InstanceNorm: Standardised per sample and channel.
@@ -7213,8 +7213,8 @@ func InstanceNorm(input *Tensor, opts ...InstanceNormOptions) (*Tensor, error) {
 
 // NormalizeOptions are the optional arguments of Normalize; unset fields take their defaults.
 type NormalizeOptions struct {
-	P *float64 // default 2.0
-	Dim *int64 // default 1
+	P   *float64 // default 2.0
+	Dim *int64   // default 1
 	Eps *float64 // default 1e-12
 }
 
@@ -7231,7 +7231,7 @@ func Normalize(input *Tensor, opts ...NormalizeOptions) (*Tensor, error) {
 
 // CosineSimilarityOptions are the optional arguments of CosineSimilarity; unset fields take their defaults.
 type CosineSimilarityOptions struct {
-	Dim *int64 // default 1
+	Dim *int64   // default 1
 	Eps *float64 // default 1e-8
 }
 
@@ -7249,7 +7249,7 @@ func CosineSimilarity(x1 *Tensor, x2 *Tensor, opts ...CosineSimilarityOptions) (
 
 // PadOptions are the optional arguments of Pad; unset fields take their defaults.
 type PadOptions struct {
-	Mode string // default "constant"
+	Mode  string   // default "constant"
 	Value *float64 // default None
 }
 
@@ -7269,10 +7269,10 @@ func Pad(input *Tensor, pad []int64, opts ...PadOptions) (*Tensor, error) {
 
 // ScaledDotProductAttentionOptions are the optional arguments of ScaledDotProductAttention; unset fields take their defaults.
 type ScaledDotProductAttentionOptions struct {
-	AttnMask *Tensor // default None
-	DropoutP float64 // default 0.0
-	IsCausal bool // default False
-	Scale *float64 // default None
+	AttnMask *Tensor  // default None
+	DropoutP float64  // default 0.0
+	IsCausal bool     // default False
+	Scale    *float64 // default None
 }
 
 // ScaledDotProductAttention: softmax(query @ key^T * scale + mask) @ value.
@@ -7339,8 +7339,8 @@ func L1Loss(input *Tensor, target *Tensor, opts ...L1LossOptions) (*Tensor, erro
 
 // SmoothL1LossOptions are the optional arguments of SmoothL1Loss; unset fields take their defaults.
 type SmoothL1LossOptions struct {
-	Reduction string // default "mean"
-	Beta *float64 // default 1.0
+	Reduction string   // default "mean"
+	Beta      *float64 // default 1.0
 }
 
 // SmoothL1Loss: Squared below beta, absolute above.
@@ -7359,8 +7359,8 @@ func SmoothL1Loss(input *Tensor, target *Tensor, opts ...SmoothL1LossOptions) (*
 
 // HuberLossOptions are the optional arguments of HuberLoss; unset fields take their defaults.
 type HuberLossOptions struct {
-	Reduction string // default "mean"
-	Delta *float64 // default 1.0
+	Reduction string   // default "mean"
+	Delta     *float64 // default 1.0
 }
 
 // HuberLoss: smooth_l1_loss times delta.
@@ -7379,8 +7379,8 @@ func HuberLoss(input *Tensor, target *Tensor, opts ...HuberLossOptions) (*Tensor
 
 // BinaryCrossEntropyOptions are the optional arguments of BinaryCrossEntropy; unset fields take their defaults.
 type BinaryCrossEntropyOptions struct {
-	Weight *Tensor // default None
-	Reduction string // default "mean"
+	Weight    *Tensor // default None
+	Reduction string  // default "mean"
 }
 
 // BinaryCrossEntropy: Cross entropy of probabilities in [0, 1].
@@ -7400,9 +7400,9 @@ func BinaryCrossEntropy(input *Tensor, target *Tensor, opts ...BinaryCrossEntrop
 
 // BinaryCrossEntropyWithLogitsOptions are the optional arguments of BinaryCrossEntropyWithLogits; unset fields take their defaults.
 type BinaryCrossEntropyWithLogitsOptions struct {
-	Weight *Tensor // default None
+	Weight    *Tensor // default None
 	PosWeight *Tensor // default None
-	Reduction string // default "mean"
+	Reduction string  // default "mean"
 }
 
 // BinaryCrossEntropyWithLogits: Cross entropy of logits, without overflow.
@@ -7424,7 +7424,7 @@ func BinaryCrossEntropyWithLogits(input *Tensor, target *Tensor, opts ...BinaryC
 // KlDivOptions are the optional arguments of KlDiv; unset fields take their defaults.
 type KlDivOptions struct {
 	Reduction string // default "mean"
-	LogTarget bool // default False
+	LogTarget bool   // default False
 }
 
 // KlDiv: Kullback-Leibler divergence of log-probabilities; reduction may also be 'batchmean'.
@@ -7443,9 +7443,9 @@ func KlDiv(input *Tensor, target *Tensor, opts ...KlDivOptions) (*Tensor, error)
 
 // NllLossOptions are the optional arguments of NllLoss; unset fields take their defaults.
 type NllLossOptions struct {
-	Weight *Tensor // default None
-	IgnoreIndex *int64 // default -100
-	Reduction string // default "mean"
+	Weight      *Tensor // default None
+	IgnoreIndex *int64  // default -100
+	Reduction   string  // default "mean"
 }
 
 // NllLoss: Negative log likelihood of integer classes given log-probabilities.
@@ -7465,9 +7465,9 @@ func NllLoss(input *Tensor, target *Tensor, opts ...NllLossOptions) (*Tensor, er
 
 // CrossEntropyOptions are the optional arguments of CrossEntropy; unset fields take their defaults.
 type CrossEntropyOptions struct {
-	Weight *Tensor // default None
-	IgnoreIndex *int64 // default -100
-	Reduction string // default "mean"
+	Weight         *Tensor // default None
+	IgnoreIndex    *int64  // default -100
+	Reduction      string  // default "mean"
 	LabelSmoothing float64 // default 0.0
 }
 
@@ -7489,8 +7489,8 @@ func CrossEntropy(input *Tensor, target *Tensor, opts ...CrossEntropyOptions) (*
 // RandOptions are the optional arguments of Rand; unset fields take their defaults.
 type RandOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // Rand: Uniform random numbers in [0, 1).
@@ -7508,8 +7508,8 @@ func Rand(size []int64, opts ...RandOptions) (*Tensor, error) {
 // RandLikeOptions are the optional arguments of RandLike; unset fields take their defaults.
 type RandLikeOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // RandLike: Uniform random numbers in [0, 1) of self's shape; dtype and device are self's unless given.
@@ -7527,8 +7527,8 @@ func (t *Tensor) RandLike(opts ...RandLikeOptions) (*Tensor, error) {
 // RandnOptions are the optional arguments of Randn; unset fields take their defaults.
 type RandnOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // Randn: Normal random numbers of mean 0 and variance 1.
@@ -7546,8 +7546,8 @@ func Randn(size []int64, opts ...RandnOptions) (*Tensor, error) {
 // RandnLikeOptions are the optional arguments of RandnLike; unset fields take their defaults.
 type RandnLikeOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // RandnLike: Normal random numbers of self's shape; dtype and device are self's unless given.
@@ -7565,8 +7565,8 @@ func (t *Tensor) RandnLike(opts ...RandnLikeOptions) (*Tensor, error) {
 // RandintOptions are the optional arguments of Randint; unset fields take their defaults.
 type RandintOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // Randint: Random integers in [0, high); int64 unless a dtype is given.
@@ -7584,8 +7584,8 @@ func Randint(high int64, size []int64, opts ...RandintOptions) (*Tensor, error) 
 // RandintLowOptions are the optional arguments of RandintLow; unset fields take their defaults.
 type RandintLowOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // RandintLow: Random integers in [low, high); int64 unless a dtype is given.
@@ -7603,8 +7603,8 @@ func RandintLow(low int64, high int64, size []int64, opts ...RandintLowOptions) 
 // RandintLikeOptions are the optional arguments of RandintLike; unset fields take their defaults.
 type RandintLikeOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // RandintLike: Random integers in [0, high) of self's shape; dtype and device are self's unless given.
@@ -7622,8 +7622,8 @@ func (t *Tensor) RandintLike(high int64, opts ...RandintLikeOptions) (*Tensor, e
 // RandintLikeLowOptions are the optional arguments of RandintLikeLow; unset fields take their defaults.
 type RandintLikeLowOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // RandintLikeLow: Random integers in [low, high) of self's shape; dtype and device are self's unless given.
@@ -7641,8 +7641,8 @@ func (t *Tensor) RandintLikeLow(low int64, high int64, opts ...RandintLikeLowOpt
 // RandpermOptions are the optional arguments of Randperm; unset fields take their defaults.
 type RandpermOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // Randperm: A random permutation of 0 .. n - 1; int64 unless a dtype is given.
@@ -7658,7 +7658,7 @@ func Randperm(n int64, opts ...RandpermOptions) (*Tensor, error) {
 
 // NormalTensorFloatOptions are the optional arguments of NormalTensorFloat; unset fields take their defaults.
 type NormalTensorFloatOptions struct {
-	Std *float64 // default 1.0
+	Std       *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -7712,8 +7712,8 @@ func NormalTensorTensor(mean *Tensor, std *Tensor, opts ...NormalTensorTensorOpt
 // NormalFloatFloatOptions are the optional arguments of NormalFloatFloat; unset fields take their defaults.
 type NormalFloatFloatOptions struct {
 	Generator *Generator // default None
-	Dtype DType // default None
-	Device Device // default None
+	Dtype     DType      // default None
+	Device    Device     // default None
 }
 
 // NormalFloatFloat: Normal random numbers of one mean and one standard deviation.
@@ -7764,8 +7764,8 @@ func (t *Tensor) BernoulliP(p float64, opts ...BernoulliPOptions) (*Tensor, erro
 
 // MultinomialOptions are the optional arguments of Multinomial; unset fields take their defaults.
 type MultinomialOptions struct {
-	Replacement bool // default False
-	Generator *Generator // default None
+	Replacement bool       // default False
+	Generator   *Generator // default None
 }
 
 // Multinomial: Indices (int64) drawn with the unnormalised probabilities of the last dimension; self is a vector or a matrix of rows.
@@ -7782,9 +7782,9 @@ func (t *Tensor) Multinomial(numSamples int64, opts ...MultinomialOptions) (*Ten
 
 // UniformInPlaceOptions are the optional arguments of UniformInPlace; unset fields take their defaults.
 type UniformInPlaceOptions struct {
-	FromInPlace float64 // default 0.0
-	To *float64 // default 1.0
-	Generator *Generator // default None
+	FromInPlace float64    // default 0.0
+	To          *float64   // default 1.0
+	Generator   *Generator // default None
 }
 
 // UniformInPlace: Fills self with uniform random numbers in [from_, to).
@@ -7798,8 +7798,8 @@ func (t *Tensor) UniformInPlace(opts ...UniformInPlaceOptions) error {
 
 // NormalInPlaceOptions are the optional arguments of NormalInPlace; unset fields take their defaults.
 type NormalInPlaceOptions struct {
-	Mean float64 // default 0.0
-	Std *float64 // default 1.0
+	Mean      float64    // default 0.0
+	Std       *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -7814,8 +7814,8 @@ func (t *Tensor) NormalInPlace(opts ...NormalInPlaceOptions) error {
 
 // LogNormalInPlaceOptions are the optional arguments of LogNormalInPlace; unset fields take their defaults.
 type LogNormalInPlaceOptions struct {
-	Mean *float64 // default 1.0
-	Std *float64 // default 2.0
+	Mean      *float64   // default 1.0
+	Std       *float64   // default 2.0
 	Generator *Generator // default None
 }
 
@@ -7830,8 +7830,8 @@ func (t *Tensor) LogNormalInPlace(opts ...LogNormalInPlaceOptions) error {
 
 // CauchyInPlaceOptions are the optional arguments of CauchyInPlace; unset fields take their defaults.
 type CauchyInPlaceOptions struct {
-	Median float64 // default 0.0
-	Sigma *float64 // default 1.0
+	Median    float64    // default 0.0
+	Sigma     *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -7846,7 +7846,7 @@ func (t *Tensor) CauchyInPlace(opts ...CauchyInPlaceOptions) error {
 
 // ExponentialInPlaceOptions are the optional arguments of ExponentialInPlace; unset fields take their defaults.
 type ExponentialInPlaceOptions struct {
-	Lambd *float64 // default 1.0
+	Lambd     *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -7932,7 +7932,7 @@ func (t *Tensor) BernoulliInPlace(p *Tensor, opts ...BernoulliInPlaceOptions) er
 
 // BernoulliFloatInPlaceOptions are the optional arguments of BernoulliFloatInPlace; unset fields take their defaults.
 type BernoulliFloatInPlaceOptions struct {
-	P *float64 // default 0.5
+	P         *float64   // default 0.5
 	Generator *Generator // default None
 }
 
@@ -7947,8 +7947,8 @@ func (t *Tensor) BernoulliFloatInPlace(opts ...BernoulliFloatInPlaceOptions) err
 
 // DropoutOptions are the optional arguments of Dropout; unset fields take their defaults.
 type DropoutOptions struct {
-	P *float64 // default 0.5
-	Training *bool // default True
+	P         *float64   // default 0.5
+	Training  *bool      // default True
 	Generator *Generator // default None
 }
 
@@ -7966,8 +7966,8 @@ func Dropout(input *Tensor, opts ...DropoutOptions) (*Tensor, error) {
 
 // DropoutInPlaceOptions are the optional arguments of DropoutInPlace; unset fields take their defaults.
 type DropoutInPlaceOptions struct {
-	P *float64 // default 0.5
-	Training *bool // default True
+	P         *float64   // default 0.5
+	Training  *bool      // default True
 	Generator *Generator // default None
 }
 
@@ -7982,8 +7982,8 @@ func DropoutInPlace(input *Tensor, opts ...DropoutInPlaceOptions) error {
 
 // AlphaDropoutOptions are the optional arguments of AlphaDropout; unset fields take their defaults.
 type AlphaDropoutOptions struct {
-	P *float64 // default 0.5
-	Training bool // default False
+	P         *float64   // default 0.5
+	Training  bool       // default False
 	Generator *Generator // default None
 }
 
@@ -8001,8 +8001,8 @@ func AlphaDropout(input *Tensor, opts ...AlphaDropoutOptions) (*Tensor, error) {
 
 // FeatureDropoutOptions are the optional arguments of FeatureDropout; unset fields take their defaults.
 type FeatureDropoutOptions struct {
-	P *float64 // default 0.5
-	Training *bool // default True
+	P         *float64   // default 0.5
+	Training  *bool      // default True
 	Generator *Generator // default None
 }
 
@@ -8020,8 +8020,8 @@ func FeatureDropout(input *Tensor, opts ...FeatureDropoutOptions) (*Tensor, erro
 
 // FeatureAlphaDropoutOptions are the optional arguments of FeatureAlphaDropout; unset fields take their defaults.
 type FeatureAlphaDropoutOptions struct {
-	P *float64 // default 0.5
-	Training bool // default False
+	P         *float64   // default 0.5
+	Training  bool       // default False
 	Generator *Generator // default None
 }
 
@@ -8039,8 +8039,8 @@ func FeatureAlphaDropout(input *Tensor, opts ...FeatureAlphaDropoutOptions) (*Te
 
 // Dropout1dOptions are the optional arguments of Dropout1d; unset fields take their defaults.
 type Dropout1dOptions struct {
-	P *float64 // default 0.5
-	Training *bool // default True
+	P         *float64   // default 0.5
+	Training  *bool      // default True
 	Generator *Generator // default None
 }
 
@@ -8058,8 +8058,8 @@ func Dropout1d(input *Tensor, opts ...Dropout1dOptions) (*Tensor, error) {
 
 // Dropout2dOptions are the optional arguments of Dropout2d; unset fields take their defaults.
 type Dropout2dOptions struct {
-	P *float64 // default 0.5
-	Training *bool // default True
+	P         *float64   // default 0.5
+	Training  *bool      // default True
 	Generator *Generator // default None
 }
 
@@ -8077,8 +8077,8 @@ func Dropout2d(input *Tensor, opts ...Dropout2dOptions) (*Tensor, error) {
 
 // Dropout3dOptions are the optional arguments of Dropout3d; unset fields take their defaults.
 type Dropout3dOptions struct {
-	P *float64 // default 0.5
-	Training *bool // default True
+	P         *float64   // default 0.5
+	Training  *bool      // default True
 	Generator *Generator // default None
 }
 
@@ -8096,8 +8096,8 @@ func Dropout3d(input *Tensor, opts ...Dropout3dOptions) (*Tensor, error) {
 
 // InitUniformInPlaceOptions are the optional arguments of InitUniformInPlace; unset fields take their defaults.
 type InitUniformInPlaceOptions struct {
-	A float64 // default 0.0
-	B *float64 // default 1.0
+	A         float64    // default 0.0
+	B         *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -8112,8 +8112,8 @@ func (t *Tensor) InitUniformInPlace(opts ...InitUniformInPlaceOptions) error {
 
 // InitNormalInPlaceOptions are the optional arguments of InitNormalInPlace; unset fields take their defaults.
 type InitNormalInPlaceOptions struct {
-	Mean float64 // default 0.0
-	Std *float64 // default 1.0
+	Mean      float64    // default 0.0
+	Std       *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -8169,7 +8169,7 @@ func (t *Tensor) InitDiracInPlace(opts ...InitDiracInPlaceOptions) error {
 
 // InitXavierUniformInPlaceOptions are the optional arguments of InitXavierUniformInPlace; unset fields take their defaults.
 type InitXavierUniformInPlaceOptions struct {
-	Gain *float64 // default 1.0
+	Gain      *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -8184,7 +8184,7 @@ func (t *Tensor) InitXavierUniformInPlace(opts ...InitXavierUniformInPlaceOption
 
 // InitXavierNormalInPlaceOptions are the optional arguments of InitXavierNormalInPlace; unset fields take their defaults.
 type InitXavierNormalInPlaceOptions struct {
-	Gain *float64 // default 1.0
+	Gain      *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -8199,10 +8199,10 @@ func (t *Tensor) InitXavierNormalInPlace(opts ...InitXavierNormalInPlaceOptions)
 
 // InitKaimingUniformInPlaceOptions are the optional arguments of InitKaimingUniformInPlace; unset fields take their defaults.
 type InitKaimingUniformInPlaceOptions struct {
-	A float64 // default 0.0
-	Mode string // default "fan_in"
-	Nonlinearity string // default "leaky_relu"
-	Generator *Generator // default None
+	A            float64    // default 0.0
+	Mode         string     // default "fan_in"
+	Nonlinearity string     // default "leaky_relu"
+	Generator    *Generator // default None
 }
 
 // InitKaimingUniformInPlace: Uniform within gain * sqrt(3 / fan); mode is fan_in or fan_out, a the slope of leaky_relu.
@@ -8220,10 +8220,10 @@ func (t *Tensor) InitKaimingUniformInPlace(opts ...InitKaimingUniformInPlaceOpti
 
 // InitKaimingNormalInPlaceOptions are the optional arguments of InitKaimingNormalInPlace; unset fields take their defaults.
 type InitKaimingNormalInPlaceOptions struct {
-	A float64 // default 0.0
-	Mode string // default "fan_in"
-	Nonlinearity string // default "leaky_relu"
-	Generator *Generator // default None
+	A            float64    // default 0.0
+	Mode         string     // default "fan_in"
+	Nonlinearity string     // default "leaky_relu"
+	Generator    *Generator // default None
 }
 
 // InitKaimingNormalInPlace: Normal of standard deviation gain / sqrt(fan).
@@ -8241,10 +8241,10 @@ func (t *Tensor) InitKaimingNormalInPlace(opts ...InitKaimingNormalInPlaceOption
 
 // InitTruncNormalInPlaceOptions are the optional arguments of InitTruncNormalInPlace; unset fields take their defaults.
 type InitTruncNormalInPlaceOptions struct {
-	Mean float64 // default 0.0
-	Std *float64 // default 1.0
-	A *float64 // default -2.0
-	B *float64 // default 2.0
+	Mean      float64    // default 0.0
+	Std       *float64   // default 1.0
+	A         *float64   // default -2.0
+	B         *float64   // default 2.0
 	Generator *Generator // default None
 }
 
@@ -8259,7 +8259,7 @@ func (t *Tensor) InitTruncNormalInPlace(opts ...InitTruncNormalInPlaceOptions) e
 
 // InitOrthogonalInPlaceOptions are the optional arguments of InitOrthogonalInPlace; unset fields take their defaults.
 type InitOrthogonalInPlaceOptions struct {
-	Gain *float64 // default 1.0
+	Gain      *float64   // default 1.0
 	Generator *Generator // default None
 }
 
@@ -8274,7 +8274,7 @@ func (t *Tensor) InitOrthogonalInPlace(opts ...InitOrthogonalInPlaceOptions) err
 
 // InitSparseInPlaceOptions are the optional arguments of InitSparseInPlace; unset fields take their defaults.
 type InitSparseInPlaceOptions struct {
-	Std *float64 // default 0.01
+	Std       *float64   // default 0.01
 	Generator *Generator // default None
 }
 
@@ -8289,7 +8289,7 @@ func (t *Tensor) InitSparseInPlace(sparsity float64, opts ...InitSparseInPlaceOp
 
 // InitDefaultInPlaceOptions are the optional arguments of InitDefaultInPlace; unset fields take their defaults.
 type InitDefaultInPlaceOptions struct {
-	Bias *Tensor // default None
+	Bias      *Tensor    // default None
 	Generator *Generator // default None
 }
 
@@ -8319,4 +8319,3 @@ func CalculateGain(nonlinearity string, opts ...CalculateGainOptions) (float64, 
 	}
 	return float64(r.r0), nil
 }
-

@@ -1,0 +1,158 @@
+package taper
+
+/*
+#include "shims.h"
+
+static inline uintptr_t go_backward(uintptr_t *t, size_t n, uintptr_t *g, size_t gn, bool retain, bool create) {
+    return (uintptr_t)taper_backward((taper_tensor *const *)t, n, (taper_tensor *const *)g, gn, retain, create, 0, 0);
+}
+static inline go_pair go_grad(uintptr_t *o, size_t on, uintptr_t *in, size_t n, uintptr_t *g, size_t gn, bool retain,
+                              bool create, bool unused) {
+    taper_tensor_list *l = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_grad((taper_tensor *const *)o, on, (taper_tensor *const *)in, n,
+                                  (taper_tensor *const *)g, gn, retain, create, unused, &l);
+    r.out = (uintptr_t)l;
+    return r;
+}
+static inline uintptr_t go_remove_hook(uintptr_t t, uint64_t id) {
+    return (uintptr_t)taper_tensor_remove_hook((taper_tensor *)t, id);
+}
+static inline uintptr_t go_ctx_save(uintptr_t c, uintptr_t *t, size_t n) {
+    return (uintptr_t)taper_function_ctx_save_for_backward((taper_function_ctx *)c, (taper_tensor *const *)t, n);
+}
+static inline go_pair go_ctx_saved(uintptr_t c) {
+    taper_tensor_list *l = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_function_ctx_saved_tensors((taper_function_ctx *)c, &l);
+    r.out = (uintptr_t)l;
+    return r;
+}
+static inline int32_t go_ctx_needs(uintptr_t c, size_t i) {
+    return taper_function_ctx_needs_input_grad((taper_function_ctx *)c, i);
+}
+*/
+import "C"
+
+import (
+	"runtime"
+	"runtime/cgo"
+)
+
+// BackwardOptions are the optional arguments of Backward.
+type BackwardOptions struct {
+	// Gradient of the tensor; nil is 1 for a tensor of one element.
+	Gradient *Tensor
+	// RetainGraph keeps the graph for another backward; CreateGraph records the backward itself.
+	RetainGraph, CreateGraph bool
+}
+
+// Backward computes gradients and adds them to the leaves' Grad.
+func (t *Tensor) Backward(opts ...BackwardOptions) error {
+	o := first(opts)
+	h, g := []C.uintptr_t{t.ptr()}, []C.uintptr_t{o.Gradient.ptr()}
+	e := C.go_backward(handleArray(h), 1, handleArray(g), 1, C.bool(o.RetainGraph), C.bool(o.CreateGraph))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Gradient)
+	return check(uintptr(e))
+}
+
+// GradOptions are the optional arguments of Grad.
+type GradOptions struct {
+	// GradOutputs holds one gradient per output, nil elements being 1.
+	GradOutputs                           []*Tensor
+	RetainGraph, CreateGraph, AllowUnused bool
+}
+
+// Grad returns the gradients of outputs with respect to inputs, without touching any Grad. With AllowUnused, inputs
+// that were not used have nil.
+func Grad(outputs, inputs []*Tensor, opts ...GradOptions) ([]*Tensor, error) {
+	o := first(opts)
+	out, in, g := handlesOf(outputs), handlesOf(inputs), handlesOf(o.GradOutputs)
+	r := C.go_grad(handleArray(out), C.size_t(len(out)), handleArray(in), C.size_t(len(in)), handleArray(g),
+		C.size_t(len(g)), C.bool(o.RetainGraph || o.CreateGraph), C.bool(o.CreateGraph), C.bool(o.AllowUnused))
+	runtime.KeepAlive(outputs)
+	runtime.KeepAlive(inputs)
+	runtime.KeepAlive(o.GradOutputs)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.out))
+}
+
+// NoGrad runs f without recording. Grad mode belongs to the thread, so the goroutine stays on its own meanwhile.
+func NoGrad(f func() error) error { return withGradMode(false, f) }
+
+// EnableGrad runs f with recording on, inside NoGrad.
+func EnableGrad(f func() error) error { return withGradMode(true, f) }
+
+func withGradMode(on bool, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	old := C.taper_set_grad_mode(C.bool(on))
+	defer C.taper_set_grad_mode(old)
+	return f()
+}
+
+// GradEnabled says whether ops are recorded on this thread.
+func GradEnabled() bool { return bool(C.taper_grad_mode_enabled()) }
+
+// RegisterHook calls f with the tensor's gradient during backward; a tensor that f returns replaces it. The gradient is
+// closed when f returns. The result is for RemoveHook.
+func (t *Tensor) RegisterHook(f func(grad *Tensor) (*Tensor, error)) (uint64, error) {
+	var id C.uint64_t
+	e := C.go_register_hook(t.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
+	runtime.KeepAlive(t)
+	return uint64(id), check(uintptr(e))
+}
+
+// RemoveHook removes a hook.
+func (t *Tensor) RemoveHook(id uint64) error {
+	e := C.go_remove_hook(t.ptr(), C.uint64_t(id))
+	runtime.KeepAlive(t)
+	return check(uintptr(e))
+}
+
+// FunctionCtx carries what Forward leaves for Backward. It is valid during the call only.
+type FunctionCtx struct{ h C.uintptr_t }
+
+// SaveForBackward keeps tensors; in Forward, once.
+func (c *FunctionCtx) SaveForBackward(tensors ...*Tensor) error {
+	h := handlesOf(tensors)
+	e := C.go_ctx_save(c.h, handleArray(h), C.size_t(len(h)))
+	runtime.KeepAlive(tensors)
+	return check(uintptr(e))
+}
+
+// SavedTensors are the tensors that Forward kept; the caller closes them.
+func (c *FunctionCtx) SavedTensors() ([]*Tensor, error) {
+	r := C.go_ctx_saved(c.h)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.out))
+}
+
+// NeedsInputGrad says whether the gradient of input i is wanted.
+func (c *FunctionCtx) NeedsInputGrad(i int) bool { return C.go_ctx_needs(c.h, C.size_t(i)) == 1 }
+
+// Function is a differentiable function of the caller. The tensors handed in are closed when a method returns, and so
+// are those that it returns, once the library has taken them over.
+type Function interface {
+	Forward(ctx *FunctionCtx, inputs []*Tensor) ([]*Tensor, error)
+	// Backward returns one gradient per input; nil where none is needed. Absent output gradients are nil.
+	Backward(ctx *FunctionCtx, grads []*Tensor) ([]*Tensor, error)
+}
+
+// Apply runs f.Forward and records it as one node, whose name is what the graph shows.
+func Apply(f Function, name string, inputs ...*Tensor) ([]*Tensor, error) {
+	n := text(name)
+	defer freeText(n)
+	h := handlesOf(inputs)
+	r := C.go_function_apply(C.uintptr_t(cgo.NewHandle(f)), (*C.char)(n), handleArray(h), C.size_t(len(h)))
+	runtime.KeepAlive(inputs)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.out))
+}

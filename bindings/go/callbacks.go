@@ -1,0 +1,163 @@
+package taper
+
+// #include "shims.h"
+import "C"
+
+import (
+	"fmt"
+	"runtime/cgo"
+	"unsafe"
+)
+
+// fail hands an error of Go to the library, which carries it to its caller intact.
+func fail(err error) C.uintptr_t {
+	m := C.CString(err.Error())
+	defer freeText(unsafe.Pointer(m))
+	return C.go_callback_error(m, C.uintptr_t(cgo.NewHandle(err)))
+}
+
+// guarded runs a callback; a panic becomes an error, because it must not unwind through C.
+func guarded(f func() error) (e C.uintptr_t) {
+	defer func() {
+		if p := recover(); p != nil {
+			if err, ok := p.(error); ok {
+				e = fail(err)
+			} else {
+				e = fail(fmt.Errorf("panic in a callback: %v", p))
+			}
+		}
+	}()
+	if err := f(); err != nil {
+		return fail(err)
+	}
+	return 0
+}
+func borrowAll(h *C.uintptr_t, n C.size_t) ([]*Tensor, error) {
+	out := make([]*Tensor, int(n))
+	for i, x := range unsafe.Slice(h, int(n)) {
+		t, err := borrow(x)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = t
+	}
+	return out, nil
+}
+
+// giveList makes a list of the tensors for the library.
+func giveList(tensors []*Tensor) (uintptr, error) {
+	h := handlesOf(tensors)
+	r := C.go_list_new(handleArray(h), C.size_t(len(h)))
+	return uintptr(r.out), check(uintptr(r.err))
+}
+
+//export goDrop
+func goDrop(user C.uintptr_t) { cgo.Handle(user).Delete() }
+
+//export goForward
+func goForward(user, ctx C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(Function)
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		results, err := f.Forward(&FunctionCtx{h: ctx}, inputs)
+		if err != nil {
+			return err
+		}
+		l, err := giveList(results)
+		CloseAll(results...)
+		*out = C.uintptr_t(l)
+		return err
+	})
+}
+
+//export goBackward
+func goBackward(user, ctx C.uintptr_t, g *C.uintptr_t, n C.size_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(Function)
+		grads, err := borrowAll(g, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(grads...)
+		results, err := f.Backward(&FunctionCtx{h: ctx}, grads)
+		if err != nil {
+			return err
+		}
+		l, err := giveList(results)
+		CloseAll(results...)
+		*out = C.uintptr_t(l)
+		return err
+	})
+}
+
+//export goHook
+func goHook(user, grad C.uintptr_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(func(*Tensor) (*Tensor, error))
+		g, err := borrow(grad)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(g)
+		r, err := f(g)
+		if err != nil || r == nil {
+			return err
+		}
+		h, err := r.giveAway()
+		*out = C.uintptr_t(h)
+		return err
+	})
+}
+
+//export goModuleForward
+func goModuleForward(user C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(Forwarder)
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		r, err := f.Forward(inputs...)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			return &Error{Code: ErrorType, Arg: -1, Op: "Forward", Message: "Forward returned no tensor and no error"}
+		}
+		h, err := r.giveAway()
+		CloseAll(r)
+		*out = C.uintptr_t(h)
+		return err
+	})
+}
+
+//export goModuleRepr
+func goModuleRepr(user C.uintptr_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		s := ""
+		if r, ok := cgo.Handle(user).Value().(interface{ ExtraRepr() string }); ok {
+			s = r.ExtraRepr()
+		}
+		v, err := newString(s)
+		*out = C.uintptr_t(v)
+		return err
+	})
+}
+
+//export goApply
+func goApply(user, m C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(func(*Module) error)
+		mod, err := borrowModule(uintptr(m))
+		if err != nil {
+			return err
+		}
+		defer mod.Close()
+		return f(mod)
+	})
+}

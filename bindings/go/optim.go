@@ -1,0 +1,165 @@
+package taper
+
+/*
+#include "shims.h"
+
+static inline go_pair go_sgd_new(uintptr_t *p, size_t n, double lr, double momentum, double dampening,
+                                 double weight_decay, bool nesterov) {
+    taper_sgd_options o = TAPER_SGD_OPTIONS_INIT;
+    o.lr = lr;
+    o.momentum = momentum;
+    o.dampening = dampening;
+    o.weight_decay = weight_decay;
+    o.nesterov = nesterov;
+    taper_optimizer *out = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_optim_sgd_new((taper_tensor *const *)p, n, &o, &out);
+    r.out = (uintptr_t)out;
+    return r;
+}
+static inline go_pair go_adam_new(uintptr_t *p, size_t n, double lr, double beta1, double beta2, double eps,
+                                  double weight_decay, bool amsgrad, bool decoupled) {
+    taper_adam_options o = TAPER_ADAM_OPTIONS_INIT;
+    o.lr = lr;
+    o.beta1 = beta1;
+    o.beta2 = beta2;
+    o.eps = eps;
+    o.weight_decay = weight_decay;
+    o.amsgrad = amsgrad;
+    o.decoupled = decoupled;
+    taper_optimizer *out = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_optim_adam_new((taper_tensor *const *)p, n, &o, &out);
+    r.out = (uintptr_t)out;
+    return r;
+}
+static inline void go_optimizer_free(uintptr_t o) { taper_optimizer_free((taper_optimizer *)o); }
+static inline uintptr_t go_optimizer_step(uintptr_t o) { return (uintptr_t)taper_optimizer_step((taper_optimizer *)o); }
+static inline uintptr_t go_optimizer_zero_grad(uintptr_t o) {
+    return (uintptr_t)taper_optimizer_zero_grad((taper_optimizer *)o, true);
+}
+static inline uintptr_t go_optimizer_set_lr(uintptr_t o, double lr) {
+    return (uintptr_t)taper_optimizer_set_lr((taper_optimizer *)o, lr);
+}
+static inline uintptr_t go_optimizer_save(uintptr_t o, const char *p) {
+    return (uintptr_t)taper_optimizer_save((taper_optimizer *)o, p);
+}
+static inline uintptr_t go_optimizer_load(uintptr_t o, const char *p) {
+    return (uintptr_t)taper_optimizer_load((taper_optimizer *)o, p);
+}
+*/
+import "C"
+
+import (
+	"runtime"
+	"sync/atomic"
+)
+
+// Optimizer updates parameters from their gradients.
+type Optimizer struct {
+	h       atomic.Uintptr
+	cleanup runtime.Cleanup
+}
+
+func freeOptimizer(h uintptr) { C.go_optimizer_free(C.uintptr_t(h)) }
+func adoptOptimizer(r C.go_pair) (*Optimizer, error) {
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	o := &Optimizer{}
+	o.h.Store(uintptr(r.out))
+	o.cleanup = runtime.AddCleanup(o, freeOptimizer, uintptr(r.out))
+	return o, nil
+}
+func (o *Optimizer) ptr() C.uintptr_t {
+	if o == nil {
+		return 0
+	}
+	return C.uintptr_t(o.h.Load())
+}
+
+// SGDOptions are the hyperparameters of SGD beside the learning rate.
+type SGDOptions struct {
+	Momentum, Dampening, WeightDecay float64
+	Nesterov                         bool
+}
+
+// NewSGD is stochastic gradient descent.
+func NewSGD(params []*Tensor, lr float64, opts ...SGDOptions) (*Optimizer, error) {
+	o := first(opts)
+	h := handlesOf(params)
+	r := C.go_sgd_new(handleArray(h), C.size_t(len(h)), C.double(lr), C.double(o.Momentum), C.double(o.Dampening),
+		C.double(o.WeightDecay), C.bool(o.Nesterov))
+	runtime.KeepAlive(params)
+	return adoptOptimizer(r)
+}
+
+// AdamOptions are the hyperparameters of Adam beside the learning rate.
+type AdamOptions struct {
+	Beta1       *float64 // default 0.9
+	Beta2       *float64 // default 0.999
+	Eps         *float64 // default 1e-8
+	WeightDecay float64
+	Amsgrad     bool
+	// Decoupled makes it AdamW.
+	Decoupled bool
+}
+
+// NewAdam is Kingma and Ba's optimiser.
+func NewAdam(params []*Tensor, lr float64, opts ...AdamOptions) (*Optimizer, error) {
+	o := first(opts)
+	h := handlesOf(params)
+	r := C.go_adam_new(handleArray(h), C.size_t(len(h)), C.double(lr), C.double(or(o.Beta1, 0.9)),
+		C.double(or(o.Beta2, 0.999)), C.double(or(o.Eps, 1e-8)), C.double(o.WeightDecay), C.bool(o.Amsgrad),
+		C.bool(o.Decoupled))
+	runtime.KeepAlive(params)
+	return adoptOptimizer(r)
+}
+
+// Step updates every parameter.
+func (o *Optimizer) Step() error {
+	defer runtime.KeepAlive(o)
+	return check(uintptr(C.go_optimizer_step(o.ptr())))
+}
+
+// ZeroGrad clears the parameters' gradients.
+func (o *Optimizer) ZeroGrad() error {
+	defer runtime.KeepAlive(o)
+	return check(uintptr(C.go_optimizer_zero_grad(o.ptr())))
+}
+
+// SetLR sets the learning rate.
+func (o *Optimizer) SetLR(lr float64) error {
+	defer runtime.KeepAlive(o)
+	return check(uintptr(C.go_optimizer_set_lr(o.ptr(), C.double(lr))))
+}
+
+// Save writes the optimiser's state.
+func (o *Optimizer) Save(path string) error {
+	p := text(path)
+	defer freeText(p)
+	e := C.go_optimizer_save(o.ptr(), (*C.char)(p))
+	runtime.KeepAlive(o)
+	return check(uintptr(e))
+}
+
+// Load reads the optimiser's state.
+func (o *Optimizer) Load(path string) error {
+	p := text(path)
+	defer freeText(p)
+	e := C.go_optimizer_load(o.ptr(), (*C.char)(p))
+	runtime.KeepAlive(o)
+	return check(uintptr(e))
+}
+
+// Close frees the optimiser.
+func (o *Optimizer) Close() error {
+	if o == nil {
+		return nil
+	}
+	if h := o.h.Swap(0); h != 0 {
+		o.cleanup.Stop()
+		freeOptimizer(h)
+	}
+	return nil
+}
