@@ -2650,6 +2650,12 @@ static inline taper_go_f go_taper_calculate_gain(const char *a_nonlinearity, boo
     r.err = (uintptr_t)taper_calculate_gain(a_nonlinearity, has_a_param ? &a_param : 0, &r.r0);
     return r;
 }
+static inline uintptr_t go_taper_fused_sgd_(uintptr_t *a_params, size_t a_params_len, uintptr_t *a_grads, size_t a_grads_len, uintptr_t *a_momentum_buffers, size_t a_momentum_buffers_len, double a_lr, double a_momentum, double a_dampening, double a_weight_decay, bool a_nesterov, bool a_maximize, bool a_is_first_step) {
+    return (uintptr_t)taper_fused_sgd_((taper_tensor *const *)a_params, a_params_len, (taper_tensor *const *)a_grads, a_grads_len, (taper_tensor *const *)a_momentum_buffers, a_momentum_buffers_len, a_lr, a_momentum, a_dampening, a_weight_decay, a_nesterov, a_maximize, a_is_first_step);
+}
+static inline uintptr_t go_taper_fused_adam_(uintptr_t *a_params, size_t a_params_len, uintptr_t *a_grads, size_t a_grads_len, uintptr_t *a_exp_avgs, size_t a_exp_avgs_len, uintptr_t *a_exp_avg_sqs, size_t a_exp_avg_sqs_len, uintptr_t *a_max_exp_avg_sqs, size_t a_max_exp_avg_sqs_len, double a_lr, double a_beta1, double a_beta2, double a_eps, double a_weight_decay, bool a_amsgrad, bool a_maximize, bool a_decoupled, int64_t a_step) {
+    return (uintptr_t)taper_fused_adam_((taper_tensor *const *)a_params, a_params_len, (taper_tensor *const *)a_grads, a_grads_len, (taper_tensor *const *)a_exp_avgs, a_exp_avgs_len, (taper_tensor *const *)a_exp_avg_sqs, a_exp_avg_sqs_len, (taper_tensor *const *)a_max_exp_avg_sqs, a_max_exp_avg_sqs_len, a_lr, a_beta1, a_beta2, a_eps, a_weight_decay, a_amsgrad, a_maximize, a_decoupled, a_step);
+}
 */
 import "C"
 
@@ -8318,4 +8324,56 @@ func CalculateGain(nonlinearity string, opts ...CalculateGainOptions) (float64, 
 		return 0, check(uintptr(r.err))
 	}
 	return float64(r.r0), nil
+}
+
+// FusedSgdInPlaceOptions are the optional arguments of FusedSgdInPlace; unset fields take their defaults.
+type FusedSgdInPlaceOptions struct {
+	Momentum    float64 // default 0.0
+	Dampening   float64 // default 0.0
+	WeightDecay float64 // default 0.0
+	Nesterov    bool    // default False
+	Maximize    bool    // default False
+	IsFirstStep bool    // default False
+}
+
+// FusedSgdInPlace: One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is.
+func FusedSgdInPlace(params []*Tensor, grads []*Tensor, momentumBuffers []*Tensor, lr float64, opts ...FusedSgdInPlaceOptions) error {
+	o := first(opts)
+	paramsHandles := handlesOf(params)
+	gradsHandles := handlesOf(grads)
+	momentumBuffersHandles := handlesOf(momentumBuffers)
+	r := C.go_taper_fused_sgd_(handleArray(paramsHandles), C.size_t(len(paramsHandles)), handleArray(gradsHandles), C.size_t(len(gradsHandles)), handleArray(momentumBuffersHandles), C.size_t(len(momentumBuffersHandles)), C.double(lr), C.double(o.Momentum), C.double(o.Dampening), C.double(o.WeightDecay), C.bool(o.Nesterov), C.bool(o.Maximize), C.bool(o.IsFirstStep))
+	runtime.KeepAlive(params)
+	runtime.KeepAlive(grads)
+	runtime.KeepAlive(momentumBuffers)
+	return check(uintptr(r))
+}
+
+// FusedAdamInPlaceOptions are the optional arguments of FusedAdamInPlace; unset fields take their defaults.
+type FusedAdamInPlaceOptions struct {
+	Beta1       *float64 // default 0.9
+	Beta2       *float64 // default 0.999
+	Eps         *float64 // default 1e-8
+	WeightDecay float64  // default 0.0
+	Amsgrad     bool     // default False
+	Maximize    bool     // default False
+	Decoupled   bool     // default False
+	Step        *int64   // default 1
+}
+
+// FusedAdamInPlace: One step of Adam over lists, in place and unrecorded; decoupled is AdamW's weight decay. max_exp_avg_sqs is used with amsgrad only (else empty). step counts from 1.
+func FusedAdamInPlace(params []*Tensor, grads []*Tensor, expAvgs []*Tensor, expAvgSqs []*Tensor, maxExpAvgSqs []*Tensor, lr float64, opts ...FusedAdamInPlaceOptions) error {
+	o := first(opts)
+	paramsHandles := handlesOf(params)
+	gradsHandles := handlesOf(grads)
+	expAvgsHandles := handlesOf(expAvgs)
+	expAvgSqsHandles := handlesOf(expAvgSqs)
+	maxExpAvgSqsHandles := handlesOf(maxExpAvgSqs)
+	r := C.go_taper_fused_adam_(handleArray(paramsHandles), C.size_t(len(paramsHandles)), handleArray(gradsHandles), C.size_t(len(gradsHandles)), handleArray(expAvgsHandles), C.size_t(len(expAvgsHandles)), handleArray(expAvgSqsHandles), C.size_t(len(expAvgSqsHandles)), handleArray(maxExpAvgSqsHandles), C.size_t(len(maxExpAvgSqsHandles)), C.double(lr), C.double(or(o.Beta1, 0.9)), C.double(or(o.Beta2, 0.999)), C.double(or(o.Eps, 1e-8)), C.double(o.WeightDecay), C.bool(o.Amsgrad), C.bool(o.Maximize), C.bool(o.Decoupled), C.int64_t(or(o.Step, 1)))
+	runtime.KeepAlive(params)
+	runtime.KeepAlive(grads)
+	runtime.KeepAlive(expAvgs)
+	runtime.KeepAlive(expAvgSqs)
+	runtime.KeepAlive(maxExpAvgSqs)
+	return check(uintptr(r))
 }
