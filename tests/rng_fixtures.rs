@@ -88,7 +88,8 @@ fn typed<T: Element>(bytes: &[u8]) -> Vec<f64> {
 fn draws_equal_pytorch() {
     let file = fixture();
     let tensors = SafeTensors::deserialize(&file).unwrap();
-    let calls: BTreeMap<String, _> = tensors.tensors().into_iter().filter(|(n, _)| n.starts_with(char::is_numeric)).collect();
+    let calls: BTreeMap<String, _> =
+        tensors.tensors().into_iter().filter(|(n, _)| n.starts_with(char::is_numeric)).collect();
     let g = Generator::new();
     let (mut case, mut worst) = (String::new(), BTreeMap::<(String, &str), (f64, usize, usize)>::new());
     let mut failures = vec![];

@@ -3889,22 +3889,20 @@ inline double calculate_gain(const std::string &nonlinearity, std::optional<doub
     return out_;
 }
 /// One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is.
-inline const Tensor &fused_sgd_(const std::vector<Tensor> &params, const std::vector<Tensor> &grads, const std::vector<Tensor> &momentum_buffers, double lr, double momentum = 0.0, double dampening = 0.0, double weight_decay = 0.0, bool nesterov = false, bool maximize = false, bool is_first_step = false) {
+inline void fused_sgd_(const std::vector<Tensor> &params, const std::vector<Tensor> &grads, const std::vector<Tensor> &momentum_buffers, double lr, double momentum = 0.0, double dampening = 0.0, double weight_decay = 0.0, bool nesterov = false, bool maximize = false, bool is_first_step = false) {
     const auto params_list = detail::handles(params);
     const auto grads_list = detail::handles(grads);
     const auto momentum_buffers_list = detail::handles(momentum_buffers);
     detail::check(taper_fused_sgd_(params_list.data(), params_list.size(), grads_list.data(), grads_list.size(), momentum_buffers_list.data(), momentum_buffers_list.size(), lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step));
-    return params;
 }
 /// One step of Adam over lists, in place and unrecorded; decoupled is AdamW's weight decay. max_exp_avg_sqs is used with amsgrad only (else empty). step counts from 1.
-inline const Tensor &fused_adam_(const std::vector<Tensor> &params, const std::vector<Tensor> &grads, const std::vector<Tensor> &exp_avgs, const std::vector<Tensor> &exp_avg_sqs, const std::vector<Tensor> &max_exp_avg_sqs, double lr, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weight_decay = 0.0, bool amsgrad = false, bool maximize = false, bool decoupled = false, int64_t step = 1) {
+inline void fused_adam_(const std::vector<Tensor> &params, const std::vector<Tensor> &grads, const std::vector<Tensor> &exp_avgs, const std::vector<Tensor> &exp_avg_sqs, const std::vector<Tensor> &max_exp_avg_sqs, double lr, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weight_decay = 0.0, bool amsgrad = false, bool maximize = false, bool decoupled = false, int64_t step = 1) {
     const auto params_list = detail::handles(params);
     const auto grads_list = detail::handles(grads);
     const auto exp_avgs_list = detail::handles(exp_avgs);
     const auto exp_avg_sqs_list = detail::handles(exp_avg_sqs);
     const auto max_exp_avg_sqs_list = detail::handles(max_exp_avg_sqs);
     detail::check(taper_fused_adam_(params_list.data(), params_list.size(), grads_list.data(), grads_list.size(), exp_avgs_list.data(), exp_avgs_list.size(), exp_avg_sqs_list.data(), exp_avg_sqs_list.size(), max_exp_avg_sqs_list.data(), max_exp_avg_sqs_list.size(), lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step));
-    return params;
 }
 
 namespace nn {

@@ -101,7 +101,15 @@ fn prepare(a: &Arg) -> String {
     }
 }
 
+/// An op that writes to a list of tensors hands nothing back.
+fn writes_list(op: &Op) -> bool {
+    op.inplace && op.args.first().is_some_and(|a| a.ty.is_list())
+}
+
 fn return_type(op: &Op, tensor: &str, method: bool) -> String {
+    if writes_list(op) {
+        return "void ".into();
+    }
     if op.inplace && op.returns.is_empty() {
         return if method { format!("{tensor} &") } else { format!("const {tensor} &") };
     }
@@ -198,6 +206,7 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
         RetType::Str => format!("detail::take_string({name}_)"),
     };
     match op.returns.as_slice() {
+        [] if writes_list(op) => {}
         [] if op.inplace && method => s += &format!("    return static_cast<{tensor} &>(*this);\n"),
         [] if op.inplace => s += &format!("    return {};\n", op.args[0].name),
         [] => {}
