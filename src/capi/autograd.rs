@@ -32,10 +32,10 @@ pub unsafe extern "C" fn taper_backward(
 ) -> *mut taper_error {
     guard("backward", |c| {
         let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
-        let grads = c.opt_tensors(1, "grads", grads, grads_len)?;
         if grads_len != 0 {
             c.same_len(1, "grads", grads_len, tensors_len)?;
         }
+        let grads = c.opt_tensors(1, "grads", grads, grads_len)?;
         let inputs = c.tensors(4, "inputs", inputs, inputs_len)?;
         let inputs = if inputs_len == 0 { None } else { Some(&inputs[..]) };
         ops::backward(&tensors, &grads, Options { retain_graph: retain_graph || create_graph, create_graph }, inputs)
@@ -64,10 +64,10 @@ pub unsafe extern "C" fn taper_grad(
         let out = c.out(6, "out", out)?;
         let outputs = c.tensors(0, "outputs", outputs, outputs_len)?;
         let inputs = c.tensors(1, "inputs", inputs, inputs_len)?;
-        let grads = c.opt_tensors(2, "grad_outputs", grad_outputs, grad_outputs_len)?;
         if grad_outputs_len != 0 {
             c.same_len(2, "grad_outputs", grad_outputs_len, outputs_len)?;
         }
+        let grads = c.opt_tensors(2, "grad_outputs", grad_outputs, grad_outputs_len)?;
         let options = Options { retain_graph: retain_graph || create_graph, create_graph };
         out.set(ops::grad(&outputs, &inputs, &grads, options, allow_unused)?)
     })
