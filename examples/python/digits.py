@@ -19,6 +19,7 @@ import numpy as np
 import taper as torch
 import taper.nn as nn
 import taper.nn.functional as F
+from taper.safetensors import load_file, save_file
 
 LEARNING_RATE = 2e-3
 BATCH = 64
@@ -227,7 +228,7 @@ def main():
     test_images, test_labels = load(options.data, "t10k", options.device)
 
     if options.predict:
-        net.load_state_dict(torch.load_safetensors(options.weights))
+        net.load_state_dict(load_file(options.weights))
         net.eval()
         print(f"a fresh process loaded {options.weights}")
         report_accuracy(net, test_images, test_labels)
@@ -243,7 +244,7 @@ def main():
     print(f"trained in {time.perf_counter() - begin:.1f} s")
     net.eval()
     report_accuracy(net, test_images, test_labels)
-    torch.save_safetensors(net.state_dict(), options.weights)
+    save_file(net.state_dict(), options.weights)
     print(f"saved the weights to {options.weights}")
     plot_losses(losses, -(-len(images) // BATCH), pictures / "loss.png")
     sys.exit(
