@@ -19,7 +19,7 @@ c)
     ;;
 cpp)
     # shellcheck disable=SC2086
-    ${CXX:-c++} -std=c++17 $warn -Iinclude -Ibindings/cpp/include "examples/cpp/$name.cpp" -o "$bin" \
+    ${CXX:-c++} -std=c++17 $warn -Iinclude -Ibindings/cpp "examples/cpp/$name.cpp" -o "$bin" \
         -L"$lib" -ltaper -Wl,-rpath,"$lib"
     exec "$bin" "$@"
     ;;

@@ -17,9 +17,9 @@ install -m 755 target/release/libtaper.so "$root/lib/libtaper.so.1"
 ln -sfn libtaper.so.1 "$root/lib/libtaper.so"
 install -m 644 target/release/libtaper.a "$root/lib/"
 install -m 644 include/taper.h "$root/include/"
-if [ -d bindings/cpp/include ]; then
-    cp -R bindings/cpp/include/. "$root/include/"
-fi
+install -d "$root/include/taper"
+install -m 644 bindings/cpp/taper.hpp "$root/include/"
+install -m 644 bindings/cpp/taper/*.hpp "$root/include/taper/"
 sed -e "s|@PREFIX@|${PREFIX:-/usr/local}|" -e "s|@VERSION@|$version|" scripts/taper.pc.in >"$root/lib/pkgconfig/taper.pc"
 echo "installed Taper $version into $root"
 [ "$(id -u)" = 0 ] && [ -z "${DESTDIR:-}" ] && PATH="$PATH:/sbin:/usr/sbin" ldconfig 2>/dev/null || true

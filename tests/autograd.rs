@@ -11,7 +11,7 @@ fn leaf(v: &[f64], shape: &[i64]) -> Tensor {
     t
 }
 fn back(t: &Tensor) {
-    ops::backward(&[t.clone()], &[], Options::default(), None).unwrap();
+    ops::backward(std::slice::from_ref(t), &[], Options::default(), None).unwrap();
 }
 fn grad_of(t: &Tensor) -> Vec<f64> {
     autograd::meta::grad(t).expect("a gradient").to_f64_vec().unwrap()
@@ -97,8 +97,9 @@ fn second_derivatives() {
     let x = leaf(&[0.5, -1.25, 2.0], &[3]);
     let y = ops::sum(&ops::pow_scalar(&x, Scalar::Int(3)).unwrap(), None).unwrap();
     let o = Options { retain_graph: true, create_graph: true };
-    let g = ops::grad(&[y], &[x.clone()], &[], o, false).unwrap()[0].clone().unwrap();
-    let g2 = ops::grad(&[ops::sum(&g, None).unwrap()], &[x.clone()], &[], Options::default(), false).unwrap();
+    let g = ops::grad(&[y], std::slice::from_ref(&x), &[], o, false).unwrap()[0].clone().unwrap();
+    let g2 =
+        ops::grad(&[ops::sum(&g, None).unwrap()], std::slice::from_ref(&x), &[], Options::default(), false).unwrap();
     let got = g2[0].as_ref().unwrap().to_f64_vec().unwrap();
     for (g, x) in got.iter().zip([0.5, -1.25, 2.0]) {
         assert!((g - 6.0 * x).abs() < 1e-12);

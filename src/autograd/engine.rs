@@ -357,9 +357,8 @@ pub fn accumulate(t: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
     let alg = algebra()?;
     match meta::grad(t) {
         None => {
-            let g = if create_graph {
-                g
-            } else if g.is_unique() && g.is_contiguous() && !g.needs_grad_flag() {
+            let movable = g.is_unique() && g.is_contiguous() && !g.needs_grad_flag();
+            let g = if create_graph || movable {
                 g
             } else {
                 let _quiet = GradMode::set(false);

@@ -227,7 +227,7 @@ fn lock(bits: usize, kind: Kind) -> Result<(&'static Slot, u32), Fault> {
             Err(now) if now & !LOCK != tag as u64 => return Err(Fault::Stale),
             Err(_) => {
                 spins += 1;
-                if spins % 64 == 0 {
+                if spins.is_multiple_of(64) {
                     std::thread::yield_now();
                 } else {
                     std::hint::spin_loop();

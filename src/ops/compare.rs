@@ -35,7 +35,7 @@ fn bits(op: Opcode, name: &str, a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor
     let ty = promote(&[a.into(), b]);
     let shift = matches!(op, Opcode::ShiftLeft | Opcode::ShiftRight);
     ensure!(
-        !ty.is_float() && !(shift && ty == DType::Bool),
+        !(ty.is_float() || shift && ty == DType::Bool),
         NotImplemented,
         "\"{name}_cpu\" not implemented for '{}'",
         ty.scalar_name()

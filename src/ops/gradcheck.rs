@@ -3,6 +3,7 @@
 use super::*;
 use crate::autograd::engine::Options;
 use crate::autograd::{meta, no_grad};
+use crate::tensor::dtype::Element;
 use crate::{bail, ensure};
 
 /// Tolerances of [`gradcheck`]; the defaults are PyTorch's.
@@ -27,7 +28,6 @@ fn copy_leaf(t: &Tensor) -> Result<Tensor> {
 }
 fn with_element(t: &Tensor, i: usize, delta: f64) -> Result<Tensor> {
     crate::dispatch!(t.dtype(), T, {
-        use crate::tensor::dtype::Element;
         let mut v = t.to_vec::<T>()?;
         v[i] = T::from_f64(v[i].to_f64() + delta);
         to_device(&Tensor::from_slice(&v, &t.shape())?, t.device())
@@ -60,7 +60,7 @@ pub fn gradcheck(f: &dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, inputs: &[Tensor]
             let seed = with_element(&zeros(&out.shape(), Some(out.dtype()), Some(out.device()))?, e, 1.0)?;
             let targets: Vec<Tensor> = wanted.iter().map(|&i| leaves[i].clone()).collect();
             let options = Options { retain_graph: true, create_graph: false };
-            let got = grad(&[out.clone()], &targets, &[Some(seed)], options, true)?;
+            let got = grad(std::slice::from_ref(out), &targets, &[Some(seed)], options, true)?;
             rows.push(
                 got.into_iter()
                     .zip(&targets)

@@ -167,7 +167,7 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
 /// Pads (or with negative numbers crops) the last dimensions: pairs (before, after) from the last one backwards.
 pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Result<Tensor> {
     let s = input.shape();
-    ensure!(pad_.len() % 2 == 0, Runtime, "Padding length must be divisible by 2, got {}", pad_.len());
+    ensure!(pad_.len().is_multiple_of(2), Runtime, "Padding length must be divisible by 2, got {}", pad_.len());
     ensure!(pad_.len() <= 2 * s.len(), Runtime, "Padding length should be less than or equal to two times the input dimension but got padding length {} and input of dimension {}", pad_.len(), s.len());
     match mode {
         "constant" => {

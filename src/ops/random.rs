@@ -452,7 +452,7 @@ pub fn multinomial(t: &Tensor, num_samples: i64, replacement: bool, generator: G
     let mut out_shape = shape.clone();
     let last = out_shape.len() - 1;
     out_shape[last] = num_samples;
-    if out_shape.iter().any(|s| *s == 0) {
+    if out_shape.contains(&0) {
         return Tensor::empty(&out_shape, DType::I64, t.device());
     }
     autograd::no_grad(|| {

@@ -82,7 +82,7 @@ impl PhiloxCall {
         let j = 2 * (i / 2 % 2) as usize;
         let u1 = w[j] as f32 * 2f32.powi(-32) + 2f32.powi(-33);
         let theta = std::f32::consts::TAU * ((w[j + 1] & 0xff_ffff) as f32 * 2f32.powi(-24));
-        (-2.0 * u1.ln()).sqrt() * if i % 2 == 0 { theta.cos() } else { theta.sin() }
+        (-2.0 * u1.ln()).sqrt() * if i.is_multiple_of(2) { theta.cos() } else { theta.sin() }
     }
     /// The standard normal of element `i`, in double precision.
     pub fn normal_f64(&self, i: u64) -> f64 {
@@ -92,7 +92,7 @@ impl PhiloxCall {
             (x & ((1 << 53) - 1)) as f64 * 2f64.powi(-53)
         };
         let theta = std::f64::consts::TAU * u(2);
-        (-2.0 * (1.0 - u(0)).ln()).sqrt() * if i % 2 == 0 { theta.cos() } else { theta.sin() }
+        (-2.0 * (1.0 - u(0)).ln()).sqrt() * if i.is_multiple_of(2) { theta.cos() } else { theta.sin() }
     }
 }
 

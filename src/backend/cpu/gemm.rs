@@ -186,7 +186,7 @@ fn block_grid(m: usize, n: usize, k: usize) -> (usize, usize) {
         return (m, cut(n, m).min(if m < 32 { n } else { BLOCK }).max(64).min(n));
     }
     if n <= BLOCK {
-        return (cut(m, n).min(BLOCK).max(64).min(m), n);
+        return (cut(m, n).clamp(64, BLOCK).min(m), n);
     }
     // Even blocks near BLOCK rows by up to 1024 columns.
     let even = |len: usize, block: usize| len.div_ceil(len.div_ceil(block)).next_multiple_of(16).min(len);

@@ -136,10 +136,6 @@ impl<T> Clone for Ptr<T> {
 }
 impl<T> Copy for Ptr<T> {}
 impl<T> Ptr<T> {
-    #[inline(always)]
-    pub fn get(self) -> *mut T {
-        self.0
-    }
     /// The pointer moved by `n` elements.
     #[inline(always)]
     pub fn at(self, n: isize) -> *mut T {

@@ -73,7 +73,7 @@ impl OpenCl {
         let states = first.state.len();
         // A kernel's parameters are limited to 1 KiB on some devices: buffers, offsets and counts.
         let per_tensor = (states + 2) * 16 + 16;
-        let most = ((self.info.max_parameter_size as usize).saturating_sub(128) / per_tensor).clamp(1, 64);
+        let most = (self.info.max_parameter_size.saturating_sub(128) / per_tensor).clamp(1, 64);
         for dtype in DType::ALL {
             let of_type: Vec<&&StepTensors> = live.iter().filter(|t| t.param.dtype == dtype).collect();
             for part in of_type.chunks(most) {

@@ -123,7 +123,7 @@ impl Allocator {
                     cl::error_name(code)
                 ),
             )),
-            Err(code) => Err(cl::check(code, "clCreateBuffer").err().expect("the code is an error")),
+            Err(code) => Err(cl::check(code, "clCreateBuffer").expect_err("the code is an error")),
         }
     }
 

@@ -122,7 +122,7 @@ impl Pack {
         self.0.extend_from_slice(&v.to_le_bytes());
     }
     fn arg<'a>(mut self) -> Arg<'a> {
-        while self.0.len() % 8 != 0 {
+        while !self.0.len().is_multiple_of(8) {
             self.0.push(0);
         }
         Arg::Bytes(self.0)
