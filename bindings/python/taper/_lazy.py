@@ -135,7 +135,7 @@ def _where(self, condition, other):
 _MORE = (
     "to cpu cuda type type_as new_full new_tensor new new_zeros new_ones new_empty untyped_storage storage apply_ map_ "
     "pin_memory share_memory_ coalesce rename resolve_conj resolve_neg float double half bfloat16 int long short bool byte "
-    "char resize_ resize_as_ set_ fill_diagonal_ record_stream dim_order"
+    "char resize_ resize_as_ set_ fill_diagonal_ record_stream"
 ).split()
 
 

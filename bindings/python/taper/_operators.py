@@ -10,8 +10,10 @@ _NUMBERS = (int, float, bool)
 
 def _foreign(other):
     """A number or tensor made of an operand of another type, or NotImplemented."""
-    if isinstance(other, (int, float)):
-        return other
+    if isinstance(other, int):
+        return int(other)
+    if isinstance(other, float):  # float64 of NumPy among them
+        return float(other)
     dtype = getattr(other, "dtype", None)
     if dtype is not None and getattr(other, "ndim", 1) == 0 and hasattr(other, "item"):
         return other.item()  # a scalar of NumPy

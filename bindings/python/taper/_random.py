@@ -1,6 +1,6 @@
 """Random generators."""
 
-from ctypes import addressof, byref
+from ctypes import addressof, byref, c_char
 
 from . import _c
 from ._c import fail, tls
@@ -55,7 +55,7 @@ class Generator:
         if e:
             fail(e)
         data = bytearray(needed.value)
-        view = (_c.c_char * len(data)).from_buffer(data)
+        view = (c_char * len(data)).from_buffer(data)
         e = _c.generator_get_state(self._h, addressof(view), len(data), byref(needed))
         if e:
             fail(e)

@@ -365,7 +365,7 @@ class Tensor:
         return _c.take_string(out.value)
 
     def __format__(self, spec):
-        if spec and self.ndim == 0:
+        if self.ndim == 0 and type(self) is Tensor:
             return self.item().__format__(spec)
         return object.__format__(self, spec)
 
@@ -395,14 +395,19 @@ class Tensor:
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self.item())
 
+    def _number(self):
+        if _c.tensor_numel(self._h) != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
+
     def __int__(self):
-        return int(self.item())
+        return int(self._number())
 
     def __float__(self):
-        return float(self.item())
+        return float(self._number())
 
     def __complex__(self):
-        return complex(self.item())
+        return complex(self._number())
 
     def __index__(self):
         if self.dtype.is_floating_point or self.numel() != 1:
@@ -424,11 +429,8 @@ class Tensor:
 
     def __copy__(self):
         t = _new(type(self))
-        out, p = tls.o
-        e = _c.tensor_ref(self.detach()._h, p)
-        if e:
-            fail(e)
-        t._h = out.value
+        plain = self.detach()
+        t._h, plain._h = plain._h, 0
         t.requires_grad_(self.requires_grad)
         t.__dict__.update(self.__dict__)
         return t

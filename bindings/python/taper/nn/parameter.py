@@ -42,9 +42,7 @@ class UninitializedTensorMixin:
         """Gives the tensor its shape; it then belongs to its ordinary class."""
         from .. import _ops
 
-        e = _c.tensor_set_data(self._h, _ops.empty(shape, device=device or self.device, dtype=dtype or self.dtype)._h)
-        if e:
-            _c.fail(e)
+        self.data = _ops.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
         self.__class__ = self.cls_to_become
 
     @property

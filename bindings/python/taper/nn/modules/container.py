@@ -241,12 +241,12 @@ def _as_parameter(value):
     return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
 
 
-def _parameter_line(name, p):
+def _parameter_line(name, p, what):
     if not isinstance(p, Tensor):
         return f"  ({name}): Object of type: {type(p).__name__}"
     kind = "Parameter" if isinstance(p, Parameter) else "Tensor"
     where = "" if p.device.type == "cpu" else f" ({p.device})"
-    return f"  ({name}): {kind} containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}{where}]"
+    return f"  ({name}): {kind} containing: [{what} of size {'x'.join(map(str, p.shape))}{where}]"
 
 
 class ParameterList(Module):
@@ -291,7 +291,7 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self):
-        return "\n".join(_parameter_line(i, p) for i, p in enumerate(self))
+        return "\n".join(_parameter_line(i, p, getattr(p, "dtype", None)) for i, p in enumerate(self))
 
     def __call__(self, *args, **kwargs):
         raise RuntimeError("ParameterList should not be called.")
@@ -352,4 +352,4 @@ class ParameterDict(Module):
             self[name] = value
 
     def extra_repr(self):
-        return "\n".join(_parameter_line(k, p) for k, p in self.items())
+        return "\n".join(_parameter_line(k, p, p.type() if isinstance(p, Tensor) else None) for k, p in self.items())

@@ -9,6 +9,13 @@ from .lazy import LazyMixin
 from .module import Module
 
 
+def _ones_and_zeros(module):
+    if module.weight is not None:
+        init.ones_(module.weight)
+    if module.bias is not None:
+        init.zeros_(module.bias)
+
+
 class _RunningStats(Module):
     """Batch and instance normalisation: running statistics and optional affine parameters."""
 
@@ -16,7 +23,16 @@ class _RunningStats(Module):
     _version = 2
 
     def __init__(
-        self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, device=None, dtype=None
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
     ):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
@@ -24,10 +40,9 @@ class _RunningStats(Module):
         new = {"device": device, "dtype": dtype}
         if affine:
             self.weight = Parameter(_ops.empty((num_features,), **new))
-            self.bias = Parameter(_ops.empty((num_features,), **new))
         else:
             self.register_parameter("weight", None)
-            self.register_parameter("bias", None)
+        self.register_parameter("bias", Parameter(_ops.empty((num_features,), **new)) if affine and bias else None)
         if track_running_stats:
             self.register_buffer("running_mean", _ops.zeros((num_features,), **new))
             self.register_buffer("running_var", _ops.ones((num_features,), **new))
@@ -48,9 +63,7 @@ class _RunningStats(Module):
     def reset_parameters(self):
         """Sets the running statistics, weight 1 and bias 0."""
         self.reset_running_stats()
-        if self.affine:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        _ones_and_zeros(self)
 
     def _check_input_dim(self, input):
         if input.dim() not in self._ranks:
@@ -72,7 +85,7 @@ class _RunningStats(Module):
     def extra_repr(self):
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -173,9 +186,18 @@ class _InstanceNorm(_RunningStats):
     _dims = 0
 
     def __init__(
-        self, num_features, eps=1e-5, momentum=0.1, affine=False, track_running_stats=False, device=None, dtype=None
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=False,
+        track_running_stats=False,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
     def forward(self, input):
         self._check_input_dim(input)
@@ -230,16 +252,16 @@ class LayerNorm(Module):
 
     def reset_parameters(self):
         """Sets weight 1 and bias 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        _ones_and_zeros(self)
 
     def forward(self, input):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class RMSNorm(Module):
@@ -270,27 +292,25 @@ class RMSNorm(Module):
 class GroupNorm(Module):
     """Normalises over groups of channels."""
 
-    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None):
+    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None, *, bias=True):
         super().__init__()
         if num_channels % num_groups:
             raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         new = {"device": device, "dtype": dtype}
         self.register_parameter("weight", Parameter(_ops.empty((num_channels,), **new)) if affine else None)
-        self.register_parameter("bias", Parameter(_ops.empty((num_channels,), **new)) if affine else None)
+        self.register_parameter("bias", Parameter(_ops.empty((num_channels,), **new)) if affine and bias else None)
         self.reset_parameters()
 
     def reset_parameters(self):
         """Sets weight 1 and bias 0."""
-        if self.affine:
-            init.ones_(self.weight)
-            init.zeros_(self.bias)
+        _ones_and_zeros(self)
 
     def forward(self, input):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
 class LocalResponseNorm(Module):

@@ -1,0 +1,329 @@
+"""The class Tensor: what Python adds to the library's tensors."""
+
+import copy
+import math
+import pickle
+import threading
+
+import pytest
+
+import taper as torch
+
+
+def test_identity_of_grad():
+    w = torch.ones(2, requires_grad=True)
+    (w * 3).sum().backward()
+    g = w.grad
+    assert w.grad is g
+    g.mark = "kept"
+    (w * 3).sum().backward()
+    assert w.grad is g and w.grad.mark == "kept" and g.tolist() == [6.0, 6.0]
+    w.grad = None
+    assert w.grad is None
+    h = torch.zeros(2)
+    w.grad = h
+    assert w.grad is h
+    w.grad.zero_()
+    with pytest.raises(TypeError, match="assigned grad expected to be a Tensor"):
+        w.grad = 3
+    with pytest.raises(RuntimeError):
+        w.grad = torch.zeros(3)
+
+
+def test_data_shares_memory_outside_the_graph():
+    w = torch.ones(2, requires_grad=True)
+    w.data *= 2
+    w.data.add_(1)
+    assert w.tolist() == [3.0, 3.0] and w.requires_grad and w.is_leaf
+    other = torch.zeros(3)
+    w.data = other
+    assert w.shape == (3,) and w.requires_grad
+
+
+def test_attributes_live_on_tensors():
+    t = torch.ones(2)
+    t.name_of_mine = 5
+    assert t.name_of_mine == 5
+    assert {t: 1}[t] == 1 and t in [t]
+    assert len({torch.ones(1), torch.ones(1)}) == 2
+
+
+def test_pickle_and_copies():
+    t = torch.arange(6.0).view(2, 3).t()
+    t.note = "x"
+    u = pickle.loads(pickle.dumps(t))
+    assert torch.equal(t, u) and u.note == "x"
+    p = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    q = pickle.loads(pickle.dumps(p))
+    assert isinstance(q, torch.nn.Parameter) and q.requires_grad and q.tolist() == [1.0, 2.0]
+    p.grad = torch.ones(2)
+    d = copy.deepcopy(p)
+    d.data.add_(1)
+    assert type(d) is torch.nn.Parameter and p.tolist() == [1.0, 2.0]
+    assert d.grad.tolist() == [1.0, 1.0] and d.grad is not p.grad
+    s = copy.copy(t)
+    s[0, 0] = 9
+    assert t[0, 0].item() == 9
+    for dtype in (torch.bfloat16, torch.float16, torch.bool, torch.uint8):
+        v = torch.tensor([0, 1, 1]).to(dtype)
+        assert torch.equal(pickle.loads(pickle.dumps(v)), v)
+    for constant in (torch.float32, torch.Size([1, 2]), torch.device("cuda:1"), torch.strided):
+        again = pickle.loads(pickle.dumps(constant))
+        assert again == constant and type(again) is type(constant)
+        assert copy.deepcopy(constant) == constant
+    assert pickle.loads(pickle.dumps(torch.float32)) is torch.float32
+    with pytest.raises(RuntimeError, match="graph leaves"):
+        copy.deepcopy(p * 2)
+    g = torch.Generator().manual_seed(4)
+    torch.rand(3, generator=g)
+    h = pickle.loads(pickle.dumps(g))
+    assert torch.rand(3, generator=g).tolist() == torch.rand(3, generator=h).tolist()
+
+
+def test_shared_memo_of_deepcopy():
+    t = torch.ones(2)
+    a, b = copy.deepcopy([t, t])
+    assert a is b and a is not t
+
+
+def test_conversions():
+    assert int(torch.tensor(3.7)) == 3 and float(torch.tensor(2)) == 2.0 and bool(torch.tensor([[1]]))
+    assert [10, 20, 30][torch.tensor(1)] == 20
+    assert math.floor(torch.tensor(2.5).item()) == 2
+    assert torch.tensor(2).item() == 2 and isinstance(torch.tensor(2).item(), int)
+    assert torch.tensor(True).item() is True
+    assert torch.zeros(2, 0, 3).tolist() == [[], []]
+    assert torch.tensor([1.5, -2.0], dtype=torch.bfloat16).tolist() == [1.5, -2.0]
+    with pytest.raises(TypeError):
+        range(torch.tensor(1.5))
+
+
+def test_bool_and_index_edge_cases():
+    x = torch.arange(24).view(2, 3, 4)
+    assert x[1, ..., -1].tolist() == [15, 19, 23]
+    assert x[:, 1:3, ::2].shape == (2, 2, 2)
+    assert x[torch.tensor(1)].shape == (3, 4)
+    assert x[[0, 1], :, [1, 2]].shape == (2, 3)
+    assert x[x > 100].shape == (0,)
+    assert x[[]].shape == (0, 3, 4)
+    assert x[range(1)].shape == (1, 3, 4)
+    assert x[False].shape == (0, 2, 3, 4)
+    assert x[:100].shape == x.shape and x[-100:1].shape == (1, 3, 4)
+    with pytest.raises(ValueError, match="step must be greater than zero"):
+        x[::-1]
+    with pytest.raises(IndexError):
+        x[2**70]
+    x[0, 0] = torch.tensor([7, 7, 7, 7])
+    x[1, :, 0] = 5
+    x[x == 5] = -5
+    x[..., 3] = [1, 2, 3]
+    x[0, 1:, 1] = x[0, 1:, 2]
+    assert x[0].tolist() == [[7, 7, 7, 1], [4, 6, 6, 2], [8, 10, 10, 3]]
+    assert x[1, :, 0].tolist() == [-5, -5, -5]
+    with pytest.raises((RuntimeError, ValueError)):
+        x[0] = torch.zeros(7)
+    with pytest.raises(TypeError, match="can't assign"):
+        x[0, 0, 0] = "a"
+
+
+def test_inplace_operators_keep_the_object():
+    x = torch.ones(2)
+    y = x
+    x += 1
+    x *= 3
+    x -= torch.ones(2)
+    x /= 2
+    x **= 2
+    x //= 2
+    x %= 2
+    assert y is x and x.tolist() == [1.0, 1.0]
+    b = torch.tensor([True, False])
+    b |= True
+    b &= torch.tensor([True, False])
+    b ^= True
+    assert b.tolist() == [False, True]
+
+
+def test_unpacking_and_iteration():
+    a, b = torch.arange(2)
+    assert (a.item(), b.item()) == (0, 1)
+    assert [r.tolist() for r in torch.eye(2)] == [[1.0, 0.0], [0.0, 1.0]]
+    assert sum(torch.arange(4)).item() == 6
+    assert max(torch.tensor([1, 3, 2])).item() == 3
+    assert [v.item() for v in reversed(torch.arange(3))] == [2, 1, 0]
+    assert list(zip(torch.arange(2), "ab"))[1][1] == "b"
+
+
+def test_out_arguments():
+    x = torch.arange(3.0)
+    out = torch.empty(3)
+    assert torch.add(x, 1, out=out) is out and out.tolist() == [1.0, 2.0, 3.0]
+    out = torch.empty(0)
+    torch.mul(x, x, out=out)
+    assert out.tolist() == [0.0, 1.0, 4.0]
+    v, i = torch.empty(0), torch.empty(0, dtype=torch.int64)
+    torch.max(torch.eye(2), 0, out=(v, i))
+    assert v.tolist() == [1.0, 1.0] and i.tolist() == [0, 1]
+    assert torch.zeros(2, out=torch.empty(2)).tolist() == [0.0, 0.0]
+    with pytest.raises(RuntimeError, match="don't support automatic differentiation"):
+        torch.add(x, 1, out=torch.empty(3, requires_grad=True))
+
+
+def test_named_results():
+    r = torch.tensor([[1.0, 3.0, 2.0]]).max(dim=1)
+    values, indices = r
+    assert r.values is values and r.indices is indices and r[0] is values
+    assert isinstance(r, tuple) and len(r) == 2
+    again = pickle.loads(pickle.dumps(r))
+    assert again.indices.tolist() == [1]
+
+
+def test_legacy_constructors():
+    assert torch.Tensor(2, 3).shape == (2, 3) and torch.Tensor(2, 3).dtype == torch.float32
+    assert torch.Tensor([1, 2]).tolist() == [1.0, 2.0]
+    assert torch.FloatTensor([[1, 2]]).dtype == torch.float32
+    assert torch.LongTensor([1, 2]).dtype == torch.int64 and torch.LongTensor(3).shape == (3,)
+    assert torch.ByteTensor([1]).dtype == torch.uint8 and torch.BoolTensor([True]).dtype == torch.bool
+    assert isinstance(torch.ones(1), torch.FloatTensor) and not isinstance(torch.ones(1), torch.LongTensor)
+    assert torch.ones(2).type(torch.DoubleTensor).dtype == torch.float64
+    assert torch.ones(2).type("torch.LongTensor").dtype == torch.int64
+    assert torch.autograd.Variable(torch.ones(1), requires_grad=True).requires_grad
+
+
+def test_default_dtype_and_device():
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert torch.tensor([1.5]).dtype == torch.float64 and torch.zeros(1).dtype == torch.float64
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with pytest.raises(TypeError):
+        torch.set_default_dtype(torch.int32)
+    with torch.device("cpu"):
+        assert torch.zeros(1).device == torch.device("cpu")
+
+
+def test_to():
+    x = torch.ones(2)
+    assert x.to(torch.float32) is x and x.to("cpu") is x and x.float() is x
+    assert x.to(torch.float32, copy=True) is not x
+    assert x.to("cpu", torch.float64).dtype == torch.float64
+    assert x.to(torch.zeros(1, dtype=torch.int8)).dtype == torch.int8
+    assert x.to(dtype=torch.int64, device="cpu").dtype == torch.int64
+    assert x.to(torch.device("cpu"), non_blocking=True) is x
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        x.to("cuda:7")
+
+
+def test_subclasses():
+    class Mine(torch.Tensor):
+        pass
+
+    m = Mine([1.0, 2.0])
+    assert isinstance(m, Mine) and m.tolist() == [1.0, 2.0]
+    assert type(m + 1) is torch.Tensor
+
+
+def test_every_thread_has_its_own_cells():
+    wrong = []
+
+    def work(k):
+        for i in range(300):
+            a = torch.full((4,), k * 1000 + i)
+            b = a + 1
+            v, ix = b.max(0)
+            if b.tolist() != [k * 1000 + i + 1] * 4 or v.item() != k * 1000 + i + 1 or a.shape != (4,):
+                wrong.append((k, i))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_grad_mode_is_per_thread():
+    seen = []
+    with torch.no_grad():
+        t = threading.Thread(target=lambda: seen.append(torch.is_grad_enabled()))
+        t.start()
+        t.join()
+    assert seen == [True]
+
+
+def test_numbers_beyond_64_bits():
+    with pytest.raises((OverflowError, RuntimeError)):
+        torch.zeros(2) + 2**70
+    with pytest.raises((OverflowError, RuntimeError, TypeError)):
+        torch.zeros(2**70)
+    with pytest.raises((RuntimeError, MemoryError)):
+        torch.zeros(2**40, 2**40)
+    assert isinstance(torch.OutOfMemoryError(), MemoryError)
+
+
+def test_error_objects():
+    with pytest.raises(torch.Error) as caught:
+        torch.ones(2) + torch.ones(3)
+    e = caught.value
+    assert isinstance(e, RuntimeError) and e.code == 1 and e.op == "add"
+    with pytest.raises(IndexError) as caught:
+        torch.ones(2).sum(5)
+    assert caught.value.op in ("sum_dim", "sum")
+
+
+def test_printoptions():
+    try:
+        torch.set_printoptions(precision=2, sci_mode=False)
+        assert repr(torch.tensor([1.23456])) == "tensor([1.23])"
+        torch.set_printoptions(threshold=3, edgeitems=1)
+        assert repr(torch.arange(5)) == "tensor([0,  ..., 4])"
+    finally:
+        torch.set_printoptions(profile="default")
+    assert repr(torch.tensor([1.23456])) == "tensor([1.2346])"
+
+
+def test_random_state():
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    a = torch.rand(4)
+    torch.set_rng_state(state)
+    assert torch.equal(torch.rand(4), a)
+    with torch.random.fork_rng():
+        torch.rand(10)
+    b = torch.rand(2)
+    torch.set_rng_state(state)
+    torch.rand(4)
+    assert torch.equal(torch.rand(2), b)
+    assert torch.manual_seed(-1) is torch.default_generator()
+
+
+def test_every_name_resolves():
+    """Each listed function and method can be made, and each hand-merged one has its module."""
+    from taper import _lazy, _ops, _ops_table
+
+    for name in _lazy.function_names():
+        assert callable(getattr(torch, name)), name
+    for name in {*_lazy._method_names, *_lazy.ALIASES, *_lazy._MORE} - {"fix_"}:
+        if name in _lazy.ALIASES and _lazy.ALIASES[name] not in _lazy._method_names:
+            continue
+        assert callable(getattr(torch.Tensor, name)), name
+    for name in _ops_table.NN:
+        assert callable(getattr(torch.nn.functional, name)), name
+    missing = [n for n in _ops_table.UNMERGED if n not in _lazy.MERGED]
+    assert not missing, f"write these in _functions.py: {missing}"
+    for name in _ops_table.PROTOTYPES:
+        assert getattr(_ops, "_" + name).argtypes is not None
+    assert "add" in dir(torch) and "relu" in dir(torch.Tensor)
+    for module in torch._SUBMODULES - {
+        "distributions",
+        "fft",
+        "jit",
+        "linalg",
+        "multiprocessing",
+        "special",
+        "testing",
+        "types",
+        "return_types",
+    }:
+        assert getattr(torch, module).__name__ == f"taper.{module}"
