@@ -528,7 +528,7 @@ pub fn t_(a: &Tensor) -> Result<()> {
 
 /// Joins tensors along a dimension; dtypes promote; 1-dim empty tensors are skipped, as in PyTorch.
 pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
-    ensure!(!tensors.is_empty(), Runtime, "torch.cat(): expected a non-empty list of Tensors");
+    ensure!(!tensors.is_empty(), Value, "torch.cat(): expected a non-empty list of Tensors");
     let skip = |t: &Tensor| t.ndim() == 1 && t.numel() == 0;
     let first = tensors.iter().find(|t| !skip(t)).unwrap_or(&tensors[0]);
     let shape0 = first.shape();
