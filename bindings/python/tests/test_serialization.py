@@ -212,3 +212,20 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
         torch.save({"a": torch.ones(1), "b": lambda: 1}, path)
     assert torch.load(path) == 1 and [p.name for p in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_safetensors(tmp_path):
+    net, path = nn.Linear(2, 3), tmp_path / "w.safetensors"
+    torch.safetensors.save_file(net.state_dict(), path, metadata={"kind": "test"})
+    got = torch.safetensors.load_file(path)
+    assert set(got) == {"weight", "bias"} and torch.equal(got["weight"], net.weight)
+    assert repr(nn.Linear(2, 3).load_state_dict(got)) == "<All keys matched successfully>"
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+    with pytest.raises(TypeError, match="must be a Tensor"):
+        torch.safetensors.save_file({"a": 1}, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    with pytest.raises(OSError):
+        torch.safetensors.load_file(path)
+    with pytest.raises(OSError):
+        torch.safetensors.load_file(tmp_path / "none")
