@@ -37,8 +37,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
     globals()[_name] = getattr(_dtype, _name)
 
 _SUBMODULES = frozenset(
-    "amp autograd backends cuda distributions fft jit linalg mps multiprocessing nn optim random return_types safetensors "
-    "serialization special testing types utils version".split()
+    "amp autograd backends cuda mps nn optim random safetensors serialization utils version".split()
 )
 _LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())
 

@@ -150,7 +150,7 @@ class set_detect_anomaly(detect_anomaly):
 
 
 def __getattr__(name):
-    if name in ("functional", "profiler", "forward_ad"):
+    if name == "functional":
         from importlib import import_module
 
         return import_module("taper.autograd." + name)

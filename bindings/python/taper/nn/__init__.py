@@ -6,7 +6,7 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 
 
 def __getattr__(name):
-    if name in ("parallel", "attention"):
+    if name == "parallel":
         from importlib import import_module
 
         return import_module(f"taper.nn.{name}")

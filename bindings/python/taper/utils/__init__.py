@@ -2,7 +2,7 @@
 
 
 def __getattr__(name):
-    if name in ("data", "checkpoint", "tensorboard"):
+    if name in ("data", "checkpoint"):
         from importlib import import_module
 
         return import_module("taper.utils." + name)
