@@ -124,7 +124,11 @@ lane_opencl.python() {
     need_file bindings/python/tests
     need_python
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
-    PYTHONPATH=bindings/python TAPER_TEST_DEVICE=opencl "$PYTHON" -m pytest -q bindings/python/tests -k opencl
+    local status=0
+    PYTHONPATH=bindings/python TAPER_TEST_DEVICE=opencl "$PYTHON" -m pytest -q bindings/python/tests -k opencl || status=$?
+    # pytest's own code for "no test selected".
+    [ $status != 5 ] || skip "no Python test runs on OpenCL yet"
+    return $status
 }
 
 lane_cuda() {

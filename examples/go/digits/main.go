@@ -182,12 +182,16 @@ func main() {
 		fmt.Println()
 		taper.CloseAll(order)
 	}
-	fmt.Printf("test accuracy %.2f %% on %d images\n", 100*accuracy(m, testX, testY), testX.Size(0))
+	report := func(m *taper.Module, note string) {
+		fmt.Printf("test accuracy %.2f %% on %d images%s\n", 100*accuracy(m, testX, testY), testX.Size(0), note)
+	}
+	report(m, "")
 
 	taper.Check(m.Save(*weights))
 	loaded := newNet()
 	taper.Check(loaded.Load(*weights, true))
 	taper.Check(loaded.To(0, where))
+	report(loaded, " with the weights loaded from the file")
 	taper.Check(loaded.Eval())
 	taper.Check(taper.NoGrad(func() error {
 		for i := range int64(3) {
