@@ -294,7 +294,14 @@ fn pow_scalar_impl(a: &Tensor, e: Scalar, dest: Dest) -> Result<Tensor> {
     let ty = promote(&[a.into(), e.into()]);
     check_int_pow(ty, e)?;
     let p = e.to_f64();
-    let out = if p == 2.0 {
+    let out = if ty == DType::Bool {
+        // x ** True is x; x ** False is True.
+        if p == 0.0 {
+            pointwise(Opcode::LogicalOr, ty, ty, &[a.into(), Scalar::Bool(true).into()], dest)?
+        } else {
+            pointwise(Opcode::Cast, ty, ty, &[a.into()], dest)?
+        }
+    } else if p == 2.0 {
         pointwise(Opcode::Square, ty, ty, &[a.into()], dest)?
     } else if p == 0.5 && ty.is_float() {
         pointwise(Opcode::Sqrt, ty, ty, &[a.into()], dest)?

@@ -3,6 +3,7 @@
 use super::*;
 use crate::autograd::no_grad;
 use crate::rng::Generator;
+use crate::tensor::dtype::Bool8;
 use crate::{bail, ensure};
 
 type Gen<'a> = Option<&'a Generator>;
@@ -258,17 +259,16 @@ pub fn init_sparse_(t: &Tensor, sparsity: f64, std: f64, generator: Gen) -> Resu
     let (rows, cols) = (shape[0], shape[1]);
     let zeros = ((sparsity * rows as f64).ceil() as i64).clamp(0, rows) as usize;
     init_normal_(t, 0.0, std, generator)?;
-    let mut keep = vec![1f32; t.numel()];
+    let mut drop = vec![Bool8(0); t.numel()];
     for c in 0..cols {
         // PyTorch draws the places from the default generator even when another is given.
         let order = randperm(rows, None, None, Some(Device::CPU))?.to_vec::<i64>()?;
         for r in &order[..zeros] {
-            keep[(r * cols + c) as usize] = 0.0;
+            drop[(r * cols + c) as usize] = Bool8(1);
         }
     }
-    let keep = Tensor::from_slice(&keep, &shape)?;
-    let mask = to_device(&keep, t.device())?;
-    no_grad(|| mul_(t, &mask))
+    let mask = to_device(&Tensor::from_slice(&drop, &shape)?, t.device())?;
+    no_grad(|| masked_fill_scalar_(t, &mask, Scalar::Int(0)))
 }
 
 #[cfg(test)]

@@ -439,10 +439,30 @@ pub fn kthvalue(a: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tensor, 
 pub fn median_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
     let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
     ensure!(n > 0, Index, "median(): Expected reduction dim {dim} to have non-zero size.");
-    kthvalue(a, (n + 1) / 2, dim, keepdim)
+    let middle = || kthvalue(a, (n + 1) / 2, dim, true);
+    if !a.dtype().is_float() || a.ndim() == 0 {
+        let (v, i) = middle()?;
+        return if keepdim || a.ndim() == 0 { Ok((v, i)) } else { Ok((squeeze_dim(&v, dim)?, squeeze_dim(&i, dim)?)) };
+    }
+    // A NaN is the median of its row: the first one.
+    let index = autograd::no_grad(|| {
+        let nan = isnan(a)?;
+        let (_, i) = middle()?;
+        where_(&any_dim(&nan, dim, true)?, &argmax(&cast(&nan, DType::U8)?, Some(dim), true)?, &i)
+    })?;
+    let v = gather(a, dim, &index)?;
+    if keepdim {
+        Ok((v, index))
+    } else {
+        Ok((squeeze_dim(&v, dim)?, squeeze_dim(&index, dim)?))
+    }
 }
 /// The lower median of all elements.
 pub fn median(a: &Tensor) -> Result<Tensor> {
+    if a.numel() == 0 && a.dtype().is_float() {
+        // NaN, and differentiable: 0 / 0.
+        return mean(a, None);
+    }
     Ok(median_dim(&reshape(a, &[-1])?, 0, false)?.0)
 }
 
