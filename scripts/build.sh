@@ -28,3 +28,8 @@ if [ -e .libtaper-local.a ]; then
     cp .libtaper-local.a .libtaper.tmp
     mv -f .libtaper.tmp libtaper.a
 fi
+
+# Compiled modules make `import taper` quicker where Python may not write them itself.
+if have python3; then
+    python3 -m compileall -q "$ROOT/bindings/python/taper" || echo "build: the Python package was not compiled ahead" >&2
+fi

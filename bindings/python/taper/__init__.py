@@ -5,23 +5,9 @@
 
 from ._lib import library_version as __version__  # noqa: F401, I001  (the library is loaded first)
 from . import _dtype
-from ._c import Error, OutOfMemoryError, get_default_dtype
-from ._dtype import Size, device, dtype, finfo, iinfo, layout, memory_format
+from ._dtype import Size, device, dtype, layout, memory_format
 from ._tensor import Tensor
-from . import _indexing, _lazy, _operators  # noqa: F401
-from ._convert import from_numpy
-from ._creation import as_tensor, asarray, frombuffer, tensor
-from ._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from ._settings import *  # noqa: F403
-from ._random import (
-    Generator,
-    default_generator,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    seed,
-    set_rng_state,
-)
+from . import _lazy, _operators
 
 pi, e, inf, nan = 3.141592653589793, 2.718281828459045, float("inf"), float("nan")
 newaxis = None
@@ -40,9 +26,37 @@ _SUBMODULES = frozenset(
     "amp autograd backends cuda mps nn optim random safetensors serialization utils version".split()
 )
 _LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())
+# Names whose modules are loaded when one of them is first used: that keeps `import taper` short.
+_HOMES = {
+    name: module
+    for module, names in {
+        "_c": "get_default_dtype",
+        "_convert": "from_numpy",
+        "_creation": "as_tensor asarray frombuffer tensor",
+        "_dlpack": "from_dlpack",
+        "_errors": "Error OutOfMemoryError",
+        "_grad_mode": "enable_grad inference_mode is_grad_enabled no_grad set_grad_enabled",
+        "_limits": "finfo iinfo",
+        "_random": "Generator default_generator get_rng_state initial_seed manual_seed seed set_rng_state",
+        "_settings": "are_deterministic_algorithms_enabled compile get_default_device get_float32_matmul_precision "
+        "get_num_interop_threads get_num_threads is_autocast_enabled is_inference_mode_enabled is_storage "
+        "set_default_device set_default_dtype set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
+        "set_num_interop_threads set_num_threads set_printoptions typename use_deterministic_algorithms",
+        "amp": "autocast",
+        "cuda": "Event Stream",
+        "serialization": "load save",
+    }.items()
+    for name in names.split()
+}
 
 
 def __getattr__(name):
+    home = _HOMES.get(name)
+    if home is not None:
+        from importlib import import_module
+
+        made = globals()[name] = getattr(import_module("taper." + home), name)
+        return made
     made = _lazy.function(name)
     if made is not None:
         globals()[name] = made
@@ -56,58 +70,13 @@ def __getattr__(name):
 
         globals().update(legacy_types())
         return globals()[name]
-    if name in ("save", "load"):
-        from . import serialization
-
-        globals()["save"], globals()["load"] = serialization.save, serialization.load
-        return globals()[name]
-    if name == "from_dlpack":
-        from ._dlpack import from_dlpack
-
-        globals()[name] = from_dlpack
-        return from_dlpack
-    if name in ("Stream", "Event"):
-        from . import cuda
-
-        return getattr(cuda, name)
-    if name == "autocast":
-        from .amp import autocast
-
-        return autocast
     raise AttributeError(f"module 'taper' has no attribute '{name}'")
 
 
 def __dir__():
-    return sorted({*globals(), *_SUBMODULES, *_LEGACY, "save", "load", "from_dlpack", *_lazy.function_names()})
+    return sorted({*globals(), *_SUBMODULES, *_LEGACY, *_HOMES, *_lazy.function_names()})
 
 
-__all__ = [
-    "Error",
-    "Generator",
-    "OutOfMemoryError",
-    "Size",
-    "Tensor",
-    "as_tensor",
-    "asarray",
-    "default_generator",
-    "device",
-    "dtype",
-    "enable_grad",
-    "finfo",
-    "from_numpy",
-    "frombuffer",
-    "get_default_dtype",
-    "get_rng_state",
-    "iinfo",
-    "inference_mode",
-    "initial_seed",
-    "is_grad_enabled",
-    "layout",
-    "manual_seed",
-    "memory_format",
-    "no_grad",
-    "seed",
-    "set_grad_enabled",
-    "set_rng_state",
-    "tensor",
-]
+__all__ = sorted(
+    {"Size", "Tensor", "device", "dtype", "layout", "memory_format", *_HOMES} - {"Event", "Stream", "compile"}
+)

@@ -12,7 +12,6 @@ from ctypes import (
     Structure,
     addressof,
     c_bool,
-    c_char_p,
     c_double,
     c_int32,
     c_int64,
@@ -70,64 +69,6 @@ def proto(name, *args, res=c_void_p, library=lib):
 
 # --- errors --------------------------------------------------------------------------------------------------
 
-error_code = proto("error_code", V, res=c_int32, library=quick)
-error_message = proto("error_message", V, res=c_char_p, library=quick)
-error_op = proto("error_op", V, res=c_char_p, library=quick)
-error_arg = proto("error_arg", V, res=c_int32, library=quick)
-error_cause = proto("error_cause", V, library=quick)
-error_payload = proto("error_payload", V, library=quick)
-error_free = proto("error_free", V, res=None, library=quick)
-error_new = proto("error_new", c_int32, c_char_p, V, V, library=quick)
-
-
-class Error(Exception):
-    """Mixed into every exception that the library raises: `code`, `op` and `arg` (index of the argument or None)."""
-
-    code = 0
-    op = None
-    arg = None
-
-    def __str__(self):
-        return str(self.args[0]) if len(self.args) == 1 else Exception.__str__(self)
-
-
-Error.__module__ = "taper"
-
-
-def _error_class(base, *more):
-    return type(base.__name__, (Error, base, *more), {"__module__": "taper"})
-
-
-class OutOfMemoryError(Error, MemoryError, RuntimeError):
-    """No memory for a tensor's data."""
-
-
-OutOfMemoryError.__module__ = "taper"
-_RUNTIME = _error_class(RuntimeError)
-_VALUE = _error_class(ValueError)
-_CLASSES = {
-    1: _RUNTIME,
-    2: _error_class(IndexError),
-    3: _error_class(TypeError),
-    4: _VALUE,
-    5: OutOfMemoryError,
-    6: _error_class(NotImplementedError),
-    7: _VALUE,
-    8: _error_class(OSError),
-    9: _RUNTIME,
-    10: _RUNTIME,
-    11: _error_class(KeyError),
-}
-_CODES = (
-    (IndexError, 2),
-    (TypeError, 3),
-    (NotImplementedError, 6),
-    (MemoryError, 5),
-    (KeyError, 11),
-    (ValueError, 4),
-    (OSError, 8),
-)
-
 # Python objects that C holds: the pointer given to C is the key.
 held = {}
 _next_key = 0
@@ -149,39 +90,11 @@ def release_callback(key, _pop=held.pop):
 release_address = cast(release_callback, c_void_p).value
 
 
-def exception_of(e):
-    """Turns an error handle into a Python exception and frees it; a callback's own exception comes back itself."""
-    key = error_payload(e)
-    if key and key in held:
-        exc = held[key]
-        error_free(e)
-        return exc
-    code = error_code(e)
-    message = error_message(e)
-    exc = _CLASSES.get(code, _RUNTIME)(message.decode("utf-8", "replace") if message else f"unknown error {code}")
-    exc.code = code
-    op = error_op(e)
-    exc.op = op.decode() if op else None
-    arg = error_arg(e)
-    exc.arg = arg if arg >= 0 else None
-    cause = error_cause(e)
-    error_free(e)
-    if cause:
-        exc.__cause__ = exception_of(cause)
-    return exc
-
-
 def fail(e):
-    """Raises what the error handle says."""
+    """Raises what the error handle says, and frees it."""
+    from ._errors import exception_of
+
     raise exception_of(e)
-
-
-def error_from_exception(exc):
-    """An error handle for C that carries a Python exception through; the receiver owns it."""
-    code = next((n for cls, n in _CODES if isinstance(exc, cls)), 1)
-    return error_new(
-        code, f"{type(exc).__name__}: {exc}".encode("utf-8", "replace").replace(b"\0", b"?"), hold(exc), release_address
-    )
 
 
 # --- numbers and lists -------------------------------------------------------------------------------------------
@@ -239,14 +152,21 @@ def from_scalar(s):
     return s.f if kind == FLOAT else s.i if kind == INT else bool(s.i)
 
 
-PACKS = [struct.Struct(f"{n}q").pack for n in range(65)]
+class _Packs(dict):
+    """For each n, what packs n integers into `const int64_t *`."""
+
+    def __missing__(self, n):
+        pack = self[n] = struct.Struct(f"{n}q").pack
+        return pack
+
+
+PACKS = _Packs()
 pack1 = PACKS[1]
 
 
 def ints(v):
     """`const int64_t *` of a sequence of integers."""
-    n = len(v)
-    return PACKS[n](*v) if n <= 64 else struct.pack(f"{n}q", *v)
+    return PACKS[len(v)](*v)
 
 
 def handles(tensors):

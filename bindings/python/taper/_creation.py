@@ -132,8 +132,10 @@ _C_NAMES = {_dtype.uint8: "uint8_t", _dtype.int8: "int8_t", _dtype.int16: "int16
 
 
 def _clip(v, dtype):
+    from ._limits import finfo
+
     v = float(v)
-    limit = _dtype.finfo(dtype).max
+    limit = finfo(dtype).max
     return v if -limit <= v <= limit or v != v else float("inf") if v > 0 else float("-inf")
 
 

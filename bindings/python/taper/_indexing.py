@@ -121,10 +121,5 @@ def setitem(self, index, value):
         fail(e)
 
 
-def delitem(self, index):
-    raise TypeError("Tensor does not support deleting items")
-
-
 Tensor.__getitem__ = getitem
 Tensor.__setitem__ = setitem
-Tensor.__delitem__ = delitem

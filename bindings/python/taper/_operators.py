@@ -40,8 +40,9 @@ def _binary(name, alpha=False):
                 return other if other is NotImplemented else operator(self, other)
             if e:
                 fail(e)
+            h = o.value
             r = _new(Tensor)
-            r._h = o.value
+            r._h = h
             return r
     else:
 
@@ -56,8 +57,9 @@ def _binary(name, alpha=False):
                 return other if other is NotImplemented else operator(self, other)
             if e:
                 fail(e)
+            h = o.value
             r = _new(Tensor)
-            r._h = o.value
+            r._h = h
             return r
 
     return operator

@@ -15,7 +15,20 @@ from ctypes import c_int64 as I
 from ctypes import c_size_t as _N
 from ctypes import c_void_p as V
 
-from ._c import BAD_ARGUMENT, NO_DEVICE, device_c, fail, from_scalar, handles, ints, opt_handles, pack1, scalar, tls
+from ._c import (
+    BAD_ARGUMENT,
+    NO_DEVICE,
+    PACKS,
+    device_c,
+    fail,
+    from_scalar,
+    handles,
+    ints,
+    opt_handles,
+    pack1,
+    scalar,
+    tls,
+)
 from ._c import Device as _D
 from ._c import Scalar as S
 from ._c import proto as _proto

@@ -10,16 +10,18 @@ names used here: the raw functions of the library (`_add`), ctypes types under o
 def empty(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, memory_format=None, out=None):
     """Uninitialised memory; dtype defaults to the default float type."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _empty(ints(size), len(size), -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _empty(PACKS[n_size](*size), n_size, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "empty", "N:size d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -28,16 +30,18 @@ def empty(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False
 def zeros(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
     """A tensor of zeros; dtype defaults to the default float type."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _zeros(ints(size), len(size), -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _zeros(PACKS[n_size](*size), n_size, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "zeros", "N:size d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -46,16 +50,18 @@ def zeros(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False
 def ones(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
     """A tensor of ones; dtype defaults to the default float type."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _ones(ints(size), len(size), -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _ones(PACKS[n_size](*size), n_size, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "ones", "N:size d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -64,14 +70,16 @@ def ones(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False,
 def full(size, fill_value, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
     """A tensor filled with fill_value; dtype defaults to the scalar's own (int64, bool or the default float type)."""
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _full(ints(size), len(size), scalar(fill_value), -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _full(PACKS[n_size](*size), n_size, scalar(fill_value), -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "full", "N:size S:fill_value d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -86,8 +94,9 @@ def empty_like(input, *, dtype=None, device=None, layout=None, pin_memory=False,
         return repaired(x_, "empty_like", "T:input d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -102,8 +111,9 @@ def zeros_like(input, *, dtype=None, device=None, layout=None, pin_memory=False,
         return repaired(x_, "zeros_like", "T:input d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -118,8 +128,9 @@ def ones_like(input, *, dtype=None, device=None, layout=None, pin_memory=False, 
         return repaired(x_, "ones_like", "T:input d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -134,8 +145,9 @@ def full_like(input, fill_value, *, dtype=None, device=None, layout=None, pin_me
         return repaired(x_, "full_like", "T:input S:fill_value d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -150,8 +162,9 @@ def op_arange(end, *, dtype=None, device=None, layout=None, pin_memory=False, re
         return repaired(x_, "op_arange", "S:end d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -166,8 +179,9 @@ def op_arange_start(start, end, *, dtype=None, device=None, layout=None, pin_mem
         return repaired(x_, "op_arange_start", "S:start S:end d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -182,8 +196,9 @@ def op_arange_start_step(start, end, step=1, *, dtype=None, device=None, layout=
         return repaired(x_, "op_arange_start_step", "S:start S:end S:step d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -198,8 +213,9 @@ def linspace(start, end, steps, *, dtype=None, device=None, layout=None, pin_mem
         return repaired(x_, "linspace", "S:start S:end I:steps d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -214,8 +230,9 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, layout=No
         return repaired(x_, "logspace", "S:start S:end I:steps F:base d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -240,8 +257,9 @@ def eye(n, m=M, *, dtype=None, device=None, layout=None, pin_memory=False, requi
         if e_ is absent:
             no_overload("eye", ("int n, *, ScalarType? dtype=None, Device? device=None", "int n, int m, *, ScalarType? dtype=None, Device? device=None",), "I:n I:m d:dtype v:device ?:requires_grad ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -256,8 +274,9 @@ def tril(input, diagonal=0, *, out=None):
         return repaired(x_, "tril", "T:input I:diagonal ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -270,8 +289,9 @@ def triu(input, diagonal=0, *, out=None):
         return repaired(x_, "triu", "T:input I:diagonal ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -290,8 +310,9 @@ def add(input, other, *, alpha=1, out=None):
         return repaired(x_, "add", "T:input *:other S:alpha ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -326,8 +347,9 @@ def sub(input, other, *, alpha=1, out=None):
         return repaired(x_, "sub", "T:input *:other S:alpha ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -362,8 +384,9 @@ def mul(input, other, *, out=None):
         return repaired(x_, "mul", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -412,8 +435,9 @@ def div(input, other, *, rounding_mode=M, out=None):
         if e_ is absent:
             no_overload("div", ("Tensor self, Tensor other", "Tensor self, Scalar other", "Tensor self, Tensor other, *, str? rounding_mode", "Tensor self, Scalar other, *, str? rounding_mode",), "T:input *:other z:rounding_mode ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -448,8 +472,9 @@ def floor_divide(input, other, *, out=None):
         return repaired(x_, "floor_divide", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -484,8 +509,9 @@ def remainder(input, other, *, out=None):
         return repaired(x_, "remainder", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -520,8 +546,9 @@ def fmod(input, other, *, out=None):
         return repaired(x_, "fmod", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -540,8 +567,9 @@ def rsub(input, other, *, alpha=1, out=None):
         return repaired(x_, "rsub", "T:input *:other S:alpha ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -554,8 +582,9 @@ def rdiv(input, other, *, out=None):
         return repaired(x_, "rdiv", "T:input S:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -568,8 +597,9 @@ def rfloor_divide(input, other, *, out=None):
         return repaired(x_, "rfloor_divide", "T:input S:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -582,8 +612,9 @@ def rremainder(input, other, *, out=None):
         return repaired(x_, "rremainder", "T:input S:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -613,8 +644,9 @@ def pow(input=M, exponent=M, *, base=M, out=None):
         if e_ is absent:
             no_overload("pow", ("Tensor self, Tensor exponent", "Tensor self, Scalar exponent", "Scalar base, Tensor exponent",), "T:input *:exponent S:base ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -643,8 +675,9 @@ def maximum(input, other, *, out=None):
         return repaired(x_, "maximum", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -657,8 +690,9 @@ def minimum(input, other, *, out=None):
         return repaired(x_, "minimum", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -671,8 +705,9 @@ def fmax(input, other, *, out=None):
         return repaired(x_, "fmax", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -685,8 +720,9 @@ def fmin(input, other, *, out=None):
         return repaired(x_, "fmin", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -699,8 +735,9 @@ def atan2(input, other, *, out=None):
         return repaired(x_, "atan2", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -713,8 +750,9 @@ def hypot(input, other, *, out=None):
         return repaired(x_, "hypot", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -727,8 +765,9 @@ def logaddexp(input, other, *, out=None):
         return repaired(x_, "logaddexp", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -741,8 +780,9 @@ def xlogy(input, other, *, out=None):
         return repaired(x_, "xlogy", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -761,8 +801,9 @@ def lerp(input, end, weight, *, out=None):
         return repaired(x_, "lerp", "T:input T:end *:weight ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -786,8 +827,9 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
         return repaired(x_, "addcmul", "T:input T:tensor1 T:tensor2 S:value ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -811,8 +853,9 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
         return repaired(x_, "addcdiv", "T:input T:tensor1 T:tensor2 S:value ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -836,8 +879,9 @@ def exp(input, *, out=None):
         return repaired(x_, "exp", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -861,8 +905,9 @@ def exp2(input, *, out=None):
         return repaired(x_, "exp2", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -886,8 +931,9 @@ def expm1(input, *, out=None):
         return repaired(x_, "expm1", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -911,8 +957,9 @@ def log(input, *, out=None):
         return repaired(x_, "log", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -936,8 +983,9 @@ def log2(input, *, out=None):
         return repaired(x_, "log2", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -961,8 +1009,9 @@ def log10(input, *, out=None):
         return repaired(x_, "log10", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -986,8 +1035,9 @@ def log1p(input, *, out=None):
         return repaired(x_, "log1p", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1011,8 +1061,9 @@ def sqrt(input, *, out=None):
         return repaired(x_, "sqrt", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1036,8 +1087,9 @@ def rsqrt(input, *, out=None):
         return repaired(x_, "rsqrt", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1061,8 +1113,9 @@ def reciprocal(input, *, out=None):
         return repaired(x_, "reciprocal", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1086,8 +1139,9 @@ def sin(input, *, out=None):
         return repaired(x_, "sin", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1111,8 +1165,9 @@ def cos(input, *, out=None):
         return repaired(x_, "cos", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1136,8 +1191,9 @@ def tan(input, *, out=None):
         return repaired(x_, "tan", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1161,8 +1217,9 @@ def asin(input, *, out=None):
         return repaired(x_, "asin", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1186,8 +1243,9 @@ def acos(input, *, out=None):
         return repaired(x_, "acos", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1211,8 +1269,9 @@ def atan(input, *, out=None):
         return repaired(x_, "atan", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1236,8 +1295,9 @@ def sinh(input, *, out=None):
         return repaired(x_, "sinh", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1261,8 +1321,9 @@ def cosh(input, *, out=None):
         return repaired(x_, "cosh", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1286,8 +1347,9 @@ def asinh(input, *, out=None):
         return repaired(x_, "asinh", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1311,8 +1373,9 @@ def acosh(input, *, out=None):
         return repaired(x_, "acosh", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1336,8 +1399,9 @@ def atanh(input, *, out=None):
         return repaired(x_, "atanh", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1361,8 +1425,9 @@ def erf(input, *, out=None):
         return repaired(x_, "erf", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1386,8 +1451,9 @@ def erfc(input, *, out=None):
         return repaired(x_, "erfc", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1411,8 +1477,9 @@ def erfinv(input, *, out=None):
         return repaired(x_, "erfinv", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1436,8 +1503,9 @@ def sigmoid(input, *, out=None):
         return repaired(x_, "sigmoid", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1461,8 +1529,9 @@ def tanh(input, *, out=None):
         return repaired(x_, "tanh", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1486,8 +1555,9 @@ def lgamma(input, *, out=None):
         return repaired(x_, "lgamma", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1511,8 +1581,9 @@ def digamma(input, *, out=None):
         return repaired(x_, "digamma", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1525,8 +1596,9 @@ def neg(input, *, out=None):
         return repaired(x_, "neg", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1550,8 +1622,9 @@ def abs(input, *, out=None):
         return repaired(x_, "abs", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1575,8 +1648,9 @@ def square(input, *, out=None):
         return repaired(x_, "square", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1600,8 +1674,9 @@ def sign(input, *, out=None):
         return repaired(x_, "sign", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1625,8 +1700,9 @@ def floor(input, *, out=None):
         return repaired(x_, "floor", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1650,8 +1726,9 @@ def ceil(input, *, out=None):
         return repaired(x_, "ceil", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1675,8 +1752,9 @@ def trunc(input, *, out=None):
         return repaired(x_, "trunc", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1700,8 +1778,9 @@ def round(input, *, decimals=0, out=None):
         return repaired(x_, "round", "T:input I:decimals ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1725,8 +1804,9 @@ def frac(input, *, out=None):
         return repaired(x_, "frac", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1739,8 +1819,9 @@ def relu(input, *, out=None):
         return repaired(x_, "relu", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1764,8 +1845,9 @@ def silu(input):
         return repaired(x_, "silu", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1789,8 +1871,9 @@ def gelu(input, *, approximate="none"):
         return repaired(x_, "gelu", "T:input Z:approximate", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1803,8 +1886,9 @@ def leaky_relu(input, negative_slope=0.01):
         return repaired(x_, "leaky_relu", "T:input S:negative_slope", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1817,8 +1901,9 @@ def elu(input, alpha=1):
         return repaired(x_, "elu", "T:input S:alpha", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1831,8 +1916,9 @@ def softplus(input, beta=1, threshold=20):
         return repaired(x_, "softplus", "T:input S:beta S:threshold", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1845,8 +1931,9 @@ def logsigmoid(input):
         return repaired(x_, "logsigmoid", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1859,8 +1946,9 @@ def hardswish(input):
         return repaired(x_, "hardswish", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1873,8 +1961,9 @@ def hardsigmoid(input):
         return repaired(x_, "hardsigmoid", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1887,8 +1976,9 @@ def relu6(input):
         return repaired(x_, "relu6", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1903,8 +1993,9 @@ def glu(input, dim=-1, *, axis=M):
         return repaired(x_, "glu", "T:input I:dim", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -1917,8 +2008,9 @@ def logit(input, eps=None, *, out=None):
         return repaired(x_, "logit", "T:input f:eps ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1933,8 +2025,9 @@ def softmax(input, dim=M, dtype=None, *, axis=M, out=None):
         return repaired(x_, "softmax", "T:input I:dim d:dtype ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1949,8 +2042,9 @@ def log_softmax(input, dim=M, dtype=None, *, axis=M, out=None):
         return repaired(x_, "log_softmax", "T:input I:dim d:dtype ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1969,8 +2063,9 @@ def eq(input, other, *, out=None):
         return repaired(x_, "eq", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -1989,8 +2084,9 @@ def ne(input, other, *, out=None):
         return repaired(x_, "ne", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2009,8 +2105,9 @@ def lt(input, other, *, out=None):
         return repaired(x_, "lt", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2029,8 +2126,9 @@ def le(input, other, *, out=None):
         return repaired(x_, "le", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2049,8 +2147,9 @@ def gt(input, other, *, out=None):
         return repaired(x_, "gt", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2069,8 +2168,9 @@ def ge(input, other, *, out=None):
         return repaired(x_, "ge", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2083,8 +2183,9 @@ def logical_and(input, other, *, out=None):
         return repaired(x_, "logical_and", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2097,8 +2198,9 @@ def logical_or(input, other, *, out=None):
         return repaired(x_, "logical_or", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2111,8 +2213,9 @@ def logical_xor(input, other, *, out=None):
         return repaired(x_, "logical_xor", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2125,8 +2228,9 @@ def logical_not(input, *, out=None):
         return repaired(x_, "logical_not", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2145,8 +2249,9 @@ def bitwise_and(input, other, *, out=None):
         return repaired(x_, "bitwise_and", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2181,8 +2286,9 @@ def bitwise_or(input, other, *, out=None):
         return repaired(x_, "bitwise_or", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2217,8 +2323,9 @@ def bitwise_xor(input, other, *, out=None):
         return repaired(x_, "bitwise_xor", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2253,8 +2360,9 @@ def bitwise_left_shift(input, other, *, out=None):
         return repaired(x_, "bitwise_left_shift", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2289,8 +2397,9 @@ def bitwise_right_shift(input, other, *, out=None):
         return repaired(x_, "bitwise_right_shift", "T:input *:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2319,8 +2428,9 @@ def bitwise_not(input, *, out=None):
         return repaired(x_, "bitwise_not", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2333,8 +2443,9 @@ def isnan(input, *, out=None):
         return repaired(x_, "isnan", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2347,8 +2458,9 @@ def isinf(input, *, out=None):
         return repaired(x_, "isinf", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2361,8 +2473,9 @@ def isfinite(input, *, out=None):
         return repaired(x_, "isfinite", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2375,8 +2488,9 @@ def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False, *, out=None):
         return repaired(x_, "isclose", "T:input T:other F:rtol F:atol B:equal_nan ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2433,8 +2547,9 @@ def where(condition, input, other, *, out=None):
         if e_ is absent:
             no_overload("where", ("Tensor condition, Tensor self, Tensor other", "Tensor condition, Scalar self, Tensor other", "Tensor condition, Tensor self, Scalar other", "Tensor condition, Scalar self, Scalar other",), "T:condition *:input *:other ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2453,8 +2568,9 @@ def masked_fill(input, mask, value, *, out=None):
         return repaired(x_, "masked_fill", "T:input T:mask *:value ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2493,8 +2609,9 @@ def clamp(input, min=None, max=None, *, out=None):
         if e_ is absent:
             no_overload("clamp", ("Tensor self, Scalar? min=None, Scalar? max=None", "Tensor self, Tensor? min=None, Tensor? max=None",), "T:input *:min *:max ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2518,8 +2635,9 @@ def clamp_min(input, min, *, out=None):
         return repaired(x_, "clamp_min", "T:input S:min ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2532,8 +2650,9 @@ def clamp_max(input, max, *, out=None):
         return repaired(x_, "clamp_max", "T:input S:max ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2564,24 +2683,27 @@ def sum(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
         if e_ is absent:
             no_overload("sum", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input n:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
 def sum_to_size(input, *size_, size=M, out=None):
     """Sum down to a size that broadcasts to self's."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _sum_to_size(input._h, ints(size), len(size), p_)
+        e_ = _sum_to_size(input._h, PACKS[n_size](*size), n_size, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "sum_to_size", "T:input N:size ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2600,8 +2722,9 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, axis=M, keepdims=M, ou
         return repaired(x_, "nansum", "T:input n:dim B:keepdim d:dtype ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2632,8 +2755,9 @@ def mean(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
         if e_ is absent:
             no_overload("mean", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input n:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2646,8 +2770,9 @@ def op_var(input, unbiased=True, *, out=None):
         return repaired(x_, "op_var", "T:input B:unbiased ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2666,8 +2791,9 @@ def op_var_dim(input, dim=M, unbiased=True, keepdim=False, *, axis=M, keepdims=M
         return repaired(x_, "op_var_dim", "T:input n:dim B:unbiased B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2686,8 +2812,9 @@ def op_var_correction(input, dim=None, *, correction=None, keepdim=False, axis=M
         return repaired(x_, "op_var_correction", "T:input n:dim s:correction B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2700,8 +2827,9 @@ def op_std(input, unbiased=True, *, out=None):
         return repaired(x_, "op_std", "T:input B:unbiased ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2720,8 +2848,9 @@ def op_std_dim(input, dim=M, unbiased=True, keepdim=False, *, axis=M, keepdims=M
         return repaired(x_, "op_std_dim", "T:input n:dim B:unbiased B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2740,8 +2869,9 @@ def op_std_correction(input, dim=None, *, correction=None, keepdim=False, axis=M
         return repaired(x_, "op_std_correction", "T:input n:dim s:correction B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2760,14 +2890,16 @@ def var_mean(input, dim=None, *, correction=None, keepdim=False, axis=M, keepdim
         return repaired(x_, "var_mean", "T:input n:dim s:correction B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     r_ = return_type("var_mean", ("var", "mean"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
@@ -2787,14 +2919,16 @@ def std_mean(input, dim=None, *, correction=None, keepdim=False, axis=M, keepdim
         return repaired(x_, "std_mean", "T:input n:dim s:correction B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     r_ = return_type("std_mean", ("std", "mean"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
@@ -2824,8 +2958,9 @@ def prod(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
         if e_ is absent:
             no_overload("prod", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input I:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2854,8 +2989,9 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         if e_ is absent:
             no_overload("any", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2884,8 +3020,9 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         if e_ is absent:
             no_overload("all", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2900,8 +3037,9 @@ def count_nonzero(input, dim=None, *, axis=M, out=None):
         return repaired(x_, "count_nonzero", "T:input i:dim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2941,18 +3079,21 @@ def max(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
             no_overload("max", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
         fail(e_)
     if k_ == 0:
+        h_ = o_.value
         r_ = new(Tensor)
-        r_._h = o_.value
+        r_._h = h_
         return r_ if out is None else copy_out(r_, out)
     elif k_ == 1:
+        h0_ = o0_.value
+        h1_ = o1_.value
         r0_ = None
-        if o0_.value:
+        if h0_:
             r0_ = new(Tensor)
-            r0_._h = o0_.value
+            r0_._h = h0_
         r1_ = None
-        if o1_.value:
+        if h1_:
             r1_ = new(Tensor)
-            r1_._h = o1_.value
+            r1_._h = h1_
         r_ = return_type("max", ("values", "indices"))((r0_, r1_))
         return r_ if out is None else copy_out(r_, out)
 
@@ -2966,14 +3107,16 @@ def amax(input, dim=(), keepdim=False, *, axis=M, keepdims=M, out=None):
     try:
         if type(dim) is int:
             dim = (dim,) * 1
+        n_dim = len(dim)
         o_, p_ = tls.o
-        e_ = _amax(input._h, ints(dim), len(dim), keepdim, p_)
+        e_ = _amax(input._h, PACKS[n_dim](*dim), n_dim, keepdim, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "amax", "T:input N:dim B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -2990,8 +3133,9 @@ def argmax(input, dim=None, keepdim=False, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "argmax", "T:input i:dim B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3031,18 +3175,21 @@ def min(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
             no_overload("min", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
         fail(e_)
     if k_ == 0:
+        h_ = o_.value
         r_ = new(Tensor)
-        r_._h = o_.value
+        r_._h = h_
         return r_ if out is None else copy_out(r_, out)
     elif k_ == 1:
+        h0_ = o0_.value
+        h1_ = o1_.value
         r0_ = None
-        if o0_.value:
+        if h0_:
             r0_ = new(Tensor)
-            r0_._h = o0_.value
+            r0_._h = h0_
         r1_ = None
-        if o1_.value:
+        if h1_:
             r1_ = new(Tensor)
-            r1_._h = o1_.value
+            r1_._h = h1_
         r_ = return_type("min", ("values", "indices"))((r0_, r1_))
         return r_ if out is None else copy_out(r_, out)
 
@@ -3056,14 +3203,16 @@ def amin(input, dim=(), keepdim=False, *, axis=M, keepdims=M, out=None):
     try:
         if type(dim) is int:
             dim = (dim,) * 1
+        n_dim = len(dim)
         o_, p_ = tls.o
-        e_ = _amin(input._h, ints(dim), len(dim), keepdim, p_)
+        e_ = _amin(input._h, PACKS[n_dim](*dim), n_dim, keepdim, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "amin", "T:input N:dim B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3080,8 +3229,9 @@ def argmin(input, dim=None, keepdim=False, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "argmin", "T:input i:dim B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3094,14 +3244,16 @@ def logsumexp(input, dim=M, keepdim=False, *, axis=M, keepdims=M, out=None):
     try:
         if type(dim) is int:
             dim = (dim,) * 1
+        n_dim = len(dim)
         o_, p_ = tls.o
-        e_ = _logsumexp(input._h, ints(dim), len(dim), keepdim, p_)
+        e_ = _logsumexp(input._h, PACKS[n_dim](*dim), n_dim, keepdim, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "logsumexp", "T:input N:dim B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3134,8 +3286,9 @@ def norm(input, p=M, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         if e_ is absent:
             no_overload("norm", ("Tensor self, Scalar p=2", "Tensor self, Scalar? p, int[1]? dim, bool keepdim=False",), "T:input *:p n:dim B:keepdim ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3148,8 +3301,9 @@ def dist(input, other, p=2, *, out=None):
         return repaired(x_, "dist", "T:input T:other S:p ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3164,8 +3318,9 @@ def cumsum(input, dim=M, *, dtype=None, axis=M, out=None):
         return repaired(x_, "cumsum", "T:input I:dim d:dtype ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3180,8 +3335,9 @@ def cumprod(input, dim=M, *, dtype=None, axis=M, out=None):
         return repaired(x_, "cumprod", "T:input I:dim d:dtype ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3196,8 +3352,9 @@ def logcumsumexp(input, dim=M, *, axis=M, out=None):
         return repaired(x_, "logcumsumexp", "T:input I:dim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3212,14 +3369,16 @@ def cummax(input, dim=M, *, axis=M, out=None):
         return repaired(x_, "cummax", "T:input I:dim ?:out", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     r_ = return_type("cummax", ("values", "indices"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
@@ -3235,14 +3394,16 @@ def cummin(input, dim=M, *, axis=M, out=None):
         return repaired(x_, "cummin", "T:input I:dim ?:out", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     r_ = return_type("cummin", ("values", "indices"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
@@ -3258,14 +3419,16 @@ def sort(input, dim=-1, descending=False, *, axis=M, out=None):
         return repaired(x_, "sort", "T:input I:dim B:descending ?:out", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     r_ = return_type("sort", ("values", "indices"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
@@ -3281,8 +3444,9 @@ def argsort(input, dim=-1, descending=False, *, axis=M, out=None):
         return repaired(x_, "argsort", "T:input I:dim B:descending ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3297,14 +3461,16 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, axis=M, out=None):
         return repaired(x_, "topk", "T:input I:k I:dim B:largest B:sorted ?:out", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     r_ = return_type("topk", ("values", "indices"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
@@ -3322,14 +3488,16 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "kthvalue", "T:input I:k I:dim B:keepdim ?:out", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     r_ = return_type("kthvalue", ("values", "indices"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
@@ -3362,18 +3530,21 @@ def median(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
             no_overload("median", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
         fail(e_)
     if k_ == 0:
+        h_ = o_.value
         r_ = new(Tensor)
-        r_._h = o_.value
+        r_._h = h_
         return r_ if out is None else copy_out(r_, out)
     elif k_ == 1:
+        h0_ = o0_.value
+        h1_ = o1_.value
         r0_ = None
-        if o0_.value:
+        if h0_:
             r0_ = new(Tensor)
-            r0_._h = o0_.value
+            r0_._h = h0_
         r1_ = None
-        if o1_.value:
+        if h1_:
             r1_ = new(Tensor)
-            r1_._h = o1_.value
+            r1_._h = h1_
         r_ = return_type("median", ("values", "indices"))((r0_, r1_))
         return r_ if out is None else copy_out(r_, out)
 
@@ -3387,8 +3558,9 @@ def matmul(input, other, *, out=None):
         return repaired(x_, "matmul", "T:input T:other ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3401,8 +3573,9 @@ def mm(input, mat2, *, out=None):
         return repaired(x_, "mm", "T:input T:mat2 ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3415,8 +3588,9 @@ def bmm(input, mat2, *, out=None):
         return repaired(x_, "bmm", "T:input T:mat2 ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3429,8 +3603,9 @@ def mv(input, vec, *, out=None):
         return repaired(x_, "mv", "T:input T:vec ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3443,8 +3618,9 @@ def dot(input, tensor, *, out=None):
         return repaired(x_, "dot", "T:input T:tensor ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3457,8 +3633,9 @@ def outer(input, vec2, *, out=None):
         return repaired(x_, "outer", "T:input T:vec2 ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3471,8 +3648,9 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
         return repaired(x_, "addmm", "T:input T:mat1 T:mat2 S:beta S:alpha ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3485,8 +3663,9 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
         return repaired(x_, "baddbmm", "T:input T:batch1 T:batch2 S:beta S:alpha ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3499,8 +3678,9 @@ def einsum(equation, tensors, *, out=None):
         return repaired(x_, "einsum", "Z:equation L:tensors ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3513,8 +3693,9 @@ def trace(input, *, out=None):
         return repaired(x_, "trace", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3527,24 +3708,27 @@ def linear(input, weight, bias=None):
         return repaired(x_, "linear", "T:input T:weight t:bias", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def view(input, *size_, size=M):
     """The same elements with another shape, never copied; one size may be -1."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _view(input._h, ints(size), len(size), p_)
+        e_ = _view(input._h, PACKS[n_size](*size), n_size, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "view", "T:input N:size", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3557,24 +3741,27 @@ def view_as(input, other):
         return repaired(x_, "view_as", "T:input T:other", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def reshape(input, *shape_, shape=M):
     """The same elements with another shape, a view where possible; one size may be -1."""
     if shape is M:
-        shape = shape_[0] if len(shape_) == 1 and not isinstance(shape_[0], int) else shape_
+        shape = shape_[0] if len(shape_) == 1 and type(shape_[0]) is not int else shape_
     try:
+        n_shape = len(shape)
         o_, p_ = tls.o
-        e_ = _reshape(input._h, ints(shape), len(shape), p_)
+        e_ = _reshape(input._h, PACKS[n_shape](*shape), n_shape, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "reshape", "T:input N:shape", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3587,8 +3774,9 @@ def reshape_as(input, other):
         return repaired(x_, "reshape_as", "T:input T:other", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3601,8 +3789,9 @@ def flatten(input, start_dim=0, end_dim=-1):
         return repaired(x_, "flatten", "T:input I:start_dim I:end_dim", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3615,38 +3804,43 @@ def ravel(input):
         return repaired(x_, "ravel", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def unflatten(input, dim, sizes):
     """One dimension split into sizes."""
     try:
+        n_sizes = len(sizes)
         o_, p_ = tls.o
-        e_ = _unflatten(input._h, dim, ints(sizes), len(sizes), p_)
+        e_ = _unflatten(input._h, dim, PACKS[n_sizes](*sizes), n_sizes, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "unflatten", "T:input I:dim N:sizes", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def permute(input, *dims_, dims=M):
     """Dimensions in another order."""
     if dims is M:
-        dims = dims_[0] if len(dims_) == 1 and not isinstance(dims_[0], int) else dims_
+        dims = dims_[0] if len(dims_) == 1 and type(dims_[0]) is not int else dims_
     try:
+        n_dims = len(dims)
         o_, p_ = tls.o
-        e_ = _permute(input._h, ints(dims), len(dims), p_)
+        e_ = _permute(input._h, PACKS[n_dims](*dims), n_dims, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "permute", "T:input N:dims", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3659,8 +3853,9 @@ def transpose(input, dim0, dim1):
         return repaired(x_, "transpose", "T:input I:dim0 I:dim1", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3673,8 +3868,9 @@ def t(input):
         return repaired(x_, "t", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3687,8 +3883,9 @@ def numpy_t(input):
         return repaired(x_, "numpy_t", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3701,22 +3898,26 @@ def mt(input):
         return repaired(x_, "mt", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def movedim(input, source, destination):
     """Dimensions moved to other places, the rest in order."""
     try:
+        n_source = len(source)
+        n_destination = len(destination)
         o_, p_ = tls.o
-        e_ = _movedim(input._h, ints(source), len(source), ints(destination), len(destination), p_)
+        e_ = _movedim(input._h, PACKS[n_source](*source), n_source, PACKS[n_destination](*destination), n_destination, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "movedim", "T:input N:source N:destination", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3731,8 +3932,9 @@ def unsqueeze(input, dim=M, *, axis=M):
         return repaired(x_, "unsqueeze", "T:input I:dim", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3752,8 +3954,9 @@ def squeeze(input, dim=M, *, axis=M):
             o_, p_ = tls.o
             e_ = _squeeze_dim(input._h, dim, p_)
         elif dim is not M and isinstance(dim, (tuple, list)):
+            n_dim = len(dim)
             o_, p_ = tls.o
-            e_ = _squeeze_dims(input._h, ints(dim), len(dim), p_)
+            e_ = _squeeze_dims(input._h, PACKS[n_dim](*dim), n_dim, p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -3762,24 +3965,27 @@ def squeeze(input, dim=M, *, axis=M):
         if e_ is absent:
             no_overload("squeeze", ("Tensor self", "Tensor self, int dim", "Tensor self, int[] dim",), "T:input n:dim", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def expand(input, *size_, size=M):
     """Size-1 dimensions repeated without a copy; -1 keeps a size."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _expand(input._h, ints(size), len(size), p_)
+        e_ = _expand(input._h, PACKS[n_size](*size), n_size, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "expand", "T:input N:size", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3792,24 +3998,27 @@ def expand_as(input, other):
         return repaired(x_, "expand_as", "T:input T:other", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def broadcast_to(input, *size_, size=M):
     """expand as a function."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _broadcast_to(input._h, ints(size), len(size), p_)
+        e_ = _broadcast_to(input._h, PACKS[n_size](*size), n_size, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "broadcast_to", "T:input N:size", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3834,8 +4043,9 @@ def select(input, dim, index):
         return repaired(x_, "select", "T:input I:dim I:index", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3850,8 +4060,9 @@ def slice(input, dim=0, start=None, end=None, step=1, *, axis=M):
         return repaired(x_, "slice", "T:input I:dim i:start i:end I:step", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3864,8 +4075,9 @@ def narrow(input, dim, start, length):
         return repaired(x_, "narrow", "T:input I:dim I:start I:length", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3878,8 +4090,9 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
         return repaired(x_, "diagonal", "T:input I:offset I:dim1 I:dim2", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -3892,8 +4105,9 @@ def diag(input, diagonal=0, *, out=None):
         return repaired(x_, "diag", "T:input I:diagonal ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3906,8 +4120,9 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1, *, out=None):
         return repaired(x_, "diag_embed", "T:input I:offset I:dim1 I:dim2 ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -3944,8 +4159,9 @@ def split_with_sizes(input, split_sizes, dim=0, *, axis=M):
     if axis is not M:
         dim = axis
     try:
+        n_split_sizes = len(split_sizes)
         o_, p_ = tls.o
-        e_ = _split_with_sizes(input._h, ints(split_sizes), len(split_sizes), dim, p_)
+        e_ = _split_with_sizes(input._h, PACKS[n_split_sizes](*split_sizes), n_split_sizes, dim, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "split_with_sizes", "T:input N:split_sizes I:dim", locals())
     if e_:
@@ -3976,22 +4192,26 @@ def unfold(input, dimension, size, step):
         return repaired(x_, "unfold", "T:input I:dimension I:size I:step", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def as_strided(input, size, stride, storage_offset=None):
     """A window on the memory with any sizes, strides and offset."""
     try:
+        n_size = len(size)
+        n_stride = len(stride)
         o_, p_ = tls.o
-        e_ = _as_strided(input._h, ints(size), len(size), ints(stride), len(stride), None if storage_offset is None else pack1(storage_offset), p_)
+        e_ = _as_strided(input._h, PACKS[n_size](*size), n_size, PACKS[n_stride](*stride), n_stride, None if storage_offset is None else pack1(storage_offset), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "as_strided", "T:input N:size N:stride i:storage_offset", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4004,8 +4224,9 @@ def alias(input):
         return repaired(x_, "alias", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4018,8 +4239,9 @@ def detach(input):
         return repaired(x_, "detach", "T:input", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4102,8 +4324,9 @@ def cat(tensors, dim=0, *, axis=M, out=None):
         return repaired(x_, "cat", "L:tensors I:dim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4118,56 +4341,63 @@ def stack(tensors, dim=0, *, axis=M, out=None):
         return repaired(x_, "stack", "L:tensors I:dim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
 def repeat(input, *repeats_, repeats=M, out=None):
     """Copies side by side, repeats times per dimension."""
     if repeats is M:
-        repeats = repeats_[0] if len(repeats_) == 1 and not isinstance(repeats_[0], int) else repeats_
+        repeats = repeats_[0] if len(repeats_) == 1 and type(repeats_[0]) is not int else repeats_
     try:
+        n_repeats = len(repeats)
         o_, p_ = tls.o
-        e_ = _repeat(input._h, ints(repeats), len(repeats), p_)
+        e_ = _repeat(input._h, PACKS[n_repeats](*repeats), n_repeats, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "repeat", "T:input N:repeats ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
 def tile(input, *dims_, dims=M, out=None):
     """repeat with missing leading repeats of 1."""
     if dims is M:
-        dims = dims_[0] if len(dims_) == 1 and not isinstance(dims_[0], int) else dims_
+        dims = dims_[0] if len(dims_) == 1 and type(dims_[0]) is not int else dims_
     try:
+        n_dims = len(dims)
         o_, p_ = tls.o
-        e_ = _tile(input._h, ints(dims), len(dims), p_)
+        e_ = _tile(input._h, PACKS[n_dims](*dims), n_dims, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "tile", "T:input N:dims ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
 def flip(input, *dims_, dims=M, out=None):
     """Order reversed along dimensions."""
     if dims is M:
-        dims = dims_[0] if len(dims_) == 1 and not isinstance(dims_[0], int) else dims_
+        dims = dims_[0] if len(dims_) == 1 and type(dims_[0]) is not int else dims_
     try:
+        n_dims = len(dims)
         o_, p_ = tls.o
-        e_ = _flip(input._h, ints(dims), len(dims), p_)
+        e_ = _flip(input._h, PACKS[n_dims](*dims), n_dims, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "flip", "T:input N:dims ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4176,16 +4406,19 @@ def roll(input, shifts, dims=(), *, out=None):
     try:
         if type(shifts) is int:
             shifts = (shifts,) * 1
+        n_shifts = len(shifts)
         if type(dims) is int:
             dims = (dims,) * 1
+        n_dims = len(dims)
         o_, p_ = tls.o
-        e_ = _roll(input._h, ints(shifts), len(shifts), ints(dims), len(dims), p_)
+        e_ = _roll(input._h, PACKS[n_shifts](*shifts), n_shifts, PACKS[n_dims](*dims), n_dims, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "roll", "T:input N:shifts N:dims ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4222,8 +4455,9 @@ def repeat_interleave(input, repeats, dim=None, *, axis=M, out=None):
         if e_ is absent:
             no_overload("repeat_interleave", ("Tensor self, Tensor repeats, int? dim=None", "Tensor self, int repeats, int? dim=None",), "T:input *:repeats i:dim ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4236,8 +4470,9 @@ def cast(input, dtype, *, out=None):
         return repaired(x_, "cast", "T:input D:dtype ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4250,8 +4485,9 @@ def to(input, dtype=None, device=None, copy=False, *, layout=None, pin_memory=Fa
         return repaired(x_, "to", "T:input d:dtype v:device B:copy ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -4266,8 +4502,9 @@ def to_device(input, device, *, out=None):
         return repaired(x_, "to_device", "T:input v:device ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4280,8 +4517,9 @@ def clone(input, *, memory_format=None, out=None):
         return repaired(x_, "clone", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4294,8 +4532,9 @@ def contiguous(input, *, memory_format=None, out=None):
         return repaired(x_, "contiguous", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4346,8 +4585,9 @@ def gather(input, dim, index, *, out=None):
         return repaired(x_, "gather", "T:input I:dim T:index ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4372,8 +4612,9 @@ def scatter(input, dim, index, src=M, *, value=M, out=None):
         if e_ is absent:
             no_overload("scatter", ("Tensor self, int dim, Tensor index, Tensor src", "Tensor self, int dim, Tensor index, Scalar value",), "T:input I:dim T:index T:src S:value ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4386,8 +4627,9 @@ def scatter_add(input, dim, index, src, *, out=None):
         return repaired(x_, "scatter_add", "T:input I:dim T:index T:src ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4433,8 +4675,9 @@ def index_select(input, dim, index, *, out=None):
         return repaired(x_, "index_select", "T:input I:dim T:index ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4447,8 +4690,9 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
         return repaired(x_, "index_add", "T:input I:dim T:index T:source S:alpha ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4472,8 +4716,9 @@ def index_copy(input, dim, index, source, *, out=None):
         return repaired(x_, "index_copy", "T:input I:dim T:index T:source ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4497,8 +4742,9 @@ def index_fill(input, dim, index, value, *, out=None):
         return repaired(x_, "index_fill", "T:input I:dim T:index S:value ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4522,8 +4768,9 @@ def index(input, indices, *, out=None):
         return repaired(x_, "index", "T:input l:indices ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4536,8 +4783,9 @@ def index_put(input, indices, values, accumulate=False, *, out=None):
         return repaired(x_, "index_put", "T:input l:indices T:values B:accumulate ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4561,8 +4809,9 @@ def nonzero(input, *, out=None):
         return repaired(x_, "nonzero", "T:input ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4587,8 +4836,9 @@ def masked_select(input, mask, *, out=None):
         return repaired(x_, "masked_select", "T:input T:mask ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4601,8 +4851,9 @@ def take(input, index, *, out=None):
         return repaired(x_, "take", "T:input T:index ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4617,8 +4868,9 @@ def take_along_dim(input, indices, dim=None, *, axis=M, out=None):
         return repaired(x_, "take_along_dim", "T:input T:indices i:dim ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4631,8 +4883,9 @@ def embedding(weight, indices, padding_idx=-1, *, out=None):
         return repaired(x_, "embedding", "T:weight T:indices I:padding_idx ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4645,8 +4898,9 @@ def one_hot(input, num_classes=-1):
         return repaired(x_, "one_hot", "T:input I:num_classes", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4659,8 +4913,9 @@ def bincount(input, weights=None, minlength=0, *, out=None):
         return repaired(x_, "bincount", "T:input t:weights I:minlength ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -4669,18 +4924,22 @@ def conv1d(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), g
     try:
         if type(stride) is int:
             stride = (stride,) * 1
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 1
+        n_padding = len(padding)
         if type(dilation) is int:
             dilation = (dilation,) * 1
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv1d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), groups, p_)
+        e_ = _conv1d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv1d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4689,18 +4948,22 @@ def conv2d(input, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1,
     try:
         if type(stride) is int:
             stride = (stride,) * 2
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 2
+        n_padding = len(padding)
         if type(dilation) is int:
             dilation = (dilation,) * 2
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv2d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), groups, p_)
+        e_ = _conv2d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv2d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4709,18 +4972,22 @@ def conv3d(input, weight, bias=None, stride=(1, 1, 1), padding=(0, 0, 0), dilati
     try:
         if type(stride) is int:
             stride = (stride,) * 3
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 3
+        n_padding = len(padding)
         if type(dilation) is int:
             dilation = (dilation,) * 3
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv3d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), groups, p_)
+        e_ = _conv3d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv3d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4729,20 +4996,25 @@ def conv_transpose1d(input, weight, bias=None, stride=(1,), padding=(0,), output
     try:
         if type(stride) is int:
             stride = (stride,) * 1
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 1
+        n_padding = len(padding)
         if type(output_padding) is int:
             output_padding = (output_padding,) * 1
+        n_output_padding = len(output_padding)
         if type(dilation) is int:
             dilation = (dilation,) * 1
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv_transpose1d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(output_padding), len(output_padding), groups, ints(dilation), len(dilation), p_)
+        e_ = _conv_transpose1d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups, PACKS[n_dilation](*dilation), n_dilation, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv_transpose1d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4751,20 +5023,25 @@ def conv_transpose2d(input, weight, bias=None, stride=(1, 1), padding=(0, 0), ou
     try:
         if type(stride) is int:
             stride = (stride,) * 2
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 2
+        n_padding = len(padding)
         if type(output_padding) is int:
             output_padding = (output_padding,) * 2
+        n_output_padding = len(output_padding)
         if type(dilation) is int:
             dilation = (dilation,) * 2
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv_transpose2d(input._h, weight._h, None if bias is None else bias._h, ints(stride), len(stride), ints(padding), len(padding), ints(output_padding), len(output_padding), groups, ints(dilation), len(dilation), p_)
+        e_ = _conv_transpose2d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups, PACKS[n_dilation](*dilation), n_dilation, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv_transpose2d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4773,20 +5050,25 @@ def max_pool1d(input, kernel_size, stride=(), padding=(0,), dilation=(1,), ceil_
     try:
         if type(kernel_size) is int:
             kernel_size = (kernel_size,) * 1
+        n_kernel_size = len(kernel_size)
         if type(stride) is int:
             stride = (stride,) * 1
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 1
+        n_padding = len(padding)
         if type(dilation) is int:
             dilation = (dilation,) * 1
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _max_pool1d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p_)
+        e_ = _max_pool1d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, ceil_mode, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "max_pool1d", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4795,20 +5077,25 @@ def max_pool2d(input, kernel_size, stride=(), padding=(0, 0), dilation=(1, 1), c
     try:
         if type(kernel_size) is int:
             kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
         if type(stride) is int:
             stride = (stride,) * 2
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 2
+        n_padding = len(padding)
         if type(dilation) is int:
             dilation = (dilation,) * 2
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _max_pool2d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p_)
+        e_ = _max_pool2d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, ceil_mode, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "max_pool2d", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4817,20 +5104,25 @@ def max_pool3d(input, kernel_size, stride=(), padding=(0, 0, 0), dilation=(1, 1,
     try:
         if type(kernel_size) is int:
             kernel_size = (kernel_size,) * 3
+        n_kernel_size = len(kernel_size)
         if type(stride) is int:
             stride = (stride,) * 3
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 3
+        n_padding = len(padding)
         if type(dilation) is int:
             dilation = (dilation,) * 3
+        n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _max_pool3d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p_)
+        e_ = _max_pool3d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, ceil_mode, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "max_pool3d", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4839,26 +5131,32 @@ def max_pool2d_with_indices(input, kernel_size, stride=(), padding=(0, 0), dilat
     try:
         if type(kernel_size) is int:
             kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
         if type(stride) is int:
             stride = (stride,) * 2
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 2
+        n_padding = len(padding)
         if type(dilation) is int:
             dilation = (dilation,) * 2
+        n_dilation = len(dilation)
         o0_, p0_, o1_, p1_ = tls.o2
-        e_ = _max_pool2d_with_indices(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ints(dilation), len(dilation), ceil_mode, p0_, p1_)
+        e_ = _max_pool2d_with_indices(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, ceil_mode, p0_, p1_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "max_pool2d_with_indices", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
     if e_:
         fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
     r0_ = None
-    if o0_.value:
+    if h0_:
         r0_ = new(Tensor)
-        r0_._h = o0_.value
+        r0_._h = h0_
     r1_ = None
-    if o1_.value:
+    if h1_:
         r1_ = new(Tensor)
-        r1_._h = o1_.value
+        r1_._h = h1_
     return return_type("max_pool2d_with_indices", ("values", "indices"))((r0_, r1_))
 
 
@@ -4867,18 +5165,22 @@ def avg_pool1d(input, kernel_size, stride=(), padding=(0,), ceil_mode=False, cou
     try:
         if type(kernel_size) is int:
             kernel_size = (kernel_size,) * 1
+        n_kernel_size = len(kernel_size)
         if type(stride) is int:
             stride = (stride,) * 1
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 1
+        n_padding = len(padding)
         o_, p_ = tls.o
-        e_ = _avg_pool1d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ceil_mode, count_include_pad, p_)
+        e_ = _avg_pool1d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, ceil_mode, count_include_pad, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "avg_pool1d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4887,18 +5189,22 @@ def avg_pool2d(input, kernel_size, stride=(), padding=(0, 0), ceil_mode=False, c
     try:
         if type(kernel_size) is int:
             kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
         if type(stride) is int:
             stride = (stride,) * 2
+        n_stride = len(stride)
         if type(padding) is int:
             padding = (padding,) * 2
+        n_padding = len(padding)
         o_, p_ = tls.o
-        e_ = _avg_pool2d(input._h, ints(kernel_size), len(kernel_size), ints(stride), len(stride), ints(padding), len(padding), ceil_mode, count_include_pad, None if divisor_override is None else pack1(divisor_override), p_)
+        e_ = _avg_pool2d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, ceil_mode, count_include_pad, None if divisor_override is None else pack1(divisor_override), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "avg_pool2d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad i:divisor_override", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4907,14 +5213,16 @@ def adaptive_avg_pool1d(input, output_size):
     try:
         if type(output_size) is int:
             output_size = (output_size,) * 1
+        n_output_size = len(output_size)
         o_, p_ = tls.o
-        e_ = _adaptive_avg_pool1d(input._h, ints(output_size), len(output_size), p_)
+        e_ = _adaptive_avg_pool1d(input._h, PACKS[n_output_size](*output_size), n_output_size, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "adaptive_avg_pool1d", "T:input N:output_size", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4923,42 +5231,48 @@ def adaptive_avg_pool2d(input, output_size):
     try:
         if type(output_size) is int:
             output_size = (output_size,) * 2
+        n_output_size = len(output_size)
         o_, p_ = tls.o
-        e_ = _adaptive_avg_pool2d(input._h, ints(output_size), len(output_size), p_)
+        e_ = _adaptive_avg_pool2d(input._h, PACKS[n_output_size](*output_size), n_output_size, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "adaptive_avg_pool2d", "T:input N:output_size", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Standardised over the last dimensions (normalized_shape), then scaled and shifted."""
     try:
+        n_normalized_shape = len(normalized_shape)
         o_, p_ = tls.o
-        e_ = _layer_norm(input._h, ints(normalized_shape), len(normalized_shape), None if weight is None else weight._h, None if bias is None else bias._h, eps, p_)
+        e_ = _layer_norm(input._h, PACKS[n_normalized_shape](*normalized_shape), n_normalized_shape, None if weight is None else weight._h, None if bias is None else bias._h, eps, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "layer_norm", "T:input N:normalized_shape t:weight t:bias F:eps", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
     """Divided by the root mean square over the last dimensions."""
     try:
+        n_normalized_shape = len(normalized_shape)
         o_, p_ = tls.o
-        e_ = _rms_norm(input._h, ints(normalized_shape), len(normalized_shape), None if weight is None else weight._h, None if eps is None else byref(F(eps)), p_)
+        e_ = _rms_norm(input._h, PACKS[n_normalized_shape](*normalized_shape), n_normalized_shape, None if weight is None else weight._h, None if eps is None else byref(F(eps)), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "rms_norm", "T:input N:normalized_shape t:weight f:eps", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4971,8 +5285,9 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
         return repaired(x_, "group_norm", "T:input I:num_groups t:weight t:bias F:eps", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4985,8 +5300,9 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
         return repaired(x_, "batch_norm", "T:input t:weight t:bias t:running_mean t:running_var B:training F:momentum F:eps", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -4999,8 +5315,9 @@ def instance_norm(input, weight=None, bias=None, eps=1e-5):
         return repaired(x_, "instance_norm", "T:input t:weight t:bias F:eps", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5015,8 +5332,9 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, *, axis=M):
         return repaired(x_, "normalize", "T:input F:p I:dim F:eps", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5031,22 +5349,25 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8, *, axis=M):
         return repaired(x_, "cosine_similarity", "T:x1 T:x2 I:dim F:eps", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def pad(input, pad, mode="constant", value=None):
     """Padded from the last dimension backwards: constant, reflect, replicate or circular."""
     try:
+        n_pad = len(pad)
         o_, p_ = tls.o
-        e_ = _pad(input._h, ints(pad), len(pad), mode.encode(), None if value is None else byref(F(value)), p_)
+        e_ = _pad(input._h, PACKS[n_pad](*pad), n_pad, mode.encode(), None if value is None else byref(F(value)), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "pad", "T:input N:pad Z:mode f:value", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5059,8 +5380,9 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
         return repaired(x_, "scaled_dot_product_attention", "T:query T:key T:value t:attn_mask F:dropout_p B:is_causal f:scale", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5073,8 +5395,9 @@ def pixel_shuffle(input, upscale_factor):
         return repaired(x_, "pixel_shuffle", "T:input I:upscale_factor", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5087,8 +5410,9 @@ def mse_loss(input, target, reduction="mean"):
         return repaired(x_, "mse_loss", "T:input T:target Z:reduction", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5101,8 +5425,9 @@ def l1_loss(input, target, reduction="mean"):
         return repaired(x_, "l1_loss", "T:input T:target Z:reduction", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5115,8 +5440,9 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
         return repaired(x_, "smooth_l1_loss", "T:input T:target Z:reduction F:beta", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5129,8 +5455,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
         return repaired(x_, "huber_loss", "T:input T:target Z:reduction F:delta", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5143,8 +5470,9 @@ def binary_cross_entropy(input, target, weight=None, reduction="mean"):
         return repaired(x_, "binary_cross_entropy", "T:input T:target t:weight Z:reduction", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5157,8 +5485,9 @@ def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None
         return repaired(x_, "binary_cross_entropy_with_logits", "T:input T:target t:weight t:pos_weight Z:reduction", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5171,8 +5500,9 @@ def kl_div(input, target, reduction="mean", log_target=False):
         return repaired(x_, "kl_div", "T:input T:target Z:reduction B:log_target", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5185,8 +5515,9 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
         return repaired(x_, "nll_loss", "T:input T:target t:weight I:ignore_index Z:reduction", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5199,24 +5530,27 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         return repaired(x_, "cross_entropy", "T:input T:target t:weight I:ignore_index Z:reduction F:label_smoothing", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
 def rand(*size_, generator=None, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
     """Uniform random numbers in [0, 1)."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _rand(ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _rand(PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "rand", "N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5231,8 +5565,9 @@ def rand_like(input, *, generator=None, dtype=None, device=None, layout=None, pi
         return repaired(x_, "rand_like", "T:input G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5241,16 +5576,18 @@ def rand_like(input, *, generator=None, dtype=None, device=None, layout=None, pi
 def randn(*size_, generator=None, dtype=None, device=None, size=M, layout=None, pin_memory=False, requires_grad=False, out=None):
     """Normal random numbers of mean 0 and variance 1."""
     if size is M:
-        size = size_[0] if len(size_) == 1 and not isinstance(size_[0], int) else size_
+        size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _randn(ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _randn(PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "randn", "N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5265,8 +5602,9 @@ def randn_like(input, *, generator=None, dtype=None, device=None, layout=None, p
         return repaired(x_, "randn_like", "T:input G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5275,14 +5613,16 @@ def randn_like(input, *, generator=None, dtype=None, device=None, layout=None, p
 def op_randint(high, size, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
     """Random integers in [0, high); int64 unless a dtype is given."""
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _randint(high, ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _randint(high, PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_randint", "I:high N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5291,14 +5631,16 @@ def op_randint(high, size, *, generator=None, dtype=None, device=None, layout=No
 def op_randint_low(low, high, size, *, generator=None, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
     """Random integers in [low, high); int64 unless a dtype is given."""
     try:
+        n_size = len(size)
         o_, p_ = tls.o
-        e_ = _randint_low(low, high, ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _randint_low(low, high, PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_randint_low", "I:low I:high N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5313,8 +5655,9 @@ def op_randint_like(input, high, *, generator=None, dtype=None, device=None, lay
         return repaired(x_, "op_randint_like", "T:input I:high G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5329,8 +5672,9 @@ def op_randint_like_low(input, low, high, *, generator=None, dtype=None, device=
         return repaired(x_, "op_randint_like_low", "T:input I:low I:high G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5345,8 +5689,9 @@ def randperm(n, *, generator=None, dtype=None, device=None, layout=None, pin_mem
         return repaired(x_, "randperm", "I:n G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5373,12 +5718,13 @@ def normal(mean, std=M, size=M, *, generator=None, dtype=M, device=M, layout=Non
             o_, p_ = tls.o
             e_ = _normal_tensor_tensor(mean._h, std._h, None if generator is None else generator._h, p_)
         elif not isinstance(mean, Tensor) and std is not M and not isinstance(std, Tensor) and size is not M:
+            n_size = len(size)
             if dtype is M:
                 dtype = None
             if device is M:
                 device = None
             o_, p_ = tls.o
-            e_ = _normal_float_float(mean, std, ints(size), len(size), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+            e_ = _normal_float_float(mean, std, PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -5387,8 +5733,9 @@ def normal(mean, std=M, size=M, *, generator=None, dtype=M, device=M, layout=Non
         if e_ is absent:
             no_overload("normal", ("Tensor mean, float std=1.0, *, Generator? generator=None", "float mean, Tensor std, *, Generator? generator=None", "Tensor mean, Tensor std, *, Generator? generator=None", "float mean, float std, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None",), "*:mean *:std N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     if requires_grad:
         r_.requires_grad_(True)
     return r_ if out is None else copy_out(r_, out)
@@ -5413,8 +5760,9 @@ def bernoulli(input, p=M, *, generator=None, out=None):
         if e_ is absent:
             no_overload("bernoulli", ("Tensor self, *, Generator? generator=None", "Tensor self, float p, *, Generator? generator=None",), "T:input F:p G:generator ?:out", locals())
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -5427,8 +5775,9 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         return repaired(x_, "multinomial", "T:input I:num_samples B:replacement G:generator ?:out", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)
 
 
@@ -5562,8 +5911,9 @@ def dropout(input, p=0.5, training=True, *, generator=None):
         return repaired(x_, "dropout", "T:input F:p B:training G:generator", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5587,8 +5937,9 @@ def alpha_dropout(input, p=0.5, training=False, *, generator=None):
         return repaired(x_, "alpha_dropout", "T:input F:p B:training G:generator", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5601,8 +5952,9 @@ def feature_dropout(input, p=0.5, training=True, *, generator=None):
         return repaired(x_, "feature_dropout", "T:input F:p B:training G:generator", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5615,8 +5967,9 @@ def feature_alpha_dropout(input, p=0.5, training=False, *, generator=None):
         return repaired(x_, "feature_alpha_dropout", "T:input F:p B:training G:generator", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5629,8 +5982,9 @@ def dropout1d(input, p=0.5, training=True, *, generator=None):
         return repaired(x_, "dropout1d", "T:input F:p B:training G:generator", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5643,8 +5997,9 @@ def dropout2d(input, p=0.5, training=True, *, generator=None):
         return repaired(x_, "dropout2d", "T:input F:p B:training G:generator", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 
@@ -5657,8 +6012,9 @@ def dropout3d(input, p=0.5, training=True, *, generator=None):
         return repaired(x_, "dropout3d", "T:input F:p B:training G:generator", locals())
     if e_:
         fail(e_)
+    h_ = o_.value
     r_ = new(Tensor)
-    r_._h = o_.value
+    r_._h = h_
     return r_
 
 

@@ -369,6 +369,23 @@ class Tensor:
             return self.item().__format__(spec)
         return object.__format__(self, spec)
 
+    # Loading `_indexing` replaces these three.
+
+    def __getitem__(self, index):
+        """The elements that the index selects: a view unless it holds tensors, lists or arrays."""
+        from ._indexing import getitem
+
+        return getitem(self, index)
+
+    def __setitem__(self, index, value):
+        """Writes a number, tensor, array or sequence to the elements that the index selects."""
+        from ._indexing import setitem
+
+        setitem(self, index, value)
+
+    def __delitem__(self, index):
+        raise TypeError("Tensor does not support deleting items")
+
     def __len__(self):
         if self.ndim == 0:
             raise TypeError("len() of a 0-d tensor")

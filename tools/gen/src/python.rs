@@ -57,27 +57,48 @@ pub fn emit(ops: &[Op]) -> Option<String> {
 /// `_ops_table.py`: prototypes, and which names are functions, methods, parts of nn.functional.
 pub fn emit_table(ops: &[Op]) -> Option<String> {
     let mut s = String::from(TABLE_HEAD);
-    s.push_str("PROTOTYPES = {\n");
-    for op in ops {
+    let prototypes = ops.iter().map(|op| {
         let mut letters: String = op.args.iter().flat_map(|a| c_letters(a.ty)).copied().collect();
         letters.extend(op.returns.iter().map(|_| 'V'));
-        writeln!(s, "    \"{}\": \"{letters}\",", op.c_name).unwrap();
-    }
-    s.push_str("}\n");
+        format!("{}:{letters}", op.c_name)
+    });
+    write!(s, "PROTOTYPES = dict(\n    entry.split(\":\")\n    for entry in {}.split()\n)\n", words(prototypes))
+        .unwrap();
     let groups = groups(ops);
     let merged = || groups.iter().filter(|g| mergeable(&g.1));
-    let names = |list: Vec<&str>| list.into_iter().map(|n| format!("    \"{n}\",\n")).collect::<String>();
+    let names = |list: Vec<&str>| words(list.into_iter().map(String::from));
     let nn = |g: &&(&str, Vec<&Op>)| g.1.iter().any(|o| o.nn);
     let functions = merged().filter(|g| !nn(g) && g.1.iter().any(|o| o.function)).map(|g| g.0).collect();
     let methods = merged().filter(|g| !nn(g) && g.1.iter().any(|o| o.method)).map(|g| g.0).collect();
     let layers = merged().filter(nn).map(|g| g.0).collect();
     let unmerged = groups.iter().filter(|g| !mergeable(&g.1)).map(|g| g.0).collect();
-    writeln!(s, "\nFUNCTIONS = (\n{})", names(functions)).unwrap();
-    writeln!(s, "\nMETHODS = (\n{})", names(methods)).unwrap();
-    writeln!(s, "\n# Functions of nn.functional.\nNN = (\n{})", names(layers)).unwrap();
-    writeln!(s, "\n# Names whose overloads are merged by hand, in _functions.py.\nUNMERGED = (\n{})", names(unmerged))
-        .unwrap();
+    writeln!(s, "\nFUNCTIONS = {}.split()", names(functions)).unwrap();
+    writeln!(s, "\nMETHODS = {}.split()", names(methods)).unwrap();
+    writeln!(s, "\n# Functions of nn.functional.\nNN = {}.split()", names(layers)).unwrap();
+    writeln!(
+        s,
+        "\n# Names whose overloads are merged by hand, in _functions.py.\nUNMERGED = {}.split()",
+        names(unmerged)
+    )
+    .unwrap();
     Some(s)
+}
+
+/// Words in one string over several lines: Python compiles it faster than as many strings.
+fn words(list: impl Iterator<Item = String>) -> String {
+    let mut text = String::from("\"\"\"");
+    let mut width = 0;
+    for word in list {
+        if width + word.len() > 115 {
+            text.push('\n');
+            width = 0;
+        } else if width > 0 {
+            text.push(' ');
+        }
+        width += word.len() + 1;
+        text.push_str(&word);
+    }
+    text + "\"\"\""
 }
 
 /// Names that the generated module may not shadow.
@@ -389,7 +410,7 @@ fn function(s: &mut String, name: &str, group: &[&Op]) {
     if spread {
         let p = params.iter().find(|p| !p.kwonly && p.name != "input").unwrap();
         let (v, t) = (&p.name, format!("{}_", p.name));
-        writeln!(s, "    if {v} is M:\n        {v} = {t}[0] if len({t}) == 1 and not isinstance({t}[0], int) else {t}")
+        writeln!(s, "    if {v} is M:\n        {v} = {t}[0] if len({t}) == 1 and type({t}[0]) is not int else {t}")
             .unwrap();
     }
     // --- calls
@@ -499,7 +520,8 @@ fn take(s: &mut String, op: &Op, indent: &str, out: bool, factory: bool) {
         [] => writeln!(s, "{indent}return None").unwrap(),
         [r] => match r.ty {
             RetType::Tensor => {
-                writeln!(s, "{indent}r_ = new(Tensor)\n{indent}r_._h = o_.value").unwrap();
+                // The cell is read before anything is allocated: a collection may run other calls of this thread.
+                writeln!(s, "{indent}h_ = o_.value\n{indent}r_ = new(Tensor)\n{indent}r_._h = h_").unwrap();
                 if factory {
                     writeln!(s, "{indent}if requires_grad:\n{indent}    r_.requires_grad_(True)").unwrap();
                 }
@@ -519,12 +541,17 @@ fn take(s: &mut String, op: &Op, indent: &str, out: bool, factory: bool) {
             let names: Vec<&str> = many.iter().map(|r| r.name.as_str()).collect();
             let mut items = Vec::new();
             for (i, r) in many.iter().enumerate() {
+                if matches!(r.ty, RetType::Tensor | RetType::TensorList) {
+                    writeln!(s, "{indent}h{i}_ = o{i}_.value").unwrap();
+                }
+            }
+            for (i, r) in many.iter().enumerate() {
                 match r.ty {
                     RetType::Tensor => {
-                        writeln!(s, "{indent}r{i}_ = None\n{indent}if o{i}_.value:\n{indent}    r{i}_ = new(Tensor)\n{indent}    r{i}_._h = o{i}_.value").unwrap();
+                        writeln!(s, "{indent}r{i}_ = None\n{indent}if h{i}_:\n{indent}    r{i}_ = new(Tensor)\n{indent}    r{i}_._h = h{i}_").unwrap();
                         items.push(format!("r{i}_"));
                     }
-                    RetType::TensorList => items.push(format!("unlist(o{i}_.value)")),
+                    RetType::TensorList => items.push(format!("unlist(h{i}_)")),
                     _ => items.push(format!("v{i}_.value")),
                 }
             }
@@ -579,7 +606,8 @@ fn call(s: &mut String, op: &Op, params: &[Param], indent: &str) {
                 if let Some(n) = n {
                     writeln!(s, "{indent}if type({v}) is int:\n{indent}    {v} = ({v},) * {n}").unwrap();
                 }
-                c_args.extend([format!("ints({v})"), format!("len({v})")]);
+                writeln!(s, "{indent}n_{v} = len({v})").unwrap();
+                c_args.extend([format!("PACKS[n_{v}](*{v})"), format!("n_{v}")]);
             }
             Type::OptIntList(n) => {
                 if let Some(n) = n {

@@ -4,6 +4,7 @@ from ctypes import CFUNCTYPE, Structure, addressof, c_char_p, c_size_t, c_void_p
 
 from .. import _c
 from .._c import fail, tls
+from .._errors import error_from_exception
 from .._glue import unlist
 from .._grad_mode import no_grad
 from .._tensor import Tensor
@@ -137,7 +138,7 @@ def _forward_callback(user, handle, inputs, n, out):
         _c.held[user].forward(handle, out)
         return None
     except BaseException as error:
-        return _c.error_from_exception(error)
+        return error_from_exception(error)
 
 
 @CFUNCTYPE(c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
@@ -146,7 +147,7 @@ def _backward_callback(user, handle, grads, n, out):
         _c.held[user].backward(handle, adopt_all(grads, n), out)
         return None
     except BaseException as error:
-        return _c.error_from_exception(error)
+        return error_from_exception(error)
 
 
 _forward_address = cast(_forward_callback, c_void_p).value

@@ -4,6 +4,7 @@ from ctypes import CFUNCTYPE, Structure, addressof, c_double, c_size_t, c_void_p
 
 from .. import _c
 from .._c import fail
+from .._errors import Error, error_from_exception
 from .._tensor import Tensor
 from .graph import Vtable, adopt_all, give_list
 
@@ -28,7 +29,7 @@ def _callback(user, inputs, n, out):
         give_list([t for t in tensors if isinstance(t, Tensor) and t.is_floating_point()], out)
         return None
     except BaseException as error:
-        return _c.error_from_exception(error)
+        return error_from_exception(error)
 
 
 _vtable = Vtable(_callback)
@@ -51,7 +52,7 @@ def _run(name, function, inputs, eps, atol, rtol, raise_exception):
     try:
         fail(e)
     except RuntimeError as error:
-        if not isinstance(error, _c.Error):
+        if not isinstance(error, Error):
             raise  # the function's own
         if raise_exception:
             raise GradcheckError(str(error)) from None

@@ -5,6 +5,7 @@ from ctypes import CFUNCTYPE, Structure, addressof, c_size_t, c_uint64, c_void_p
 
 from .. import _c
 from .._c import fail, tls
+from .._errors import error_from_exception
 from .._tensor import Tensor, wrap
 
 
@@ -67,7 +68,7 @@ def _hook_callback(user, grad, out):
             give(result, out)
         return None
     except BaseException as error:
-        return _c.error_from_exception(error)
+        return error_from_exception(error)
 
 
 _hook_vtable = Vtable(_hook_callback)
@@ -117,7 +118,7 @@ def _node_hook_callback(user, grad_inputs, n_inputs, grad_outputs, n_outputs, ou
             give_list(list(result) if isinstance(result, (tuple, list)) else [result], out)
         return None
     except BaseException as error:
-        return _c.error_from_exception(error)
+        return error_from_exception(error)
 
 
 _node_hook_vtable = Vtable(_node_hook_callback)
