@@ -49,7 +49,7 @@ lane_rust.fmt() { cargo fmt --all --check; }
 lane_rust.clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 
 # The OpenCL backend's tests have a lane of their own, which can tell whether they ran.
-lane_rust.test() { cargo test --locked --workspace -- --skip backend::opencl::tests::; }
+lane_rust.test() { cargo test --locked --workspace -- --skip backend::gpu::tests::; }
 
 lane_generated() { cargo run --locked -q -p taper-gen -- --check; }
 
@@ -113,7 +113,7 @@ lane_python.test() {
 
 lane_opencl.rust() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
-    cargo test --locked --lib backend::opencl::tests:: -- --nocapture 2>&1 | tee "$LOGS/opencl.out"
+    cargo test --locked --lib backend::gpu::tests:: -- --nocapture 2>&1 | tee "$LOGS/opencl.out"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
     if grep -q 'SKIPPED' "$LOGS/opencl.out"; then
         echo "an OpenCL platform is installed, but the tests did not find a device"

@@ -5,6 +5,8 @@
 
 pub mod cpu;
 #[cfg(feature = "opencl")]
+pub mod gpu;
+#[cfg(feature = "opencl")]
 pub mod kernels;
 #[cfg(feature = "opencl")]
 pub mod opencl;

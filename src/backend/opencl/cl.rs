@@ -1,5 +1,6 @@
 //! OpenCL's functions behind owning types: the one place where handles are made, counted and released.
 
+use crate::backend::gpu::driver::Mem;
 use crate::error::{Error, ErrorKind, Result};
 use ocl::ffi::*;
 use std::ffi::{c_char, c_void, CStr, CString};
@@ -106,10 +107,6 @@ owned!(
     Queue, cl_command_queue, clReleaseCommandQueue
 );
 owned!(
-    /// A buffer.
-    Mem, cl_mem, clReleaseMemObject
-);
-owned!(
     /// A built program.
     Program, cl_program, clReleaseProgram
 );
@@ -121,6 +118,16 @@ owned!(
     /// The completion of a queued command.
     Event, cl_event, clReleaseEvent
 );
+
+/// The buffer's handle.
+fn raw(mem: &Mem) -> cl_mem {
+    mem.handle as usize as cl_mem
+}
+/// Releases a buffer made by [`Context::buffer`]; queued work keeps it until it is done.
+pub fn release(mem: Mem) {
+    // SAFETY: the value owned one reference.
+    unsafe { clReleaseMemObject(raw(&mem)) };
+}
 
 /// A device of a platform. Root devices are never released.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -238,7 +245,7 @@ impl Context {
         if code != 0 {
             return Err(code);
         }
-        Ok(Mem(raw))
+        Ok(Mem::new(raw as usize as u64))
     }
     pub fn program_from_source(&self, source: &str) -> Result<Program> {
         let (mut code, text, len) = (0, source.as_ptr() as *const c_char, source.len());
@@ -316,9 +323,10 @@ impl Kernel {
         check(code, &format!("clSetKernelArg({index})"))
     }
     pub fn set_mem(&self, index: u32, mem: &Mem) -> Result<()> {
+        let handle = raw(mem);
         // SAFETY: the argument is a buffer handle by value.
         let code = unsafe {
-            clSetKernelArg(self.0, index, std::mem::size_of::<cl_mem>(), (&mem.0 as *const cl_mem).cast::<c_void>())
+            clSetKernelArg(self.0, index, std::mem::size_of::<cl_mem>(), (&handle as *const cl_mem).cast::<c_void>())
         };
         check(code, &format!("clSetKernelArg({index})"))
     }
@@ -348,7 +356,7 @@ impl Queue {
         let code = unsafe {
             clEnqueueReadBuffer(
                 self.0,
-                mem.0,
+                raw(mem),
                 1,
                 offset,
                 dst.len(),
@@ -366,7 +374,7 @@ impl Queue {
         let code = unsafe {
             clEnqueueWriteBuffer(
                 self.0,
-                mem.0,
+                raw(mem),
                 1,
                 offset,
                 src.len(),
@@ -382,7 +390,7 @@ impl Queue {
     pub fn copy(&self, src: &Mem, src_offset: usize, dst: &Mem, dst_offset: usize, n: usize) -> Result<()> {
         // SAFETY: OpenCL checks bounds and overlap.
         let code = unsafe {
-            clEnqueueCopyBuffer(self.0, src.0, dst.0, src_offset, dst_offset, n, 0, ptr::null(), ptr::null_mut())
+            clEnqueueCopyBuffer(self.0, raw(src), raw(dst), src_offset, dst_offset, n, 0, ptr::null(), ptr::null_mut())
         };
         check(code, "clEnqueueCopyBuffer")
     }
@@ -393,7 +401,7 @@ impl Queue {
         let p = unsafe {
             clEnqueueMapBuffer(
                 self.0,
-                mem.0,
+                raw(mem),
                 1,
                 CL_MAP_READ | CL_MAP_WRITE,
                 0,
@@ -414,7 +422,7 @@ impl Queue {
     /// `src` must be readable for `n` bytes until the returned event is complete.
     pub unsafe fn write_async(&self, mem: &Mem, offset: usize, src: *const u8, n: usize) -> Result<Event> {
         let mut event = ptr::null_mut();
-        let code = clEnqueueWriteBuffer(self.0, mem.0, 0, offset, n, src.cast(), 0, ptr::null(), &mut event);
+        let code = clEnqueueWriteBuffer(self.0, raw(mem), 0, offset, n, src.cast(), 0, ptr::null(), &mut event);
         check(code, "clEnqueueWriteBuffer")?;
         Ok(Event(event))
     }

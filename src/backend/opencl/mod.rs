@@ -1,72 +1,17 @@
-//! The OpenCL backend: any OpenCL 1.2 device, found at run time.
-//!
-//! Work goes to one in-order queue per device and the host waits only where a value is read. Kernels come from
-//! `backend::kernels`, specialised by macros and built on first use. An index that is out of range cannot be seen
-//! when the kernel is queued: the kernel leaves memory alone, notes it, and the next read or `synchronize` reports it.
+//! OpenCL: any 1.2 device, found at run time. What a launch looks like is decided in `backend::gpu`.
 
 mod cl;
-mod compile;
-mod conv;
 mod device;
-mod elementwise;
-mod fill;
-mod gemm;
-mod memory;
-mod plan;
-mod pool;
-mod reduce;
-mod rows;
-#[cfg(test)]
-mod tests;
+mod driver;
 
-pub use compile::{cache_dir, compile_counts};
+pub use super::gpu::{cache_dir, compile_counts, kernels_launched};
 pub use device::{device_by_name, device_count, devices, DeviceInfo};
 
-use super::kernels::{self, Def};
-use super::*;
-use crate::bail;
-use crate::error::{ErrorKind, Result};
-use cl::{Context, DeviceId, Mem, Queue};
-use compile::Compiled;
-use memory::{Allocator, DeviceBuffer, Staging};
-use parking_lot::Mutex;
-use smallvec::SmallVec;
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-
-static LAUNCHED: AtomicU64 = AtomicU64::new(0);
-
-/// How many kernels were queued since the start of the process, on all OpenCL devices.
-pub fn kernels_launched() -> u64 {
-    LAUNCHED.load(Ordering::Relaxed)
-}
-
-/// What a specialised kernel is made of; the key of the in-memory cache.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct KernelKey {
-    name: &'static str,
-    defs: SmallVec<[(&'static str, Def); 8]>,
-}
-
-/// One OpenCL device in use.
-pub struct OpenCl {
-    device: Device,
-    info: DeviceInfo,
-    id: DeviceId,
-    context: Context,
-    queue: Queue,
-    allocator: Allocator,
-    staging: Staging,
-    kernels: Mutex<HashMap<KernelKey, Arc<Compiled>>>,
-    programs: Mutex<elementwise::ProgramCache>,
-    /// Where kernels note an index out of range: claimed, index, size of the dimension (int32, int64, int64).
-    fault: Mem,
-    fault_possible: AtomicBool,
-    disk_cache: Option<PathBuf>,
-    queued: AtomicU64,
-}
+use super::gpu::Gpu;
+use super::Backend;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::device::{Device, DeviceType};
+use std::sync::OnceLock;
 
 /// The backend of OpenCL device `index`, made on first use.
 ///
@@ -75,8 +20,9 @@ pub fn backend(index: u16) -> Result<&'static dyn Backend> {
     Ok(open(index)?)
 }
 
-fn open(index: u16) -> Result<&'static OpenCl> {
-    static OPEN: OnceLock<Vec<OnceLock<Result<&'static OpenCl>>>> = OnceLock::new();
+/// The same, as the type that it has.
+pub(super) fn open(index: u16) -> Result<&'static Gpu> {
+    static OPEN: OnceLock<Vec<OnceLock<Result<&'static Gpu>>>> = OnceLock::new();
     let slots = match OPEN.get() {
         Some(s) => s,
         None => {
@@ -85,7 +31,7 @@ fn open(index: u16) -> Result<&'static OpenCl> {
         }
     };
     match slots.get(index as usize) {
-        Some(slot) => slot.get_or_init(|| OpenCl::new(index).map(|b| &*Box::leak(Box::new(b)))).clone(),
+        Some(slot) => slot.get_or_init(|| make(index)).clone(),
         None => Err(Error::new(
             ErrorKind::Runtime,
             format!("device opencl:{index} is not available: there are {} OpenCL devices, counted from 0", slots.len()),
@@ -93,329 +39,34 @@ fn open(index: u16) -> Result<&'static OpenCl> {
     }
 }
 
-/// An argument of a kernel.
-enum Arg<'a> {
-    Mem(&'a Mem),
-    Bytes(SmallVec<[u8; 64]>),
-}
-macro_rules! arg_from {
-    ($($t:ty),*) => {$(
-        impl From<$t> for Arg<'_> {
-            fn from(v: $t) -> Self { Arg::Bytes(SmallVec::from_slice(&v.to_le_bytes())) }
-        })*};
-}
-arg_from!(u8, i8, i16, i32, u32, i64, u64, f32, f64);
-impl<'a> From<&'a Mem> for Arg<'a> {
-    fn from(m: &'a Mem) -> Self {
-        Arg::Mem(m)
-    }
+fn make(index: u16) -> Result<&'static Gpu> {
+    let found = &device::found()?[index as usize];
+    let driver = driver::OpenCl::new(found)?;
+    let facts = found.info.facts();
+    // Worth it even where the driver has a cache of its own: reading a binary back is many times faster on PoCL.
+    let disk_cache = std::env::var("TAPER_OPENCL_CACHE").as_deref() != Ok("0");
+    Gpu::new(Device { kind: DeviceType::OpenCl, index }, Box::new(driver), facts, disk_cache)
 }
 
-/// Bytes of an argument struct: 8-byte fields first, padded to 8 bytes at the end.
-#[derive(Default)]
-struct Pack(SmallVec<[u8; 64]>);
-impl Pack {
-    fn i64(&mut self, v: i64) {
-        self.0.extend_from_slice(&v.to_le_bytes());
-    }
-    fn u32(&mut self, v: u32) {
-        self.0.extend_from_slice(&v.to_le_bytes());
-    }
-    fn arg<'a>(mut self) -> Arg<'a> {
-        while !self.0.len().is_multiple_of(8) {
-            self.0.push(0);
-        }
-        Arg::Bytes(self.0)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl OpenCl {
-    fn new(index: u16) -> Result<OpenCl> {
-        let found = &device::found()?[index as usize];
-        let device = Device { kind: DeviceType::OpenCl, index };
-        let context = Context::new(found.id)?;
-        let queue = context.queue(found.id)?;
-        let fault = context.buffer(24, false).map_err(|c| cl::check(c, "clCreateBuffer").unwrap_err())?;
-        queue.write(&fault, 0, &[0; 24])?;
-        // Worth it even where the driver has a cache of its own: reading a binary back is many times faster on PoCL.
-        let wanted = std::env::var("TAPER_OPENCL_CACHE").as_deref() != Ok("0");
-        Ok(OpenCl {
-            device,
-            info: found.info.clone(),
-            id: found.id,
-            context,
-            queue,
-            allocator: Allocator::new(found.info.max_allocation, found.info.global_memory),
-            staging: Staging::default(),
-            kernels: Mutex::default(),
-            programs: Mutex::default(),
-            fault,
-            fault_possible: AtomicBool::new(false),
-            disk_cache: if wanted { cache_dir() } else { None },
-            queued: AtomicU64::new(0),
-        })
-    }
-
-    /// This backend with the lifetime that buffers keep.
-    fn forever(&self) -> &'static OpenCl {
-        // Backends live in `open`'s table and are never dropped.
-        open(self.device.index).expect("this backend is open")
-    }
-
-    /// The device buffer behind a storage.
-    fn mem<'a>(&self, s: &'a Storage) -> Result<&'a Mem> {
-        match s.device_buffer::<DeviceBuffer>() {
-            Some(b) if s.device() == self.device => Ok(b.mem()),
-            _ => bail!(
-                Runtime,
-                "Expected all tensors to be on the same device, but found at least two devices, {} and {}!",
-                self.device,
-                s.device()
-            ),
-        }
-    }
-
-    /// The buffer of a view, after a check that its layout stays inside.
-    fn view<'a>(&self, v: &View<'a>) -> Result<&'a Mem> {
-        let need = v.layout.required_elements() as u64 * v.dtype.size() as u64;
-        if need > v.storage.nbytes() as u64 {
-            bail!(
-                Internal,
-                "a kernel was given a layout of {need} bytes over a storage of {} bytes",
-                v.storage.nbytes()
-            );
-        }
-        if v.dtype == DType::F64 && !self.info.fp64 {
-            return Err(self.no_fp64());
-        }
-        self.mem(v.storage)
-    }
-
-    fn no_fp64(&self) -> Error {
-        Error::new(
-            ErrorKind::NotImplemented,
-            format!("float64 is not supported by device {} ({}): it lacks cl_khr_fp64", self.device, self.info.name),
-        )
-    }
-
-    /// A temporary buffer.
-    fn scratch(&self, nbytes: usize) -> Result<DeviceBuffer> {
-        self.allocator.alloc(self.forever(), nbytes)
-    }
-
-    /// The kernel `name` of `source` specialised by `defs`, from the cache or built.
-    fn kernel(&self, name: &'static str, source: &str, defs: &[(&'static str, Def)]) -> Result<Arc<Compiled>> {
-        self.kernel_made(name, defs, || source.to_string())
-    }
-    /// The same of several source files.
-    fn kernel_of(&self, name: &'static str, files: &[&str], defs: &[(&'static str, Def)]) -> Result<Arc<Compiled>> {
-        self.kernel_made(name, defs, || files.concat())
-    }
-    /// The same of source that is made when it is needed and depends on nothing but `name` and `defs`.
-    fn kernel_made(
-        &self,
-        name: &'static str,
-        defs: &[(&'static str, Def)],
-        source: impl FnOnce() -> String,
-    ) -> Result<Arc<Compiled>> {
-        let key = KernelKey { name, defs: SmallVec::from_slice(defs) };
-        if let Some(k) = self.kernels.lock().get(&key) {
-            return Ok(k.clone());
-        }
-        if !self.info.fp64 && defs.iter().any(|(_, d)| *d == Def::Type(DType::F64)) {
-            return Err(self.no_fp64());
-        }
-        let made = self.compile(name, &(kernels::defines(defs) + &source()))?;
-        Ok(self.kernels.lock().entry(key).or_insert(made).clone())
-    }
-
-    /// Queues a kernel over `global` work-items (rounded up to whole groups of `local`).
-    fn launch(&self, k: &Compiled, args: &[Arg], global: [usize; 3], local: [usize; 3]) -> Result<()> {
-        if global.contains(&0) {
-            return Ok(());
-        }
-        let mut size = global;
-        for d in 0..3 {
-            size[d] = global[d].div_ceil(local[d]) * local[d];
-        }
-        let kernel = k.kernel.lock();
-        for (i, a) in args.iter().enumerate() {
-            match a {
-                Arg::Mem(m) => kernel.set_mem(i as u32, m),
-                Arg::Bytes(b) => kernel.set_bytes(i as u32, b),
-            }
-            .map_err(|mut e| {
-                e.message = format!("{} of kernel {}", e.message, k.name);
-                e
-            })?;
-        }
-        self.queue.launch(&kernel, &size, &local).map_err(|mut e| {
-            e.message = format!("{} for kernel {} of {size:?} by {local:?} work-items", e.message, k.name);
-            e
-        })?;
-        drop(kernel);
-        LAUNCHED.fetch_add(1, Ordering::Relaxed);
-        // Drivers may hold commands back until a flush; the device should start while the host goes on.
-        if self.queued.fetch_add(1, Ordering::Relaxed) % 16 == 15 {
-            self.queue.flush()?;
-        }
-        Ok(())
-    }
-
-    /// Queues a one-dimensional kernel of `n` work-items in groups of `GROUP`.
-    fn launch_1d(&self, k: &Compiled, args: &[Arg], n: usize) -> Result<()> {
-        self.launch(k, args, [n, 1, 1], [GROUP, 1, 1])
-    }
-
-    /// Reports an index that an earlier kernel found out of range. The queue is idle or about to be.
-    fn check_fault(&self) -> Result<()> {
-        if !self.fault_possible.swap(false, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let mut bytes = [0u8; 24];
-        self.queue.read(&self.fault, 0, &mut bytes)?;
-        let word = |i: usize| i64::from_le_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
-        if word(0) as i32 == 0 {
-            return Ok(());
-        }
-        self.queue.write(&self.fault, 0, &[0; 24])?;
-        bail!(
-            Index,
-            "index {} is out of bounds for dimension with size {} (found by a kernel on {})",
-            word(1),
-            word(2),
-            self.device
-        )
-    }
-}
-
-/// Work-items of a group in one-dimensional kernels.
-const GROUP: usize = 256;
-
-impl Backend for OpenCl {
-    fn device(&self) -> Device {
-        self.device
-    }
-    fn alloc(&self, nbytes: usize) -> Result<Buffer> {
-        Ok(Buffer::Device(Box::new(self.scratch(nbytes)?)))
-    }
-    fn upload(&self, src: &[u8], dst: &Storage, dst_offset: usize) -> Result<()> {
-        let mem = self.mem(dst)?;
-        if dst_offset + src.len() > dst.nbytes() {
-            bail!(Internal, "upload of {} bytes at {dst_offset} into {} bytes", src.len(), dst.nbytes());
-        }
-        if src.len() > 64 << 20 {
-            // A copy through staging would cost more than the wait.
-            return self.queue.write(mem, dst_offset, src);
-        }
-        self.staging.upload(&self.context, &self.queue, src, mem, dst_offset)
-    }
-    fn download(&self, src: &Storage, src_offset: usize, dst: &mut [u8]) -> Result<()> {
-        let mem = self.mem(src)?;
-        if src_offset + dst.len() > src.nbytes() {
-            bail!(Internal, "download of {} bytes at {src_offset} from {} bytes", dst.len(), src.nbytes());
-        }
-        if !dst.is_empty() {
-            self.queue.read(mem, src_offset, dst)?;
-        }
-        self.check_fault()
-    }
-    fn copy_bytes(&self, src: &Storage, src_offset: usize, dst: &Storage, dst_offset: usize, n: usize) -> Result<()> {
-        if src_offset + n > src.nbytes() || dst_offset + n > dst.nbytes() {
-            bail!(Internal, "copy_bytes of {n} bytes goes past the end");
-        }
-        if n == 0 {
-            return Ok(());
-        }
-        self.queue.copy(self.mem(src)?, src_offset, self.mem(dst)?, dst_offset, n)
-    }
-    fn memory_stats(&self) -> MemoryStats {
-        self.allocator.stats()
-    }
-    fn empty_cache(&self) {
-        self.allocator.empty()
-    }
-    fn synchronize(&self) -> Result<()> {
-        self.queue.finish()?;
-        self.check_fault()
-    }
-    fn run_program(&self, program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()> {
-        self.elementwise(program, inputs, scalars, outputs)
-    }
-    fn reduce(
-        &self,
-        op: ReduceOp,
-        prologue: Option<&Program>,
-        inputs: &[View],
-        scalars: &[Scalar],
-        reduced: &[bool],
-        out: View,
-    ) -> Result<()> {
-        self.reduction(op, prologue, inputs, scalars, reduced, out)
-    }
-    fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
-        self.gemm_auto(a, b, out, alpha, beta)
-    }
-    fn scan(&self, op: ScanOp, input: View, dim: usize, out: View, indices: Option<View>) -> Result<()> {
-        self.scan_rows(op, input, dim, out, indices)
-    }
-    fn softmax(&self, log: bool, input: View, dim: usize, out: View) -> Result<()> {
-        self.softmax_rows(log, &[input, out], dim)
-    }
-    fn softmax_backward(&self, log: bool, grad: View, output: View, dim: usize, out: View) -> Result<()> {
-        self.softmax_rows(log, &[grad, output, out], dim)
-    }
-    fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
-        self.sort_rows(input, dim, descending, values, indices)
-    }
-    fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
-        self.conv_forward(None, input, weight, bias, p, out)
-    }
-    fn conv_backward_input(&self, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
-        self.conv_input_gradient(None, grad, weight, p, grad_input)
-    }
-    fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
-        self.conv_weight_gradient(None, grad, input, p, grad_weight)
-    }
-    fn max_pool(&self, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
-        self.max_pool_forward(input, p, out, indices)
-    }
-    fn max_pool_backward(&self, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
-        self.max_pool_gradient(grad, indices, p, grad_input)
-    }
-    fn avg_pool(&self, input: View, p: &PoolParams, pad: bool, divisor: Option<i64>, out: View) -> Result<()> {
-        self.avg_pool_forward(input, p, pool::divisor_code(pad, divisor), out)
-    }
-    fn avg_pool_backward(
-        &self,
-        grad: View,
-        p: &PoolParams,
-        count_include_pad: bool,
-        divisor: Option<i64>,
-        grad_input: View,
-    ) -> Result<()> {
-        self.avg_pool_gradient(grad, p, pool::divisor_code(count_include_pad, divisor), grad_input)
-    }
-    fn gather(&self, input: View, dim: usize, index: View, out: View) -> Result<()> {
-        self.gather_rows(input, dim, index, out)
-    }
-    fn scatter(&self, op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
-        self.scatter_rows(op, out, dim, index, src)
-    }
-    fn index(&self, input: View, indices: &[View], out: View) -> Result<()> {
-        self.index_get(input, indices, out)
-    }
-    fn index_put(&self, out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
-        // A CPU has few threads: what remains of the shape occupies them, and no sort is needed.
-        self.index_write(out, indices, values, accumulate, self.info.kind != "cpu")
-    }
-    fn nonzero(&self, input: View) -> Result<Vec<i64>> {
-        self.nonzero_positions(input)
-    }
-    fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
-        self.random_fill(dist, generator, out)
-    }
-    fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
-        self.optimizer(kind, tensors)
+    #[test]
+    fn devices_are_described_and_found_by_name() {
+        let Ok(all) = devices() else {
+            eprintln!("SKIPPED: no OpenCL device");
+            return;
+        };
+        assert_eq!(all.len(), device_count());
+        let first = &all[0];
+        assert!(!first.name.is_empty() && first.version.starts_with("OpenCL "));
+        assert!(first.global_memory > 0 && first.max_allocation > 0 && first.local_memory >= 16 << 10);
+        assert_eq!(device_by_name(&first.name.to_uppercase()).unwrap(), 0);
+        let e = device_by_name("no such device").unwrap_err();
+        assert!(e.message.contains(&first.name), "{e}");
+        assert_eq!(open(0).unwrap().device().to_string(), "opencl:0");
+        let e = backend(999).err().unwrap();
+        assert!(e.message.contains("opencl:999") && e.message.contains("counted from 0"), "{e}");
     }
 }

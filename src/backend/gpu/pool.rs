@@ -14,7 +14,7 @@ fn place(l: &Layout, n: usize) -> [i64; 6] {
     out
 }
 
-impl OpenCl {
+impl Gpu {
     /// Launches `name` over the elements of `input` (backward) or of `output`. `views` are the kernel's buffers.
     fn pool(
         &self,

@@ -28,7 +28,7 @@ struct Pass<'a> {
     scalars: &'a [Scalar],
 }
 
-impl OpenCl {
+impl Gpu {
     pub(super) fn reduction(
         &self,
         op: ReduceOp,

@@ -78,7 +78,7 @@ pub(super) enum Operands<'a> {
     Panels(&'a Panels, &'a Panels),
 }
 
-impl OpenCl {
+impl Gpu {
     pub(super) fn gemm_auto(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         let (m, n, k) = (out.layout.shape[1], out.layout.shape[2], a.layout.shape[2]);
         let method = match self.info.kind {

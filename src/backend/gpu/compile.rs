@@ -1,19 +1,17 @@
 //! Building kernels and keeping them: in memory by what they were made of, on disk by device, driver and source.
 
-use super::cl::{Kernel, Program};
-use super::OpenCl;
+use super::driver::Kernel;
+use super::Gpu;
 use crate::backend::kernels;
 use crate::error::Result;
-use parking_lot::Mutex;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-/// A kernel ready to launch. Arguments are set under the lock, which also keeps them until the launch is queued.
+/// A kernel ready to launch.
 pub struct Compiled {
-    pub kernel: Mutex<Kernel>,
-    pub name: &'static str,
+    pub kernel: Box<dyn Kernel>,
 }
 
 static FROM_DISK: AtomicU64 = AtomicU64::new(0);
@@ -24,20 +22,20 @@ pub fn compile_counts() -> (u64, u64) {
     (FROM_DISK.load(Ordering::Relaxed), FROM_SOURCE.load(Ordering::Relaxed))
 }
 
-const MAGIC: &[u8; 8] = b"TAPERCL1";
+const MAGIC: &[u8; 8] = b"TAPERKC1";
 
 /// FNV-1a, 64 bit, from a chosen start.
 fn hash(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf29ce484222325 ^ seed, |h, b| (h ^ *b as u64).wrapping_mul(0x100000001b3))
 }
 
-/// The cache folder: `TAPER_CACHE_DIR`, `$XDG_CACHE_HOME/taper/opencl` or `~/.cache/taper/opencl`. None when it
+/// The cache folder: `TAPER_CACHE_DIR`, `$XDG_CACHE_HOME/taper/kernels` or `~/.cache/taper/kernels`. None when it
 /// cannot be made, belongs to somebody else or others may write to it (a binary there would run as us).
 pub fn cache_dir() -> Option<PathBuf> {
     let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let dir = var("TAPER_CACHE_DIR")
-        .or_else(|| var("XDG_CACHE_HOME").filter(|p| p.is_absolute()).map(|p| p.join("taper/opencl")))
-        .or_else(|| var("HOME").map(|p| p.join(".cache/taper/opencl")))?;
+        .or_else(|| var("XDG_CACHE_HOME").filter(|p| p.is_absolute()).map(|p| p.join("taper/kernels")))
+        .or_else(|| var("HOME").map(|p| p.join(".cache/taper/kernels")))?;
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).ok()?;
     let meta = std::fs::symlink_metadata(&dir).ok()?;
@@ -80,57 +78,33 @@ fn write_entry(path: &Path, key: &str, binary: &[u8]) -> std::io::Result<()> {
     written
 }
 
-impl OpenCl {
+impl Gpu {
     /// Builds the kernel `name` of `source` (without preludes).
     pub(super) fn compile(&self, name: &'static str, source: &str) -> Result<Arc<Compiled>> {
-        let mut full = String::with_capacity(source.len() + 8192);
-        if self.info.fp64 {
-            full += "#define HAVE_FP64 1\n";
-        }
-        if self.info.fp16 {
-            full += "#define HAVE_FP16 1\n";
-        }
-        full += kernels::PRELUDE_OPENCL;
-        full += kernels::COMMON;
-        full += source;
-        let program = self.program(&full).map_err(|mut e| {
+        let full = [&self.driver.prelude(), kernels::COMMON, source].concat();
+        let kernel = self.built(name, &full).map_err(|mut e| {
             e.message = format!("{}: kernel {name} did not build: {}", self.device, e.message);
             e
         })?;
-        Ok(Arc::new(Compiled { kernel: Mutex::new(program.kernel(name)?), name }))
+        Ok(Arc::new(Compiled { kernel }))
     }
 
-    fn program(&self, source: &str) -> Result<Program> {
-        let options = if self.info.exact_divide {
-            "-cl-std=CL1.2 -w -cl-fp32-correctly-rounded-divide-sqrt"
-        } else {
-            "-cl-std=CL1.2 -w"
-        };
-        let i = &self.info;
-        let key = format!(
-            "{}\n{}\n{}\n{}\n{}\n{options}\n{source}",
-            i.platform, i.platform_version, i.name, i.version, i.driver
-        );
+    fn built(&self, name: &'static str, source: &str) -> Result<Box<dyn Kernel>> {
+        let key = format!("{}\n{name}\n{source}", self.driver.build_key());
         let path = self.disk_cache.as_ref().map(|dir| {
             dir.join(format!("{:016x}{:016x}.bin", hash(0, key.as_bytes()), hash(0x9e3779b97f4a7c15, key.as_bytes())))
         });
-        if let Some(binary) = path.as_ref().and_then(|p| read_entry(p, &key)) {
-            let built = self.context.program_from_binary(self.id, &binary).and_then(|p| {
-                p.build(self.id, options)?;
-                Ok(p)
-            });
-            if let Ok(p) = built {
-                FROM_DISK.fetch_add(1, Ordering::Relaxed);
-                return Ok(p);
-            }
+        let binary = path.as_ref().and_then(|p| read_entry(p, &key));
+        if let Some(kernel) = binary.and_then(|b| self.driver.load(name, &b).ok()) {
+            FROM_DISK.fetch_add(1, Ordering::Relaxed);
+            return Ok(kernel);
         }
-        let program = self.context.program_from_source(source)?;
-        program.build(self.id, options)?;
+        let (kernel, binary) = self.driver.build(name, source)?;
         FROM_SOURCE.fetch_add(1, Ordering::Relaxed);
-        if let (Some(path), Some(binary)) = (path, self.disk_cache.as_ref().and_then(|_| program.binary())) {
+        if let (Some(path), Some(binary)) = (path, binary) {
             let _ = write_entry(&path, &key, &binary);
         }
-        Ok(program)
+        Ok(kernel)
     }
 }
 

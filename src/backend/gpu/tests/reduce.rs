@@ -58,7 +58,7 @@ fn out_dtype(op: ReduceOp, d: DType) -> DType {
     }
 }
 
-fn check(d: &OpenCl, op: ReduceOp, t: &T, reduced: &[bool], tol: f64) {
+fn check(d: &Gpu, op: ReduceOp, t: &T, reduced: &[bool], tol: f64) {
     let kept: Vec<i64> = t.layout.shape.iter().zip(reduced).map(|(n, r)| if *r { 1 } else { *n }).collect();
     let out = T::zeros(d, out_dtype(op, t.dtype), &kept);
     d.reduce(op, None, &[t.view()], &[], reduced, out.view()).unwrap();

@@ -1,8 +1,8 @@
 //! Convolutions and pooling against plain loops.
 
 use super::*;
-use crate::backend::opencl::conv::ConvMethod;
-use crate::backend::opencl::gemm::Method;
+use crate::backend::gpu::conv::ConvMethod;
+use crate::backend::gpu::gemm::Method;
 
 struct Case {
     n: i64,
@@ -99,7 +99,7 @@ fn cases() -> Vec<Case> {
 const METHODS: [ConvMethod; 3] =
     [ConvMethod::Direct, ConvMethod::Columns(Method::Packed), ConvMethod::Columns(Method::Tiled)];
 
-fn check(d: &OpenCl, c: &Case, dtype: DType, method: Option<ConvMethod>) {
+fn check(d: &Gpu, c: &Case, dtype: DType, method: Option<ConvMethod>) {
     let fill = |shape: &[i64], seed: u64| -> Vec<f64> {
         noise(shape.iter().product::<i64>() as usize, seed).iter().map(|v| round_to(dtype, *v)).collect()
     };

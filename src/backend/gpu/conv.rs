@@ -105,7 +105,7 @@ enum Side {
     Weight,
 }
 
-impl OpenCl {
+impl Gpu {
     /// The method for a product of `m` rows and `k` terms.
     fn conv_method(&self, m: i64, k: i64) -> ConvMethod {
         if m < 4 || k < 4 {

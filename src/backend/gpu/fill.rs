@@ -8,7 +8,7 @@ use crate::rng::philox::bernoulli_threshold;
 const RANDOM: &str = include_str!("../kernels/random.cl");
 const OPTIM: &str = include_str!("../kernels/optim.cl");
 
-impl OpenCl {
+impl Gpu {
     pub(super) fn random_fill(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         let n = out.layout.numel();
         if n == 0 {

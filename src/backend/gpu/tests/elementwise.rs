@@ -125,7 +125,7 @@ const BINARY: &[(Opcode, F2)] = &[
 ];
 
 /// Runs a program of one instruction and returns its values.
-fn run(d: &OpenCl, op: Opcode, ty: DType, inputs: &[&T], out: DType) -> Vec<f64> {
+fn run(d: &Gpu, op: Opcode, ty: DType, inputs: &[&T], out: DType) -> Vec<f64> {
     let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
     let p = Program::single(op, ty, &dtypes, out);
     let views: Vec<View> = inputs.iter().map(|t| t.view()).collect();

@@ -64,7 +64,7 @@ fn accumulator(d: DType) -> DType {
     }
 }
 
-impl OpenCl {
+impl Gpu {
     fn row_kernel(
         &self,
         name: &'static str,

@@ -1,7 +1,7 @@
 //! Matrix products: every method, dtype and layout.
 
 use super::*;
-use crate::backend::opencl::gemm::Method;
+use crate::backend::gpu::gemm::Method;
 
 /// alpha * a @ b + beta * out on the host, all row-major [batch, rows, columns].
 fn reference(a: &[f64], b: &[f64], out: &[f64], s: [usize; 4], alpha: f64, beta: f64) -> Vec<f64> {
@@ -20,7 +20,7 @@ fn reference(a: &[f64], b: &[f64], out: &[f64], s: [usize; 4], alpha: f64, beta:
 }
 
 /// Multiplies with the operands transposed in memory as asked.
-fn check(d: &OpenCl, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: bool, alpha: f64, beta: f64) {
+fn check(d: &Gpu, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: bool, alpha: f64, beta: f64) {
     let [bs, m, n, k] = s;
     let make = |rows: usize, cols: usize, t: bool, seed: u64| {
         let v: Vec<f64> = if dtype.is_float() {

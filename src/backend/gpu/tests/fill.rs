@@ -4,7 +4,7 @@ use super::*;
 use crate::rng::{Algorithm, Generator};
 
 /// The same fill on the CPU and on the device, from the same state.
-fn both(d: &OpenCl, dist: Distribution, dtype: DType, n: usize) -> (Vec<f64>, Vec<f64>) {
+fn both(d: &Gpu, dist: Distribution, dtype: DType, n: usize) -> (Vec<f64>, Vec<f64>) {
     let make = || {
         let g = Generator::with_algorithm(Algorithm::Philox);
         g.manual_seed(0x9876_5432_1012_3456);

@@ -85,7 +85,7 @@ pub(super) fn walk_args<'a>(plan: &Plan, offsets: &[i64], inputs: usize) -> (Wal
     (Walk { rank: rank as u8, wide, repeated: 0 }, pack.arg())
 }
 
-impl OpenCl {
+impl Gpu {
     pub(super) fn elementwise(
         &self,
         program: &Program,

@@ -1,7 +1,7 @@
-//! Device memory: a caching allocator over cl_mem buffers, and pinned staging for uploads.
+//! Device memory: a caching allocator over the driver's buffers, and pinned staging for uploads.
 
-use super::cl::{self, Context, Event, Mem, Queue};
-use super::OpenCl;
+use super::driver::{Driver, Event, Mem};
+use super::Gpu;
 use crate::backend::MemoryStats;
 use crate::bail;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 pub struct DeviceBuffer {
     mem: Option<Mem>,
     class: usize,
-    owner: &'static OpenCl,
+    owner: &'static Gpu,
 }
 
 impl DeviceBuffer {
@@ -27,7 +27,7 @@ impl DeviceBuffer {
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
         if let Some(mem) = self.mem.take() {
-            self.owner.allocator.give_back(self.class, mem);
+            self.owner.allocator.give_back(&*self.owner.driver, self.class, mem);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Allocator {
     }
 
     /// A block of at least `nbytes`.
-    pub fn alloc(&self, owner: &'static OpenCl, nbytes: usize) -> Result<DeviceBuffer> {
+    pub fn alloc(&self, owner: &'static Gpu, nbytes: usize) -> Result<DeviceBuffer> {
         if nbytes > self.max_allocation {
             bail!(
                 OutOfMemory,
@@ -90,18 +90,19 @@ impl Allocator {
         Ok(DeviceBuffer { mem: Some(mem), class, owner })
     }
 
-    fn fresh(&self, owner: &OpenCl, class: usize) -> Result<Mem> {
+    fn fresh(&self, owner: &Gpu, class: usize) -> Result<Mem> {
         // A driver on a CPU would hand out more than there is and be killed later.
         if self.state.lock().stats.reserved + class as u64 > self.total {
-            self.empty();
+            self.empty(&*owner.driver);
         }
         let fits = self.state.lock().stats.reserved + class as u64 <= self.total;
-        let mut made = if fits { owner.context.buffer(class, false) } else { Err(-4) };
+        let limit = || Error::new(ErrorKind::OutOfMemory, "the device's memory is taken");
+        let mut made = if fits { owner.driver.alloc(class) } else { Err(limit()) };
         if fits && made.is_err() {
             // Cached blocks may be what is missing; releases take effect once queued work is done.
-            self.empty();
-            owner.queue.finish()?;
-            made = owner.context.buffer(class, false);
+            self.empty(&*owner.driver);
+            owner.driver.finish()?;
+            made = owner.driver.alloc(class);
         }
         match made {
             Ok(mem) => {
@@ -111,37 +112,37 @@ impl Allocator {
                 s.count(class);
                 Ok(mem)
             }
-            Err(code) if cl::is_out_of_memory(code) => Err(Error::new(
+            Err(e) if e.kind == ErrorKind::OutOfMemory => Err(Error::new(
                 ErrorKind::OutOfMemory,
                 format!(
-                    "{}: out of memory: tried to allocate {class} bytes; {} are in use and the device ({}) has {} \
-                     ({}, {code})",
+                    "{}: out of memory: tried to allocate {class} bytes; {} are in use and the device ({}) has {} ({})",
                     owner.device,
                     self.state.lock().stats.allocated,
                     owner.info.name,
                     self.total,
-                    cl::error_name(code)
+                    e.message
                 ),
             )),
-            Err(code) => Err(cl::check(code, "clCreateBuffer").expect_err("the code is an error")),
+            Err(e) => Err(e),
         }
     }
 
-    fn give_back(&self, class: usize, mem: Mem) {
+    fn give_back(&self, driver: &dyn Driver, class: usize, mem: Mem) {
         let mut s = self.state.lock();
         s.stats.allocated -= class as u64;
         if self.caching {
             s.free.entry(class).or_default().push(mem);
         } else {
             s.stats.reserved -= class as u64;
+            driver.free(mem);
         }
     }
 
     /// Releases all cached blocks.
-    pub fn empty(&self) {
+    pub fn empty(&self, driver: &dyn Driver) {
         let mut s = self.state.lock();
         let freed: usize = s.free.iter().map(|(class, list)| class * list.len()).sum();
-        s.free.clear();
+        s.free.drain().flat_map(|(_, list)| list).for_each(|mem| driver.free(mem));
         s.stats.reserved -= freed as u64;
     }
 
@@ -158,14 +159,13 @@ impl State {
     }
 }
 
-/// One pinned buffer, mapped for as long as it lives.
+/// One pinned buffer.
 struct Slot {
-    _mem: Mem,
     ptr: NonNull<u8>,
     size: usize,
-    busy: Option<Event>,
+    busy: Option<Box<dyn Event>>,
 }
-// SAFETY: the mapped memory belongs to the slot and is used under the staging lock.
+// SAFETY: the pinned memory belongs to the slot and is used under the staging lock.
 unsafe impl Send for Slot {}
 
 /// Pinned memory through which uploads pass, so that the caller's bytes are free on return while the queue runs on.
@@ -181,16 +181,14 @@ const MOST_SLOTS: usize = 16;
 
 impl Staging {
     /// Queues a copy of `src` to `dst`, without waiting unless all slots are in flight.
-    pub fn upload(&self, context: &Context, queue: &Queue, src: &[u8], dst: &Mem, mut offset: usize) -> Result<()> {
+    pub fn upload(&self, driver: &dyn Driver, src: &[u8], dst: &Mem, mut offset: usize) -> Result<()> {
         let mut slots = self.slots.lock();
         for chunk in src.chunks(LARGE) {
             let size = if chunk.len() <= SMALL { SMALL } else { LARGE };
             let i = match slots.iter().position(|s| s.size == size && s.busy.as_ref().is_none_or(|e| e.is_complete())) {
                 Some(i) => i,
                 None if slots.iter().filter(|s| s.size == size).count() < MOST_SLOTS => {
-                    let mem = context.buffer(size, true).map_err(|c| cl::check(c, "clCreateBuffer").unwrap_err())?;
-                    let ptr = queue.map(&mem, size)?;
-                    slots.push(Slot { _mem: mem, ptr, size, busy: None });
+                    slots.push(Slot { ptr: driver.pinned(size)?, size, busy: None });
                     slots.len() - 1
                 }
                 None => {
@@ -203,11 +201,11 @@ impl Staging {
                 }
             };
             let mut slot = slots.remove(i);
-            // SAFETY: the slot is idle, mapped and at least as large as the chunk; it is not touched again before
+            // SAFETY: the slot is idle and at least as large as the chunk; it is not touched again before
             // its event is complete.
             let queued = unsafe {
                 std::ptr::copy_nonoverlapping(chunk.as_ptr(), slot.ptr.as_ptr(), chunk.len());
-                queue.write_async(dst, offset, slot.ptr.as_ptr(), chunk.len())
+                driver.write_async(dst, offset, slot.ptr.as_ptr(), chunk.len())
             };
             slot.busy = None;
             match queued {

@@ -1,0 +1,151 @@
+//! One OpenCL device as the shared backend's driver.
+
+use super::cl::{self, Context, DeviceId, Program, Queue};
+use super::device::{DeviceInfo, Found};
+use crate::backend::gpu::driver::{Arg, Driver, Event, Facts, Kernel, Mem};
+use crate::backend::kernels;
+use crate::error::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Context and in-order queue of a device.
+pub struct OpenCl {
+    id: DeviceId,
+    info: DeviceInfo,
+    context: Context,
+    queue: Arc<Queue>,
+}
+
+impl DeviceInfo {
+    /// What the shared backend wants to know.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            name: self.name.clone(),
+            kind: self.kind,
+            compute_units: self.compute_units,
+            global_memory: self.global_memory,
+            max_allocation: self.max_allocation,
+            max_parameter_size: self.max_parameter_size,
+            fp64: self.fp64,
+        }
+    }
+}
+
+impl OpenCl {
+    pub fn new(found: &Found) -> Result<OpenCl> {
+        let context = Context::new(found.id)?;
+        let queue = Arc::new(context.queue(found.id)?);
+        Ok(OpenCl { id: found.id, info: found.info.clone(), context, queue })
+    }
+
+    fn options(&self) -> &'static str {
+        if self.info.exact_divide {
+            "-cl-std=CL1.2 -w -cl-fp32-correctly-rounded-divide-sqrt"
+        } else {
+            "-cl-std=CL1.2 -w"
+        }
+    }
+
+    fn kernel(&self, name: &'static str, program: &Program) -> Result<Box<dyn Kernel>> {
+        Ok(Box::new(ClKernel { queue: self.queue.clone(), kernel: Mutex::new(program.kernel(name)?), name }))
+    }
+}
+
+/// Arguments are set under the lock, which also keeps them until the launch is queued.
+struct ClKernel {
+    queue: Arc<Queue>,
+    kernel: Mutex<cl::Kernel>,
+    name: &'static str,
+}
+
+impl Kernel for ClKernel {
+    fn launch(&self, args: &[Arg], size: &[usize; 3], local: &[usize; 3]) -> Result<()> {
+        let kernel = self.kernel.lock();
+        for (i, a) in args.iter().enumerate() {
+            match a {
+                Arg::Mem(m) => kernel.set_mem(i as u32, m),
+                Arg::Bytes(b) => kernel.set_bytes(i as u32, b),
+            }
+            .map_err(|mut e| {
+                e.message = format!("{} of kernel {}", e.message, self.name);
+                e
+            })?;
+        }
+        self.queue.launch(&kernel, size, local).map_err(|mut e| {
+            e.message = format!("{} for kernel {} of {size:?} by {local:?} work-items", e.message, self.name);
+            e
+        })
+    }
+}
+
+impl Event for cl::Event {
+    fn is_complete(&self) -> bool {
+        cl::Event::is_complete(self)
+    }
+    fn wait(&self) -> Result<()> {
+        cl::Event::wait(self)
+    }
+}
+
+impl Driver for OpenCl {
+    fn alloc(&self, nbytes: usize) -> Result<Mem> {
+        self.context.buffer(nbytes, false).map_err(|code| match cl::is_out_of_memory(code) {
+            true => Error::new(ErrorKind::OutOfMemory, format!("{}, {code}", cl::error_name(code))),
+            false => cl::check(code, "clCreateBuffer").expect_err("the code is an error"),
+        })
+    }
+    fn free(&self, mem: Mem) {
+        cl::release(mem);
+    }
+    fn pinned(&self, nbytes: usize) -> Result<NonNull<u8>> {
+        let mem = self.context.buffer(nbytes, true);
+        let mem = mem.map_err(|c| cl::check(c, "clCreateBuffer").expect_err("the code is an error"))?;
+        // Neither unmapped nor released.
+        self.queue.map(&mem, nbytes)
+    }
+
+    fn prelude(&self) -> String {
+        let mut out = String::new();
+        if self.info.fp64 {
+            out += "#define HAVE_FP64 1\n";
+        }
+        if self.info.fp16 {
+            out += "#define HAVE_FP16 1\n";
+        }
+        out + kernels::PRELUDE_OPENCL
+    }
+    fn build_key(&self) -> String {
+        let i = &self.info;
+        format!("{}\n{}\n{}\n{}\n{}\n{}", i.platform, i.platform_version, i.name, i.version, i.driver, self.options())
+    }
+    fn build(&self, name: &'static str, source: &str) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
+        let program = self.context.program_from_source(source)?;
+        program.build(self.id, self.options())?;
+        Ok((self.kernel(name, &program)?, program.binary()))
+    }
+    fn load(&self, name: &'static str, binary: &[u8]) -> Result<Box<dyn Kernel>> {
+        let program = self.context.program_from_binary(self.id, binary)?;
+        program.build(self.id, self.options())?;
+        self.kernel(name, &program)
+    }
+
+    fn read(&self, mem: &Mem, offset: usize, dst: &mut [u8]) -> Result<()> {
+        self.queue.read(mem, offset, dst)
+    }
+    fn write(&self, mem: &Mem, offset: usize, src: &[u8]) -> Result<()> {
+        self.queue.write(mem, offset, src)
+    }
+    unsafe fn write_async(&self, mem: &Mem, offset: usize, src: *const u8, n: usize) -> Result<Box<dyn Event>> {
+        Ok(Box::new(self.queue.write_async(mem, offset, src, n)?))
+    }
+    fn copy(&self, src: &Mem, src_offset: usize, dst: &Mem, dst_offset: usize, n: usize) -> Result<()> {
+        self.queue.copy(src, src_offset, dst, dst_offset, n)
+    }
+    fn flush(&self) -> Result<()> {
+        self.queue.flush()
+    }
+    fn finish(&self) -> Result<()> {
+        self.queue.finish()
+    }
+}
