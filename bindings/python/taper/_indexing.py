@@ -3,13 +3,15 @@
 import struct
 
 from . import _c
-from ._c import fail, scalar, tls
+from ._c import fail, scalar, tensor_index, tls
 from ._dtype import bool as bool_dtype
 from ._dtype import int64, uint8
-from ._tensor import Tensor, wrap
+from ._tensor import Tensor
 
 _pack = struct.Struct("i4xqqqQ").pack
 _ABSENT = -(1 << 63)
+_LARGE = 1 << 62
+_new = object.__new__
 _INT, _SLICE, _NEWAXIS, _ELLIPSIS, _TENSOR, _BOOL = range(6)
 _item_newaxis = _pack(_NEWAXIS, 0, 0, 0, 0)
 _item_ellipsis = _pack(_ELLIPSIS, 0, 0, 0, 0)
@@ -91,12 +93,18 @@ def _items(index, keep):
 def getitem(self, index):
     """The elements that the index selects: a view unless it holds tensors, lists or arrays."""
     keep = []
-    items, n = _items(index, keep)
+    if type(index) is int and -_LARGE < index < _LARGE:
+        items, n = _pack(_INT, index, 0, 0, 0), 1
+    else:
+        items, n = _items(index, keep)
     o, p = tls.o
-    e = _c.tensor_index(self._h, items, n, p)
+    e = tensor_index(self._h, items, n, p)
     if e:
         fail(e)
-    return wrap(o.value)
+    h = o.value
+    r = _new(Tensor)
+    r._h = h
+    return r
 
 
 def setitem(self, index, value):

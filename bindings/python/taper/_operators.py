@@ -99,7 +99,19 @@ def _via(name, reverse=False):
 
 
 def _unary(name):
-    return lambda self: getattr(_ops, name)(self)
+    function = getattr(_ops, f"_{name}")
+
+    def operator(self):
+        o, p = tls.o
+        e = function(self._h, p)
+        if e:
+            fail(e)
+        h = o.value
+        r = _new(Tensor)
+        r._h = h
+        return r
+
+    return operator
 
 
 def _comparison(name, foreign):
@@ -113,10 +125,17 @@ def _comparison(name, foreign):
 
 
 def _matmul(self, other):
-    if isinstance(other, Tensor):
-        return _ops.matmul(self, other)
-    other = _foreign(other)
-    return _ops.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+    if not isinstance(other, Tensor):
+        other = _foreign(other)
+        return _matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+    o, p = tls.o
+    e = _ops._matmul(self._h, other._h, p)
+    if e:
+        fail(e)
+    h = o.value
+    r = _new(Tensor)
+    r._h = h
+    return r
 
 
 def _rmatmul(self, other):

@@ -35,6 +35,8 @@ from ._c import proto as _proto
 from ._dtype import dtype as _dtype_class
 from ._dtype import from_code
 from ._glue import M, absent, copy_out, no_overload, repaired, return_type, take_text, unlist
+from ._lib import lib as _lib
+from ._lib import quick as _quick
 from ._ops_table import PROTOTYPES as _PROTOTYPES
 from ._tensor import Tensor
 
@@ -58,7 +60,9 @@ def __getattr__(name):
         letters = _PROTOTYPES.get(name[1:])
         if letters is None:
             raise AttributeError(f"module 'taper._ops' has no attribute '{name}'")
-        f = space[name] = _proto(name[1:], *[_TYPES[c] for c in letters])
+        quick = letters.endswith("!")
+        types = [_TYPES[c] for c in letters.rstrip("!")]
+        f = space[name] = _proto(name[1:], *types, library=_quick if quick else _lib)
         return f
     if not _sources:
         _read_sources()
