@@ -43,7 +43,6 @@ _HOMES = {
         "set_default_device set_default_dtype set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
         "set_num_interop_threads set_num_threads set_printoptions typename use_deterministic_algorithms",
         "amp": "autocast",
-        "cuda": "Event Stream",
         "serialization": "load save",
     }.items()
     for name in names.split()
@@ -77,6 +76,4 @@ def __dir__():
     return sorted({*globals(), *_SUBMODULES, *_LEGACY, *_HOMES, *_lazy.function_names()})
 
 
-__all__ = sorted(
-    {"Size", "Tensor", "device", "dtype", "layout", "memory_format", *_HOMES} - {"Event", "Stream", "compile"}
-)
+__all__ = sorted({"Size", "Tensor", "device", "dtype", "layout", "memory_format", *_HOMES} - {"compile"})

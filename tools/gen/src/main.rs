@@ -11,6 +11,7 @@ mod model;
 mod parser;
 mod python;
 mod rust_shims;
+mod stubs;
 mod test_calls;
 
 use model::Op;
@@ -28,6 +29,8 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
     ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
     ("python-table", "bindings/python/taper/_ops_table.py", |_, ops| Ok(python::emit_table(ops))),
+    ("python-stubs", "bindings/python/taper/_ops_gen.pyi", |_, ops| Ok(stubs::emit(ops))),
+    ("python-nn-stubs", "bindings/python/taper/nn/_functional_gen.pyi", |_, ops| Ok(stubs::emit_nn(ops))),
     ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),
     ("go", "bindings/go/ops_gen.go", |_, ops| Ok(go::emit(ops))),
 ];

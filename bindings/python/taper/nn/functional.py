@@ -1,10 +1,16 @@
 """Functions of neural networks: the table's ops, with the keyword forms that PyTorch accepts besides."""
 
+from __future__ import annotations
+
 import math
 
 from .. import _ops as g
 from .._ops_table import FUNCTIONS, NN
 from .._tensor import Tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # for type checkers and editors: what __getattr__ gives
+    from ._functional_gen import *  # noqa: F403
 
 
 def __getattr__(name):
@@ -15,118 +21,118 @@ def __getattr__(name):
     raise AttributeError(f"module 'taper.nn.functional' has no attribute '{name}'")
 
 
-def relu(input, inplace=False):
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     return g.relu_(input) if inplace else g.relu(input)
 
 
-def relu_(input):
+def relu_(input: Tensor) -> Tensor:
     """max(x, 0) in place."""
     return g.relu_(input)
 
 
-def silu(input, inplace=False):
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
     return g.silu_(input) if inplace else g.silu(input)
 
 
-def gelu(input, approximate="none"):
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x times the normal distribution function of x; approximate='tanh' for the approximation."""
     return g.gelu(input, approximate=approximate)
 
 
-def leaky_relu(input, negative_slope=0.01, inplace=False):
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, else negative_slope * x."""
     r = g.leaky_relu(input, negative_slope)
     return input.copy_(r) if inplace else r
 
 
-def elu(input, alpha=1.0, inplace=False):
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else alpha * (exp(x) - 1)."""
     r = g.elu(input, alpha)
     return input.copy_(r) if inplace else r
 
 
-def selu(input, inplace=False):
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The self-normalising exponential linear unit."""
     r = 1.0507009873554804934193349852946 * g.elu(input, 1.6732632423543772848170429916717)
     return input.copy_(r) if inplace else r
 
 
-def celu(input, alpha=1.0, inplace=False):
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))."""
     r = g.clamp_min(input, 0) + g.clamp_max(alpha * g.expm1(input / alpha), 0)
     return input.copy_(r) if inplace else r
 
 
-def relu6(input, inplace=False):
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
     r = g.relu6(input)
     return input.copy_(r) if inplace else r
 
 
-def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x limited to [min_val, max_val]."""
     return g.clamp_(input, min_val, max_val) if inplace else g.clamp(input, min_val, max_val)
 
 
-def hardswish(input, inplace=False):
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6."""
     r = g.hardswish(input)
     return input.copy_(r) if inplace else r
 
 
-def hardsigmoid(input, inplace=False):
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
     r = g.hardsigmoid(input)
     return input.copy_(r) if inplace else r
 
 
-def mish(input, inplace=False):
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
     r = input * g.tanh(g.softplus(input))
     return input.copy_(r) if inplace else r
 
 
-def softsign(input):
+def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     return input / (1 + g.abs(input))
 
 
-def tanhshrink(input):
+def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
     return input - g.tanh(input)
 
 
-def softshrink(input, lambd=0.5):
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards zero by lambd, zero within it."""
     return g.where(input > lambd, input - lambd, g.where(input < -lambd, input + lambd, input * 0))
 
 
-def hardshrink(input, lambd=0.5):
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0."""
     return g.where(g.abs(input) > lambd, input, 0.0)
 
 
-def threshold(input, threshold, value, inplace=False):
+def threshold(input: Tensor, threshold, value, inplace: bool = False) -> Tensor:
     """x where above the threshold, else value."""
     r = g.where(input > threshold, input, value)
     return input.copy_(r) if inplace else r
 
 
-def prelu(input, weight):
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, else weight * x, with one weight or one per channel."""
     if weight.numel() != 1:
         weight = weight.reshape([1, -1] + [1] * (input.ndim - 2) if input.ndim > 1 else [-1])
     return g.clamp_min(input, 0) + weight * g.clamp_max(input, 0)
 
 
-def sigmoid(input):
+def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-x))."""
     return g.sigmoid(input)
 
 
-def tanh(input):
+def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent."""
     return g.tanh(input)
 
@@ -141,22 +147,22 @@ def _implied_dim(name, ndim):
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input, dim=None, _stacklevel=3, dtype=None):
+def softmax(input: Tensor, dim=None, _stacklevel=3, dtype=None) -> Tensor:
     """exp(x) / sum(exp(x)) along a dimension."""
     return g.softmax(input, _implied_dim("softmax", input.ndim) if dim is None else dim, dtype)
 
 
-def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+def log_softmax(input: Tensor, dim=None, _stacklevel=3, dtype=None) -> Tensor:
     """The logarithm of softmax."""
     return g.log_softmax(input, _implied_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
 
 
-def softmin(input, dim=None, _stacklevel=3, dtype=None):
+def softmin(input: Tensor, dim=None, _stacklevel=3, dtype=None) -> Tensor:
     """softmax(-x)."""
     return softmax(-input, dim, dtype=dtype)
 
 
-def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+def gumbel_softmax(logits, tau=1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A sample of the Gumbel-softmax distribution; hard=True gives one-hot vectors with soft gradients."""
     gumbels = -g.empty_like(logits).exponential_().log()
     soft = g.softmax((logits + gumbels) / tau, dim)
@@ -208,20 +214,28 @@ def _max_pool(dims):
 max_pool1d, max_pool2d, max_pool3d = _max_pool(1), _max_pool(2), _max_pool(3)
 
 
-def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool1d(
+    input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True
+) -> Tensor:
     """The mean of each window."""
     return g.avg_pool1d(input, kernel_size, () if stride is None else stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d(
-    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-):
+    input: Tensor,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override=None,
+) -> Tensor:
     """The mean of each window."""
     stride = () if stride is None else stride
     return g.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def adaptive_avg_pool2d(input, output_size):
+def adaptive_avg_pool2d(input: Tensor, output_size) -> Tensor:
     """The mean over windows that give the wanted output size; None keeps a size."""
     if not isinstance(output_size, int):
         output_size = [input.size(i - 2) if n is None else n for i, n in enumerate(output_size)]
@@ -232,7 +246,7 @@ def _windows(n, out):
     return [(i * n // out, -((-(i + 1) * n) // out)) for i in range(out)]
 
 
-def adaptive_max_pool2d(input, output_size, return_indices=False):
+def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False):
     """The maximum over windows that give the wanted output size."""
     if return_indices:
         raise NotImplementedError("adaptive_max_pool2d: return_indices=True is not supported")
@@ -244,7 +258,7 @@ def adaptive_max_pool2d(input, output_size, return_indices=False):
     return g.stack([r[..., a:b].amax(-1) for a, b in _windows(input.size(-1), w)], -1)
 
 
-def adaptive_max_pool1d(input, output_size, return_indices=False):
+def adaptive_max_pool1d(input: Tensor, output_size, return_indices: bool = False):
     """The maximum over windows that give the wanted output size."""
     if return_indices:
         raise NotImplementedError("adaptive_max_pool1d: return_indices=True is not supported")
@@ -252,7 +266,7 @@ def adaptive_max_pool1d(input, output_size, return_indices=False):
     return g.stack([input[..., a:b].amax(-1) for a, b in _windows(input.size(-1), n)], -1)
 
 
-def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool2d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
     """The p-norm of each window."""
     kh, kw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
     mean = avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
@@ -289,7 +303,7 @@ def _conv(dims):
 conv1d, conv2d, conv3d = _conv(1), _conv(2), _conv(3)
 
 
-def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
+def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """Sliding blocks of (N, C, H, W) as columns: (N, C * kh * kw, L)."""
     (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (
         (v, v) if isinstance(v, int) else v for v in (kernel_size, dilation, padding, stride)
@@ -311,7 +325,7 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     return r if batched else r.squeeze(0)
 
 
-def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
+def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """Sums columns of sliding blocks back into an image."""
     (oh, ow), (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (
         (v, v) if isinstance(v, int) else v for v in (output_size, kernel_size, dilation, padding, stride)
@@ -332,7 +346,7 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     return out if batched else out.squeeze(0)
 
 
-def pad(input, pad, mode="constant", value=None):
+def pad(input: Tensor, pad, mode: str = "constant", value=None) -> Tensor:
     """Adds elements around the last dimensions: pad lists (before, after) from the last dimension on."""
     if mode == "circular":
         for i in range(0, len(pad), 2):
@@ -353,7 +367,15 @@ def pad(input, pad, mode="constant", value=None):
 # --- embeddings and norms --------------------------------------------------------------------------------------------
 
 
-def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx=None,
+    max_norm=None,
+    norm_type=2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """The rows of weight that the indices name."""
     if padding_idx is not None:
         n = weight.size(0)
@@ -372,7 +394,16 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     return g.embedding(weight, input, -1 if padding_idx is None else padding_idx)
 
 
-def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Normalises each channel over the batch, or with the running statistics."""
     if training:
         n = input.numel() // input.size(1) if input.numel() else 0
@@ -384,8 +415,15 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 
 
 def instance_norm(
-    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
-):
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Normalises each channel of each sample."""
     if use_input_stats and running_mean is None:
         return g.instance_norm(input, weight, bias, eps)
@@ -400,24 +438,24 @@ def instance_norm(
     return g.instance_norm(input, weight, bias, eps)
 
 
-def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out=None) -> Tensor:
     """The input divided by its p-norm along a dimension."""
     return g.normalize(input, float(p), dim, eps)
 
 
-def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm(input: Tensor, size, alpha: float = 1e-4, beta: float = 0.75, k=1.0) -> Tensor:
     """Normalisation over neighbouring channels."""
     squares = g.pad(input.square().unsqueeze(1), [0] * (2 * (input.ndim - 2)) + [size // 2, (size - 1) // 2])
     total = sum(squares.narrow(2, i, input.size(1)) for i in range(size)) / size
     return input / (total.squeeze(1) * alpha + k).pow(beta)
 
 
-def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of the rows' differences."""
     return g.norm(x1 - x2 + eps, p, -1, keepdim)
 
 
-def bilinear(input1, input2, weight, bias=None):
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T A x2 + b."""
     r = g.einsum("...i,oij,...j->...o", [input1, weight, input2])
     return r if bias is None else r + bias
@@ -435,7 +473,7 @@ def _reduction(size_average, reduce, reduction):
     return "sum" if size_average is False else "mean"
 
 
-def _same_size(input, target):
+def _same_size(input: Tensor, target: Tensor):
     if target.size() != input.size():
         import warnings
 
@@ -446,52 +484,70 @@ def _same_size(input, target):
         )
 
 
-def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+def mse_loss(
+    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
     """The mean squared error."""
     _same_size(input, target)
     return g.mse_loss(input, target, _reduction(size_average, reduce, reduction))
 
 
-def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+def l1_loss(
+    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
     """The mean absolute error."""
     _same_size(input, target)
     return g.l1_loss(input, target, _reduction(size_average, reduce, reduction))
 
 
-def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
     """Squared error near zero, absolute error beyond beta."""
     _same_size(input, target)
     return g.smooth_l1_loss(input, target, _reduction(size_average, reduce, reduction), beta)
 
 
-def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
     """Squared error near zero, absolute error beyond delta."""
     _same_size(input, target)
     return g.huber_loss(input, target, reduction, delta)
 
 
 def cross_entropy(
-    input,
-    target,
-    weight=None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
     size_average=None,
     ignore_index=-100,
     reduce=None,
-    reduction="mean",
-    label_smoothing=0.0,
-):
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Negative log likelihood of softmax(input), for class indices or class probabilities."""
     if size_average is not None or reduce is not None:
         reduction = _reduction(size_average, reduce, reduction)
     return g.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
-def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction: str = "mean",
+) -> Tensor:
     """Negative log likelihood of log probabilities."""
     return g.nll_loss(input, target, weight, ignore_index, _reduction(size_average, reduce, reduction))
 
 
-def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, reduce=None, reduction: str = "mean"
+) -> Tensor:
     """Cross entropy of probabilities and targets in [0, 1]."""
     if target.size() != input.size():
         raise ValueError(
@@ -502,8 +558,14 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
 
 def binary_cross_entropy_with_logits(
-    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
-):
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
     """Cross entropy of sigmoid(input) and targets in [0, 1]."""
     if target.size() != input.size():
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
@@ -511,7 +573,9 @@ def binary_cross_entropy_with_logits(
     return g.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 
-def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+def kl_div(
+    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False
+) -> Tensor:
     """The Kullback-Leibler divergence of log probabilities from a target distribution."""
     reduction = _reduction(size_average, reduce, reduction)
     if reduction == "batchmean":
@@ -528,23 +592,41 @@ def _reduced(loss, reduction):
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"
+) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     loss = g.where(target == 1, input, g.clamp_min(margin - input, 0))
     return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
-def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * x))."""
     return _reduced(g.softplus(-target * input), _reduction(size_average, reduce, reduction))
 
 
-def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+) -> Tensor:
     """max(0, -target * (x1 - x2) + margin)."""
     return _reduced(g.clamp_min(-target * (input1 - input2) + margin, 0), _reduction(size_average, reduce, reduction))
 
 
-def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+) -> Tensor:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
     cos = g.cosine_similarity(input1, input2, -1)
     loss = g.where(target == 1, 1 - cos, g.clamp_min(cos - margin, 0))
@@ -552,8 +634,17 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
 
 
 def triplet_margin_loss(
-    anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
-):
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin)."""
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
@@ -563,8 +654,15 @@ def triplet_margin_loss(
 
 
 def poisson_nll_loss(
-    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
-):
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average=None,
+    eps: float = 1e-8,
+    reduce=None,
+    reduction: str = "mean",
+) -> Tensor:
     """Negative log likelihood of a Poisson distribution."""
     loss = g.exp(input) - target * input if log_input else input - target * g.log(input + eps)
     if full:
@@ -573,7 +671,9 @@ def poisson_nll_loss(
     return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
-def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
     """Negative log likelihood of a normal distribution."""
     if not isinstance(var, Tensor):
         var = var * g.ones_like(input)
@@ -590,14 +690,14 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 
 def interpolate(
-    input,
+    input: Tensor,
     size=None,
     scale_factor=None,
-    mode="nearest",
+    mode: str = "nearest",
     align_corners=None,
     recompute_scale_factor=None,
-    antialias=False,
-):
+    antialias: bool = False,
+) -> Tensor:
     """Resizes the last dimensions: 'nearest', 'linear', 'bilinear' or 'trilinear'."""
     dims = input.ndim - 2
     if (size is None) == (scale_factor is None):
@@ -642,7 +742,7 @@ def _index(values, like):
     return _from_data(values, int64, like.device)
 
 
-def _interpolate_linear(input, dim, n, scale, align):
+def _interpolate_linear(input: Tensor, dim: int, n, scale, align):
     from .._creation import _from_data
 
     m = input.size(dim)
@@ -660,12 +760,12 @@ def _interpolate_linear(input, dim, n, scale, align):
     return a * (1 - weight) + b * weight
 
 
-def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None):
+def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest", align_corners=None) -> Tensor:
     """The old name of interpolate."""
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-def pixel_unshuffle(input, downscale_factor):
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """The inverse of pixel_shuffle."""
     r = downscale_factor
     *batch, c, h, w = input.shape
@@ -674,7 +774,7 @@ def pixel_unshuffle(input, downscale_factor):
     return x.permute([*range(n), n, n + 2, n + 4, n + 1, n + 3]).reshape([*batch, c * r * r, h // r, w // r])
 
 
-def channel_shuffle(input, groups):
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Mixes the channels of groups."""
     n, c, *rest = input.shape
     return input.reshape([n, groups, c // groups, *rest]).transpose(1, 2).reshape([n, c, *rest])

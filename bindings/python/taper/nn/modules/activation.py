@@ -1,6 +1,9 @@
 """Activations as modules."""
 
+from __future__ import annotations
+
 from ... import _ops
+from ..._tensor import Tensor
 from .. import functional as F
 from ..parameter import Parameter
 from .module import Module
@@ -11,11 +14,11 @@ class _Inplace(Module):
 
     _function = None
 
-    def __init__(self, inplace=False):
+    def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return type(self)._function(input, inplace=self.inplace)
 
     def extra_repr(self):
@@ -27,7 +30,7 @@ class _Plain(Module):
 
     _function = None
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return type(self)._function(input)
 
 
@@ -51,13 +54,13 @@ Tanhshrink = _activation(_Plain, "Tanhshrink", F.tanhshrink, "x - tanh(x).")
 class Hardtanh(Module):
     """x limited to [min_val, max_val]."""
 
-    def __init__(self, min_val=-1.0, max_val=1.0, inplace=False):
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if min_val >= max_val:
             raise AssertionError(f"max_val ({max_val}) must be larger than min_val ({min_val})")
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self):
@@ -67,7 +70,7 @@ class Hardtanh(Module):
 class ReLU6(Hardtanh):
     """min(max(x, 0), 6)."""
 
-    def __init__(self, inplace=False):
+    def __init__(self, inplace: bool = False) -> None:
         super().__init__(0.0, 6.0, inplace)
 
     def extra_repr(self):
@@ -77,11 +80,11 @@ class ReLU6(Hardtanh):
 class LeakyReLU(Module):
     """x where positive, else negative_slope * x."""
 
-    def __init__(self, negative_slope=1e-2, inplace=False):
+    def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope, self.inplace = negative_slope, inplace
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self):
@@ -91,11 +94,11 @@ class LeakyReLU(Module):
 class ELU(Module):
     """x where positive, else alpha * (exp(x) - 1)."""
 
-    def __init__(self, alpha=1.0, inplace=False):
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha, self.inplace = alpha, inplace
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.elu(input, self.alpha, self.inplace)
 
     def extra_repr(self):
@@ -105,18 +108,18 @@ class ELU(Module):
 class CELU(ELU):
     """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))."""
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.celu(input, self.alpha, self.inplace)
 
 
 class GELU(Module):
     """x times the normal distribution function of x."""
 
-    def __init__(self, approximate="none"):
+    def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.gelu(input, approximate=self.approximate)
 
     def extra_repr(self):
@@ -126,11 +129,11 @@ class GELU(Module):
 class GLU(Module):
     """The first half times the sigmoid of the second half."""
 
-    def __init__(self, dim=-1):
+    def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.glu(input, self.dim)
 
     def extra_repr(self):
@@ -140,11 +143,11 @@ class GLU(Module):
 class Softplus(Module):
     """log(1 + exp(beta * x)) / beta."""
 
-    def __init__(self, beta=1.0, threshold=20.0):
+    def __init__(self, beta: float = 1.0, threshold=20.0) -> None:
         super().__init__()
         self.beta, self.threshold = beta, threshold
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self):
@@ -152,7 +155,7 @@ class Softplus(Module):
 
 
 class _Shrink(Module):
-    def __init__(self, lambd=0.5):
+    def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
 
@@ -163,25 +166,25 @@ class _Shrink(Module):
 class Softshrink(_Shrink):
     """x moved towards zero by lambd."""
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.softshrink(input, self.lambd)
 
 
 class Hardshrink(_Shrink):
     """x where |x| > lambd, else 0."""
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.hardshrink(input, self.lambd)
 
 
 class Threshold(Module):
     """x where above the threshold, else value."""
 
-    def __init__(self, threshold, value, inplace=False):
+    def __init__(self, threshold, value, inplace: bool = False) -> None:
         super().__init__()
         self.threshold, self.value, self.inplace = threshold, value, inplace
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self):
@@ -191,13 +194,13 @@ class Threshold(Module):
 class PReLU(Module):
     """x where positive, else a learnt slope times x."""
 
-    def __init__(self, num_parameters=1, init=0.25, device=None, dtype=None):
+    def __init__(self, num_parameters: int = 1, init=0.25, device=None, dtype=None) -> None:
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init
         self.weight = Parameter(_ops.full((num_parameters,), float(init), device=device, dtype=dtype))
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.prelu(input, self.weight)
 
     def extra_repr(self):
@@ -207,11 +210,11 @@ class PReLU(Module):
 class _AlongDim(Module):
     _function = None
 
-    def __init__(self, dim=None):
+    def __init__(self, dim=None) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return type(self)._function(input, self.dim)
 
     def extra_repr(self):
@@ -226,5 +229,5 @@ LogSoftmax = _activation(_AlongDim, "LogSoftmax", F.log_softmax, "The logarithm 
 class Softmax2d(Module):
     """Softmax over the channels of (N, C, H, W)."""
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, -3)

@@ -1,8 +1,11 @@
 """Convolutions."""
 
+from __future__ import annotations
+
 import math
 
 from ... import _ops
+from ..._tensor import Tensor
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter, UninitializedParameter
@@ -21,18 +24,18 @@ class _ConvNd(Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
+        in_channels: int,
+        out_channels: int,
         kernel_size,
         stride=1,
         padding=0,
         dilation=1,
-        groups=1,
-        bias=True,
-        padding_mode="zeros",
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
         device=None,
         dtype=None,
-    ):
+    ) -> None:
         super().__init__()
         self._configure(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
         self.weight = Parameter(_ops.empty(self._weight_shape(), device=device, dtype=dtype))
@@ -98,7 +101,7 @@ class _ConvNd(Module):
                 pads += [p, p]
         return pads
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         convolution = getattr(F, f"conv{self._dims}d")
         if self.padding_mode != "zeros":
             input = F.pad(input, self._pads(), mode=self.padding_mode)
@@ -145,19 +148,19 @@ class _ConvTransposeNd(_ConvNd):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
+        in_channels: int,
+        out_channels: int,
         kernel_size,
         stride=1,
         padding=0,
         output_padding=0,
-        groups=1,
-        bias=True,
+        groups: int = 1,
+        bias: bool = True,
         dilation=1,
-        padding_mode="zeros",
+        padding_mode: str = "zeros",
         device=None,
         dtype=None,
-    ):
+    ) -> None:
         if padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         super().__init__(
@@ -175,7 +178,7 @@ class _ConvTransposeNd(_ConvNd):
         )
         self.output_padding = ntuple(output_padding, self._dims)
 
-    def forward(self, input, output_size=None):
+    def forward(self, input: Tensor, output_size=None) -> Tensor:
         padding = self.output_padding
         if output_size is not None:
             padding = self._padding_for(input, list(output_size))
@@ -225,17 +228,17 @@ class ConvTranspose3d(_ConvTransposeNd):
 class _LazyConv(LazyMixin):
     def __init__(
         self,
-        out_channels,
+        out_channels: int,
         kernel_size,
         stride=1,
         padding=0,
         dilation=1,
-        groups=1,
-        bias=True,
-        padding_mode="zeros",
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
         device=None,
         dtype=None,
-    ):
+    ) -> None:
         Module.__init__(self)
         self._configure(0, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
         self.weight = UninitializedParameter(device=device, dtype=dtype)

@@ -1,0 +1,405 @@
+"""Types of the package for editors and type checkers; the ops come from the generated `_ops_gen.pyi`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import amp as amp
+from . import autograd as autograd
+from . import backends as backends
+from . import cuda as cuda
+from . import mps as mps
+from . import nn as nn
+from . import optim as optim
+from . import random as random
+from . import safetensors as safetensors
+from . import serialization as serialization
+from . import utils as utils
+from . import version as version
+from ._convert import from_numpy as from_numpy
+from ._dlpack import from_dlpack as from_dlpack
+from ._dtype import Size as Size
+from ._dtype import bfloat16 as bfloat16
+from ._dtype import bool as bool
+from ._dtype import channels_last as channels_last
+from ._dtype import channels_last_3d as channels_last_3d
+from ._dtype import contiguous_format as contiguous_format
+from ._dtype import device as device
+from ._dtype import double as double
+from ._dtype import dtype as dtype
+from ._dtype import float as float
+from ._dtype import float16 as float16
+from ._dtype import float32 as float32
+from ._dtype import float64 as float64
+from ._dtype import half as half
+from ._dtype import int as int
+from ._dtype import int8 as int8
+from ._dtype import int16 as int16
+from ._dtype import int32 as int32
+from ._dtype import int64 as int64
+from ._dtype import layout as layout
+from ._dtype import long as long
+from ._dtype import memory_format as memory_format
+from ._dtype import preserve_format as preserve_format
+from ._dtype import short as short
+from ._dtype import sparse_coo as sparse_coo
+from ._dtype import strided as strided
+from ._dtype import uint8 as uint8
+from ._errors import Error as Error
+from ._errors import OutOfMemoryError as OutOfMemoryError
+from ._grad_mode import enable_grad as enable_grad
+from ._grad_mode import inference_mode as inference_mode
+from ._grad_mode import is_grad_enabled as is_grad_enabled
+from ._grad_mode import no_grad as no_grad
+from ._grad_mode import set_grad_enabled as set_grad_enabled
+from ._limits import finfo as finfo
+from ._limits import iinfo as iinfo
+from ._ops_gen import *
+from ._dtype import dtype as _dtype
+from ._ops_gen import _bool, _Device, _float, _int, _Ints, _Number, _str, _values_indices
+from ._random import Generator as Generator
+from ._random import default_generator as default_generator
+from ._random import get_rng_state as get_rng_state
+from ._random import initial_seed as initial_seed
+from ._random import manual_seed as manual_seed
+from ._random import seed as seed
+from ._random import set_rng_state as set_rng_state
+from ._settings import *
+from ._tensor import Tensor as Tensor
+from .amp import autocast as autocast
+from .nn.functional import (
+    adaptive_avg_pool1d as adaptive_avg_pool1d,
+)
+from .nn.functional import (
+    alpha_dropout as alpha_dropout,
+)
+from .nn.functional import (
+    avg_pool1d as avg_pool1d,
+)
+from .nn.functional import (
+    batch_norm as batch_norm,
+)
+from .nn.functional import (
+    conv1d as conv1d,
+)
+from .nn.functional import (
+    conv2d as conv2d,
+)
+from .nn.functional import (
+    conv3d as conv3d,
+)
+from .nn.functional import (
+    conv_transpose1d as conv_transpose1d,
+)
+from .nn.functional import (
+    conv_transpose2d as conv_transpose2d,
+)
+from .nn.functional import (
+    cosine_similarity as cosine_similarity,
+)
+from .nn.functional import (
+    dropout as dropout,
+)
+from .nn.functional import (
+    dropout_ as dropout_,
+)
+from .nn.functional import (
+    feature_dropout as feature_dropout,
+)
+from .nn.functional import (
+    group_norm as group_norm,
+)
+from .nn.functional import (
+    instance_norm as instance_norm,
+)
+from .nn.functional import (
+    layer_norm as layer_norm,
+)
+from .nn.functional import (
+    max_pool1d as max_pool1d,
+)
+from .nn.functional import (
+    max_pool2d as max_pool2d,
+)
+from .nn.functional import (
+    max_pool3d as max_pool3d,
+)
+from .nn.functional import (
+    pixel_shuffle as pixel_shuffle,
+)
+from .nn.functional import (
+    rms_norm as rms_norm,
+)
+from .serialization import load as load
+from .serialization import save as save
+
+__version__: _str
+pi: _float
+e: _float
+inf: _float
+nan: _float
+newaxis: None
+
+def tensor(
+    data: Any,
+    *,
+    dtype: _dtype | type[Any] | None = ...,
+    device: _Device = ...,
+    requires_grad: _bool = ...,
+    pin_memory: _bool = ...,
+) -> Tensor:
+    """A tensor with a copy of data: a number, nested sequences, a NumPy array or a tensor."""
+
+def as_tensor(data: Any, dtype: _dtype | type[Any] | None = ..., device: _Device = ...) -> Tensor:
+    """Data as a tensor, without copying where a tensor or array already has the dtype and device."""
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: _dtype | None = ...,
+    device: _Device = ...,
+    copy: _bool | None = ...,
+    requires_grad: _bool = ...,
+) -> Tensor:
+    """Data as a tensor; copied when copy is True, shared when it can be otherwise."""
+
+def frombuffer(
+    buffer: Any, *, dtype: _dtype, count: _int = ..., offset: _int = ..., requires_grad: _bool = ...
+) -> Tensor:
+    """A one-dimensional tensor over a buffer's memory."""
+
+def get_default_dtype() -> _dtype:
+    """The dtype of tensors made from floats when none is named."""
+
+class BFloat16Tensor(Tensor): ...
+class BoolTensor(Tensor): ...
+class ByteTensor(Tensor): ...
+class CharTensor(Tensor): ...
+class DoubleTensor(Tensor): ...
+class FloatTensor(Tensor): ...
+class HalfTensor(Tensor): ...
+class IntTensor(Tensor): ...
+class LongTensor(Tensor): ...
+class ShortTensor(Tensor): ...
+
+def addbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...
+) -> Tensor: ...
+def addmv(
+    input: Tensor, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...
+) -> Tensor: ...
+def addr(
+    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...
+) -> Tensor: ...
+def all(input: Tensor, dim: _Ints | None = ..., keepdim: _bool = ..., *, out: Any = ...) -> Tensor: ...
+def any(input: Tensor, dim: _Ints | None = ..., keepdim: _bool = ..., *, out: Any = ...) -> Tensor: ...
+def arange(
+    start: _Number,
+    end: _Number = ...,
+    step: _Number = ...,
+    *,
+    dtype: _dtype | None = ...,
+    device: _Device = ...,
+    layout: Any = ...,
+    pin_memory: _bool = ...,
+    requires_grad: _bool = ...,
+    out: Any = ...,
+) -> Tensor: ...
+def argsort(
+    input: Tensor, dim: _int = ..., descending: _bool = ..., stable: _bool = ..., *, out: Any = ...
+) -> Tensor: ...
+def atleast_1d(*tensors: Any) -> Any: ...
+def atleast_2d(*tensors: Any) -> Any: ...
+def atleast_3d(*tensors: Any) -> Any: ...
+def block_diag(*tensors: Tensor) -> Tensor: ...
+def broadcast_shapes(*shapes: Any) -> Size: ...
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]: ...
+def can_cast(from_: _dtype, to: _dtype) -> _bool: ...
+def cartesian_prod(*tensors: Tensor) -> Tensor: ...
+def cdist(input: Tensor, x2: Tensor, p: _Number = ..., *, out: Any = ...) -> Tensor: ...
+def chain_matmul(*matrices: Any) -> Tensor: ...
+def clamp_(input: Tensor, min: Tensor | _Number | None = ..., max: Tensor | _Number | None = ...) -> Tensor: ...
+def column_stack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor: ...
+def combinations(input: Tensor, r: _int = ..., with_replacement: _bool = ...) -> Tensor: ...
+def count_nonzero(input: Tensor, dim: _Ints | None = ..., *, out: Any = ...) -> Tensor: ...
+def cross(input: Tensor, other: Tensor, dim: _int | None = ..., *, out: Any = ...) -> Tensor: ...
+def diff(
+    input: Tensor,
+    n: _int = ...,
+    dim: _int = ...,
+    prepend: Tensor | None = ...,
+    append: Tensor | None = ...,
+    *,
+    out: Any = ...,
+) -> Tensor: ...
+def div(input: Tensor, other: Tensor | _Number, *, rounding_mode: _str | None = ..., out: Any = ...) -> Tensor: ...
+def div_(input: Tensor, other: Tensor | _Number, *, rounding_mode: _str | None = ...) -> Tensor: ...
+def dstack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor: ...
+def einsum(equation: _str, *operands: Any) -> Tensor: ...
+def fliplr(input: Tensor) -> Tensor: ...
+def flipud(input: Tensor) -> Tensor: ...
+def hstack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor: ...
+def is_complex(input: Tensor) -> _bool: ...
+def is_floating_point(input: Tensor) -> _bool: ...
+def is_nonzero(input: Tensor) -> _bool: ...
+def is_same_size(input: Tensor, other: Tensor) -> _bool: ...
+def is_tensor(obj: Any) -> _bool: ...
+def kron(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor: ...
+def meshgrid(*tensors: Any, indexing: _str | None = ...) -> tuple[Tensor, ...]: ...
+def movedim(input: Tensor, source: _Ints, destination: _Ints) -> Tensor: ...
+def nonzero(input: Tensor, *, as_tuple: _bool = ...) -> Any: ...
+def norm(
+    input: Tensor,
+    p: _Number | _str | None = ...,
+    dim: _Ints | None = ...,
+    keepdim: _bool = ...,
+    out: Tensor | None = ...,
+    dtype: _dtype | None = ...,
+) -> Tensor: ...
+def normal(
+    mean: Tensor | _Number = ...,
+    std: Tensor | _Number = ...,
+    size: Sequence[_int] = ...,
+    *,
+    generator: Generator | None = ...,
+    dtype: _dtype | None = ...,
+    device: _Device = ...,
+    requires_grad: _bool = ...,
+    out: Any = ...,
+) -> Tensor: ...
+def numel(input: Tensor) -> _int: ...
+def promote_types(type1: _dtype, type2: _dtype) -> _dtype: ...
+def randint(
+    *args: Any,
+    low: _int = ...,
+    high: _int = ...,
+    size: Sequence[_int] = ...,
+    generator: Generator | None = ...,
+    dtype: _dtype | None = ...,
+    device: _Device = ...,
+    requires_grad: _bool = ...,
+    out: Any = ...,
+) -> Tensor: ...
+def randint_like(
+    input: Tensor,
+    *args: _int,
+    low: _int = ...,
+    high: _int = ...,
+    dtype: _dtype | None = ...,
+    device: _Device = ...,
+    requires_grad: _bool = ...,
+) -> Tensor: ...
+def range(
+    start: _Number,
+    end: _Number = ...,
+    step: _Number = ...,
+    *,
+    dtype: _dtype | None = ...,
+    device: _Device = ...,
+    requires_grad: _bool = ...,
+) -> Tensor: ...
+def result_type(tensor1: Tensor | _Number, tensor2: Tensor | _Number) -> _dtype: ...
+def rot90(input: Tensor, k: _int = ..., dims: Sequence[_int] = ...) -> Tensor: ...
+def scalar_tensor(
+    value: _Number, *, dtype: _dtype | None = ..., device: _Device = ..., requires_grad: _bool = ...
+) -> Tensor: ...
+def scatter(
+    input: Tensor,
+    dim: _int,
+    index: Tensor,
+    src: Tensor | _Number = ...,
+    *,
+    value: _Number = ...,
+    reduce: _str | None = ...,
+) -> Tensor: ...
+def sort(
+    input: Tensor, dim: _int = ..., descending: _bool = ..., stable: _bool = ..., *, out: Any = ...
+) -> _values_indices: ...
+def split(input: Tensor, split_size_or_sections: _Ints, dim: _int = ...) -> tuple[Tensor, ...]: ...
+def std(
+    input: Tensor,
+    dim: _Ints | None = ...,
+    unbiased: _bool = ...,
+    keepdim: _bool = ...,
+    *,
+    correction: _Number = ...,
+    out: Any = ...,
+) -> Tensor: ...
+def std_mean(
+    input: Tensor,
+    dim: _Ints | None = ...,
+    unbiased: _bool = ...,
+    keepdim: _bool = ...,
+    *,
+    correction: _Number = ...,
+    out: Any = ...,
+) -> tuple[Tensor, Tensor]: ...
+def swapaxes(input: Tensor, axis0: _int, axis1: _int) -> Tensor: ...
+def tensor_split(input: Tensor, indices_or_sections: _Ints | Tensor, dim: _int = ...) -> tuple[Tensor, ...]: ...
+def tensordot(input: Tensor, other: Tensor, dims: Any = ...) -> Tensor: ...
+def transpose(input: Tensor, dim0: _int, dim1: _int) -> Tensor: ...
+def trapezoid(y: Tensor, x: Tensor | None = ..., *, dx: _Number = ..., dim: _int = ...) -> Tensor: ...
+def unique(
+    input: Tensor,
+    sorted: _bool = ...,
+    return_inverse: _bool = ...,
+    return_counts: _bool = ...,
+    dim: _int | None = ...,
+) -> Any: ...
+def unique_consecutive(
+    input: Tensor, return_inverse: _bool = ..., return_counts: _bool = ..., dim: _int | None = ...
+) -> Any: ...
+def var(
+    input: Tensor,
+    dim: _Ints | None = ...,
+    unbiased: _bool = ...,
+    keepdim: _bool = ...,
+    *,
+    correction: _Number = ...,
+    out: Any = ...,
+) -> Tensor: ...
+def var_mean(
+    input: Tensor,
+    dim: _Ints | None = ...,
+    unbiased: _bool = ...,
+    keepdim: _bool = ...,
+    *,
+    correction: _Number = ...,
+    out: Any = ...,
+) -> tuple[Tensor, Tensor]: ...
+def vstack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor: ...
+def where(condition: Tensor, input: Tensor | _Number = ..., other: Tensor | _Number = ...) -> Any: ...
+
+subtract = sub
+subtract_ = sub_
+multiply = mul
+multiply_ = mul_
+divide = div
+true_divide = div
+negative = neg
+negative_ = neg_
+absolute = abs
+absolute_ = abs_
+arccos = acos
+arcsin = asin
+arctan = atan
+arctan2 = atan2
+arccosh = acosh
+arcsinh = asinh
+arctanh = atanh
+fix = trunc
+clip = clamp
+greater = gt
+greater_equal = ge
+less = lt
+less_equal = le
+not_equal = ne
+concat = cat
+concatenate = cat
+swapdims = swapaxes
+moveaxis = movedim
+ger = outer
+vdot = dot
+row_stack = vstack
+trapz = trapezoid
+clip_ = clamp_
+divide_ = div_
