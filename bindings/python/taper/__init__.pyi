@@ -311,6 +311,15 @@ def scatter(
     value: _Number = ...,
     reduce: _str | None = ...,
 ) -> Tensor: ...
+def scatter_(
+    input: Tensor,
+    dim: _int,
+    index: Tensor,
+    src: Tensor | _Number = ...,
+    *,
+    value: _Number = ...,
+    reduce: _str | None = ...,
+) -> Tensor: ...
 def sort(
     input: Tensor, dim: _int = ..., descending: _bool = ..., stable: _bool = ..., *, out: Any = ...
 ) -> _values_indices: ...
