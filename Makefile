@@ -47,7 +47,7 @@ deps:
 	@scripts/deps.sh test
 
 clean:
-	rm -rf target .venv .venv-bench
+	rm -rf target .venv .venv-bench .venv-cuda
 
 help:
 	@sed -n '1,4p' Makefile | cut -c3-

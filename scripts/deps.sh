@@ -2,7 +2,7 @@
 # Installs what a task needs and this machine lacks:  scripts/deps.sh [build|python|test|bench]
 #
 #   build   cargo, a C compiler and make: enough for `make` and `make demo`
-#   test    also g++, valgrind, an OpenCL platform on the CPU (PoCL), and what `python` brings
+#   test    also g++, valgrind, an OpenCL platform on the CPU (PoCL), NVRTC in .venv-cuda, and what `python` brings
 #   python  also Python with numpy, pytest, ruff and matplotlib in .venv
 #   bench   also Python with PyTorch in .venv-bench
 #
@@ -78,6 +78,10 @@ venv() {
 
 if [ "$what" = test ] || [ "$what" = python ]; then
     venv .venv numpy pytest matplotlib ruff==0.15.22 || echo "no .venv: the Python tests will be skipped"
+    # NVIDIA's compiler for kernels (90 MB); there is none for other machines.
+    if [ "$what" = test ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
+        venv .venv-cuda nvidia-cuda-nvrtc==13.0.88 || echo "no .venv-cuda: kernels will not be compiled for CUDA"
+    fi
 else
     [ -n "${TAPER_BENCH_PYTHON:-}" ] || venv .venv-bench torch numpy || { echo "PyTorch could not be installed"; exit 1; }
 fi

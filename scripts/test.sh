@@ -37,7 +37,7 @@ LANES=(
     go.fmt go.vet go.test go.race
     python.lint python.test
     opencl.rust opencl.python
-    cuda
+    cuda cuda.nvrtc
     demo.c demo.cpp demo.go demo.python
     install
 )
@@ -131,10 +131,17 @@ lane_opencl.python() {
     return $status
 }
 
+# On a test double of CUDA, which runs the kernels on the CPU.
 lane_cuda() {
-    need_file src/backend/cuda "the CUDA backend is not built yet"
-    need_file tests/fakecuda/run.sh "the CUDA tests are not written yet"
+    need_tool g++
     tests/fakecuda/run.sh
+}
+
+# Every kernel through NVIDIA's own compiler, which needs no GPU.
+lane_cuda.nvrtc() {
+    need_file src/backend/kernels/prelude_cuda.h "the CUDA backend is not built yet"
+    [ -x .venv-cuda/bin/python ] || skip "no .venv-cuda with NVRTC (scripts/deps.sh test)"
+    tests/gpu/nvrtc.sh
 }
 
 # Each demo trains for a few epochs only: enough to see that the program runs, learns, saves, loads and guesses. All

@@ -119,17 +119,7 @@ impl Gpu {
             }
         };
         let kernel = self.kernel_made("optimizer_step", &defs, || {
-            let names = ["p", "gr", "s0", "s1", "s2"];
-            let (mut params, mut cases) = (String::new(), String::new());
-            for k in 0..count {
-                cases += &format!("case {k}: ");
-                for (i, name) in names[..states + 2].iter().enumerate() {
-                    params += &format!("GLOBAL T_S *b{k}_{i}, ");
-                    cases += &format!("{name} = b{k}_{i}; ");
-                }
-                cases += if k + 1 < count { "break; " } else { "break; default: return;" };
-            }
-            format!("#define PARAMS {params}\n#define CASES {cases}\n{OPTIM}")
+            kernels::optimizer_lists(count, states) + OPTIM
         })?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         let (mut start, mut counts, mut offsets) = (Pack::default(), Pack::default(), Pack::default());

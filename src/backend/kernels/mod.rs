@@ -3,6 +3,8 @@
 //! The `.cl` files are a C subset over the vocabulary that a prelude defines; OpenCL C has `prelude_opencl.h`. Types
 //! and constants come in as macros, so that a specialised kernel is its file plus a few `#define` lines.
 
+#[cfg(test)]
+mod enumerate;
 pub mod print;
 pub mod reduce;
 
@@ -107,4 +109,18 @@ pub(crate) fn math(name: &str, ty: DType) -> String {
     let body = &MATH[start..];
     let end = body.find("//@ ").unwrap_or(body.len());
     body[..end].trim_end().replace("$T", compute_type(ty)) + "\n"
+}
+
+/// The lists of optim.cl: buffers of `count` parameters with `states` states each.
+pub fn optimizer_lists(count: usize, states: usize) -> String {
+    let (mut params, mut cases) = (String::new(), String::new());
+    for k in 0..count {
+        let _ = write!(cases, "case {k}: ");
+        for (i, name) in ["p", "gr", "s0", "s1", "s2"][..states + 2].iter().enumerate() {
+            let _ = write!(params, "GLOBAL T_S *b{k}_{i}, ");
+            let _ = write!(cases, "{name} = b{k}_{i}; ");
+        }
+        cases += if k + 1 < count { "break; " } else { "break; default: return;" };
+    }
+    format!("#define PARAMS {params}\n#define CASES {cases}\n")
 }

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Tests of the CUDA backend on the test double (README.md here), and of the double itself.  run.sh [PART...]
+# Parts: self backend ops c. Without any all of them run.
+set -eu
+. "$(dirname "$0")/../../scripts/env.sh"
+cd "$ROOT"
+parts=${*:-self backend ops c}
+out=$ROOT/target/fakecuda
+tests/fakecuda/build.sh asan
+
+has() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac }
+step() { echo "--- $* ---"; }
+
+if has self; then
+    for kind in lib asan; do
+        step "the double itself, $kind"
+        sanitize=
+        [ $kind = lib ] || sanitize=-fsanitize=address
+        # shellcheck disable=SC2086
+        ${CXX:-g++} -std=c++17 -g1 $sanitize -Wall -Wextra -Werror tests/fakecuda/selftest.cpp -o "$out/selftest-$kind" \
+            -L"$out/$kind" -lcuda -lnvrtc -lcublas -Wl,-rpath,"$out/$kind"
+        ASAN_OPTIONS=detect_leaks=0 "$out/selftest-$kind"
+    done
+fi
+
+if [ ! -e src/backend/cuda ]; then
+    echo "there is no CUDA backend yet: only the double was tested"
+    exit 0
+fi
+
+# The program under test finds the double first, keeps its cubins apart, and says at the end how much ran.
+report=$out/report
+export LD_LIBRARY_PATH=$out/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export TAPER_CACHE_DIR=$out/taper-cache TAPER_KERNEL_DUMP=$ROOT/target/kernel-dump TAPER_TEST_CUDA=1 FAKECUDA_QUIET=1
+export FAKECUDA_REPORT=$report
+mkdir -p -m 700 "$TAPER_CACHE_DIR"
+mkdir -p "$TAPER_KERNEL_DUMP"
+
+# checked NAME COMMAND...: the command succeeds, kernels ran, and the double had nothing to complain about.
+checked() {
+    local name=$1 log=$out/$1.log
+    shift
+    step "$name"
+    rm -f "$report"
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 120 "$log"
+        echo "FAILED: $name"
+        return 1
+    fi
+    tail -n 4 "$log"
+    if grep -q 'MISUSE' "$log"; then
+        grep -m 20 'MISUSE' "$log"
+        echo "FAILED: $name: the double was misused"
+        return 1
+    fi
+    awk '{ launches += $2; calls += $4; copies += $6; allocations += $8; graphs += $10; modules += $12 }
+         END { print "    ran " launches + 0 " kernels, " calls + 0 " library calls, " graphs + 0 " graphs, " copies + 0 " copies"
+               if (launches == 0) { print "no kernel ran: the tests did not use the device"; exit 1 } }' "$report" 2>/dev/null ||
+        { echo "FAILED: $name"; return 1; }
+}
+
+if has backend; then
+    checked backend cargo test --locked --lib backend::cuda:: -- --nocapture
+fi
+if has ops; then
+    TAPER_TEST_DEVICE=cuda checked ops cargo test --locked --test ops_fixtures -- --nocapture
+fi
+if has c; then
+    cargo build --locked --lib
+    ln -sfn libtaper.so target/debug/libtaper.so.1
+    for kind in lib asan; do
+        sanitize=
+        [ $kind = lib ] || sanitize=-fsanitize=address
+        # shellcheck disable=SC2086
+        cc -std=c99 -g $sanitize -Wall -Wextra -Werror -Iinclude tests/fakecuda/program.c -o "$out/program-$kind" \
+            -Ltarget/debug -ltaper -Wl,-rpath,"$ROOT/target/debug" -lm
+        # No caching: each tensor is an allocation of its own, whose borders the double and the sanitizer watch.
+        LD_LIBRARY_PATH=$out/$kind TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind"
+    done
+fi
+echo "passed on the test double; only a run on a GPU (tests/gpu/run.sh) says that CUDA works"

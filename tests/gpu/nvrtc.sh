@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Compiles the kernels with the real NVRTC: the list that covers every file, opcode and dtype, and whatever the tests on
+# the double compiled (target/kernel-dump).
+set -eu
+. "$(dirname "$0")/../../scripts/env.sh"
+cd "$ROOT"
+rm -rf target/kernels
+TAPER_KERNEL_LIST=$ROOT/target/kernels cargo test --locked -q --lib backend::kernels::enumerate
+exec .venv-cuda/bin/python tests/gpu/nvrtc.py --list target/kernels --dump target/kernel-dump "$@"
