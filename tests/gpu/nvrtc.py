@@ -204,10 +204,18 @@ def main():
             g[3] += f["frame"] > 0
             g[4] = max(g[4], f["shared"])
             # A frame that accuracy costs: the reduction of large arguments of sin, cos and tan keeps its digits there.
-            if family in NO_STACK and f["frame"] > 0 and not re.search(r"\b(sin|cos|tan|lgamma|digamma)\b", r["label"], re.I):
+            if (
+                family in NO_STACK
+                and f["frame"] > 0
+                and not re.search(r"\b(sin|cos|tan|lgamma|digamma)\b", r["label"], re.I)
+            ):
                 frames.append(f"{r['label']} (sm_{r['arch']}): kernel {name} has a frame of {f['frame']} bytes")
-    print(f"NVRTC {version}: {len(sources)} sources for {', '.join('sm_' + a for a in archs)} in {time.time() - begin:.0f} s")
-    print("kernels of              arch  number  registers  frame bytes  with frame  group memory   (most of any kernel)")
+    print(
+        f"NVRTC {version}: {len(sources)} sources for {', '.join('sm_' + a for a in archs)} in {time.time() - begin:.0f} s"
+    )
+    print(
+        "kernels of              arch  number  registers  frame bytes  with frame  group memory   (most of any kernel)"
+    )
     for (family, arch), g in sorted(groups.items()):
         print(f"{family:22}  sm_{arch}  {g[0]:6}  {g[1]:9}  {g[2]:11}  {g[3]:10}  {g[4]:12}")
     for r in failed[:20]:

@@ -118,9 +118,7 @@ impl Gpu {
                 [lr, 1.0 - beta1, beta2, 1.0 - beta2, eps, weight_decay, lr / c1, c2.sqrt()]
             }
         };
-        let kernel = self.kernel_made("optimizer_step", &defs, || {
-            kernels::optimizer_lists(count, states) + OPTIM
-        })?;
+        let kernel = self.kernel_made("optimizer_step", &defs, || kernels::optimizer_lists(count, states) + OPTIM)?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         let (mut start, mut counts, mut offsets) = (Pack::default(), Pack::default(), Pack::default());
         let mut total = 0usize;

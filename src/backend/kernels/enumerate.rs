@@ -198,11 +198,7 @@ fn rows(list: &mut List) {
                 for variant in 0..3 {
                     let mut defs = shape(if forward { 2 } else { 3 }, 1 + variant % 2).to_vec();
                     defs.extend([("T", Def::Type(ty)), ("A", Def::Type(ty.compute()))]);
-                    for (name, on) in [
-                        ("LOG", log),
-                        ("FORWARD", forward),
-                        ("UNIT", variant > 0),
-                    ] {
+                    for (name, on) in [("LOG", log), ("FORWARD", forward), ("UNIT", variant > 0)] {
                         if on {
                             defs.push((name, ON));
                         }
@@ -279,7 +275,8 @@ fn products(list: &mut List) {
         if !acc.is_float() {
             common.push(("INTEGER", ON));
         }
-        let with = |more: &[(&'static str, Def)]| common.iter().copied().chain(more.iter().copied()).collect::<Vec<_>>();
+        let with =
+            |more: &[(&'static str, Def)]| common.iter().copied().chain(more.iter().copied()).collect::<Vec<_>>();
         for (b, split, bias) in [(ty, false, false), (acc, false, true), (ty, true, false)] {
             let mut defs = with(&[("TA", Def::Type(ty)), ("TB", Def::Type(b))]);
             if split {
