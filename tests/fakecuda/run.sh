@@ -60,7 +60,8 @@ checked() {
 }
 
 if has backend; then
-    checked backend cargo test --locked --lib backend::cuda:: -- --nocapture
+    TAPER_TEST_DEVICE=cuda checked backend cargo test --locked --lib backend::gpu::tests:: -- --nocapture
+    checked cuda cargo test --locked --lib backend::cuda:: -- --nocapture
 fi
 if has ops; then
     TAPER_TEST_DEVICE=cuda checked ops cargo test --locked --test ops_fixtures -- --nocapture
