@@ -249,6 +249,8 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
 #define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
 #define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
+#define TAPER_DEVICE_PROPERTIES_INIT \
+    {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL}
@@ -899,6 +901,50 @@ int32_t taper_function_ctx_needs_input_grad(const taper_function_ctx *ctx, size_
 
 /* ==== Devices, memory, threads, random numbers ============================================================ */
 
+#define TAPER_DEVICE_KIND_OTHER 0
+#define TAPER_DEVICE_KIND_CPU 1
+#define TAPER_DEVICE_KIND_GPU 2
+#define TAPER_DEVICE_KIND_ACCELERATOR 3
+
+/*
+ * What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are
+ * UTF-8 with a NUL, cut where they are longer.
+ */
+typedef struct taper_device_properties {
+    /* sizeof(taper_device_properties). */
+    size_t struct_size;
+    /* The device that this is about. */
+    taper_device device;
+    /* TAPER_DEVICE_KIND_CPU (also of an OpenCL device that is a CPU), _GPU, _ACCELERATOR or _OTHER. */
+    int32_t kind;
+    /* Multiprocessors of a GPU, threads that a CPU can run. */
+    int32_t compute_units;
+    /* Memory in bytes. */
+    uint64_t total_memory;
+    /* Largest single tensor in bytes. */
+    uint64_t max_allocation;
+    /* Memory that the work-items of one group share, in bytes. */
+    uint64_t local_memory;
+    /* Bit (1 << code) is set for each dtype whose tensors the device can hold and compute with. */
+    uint64_t dtypes;
+    /* Work-items of a group at most. */
+    int32_t max_work_group;
+    int32_t clock_mhz;
+    /* 1 if float16 arithmetic is done in float16 by the device itself; float16 tensors work without it. */
+    int32_t native_float16;
+    /* 1 if host and device share memory. */
+    int32_t unified_memory;
+    /* CUDA's compute capability; 0 elsewhere. */
+    int32_t capability_major;
+    int32_t capability_minor;
+    char name[256];
+    char vendor[128];
+    /* OpenCL's version, CUDA's compute capability, the CPU's instruction set. */
+    char version[128];
+    char driver[128];
+    char platform[128];
+} taper_device_properties;
+
 /* Memory of one device's allocator, in bytes. */
 typedef struct taper_memory_info {
     /* Held by live tensors now. */
@@ -927,12 +973,42 @@ typedef struct taper_out_of_memory_vtable {
 } taper_out_of_memory_vtable;
 
 /*
- * Number of devices of a type that can be used: 1 for the CPU, 0 where a driver or this build's backend is missing.
- * type is a TAPER_DEVICE_... code. Since 0.1.
+ * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
+ * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
+
+/*
+ * Properties of a device. out->struct_size must be set (TAPER_DEVICE_PROPERTIES_INIT). An error when there is no such
+ * device: it says why, or which there are. Nothing is started on the device. Since 0.1.
  */
 TAPER_MUST_USE
-taper_error *taper_device_count(int32_t type,
-                                int32_t *out);
+taper_error *taper_device_get_properties(taper_device device,
+                                         struct taper_device_properties *out);
+
+/*
+ * NULL if the device can be used, else an error that says why not: no driver, no platform, no such index (with the
+ * devices that there are), or what failed when it was opened. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_device_check(taper_device device);
+
+/*
+ * The first device whose name, platform, vendor or version contains name, in any case. type is a TAPER_DEVICE_... code, or 0 for
+ * any (CUDA first, then OpenCL, then the CPU). The error lists the devices that there are. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_device_find(int32_t type,
+                               const char *name,
+                               taper_device *out);
+
+/* Reads "cpu", "cuda", "cuda:1", "opencl:0" and their like; whether there is such a device is not asked. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_device_parse(const char *text,
+                                taper_device *out);
+
+/* The device as text: "cpu", "cuda:0", "opencl:1". Owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_device_to_string(taper_device device, taper_string **out);
 
 /* The device of tensors made without naming one. Since 0.1. */
 taper_device taper_get_default_device(void);
@@ -945,6 +1021,18 @@ TAPER_MUST_USE taper_error *taper_synchronize(taper_device device);
 
 /* Statistics of a device's memory. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_memory_stats(taper_device device, struct taper_memory_info *out);
+
+/* Lets the peaks of taper_memory_stats start anew from what is held now. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_memory_reset_peak(taper_device device);
+
+/*
+ * Free and total memory of a device in bytes. OpenCL does not tell what other processes hold: there, free is the total
+ * less what this process holds. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_memory_get_info(taper_device device,
+                                   uint64_t *free_bytes,
+                                   uint64_t *total_bytes);
 
 /* Gives the memory that a device's allocator keeps for reuse back to the system. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_memory_empty_cache(taper_device device);
@@ -965,6 +1053,12 @@ TAPER_MUST_USE taper_error *taper_set_num_threads(int32_t n);
 
 /* Seeds the default generator. Since 0.1. */
 void taper_manual_seed(uint64_t seed);
+
+/*
+ * Seeds what devices other than the CPU draw from the default generator, and leaves the CPU's numbers as they are
+ * (torch.cuda.manual_seed). taper_manual_seed seeds both. Since 0.1.
+ */
+void taper_manual_seed_devices(uint64_t seed);
 
 /* Seeds the default generator from the system's entropy and returns the seed. Since 0.1. */
 uint64_t taper_seed(void);

@@ -8,6 +8,8 @@
 
 #include "taper/tensor.hpp"
 
+#include "taper/device.hpp"
+
 #include "taper/nn.hpp"
 
 #include "taper/layers.hpp"

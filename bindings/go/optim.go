@@ -44,6 +44,16 @@ static inline uintptr_t go_optimizer_set_lr(uintptr_t o, double lr) {
 static inline uintptr_t go_optimizer_save(uintptr_t o, const char *p) {
     return (uintptr_t)taper_optimizer_save((taper_optimizer *)o, p);
 }
+static inline go_pair go_optimizer_state_dict(uintptr_t o) {
+    taper_named_tensors *out = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_optimizer_state_dict((taper_optimizer *)o, &out);
+    r.out = (uintptr_t)out;
+    return r;
+}
+static inline uintptr_t go_optimizer_load_state_dict(uintptr_t o, uintptr_t n) {
+    return (uintptr_t)taper_optimizer_load_state_dict((taper_optimizer *)o, (taper_named_tensors *)n);
+}
 static inline uintptr_t go_optimizer_load(uintptr_t o, const char *p) {
     return (uintptr_t)taper_optimizer_load((taper_optimizer *)o, p);
 }
@@ -132,6 +142,21 @@ func (o *Optimizer) ZeroGrad() error {
 func (o *Optimizer) SetLR(lr float64) error {
 	defer runtime.KeepAlive(o)
 	return check(uintptr(C.go_optimizer_set_lr(o.ptr(), C.double(lr))))
+}
+
+// StateDict holds options and state, sharing the state's memory with the optimiser.
+func (o *Optimizer) StateDict() (*NamedTensors, error) {
+	r := C.go_optimizer_state_dict(o.ptr())
+	runtime.KeepAlive(o)
+	return adoptNamed(r)
+}
+
+// LoadStateDict copies a state into the optimiser, to the devices of its parameters.
+func (o *Optimizer) LoadStateDict(state *NamedTensors) error {
+	e := C.go_optimizer_load_state_dict(o.ptr(), state.ptr())
+	runtime.KeepAlive(o)
+	runtime.KeepAlive(state)
+	return check(uintptr(e))
 }
 
 // Save writes the optimiser's state.

@@ -39,11 +39,8 @@ static inline void go_generator_free(uintptr_t g) { taper_generator_free((taper_
 import "C"
 
 import (
-	"fmt"
 	"runtime"
 	"runtime/cgo"
-	"strconv"
-	"strings"
 	"unsafe"
 )
 
@@ -147,49 +144,6 @@ func (d DType) String() string {
 		return C.GoString(s)
 	}
 	return "none"
-}
-
-// Device is where a tensor's memory lies. The zero value means "not given".
-type Device struct {
-	Type, Index int32
-}
-
-// The first device of each type.
-var (
-	CPU    = Device{C.TAPER_DEVICE_CPU, 0}
-	CUDA   = Device{C.TAPER_DEVICE_CUDA, 0}
-	OpenCL = Device{C.TAPER_DEVICE_OPENCL, 0}
-)
-
-func (d Device) c() C.taper_device {
-	return C.taper_device{_type: C.int32_t(d.Type), index: C.int32_t(d.Index)}
-}
-func (d Device) String() string {
-	switch d.Type {
-	case C.TAPER_DEVICE_CPU:
-		return "cpu"
-	case C.TAPER_DEVICE_CUDA:
-		return fmt.Sprintf("cuda:%d", d.Index)
-	case C.TAPER_DEVICE_OPENCL:
-		return fmt.Sprintf("opencl:%d", d.Index)
-	}
-	return "none"
-}
-
-// ParseDevice reads "cpu", "cuda", "cuda:1", "opencl:0".
-func ParseDevice(name string) (Device, error) {
-	kind, number, given := strings.Cut(name, ":")
-	d := map[string]Device{"cpu": CPU, "cuda": CUDA, "opencl": OpenCL}[kind]
-	n, err := 0, error(nil)
-	if given {
-		n, err = strconv.Atoi(number)
-	}
-	if d.Type == 0 || err != nil || n < 0 || n > 65535 {
-		return Device{}, &Error{Code: ErrorRuntime, Arg: -1, Message: fmt.Sprintf(
-			"Invalid device string: '%s'; valid are cpu, cuda, cuda:N, opencl and opencl:N", name)}
-	}
-	d.Index = int32(n)
-	return d, nil
 }
 
 // Scalar is a number that keeps its category in type promotion. Make one with Int, Float or Bool; the zero value

@@ -6,6 +6,7 @@
 pub mod cpu;
 #[cfg(feature = "opencl")]
 pub mod gpu;
+pub mod info;
 #[cfg(feature = "opencl")]
 pub mod kernels;
 #[cfg(feature = "opencl")]
@@ -205,6 +206,12 @@ pub trait Backend: Send + Sync {
     fn copy_bytes(&self, src: &Storage, src_offset: usize, dst: &Storage, dst_offset: usize, n: usize) -> Result<()>;
     fn memory_stats(&self) -> MemoryStats {
         MemoryStats::default()
+    }
+    /// Lets the peaks of `memory_stats` start anew from what is held now.
+    fn reset_peak_memory(&self) {}
+    /// Free and total memory in bytes.
+    fn memory_info(&self) -> Result<(u64, u64)> {
+        info::memory_left(self.device(), self.memory_stats())
     }
     /// Gives cached memory back to the system.
     fn empty_cache(&self) {}

@@ -3,8 +3,8 @@
 use super::convert::{free, getter, guard, object, IntoC, Slot};
 use super::handle::Kind;
 use super::types::*;
-use super::user::{read_struct, CStruct, User};
-use crate::backend::{self, cpu::parallel};
+use super::user::{read_struct, write_struct, CStruct, User};
+use crate::backend::{self, cpu::parallel, info};
 use crate::error::ErrorKind;
 use crate::rng::{self, Generator};
 use crate::tensor::storage::{set_out_of_memory_hook, OutOfMemoryHook};
@@ -13,17 +13,184 @@ use crate::Device;
 use std::os::raw::{c_char, c_void};
 use std::sync::Arc;
 
-/// Number of devices of a type that can be used: 1 for the CPU, 0 where a driver or this build's backend is missing.
-/// type is a TAPER_DEVICE_... code. Since 0.1.
+/// Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
+/// (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_device_count(r#type: i32, out: *mut i32) -> *mut taper_error {
     guard("device_count", |c| {
         let out = c.out(1, "out", out)?;
-        c.device(0, "type", taper_device { r#type, index: 0 })?;
-        let usable = |i: &i32| Device::from_code(r#type, *i).and_then(backend::get).is_ok();
-        let most = if r#type == TAPER_DEVICE_CPU { 1 } else { u16::MAX as i32 };
-        out.set((0..most).take_while(usable).count() as i32)
+        let d = c.device(0, "type", taper_device { r#type, index: 0 })?;
+        out.set(info::count(d.kind) as i32)
+    })
+}
+
+pub const TAPER_DEVICE_KIND_OTHER: i32 = 0;
+pub const TAPER_DEVICE_KIND_CPU: i32 = 1;
+pub const TAPER_DEVICE_KIND_GPU: i32 = 2;
+pub const TAPER_DEVICE_KIND_ACCELERATOR: i32 = 3;
+
+/// What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are
+/// UTF-8 with a NUL, cut where they are longer.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_device_properties {
+    /// sizeof(taper_device_properties).
+    pub struct_size: usize,
+    /// The device that this is about.
+    pub device: taper_device,
+    /// TAPER_DEVICE_KIND_CPU (also of an OpenCL device that is a CPU), _GPU, _ACCELERATOR or _OTHER.
+    pub kind: i32,
+    /// Multiprocessors of a GPU, threads that a CPU can run.
+    pub compute_units: i32,
+    /// Memory in bytes.
+    pub total_memory: u64,
+    /// Largest single tensor in bytes.
+    pub max_allocation: u64,
+    /// Memory that the work-items of one group share, in bytes.
+    pub local_memory: u64,
+    /// Bit (1 << code) is set for each dtype whose tensors the device can hold and compute with.
+    pub dtypes: u64,
+    /// Work-items of a group at most.
+    pub max_work_group: i32,
+    pub clock_mhz: i32,
+    /// 1 if float16 arithmetic is done in float16 by the device itself; float16 tensors work without it.
+    pub native_float16: i32,
+    /// 1 if host and device share memory.
+    pub unified_memory: i32,
+    /// CUDA's compute capability; 0 elsewhere.
+    pub capability_major: i32,
+    pub capability_minor: i32,
+    pub name: [c_char; 256],
+    pub vendor: [c_char; 128],
+    /// OpenCL's version, CUDA's compute capability, the CPU's instruction set.
+    pub version: [c_char; 128],
+    pub driver: [c_char; 128],
+    pub platform: [c_char; 128],
+}
+// SAFETY: repr(C), a size first, numbers and texts.
+unsafe impl CStruct for taper_device_properties {
+    const INIT: Self = taper_device_properties {
+        struct_size: 0,
+        device: taper_device { r#type: 0, index: 0 },
+        kind: 0,
+        compute_units: 0,
+        total_memory: 0,
+        max_allocation: 0,
+        local_memory: 0,
+        dtypes: 0,
+        max_work_group: 0,
+        clock_mhz: 0,
+        native_float16: 0,
+        unified_memory: 0,
+        capability_major: 0,
+        capability_minor: 0,
+        name: [0; 256],
+        vendor: [0; 128],
+        version: [0; 128],
+        driver: [0; 128],
+        platform: [0; 128],
+    };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+
+/// Text as an array of characters with a NUL, cut between characters.
+fn text<const N: usize>(s: &str) -> [c_char; N] {
+    let mut end = s.len().min(N - 1);
+    while !s.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(s[..end].bytes().map(|b| if b == 0 { b' ' } else { b })) {
+        *to = from as c_char;
+    }
+    out
+}
+
+/// Properties of a device. out->struct_size must be set (TAPER_DEVICE_PROPERTIES_INIT). An error when there is no such
+/// device: it says why, or which there are. Nothing is started on the device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_device_get_properties(
+    device: taper_device,
+    out: *mut taper_device_properties,
+) -> *mut taper_error {
+    guard("device_get_properties", |c| {
+        let i = info::info(c.device(0, "device", device)?)?;
+        let dtypes = crate::DType::ALL.iter().filter(|d| i.supports(**d)).map(|d| 1 << (*d as i32)).sum();
+        let small = |n: usize| n.min(i32::MAX as usize) as i32;
+        let value = taper_device_properties {
+            device,
+            kind: match i.kind {
+                "cpu" => TAPER_DEVICE_KIND_CPU,
+                "gpu" => TAPER_DEVICE_KIND_GPU,
+                "accelerator" => TAPER_DEVICE_KIND_ACCELERATOR,
+                _ => TAPER_DEVICE_KIND_OTHER,
+            },
+            compute_units: i.compute_units as i32,
+            total_memory: i.global_memory,
+            max_allocation: i.max_allocation,
+            local_memory: i.local_memory,
+            dtypes,
+            max_work_group: small(i.max_work_group),
+            clock_mhz: i.clock_mhz as i32,
+            native_float16: i.fp16 as i32,
+            unified_memory: i.unified_memory as i32,
+            capability_major: i.capability.0 as i32,
+            capability_minor: i.capability.1 as i32,
+            name: text(&i.name),
+            vendor: text(&i.vendor),
+            version: text(&i.version),
+            driver: text(&i.driver),
+            platform: text(&i.platform),
+            ..taper_device_properties::INIT
+        };
+        // SAFETY: the header says that out is writable for struct_size bytes.
+        unsafe { write_struct(c, 1, "out", out, value) }
+    })
+}
+
+/// NULL if the device can be used, else an error that says why not: no driver, no platform, no such index (with the
+/// devices that there are), or what failed when it was opened. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_device_check(device: taper_device) -> *mut taper_error {
+    guard("device_check", |c| info::check(c.device(0, "device", device)?).map(|_| ()))
+}
+
+/// The first device whose name, platform, vendor or version contains name, in any case. type is a TAPER_DEVICE_... code, or 0 for
+/// any (CUDA first, then OpenCL, then the CPU). The error lists the devices that there are. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_device_find(
+    r#type: i32,
+    name: *const c_char,
+    out: *mut taper_device,
+) -> *mut taper_error {
+    guard("device_find", |c| {
+        let out = c.out(2, "out", out)?;
+        let kind = c.opt_device(0, "type", taper_device { r#type, index: 0 })?.map(|d| d.kind);
+        out.set(info::find(kind, c.str(1, "name", name)?)?)
+    })
+}
+
+/// Reads "cpu", "cuda", "cuda:1", "opencl:0" and their like; whether there is such a device is not asked. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_device_parse(text: *const c_char, out: *mut taper_device) -> *mut taper_error {
+    guard("device_parse", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(Device::parse(c.str(0, "text", text)?)?)
+    })
+}
+
+/// The device as text: "cpu", "cuda:0", "opencl:1". Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_device_to_string(device: taper_device, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("device_to_string", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(c.device(0, "device", device)?.to_string())
     })
 }
 
@@ -39,7 +206,7 @@ pub extern "C" fn taper_get_default_device() -> taper_device {
 pub extern "C" fn taper_set_default_device(device: taper_device) -> *mut taper_error {
     guard("set_default_device", |c| {
         let d = c.device(0, "device", device)?;
-        backend::get(d)?;
+        info::check(d)?;
         tensor::set_default_device(d);
         Ok(())
     })
@@ -72,6 +239,14 @@ impl Slot for taper_memory_info {
     const EMPTY: Self =
         taper_memory_info { allocated: 0, allocated_peak: 0, reserved: 0, reserved_peak: 0, allocations: 0 };
 }
+impl Slot for taper_device {
+    const EMPTY: Self = taper_device { r#type: 0, index: 0 };
+}
+impl IntoC<taper_device> for Device {
+    fn into_c(self) -> crate::Result<taper_device> {
+        Ok(super::tensor::device_to_c(self))
+    }
+}
 impl IntoC<taper_memory_info> for taper_memory_info {
     fn into_c(self) -> crate::Result<taper_memory_info> {
         Ok(self)
@@ -92,6 +267,33 @@ pub unsafe extern "C" fn taper_memory_stats(device: taper_device, out: *mut tape
             reserved_peak: s.reserved_peak,
             allocations: s.allocations,
         })
+    })
+}
+
+/// Lets the peaks of taper_memory_stats start anew from what is held now. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_memory_reset_peak(device: taper_device) -> *mut taper_error {
+    guard("memory_reset_peak", |c| {
+        backend::get(c.device(0, "device", device)?)?.reset_peak_memory();
+        Ok(())
+    })
+}
+
+/// Free and total memory of a device in bytes. OpenCL does not tell what other processes hold: there, free is the total
+/// less what this process holds. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_memory_get_info(
+    device: taper_device,
+    free_bytes: *mut u64,
+    total_bytes: *mut u64,
+) -> *mut taper_error {
+    guard("memory_get_info", |c| {
+        let (free, total) = (c.out(1, "free_bytes", free_bytes)?, c.out(2, "total_bytes", total_bytes)?);
+        let (f, t) = backend::get(c.device(0, "device", device)?)?.memory_info()?;
+        free.set(f)?;
+        total.set(t)
     })
 }
 
@@ -173,6 +375,16 @@ pub extern "C" fn taper_set_num_threads(n: i32) -> *mut taper_error {
 pub extern "C" fn taper_manual_seed(seed: u64) {
     getter((), || {
         rng::manual_seed(seed);
+        Some(())
+    })
+}
+
+/// Seeds what devices other than the CPU draw from the default generator, and leaves the CPU's numbers as they are
+/// (torch.cuda.manual_seed). taper_manual_seed seeds both. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_manual_seed_devices(seed: u64) {
+    getter((), || {
+        rng::default_generator().manual_seed_devices(seed);
         Some(())
     })
 }

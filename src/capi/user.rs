@@ -43,21 +43,32 @@ pub unsafe trait CStruct: Copy {
     const MIN_SIZE: usize;
 }
 
+/// The checked `struct_size` of a caller's struct.
+///
+/// # Safety
+/// `p` is NULL or readable for the struct's first field.
+unsafe fn struct_size<T: CStruct>(c: &Call, index: usize, name: &str, p: *const T) -> Result<usize> {
+    if p.is_null() || !p.is_aligned() {
+        return Err(c.invalid(ErrorKind::Value, index, name, "expected a pointer to a struct, got NULL"));
+    }
+    // SAFETY: readable by contract; struct_size comes first.
+    let size = unsafe { *(p as *const usize) };
+    if size < T::MIN_SIZE || size > 1 << 16 {
+        let known = std::mem::size_of::<T>();
+        let what = format!("struct_size is {size}; set it to sizeof of the struct ({known}), or use its _INIT macro");
+        return Err(c.invalid(ErrorKind::Value, index, name, what));
+    }
+    Ok(size)
+}
+
 /// Reads a struct that may be older (shorter) or newer (longer) than this library's.
 ///
 /// # Safety
 /// `p` is NULL or readable for as many bytes as its `struct_size` says.
 pub unsafe fn read_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *const T) -> Result<T> {
-    if p.is_null() || !p.is_aligned() {
-        return Err(c.invalid(ErrorKind::Value, index, name, "expected a pointer to a struct, got NULL"));
-    }
     let known = std::mem::size_of::<T>();
-    // SAFETY: readable by contract; struct_size comes first.
-    let size = unsafe { *(p as *const usize) };
-    if size < T::MIN_SIZE || size > 1 << 16 {
-        let what = format!("struct_size is {size}; set it to sizeof of the struct ({known}), or use its _INIT macro");
-        return Err(c.invalid(ErrorKind::Value, index, name, what));
-    }
+    // SAFETY: the caller's.
+    let size = unsafe { struct_size(c, index, name, p) }?;
     let mut value = T::INIT;
     // SAFETY: both are at least that long; any bytes are a value of T.
     unsafe { std::ptr::copy_nonoverlapping(p as *const u8, &mut value as *mut T as *mut u8, size.min(known)) };
@@ -72,4 +83,24 @@ pub unsafe fn read_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *co
         }
     }
     Ok(value)
+}
+
+/// Writes a struct for a caller whose version may be older (shorter: it gets what it knows) or newer (longer: what this
+/// library does not know becomes zero). The caller's `struct_size` stays.
+///
+/// # Safety
+/// `p` is NULL or writable for as many bytes as its `struct_size` says.
+pub unsafe fn write_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *mut T, mut value: T) -> Result<()> {
+    // SAFETY: the caller's.
+    let size = unsafe { struct_size(c, index, name, p) }?;
+    let known = std::mem::size_of::<T>();
+    // SAFETY: repr(C) with the size first, by the trait's contract; `p` is writable for `size` bytes.
+    unsafe {
+        *(&mut value as *mut T as *mut usize) = size;
+        std::ptr::copy_nonoverlapping(&value as *const T as *const u8, p as *mut u8, size.min(known));
+        if size > known {
+            std::ptr::write_bytes((p as *mut u8).add(known), 0, size - known);
+        }
+    }
+    Ok(())
 }

@@ -252,6 +252,14 @@ impl Batch {
     }
 }
 
+/// State follows a parameter that `Module::to` has moved or converted since the last step.
+fn follow(state: &mut Tensor, p: &Tensor) -> Result<()> {
+    if state.device() != p.device() || state.dtype() != p.dtype() {
+        *state = crate::nn::convert(state, p.dtype(), p.device())?;
+    }
+    Ok(())
+}
+
 fn step_sgd(state: &mut FxHashMap<u64, ParamState>, o: &SgdOptions, ready: Vec<(Tensor, Tensor)>) -> Result<()> {
     // New momentum buffers take the gradient as it is; the others are damped.
     let (mut old, mut new) = (Batch::default(), Batch::default());
@@ -260,8 +268,9 @@ fn step_sgd(state: &mut FxHashMap<u64, ParamState>, o: &SgdOptions, ready: Vec<(
             old.push(p, g, vec![]);
             continue;
         }
-        match state.get(&p.id()).and_then(|s| s.tensors.first()) {
+        match state.get_mut(&p.id()).and_then(|s| s.tensors.first_mut()) {
             Some(buffer) => {
+                follow(buffer, &p)?;
                 let buffer = buffer.clone();
                 old.push(p, g, vec![buffer]);
             }
@@ -297,6 +306,7 @@ fn step_adam(state: &mut FxHashMap<u64, ParamState>, o: &AdamOptions, ready: Vec
         while s.tensors.len() < want {
             s.tensors.push(zeroed_like(&p)?);
         }
+        s.tensors.iter_mut().try_for_each(|t| follow(t, &p))?;
         let step = s.step + 1;
         let tensors = s.tensors[..want].to_vec();
         let at = match batches.iter().position(|(k, _)| *k == step) {

@@ -32,13 +32,15 @@ pub struct State {
     /// The second value of the last Box-Muller pair, if nobody took it yet. PyTorch keeps one per precision.
     pub(crate) next_f64: Option<f64>,
     pub(crate) next_f32: Option<f32>,
+    /// The seed of the Philox draws where it is not the engine's.
+    pub(crate) philox_seed: Option<u64>,
     /// Philox calls made since seeding.
     pub(crate) offset: u64,
 }
 
 impl State {
     fn new(algorithm: Algorithm, seed: u64) -> State {
-        State { algorithm, engine: Mt19937::new(seed), next_f64: None, next_f32: None, offset: 0 }
+        State { algorithm, engine: Mt19937::new(seed), next_f64: None, next_f32: None, philox_seed: None, offset: 0 }
     }
     /// Which draws the CPU takes.
     pub fn algorithm(&self) -> Algorithm {
@@ -61,7 +63,7 @@ impl State {
     }
     /// The seed and offset of the next Philox call.
     pub fn next_philox(&mut self) -> PhiloxCall {
-        let call = PhiloxCall { seed: self.engine.seed, offset: self.offset };
+        let call = PhiloxCall { seed: self.philox_seed.unwrap_or(self.engine.seed), offset: self.offset };
         self.offset = self.offset.wrapping_add(1);
         call
     }
@@ -113,6 +115,15 @@ impl Generator {
         let mut s = self.0.lock();
         *s = State::new(s.algorithm, seed);
     }
+    /// Starts the Philox draws anew from `seed` and leaves those of the Mersenne Twister as they are.
+    pub fn manual_seed_devices(&self, seed: u64) {
+        let mut s = self.0.lock();
+        if s.algorithm == Algorithm::Philox {
+            *s = State::new(s.algorithm, seed);
+        } else {
+            (s.philox_seed, s.offset) = (Some(seed), 0);
+        }
+    }
     /// Seeds from the system's entropy and returns the seed (53 bits, so that it is exact as a double).
     pub fn seed(&self) -> u64 {
         let seed = nondeterministic_seed();
@@ -141,7 +152,7 @@ impl Generator {
     }
 
     /// The state as bytes. MT19937: the 5056 bytes of `torch.get_rng_state()`, which PyTorch accepts (the Philox
-    /// offset lies in a field that PyTorch ignores). Philox: seed and offset, 16 bytes, little-endian.
+    /// offset and seed, if it has its own, lie in fields that PyTorch ignores). Philox: seed and offset, 16 bytes, little-endian.
     pub fn get_state(&self) -> Vec<u8> {
         let s = self.0.lock();
         if s.algorithm == Algorithm::Philox {
@@ -157,6 +168,7 @@ impl Generator {
             put(WORDS + 8 * i, &(w as u64).to_le_bytes());
         }
         put(NORMAL_X, &s.offset.to_le_bytes());
+        put(NORMAL_RHO, &(s.philox_seed.unwrap_or(s.engine.seed) ^ s.engine.seed).to_le_bytes());
         if let Some(v) = s.next_f64 {
             put(NORMAL_Y, &v.to_le_bytes());
             put(NORMAL_VALID, &1i32.to_le_bytes());
@@ -215,7 +227,9 @@ impl Generator {
         });
         let next_f32 = (current && bytes[NEXT_FLOAT + 4] != 0).then(|| f32::from_bits(i32_at(NEXT_FLOAT) as u32));
         let offset = if current { u64_at(NORMAL_X) } else { 0 };
-        *s = State { algorithm: Algorithm::Mt19937, engine, next_f64, next_f32, offset };
+        let own = if current { u64_at(NORMAL_RHO) } else { 0 };
+        let philox_seed = (own != 0).then_some(engine.seed ^ own);
+        *s = State { algorithm: Algorithm::Mt19937, engine, next_f64, next_f32, philox_seed, offset };
         Ok(())
     }
 }
@@ -299,6 +313,23 @@ mod tests {
         q.set_state(&p.get_state()).unwrap();
         assert_eq!(q.next_philox(), PhiloxCall { seed: 9, offset: 1 });
         assert!(q.set_state(&state).is_err());
+    }
+
+    #[test]
+    fn devices_have_a_seed_of_their_own() {
+        let g = Generator::new();
+        g.manual_seed(5);
+        let cpu = g.fork().lock().random();
+        g.next_philox();
+        g.manual_seed_devices(9);
+        assert_eq!(g.next_philox(), PhiloxCall { seed: 9, offset: 0 });
+        assert_eq!(g.initial_seed(), 5);
+        let h = Generator::new();
+        h.set_state(&g.get_state()).unwrap();
+        assert_eq!(h.next_philox(), PhiloxCall { seed: 9, offset: 1 });
+        assert_eq!(g.lock().random(), cpu);
+        g.manual_seed(6);
+        assert_eq!(g.next_philox(), PhiloxCall { seed: 6, offset: 0 });
     }
 
     #[test]

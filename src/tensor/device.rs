@@ -13,6 +13,25 @@ pub enum DeviceType {
     OpenCl = 4,
 }
 
+impl DeviceType {
+    /// The name in device strings: `cpu`, `cuda`, `opencl`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeviceType::Cpu => "cpu",
+            DeviceType::Cuda => "cuda",
+            DeviceType::OpenCl => "opencl",
+        }
+    }
+    /// The name in sentences: `CPU`, `CUDA`, `OpenCL`.
+    pub fn title(self) -> &'static str {
+        match self {
+            DeviceType::Cpu => "CPU",
+            DeviceType::Cuda => "CUDA",
+            DeviceType::OpenCl => "OpenCL",
+        }
+    }
+}
+
 /// A device: `cpu`, `cuda:0`, `opencl:1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Device {
@@ -39,18 +58,25 @@ impl Device {
         }
         Ok(Device { kind, index: index as u16 })
     }
-    /// Parses `cpu`, `cuda`, `cuda:1`, `opencl:0`.
+    /// Parses `cpu`, `cuda`, `cuda:1`, `opencl:0`; an error (Runtime) says what is valid.
     pub fn parse(text: &str) -> Result<Device> {
         let (name, index) = text.split_once(':').unwrap_or((text, "0"));
         let kind = match name {
             "cpu" => 1,
             "cuda" => 2,
             "opencl" => 4,
-            _ => bail!(Runtime, "Expected one of cpu, cuda, opencl device type at start of device string: {text}"),
+            _ => bail!(
+                Runtime,
+                "Expected one of cpu, cuda, opencl device type at start of device string: {text}; valid are cpu, cuda, \
+                 cuda:N, opencl and opencl:N"
+            ),
         };
+        // As in PyTorch: digits alone, without leading zeros.
+        let digits =
+            !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
         match index.parse() {
-            Ok(i) => Device::from_code(kind, i),
-            Err(_) => bail!(Runtime, "Invalid device string: '{text}'"),
+            Ok(i) if digits => Device::from_code(kind, i),
+            _ => bail!(Runtime, "Invalid device string: '{text}'; valid are cpu, cuda, cuda:N, opencl and opencl:N"),
         }
     }
 }
@@ -58,8 +84,39 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             DeviceType::Cpu => f.write_str("cpu"),
-            DeviceType::Cuda => write!(f, "cuda:{}", self.index),
-            DeviceType::OpenCl => write!(f, "opencl:{}", self.index),
+            kind => write!(f, "{}:{}", kind.name(), self.index),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_strings() {
+        for (text, kind, index) in
+            [("cpu", 1, 0), ("cpu:0", 1, 0), ("cuda", 2, 0), ("cuda:3", 2, 3), ("opencl", 4, 0), ("opencl:12", 4, 12)]
+        {
+            assert_eq!(Device::parse(text).unwrap(), Device::from_code(kind, index).unwrap(), "{text}");
+        }
+        for text in [
+            "",
+            "gpu",
+            "CPU",
+            "cpu:1",
+            "cuda:",
+            "cuda:-1",
+            "cuda:+1",
+            "cuda:01",
+            "cuda:1:2",
+            "opencl:x",
+            "opencl:99999",
+        ] {
+            let e = Device::parse(text).unwrap_err().message;
+            assert!(e.contains("device"), "{text}: {e}");
+        }
+        assert_eq!(Device::parse("opencl:2").unwrap().to_string(), "opencl:2");
+        assert_eq!(Device::CPU.to_string(), "cpu");
     }
 }

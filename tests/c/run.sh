@@ -28,6 +28,8 @@ run() { # run MODE
             ;;
         *) echo "no such way to run: $mode"; exit 2 ;;
     esac
+    # Drivers of OpenCL leak and jump where these tools complain: only the plain run has devices.
+    [ "$mode" = plain ] || export OCL_ICD_VENDORS=/nonexistent
     local source name
     for source in tests/c/test_*.c; do
         name=$(basename "$source" .c)

@@ -153,44 +153,39 @@ inline int32_t raw(std::optional<DType> d) { return d ? static_cast<int32_t>(*d)
 
 } // namespace detail
 
+struct DeviceInfo;
+
 /// A device: Device::cpu(), Device("opencl:0").
 class Device {
   public:
     Device(int32_t type, int32_t index = 0) : raw_{type, index} {}
     /// From "cpu", "cuda", "cuda:1", "opencl:0".
-    Device(const char *name) : Device(std::string(name)) {}
-    Device(const std::string &name) : raw_{0, 0} {
-        const auto colon = name.find(':');
-        const std::string kind = name.substr(0, colon);
-        raw_.type = kind == "cpu" ? TAPER_DEVICE_CPU
-                    : kind == "cuda" ? TAPER_DEVICE_CUDA
-                    : kind == "opencl" ? TAPER_DEVICE_OPENCL
-                                       : 0;
-        bool good = raw_.type != 0;
-        if (good && colon != std::string::npos) {
-            const std::string digits = name.substr(colon + 1);
-            good = !digits.empty() && digits.size() < 6 && digits.find_first_not_of("0123456789") == std::string::npos;
-            raw_.index = good ? static_cast<int32_t>(std::stoi(digits)) : 0;
-        }
-        if (!good) {
-            throw Error(TAPER_ERROR_RUNTIME,
-                        "Invalid device string: '" + name + "'; valid are cpu, cuda, cuda:N, opencl and opencl:N");
-        }
-    }
+    Device(const char *name) : raw_{0, 0} { detail::check(taper_device_parse(name, &raw_)); }
+    Device(const std::string &name) : Device(name.c_str()) {}
+    /// The first device whose name, platform, vendor or version contains a text, in any case: Device::find("nvidia").
+    /// type is a TAPER_DEVICE_... code, or 0 for any. An Error lists the devices that there are.
+    static Device find(const std::string &part_of_name, int32_t type = 0);
     static Device cpu() { return Device(TAPER_DEVICE_CPU); }
     taper_device raw() const noexcept { return raw_; }
     int32_t type() const noexcept { return raw_.type; }
     int32_t index() const noexcept { return raw_.index; }
     bool operator==(const Device &o) const noexcept { return raw_.type == o.raw_.type && raw_.index == o.raw_.index; }
     bool operator!=(const Device &o) const noexcept { return !(*this == o); }
+    /// The text that makes it: "opencl:0".
     std::string str() const {
-        switch (raw_.type) {
-        case TAPER_DEVICE_CPU: return "cpu";
-        case TAPER_DEVICE_CUDA: return "cuda:" + std::to_string(raw_.index);
-        case TAPER_DEVICE_OPENCL: return "opencl:" + std::to_string(raw_.index);
-        default: return "none";
-        }
+        taper_string *text = nullptr;
+        detail::check(taper_device_to_string(raw_, &text));
+        return detail::take_string(text);
     }
+    /// What the device is and can do; an Error says why there is no such device. The rest of the class is in device.hpp.
+    DeviceInfo info() const;
+    /// The device's name: that of the processor or graphics card.
+    std::string name() const;
+    /// An Error that says why, if the device cannot be used.
+    void check() const;
+    bool is_available() const;
+    /// Why the device cannot be used; empty if it can.
+    std::string why_not() const;
 
   private:
     taper_device raw_;
@@ -826,12 +821,6 @@ class NamedTensors {
     }
     std::shared_ptr<taper_named_tensors> h_;
 };
-
-inline int32_t device_count(int32_t type) {
-    int32_t n = 0;
-    detail::check(taper_device_count(type, &n));
-    return n;
-}
 
 } // namespace taper
 

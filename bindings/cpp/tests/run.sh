@@ -10,7 +10,7 @@ mkdir -p "$out"
 flags=(-Wall -Wextra -Wpedantic -Wshadow -Werror -O1 -g1 -I"$root/include" -I"$root/bindings/cpp")
 link=(-L"$lib" -ltaper -Wl,-rpath,"$lib" -pthread)
 
-for header in "$root"/bindings/cpp/taper.hpp "$root"/bindings/cpp/taper/{tensor,nn,layers,optim}.hpp; do
+for header in "$root"/bindings/cpp/taper.hpp "$root"/bindings/cpp/taper/{tensor,device,nn,layers,optim}.hpp; do
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$out/alone.cpp"
     "$cxx" -std=c++17 "${flags[@]}" -fsyntax-only "$out/alone.cpp"
 done
@@ -23,6 +23,9 @@ done
     "$root/bindings/cpp/tests/test.cpp" -o "$out/test_asan" "${link[@]}"
 echo "AddressSanitizer:"
 TAPER_ALLOCATOR=system "$out/test_asan"
+# Devices: with what this machine has, and without OpenCL.
+"$cxx" -std=c++17 "${flags[@]}" "$root/bindings/cpp/tests/devices.cpp" -o "$out/devices" "${link[@]}"
+(cd "$out" && ./devices && OCL_ICD_VENDORS=/nonexistent ./devices)
 for example in tensors digits; do
     "$cxx" -std=c++17 "${flags[@]}" "$root/examples/cpp/$example.cpp" -o "$out/$example" "${link[@]}"
 done

@@ -197,7 +197,12 @@ def device_c(d):
         d = _dtype.device(d)
     c = d._c
     if c is None:
-        c = d._c = Device(_dtype._DEVICE_CODES[d.type], 0 if d.type == "cpu" else d.index or 0)
+        if d.type == "cpu":
+            c = d._c = Device(1, 0)
+        elif d.index is None:
+            return Device(_dtype._DEVICE_CODES[d.type], _dtype.current.get(d.type, 0))
+        else:
+            c = d._c = Device(_dtype._DEVICE_CODES[d.type], d.index)
     return c
 
 

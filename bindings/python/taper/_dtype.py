@@ -116,6 +116,7 @@ Size.__module__ = "taper"
 
 _DEVICE_CODES = {"cpu": 1, "cuda": 2, "opencl": 4}
 _DEVICE_NAMES = {v: k for k, v in _DEVICE_CODES.items()}
+current = {}  # the index that a type without one means, where `set_device` has changed it
 
 
 class device:

@@ -133,7 +133,7 @@ def _where(self, condition, other):
 
 # Methods of `_methods.py`.
 _MORE = (
-    "to cpu cuda type type_as new_full new_tensor new new_zeros new_ones new_empty untyped_storage storage apply_ map_ "
+    "to cpu cuda opencl type type_as new_full new_tensor new new_zeros new_ones new_empty untyped_storage storage apply_ map_ "
     "pin_memory share_memory_ coalesce rename resolve_conj resolve_neg float double half bfloat16 int long short bool byte "
     "char resize_ resize_as_ set_ fill_diagonal_ record_stream"
 ).split()

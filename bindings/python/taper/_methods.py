@@ -42,7 +42,10 @@ def to(self, *args, **kwargs):
     dtype, device, copy = parse_to(args, **kwargs)
     if device is not None:
         device = _c.to_device(device)
-        if self.device == device or (device.index is None and self.device.type == device.type):
+        here = self.device
+        if here == device or (
+            device.index is None and here.type == device.type and (here.index or 0) == _dtype.current.get(here.type, 0)
+        ):
             device = None
     if not copy and device is None and (dtype is None or dtype is self.dtype):
         return self
@@ -68,6 +71,13 @@ def cuda(self, device=None, non_blocking=False, memory_format=None):
     if device is None:
         device = _device("cuda")
     return to(self, _c.to_device(device))
+
+
+def opencl(self, device=None):
+    """The tensor on an OpenCL device: of an index or a name, or the current one."""
+    from .opencl import device as chosen
+
+    return to(self, chosen(device))
 
 
 def type_(self, dtype=None, non_blocking=False, **kwargs):
@@ -225,6 +235,7 @@ METHODS = {
     "to": to,
     "cpu": cpu,
     "cuda": cuda,
+    "opencl": opencl,
     "type": type_,
     "type_as": type_as,
     "new_full": new_full,

@@ -502,6 +502,25 @@ pub fn empty_cache() {
 /// Counters over all threads. `allocated` and `reserved` count whole size classes (exact bytes with
 /// `TAPER_ALLOCATOR=system`); a peak that lasted only between two queries is exact to 64 KiB per thread.
 pub fn memory_stats() -> MemoryStats {
+    let (live, allocations) = totals();
+    let peak = PEAK.fetch_max(live, Relaxed).max(live);
+    MemoryStats {
+        allocated: live.max(0) as u64,
+        allocated_peak: peak.max(0) as u64,
+        reserved: RESERVED.load(Relaxed),
+        reserved_peak: RESERVED_PEAK.load(Relaxed),
+        allocations,
+    }
+}
+
+/// Lets the peaks start anew from what is held now.
+pub fn reset_peak() {
+    PEAK.store(totals().0, Relaxed);
+    RESERVED_PEAK.store(RESERVED.load(Relaxed), Relaxed);
+}
+
+/// Live bytes and allocations of all threads.
+fn totals() -> (i64, u64) {
     let mut live = HOMELESS_LIVE.load(Relaxed);
     let mut allocations = HOMELESS_ALLOCATIONS.load(Relaxed);
     let mut p = DESKS.load(Acquire) as *const Desk;
@@ -512,14 +531,7 @@ pub fn memory_stats() -> MemoryStats {
         allocations += d.allocations.load(Relaxed);
         p = d.next.get();
     }
-    let peak = PEAK.fetch_max(live, Relaxed).max(live);
-    MemoryStats {
-        allocated: live.max(0) as u64,
-        allocated_peak: peak.max(0) as u64,
-        reserved: RESERVED.load(Relaxed),
-        reserved_peak: RESERVED_PEAK.load(Relaxed),
-        allocations,
-    }
+    (live, allocations)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod elementwise;
 mod gemm;
 mod geometry;
 mod index;
+pub mod info;
 mod interp;
 mod lanes;
 mod optim;
@@ -52,6 +53,12 @@ impl Backend for CpuBackend {
     }
     fn empty_cache(&self) {
         alloc::empty_cache()
+    }
+    fn memory_info(&self) -> Result<(u64, u64)> {
+        Ok(info::memory().unwrap_or_default())
+    }
+    fn reset_peak_memory(&self) {
+        alloc::reset_peak()
     }
     fn upload(&self, src: &[u8], dst: &Storage, dst_offset: usize) -> Result<()> {
         transfer::upload(src, dst, dst_offset)

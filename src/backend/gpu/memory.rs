@@ -146,6 +146,13 @@ impl Allocator {
         s.stats.reserved -= freed as u64;
     }
 
+    /// Lets the peaks start anew from what is held now.
+    pub fn reset_peak(&self) {
+        let mut s = self.state.lock();
+        s.stats.allocated_peak = s.stats.allocated;
+        s.stats.reserved_peak = s.stats.reserved;
+    }
+
     pub fn stats(&self) -> MemoryStats {
         self.state.lock().stats
     }

@@ -268,6 +268,9 @@ impl Backend for Gpu {
     fn memory_stats(&self) -> MemoryStats {
         self.allocator.stats()
     }
+    fn reset_peak_memory(&self) {
+        self.allocator.reset_peak()
+    }
     fn empty_cache(&self) {
         self.allocator.empty(&*self.driver)
     }

@@ -1,41 +1,10 @@
 //! Which OpenCL devices there are and what they can do.
 
 use super::cl::{self, DeviceId};
+use crate::backend::info::DeviceInfo;
 use crate::error::{Error, ErrorKind, Result};
 use ocl::ffi::*;
 use std::sync::OnceLock;
-
-/// Properties of one OpenCL device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    pub name: String,
-    pub vendor: String,
-    /// The OpenCL version line of the device: `OpenCL 3.0 ...`.
-    pub version: String,
-    pub driver: String,
-    pub platform: String,
-    pub platform_version: String,
-    /// `cpu`, `gpu`, `accelerator` or `other`.
-    pub kind: &'static str,
-    /// Bytes.
-    pub global_memory: u64,
-    /// Largest single buffer, in bytes.
-    pub max_allocation: u64,
-    pub local_memory: u64,
-    pub compute_units: u32,
-    pub clock_mhz: u32,
-    pub max_work_group: usize,
-    /// Bytes that the arguments of one kernel may take.
-    pub max_parameter_size: usize,
-    /// Whether float64 works (`cl_khr_fp64`).
-    pub fp64: bool,
-    /// Whether the device calculates in float16 itself (`cl_khr_fp16`); float16 tensors work without it.
-    pub fp16: bool,
-    /// Whether division and square root of float32 can be correctly rounded.
-    pub exact_divide: bool,
-    /// Whether host and device share memory.
-    pub unified_memory: bool,
-}
 
 /// A device with the handle that the backend needs.
 pub(super) struct Found {
@@ -67,6 +36,7 @@ fn describe(platform: cl::PlatformId, id: DeviceId) -> DeviceInfo {
         clock_mhz: id.number(CL_DEVICE_MAX_CLOCK_FREQUENCY) as u32,
         max_work_group: id.number(CL_DEVICE_MAX_WORK_GROUP_SIZE) as usize,
         max_parameter_size: id.number(CL_DEVICE_MAX_PARAMETER_SIZE) as usize,
+        capability: (0, 0),
         fp64: has("cl_khr_fp64") || id.number(CL_DEVICE_DOUBLE_FP_CONFIG) != 0,
         fp16: has("cl_khr_fp16"),
         exact_divide: id.number(CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT != 0,
@@ -127,7 +97,7 @@ fn choose(found: Vec<Found>, choice: &str) -> Result<Vec<Found>> {
         let infos: Vec<Option<DeviceInfo>> = found.iter().map(|f| f.as_ref().map(|f| f.info.clone())).collect();
         let index = match part.parse::<usize>() {
             Ok(i) => Some(i).filter(|i| *i < infos.len() && infos[*i].is_some()),
-            Err(_) => infos.iter().position(|i| i.as_ref().is_some_and(|i| matches(i, part))),
+            Err(_) => infos.iter().position(|i| i.as_ref().is_some_and(|i| i.matches(part))),
         };
         match index.and_then(|i| found[i].take()) {
             Some(f) => chosen.push(f),
@@ -147,11 +117,6 @@ fn choose(found: Vec<Found>, choice: &str) -> Result<Vec<Found>> {
     Ok(chosen)
 }
 
-fn matches(info: &DeviceInfo, text: &str) -> bool {
-    let text = text.to_lowercase();
-    [&info.name, &info.platform, &info.vendor].iter().any(|s| s.to_lowercase().contains(&text))
-}
-
 pub(super) fn found() -> Result<&'static [Found]> {
     static FOUND: OnceLock<Result<Vec<Found>>> = OnceLock::new();
     match FOUND.get_or_init(discover) {
@@ -166,26 +131,4 @@ pub(super) fn found() -> Result<&'static [Found]> {
 /// once per process.
 pub fn devices() -> Result<Vec<DeviceInfo>> {
     Ok(found()?.iter().map(|f| f.info.clone()).collect())
-}
-
-/// The index of the first device whose name, platform or vendor contains `name` (in any case).
-///
-/// Errors (Runtime) when there is none; the message lists the devices.
-pub fn device_by_name(name: &str) -> Result<u16> {
-    let all = found()?;
-    match all.iter().position(|f| matches(&f.info, name)) {
-        Some(i) => Ok(i as u16),
-        None => {
-            let names: Vec<&str> = all.iter().map(|f| f.info.name.as_str()).collect();
-            Err(Error::new(
-                ErrorKind::Runtime,
-                format!("no OpenCL device is called '{name}'; there are: {}", names.join(", ")),
-            ))
-        }
-    }
-}
-
-/// How many OpenCL devices there are; 0 where OpenCL is missing.
-pub fn device_count() -> usize {
-    found().map_or(0, |f| f.len())
 }

@@ -1,8 +1,9 @@
 //! One OpenCL device as the shared backend's driver.
 
 use super::cl::{self, Context, DeviceId, Program, Queue};
-use super::device::{DeviceInfo, Found};
+use super::device::Found;
 use crate::backend::gpu::driver::{Arg, Driver, Event, Facts, Kernel, Mem};
+use crate::backend::info::DeviceInfo;
 use crate::backend::kernels;
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;

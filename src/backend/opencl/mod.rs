@@ -5,11 +5,12 @@ mod device;
 mod driver;
 
 pub use super::gpu::{cache_dir, compile_counts, kernels_launched};
-pub use device::{device_by_name, device_count, devices, DeviceInfo};
+pub use device::devices;
 
 use super::gpu::Gpu;
+use super::info::no_index;
 use super::Backend;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::tensor::device::{Device, DeviceType};
 use std::sync::OnceLock;
 
@@ -32,10 +33,7 @@ pub(super) fn open(index: u16) -> Result<&'static Gpu> {
     };
     match slots.get(index as usize) {
         Some(slot) => slot.get_or_init(|| make(index)).clone(),
-        None => Err(Error::new(
-            ErrorKind::Runtime,
-            format!("device opencl:{index} is not available: there are {} OpenCL devices, counted from 0", slots.len()),
-        )),
+        None => Err(no_index(Device { kind: DeviceType::OpenCl, index }, &devices()?)),
     }
 }
 
@@ -51,6 +49,7 @@ fn make(index: u16) -> Result<&'static Gpu> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::info;
 
     #[test]
     fn devices_are_described_and_found_by_name() {
@@ -58,15 +57,15 @@ mod tests {
             eprintln!("SKIPPED: no OpenCL device");
             return;
         };
-        assert_eq!(all.len(), device_count());
+        assert_eq!(all.len(), info::count(DeviceType::OpenCl));
         let first = &all[0];
         assert!(!first.name.is_empty() && first.version.starts_with("OpenCL "));
         assert!(first.global_memory > 0 && first.max_allocation > 0 && first.local_memory >= 16 << 10);
-        assert_eq!(device_by_name(&first.name.to_uppercase()).unwrap(), 0);
-        let e = device_by_name("no such device").unwrap_err();
+        assert_eq!(info::find(Some(DeviceType::OpenCl), &first.name.to_uppercase()).unwrap().index, 0);
+        let e = info::find(Some(DeviceType::OpenCl), "no such device").unwrap_err();
         assert!(e.message.contains(&first.name), "{e}");
         assert_eq!(open(0).unwrap().device().to_string(), "opencl:0");
         let e = backend(999).err().unwrap();
-        assert!(e.message.contains("opencl:999") && e.message.contains("counted from 0"), "{e}");
+        assert!(e.message.contains("opencl:999") && e.message.contains(&format!("opencl:0 ({})", first.name)), "{e}");
     }
 }

@@ -1,23 +1,15 @@
-"""Switches of PyTorch's backends, accepted so that programs can set them."""
+"""Switches of PyTorch's backends, so that programs can set and ask them: `taper.backends.cudnn.benchmark = True`."""
+
+_MODULES = ("cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "opencl", "openmp")
 
 
-class _Switches:
-    """Attributes that may be read and set."""
+def __getattr__(name):
+    if name in _MODULES:
+        from importlib import import_module
 
-    def __init__(self, **values):
-        self.__dict__.update(values)
-
-    def is_available(self):
-        return False
-
-    def is_built(self):
-        return False
-
-    def version(self):
-        return None
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
-cudnn = _Switches(enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
-mps = _Switches()
-mkl, mkldnn, openmp = _Switches(), _Switches(enabled=False), _Switches()
-cuda = _Switches(matmul=_Switches(allow_tf32=False, allow_fp16_reduced_precision_reduction=False))
+def __dir__():
+    return sorted({*globals(), *_MODULES})

@@ -3,6 +3,7 @@
 from collections import OrderedDict, defaultdict
 from itertools import chain
 
+from .._c import tensor_device
 from .._grad_mode import enable_grad, no_grad
 from .._tensor import Tensor
 from ..nn.modules.hooks import RemovableHandle
@@ -28,6 +29,7 @@ class Optimizer:
                 + params.type()
             )
         self.state = defaultdict(dict)
+        self._places = {}
         self.param_groups = []
         groups = list(params)
         if not groups:
@@ -98,11 +100,28 @@ class Optimizer:
                 loss = closure()
         with no_grad():
             for group in self.param_groups:
+                self._follow(group)
                 self._update(group)
         if self._step_post_hooks:
             for hook in list(self._step_post_hooks.values()):
                 hook(self, () if closure is None else (closure,), {})
         return loss
+
+    def _follow(self, group):
+        """Moves state to where `module.to()` has moved the parameters; one look at a group's first parameter."""
+        params = group["params"]
+        if not params:
+            return
+        first = params[0]
+        here = tensor_device(first._h)
+        here = (here.type, here.index)
+        before = self._places.get(id(first))
+        if before != here:
+            self._places[id(first)] = here
+            if before is not None:
+                for p in params:
+                    if p in self.state:
+                        self.state[p].update(self._fitted(p, self.state[p]))
 
     def _update(self, group):
         raise NotImplementedError(f"{type(self).__name__} has no step")
@@ -173,6 +192,7 @@ class Optimizer:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+        self._places = {}
         self.__dict__.setdefault("_step_pre_hooks", OrderedDict())
         self.__dict__.setdefault("_step_post_hooks", OrderedDict())
 

@@ -505,6 +505,10 @@ class Module:
         """Moves parameters and buffers to a CUDA device."""
         return self._apply(lambda t: t.cuda(device))
 
+    def opencl(self, device=None):
+        """Moves parameters and buffers to an OpenCL device: of an index or a name, or the current one."""
+        return self._apply(lambda t: t.opencl(device))
+
     def to_empty(self, *, device, recurse=True):
         """Moves to a device without copying the elements."""
         from ..._ops import empty_like

@@ -1,0 +1,151 @@
+package taper
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestDeviceStrings(t *testing.T) {
+	for text, want := range map[string]Device{"cpu": CPU, "cuda": CUDA, "opencl": OpenCL, "opencl:3": {DeviceOpenCL, 3}} {
+		d, err := ParseDevice(text)
+		if err != nil || d != want {
+			t.Errorf("%s: %v, %v", text, d, err)
+		}
+	}
+	if s := (Device{DeviceOpenCL, 3}).String(); s != "opencl:3" {
+		t.Error(s)
+	}
+	if s := CPU.String() + (Device{}).String(); s != "cpunone" {
+		t.Error(s)
+	}
+	_, err := ParseDevice("tpu")
+	wantError(t, err, ErrorRuntime, "Expected one of cpu, cuda, opencl")
+	_, err = ParseDevice("cuda:x")
+	wantError(t, err, ErrorRuntime, "Invalid device string: 'cuda:x'")
+}
+
+func TestDevices(t *testing.T) {
+	all := Devices()
+	if len(all) == 0 || all[0] != CPU {
+		t.Fatal(all)
+	}
+	for _, d := range all {
+		i := Must(d.Info())
+		t.Logf("%v: %s, %s, %s, %d MB", d, i.Name, i.Platform, i.Version, i.TotalMemory>>20)
+		if i.Device != d || i.Name == "" || !i.Supports(Float32) || i.Supports(DType(60)) || i.ComputeUnits < 1 {
+			t.Errorf("%+v", i)
+		}
+		if found := Must(FindDevice(d.Type, strings.ToUpper(i.Name))); found.Type != d.Type {
+			t.Error(found)
+		}
+		Check(d.Check())
+		x := Must(Must(Zeros([]int64{1 << 20})).ToDevice(d))
+		Check(d.Synchronize())
+		if s := Must(d.MemoryStats()); s.Allocated < 4<<20 || s.AllocatedPeak < s.Allocated || s.Reserved == 0 {
+			t.Errorf("%+v", s)
+		}
+		x.Close()
+		Check(d.ResetPeakMemoryStats())
+		Check(d.EmptyCache())
+		free, total, err := d.MemoryInfo()
+		if err != nil || free == 0 || free > total {
+			t.Error(free, total, err)
+		}
+	}
+	far := Device{DeviceOpenCL, 999}
+	wantError(t, far.Check(), ErrorRuntime, "is not available: ")
+	_, err := far.Info()
+	wantError(t, err, ErrorRuntime, "is not available: ")
+	_, err = Zeros([]int64{2}, ZerosOptions{Device: far})
+	wantError(t, err, ErrorRuntime, "is not available: ")
+	_, err = FindDevice(0, "no such device")
+	wantError(t, err, ErrorRuntime, "no device is called 'no such device'; there are: ")
+	wantError(t, SetDefaultDevice(far), ErrorRuntime, "is not available: ")
+	if DefaultDevice() != CPU {
+		t.Error(DefaultDevice())
+	}
+	_, err = DeviceCount(7)
+	wantError(t, err, ErrorRuntime, "invalid device type 7")
+}
+
+// job is a small network with its optimiser.
+type job struct {
+	net       *Module
+	optimizer *Optimizer
+}
+
+func newJob(d Device) job {
+	ManualSeed(3)
+	net := Must(NewSequential(Must(NewLinear(3, 4)), Must(NewTanh()), Must(NewLinear(4, 2))))
+	Check(net.To(0, d))
+	return job{net, Must(NewAdam(Must(net.Parameters()), 0.05))}
+}
+
+func (j job) step(t *testing.T, d Device) float64 {
+	t.Helper()
+	x := Must(Must(FromRows([][]float32{{1, 2, 3}, {-1, .5, 2}})).ToDevice(d))
+	y := Must(Must(FromRows([][]float32{{1, 0}, {0, 1}})).ToDevice(d))
+	Check(j.optimizer.ZeroGrad())
+	loss := Must(MseLoss(Must(j.net.Forward(x)), y))
+	if loss.Device() != d {
+		t.Errorf("the loss is on %v, not on %v", loss.Device(), d)
+	}
+	Check(loss.Backward())
+	Check(j.optimizer.Step())
+	return Must(loss.Item()).Float64()
+}
+
+// Networks move between devices, their optimisers follow; what was saved on one is loaded on another.
+func TestMoves(t *testing.T) {
+	near := func(a, b float64) {
+		t.Helper()
+		if math.Abs(a-b) > 1e-5 {
+			t.Errorf("%v differs from %v", a, b)
+		}
+	}
+	for _, d := range Devices() {
+		a, b := newJob(CPU), newJob(CPU)
+		for i := range 8 {
+			here := CPU
+			if i/2%2 == 1 {
+				here = d
+			}
+			Check(b.net.To(0, here))
+			near(a.step(t, CPU), b.step(t, here))
+		}
+		weights, state := filepath.Join(t.TempDir(), "w.safetensors"), filepath.Join(t.TempDir(), "s.safetensors")
+		Check(b.net.Save(weights))
+		Check(b.optimizer.Save(state))
+		next := b.step(t, d)
+		for _, here := range []Device{CPU, d} {
+			c := newJob(here)
+			Check(c.net.Load(weights, true))
+			Check(c.optimizer.Load(state))
+			near(c.step(t, here), next)
+		}
+		e := newJob(CPU)
+		Check(e.net.LoadStateDict(Must(b.net.StateDict()), true))
+		Check(e.optimizer.LoadStateDict(Must(b.optimizer.StateDict())))
+		near(e.step(t, CPU), b.step(t, d))
+		loaded := Must(LoadTensors(weights, d))
+		if x := Must(loaded.Get("0.weight")); x.Device() != d {
+			t.Error(x.Device())
+		}
+	}
+}
+
+// The same tests in a process that sees no OpenCL platform.
+func TestDevicesWithoutOpenCL(t *testing.T) {
+	if n, _ := DeviceCount(DeviceOpenCL); n == 0 {
+		t.Skip("this process sees none already")
+	}
+	command := exec.Command(os.Args[0], "-test.run", "^(TestDevices|TestMoves)$")
+	command.Env = append(os.Environ(), "OCL_ICD_VENDORS=/nonexistent", "TAPER_TEST_DEVICE=")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,47 @@
+"""Switches of the CUDA backend, accepted and remembered: products of float32 matrices are computed in float32."""
+
+from contextlib import contextmanager
+
+
+class _Matmul:
+    allow_tf32 = False
+    allow_fp16_reduced_precision_reduction = False
+    allow_bf16_reduced_precision_reduction = False
+
+
+matmul = _Matmul()
+_sdp = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
+
+
+def is_built():
+    """Whether this library has a CUDA backend at all."""
+    from .._devices import why_not
+
+    return "this build of Taper has no backend" not in (why_not("cuda") or "")
+
+
+def _switch(name):
+    def enabled():
+        return _sdp[name]
+
+    def enable(enabled):
+        _sdp[name] = bool(enabled)
+
+    return enabled, enable
+
+
+flash_sdp_enabled, enable_flash_sdp = _switch("flash")
+mem_efficient_sdp_enabled, enable_mem_efficient_sdp = _switch("mem_efficient")
+math_sdp_enabled, enable_math_sdp = _switch("math")
+cudnn_sdp_enabled, enable_cudnn_sdp = _switch("cudnn")
+
+
+@contextmanager
+def sdp_kernel(enable_flash=True, enable_math=True, enable_mem_efficient=True, enable_cudnn=True):
+    """Within the block attention may use these kernels; Taper has one, whose results are the same."""
+    before = dict(_sdp)
+    _sdp.update(flash=enable_flash, math=enable_math, mem_efficient=enable_mem_efficient, cudnn=enable_cudnn)
+    try:
+        yield
+    finally:
+        _sdp.update(before)

@@ -1,0 +1,11 @@
+"""Apple's GPUs: not used by Taper."""
+
+enabled = False
+
+
+def is_available():
+    return False
+
+
+def is_built():
+    return False

@@ -1,0 +1,11 @@
+"""OpenMP: not used by Taper."""
+
+enabled = False
+
+
+def is_available():
+    return False
+
+
+def is_built():
+    return False
