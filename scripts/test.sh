@@ -38,7 +38,7 @@ LANES=(
     python.lint python.test
     opencl.rust opencl.python
     cuda cuda.nvrtc
-    demo.c demo.cpp demo.go demo.python
+    demo.c demo.cpp demo.go demo.python demo.opencl
     install
 )
 
@@ -155,8 +155,11 @@ demo() { # demo LANGUAGE FILE
     scripts/example.sh "$1" digits --epochs 6 --weights "target/demo/test-$1.safetensors" | tee "$out"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
     # Once by the process that trained, once by the one that loaded the weights.
-    awk '/^test accuracy/ { n++; if ($3 < 90) bad = 1 }
-         END { if (n != 2 || bad) { print "expected two lines of test accuracy, 90 % or more"; exit 1 } }' "$out"
+    accuracies "$out" 2 90
+}
+accuracies() { # accuracies FILE HOW_MANY AT_LEAST
+    awk -v wanted="$2" -v least="$3" '/^test accuracy/ { n++; if ($3 < least) bad = 1 }
+         END { if (n != wanted || bad) { print "expected " wanted " lines of test accuracy, " least " % or more"; exit 1 } }' "$1"
 }
 lane_demo.c() { demo c examples/c/digits.c; }
 lane_demo.cpp() { demo cpp examples/cpp/digits.cpp; }
@@ -167,6 +170,28 @@ lane_demo.go() {
 lane_demo.python() {
     need_python
     demo python examples/python/digits.py
+}
+
+# Trained and read again on an OpenCL device by all four; C reads the weights of each once more, on the CPU.
+lane_demo.opencl() {
+    need_library
+    opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
+    mkdir -p target/demo
+    local language weights out
+    for language in c cpp go python; do
+        if [ $language = go ] && ! have go; then
+            echo "go is not installed: its demo is left out"
+            continue
+        fi
+        weights=target/demo/opencl-$language.safetensors out=$LOGS/demo.opencl.$language.out
+        echo "== $language"
+        scripts/example.sh $language digits --epochs 3 --device opencl --weights "$weights" | tee "$out"
+        [ "${PIPESTATUS[0]}" = 0 ] || return 1
+        grep -q 'test images, on opencl:0 (' "$out" || { echo "the demo does not say that it ran on opencl:0"; return 1; }
+        scripts/example.sh c digits --predict --weights "$weights" | tee -a "$out"
+        [ "${PIPESTATUS[0]}" = 0 ] || return 1
+        accuracies "$out" 3 85 || return 1
+    done
 }
 
 lane_install() {

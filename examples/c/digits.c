@@ -4,6 +4,7 @@
  *     make demo                                            from the root of the checkout
  *     scripts/example.sh c digits --epochs 5 --threads 1   with options
  *     scripts/example.sh c digits --data ~/mnist           on MNIST's four (unpacked) files
+ *     scripts/example.sh c digits --device opencl          on an OpenCL device; cuda for CUDA
  *
  * How this program treats errors and memory, which is how most C programs can:
  *   - Every call that can fail returns a `taper_error *`, NULL when all went well. Functions here do the same and pass
@@ -424,12 +425,25 @@ static taper_error *predict(const options *opt, taper_module *net, const dataset
     return end_scope(error);
 }
 
+static taper_error *print_device(taper_device device) {
+    taper_device_properties about = TAPER_DEVICE_PROPERTIES_INIT;
+    taper_string *text = NULL;
+    TAPER_TRY(taper_device_get_properties(device, &about));
+    TAPER_TRY(taper_device_to_string(device, &text));
+    printf("on %s (%s)", taper_string_data(text), about.name);
+    taper_string_free(text);
+    if (device.type == TAPER_DEVICE_CPU) printf(", %d threads", (int)taper_get_num_threads());
+    putchar('\n');
+    return NULL;
+}
+
 static taper_error *run(const options *opt) {
     dataset training = {NULL, NULL, 0}, testing = {NULL, NULL, 0};
     taper_module *net = NULL;
     taper_error *error = NULL;
 
     TAPER_TRY(taper_check_abi(TAPER_ABI_VERSION)); /* the header that this was compiled with fits the library */
+    TAPER_TRY(taper_device_check(opt->device));    /* says why, if there is no such device */
     taper_manual_seed(opt->seed);
     if (opt->threads > 0) TAPER_TRY(taper_set_num_threads(opt->threads));
     error = net_new(&net);
@@ -441,10 +455,10 @@ static taper_error *run(const options *opt) {
         if (error == NULL) error = load(opt, "train-images-idx3-ubyte", "train-labels-idx1-ubyte", &training);
         if (error == NULL) error = print_module(net);
         if (error == NULL) {
-            printf("%lld training images, %lld test images, %d threads\n", (long long)training.n,
-                   (long long)testing.n, (int)taper_get_num_threads());
-            error = train(opt, net, &training, &testing);
+            printf("%lld training images, %lld test images, ", (long long)training.n, (long long)testing.n);
+            error = print_device(opt->device);
         }
+        if (error == NULL) error = train(opt, net, &training, &testing);
     }
     taper_tensor_free(training.images); /* free accepts NULL */
     taper_tensor_free(training.labels);
@@ -475,8 +489,8 @@ static int run_again(char **argv, int argc) {
 
 static int usage(const char *program) {
     fprintf(stderr,
-            "usage: %s [--epochs N] [--data DIR] [--weights FILE] [--device cpu|opencl|cuda] [--threads N] [--seed N]\n"
-            "          [--predict]\n",
+            "usage: %s [--epochs N] [--data DIR] [--weights FILE] [--device cpu|opencl[:N]|cuda[:N]] [--threads N]\n"
+            "          [--seed N] [--predict]\n",
             program);
     return 2;
 }
@@ -501,10 +515,12 @@ static int parse(int argc, char **argv, options *opt) {
         } else if (strcmp(name, "--weights") == 0) {
             opt->weights = value;
         } else if (strcmp(name, "--device") == 0) {
-            if (strcmp(value, "cpu") == 0) opt->device.type = TAPER_DEVICE_CPU;
-            else if (strcmp(value, "cuda") == 0) opt->device.type = TAPER_DEVICE_CUDA;
-            else if (strcmp(value, "opencl") == 0) opt->device.type = TAPER_DEVICE_OPENCL;
-            else return -1;
+            taper_error *error = taper_device_parse(value, &opt->device); /* "opencl:1" */
+            if (error != NULL) {
+                fprintf(stderr, "digits: %s\n", taper_error_message(error));
+                taper_error_free(error);
+                return -1;
+            }
         } else {
             return -1;
         }

@@ -1,6 +1,6 @@
 // Trains the introduction's network on the handwritten digits of data/digits, saves it, loads it and shows some guesses.
 //
-//     digits [--epochs N] [--device NAME] [--data DIR] [--seed N]
+//     digits [--epochs N] [--device cpu|opencl[:N]|cuda[:N]] [--data DIR] [--seed N] [--weights FILE]
 //
 // DIR may hold MNIST's files (train-images-idx3-ubyte ...) instead.
 #include <taper.hpp>
@@ -120,7 +120,8 @@ int main(int argc, char **argv) try {
     for (int i = 1; i < argc; ++i) {
         const std::string a = argv[i];
         if (i + 1 >= argc) {
-            std::cerr << "usage: digits [--epochs N] [--device NAME] [--data DIR] [--seed N] [--weights FILE]\n";
+            std::cerr << "usage: digits [--epochs N] [--device cpu|opencl[:N]|cuda[:N]] [--data DIR] [--seed N] "
+                         "[--weights FILE]\n";
             return 2;
         }
         const std::string v = argv[++i];
@@ -140,6 +141,7 @@ int main(int argc, char **argv) try {
         }
     }
     const Device where(device);
+    where.check(); // says why, if there is no such device
     manual_seed(seed);
     Data d = load(dir);
     Net net;
@@ -147,6 +149,9 @@ int main(int argc, char **argv) try {
     net.to(where);
     d.train_x = d.train_x.to(where), d.train_y = d.train_y.to(where);
     d.test_x = d.test_x.to(where), d.test_y = d.test_y.to(where);
+
+    std::cout << d.train_x.size(0) << " training images, " << d.test_x.size(0) << " test images, on " << where << " ("
+              << where.name() << ")\n";
 
     const double lr = 2e-3;
     optim::Adam optimizer(net.parameters(), lr);

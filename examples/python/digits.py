@@ -3,6 +3,7 @@
     make demo-python                                          from the root of the checkout
     scripts/example.sh python digits --epochs 5 --threads 1   with options
     scripts/example.sh python digits --data ~/mnist           on MNIST's four (unpacked) files
+    scripts/example.sh python digits --device opencl          on an OpenCL device; cuda for CUDA
 
 With matplotlib installed it also draws the loss curve and a grid of guesses.
 """
@@ -206,6 +207,12 @@ def plot_guesses(net, images, labels, path):
     print(f"drew {path}")
 
 
+def describe(device):
+    """A device with its name, and the number of threads on the CPU."""
+    text = f"{device} ({torch.get_device_module(device).get_device_name(device)})"
+    return f"{text}, {torch.get_num_threads()} threads" if device.type == "cpu" else text
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, help="how often the training images are seen")
@@ -214,7 +221,7 @@ def main():
     )
     parser.add_argument("--weights", default="digits.safetensors", help="where the weights are saved")
     parser.add_argument("--pictures", type=pathlib.Path, help="folder for the pictures (default: that of the weights)")
-    parser.add_argument("--device", default="cpu", help="cpu, opencl or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu, opencl, opencl:N, cuda or cuda:N")
     parser.add_argument("--threads", type=int, help="threads on the CPU")
     parser.add_argument("--seed", type=int, default=0, help="the random numbers' seed")
     parser.add_argument("--predict", action="store_true", help="no training: load the weights and read some images")
@@ -224,7 +231,10 @@ def main():
     torch.manual_seed(options.seed)
     if options.threads:
         torch.set_num_threads(options.threads)
-    net = Net().to(options.device)
+    try:
+        net = Net().to(options.device)
+    except RuntimeError as error:  # says why, if there is no such device
+        sys.exit(f"digits: {error}")
     test_images, test_labels = load(options.data, "t10k", options.device)
 
     if options.predict:
@@ -238,7 +248,7 @@ def main():
 
     images, labels = load(options.data, "train", options.device)
     print(net)
-    print(f"{len(images)} training images, {len(test_images)} test images, {torch.get_num_threads()} threads")
+    print(f"{len(images)} training images, {len(test_images)} test images, on {describe(images.device)}")
     begin = time.perf_counter()
     losses = train(net, images, labels, options.epochs or (30 if len(images) < 10000 else 2))
     print(f"trained in {time.perf_counter() - begin:.1f} s")

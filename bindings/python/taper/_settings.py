@@ -36,6 +36,17 @@ def get_default_device():
     return _c.get_default_device()
 
 
+def get_device_module(device=None):
+    """The module of a device's type: `taper.cuda`, `taper.opencl` or `taper.cpu`; of the accelerator by default."""
+    from importlib import import_module
+
+    if device is None:
+        from .accelerator import current_accelerator
+
+        device = current_accelerator() or "cpu"
+    return import_module("taper." + _c.to_device(device).type)
+
+
 def set_num_threads(n):
     """Sets the number of threads that CPU kernels use; results do not depend on it."""
     _check(_c.proto("set_num_threads", _c.c_int32)(n))
@@ -131,6 +142,7 @@ __all__ = [
     "are_deterministic_algorithms_enabled",
     "compile",
     "get_default_device",
+    "get_device_module",
     "get_float32_matmul_precision",
     "get_num_interop_threads",
     "get_num_threads",

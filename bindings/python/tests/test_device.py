@@ -89,6 +89,15 @@ def test_properties_of_the_cpu():
         find("no such device")
 
 
+def test_modules_of_types():
+    assert taper.get_device_module("cpu") is taper.cpu and taper.get_device_module("cuda:0") is taper.cuda
+    assert taper.get_device_module(taper.device("opencl")) is taper.opencl
+    name = taper.accelerator.current_accelerator() or taper.device("cpu")
+    assert taper.get_device_module() is getattr(taper, name.type)
+    assert taper.cpu.is_available() and taper.cpu.device_count() == 1 and taper.cpu.get_device_name()
+    taper.cpu.synchronize()
+
+
 def test_device_objects():
     d = taper.device("opencl:1")
     assert (d.type, d.index, str(d), repr(d)) == ("opencl", 1, "opencl:1", "device(type='opencl', index=1)")

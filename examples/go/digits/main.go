@@ -1,5 +1,6 @@
 // Trains the introduction's network on the handwritten digits of data/digits, saves it, loads it and shows guesses.
-// Another folder with MNIST's four files works too: -data DIR.
+// Another folder with MNIST's four files works too: -data DIR. -device opencl trains on an OpenCL device, -device cuda on
+// an NVIDIA GPU.
 package main
 
 import (
@@ -138,12 +139,19 @@ func show(image *taper.Tensor, guess, truth int64) {
 func main() {
 	epochs := flag.Int("epochs", 30, "passes over the training images")
 	dir := flag.String("data", "data/digits", "folder with MNIST's four files")
-	device := flag.String("device", "cpu", "cpu, opencl or cuda")
+	device := flag.String("device", "cpu", "cpu, opencl, opencl:N, cuda or cuda:N")
 	weights := flag.String("weights", "digits-go.safetensors", "file for the weights")
 	seed := flag.Uint64("seed", 0, "seed of the random numbers")
 	flag.Parse()
 
-	where := taper.Must(taper.ParseDevice(*device))
+	where, err := taper.ParseDevice(*device)
+	if err == nil {
+		err = where.Check() // says why, if there is no such device
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "digits:", err)
+		os.Exit(2)
+	}
 	taper.ManualSeed(*seed)
 	move := func(t *taper.Tensor) *taper.Tensor {
 		return taper.Must(t.ToDevice(where))
@@ -155,6 +163,8 @@ func main() {
 	m := newNet()
 	fmt.Println(m)
 	taper.Check(m.To(0, where))
+	fmt.Printf("%d training images, %d test images, on %v (%s)\n", trainX.Size(0), testX.Size(0), where,
+		taper.Must(where.Info()).Name)
 	const lr = 2e-3
 	optimizer := taper.Must(taper.NewAdam(taper.Must(m.Parameters()), lr))
 	criterion := taper.Must(taper.NewCrossEntropyLoss())
