@@ -2,7 +2,7 @@
 
 import ctypes
 import time
-from ctypes import Structure, addressof, byref, c_char, c_int32, c_uint64
+from ctypes import Structure, addressof, byref, c_char, c_char_p, c_int32, c_uint64
 
 from . import _c, _dtype
 
@@ -91,7 +91,7 @@ def find(name, type=None):
     """The first device whose name, platform, vendor or version contains `name`, in any case; of one type ('opencl') or any."""
     found = _c.Device()
     code = 0 if type is None else _dtype._DEVICE_CODES[type]
-    e = _c.proto("device_find", c_int32, _c.c_char_p, _c.V)(code, name.encode(), addressof(found))
+    e = _c.proto("device_find", c_int32, c_char_p, _c.V)(code, name.encode(), addressof(found))
     if e:
         _c.fail(e)
     return _dtype.device_from_codes(found.type, found.index)

@@ -2,8 +2,8 @@
 
 A device has one in-order queue; streams and events are accepted and mean that queue."""
 
-from .._c import OutOfMemoryError  # noqa: F401
 from .._devices import fill
+from .._errors import OutOfMemoryError  # noqa: F401
 
 _accelerator = fill(globals(), "cuda")
 
