@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from . import accelerator as accelerator
 from . import amp as amp
 from . import autograd as autograd
 from . import backends as backends
+from . import cpu as cpu
 from . import cuda as cuda
 from . import mps as mps
 from . import nn as nn
+from . import opencl as opencl
 from . import optim as optim
 from . import random as random
 from . import safetensors as safetensors

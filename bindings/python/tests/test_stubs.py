@@ -80,6 +80,15 @@ def test_the_functions_of_networks_are_described():
     assert public - generated - set(vars(functional)) == set()
 
 
+def test_the_modules_of_devices_are_described():
+    shared = {n for n in defined(parsed("_device_functions.pyi")) if not n.startswith("_")} - {"Any"}
+    for module, file in ((taper.cuda, "cuda/__init__.pyi"), (taper.opencl, "opencl.pyi")):
+        own = {n for n in defined(parsed(file)) if not n.startswith("_")} - {"Any"}
+        public = {n for n in dir(module) if not n.startswith("_")} - {"check", "fill", "find"}
+        assert public - shared - own == set()
+        assert [n for n in shared | own if not hasattr(module, n) and n != "DeviceGuard"] == []
+
+
 SAMPLE = """
 import taper as torch
 import taper.nn as nn

@@ -1,0 +1,6 @@
+from ._device_functions import *
+from ._device_functions import DeviceGuard as device_guard
+from ._dtype import device as _Device
+
+def device(which: _Device | str | int | None = ...) -> _Device: ...
+def why_not() -> str | None: ...
