@@ -306,12 +306,13 @@ impl Tensor {
         out.copy_from(self)?;
         Ok(out)
     }
-    /// Writes `src`, broadcast and converted, into this tensor's memory; knows nothing of autograd or versions.
-    /// Both must be on one device unless both are contiguous and of one dtype and shape.
+    /// Writes `src`, broadcast and converted, into this tensor's memory, on whatever device either lies; knows nothing of
+    /// autograd or versions.
     pub fn copy_from(&self, src: &Tensor) -> Result<()> {
         use crate::backend::program::{Opcode, Program};
         let (d, s) = (self.materialize(), src.materialize());
         if d.layout.numel() == 0 {
+            s.layout.broadcast_to(&d.layout.shape)?;
             return Ok(());
         }
         if d.device() == s.device() {
@@ -320,16 +321,21 @@ impl Tensor {
             let program = Program::single(Opcode::Cast, ty, &[s.dtype], d.dtype);
             return backend::get(d.device())?.run_program(&program, &[s.view_as(&layout)], &[], &[d.view()]);
         }
-        ensure!(
-            d.dtype == s.dtype
-                && d.layout.shape == s.layout.shape
-                && d.layout.is_contiguous()
-                && s.layout.is_contiguous(),
-            Runtime,
-            "copy between {} and {} needs contiguous tensors of one dtype and shape",
-            s.device(),
-            d.device()
-        );
+        // Bytes cross in row-major order and are converted on the host, which has every dtype; what the destination
+        // needs beyond that (strides, broadcasting) it does itself.
+        if !s.layout.is_contiguous() || (s.device().is_cpu() && s.dtype != d.dtype) {
+            let dtype = if s.device().is_cpu() { d.dtype } else { s.dtype };
+            let dense = Tensor::empty(&s.layout.shape, dtype, s.device())?;
+            dense.copy_from(src)?;
+            return self.copy_from(&dense);
+        }
+        if d.dtype != s.dtype || d.layout.shape != s.layout.shape || !d.layout.is_contiguous() {
+            // Between two devices the host stands in the middle when it has to convert.
+            let device = if d.dtype == s.dtype { d.device() } else { Device::CPU };
+            let dense = Tensor::empty(&s.layout.shape, s.dtype, device)?;
+            dense.copy_from(src)?;
+            return self.copy_from(&dense);
+        }
         let n = d.layout.numel() * d.dtype.size();
         let (doff, soff) = (d.layout.offset as usize * d.dtype.size(), s.layout.offset as usize * d.dtype.size());
         let mut host = vec![0u8; n];

@@ -1,0 +1,71 @@
+//! The device on which the suites run: `TAPER_TEST_DEVICE`, the CPU when it is not set.
+
+use std::sync::Once;
+use taper::{ops, tensor, Device, Tensor};
+
+/// The device under test. The first call makes it the default device, so that what names none lands there too; a process
+/// that cannot open it fails.
+pub fn device() -> Device {
+    static SET: Once = Once::new();
+    let device = match std::env::var("TAPER_TEST_DEVICE") {
+        Ok(name) if !name.is_empty() => Device::parse(&name).unwrap(),
+        _ => Device::CPU,
+    };
+    SET.call_once(|| {
+        taper::backend::get(device).unwrap_or_else(|e| panic!("TAPER_TEST_DEVICE={device}: {e}"));
+        tensor::set_default_device(device);
+    });
+    device
+}
+
+/// Whether this process has number `i` of what several share: `TAPER_TEST_SHARD=1/2` takes the odd numbers. A device that
+/// compiles its kernels, one at a time, is faster with one process a core.
+pub fn shard(i: usize) -> bool {
+    let Ok(text) = std::env::var("TAPER_TEST_SHARD") else { return true };
+    let (part, of) = text.split_once('/').expect("TAPER_TEST_SHARD=PART/OF");
+    let (part, of): (usize, usize) = (part.parse().unwrap(), of.parse().unwrap());
+    assert!(part < of, "TAPER_TEST_SHARD={text}: parts are counted from 0");
+    i % of == part
+}
+
+/// A leaf with the same values, strides and offset on the device under test.
+pub fn moved(t: &Tensor) -> Tensor {
+    if t.device() == device() {
+        return t.clone();
+    }
+    let l = t.layout();
+    // The order of dimensions in memory is part of what is tested.
+    let mut order: Vec<usize> = (0..l.ndim()).collect();
+    order.sort_by_key(|d| std::cmp::Reverse(l.strides[*d]));
+    let sorted: Vec<i64> = order.iter().map(|d| *d as i64).collect();
+    let mut back = vec![0i64; sorted.len()];
+    sorted.iter().enumerate().for_each(|(i, d)| back[*d as usize] = i as i64);
+    let dense = ops::to_device(&ops::permute(t, &sorted).unwrap(), device()).unwrap();
+    ops::permute(&dense, &back).unwrap().alias_same()
+}
+
+/// Says how many kernels of the device under test ran so far; the OpenCL lane fails where none did. Printed when it is
+/// dropped, at the end of a test.
+pub struct Kernels(u64);
+impl Kernels {
+    pub fn counted() -> Kernels {
+        device();
+        Kernels(launched())
+    }
+}
+impl Drop for Kernels {
+    fn drop(&mut self) {
+        if !device().is_cpu() {
+            println!("{} kernels ran on {}", launched() - self.0, device());
+        }
+    }
+}
+
+#[cfg(feature = "opencl")]
+fn launched() -> u64 {
+    taper::backend::opencl::kernels_launched()
+}
+#[cfg(not(feature = "opencl"))]
+fn launched() -> u64 {
+    0
+}
