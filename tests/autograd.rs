@@ -1,12 +1,15 @@
 //! Autograd semantics: accumulation, views, in-place writes, errors, second derivatives.
 
+mod common;
+
+use common::device::{device, moved, Kernels};
 use taper::autograd::{self, engine::Options};
 use taper::{ops, DType, Scalar, Tensor};
 
 const ONE: Scalar = Scalar::Int(1);
 
 fn leaf(v: &[f64], shape: &[i64]) -> Tensor {
-    let t = Tensor::from_slice(v, shape).unwrap();
+    let t = moved(&Tensor::from_slice(v, shape).unwrap());
     autograd::set_requires_grad(&t, true).unwrap();
     t
 }
@@ -19,6 +22,7 @@ fn grad_of(t: &Tensor) -> Vec<f64> {
 
 #[test]
 fn chain_and_broadcast() {
+    let _kernels = Kernels::counted();
     let a = leaf(&[1., 2., 3., 4.], &[2, 2]);
     let b = leaf(&[10., 20.], &[2]);
     let y = ops::sum(&ops::mul(&ops::add(&a, &b, ONE).unwrap(), &a).unwrap(), None).unwrap();
@@ -29,6 +33,7 @@ fn chain_and_broadcast() {
 
 #[test]
 fn gradients_accumulate() {
+    let _kernels = Kernels::counted();
     let a = leaf(&[1., 2.], &[2]);
     for _ in 0..3 {
         back(&ops::sum(&ops::mul_scalar(&a, Scalar::Float(2.0)).unwrap(), None).unwrap());
@@ -38,6 +43,7 @@ fn gradients_accumulate() {
 
 #[test]
 fn second_backward_is_an_error_only_with_saved_tensors() {
+    let _kernels = Kernels::counted();
     let a = leaf(&[1., 2.], &[2]);
     let y = ops::sum(&ops::mul(&a, &a).unwrap(), None).unwrap();
     back(&y);
@@ -50,6 +56,7 @@ fn second_backward_is_an_error_only_with_saved_tensors() {
 
 #[test]
 fn in_place_through_a_view_reaches_the_base() {
+    let _kernels = Kernels::counted();
     let w = leaf(&[3., 5.], &[2]);
     let base = ops::zeros(&[2, 2], Some(DType::F64), None).unwrap();
     let row = ops::select(&base, 0, 1).unwrap();
@@ -62,6 +69,7 @@ fn in_place_through_a_view_reaches_the_base() {
 
 #[test]
 fn a_view_sees_a_write_to_its_base() {
+    let _kernels = Kernels::counted();
     let w = leaf(&[2., 3., 4., 5.], &[2, 2]);
     let base = ops::mul_scalar(&w, Scalar::Float(1.0)).unwrap();
     let row = ops::select(&base, 0, 0).unwrap();
@@ -72,6 +80,7 @@ fn a_view_sees_a_write_to_its_base() {
 
 #[test]
 fn changed_saved_tensor_is_an_error() {
+    let _kernels = Kernels::counted();
     let a = leaf(&[1., 2.], &[2]);
     let b = ops::mul_scalar(&a, Scalar::Float(2.0)).unwrap();
     let y = ops::sum(&ops::mul(&b, &b).unwrap(), None).unwrap();
@@ -84,8 +93,9 @@ fn changed_saved_tensor_is_an_error() {
 
 #[test]
 fn in_place_multiplication_keeps_old_values() {
+    let _kernels = Kernels::counted();
     let w = leaf(&[2., 3.], &[2]);
-    let t = Tensor::from_slice(&[5f64, 7.], &[2]).unwrap();
+    let t = moved(&Tensor::from_slice(&[5f64, 7.], &[2]).unwrap());
     ops::mul_(&t, &w).unwrap();
     back(&ops::sum(&t, None).unwrap());
     assert_eq!(grad_of(&w), vec![5., 7.]);
@@ -94,6 +104,7 @@ fn in_place_multiplication_keeps_old_values() {
 
 #[test]
 fn second_derivatives() {
+    let _kernels = Kernels::counted();
     let x = leaf(&[0.5, -1.25, 2.0], &[3]);
     let y = ops::sum(&ops::pow_scalar(&x, Scalar::Int(3)).unwrap(), None).unwrap();
     let o = Options { retain_graph: true, create_graph: true };
@@ -109,15 +120,18 @@ fn second_derivatives() {
 
 #[test]
 fn a_million_nodes_do_not_overflow_the_stack() {
+    let _kernels = Kernels::counted();
+    // Every op is a launch on other devices.
+    let n = if device().is_cpu() { 300_000 } else { 5_000 };
     let x = leaf(&[1.0], &[1]);
     let mut y = ops::add_scalar(&x, ONE, ONE).unwrap();
-    for _ in 0..300_000 {
+    for _ in 0..n {
         y = ops::neg(&y).unwrap();
     }
     back(&ops::sum(&y, None).unwrap());
     assert_eq!(grad_of(&x), vec![1.0]);
     let mut z = ops::add_scalar(&x, ONE, ONE).unwrap();
-    for _ in 0..300_000 {
+    for _ in 0..n {
         z = ops::sin(&z).unwrap();
     }
     drop(z);
@@ -125,6 +139,7 @@ fn a_million_nodes_do_not_overflow_the_stack() {
 
 #[test]
 fn indexing_and_its_gradient() {
+    let _kernels = Kernels::counted();
     use taper::ops::IndexItem::*;
     let a = leaf(&(0..12).map(f64::from).collect::<Vec<_>>(), &[3, 4]);
     let i = taper::Tensor::from_slice(&[2i64, 0, 2], &[3]).unwrap();

@@ -31,14 +31,9 @@ fn zero(dtype: DType, device: Device) -> Result<Tensor> {
 
 /// A contiguous copy of other dtype, on another device, or both; unrecorded.
 pub(crate) fn convert(t: &Tensor, dtype: DType, device: Device) -> Result<Tensor> {
-    let here = Tensor::empty(&t.shape(), dtype, t.device())?;
-    here.copy_from(t)?;
-    if device == t.device() {
-        return Ok(here);
-    }
-    let there = Tensor::empty(&t.shape(), dtype, device)?;
-    there.copy_from(&here)?;
-    Ok(there)
+    let out = Tensor::empty(&t.shape(), dtype, device)?;
+    out.copy_from(t)?;
+    Ok(out)
 }
 
 /// Gives `t` the memory, dtype and device of `new`; `t` keeps its identity.
@@ -49,12 +44,7 @@ pub(crate) fn replace_data(t: &Tensor, new: &Tensor) -> Result<()> {
 /// Writes `source` into `target`, converted to its dtype and device: an in-place write that autograd does not record.
 pub(crate) fn copy_into(target: &Tensor, source: &Tensor) -> Result<()> {
     autograd::no_grad(|| {
-        if source.device() == target.device() {
-            target.copy_from(source)?;
-        } else {
-            let near = convert(source, target.dtype(), target.device())?;
-            target.copy_from(&near)?;
-        }
+        target.copy_from(source)?;
         target.bump_version();
         Ok(())
     })

@@ -16,15 +16,14 @@ pub fn cast(a: &Tensor, dtype: DType) -> Result<Tensor> {
     let out = pointwise(Opcode::Cast, ty, dtype, &[a.into()], None)?;
     record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(cast(g, from)?)]))
 }
-/// The tensor on another device; itself when it is there already.
+/// The tensor on another device; itself when it is there already. Dense layouts keep their strides.
 pub fn to_device(a: &Tensor, device: Device) -> Result<Tensor> {
     let from = a.device();
     if from == device {
         return Ok(a.clone());
     }
-    let dense = autograd::no_grad(|| contiguous(a))?;
-    let out = Tensor::empty(&dense.shape(), dense.dtype(), device)?;
-    out.copy_from(&dense)?;
+    let out = empty_like(a, None, Some(device))?;
+    out.copy_from(a)?;
     record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(to_device(g, from)?)]))
 }
 /// Dtype and device at once; a copy when `copy` is set or anything changes.
@@ -74,12 +73,9 @@ fn copy_impl(src: &Tensor, old: &Tensor, dest: Dest) -> Result<Tensor> {
     d.bump_version();
     let out = d.alias_same();
     let from = src.device();
-    let src_value = if from == d.device() { src.alias_same() } else { to_device(&src.alias_same(), d.device())? };
     // Memory that both share is read before it is written.
-    let overlap = std::sync::Arc::ptr_eq(&src_value.storage(), &d.storage()) && src_value.layout() != d.layout();
-    let src_value = if overlap { src_value.contiguous_copy()? } else { src_value };
-    src_value.layout().broadcast_to(&d.shape())?;
-    out.copy_from(&src_value)?;
+    let overlap = std::sync::Arc::ptr_eq(&src.storage(), &d.storage()) && src.layout() != d.layout();
+    out.copy_from(&if overlap { src.contiguous_copy()? } else { src.alias_same() })?;
     let (src_dtype, shape) = (src.dtype(), src.shape());
     record("CopyBackwards", &[old, src], out, |_, _| {
         move |c, g| {

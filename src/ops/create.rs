@@ -47,26 +47,11 @@ fn like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> (DType, Dev
 fn empty_like_impl(t: &Tensor, dtype: DType, device: Device) -> Result<Tensor> {
     let shape = t.shape();
     let out = Tensor::empty(&shape, dtype, device)?;
-    if let Some(strides) = dense_strides(&t.layout()) {
-        out.set_layout(Layout { shape, strides, offset: 0 });
+    let like = t.layout();
+    if !like.is_contiguous() && like.is_dense() {
+        out.set_layout(Layout { shape, strides: like.strides, offset: 0 });
     }
     Ok(out)
-}
-/// The strides of a non-overlapping dense layout that is not row-major; None otherwise.
-fn dense_strides(l: &Layout) -> Option<crate::Dims> {
-    if l.is_contiguous() {
-        return None;
-    }
-    let mut order: Vec<usize> = (0..l.ndim()).filter(|&d| l.shape[d] != 1).collect();
-    order.sort_by_key(|&d| l.strides[d]);
-    let mut expect = 1;
-    for &d in &order {
-        if l.strides[d] != expect {
-            return None;
-        }
-        expect *= l.shape[d];
-    }
-    Some(l.strides.clone())
 }
 pub fn empty_like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
     let (dtype, device) = like(t, dtype, device);

@@ -22,9 +22,18 @@ fn draw(t: &Tensor, dist: Distribution, generator: Gen) -> Result<()> {
     }
     let generator = generator.unwrap_or_else(|| default_generator());
     if !t.device().is_cpu() && !t.is_contiguous() {
-        let dense = Tensor::empty(&t.shape(), t.dtype(), t.device())?;
+        // Devices fill contiguous memory; as on the CPU, the draws go in the order of the strides, largest first.
+        let mut l = t.layout();
+        let mut order: Vec<usize> = (0..l.ndim()).filter(|&d| l.shape[d] != 1).collect();
+        order.sort_by_key(|&d| std::cmp::Reverse(l.strides[d]));
+        (l.shape, l.strides) = order.iter().map(|&d| (l.shape[d], l.strides[d])).unzip();
+        let sorted = t.alias(l);
+        if sorted.is_contiguous() {
+            return draw(&sorted, dist, Some(generator));
+        }
+        let dense = Tensor::empty(&sorted.shape(), t.dtype(), t.device())?;
         draw(&dense, dist, Some(generator))?;
-        return t.copy_from(&dense);
+        return sorted.copy_from(&dense);
     }
     let b = t.materialize();
     crate::backend::get(b.device())?.random(dist, generator, b.view())

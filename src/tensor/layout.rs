@@ -111,6 +111,16 @@ impl Layout {
         }
         (view_d == -1).then_some(strides)
     }
+    /// Whether the elements lie without gaps or overlaps, in whatever order of dimensions.
+    pub fn is_dense(&self) -> bool {
+        if self.is_contiguous() {
+            return true;
+        }
+        let mut order: SmallVec<[usize; 6]> = (0..self.ndim()).filter(|&d| self.shape[d] != 1).collect();
+        order.sort_by_key(|&d| self.strides[d]);
+        let mut expect = 1;
+        order.iter().all(|&d| std::mem::replace(&mut expect, expect * self.shape[d]) == self.strides[d])
+    }
     /// One past the largest element index that the layout touches (0 when empty).
     pub fn required_elements(&self) -> i64 {
         if self.numel() == 0 {

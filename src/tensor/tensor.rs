@@ -321,26 +321,29 @@ impl Tensor {
             let program = Program::single(Opcode::Cast, ty, &[s.dtype], d.dtype);
             return backend::get(d.device())?.run_program(&program, &[s.view_as(&layout)], &[], &[d.view()]);
         }
-        // Bytes cross in row-major order and are converted on the host, which has every dtype; what the destination
-        // needs beyond that (strides, broadcasting) it does itself.
+        // Dense bytes cross in the order in which they lie and are converted on the host, which has every dtype; what the
+        // destination needs beyond that (strides, broadcasting) it does itself.
+        let equal = d.layout.shape == s.layout.shape
+            && ((d.layout.is_contiguous() && s.layout.is_contiguous())
+                || (d.layout.strides == s.layout.strides && s.layout.is_dense()));
+        if equal && d.dtype == s.dtype {
+            let n = d.layout.numel() * d.dtype.size();
+            let (doff, soff) = (d.layout.offset as usize * d.dtype.size(), s.layout.offset as usize * d.dtype.size());
+            let mut host = vec![0u8; n];
+            backend::get(s.device())?.download(&s.storage, soff, &mut host)?;
+            return backend::get(d.device())?.upload(&host, &d.storage, doff);
+        }
         if !s.layout.is_contiguous() || (s.device().is_cpu() && s.dtype != d.dtype) {
             let dtype = if s.device().is_cpu() { d.dtype } else { s.dtype };
             let dense = Tensor::empty(&s.layout.shape, dtype, s.device())?;
             dense.copy_from(src)?;
             return self.copy_from(&dense);
         }
-        if d.dtype != s.dtype || d.layout.shape != s.layout.shape || !d.layout.is_contiguous() {
-            // Between two devices the host stands in the middle when it has to convert.
-            let device = if d.dtype == s.dtype { d.device() } else { Device::CPU };
-            let dense = Tensor::empty(&s.layout.shape, s.dtype, device)?;
-            dense.copy_from(src)?;
-            return self.copy_from(&dense);
-        }
-        let n = d.layout.numel() * d.dtype.size();
-        let (doff, soff) = (d.layout.offset as usize * d.dtype.size(), s.layout.offset as usize * d.dtype.size());
-        let mut host = vec![0u8; n];
-        backend::get(s.device())?.download(&s.storage, soff, &mut host)?;
-        backend::get(d.device())?.upload(&host, &d.storage, doff)
+        // Between two devices the host stands in the middle when it has to convert.
+        let device = if d.dtype == s.dtype { d.device() } else { Device::CPU };
+        let dense = Tensor::empty(&s.layout.shape, s.dtype, device)?;
+        dense.copy_from(src)?;
+        self.copy_from(&dense)
     }
     /// The elements row-major; the dtype must be `T`'s.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {

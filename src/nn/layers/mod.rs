@@ -17,12 +17,12 @@ pub use norm::*;
 pub use pool::*;
 
 use crate::tensor::print::py_tuple;
-use crate::tensor::{default_dtype, Tensor};
-use crate::{bail, ensure, Device, Result};
+use crate::tensor::{default_device, default_dtype, Tensor};
+use crate::{bail, ensure, Result};
 
-/// An uninitialised parameter of the default float type on the CPU.
+/// An uninitialised parameter of the default float type on the default device.
 fn parameter(shape: &[i64]) -> Result<Tensor> {
-    Tensor::empty(shape, default_dtype(), Device::CPU)
+    Tensor::empty(shape, default_dtype(), default_device())
 }
 
 /// The one input of a layer that takes one.

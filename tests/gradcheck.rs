@@ -1,0 +1,173 @@
+//! First and second derivatives of every differentiable op against central differences in double precision, at PyTorch's
+//! recorded samples. On the CPU all samples, elsewhere the smallest one of each op, that kernels be compiled in bearable time.
+
+mod common;
+
+use common::calls;
+use common::device::{device, moved, shard, Kernels};
+use common::samples::{load, Fixture};
+use common::value::{Args, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use taper::ops::GradCheck;
+use taper::{autograd, ops, DType, Error, ErrorKind, Result, Tensor};
+
+/// Samples that cannot be compared with differences: op, part of the arguments' text, why.
+const SKIPPED: &[(&str, &str, &str)] = &[
+    ("embedding", ";i1|", "the row of padding_idx has no gradient by definition"),
+    ("norm", "t6:3:11120;i2|", "the norm has a kink at zero; its gradient there is zero by definition"),
+];
+
+/// More elements than this make a sample slow without making it better; an op that has no smaller one takes its smallest.
+const MOST: usize = 40;
+
+/// A sample made ready: the arguments with every float tensor in double precision, and which tensors are variables.
+struct Sample {
+    name: &'static str,
+    text: String,
+    args: Vec<Value>,
+    variables: Vec<bool>,
+}
+
+fn each(v: &Value) -> Vec<Option<&Tensor>> {
+    match v {
+        Value::Tensor(t) => vec![Some(t)],
+        Value::Tensors(l) => l.iter().map(Some).collect(),
+        Value::OptTensors(l) => l.iter().map(Option::as_ref).collect(),
+        _ => vec![],
+    }
+}
+
+impl Sample {
+    fn read(f: &Fixture, case: &str) -> Option<Sample> {
+        let [name, args, _, marks] = case.split('|').collect::<Vec<_>>()[..] else { panic!("{case}") };
+        let name = *calls::NAMES.iter().find(|n| **n == name)?;
+        if marks.is_empty() || SKIPPED.iter().any(|(n, a, _)| *n == name && format!("{args}|").contains(a)) {
+            return None;
+        }
+        let args = f.values(args);
+        let variables: Vec<bool> = marks.split(';').map(|m| m != "-").collect();
+        let tensors: Vec<&Tensor> = args.iter().flat_map(each).flatten().collect();
+        assert_eq!(tensors.len(), variables.len(), "{case}");
+        let mut elements = 0;
+        for (t, v) in tensors.iter().zip(&variables) {
+            if matches!(t.dtype(), DType::F16 | DType::BF16) {
+                return None;
+            }
+            if *v {
+                elements += t.numel();
+                // At infinity, and where a step is lost in the number, there is no difference to take.
+                if t.to_f64_vec().unwrap().iter().any(|x| !x.is_finite() || x.abs() > 1e6) {
+                    return None;
+                }
+            }
+        }
+        let s = Sample { name, text: case.to_string(), args, variables };
+        (elements > 0 && s.is_finite()).then_some(s)
+    }
+    fn tensors(&self) -> Vec<Tensor> {
+        self.args.iter().flat_map(each).flatten().map(|t| double(&moved(t))).collect()
+    }
+    /// Outside its domain a function is NaN, and NaN has no differences.
+    fn is_finite(&self) -> bool {
+        let all: Vec<Tensor> = self.args.iter().flat_map(each).flatten().map(double).collect();
+        let inputs: Vec<Tensor> =
+            all.iter().zip(&self.variables).filter(|(_, v)| **v).map(|(t, _)| t.clone()).collect();
+        let outs = autograd::no_grad(|| self.call(&all, &inputs));
+        outs.is_ok_and(|o| o.iter().all(|t| t.to_f64_vec().unwrap().iter().all(|x| x.is_finite())))
+    }
+    fn size(&self) -> usize {
+        self.args.iter().flat_map(each).flatten().map(|t| t.numel()).sum()
+    }
+    /// Both checks, on the device under test. The variables are the inputs of the function, everything else is constant.
+    fn check(&self) -> Result<()> {
+        let all = self.tensors();
+        let inputs: Vec<Tensor> =
+            all.iter().zip(&self.variables).filter(|(_, v)| **v).map(|(t, _)| t.clone()).collect();
+        for t in &inputs {
+            autograd::set_requires_grad(t, true)?;
+        }
+        let function = |xs: &[Tensor]| self.call(&all, xs);
+        let options = GradCheck::default();
+        ops::gradcheck(&function, &inputs, options)?;
+        match ops::gradgradcheck(&function, &inputs, options) {
+            // A function whose gradient is constant, or zero, has no second derivative to compare.
+            Err(e) if e.message.contains("no output of the function requires gradient") => Ok(()),
+            other => other,
+        }
+    }
+    fn call(&self, all: &[Tensor], xs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let (mut fresh, mut constant) = (xs.iter(), all.iter().zip(&self.variables));
+        let mut next = || {
+            let (t, variable) = constant.next().unwrap();
+            if *variable { fresh.next().unwrap() } else { t }.clone()
+        };
+        let mut args: Vec<Value> = self
+            .args
+            .iter()
+            .map(|v| match v {
+                Value::Tensor(_) => Value::Tensor(next()),
+                Value::Tensors(l) => Value::Tensors(l.iter().map(|_| next()).collect()),
+                Value::OptTensors(l) => Value::OptTensors(l.iter().map(|t| t.as_ref().map(|_| next())).collect()),
+                Value::DType(d) if d.is_float() => Value::DType(DType::F64),
+                v => v.clone(),
+            })
+            .collect();
+        let inplace = self.name.split('.').next().unwrap().ends_with('_');
+        if inplace {
+            args[0] = Value::Tensor(ops::clone(Args(args.clone()).tensor(0))?);
+        }
+        let args = Args(args);
+        let result = calls::call(self.name, &args)?;
+        let result = if inplace { vec![args.0[0].clone()] } else { result };
+        Ok(result.iter().flat_map(each).flatten().cloned().collect())
+    }
+}
+
+fn double(t: &Tensor) -> Tensor {
+    if t.dtype().is_float() {
+        ops::cast(t, DType::F64).unwrap().alias_same()
+    } else {
+        t.clone()
+    }
+}
+
+#[test]
+fn derivatives_equal_differences() {
+    let _kernels = Kernels::counted();
+    let f = load();
+    let filter = std::env::var("OP").ok();
+    let mut samples = BTreeMap::<&str, Vec<Sample>>::new();
+    let mut differentiable = BTreeSet::new();
+    for case in &f.cases {
+        let name = case.split('|').next().unwrap();
+        let Some(place) = calls::NAMES.iter().position(|n| *n == name) else { continue };
+        if filter.as_ref().is_some_and(|o| o != name) || !shard(place) {
+            continue;
+        }
+        if !case.ends_with('|') {
+            differentiable.insert(name);
+        }
+        if let Some(s) = Sample::read(&f, case) {
+            samples.entry(s.name).or_default().push(s);
+        }
+    }
+    let mut failures = vec![];
+    let mut count = 0;
+    for (name, list) in &mut samples {
+        list.sort_by_key(Sample::size);
+        let small = list.iter().filter(|s| s.size() <= MOST).count();
+        let kept = if device().is_cpu() { small.max(1) } else { 1 };
+        for s in list.iter().take(kept) {
+            count += 1;
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| s.check()))
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "panicked")));
+            if let Err(e) = outcome {
+                failures.push(format!("{name}: {}\n    {}", s.text, e.message));
+            }
+        }
+    }
+    let without: Vec<&&str> = differentiable.iter().filter(|n| !samples.contains_key(**n)).collect();
+    println!("{count} samples of {} ops", samples.len());
+    assert!(failures.is_empty(), "{} of {count} samples fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(without.is_empty(), "differentiable ops without a sample that can be checked: {without:?}");
+}
