@@ -119,7 +119,11 @@ impl Layout {
         let mut order: SmallVec<[usize; 6]> = (0..self.ndim()).filter(|&d| self.shape[d] != 1).collect();
         order.sort_by_key(|&d| self.strides[d]);
         let mut expect = 1;
-        order.iter().all(|&d| std::mem::replace(&mut expect, expect * self.shape[d]) == self.strides[d])
+        order.iter().all(|&d| {
+            let fits = self.strides[d] == expect;
+            expect *= self.shape[d];
+            fits
+        })
     }
     /// One past the largest element index that the layout touches (0 when empty).
     pub fn required_elements(&self) -> i64 {
