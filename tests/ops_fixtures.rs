@@ -82,6 +82,9 @@ fn same_kind(kind: ErrorKind, python: &str, text: &str) -> bool {
     }
 }
 
+/// Errors that depend on values, which devices do not look at, as PyTorch's do not.
+const UNCHECKED: &[&str] = &["ZeroDivisionError"];
+
 /// Runs one sample; what is wrong with it, if anything.
 fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), String> {
     let [name, args, want, grads] = case.split('|').collect::<Vec<_>>()[..] else { panic!("{case}") };
@@ -113,7 +116,10 @@ fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), Str
     let result = calls::call(name, &args);
     if let Some(error) = want.strip_prefix('!') {
         let (python, text) = error.split_once(':').unwrap();
+        // A kernel that meets a bad index says so when the host next waits.
+        let result = result.and_then(|r| taper::backend::get(device())?.synchronize().map(|_| r));
         return match result {
+            Ok(_) if !device().is_cpu() && UNCHECKED.contains(&text) => Ok(()),
             Ok(_) => Err(format!("no error; PyTorch: {python}: {text}")),
             Err(e) if !same_kind(e.kind, python, text) => Err(format!("{e:?}; PyTorch: {python}: {text}")),
             Err(e) => {

@@ -74,7 +74,9 @@ fn expression(inst: &Inst, a: &str, b: &str, c: &str) -> Result<(String, Vec<&'s
             TruncDiv => return plain(format!("trunc({a} / {b})")),
             Remainder => return helper("f:remainder"),
             Fmod => return call2("fmod"),
-            Pow => return helper("f:ipow"),
+            // One exponent for all has PyTorch's short cuts, which are not C's at -infinity.
+            Pow if matches!(inst.args[1], Src::Scalar(_)) => return helper("f:ipow"),
+            Pow => return call2("pow"),
             Maximum => return helper("f:maximum"),
             Minimum => return helper("f:minimum"),
             Clamp => {
