@@ -18,6 +18,8 @@ export CARGO_NET_RETRY="${CARGO_NET_RETRY:-10}"
 # PoCL keeps compiled kernels; without a writable home folder it could not run.
 export POCL_CACHE_DIR="${POCL_CACHE_DIR:-$ROOT/target/pocl-cache}"
 
+export TAPER_CACHE_DIR="${TAPER_CACHE_DIR:-$ROOT/target/kernel-cache}"
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # retry N COMMAND...: for what goes over the network. Waits 2, 4, 8 ... seconds between the tries.

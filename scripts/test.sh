@@ -36,7 +36,7 @@ LANES=(
     abi c.plain c.asan c.valgrind cpp
     go.fmt go.vet go.test go.race
     python.lint python.test
-    opencl.rust opencl.python
+    opencl.rust opencl.suite opencl.python
     cuda cuda.nvrtc
     demo.c demo.cpp demo.go demo.python demo.opencl
     install
@@ -119,6 +119,31 @@ lane_opencl.rust() {
         echo "an OpenCL platform is installed, but the tests did not find a device"
         return 1
     fi
+}
+# Says how many kernels ran, from what tests printed into files; fails where none did.
+kernels_ran() { # kernels_ran FILE...
+    awk 'match($0, /[0-9]+ kernels ran on/) { n += substr($0, RSTART) }
+         END { print (n + 0) " kernels ran"; exit n == 0 }' "$@"
+}
+# The suites of the CPU on an OpenCL device. Two processes, since a process compiles its kernels one at a time.
+lane_opencl.suite() {
+    opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
+    export TAPER_TEST_DEVICE=opencl
+    local part status=0 out=$LOGS/opencl.suite
+    suite() { # suite OUTPUT TEST...
+        local output=$1 tests=()
+        for name in "${@:2}"; do tests+=(--test "$name"); done
+        cargo test --locked --no-fail-fast "${tests[@]}" -- --nocapture --test-threads=1 >"$output" 2>&1
+    }
+    cargo test --locked --no-run --test ops_fixtures --test gradcheck || return 1
+    for part in 0 1; do
+        TAPER_TEST_SHARD=$part/2 suite "$out.$part.out" ops_fixtures gradcheck &
+    done
+    for part in 0 1; do wait -n || status=1; done
+    suite "$out.2.out" autograd rng_ops train || status=1
+    cat "$out".?.out
+    kernels_ran "$out".?.out || status=1
+    return $status
 }
 lane_opencl.python() {
     need_file bindings/python/tests
