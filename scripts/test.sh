@@ -176,7 +176,10 @@ demo() { # demo LANGUAGE FILE
     need_library
     local out=$LOGS/demo.$1.out
     mkdir -p target/demo
-    scripts/example.sh "$1" tensors || return 1
+    scripts/example.sh "$1" tensors | tee "$LOGS/tensors.$1.out"
+    [ "${PIPESTATUS[0]}" = 0 ] || return 1
+    # The Python one follows the introduction to PyTorch and shows more.
+    [ "$1" = python ] || { scripts/example.sh c tensors | diff - "$LOGS/tensors.$1.out" || return 1; }
     scripts/example.sh "$1" digits --epochs 6 --weights "target/demo/test-$1.safetensors" | tee "$out"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
     # Once by the process that trained, once by the one that loaded the weights.

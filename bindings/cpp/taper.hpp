@@ -10,6 +10,8 @@
 
 #include "taper/device.hpp"
 
+#include "taper/autograd.hpp"
+
 #include "taper/nn.hpp"
 
 #include "taper/layers.hpp"

@@ -3,8 +3,14 @@ package taper
 /*
 #include "shims.h"
 
-static inline uintptr_t go_backward(uintptr_t *t, size_t n, uintptr_t *g, size_t gn, bool retain, bool create) {
-    return (uintptr_t)taper_backward((taper_tensor *const *)t, n, (taper_tensor *const *)g, gn, retain, create, 0, 0);
+static inline uintptr_t go_backward(uintptr_t *t, size_t n, uintptr_t *g, size_t gn, bool retain, bool create,
+                                    uintptr_t *in, size_t in_n) {
+    return (uintptr_t)taper_backward((taper_tensor *const *)t, n, (taper_tensor *const *)g, gn, retain, create,
+                                     (taper_tensor *const *)in, in_n);
+}
+static inline uintptr_t go_ctx_mark(uintptr_t c, uintptr_t *t, size_t n, bool dirty) {
+    return (uintptr_t)(dirty ? taper_function_ctx_mark_dirty : taper_function_ctx_mark_non_differentiable)(
+        (taper_function_ctx *)c, (taper_tensor *const *)t, n);
 }
 static inline go_pair go_grad(uintptr_t *o, size_t on, uintptr_t *in, size_t n, uintptr_t *g, size_t gn, bool retain,
                               bool create, bool unused) {
@@ -45,15 +51,26 @@ type BackwardOptions struct {
 	Gradient *Tensor
 	// RetainGraph keeps the graph for another backward; CreateGraph records the backward itself.
 	RetainGraph, CreateGraph bool
+	// Inputs, unless empty, are the only leaves whose Grad is added to.
+	Inputs []*Tensor
 }
 
 // Backward computes gradients and adds them to the leaves' Grad.
 func (t *Tensor) Backward(opts ...BackwardOptions) error {
 	o := first(opts)
-	h, g := []C.uintptr_t{t.ptr()}, []C.uintptr_t{o.Gradient.ptr()}
-	e := C.go_backward(handleArray(h), 1, handleArray(g), 1, C.bool(o.RetainGraph), C.bool(o.CreateGraph))
-	runtime.KeepAlive(t)
-	runtime.KeepAlive(o.Gradient)
+	return Backward([]*Tensor{t}, []*Tensor{o.Gradient}, o)
+}
+
+// Backward computes the gradients of several tensors at once. gradients has one element for each, nil being 1 for a
+// tensor of one element; or it is empty. The options' Gradient is not used.
+func Backward(tensors, gradients []*Tensor, opts ...BackwardOptions) error {
+	o := first(opts)
+	h, g, in := handlesOf(tensors), handlesOf(gradients), handlesOf(o.Inputs)
+	e := C.go_backward(handleArray(h), C.size_t(len(h)), handleArray(g), C.size_t(len(g)), C.bool(o.RetainGraph),
+		C.bool(o.CreateGraph), handleArray(in), C.size_t(len(in)))
+	runtime.KeepAlive(tensors)
+	runtime.KeepAlive(gradients)
+	runtime.KeepAlive(o.Inputs)
 	return check(uintptr(e))
 }
 
@@ -94,11 +111,20 @@ func withGradMode(on bool, f func() error) error {
 	return f()
 }
 
+// InferenceMode runs f without recording and without tracking views: what it makes can never be part of a graph.
+func InferenceMode(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	old := C.taper_set_inference_mode(true)
+	defer C.taper_set_inference_mode(old)
+	return f()
+}
+
 // GradEnabled says whether ops are recorded on this thread.
 func GradEnabled() bool { return bool(C.taper_grad_mode_enabled()) }
 
-// RegisterHook calls f with the tensor's gradient during backward; a tensor that f returns replaces it. The gradient is
-// closed when f returns. The result is for RemoveHook.
+// RegisterHook calls f with the tensor's gradient during backward; a tensor that f returns replaces it. Both are closed
+// when f has returned. The result is for RemoveHook.
 func (t *Tensor) RegisterHook(f func(grad *Tensor) (*Tensor, error)) (uint64, error) {
 	var id C.uint64_t
 	e := C.go_register_hook(t.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
@@ -106,7 +132,17 @@ func (t *Tensor) RegisterHook(f func(grad *Tensor) (*Tensor, error)) (uint64, er
 	return uint64(id), check(uintptr(e))
 }
 
-// RemoveHook removes a hook.
+// RegisterPostAccumulateGradHook calls f with the leaf itself after backward has added to its Grad. The result is for
+// RemoveHook.
+func (t *Tensor) RegisterPostAccumulateGradHook(f func(leaf *Tensor) error) (uint64, error) {
+	var id C.uint64_t
+	call := func(leaf *Tensor) (*Tensor, error) { return nil, f(leaf) }
+	e := C.go_register_post_accumulate_grad_hook(t.ptr(), C.uintptr_t(cgo.NewHandle(call)), &id)
+	runtime.KeepAlive(t)
+	return uint64(id), check(uintptr(e))
+}
+
+// RemoveHook removes a hook of the tensor; unknown numbers are ignored.
 func (t *Tensor) RemoveHook(id uint64) error {
 	e := C.go_remove_hook(t.ptr(), C.uint64_t(id))
 	runtime.KeepAlive(t)
@@ -120,6 +156,18 @@ type FunctionCtx struct{ h C.uintptr_t }
 func (c *FunctionCtx) SaveForBackward(tensors ...*Tensor) error {
 	h := handlesOf(tensors)
 	e := C.go_ctx_save(c.h, handleArray(h), C.size_t(len(h)))
+	runtime.KeepAlive(tensors)
+	return check(uintptr(e))
+}
+
+// MarkDirty says that Forward wrote to these inputs in place.
+func (c *FunctionCtx) MarkDirty(tensors ...*Tensor) error { return c.mark(true, tensors) }
+
+// MarkNonDifferentiable says that these outputs have no gradient; in Forward.
+func (c *FunctionCtx) MarkNonDifferentiable(tensors ...*Tensor) error { return c.mark(false, tensors) }
+func (c *FunctionCtx) mark(dirty bool, tensors []*Tensor) error {
+	h := handlesOf(tensors)
+	e := C.go_ctx_mark(c.h, handleArray(h), C.size_t(len(h)), C.bool(dirty))
 	runtime.KeepAlive(tensors)
 	return check(uintptr(e))
 }

@@ -5,7 +5,9 @@ import "C"
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/cgo"
+	"time"
 	"unsafe"
 )
 
@@ -108,9 +110,138 @@ func goHook(user, grad C.uintptr_t, out *C.uintptr_t) C.uintptr_t {
 			return err
 		}
 		h, err := r.giveAway()
+		CloseAll(r)
 		*out = C.uintptr_t(h)
 		return err
 	})
+}
+
+//export goNodeHook
+func goNodeHook(user C.uintptr_t, in *C.uintptr_t, n C.size_t, g *C.uintptr_t, gn C.size_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(func(gradInputs, gradOutputs []*Tensor) ([]*Tensor, error))
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		outputs, err := borrowAll(g, gn)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(outputs...)
+		results, err := f(inputs, outputs)
+		if err != nil || results == nil {
+			return err
+		}
+		l, err := giveList(results)
+		CloseAll(results...)
+		*out = C.uintptr_t(l)
+		return err
+	})
+}
+
+//export goTensorFunc
+func goTensorFunc(user C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(func([]*Tensor) ([]*Tensor, error))
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		results, err := f(inputs)
+		if err != nil {
+			return err
+		}
+		l, err := giveList(results)
+		CloseAll(results...)
+		*out = C.uintptr_t(l)
+		return err
+	})
+}
+
+//export goBeforeForward
+func goBeforeForward(user, m C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(func(*Module, []*Tensor) ([]*Tensor, error))
+		mod, err := borrowModule(uintptr(m))
+		if err != nil {
+			return err
+		}
+		defer mod.Close()
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		results, err := f(mod, inputs)
+		if err != nil || results == nil {
+			return err
+		}
+		l, err := giveList(results)
+		CloseAll(results...)
+		*out = C.uintptr_t(l)
+		return err
+	})
+}
+
+//export goAfterForward
+func goAfterForward(user, m C.uintptr_t, in *C.uintptr_t, n C.size_t, output C.uintptr_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(func(*Module, []*Tensor, *Tensor) (*Tensor, error))
+		mod, err := borrowModule(uintptr(m))
+		if err != nil {
+			return err
+		}
+		defer mod.Close()
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		result, err := borrow(output)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(result)
+		r, err := f(mod, inputs, result)
+		if err != nil || r == nil {
+			return err
+		}
+		h, err := r.giveAway()
+		CloseAll(r)
+		*out = C.uintptr_t(h)
+		return err
+	})
+}
+
+// goRelease tells the owner of borrowed memory that the library is done with it.
+//
+//export goRelease
+func goRelease(user C.uintptr_t) {
+	h := cgo.Handle(user)
+	f := h.Value().(func())
+	h.Delete()
+	f()
+}
+
+// goOutOfMemory lets the collector find tensors that nobody refers to and waits for their cleanups, so that the
+// library's second try finds the memory that they held.
+//
+//export goOutOfMemory
+func goOutOfMemory() C.int32_t {
+	for range 2 {
+		done := make(chan struct{})
+		// The sentinel dies in the same collection as the tensors, after which its cleanup is queued behind theirs.
+		runtime.AddCleanup(new(object), func(c chan struct{}) { close(c) }, done)
+		runtime.GC()
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+		}
+	}
+	return 1
 }
 
 //export goModuleForward

@@ -3,59 +3,6 @@ package taper
 /*
 #include "shims.h"
 
-#define GO_MODULE(call) \
-    taper_module *m = 0; \
-    go_pair r = {0, 0}; \
-    r.err = (uintptr_t)(call); \
-    r.out = (uintptr_t)m; \
-    return r
-
-static inline go_pair go_nn_linear(int64_t in, int64_t out, bool bias) {
-    GO_MODULE(taper_nn_linear_new(in, out, bias, &m));
-}
-static inline go_pair go_nn_conv2d(int64_t in, int64_t out, const int64_t *k, size_t kn, const int64_t *s,
-                                   const int64_t *p, const int64_t *d, int64_t groups, bool bias) {
-    taper_nn_conv_options o = TAPER_NN_CONV_OPTIONS_INIT;
-    for (int i = 0; i < 2; ++i) {
-        o.stride[i] = s[i];
-        o.padding[i] = p[i];
-        o.dilation[i] = d[i];
-    }
-    o.groups = groups;
-    o.bias = bias;
-    GO_MODULE(taper_nn_conv2d_new(in, out, k, kn, &o, &m));
-}
-static inline go_pair go_nn_max_pool2d(const int64_t *k, size_t kn, const int64_t *s, size_t sn, const int64_t *p,
-                                       size_t pn) {
-    GO_MODULE(taper_nn_max_pool2d_new(k, kn, s, sn, p, pn, 0, 0, false, &m));
-}
-static inline go_pair go_nn_embedding(int64_t n, int64_t dim) {
-    GO_MODULE(taper_nn_embedding_new(n, dim, 0, &m));
-}
-static inline go_pair go_nn_relu(void) { GO_MODULE(taper_nn_relu_new(false, &m)); }
-static inline go_pair go_nn_sigmoid(void) { GO_MODULE(taper_nn_sigmoid_new(&m)); }
-static inline go_pair go_nn_tanh(void) { GO_MODULE(taper_nn_tanh_new(&m)); }
-static inline go_pair go_nn_gelu(void) { GO_MODULE(taper_nn_gelu_new("none", &m)); }
-static inline go_pair go_nn_softmax(int64_t dim) { GO_MODULE(taper_nn_softmax_new(dim, &m)); }
-static inline go_pair go_nn_log_softmax(int64_t dim) { GO_MODULE(taper_nn_log_softmax_new(dim, &m)); }
-static inline go_pair go_nn_flatten(int64_t a, int64_t b) { GO_MODULE(taper_nn_flatten_new(a, b, &m)); }
-static inline go_pair go_nn_dropout(double p) { GO_MODULE(taper_nn_dropout_new(p, false, &m)); }
-static inline go_pair go_nn_identity(void) { GO_MODULE(taper_nn_identity_new(&m)); }
-static inline go_pair go_nn_layer_norm(const int64_t *s, size_t n, double eps) {
-    GO_MODULE(taper_nn_layer_norm_new(s, n, eps, true, true, &m));
-}
-static inline go_pair go_nn_batch_norm2d(int64_t n) {
-    double momentum = 0.1;
-    GO_MODULE(taper_nn_batch_norm2d_new(n, 1e-5, &momentum, true, true, &m));
-}
-static inline go_pair go_nn_sequential(uintptr_t *h, size_t n) {
-    GO_MODULE(taper_nn_sequential_new((taper_module *const *)h, n, &m));
-}
-static inline go_pair go_nn_cross_entropy(void) {
-    GO_MODULE(taper_nn_cross_entropy_loss_new(0, "mean", -100, 0.0, &m));
-}
-static inline go_pair go_nn_mse(void) { GO_MODULE(taper_nn_mse_loss_new("mean", &m)); }
-
 static inline go_pair go_module_ref(uintptr_t h) { GO_MODULE(taper_module_ref((taper_module *)h, &m)); }
 static inline void go_module_free(uintptr_t h) { taper_module_free((taper_module *)h); }
 static inline go_pair go_module_forward(uintptr_t h, uintptr_t *in, size_t n) {
@@ -124,6 +71,61 @@ static inline go_pair go_string_new(const char *s) {
     r.out = (uintptr_t)out;
     return r;
 }
+static inline uintptr_t go_module_remove_hook(uintptr_t h, uint64_t id) {
+    return (uintptr_t)taper_module_remove_hook((taper_module *)h, id);
+}
+static inline uint64_t go_module_id(uintptr_t h) { return taper_module_id((taper_module *)h); }
+static inline go_pair go_module_name(uintptr_t h) {
+    taper_string *s = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_module_name((taper_module *)h, &s);
+    r.out = (uintptr_t)s;
+    return r;
+}
+static inline go_pair go_module_get_tensor(uintptr_t h, const char *path, bool parameter) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)(parameter ? taper_module_get_parameter : taper_module_get_buffer)((taper_module *)h, path, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
+static inline go_pair go_module_get_child(uintptr_t h, const char *path) {
+    GO_MODULE(taper_module_get_child((taper_module *)h, path, &m));
+}
+static inline int64_t go_module_num_children(uintptr_t h) { return taper_module_num_children((taper_module *)h); }
+typedef struct { uintptr_t err, name, out; } go_child;
+static inline go_child go_module_child_at(uintptr_t h, size_t i) {
+    taper_string *name = 0;
+    taper_module *m = 0;
+    go_child r = {0, 0, 0};
+    r.err = (uintptr_t)taper_module_child_at((taper_module *)h, i, &name, &m);
+    r.name = (uintptr_t)name;
+    r.out = (uintptr_t)m;
+    return r;
+}
+static inline uintptr_t go_module_append(uintptr_t h, uintptr_t c) {
+    return (uintptr_t)taper_module_append((taper_module *)h, (taper_module *)c);
+}
+static inline uintptr_t go_module_requires_grad(uintptr_t h, bool on) {
+    return (uintptr_t)taper_module_requires_grad_((taper_module *)h, on);
+}
+static inline go_pair go_named_get_by_name(uintptr_t n, const char *name) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_named_tensors_get_by_name((taper_named_tensors *)n, name, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
+static inline uintptr_t go_named_set_metadata(uintptr_t n, const char *key, const char *value) {
+    return (uintptr_t)taper_named_tensors_set_metadata((taper_named_tensors *)n, key, value);
+}
+static inline go_pair go_named_metadata(uintptr_t n, const char *key) {
+    taper_string *s = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_named_tensors_metadata((taper_named_tensors *)n, key, &s);
+    r.out = (uintptr_t)s;
+    return r;
+}
 static inline size_t go_named_len(uintptr_t n) { return taper_named_tensors_len((taper_named_tensors *)n); }
 static inline const char *go_named_name(uintptr_t n, size_t i) {
     return taper_named_tensors_name((taper_named_tensors *)n, i);
@@ -160,16 +162,13 @@ static inline void go_named_free(uintptr_t n) { taper_named_tensors_free((taper_
 import "C"
 
 import (
+	"iter"
 	"runtime"
 	"runtime/cgo"
-	"sync/atomic"
 )
 
 // Module is a layer, a container or a module of the caller's.
-type Module struct {
-	h       atomic.Uintptr
-	cleanup runtime.Cleanup
-}
+type Module struct{ object }
 
 func freeModule(h uintptr) { C.go_module_free(C.uintptr_t(h)) }
 func adoptModule(r C.go_pair) (*Module, error) {
@@ -177,8 +176,7 @@ func adoptModule(r C.go_pair) (*Module, error) {
 		return nil, check(uintptr(r.err))
 	}
 	m := &Module{}
-	m.h.Store(uintptr(r.out))
-	m.cleanup = runtime.AddCleanup(m, freeModule, uintptr(r.out))
+	m.own(uintptr(r.out), freeModule)
 	return m, nil
 }
 func borrowModule(h uintptr) (*Module, error) { return adoptModule(C.go_module_ref(C.uintptr_t(h))) }
@@ -186,7 +184,7 @@ func (m *Module) ptr() C.uintptr_t {
 	if m == nil {
 		return 0
 	}
-	return C.uintptr_t(m.h.Load())
+	return C.uintptr_t(m.h)
 }
 func newString(s string) (uintptr, error) {
 	t := text(s)
@@ -200,11 +198,7 @@ func (m *Module) Close() error {
 	if m == nil {
 		return nil
 	}
-	if h := m.h.Swap(0); h != 0 {
-		m.cleanup.Stop()
-		freeModule(h)
-	}
-	return nil
+	return m.release(freeModule)
 }
 
 // Forwarder is the computation of a module of the caller's. It may also have ExtraRepr() string, the text between the
@@ -232,116 +226,6 @@ func NewModule(name string, f Forwarder) (*Module, error) {
 	defer freeText(n)
 	return adoptModule(C.go_module_new((*C.char)(n), C.uintptr_t(cgo.NewHandle(f))))
 }
-
-// NewLinear is x W^T + b.
-func NewLinear(inFeatures, outFeatures int64) (*Module, error) {
-	return adoptModule(C.go_nn_linear(C.int64_t(inFeatures), C.int64_t(outFeatures), true))
-}
-
-// NewLinearNoBias is x W^T.
-func NewLinearNoBias(inFeatures, outFeatures int64) (*Module, error) {
-	return adoptModule(C.go_nn_linear(C.int64_t(inFeatures), C.int64_t(outFeatures), false))
-}
-
-// Conv2dLayerOptions are the optional arguments of Conv2dLayer; a list is one number or two.
-type Conv2dLayerOptions struct {
-	Stride   []int64 // default 1
-	Padding  []int64 // default 0
-	Dilation []int64 // default 1
-	Groups   int64   // default 1
-	NoBias   bool
-}
-
-func pair(v []int64, d int64) []int64 {
-	switch len(v) {
-	case 0:
-		return []int64{d, d}
-	case 1:
-		return []int64{v[0], v[0]}
-	}
-	return v
-}
-
-// NewConv2d is the module of a convolution; kernelSize is one number or two.
-func NewConv2d(inChannels, outChannels int64, kernelSize []int64, opts ...Conv2dLayerOptions) (*Module, error) {
-	o := first(opts)
-	s, p, d := pair(o.Stride, 1), pair(o.Padding, 0), pair(o.Dilation, 1)
-	for name, v := range map[string][]int64{"Stride": s, "Padding": p, "Dilation": d} {
-		if len(v) != 2 {
-			return nil, &Error{Code: ErrorValue, Arg: -1, Op: "NewConv2d", Message: "NewConv2d: " + name + " takes one number or two"}
-		}
-	}
-	return adoptModule(C.go_nn_conv2d(C.int64_t(inChannels), C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)),
-		C.size_t(len(kernelSize)), (*C.int64_t)(ints(s)), (*C.int64_t)(ints(p)), (*C.int64_t)(ints(d)),
-		C.int64_t(max(o.Groups, 1)), C.bool(!o.NoBias)))
-}
-
-// NewMaxPool2d takes the largest element of each window; stride nil is kernelSize.
-func NewMaxPool2d(kernelSize, stride, padding []int64) (*Module, error) {
-	return adoptModule(C.go_nn_max_pool2d((*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)),
-		(*C.int64_t)(ints(stride)), C.size_t(len(stride)), (*C.int64_t)(ints(padding)), C.size_t(len(padding))))
-}
-
-// NewEmbedding picks rows by integers.
-func NewEmbedding(numEmbeddings, dim int64) (*Module, error) {
-	return adoptModule(C.go_nn_embedding(C.int64_t(numEmbeddings), C.int64_t(dim)))
-}
-
-// NewReLU is max(x, 0).
-func NewReLU() (*Module, error) { return adoptModule(C.go_nn_relu()) }
-
-// NewSigmoid is 1 / (1 + exp(-x)).
-func NewSigmoid() (*Module, error) { return adoptModule(C.go_nn_sigmoid()) }
-
-// NewTanh is tanh.
-func NewTanh() (*Module, error) { return adoptModule(C.go_nn_tanh()) }
-
-// NewGELU is x Phi(x).
-func NewGELU() (*Module, error) { return adoptModule(C.go_nn_gelu()) }
-
-// NewSoftmax normalises exp(x) along dim.
-func NewSoftmax(dim int64) (*Module, error) { return adoptModule(C.go_nn_softmax(C.int64_t(dim))) }
-
-// NewLogSoftmax is the logarithm of NewSoftmax.
-func NewLogSoftmax(dim int64) (*Module, error) {
-	return adoptModule(C.go_nn_log_softmax(C.int64_t(dim)))
-}
-
-// NewFlatten merges all dimensions but the first.
-func NewFlatten() (*Module, error) { return adoptModule(C.go_nn_flatten(1, -1)) }
-
-// NewDropout zeroes elements with probability p in training.
-func NewDropout(p float64) (*Module, error) { return adoptModule(C.go_nn_dropout(C.double(p))) }
-
-// NewIdentity returns its input.
-func NewIdentity() (*Module, error) { return adoptModule(C.go_nn_identity()) }
-
-// NewLayerNorm standardises over the last dimensions.
-func NewLayerNorm(normalizedShape []int64, eps float64) (*Module, error) {
-	return adoptModule(C.go_nn_layer_norm((*C.int64_t)(ints(normalizedShape)), C.size_t(len(normalizedShape)), C.double(eps)))
-}
-
-// NewBatchNorm2d standardises each channel.
-func NewBatchNorm2d(numFeatures int64) (*Module, error) {
-	return adoptModule(C.go_nn_batch_norm2d(C.int64_t(numFeatures)))
-}
-
-// NewSequential runs modules one after the other. It keeps them: the caller may close its own.
-func NewSequential(modules ...*Module) (*Module, error) {
-	h := make([]C.uintptr_t, len(modules))
-	for i, m := range modules {
-		h[i] = m.ptr()
-	}
-	r := C.go_nn_sequential(handleArray(h), C.size_t(len(h)))
-	runtime.KeepAlive(modules)
-	return adoptModule(r)
-}
-
-// NewCrossEntropyLoss compares logits with integer classes: Forward(logits, classes).
-func NewCrossEntropyLoss() (*Module, error) { return adoptModule(C.go_nn_cross_entropy()) }
-
-// NewMSELoss is the mean squared difference: Forward(input, target).
-func NewMSELoss() (*Module, error) { return adoptModule(C.go_nn_mse()) }
 
 // Forward runs the module with its hooks.
 func (m *Module) Forward(inputs ...*Tensor) (*Tensor, error) {
@@ -450,6 +334,113 @@ func (m *Module) Apply(f func(*Module) error) error {
 	return check(uintptr(e))
 }
 
+// Name is the module's type, like "Linear"; "" for a closed module.
+func (m *Module) Name() string {
+	r := C.go_module_name(m.ptr())
+	runtime.KeepAlive(m)
+	if check(uintptr(r.err)) != nil {
+		return ""
+	}
+	return takeString(uintptr(r.out))
+}
+
+// ID is equal for two Modules that are one module of the library; 0 for a closed one.
+func (m *Module) ID() uint64 {
+	defer runtime.KeepAlive(m)
+	return uint64(C.go_module_id(m.ptr()))
+}
+
+// Parameter is the parameter of a path, like "conv1.weight".
+func (m *Module) Parameter(path string) (*Tensor, error) { return m.tensor(path, true) }
+
+// Buffer is the buffer of a path.
+func (m *Module) Buffer(path string) (*Tensor, error) { return m.tensor(path, false) }
+func (m *Module) tensor(path string, parameter bool) (*Tensor, error) {
+	p := text(path)
+	defer freeText(p)
+	r := C.go_module_get_tensor(m.ptr(), (*C.char)(p), C.bool(parameter))
+	runtime.KeepAlive(m)
+	return adopt(uintptr(r.out)), check(uintptr(r.err))
+}
+
+// Child is the module of a path, like "layer1.0".
+func (m *Module) Child(path string) (*Module, error) {
+	p := text(path)
+	defer freeText(p)
+	r := C.go_module_get_child(m.ptr(), (*C.char)(p))
+	runtime.KeepAlive(m)
+	return adoptModule(r)
+}
+
+// Children are the direct children by name, in order: for name, child := range children.
+func (m *Module) Children() (iter.Seq2[string, *Module], error) {
+	defer runtime.KeepAlive(m)
+	n := int(C.go_module_num_children(m.ptr()))
+	if n < 0 {
+		// Which handle is bad, and why, the library says where an error can come back.
+		return nil, m.SetRequiresGrad(false)
+	}
+	names, children := make([]string, n), make([]*Module, n)
+	for i := range n {
+		r := C.go_module_child_at(m.ptr(), C.size_t(i))
+		if r.err != 0 {
+			return nil, check(uintptr(r.err))
+		}
+		names[i] = takeString(uintptr(r.name))
+		child, err := adoptModule(C.go_pair{out: r.out})
+		if err != nil {
+			return nil, err
+		}
+		children[i] = child
+	}
+	return func(yield func(string, *Module) bool) {
+		for i, name := range names {
+			if !yield(name, children[i]) {
+				return
+			}
+		}
+	}, nil
+}
+
+// Append adds a module to a Sequential or a ModuleList.
+func (m *Module) Append(child *Module) error {
+	e := C.go_module_append(m.ptr(), child.ptr())
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(child)
+	return check(uintptr(e))
+}
+
+// SetRequiresGrad says for every parameter whether it wants gradients.
+func (m *Module) SetRequiresGrad(on bool) error {
+	defer runtime.KeepAlive(m)
+	return check(uintptr(C.go_module_requires_grad(m.ptr(), C.bool(on))))
+}
+
+// RegisterForwardPreHook calls f before every forward; a list that f returns replaces the inputs. What f is handed, and
+// what it returns, is closed when it has returned. The result is for RemoveHook.
+func (m *Module) RegisterForwardPreHook(f func(m *Module, inputs []*Tensor) ([]*Tensor, error)) (uint64, error) {
+	var id C.uint64_t
+	e := C.go_module_register_pre_hook(m.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
+	runtime.KeepAlive(m)
+	return uint64(id), check(uintptr(e))
+}
+
+// RegisterForwardHook calls f after every forward; a tensor that f returns replaces the output. Otherwise it is like
+// RegisterForwardPreHook.
+func (m *Module) RegisterForwardHook(f func(m *Module, inputs []*Tensor, output *Tensor) (*Tensor, error)) (uint64, error) {
+	var id C.uint64_t
+	e := C.go_module_register_hook(m.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
+	runtime.KeepAlive(m)
+	return uint64(id), check(uintptr(e))
+}
+
+// RemoveHook removes a hook of the module; unknown numbers are ignored.
+func (m *Module) RemoveHook(id uint64) error {
+	e := C.go_module_remove_hook(m.ptr(), C.uint64_t(id))
+	runtime.KeepAlive(m)
+	return check(uintptr(e))
+}
+
 // String is the form that PyTorch prints.
 func (m *Module) String() string {
 	r := C.go_module_to_string(m.ptr())
@@ -479,10 +470,7 @@ func (m *Module) Load(path string, strict bool) error {
 }
 
 // NamedTensors are tensors by name, in order.
-type NamedTensors struct {
-	h       atomic.Uintptr
-	cleanup runtime.Cleanup
-}
+type NamedTensors struct{ object }
 
 func freeNamed(h uintptr) { C.go_named_free(C.uintptr_t(h)) }
 func adoptNamed(r C.go_pair) (*NamedTensors, error) {
@@ -490,15 +478,14 @@ func adoptNamed(r C.go_pair) (*NamedTensors, error) {
 		return nil, check(uintptr(r.err))
 	}
 	n := &NamedTensors{}
-	n.h.Store(uintptr(r.out))
-	n.cleanup = runtime.AddCleanup(n, freeNamed, uintptr(r.out))
+	n.own(uintptr(r.out), freeNamed)
 	return n, nil
 }
 func (n *NamedTensors) ptr() C.uintptr_t {
 	if n == nil {
 		return 0
 	}
-	return C.uintptr_t(n.h.Load())
+	return C.uintptr_t(n.h)
 }
 
 // NewNamedTensors makes an empty collection.
@@ -516,33 +503,71 @@ func (n *NamedTensors) Close() error {
 	if n == nil {
 		return nil
 	}
-	if h := n.h.Swap(0); h != 0 {
-		n.cleanup.Stop()
-		freeNamed(h)
-	}
-	return nil
+	return n.release(freeNamed)
 }
 
 // Names in order.
 func (n *NamedTensors) Names() []string {
 	defer runtime.KeepAlive(n)
-	out := make([]string, int(C.go_named_len(n.ptr())))
+	out := make([]string, n.Len())
 	for i := range out {
 		out[i] = C.GoString(C.go_named_name(n.ptr(), C.size_t(i)))
 	}
 	return out
 }
 
-// Get is the tensor of a name.
-func (n *NamedTensors) Get(name string) (*Tensor, error) {
-	for i, s := range n.Names() {
-		if s == name {
+// Len is the number of tensors.
+func (n *NamedTensors) Len() int {
+	defer runtime.KeepAlive(n)
+	return int(C.go_named_len(n.ptr()))
+}
+
+// All are the tensors by name, in order: for name, t := range n.All(). Each tensor is the caller's to close.
+func (n *NamedTensors) All() iter.Seq2[string, *Tensor] {
+	return func(yield func(string, *Tensor) bool) {
+		for i := range n.Len() {
+			name := C.go_named_name(n.ptr(), C.size_t(i))
 			r := C.go_named_get(n.ptr(), C.size_t(i))
 			runtime.KeepAlive(n)
-			return adopt(uintptr(r.out)), check(uintptr(r.err))
+			if name == nil || check(uintptr(r.err)) != nil {
+				return // closed meanwhile
+			}
+			if !yield(C.GoString(name), adopt(uintptr(r.out))) {
+				return
+			}
 		}
 	}
-	return nil, &Error{Code: ErrorKey, Arg: 0, Op: "Get", Message: "no tensor named '" + name + "'"}
+}
+
+// Get is the tensor of a name.
+func (n *NamedTensors) Get(name string) (*Tensor, error) {
+	s := text(name)
+	defer freeText(s)
+	r := C.go_named_get_by_name(n.ptr(), (*C.char)(s))
+	runtime.KeepAlive(n)
+	return adopt(uintptr(r.out)), check(uintptr(r.err))
+}
+
+// SetMetadata sets a text that is saved with the tensors.
+func (n *NamedTensors) SetMetadata(key, value string) error {
+	k, v := text(key), text(value)
+	defer freeText(k)
+	defer freeText(v)
+	e := C.go_named_set_metadata(n.ptr(), (*C.char)(k), (*C.char)(v))
+	runtime.KeepAlive(n)
+	return check(uintptr(e))
+}
+
+// Metadata is the text of a key, and whether there is one.
+func (n *NamedTensors) Metadata(key string) (string, bool, error) {
+	k := text(key)
+	defer freeText(k)
+	r := C.go_named_metadata(n.ptr(), (*C.char)(k))
+	runtime.KeepAlive(n)
+	if r.err != 0 || r.out == 0 {
+		return "", false, check(uintptr(r.err))
+	}
+	return takeString(uintptr(r.out)), true, nil
 }
 
 // Insert adds or replaces a tensor.

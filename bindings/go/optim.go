@@ -41,18 +41,34 @@ static inline uintptr_t go_optimizer_zero_grad(uintptr_t o) {
 static inline uintptr_t go_optimizer_set_lr(uintptr_t o, double lr) {
     return (uintptr_t)taper_optimizer_set_lr((taper_optimizer *)o, lr);
 }
-static inline uintptr_t go_optimizer_save(uintptr_t o, const char *p) {
-    return (uintptr_t)taper_optimizer_save((taper_optimizer *)o, p);
+static inline uintptr_t go_optimizer_set_group_lr(uintptr_t o, size_t group, double lr) {
+    return (uintptr_t)taper_optimizer_set_group_lr((taper_optimizer *)o, group, lr);
+}
+typedef struct { uintptr_t err; double lr; } go_lr;
+static inline go_lr go_optimizer_get_lr(uintptr_t o, size_t group) {
+    go_lr r = {0, 0};
+    r.err = (uintptr_t)taper_optimizer_get_lr((taper_optimizer *)o, group, &r.lr);
+    return r;
 }
 static inline go_pair go_optimizer_state_dict(uintptr_t o) {
-    taper_named_tensors *out = 0;
+    taper_named_tensors *n = 0;
     go_pair r = {0, 0};
-    r.err = (uintptr_t)taper_optimizer_state_dict((taper_optimizer *)o, &out);
-    r.out = (uintptr_t)out;
+    r.err = (uintptr_t)taper_optimizer_state_dict((taper_optimizer *)o, &n);
+    r.out = (uintptr_t)n;
     return r;
 }
 static inline uintptr_t go_optimizer_load_state_dict(uintptr_t o, uintptr_t n) {
     return (uintptr_t)taper_optimizer_load_state_dict((taper_optimizer *)o, (taper_named_tensors *)n);
+}
+static inline go_pair go_optimizer_to_string(uintptr_t o) {
+    taper_string *s = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_optimizer_to_string((taper_optimizer *)o, &s);
+    r.out = (uintptr_t)s;
+    return r;
+}
+static inline uintptr_t go_optimizer_save(uintptr_t o, const char *p) {
+    return (uintptr_t)taper_optimizer_save((taper_optimizer *)o, p);
 }
 static inline uintptr_t go_optimizer_load(uintptr_t o, const char *p) {
     return (uintptr_t)taper_optimizer_load((taper_optimizer *)o, p);
@@ -62,14 +78,10 @@ import "C"
 
 import (
 	"runtime"
-	"sync/atomic"
 )
 
 // Optimizer updates parameters from their gradients.
-type Optimizer struct {
-	h       atomic.Uintptr
-	cleanup runtime.Cleanup
-}
+type Optimizer struct{ object }
 
 func freeOptimizer(h uintptr) { C.go_optimizer_free(C.uintptr_t(h)) }
 func adoptOptimizer(r C.go_pair) (*Optimizer, error) {
@@ -77,15 +89,14 @@ func adoptOptimizer(r C.go_pair) (*Optimizer, error) {
 		return nil, check(uintptr(r.err))
 	}
 	o := &Optimizer{}
-	o.h.Store(uintptr(r.out))
-	o.cleanup = runtime.AddCleanup(o, freeOptimizer, uintptr(r.out))
+	o.own(uintptr(r.out), freeOptimizer)
 	return o, nil
 }
 func (o *Optimizer) ptr() C.uintptr_t {
 	if o == nil {
 		return 0
 	}
-	return C.uintptr_t(o.h.Load())
+	return C.uintptr_t(o.h)
 }
 
 // SGDOptions are the hyperparameters of SGD beside the learning rate.
@@ -144,6 +155,22 @@ func (o *Optimizer) SetLR(lr float64) error {
 	return check(uintptr(C.go_optimizer_set_lr(o.ptr(), C.double(lr))))
 }
 
+// SetGroupLR sets the learning rate of one group of parameters.
+func (o *Optimizer) SetGroupLR(group int, lr float64) error {
+	defer runtime.KeepAlive(o)
+	return check(uintptr(C.go_optimizer_set_group_lr(o.ptr(), C.size_t(group), C.double(lr))))
+}
+
+// LR is the learning rate of the first group.
+func (o *Optimizer) LR() (float64, error) { return o.GroupLR(0) }
+
+// GroupLR is the learning rate of a group.
+func (o *Optimizer) GroupLR(group int) (float64, error) {
+	defer runtime.KeepAlive(o)
+	r := C.go_optimizer_get_lr(o.ptr(), C.size_t(group))
+	return float64(r.lr), check(uintptr(r.err))
+}
+
 // StateDict holds options and state, sharing the state's memory with the optimiser.
 func (o *Optimizer) StateDict() (*NamedTensors, error) {
 	r := C.go_optimizer_state_dict(o.ptr())
@@ -157,6 +184,16 @@ func (o *Optimizer) LoadStateDict(state *NamedTensors) error {
 	runtime.KeepAlive(o)
 	runtime.KeepAlive(state)
 	return check(uintptr(e))
+}
+
+// String is the form that PyTorch prints.
+func (o *Optimizer) String() string {
+	r := C.go_optimizer_to_string(o.ptr())
+	runtime.KeepAlive(o)
+	if err := check(uintptr(r.err)); err != nil {
+		return "<" + err.Error() + ">"
+	}
+	return takeString(uintptr(r.out))
 }
 
 // Save writes the optimiser's state.
@@ -182,9 +219,5 @@ func (o *Optimizer) Close() error {
 	if o == nil {
 		return nil
 	}
-	if h := o.h.Swap(0); h != 0 {
-		o.cleanup.Stop()
-		freeOptimizer(h)
-	}
-	return nil
+	return o.release(freeOptimizer)
 }

@@ -7,7 +7,14 @@ extern uintptr_t goHook(uintptr_t user, uintptr_t grad, uintptr_t *out);
 extern uintptr_t goModuleForward(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *out);
 extern uintptr_t goModuleRepr(uintptr_t user, uintptr_t *out);
 extern uintptr_t goApply(uintptr_t user, uintptr_t m);
+extern uintptr_t goNodeHook(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *outputs, size_t m, uintptr_t *out);
+extern uintptr_t goTensorFunc(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *out);
+extern uintptr_t goBeforeForward(uintptr_t user, uintptr_t m, uintptr_t *inputs, size_t n, uintptr_t *out);
+extern uintptr_t goAfterForward(uintptr_t user, uintptr_t m, uintptr_t *inputs, size_t n, uintptr_t output,
+                                uintptr_t *out);
 extern void goDrop(uintptr_t user);
+extern void goRelease(uintptr_t user);
+extern int32_t goOutOfMemory(void);
 
 static void drop(void *user) { goDrop((uintptr_t)user); }
 
@@ -55,6 +62,93 @@ uintptr_t go_register_hook(uintptr_t t, uintptr_t user, uint64_t *id) {
     v.call = hook;
     v.drop = drop;
     return (uintptr_t)taper_tensor_register_hook((taper_tensor *)t, &v, (void *)user, id);
+}
+
+uintptr_t go_register_post_accumulate_grad_hook(uintptr_t t, uintptr_t user, uint64_t *id) {
+    taper_hook_vtable v = TAPER_HOOK_VTABLE_INIT;
+    v.call = hook;
+    v.drop = drop;
+    return (uintptr_t)taper_tensor_register_post_accumulate_grad_hook((taper_tensor *)t, &v, (void *)user, id);
+}
+
+static taper_error *node_hook(void *user, taper_tensor *const *in, size_t n, taper_tensor *const *grads, size_t m,
+                              taper_tensor_list **out) {
+    uintptr_t list = 0;
+    uintptr_t e = goNodeHook((uintptr_t)user, (uintptr_t *)in, n, (uintptr_t *)grads, m, &list);
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+uintptr_t go_node_register_hook(uintptr_t n, uintptr_t user, bool before, uint64_t *id) {
+    taper_node_hook_vtable v = TAPER_NODE_HOOK_VTABLE_INIT;
+    v.call = node_hook;
+    v.drop = drop;
+    return (uintptr_t)(before ? taper_node_register_prehook : taper_node_register_hook)((taper_node *)n, &v,
+                                                                                       (void *)user, id);
+}
+
+static taper_error *tensor_func(void *user, taper_tensor *const *in, size_t n, taper_tensor_list **out) {
+    uintptr_t list = 0;
+    uintptr_t e = goTensorFunc((uintptr_t)user, (uintptr_t *)in, n, &list);
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+uintptr_t go_gradcheck(uintptr_t user, uintptr_t *inputs, size_t n, double eps, double atol, double rtol, bool second) {
+    taper_tensor_fn_vtable v = TAPER_TENSOR_FN_VTABLE_INIT;
+    v.call = tensor_func;
+    v.drop = drop;
+    taper_gradcheck_options o = TAPER_GRADCHECK_OPTIONS_INIT;
+    o.eps = eps;
+    o.atol = atol;
+    o.rtol = rtol;
+    return (uintptr_t)(second ? taper_gradgradcheck : taper_gradcheck)(&v, (void *)user, (taper_tensor *const *)inputs,
+                                                                       n, &o);
+}
+
+static int32_t out_of_memory(void *user, size_t nbytes) {
+    (void)user, (void)nbytes;
+    return goOutOfMemory();
+}
+uintptr_t go_install_out_of_memory(void) {
+    taper_out_of_memory_vtable v = TAPER_OUT_OF_MEMORY_VTABLE_INIT;
+    v.call = out_of_memory;
+    return (uintptr_t)taper_set_out_of_memory_callback(&v, 0);
+}
+
+static void release(void *user) { goRelease((uintptr_t)user); }
+go_pair go_from_buffer(void *data, const int64_t *sizes, size_t ndim, const int64_t *strides, int32_t dtype,
+                       uintptr_t user) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_tensor_from_buffer(data, sizes, ndim, strides, dtype, release, (void *)user, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
+
+static taper_error *before_forward(void *user, taper_module *m, taper_tensor *const *in, size_t n,
+                                   taper_tensor_list **out) {
+    uintptr_t list = 0;
+    uintptr_t e = goBeforeForward((uintptr_t)user, (uintptr_t)m, (uintptr_t *)in, n, &list);
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+static taper_error *after_forward(void *user, taper_module *m, taper_tensor *const *in, size_t n,
+                                  taper_tensor *output, taper_tensor **out) {
+    uintptr_t replacement = 0;
+    uintptr_t e = goAfterForward((uintptr_t)user, (uintptr_t)m, (uintptr_t *)in, n, (uintptr_t)output, &replacement);
+    *out = (taper_tensor *)replacement;
+    return (taper_error *)e;
+}
+uintptr_t go_module_register_pre_hook(uintptr_t m, uintptr_t user, uint64_t *id) {
+    taper_module_hook_vtable v = TAPER_MODULE_HOOK_VTABLE_INIT;
+    v.before = before_forward;
+    v.drop = drop;
+    return (uintptr_t)taper_module_register_forward_pre_hook((taper_module *)m, &v, (void *)user, id);
+}
+uintptr_t go_module_register_hook(uintptr_t m, uintptr_t user, uint64_t *id) {
+    taper_module_hook_vtable v = TAPER_MODULE_HOOK_VTABLE_INIT;
+    v.after = after_forward;
+    v.drop = drop;
+    return (uintptr_t)taper_module_register_forward_hook((taper_module *)m, &v, (void *)user, id);
 }
 
 static taper_error *module_forward(void *user, taper_module *self, taper_tensor *const *in, size_t n,

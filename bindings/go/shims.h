@@ -10,11 +10,27 @@ typedef struct {
     uintptr_t err, out;
 } go_pair;
 
+// The body of a shim that makes a module into m.
+#define GO_MODULE(call) \
+    taper_module *m = 0; \
+    go_pair r = {0, 0}; \
+    r.err = (uintptr_t)(call); \
+    r.out = (uintptr_t)m; \
+    return r
+
 uintptr_t go_callback_error(const char *message, uintptr_t handle);
 go_pair go_function_apply(uintptr_t user, const char *name, uintptr_t *inputs, size_t n);
 uintptr_t go_register_hook(uintptr_t t, uintptr_t user, uint64_t *id);
 go_pair go_module_new(const char *name, uintptr_t user);
 uintptr_t go_module_apply(uintptr_t m, uintptr_t user);
+uintptr_t go_register_post_accumulate_grad_hook(uintptr_t t, uintptr_t user, uint64_t *id);
+uintptr_t go_node_register_hook(uintptr_t n, uintptr_t user, bool before, uint64_t *id);
+uintptr_t go_module_register_pre_hook(uintptr_t m, uintptr_t user, uint64_t *id);
+uintptr_t go_module_register_hook(uintptr_t m, uintptr_t user, uint64_t *id);
+uintptr_t go_gradcheck(uintptr_t user, uintptr_t *inputs, size_t n, double eps, double atol, double rtol, bool second);
+uintptr_t go_install_out_of_memory(void);
+go_pair go_from_buffer(void *data, const int64_t *sizes, size_t ndim, const int64_t *strides, int32_t dtype,
+                       uintptr_t user);
 go_pair go_list_new(uintptr_t *tensors, size_t n);
 
 #endif

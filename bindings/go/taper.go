@@ -21,6 +21,7 @@ static inline const char *go_error_message(uintptr_t e) { return taper_error_mes
 static inline const char *go_error_op(uintptr_t e) { return taper_error_op((taper_error *)e); }
 static inline int32_t go_error_arg(uintptr_t e) { return taper_error_arg((taper_error *)e); }
 static inline uintptr_t go_error_payload(uintptr_t e) { return (uintptr_t)taper_error_payload((taper_error *)e); }
+static inline uintptr_t go_error_cause(uintptr_t e) { return (uintptr_t)taper_error_cause((taper_error *)e); }
 static inline void go_error_free(uintptr_t e) { taper_error_free((taper_error *)e); }
 static inline const char *go_string_data(uintptr_t s) { return taper_string_data((taper_string *)s); }
 static inline size_t go_string_len(uintptr_t s) { return taper_string_len((taper_string *)s); }
@@ -34,43 +35,109 @@ static inline uintptr_t go_generator_new(uintptr_t *out) {
 static inline uintptr_t go_generator_manual_seed(uintptr_t g, uint64_t seed) {
     return (uintptr_t)taper_generator_manual_seed((taper_generator *)g, seed);
 }
+static inline uintptr_t go_generator_default(uintptr_t *out) {
+    taper_generator *g = 0;
+    uintptr_t e = (uintptr_t)taper_generator_default(&g);
+    *out = (uintptr_t)g;
+    return e;
+}
+static inline uint64_t go_generator_initial_seed(uintptr_t g) {
+    return taper_generator_initial_seed((taper_generator *)g);
+}
+static inline uintptr_t go_generator_seed(uintptr_t g, uint64_t *out) {
+    return (uintptr_t)taper_generator_seed((taper_generator *)g, out);
+}
+static inline uintptr_t go_generator_get_state(uintptr_t g, uint8_t *buf, size_t n, size_t *needed) {
+    return (uintptr_t)taper_generator_get_state((taper_generator *)g, buf, n, needed);
+}
+static inline uintptr_t go_generator_set_state(uintptr_t g, const uint8_t *buf, size_t n) {
+    return (uintptr_t)taper_generator_set_state((taper_generator *)g, buf, n);
+}
 static inline void go_generator_free(uintptr_t g) { taper_generator_free((taper_generator *)g); }
 */
 import "C"
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/cgo"
+	"sync/atomic"
 	"unsafe"
 )
 
+// Code is the kind of an Error. It is an error itself, so that errors.Is(err, taper.ErrorIndex) asks for a kind.
+type Code int
+
+func (c Code) Error() string {
+	if name, ok := codeNames[c]; ok {
+		return "taper: " + name
+	}
+	return fmt.Sprintf("taper: error code %d", int(c))
+}
+
 // Error codes: what Error.Code says.
 const (
-	ErrorRuntime        = int(C.TAPER_ERROR_RUNTIME)
-	ErrorIndex          = int(C.TAPER_ERROR_INDEX)
-	ErrorType           = int(C.TAPER_ERROR_TYPE)
-	ErrorValue          = int(C.TAPER_ERROR_VALUE)
-	ErrorOutOfMemory    = int(C.TAPER_ERROR_OUT_OF_MEMORY)
-	ErrorNotImplemented = int(C.TAPER_ERROR_NOT_IMPLEMENTED)
-	ErrorInvalidHandle  = int(C.TAPER_ERROR_INVALID_HANDLE)
-	ErrorIO             = int(C.TAPER_ERROR_IO)
-	ErrorCallback       = int(C.TAPER_ERROR_CALLBACK)
-	ErrorInternal       = int(C.TAPER_ERROR_INTERNAL)
-	ErrorKey            = int(C.TAPER_ERROR_KEY)
+	ErrorRuntime        = Code(C.TAPER_ERROR_RUNTIME)
+	ErrorIndex          = Code(C.TAPER_ERROR_INDEX)
+	ErrorType           = Code(C.TAPER_ERROR_TYPE)
+	ErrorValue          = Code(C.TAPER_ERROR_VALUE)
+	ErrorOutOfMemory    = Code(C.TAPER_ERROR_OUT_OF_MEMORY)
+	ErrorNotImplemented = Code(C.TAPER_ERROR_NOT_IMPLEMENTED)
+	ErrorInvalidHandle  = Code(C.TAPER_ERROR_INVALID_HANDLE)
+	ErrorIO             = Code(C.TAPER_ERROR_IO)
+	ErrorCallback       = Code(C.TAPER_ERROR_CALLBACK)
+	ErrorInternal       = Code(C.TAPER_ERROR_INTERNAL)
+	ErrorKey            = Code(C.TAPER_ERROR_KEY)
 )
 
-// Error is what the library reports.
+var codeNames = map[Code]string{
+	ErrorRuntime:        "runtime error",
+	ErrorIndex:          "index out of range",
+	ErrorType:           "wrong type",
+	ErrorValue:          "wrong value",
+	ErrorOutOfMemory:    "out of memory",
+	ErrorNotImplemented: "not implemented",
+	ErrorInvalidHandle:  "invalid handle",
+	ErrorIO:             "input or output failed",
+	ErrorCallback:       "a callback failed",
+	ErrorInternal:       "internal error",
+	ErrorKey:            "no such key",
+}
+
+// Error is what the library reports. errors.As finds it, and errors.Is(err, ErrorIndex) asks for its code.
 type Error struct {
 	// Code is one of the Error constants.
-	Code int
+	Code Code
 	// Op is the op that failed, or "".
 	Op string
 	// Arg is the index of the argument at fault, or -1.
 	Arg     int
 	Message string
+	// Cause is the error behind this one, or nil.
+	Cause error
 }
 
 func (e *Error) Error() string { return e.Message }
+
+// Is says whether target is the error's Code.
+func (e *Error) Is(target error) bool { return target == error(e.Code) }
+
+// Unwrap is the error behind this one, or nil.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// carried is Go's own error in an error's payload; nil when another language made the payload.
+func carried(payload uintptr) (err error) {
+	if payload == 0 {
+		return nil
+	}
+	defer func() {
+		if recover() != nil {
+			err = nil // no handle of Go's
+		}
+	}()
+	err, _ = cgo.Handle(payload).Value().(error)
+	return err
+}
 
 // check turns the library's error into Go's and frees it. An error that a Go callback returned comes back as itself.
 func check(e uintptr) error {
@@ -79,19 +146,18 @@ func check(e uintptr) error {
 	}
 	c := C.uintptr_t(e)
 	defer C.go_error_free(c)
-	code := int(C.go_error_code(c))
+	code := Code(C.go_error_code(c))
 	if code == ErrorCallback {
-		if p := uintptr(C.go_error_payload(c)); p != 0 {
-			if err, ok := cgo.Handle(p).Value().(error); ok {
-				return err
-			}
+		if err := carried(uintptr(C.go_error_payload(c))); err != nil {
+			return err
 		}
 	}
 	op := ""
 	if s := C.go_error_op(c); s != nil {
 		op = C.GoString(s)
 	}
-	return &Error{Code: code, Op: op, Arg: int(C.go_error_arg(c)), Message: C.GoString(C.go_error_message(c))}
+	return &Error{Code: code, Op: op, Arg: int(C.go_error_arg(c)), Message: C.GoString(C.go_error_message(c)),
+		Cause: check(uintptr(C.go_error_cause(c)))}
 }
 
 // Must returns v, or panics with err: for examples and for programs that end at the first error.
@@ -211,9 +277,13 @@ func (s Scalar) Int64() int64 {
 }
 
 // Generator makes random numbers; the default one is seeded by ManualSeed.
-type Generator struct {
-	h       uintptr
-	cleanup runtime.Cleanup
+type Generator struct{ object }
+
+func freeGenerator(h uintptr) { C.go_generator_free(C.uintptr_t(h)) }
+func adoptGenerator(h uintptr) *Generator {
+	g := &Generator{}
+	g.own(h, freeGenerator)
+	return g
 }
 
 // NewGenerator makes a generator with the default seed.
@@ -222,15 +292,32 @@ func NewGenerator() (*Generator, error) {
 	if e := C.go_generator_new(&h); e != 0 {
 		return nil, check(uintptr(e))
 	}
-	g := &Generator{h: uintptr(h)}
-	g.cleanup = runtime.AddCleanup(g, func(h uintptr) { C.go_generator_free(C.uintptr_t(h)) }, g.h)
-	return g, nil
+	return adoptGenerator(uintptr(h)), nil
 }
+
+// DefaultGenerator is the one that is used where none is given.
+func DefaultGenerator() (*Generator, error) {
+	var h C.uintptr_t
+	if e := C.go_generator_default(&h); e != 0 {
+		return nil, check(uintptr(e))
+	}
+	return adoptGenerator(uintptr(h)), nil
+}
+
+// ptr is the handle for a call; the caller keeps g alive until it returned. A nil generator is the default one.
 func (g *Generator) ptr() C.uintptr_t {
 	if g == nil {
 		return 0
 	}
 	return C.uintptr_t(g.h)
+}
+
+// Close frees the generator now; the default one goes on.
+func (g *Generator) Close() error {
+	if g == nil {
+		return nil
+	}
+	return g.release(freeGenerator)
 }
 
 // ManualSeed restarts the generator.
@@ -240,11 +327,66 @@ func (g *Generator) ManualSeed(seed uint64) error {
 	return check(uintptr(e))
 }
 
+// Seed restarts the generator from the system's entropy and returns the seed.
+func (g *Generator) Seed() (uint64, error) {
+	var seed C.uint64_t
+	e := C.go_generator_seed(g.ptr(), &seed)
+	runtime.KeepAlive(g)
+	return uint64(seed), check(uintptr(e))
+}
+
+// InitialSeed is the seed last set; 0 for a closed generator.
+func (g *Generator) InitialSeed() uint64 {
+	defer runtime.KeepAlive(g)
+	return uint64(C.go_generator_initial_seed(g.ptr()))
+}
+
+// State is the generator's state, the bytes of torch.get_rng_state() for the CPU's.
+func (g *Generator) State() ([]byte, error) {
+	defer runtime.KeepAlive(g)
+	var n C.size_t
+	if err := check(uintptr(C.go_generator_get_state(g.ptr(), nil, 0, &n))); err != nil {
+		return nil, err
+	}
+	state := make([]byte, int(n))
+	e := C.go_generator_get_state(g.ptr(), (*C.uint8_t)(unsafe.SliceData(state)), n, &n)
+	return state, check(uintptr(e))
+}
+
+// SetState restores what State returned.
+func (g *Generator) SetState(state []byte) error {
+	e := C.go_generator_set_state(g.ptr(), (*C.uint8_t)(unsafe.SliceData(state)), C.size_t(len(state)))
+	runtime.KeepAlive(g)
+	return check(uintptr(e))
+}
+
 // ManualSeed restarts the default generator: the same seed gives the same numbers as PyTorch's on the CPU.
 func ManualSeed(seed uint64) { C.taper_manual_seed(C.uint64_t(seed)) }
 
 // Version of the library.
 func Version() string { return C.GoString(C.taper_version()) }
+
+// object owns one handle of the library. The handle's value stays after Close, so that the library itself says that it
+// has been freed.
+type object struct {
+	h       uintptr
+	closed  atomic.Bool
+	cleanup runtime.Cleanup
+}
+
+// own takes over a handle: Close frees it, or a cleanup some time after the object became unreachable.
+func (o *object) own(h uintptr, free func(uintptr)) {
+	o.h = h
+	o.cleanup = runtime.AddCleanup(o, free, h)
+}
+func (o *object) release(free func(uintptr)) error {
+	if o.closed.CompareAndSwap(false, true) {
+		o.cleanup.Stop()
+		free(o.h)
+		runtime.KeepAlive(o)
+	}
+	return nil
+}
 
 // handleCount is the number of live handles, for tests of leaks.
 func handleCount() uint64 { return uint64(C.taper_handle_count()) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 func values(t *testing.T, x *Tensor) []float64 {
@@ -22,7 +23,7 @@ func want(t *testing.T, x *Tensor, v ...float64) {
 		t.Errorf("got %v, want %v", got, v)
 	}
 }
-func wantError(t *testing.T, err error, code int, part string) {
+func wantError(t *testing.T, err error, code Code, part string) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) {
@@ -255,4 +256,282 @@ func TestCleanupFreesTensors(t *testing.T) {
 		}
 	}
 	t.Errorf("%d handles before, %d after", before, handleCount())
+}
+
+func TestErrorCodes(t *testing.T) {
+	_, err := Must(Ones([]int64{2})).Get(At(7))
+	if !errors.Is(err, ErrorIndex) || errors.Is(err, ErrorValue) {
+		t.Errorf("errors.Is does not see the code of %v", err)
+	}
+	if s := ErrorIndex.Error(); s != "taper: index out of range" {
+		t.Error(s)
+	}
+	x := Must(Ones([]int64{2}))
+	Check(x.Close())
+	_, err = Must(Ones([]int64{2})).Add(x)
+	wantError(t, err, ErrorInvalidHandle, "has been freed")
+	// A closed tensor is an error also where none would be fine.
+	_, err = Conv2d(Must(Ones([]int64{1, 1, 3, 3})), Must(Ones([]int64{1, 1, 2, 2})), Conv2dOptions{Bias: x})
+	wantError(t, err, ErrorInvalidHandle, "has been freed")
+	if s := x.String(); !strings.Contains(s, "has been freed") {
+		t.Error(s)
+	}
+	_, err = FromSlice([]float32{1}, -1, -1)
+	wantError(t, err, ErrorValue, "invalid sizes")
+	_, err = FromSlice([]float32{}, 1<<62, 1<<62, 0)
+	wantError(t, err, ErrorValue, "invalid sizes")
+	wantError(t, SetNumThreads(0), ErrorRuntime, "1 to 4096")
+}
+
+func TestGraph(t *testing.T) {
+	x := Must(FromSlice([]float64{1, 2}))
+	Check(x.SetRequiresGrad(true))
+	if n := Must(x.GradFn()); n != nil {
+		t.Error(n)
+	}
+	y := Must(Must(x.Mul(x)).Sum())
+	sum := Must(y.GradFn())
+	if sum.Name() != "SumBackward0" || sum.String() != "<SumBackward0>" {
+		t.Error(sum)
+	}
+	next := Must(sum.NextFunctions())
+	if len(next) != 1 || next[0].Node.Name() != "MulBackward0" || next[0].OutputNr != 0 {
+		t.Fatal(next)
+	}
+	leaves := Must(next[0].Node.NextFunctions())
+	if len(leaves) != 2 || leaves[0].Node.Name() != "AccumulateGrad" || leaves[0].Node.ID() != leaves[1].Node.ID() {
+		t.Error(leaves)
+	}
+	calls := 0
+	id := Must(next[0].Node.RegisterHook(func(in, out []*Tensor) ([]*Tensor, error) {
+		calls += len(in) + len(out)
+		return []*Tensor{Must(in[0].MulScalar(Int(10))), in[1]}, nil
+	}))
+	Must(sum.RegisterPrehook(func(out []*Tensor) ([]*Tensor, error) {
+		return []*Tensor{Must(out[0].MulScalar(Int(2)))}, nil
+	}))
+	Check(y.Backward(BackwardOptions{RetainGraph: true}))
+	want(t, Must(x.Grad()), 22, 44)
+	if calls != 3 {
+		t.Error(calls)
+	}
+	Check(next[0].Node.RemoveHook(id))
+	Check(x.SetGrad(nil))
+	Check(y.Backward())
+	want(t, Must(x.Grad()), 4, 8)
+	Check(sum.Close())
+	if _, err := sum.NextFunctions(); !errors.Is(err, ErrorInvalidHandle) {
+		t.Error(err)
+	}
+
+	// Of several roots, with respect to one leaf only.
+	z := Must(FromSlice([]float64{3}))
+	Check(z.SetRequiresGrad(true))
+	Check(x.SetGrad(nil))
+	seen := 0
+	Must(z.RegisterPostAccumulateGradHook(func(leaf *Tensor) error {
+		seen++
+		want(t, Must(leaf.Grad()), 6)
+		return nil
+	}))
+	roots := []*Tensor{Must(Must(x.Mul(z)).Sum()), Must(z.Mul(z))}
+	Check(Backward(roots, []*Tensor{nil, Must(Full([]int64{1}, Float(0.5)))}, BackwardOptions{Inputs: []*Tensor{z}}))
+	if g := Must(x.Grad()); g != nil || seen != 1 {
+		t.Error(g, seen)
+	}
+	f := func(in []*Tensor) ([]*Tensor, error) {
+		y, err := in[0].Exp()
+		return []*Tensor{y}, err
+	}
+	Check(Gradcheck(f, []*Tensor{x}))
+	Check(Gradgradcheck(f, []*Tensor{x}))
+	wrong := func(in []*Tensor) ([]*Tensor, error) { return Apply(wrongGrad{}, "Wrong", in...) }
+	if err := Gradcheck(wrong, []*Tensor{x}); err == nil {
+		t.Error("a wrong gradient passed")
+	}
+	Check(InferenceMode(func() error {
+		if Must(x.Mul(x)).RequiresGrad() {
+			t.Error("recorded in inference mode")
+		}
+		return nil
+	}))
+}
+
+type wrongGrad struct{}
+
+func (wrongGrad) Forward(_ *FunctionCtx, in []*Tensor) ([]*Tensor, error) {
+	y, err := in[0].MulScalar(Int(2))
+	return []*Tensor{y}, err
+}
+func (wrongGrad) Backward(_ *FunctionCtx, g []*Tensor) ([]*Tensor, error) { return g, nil }
+
+func TestSharedMemory(t *testing.T) {
+	data := []float32{1, 2, 3, 4}
+	x := Must(FromBuffer(data, 2, 2))
+	data[0] = 10
+	want(t, x, 10, 2, 3, 4)
+	Check(x.MulScalarInPlace(Int(2)))
+	if data[3] != 8 {
+		t.Error(data)
+	}
+	row := Must(x.Get(At(1)))
+	Check(x.Close())
+	runtime.GC()
+	want(t, row, 6, 8)
+	Check(row.Close())
+	_, err := FromBuffer(data, 3)
+	wantError(t, err, ErrorValue, "need 3 elements, but 4")
+	if n := Must(FromBuffer([]int64{})).Numel(); n != 0 {
+		t.Error(n)
+	}
+
+	released := 0
+	y := Must(FromPointer(unsafe.Pointer(&data[0]), Float32, []int64{2}, []int64{2}, func() { released++ }))
+	want(t, y, 20, 6)
+	z := Must(y.Get(At(0)))
+	Check(y.Close())
+	if released != 0 {
+		t.Error("released while a view is in use")
+	}
+	Check(z.Close())
+	if released != 1 {
+		t.Error(released)
+	}
+	_, err = FromPointer(unsafe.Pointer(&data[0]), Float32, []int64{-2}, nil, func() { released++ })
+	wantError(t, err, ErrorRuntime, "-2")
+	_, err = FromPointer(unsafe.Pointer(&data[0]), Float32, []int64{2}, []int64{1, 1}, func() { released++ })
+	wantError(t, err, ErrorValue, "1 sizes but 2 strides")
+	if released != 3 {
+		t.Error(released)
+	}
+
+	w := Must(Arange(Int(4)))
+	view := Must(Data[int64](w))
+	view[2] = 50
+	want(t, w, 0, 1, 50, 3)
+	_, err = Data[float32](w)
+	wantError(t, err, ErrorType, "convert with Cast")
+	d := Must(w.ToDLPack())
+	back := Must(FromDLPack(d))
+	if back.StorageID() == 0 || Must(Data[int64](back))[2] != 50 {
+		t.Error("DLPack lost the memory")
+	}
+	tr := Must(Must(w.Reshape([]int64{2, 2})).T())
+	if tr.IsContiguous() || !reflect.DeepEqual(tr.Strides(), []int64{1, 2}) {
+		t.Error(tr.Strides())
+	}
+	if _, err = Data[int64](tr); err == nil {
+		t.Error("a strided tensor's memory was handed out")
+	}
+}
+
+func TestOutOfMemoryRunsTheCollector(t *testing.T) {
+	runtime.GC()
+	before := handleCount()
+	for range 500 {
+		_ = Must(Ones([]int64{64}))
+	}
+	_, err := Empty([]int64{1 << 45})
+	wantError(t, err, ErrorOutOfMemory, "")
+	if n := handleCount(); n > before+50 {
+		t.Errorf("%d handles before, %d after the library ran out of memory", before, n)
+	}
+}
+
+func TestModuleTree(t *testing.T) {
+	m := newNet()
+	var order []string
+	pre := Must(m.RegisterForwardPreHook(func(m *Module, in []*Tensor) ([]*Tensor, error) {
+		order = append(order, "before "+m.Name())
+		return []*Tensor{Must(in[0].MulScalar(Int(0)))}, nil
+	}))
+	post := Must(m.RegisterForwardHook(func(_ *Module, in []*Tensor, out *Tensor) (*Tensor, error) {
+		order = append(order, "after")
+		return out.AddScalar(Int(100))
+	}))
+	x := Must(Ones([]int64{1, 3}))
+	y := Must(m.Forward(x))
+	if v := values(t, y); v[0] < 100 || v[1] < 100 || !reflect.DeepEqual(order, []string{"before Net", "after"}) {
+		t.Error(v, order)
+	}
+	Check(m.RemoveHook(pre))
+	Check(m.RemoveHook(post))
+	if v := values(t, Must(m.Forward(x))); v[0] >= 100 {
+		t.Error(v)
+	}
+	Must(m.RegisterForwardHook(func(*Module, []*Tensor, *Tensor) (*Tensor, error) { return nil, errMine }))
+	if _, err := m.Forward(x); !errors.Is(err, errMine) {
+		t.Error(err)
+	}
+	fc := Must(m.Child("fc"))
+	if fc.Name() != "Linear" || Must(fc.Parameter("bias")).Numel() != 2 {
+		t.Error(fc)
+	}
+	_, err := m.Parameter("fc.nothing")
+	wantError(t, err, ErrorKey, "nothing")
+	names := []string{}
+	for name, child := range Must(m.Children()) {
+		names = append(names, name+":"+child.Name())
+	}
+	for name, p := range Must(m.NamedParameters()).All() {
+		if !p.RequiresGrad() {
+			t.Error(name)
+		}
+		names = append(names, name)
+	}
+	if !reflect.DeepEqual(names, []string{"fc:Linear", "fc.weight", "fc.bias"}) {
+		t.Error(names)
+	}
+	Check(m.SetRequiresGrad(false))
+	if Must(fc.Parameter("bias")).RequiresGrad() {
+		t.Error("SetRequiresGrad did not reach the bias")
+	}
+	n := Must(NewNamedTensors())
+	Check(n.Insert("x", x))
+	Check(n.SetMetadata("epoch", "7"))
+	path := filepath.Join(t.TempDir(), "n.safetensors")
+	Check(n.Save(path))
+	back := Must(LoadTensors(path, Device{}))
+	if v, ok, err := back.Metadata("epoch"); v != "7" || !ok || err != nil {
+		t.Error(v, ok, err)
+	}
+	if _, ok, err := back.Metadata("none"); ok || err != nil || back.Len() != 1 {
+		t.Error(ok, err)
+	}
+}
+
+func TestOptimizerState(t *testing.T) {
+	p := Must(Ones([]int64{2}))
+	Check(p.SetRequiresGrad(true))
+	o := Must(NewAdam([]*Tensor{p}, 0.1))
+	if lr := Must(o.LR()); lr != 0.1 {
+		t.Error(lr)
+	}
+	Check(Must(p.Sum()).Backward())
+	Check(o.Step())
+	state := Must(o.StateDict())
+	other := Must(NewAdam([]*Tensor{p}, 0.5))
+	Check(other.LoadStateDict(state))
+	if lr := Must(other.LR()); lr != 0.1 {
+		t.Error("the state dict carries the learning rate: ", lr)
+	}
+	if !strings.HasPrefix(other.String(), "Adam (") {
+		t.Error(other.String())
+	}
+}
+
+func TestGenerators(t *testing.T) {
+	g := Must(NewGenerator())
+	Check(g.ManualSeed(3))
+	state := Must(g.State())
+	a := Must(Rand([]int64{4}, RandOptions{Generator: g}))
+	Check(g.SetState(state))
+	b := Must(Rand([]int64{4}, RandOptions{Generator: g}))
+	if !Must(a.Equal(b)) || g.InitialSeed() != 3 {
+		t.Error(a, b, g.InitialSeed())
+	}
+	Check(g.Close())
+	_, err := Rand([]int64{4}, RandOptions{Generator: g})
+	wantError(t, err, ErrorInvalidHandle, "has been freed")
+	wantError(t, Must(NewGenerator()).SetState([]byte{1, 2}), ErrorRuntime, "")
 }

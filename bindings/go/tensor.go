@@ -110,15 +110,11 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"sync/atomic"
 	"unsafe"
 )
 
 // Tensor is an n-dimensional array. Its methods never change the receiver unless their name ends in InPlace.
-type Tensor struct {
-	h       atomic.Uintptr
-	cleanup runtime.Cleanup
-}
+type Tensor struct{ object }
 
 func freeTensor(h uintptr) { C.go_tensor_free(C.uintptr_t(h)) }
 
@@ -128,8 +124,7 @@ func adopt(h uintptr) *Tensor {
 		return nil
 	}
 	t := &Tensor{}
-	t.h.Store(h)
-	t.cleanup = runtime.AddCleanup(t, freeTensor, h)
+	t.own(h, freeTensor)
 	return t
 }
 
@@ -145,12 +140,12 @@ func borrow(h C.uintptr_t) (*Tensor, error) {
 	return adopt(uintptr(r.out)), nil
 }
 
-// ptr is the handle for a call; the caller keeps t alive until it returned. 0 for nil and closed tensors.
+// ptr is the handle for a call; the caller keeps t alive until it returned. 0 for nil.
 func (t *Tensor) ptr() C.uintptr_t {
 	if t == nil {
 		return 0
 	}
-	return C.uintptr_t(t.h.Load())
+	return C.uintptr_t(t.h)
 }
 
 // giveAway is another handle, owned by whom it is handed to.
@@ -168,11 +163,7 @@ func (t *Tensor) Close() error {
 	if t == nil {
 		return nil
 	}
-	if h := t.h.Swap(0); h != 0 {
-		t.cleanup.Stop()
-		freeTensor(h)
-	}
-	return nil
+	return t.release(freeTensor)
 }
 
 // CloseAll closes several tensors; nil ones are skipped.
@@ -235,20 +226,33 @@ func dtypeOf[T Element]() DType {
 	return 0 // no other type satisfies Element
 }
 
-// FromSlice makes a tensor with a copy of row-major data; without sizes it has one dimension.
-func FromSlice[T Element](data []T, sizes ...int64) (*Tensor, error) {
+// sizesFor checks that sizes fit a slice of n elements; none given: one dimension. FromSlice(data, []int64{}...) makes a
+// tensor without dimensions.
+func sizesFor(op string, n int, sizes []int64) ([]int64, error) {
 	if sizes == nil {
-		sizes = []int64{int64(len(data))}
+		return []int64{int64(n)}, nil
 	}
 	want := int64(1)
 	for _, s := range sizes {
+		if s < 0 || (s > 0 && want > math.MaxInt64/s) {
+			return nil, &Error{Code: ErrorValue, Arg: 1, Op: op, Message: fmt.Sprintf("%s: invalid sizes %v", op, sizes)}
+		}
 		want *= s
 	}
-	d := dtypeOf[T]()
-	if want != int64(len(data)) {
-		return nil, &Error{Code: ErrorValue, Arg: 1, Op: "FromSlice", Message: fmt.Sprintf(
-			"FromSlice: sizes %v need %d elements, but %d were given", sizes, want, len(data))}
+	if want != int64(n) {
+		return nil, &Error{Code: ErrorValue, Arg: 1, Op: op, Message: fmt.Sprintf(
+			"%s: sizes %v need %d elements, but %d were given", op, sizes, want, n)}
 	}
+	return sizes, nil
+}
+
+// FromSlice makes a tensor with a copy of row-major data; without sizes it has one dimension.
+func FromSlice[T Element](data []T, sizes ...int64) (*Tensor, error) {
+	sizes, err := sizesFor("FromSlice", len(data), sizes)
+	if err != nil {
+		return nil, err
+	}
+	d := dtypeOf[T]()
 	r := C.go_tensor_from_data(unsafe.Pointer(unsafe.SliceData(data)), (*C.int64_t)(ints(sizes)), C.size_t(len(sizes)),
 		C.int32_t(d.code()), CPU.c())
 	return adopt(uintptr(r.out)), check(uintptr(r.err))

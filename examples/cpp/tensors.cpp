@@ -1,36 +1,45 @@
-// The introduction's tensor examples: from nested lists and from the program's own memory, shapes, printing.
+// Nested lists and arrays as tensors, and how tensors print:  scripts/example.sh cpp tensors
 #include <taper.hpp>
 
 #include <iostream>
 
-static void print_sizes(const taper::Tensor &t) {
-    std::cout << "[";
+static void print_shape(const taper::Tensor &t) {
+    std::cout << "torch.Size([";
     const char *comma = "";
     for (int64_t s : t.sizes()) {
         std::cout << comma << s;
         comma = ", ";
     }
-    std::cout << "]\n";
+    std::cout << "])\n";
 }
 
 int main() {
     using namespace taper;
-    const Tensor x_data = tensor({{1, 2}, {3, 4}});
-    std::cout << x_data << '\n';
-    print_sizes(x_data);
-    std::cout << x_data.dtype() << '\n';
+    // Numbers to a tensor: they are copied.
+    const Tensor data = tensor({{1, 2}, {3, 4}});
+    std::cout << data << '\n';
+    print_shape(data);
 
-    // Memory of the program, shared without a copy, with its own element type.
+    // An array's own memory as a tensor: nothing is copied, a write to one is seen in the other. int32 is not the usual
+    // type of whole numbers, so it is printed.
     int32_t array[4] = {1, 2, 3, 4};
-    const Tensor x_array = from_buffer(array, {2, 2});
-    std::cout << x_array << '\n';
+    const Tensor shared = from_buffer(array, {2, 2});
+    std::cout << shared << '\n';
+    print_shape(shared);
     array[0] = 10;
-    std::cout << x_array << '\n';
+    std::cout << shared << '\n';
 
-    // Gradients: d/dx of sum(x^2) is 2x.
+    // A gradient: y = sum(x * x), so dy/dx = 2 x.
     Tensor x = tensor({1.0, 2.0, 3.0}).requires_grad_();
     const Tensor y = (x * x).sum();
     std::cout << y << '\n';
     y.backward();
     std::cout << x.grad() << '\n';
+
+    // What a mistake looks like: an exception that says what is wrong.
+    try {
+        matmul(ones({2, 3}), ones({4, 5}));
+    } catch (const Error &e) {
+        std::cout << e.what() << '\n';
+    }
 }

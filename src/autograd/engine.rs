@@ -86,6 +86,7 @@ pub fn backward(
             for (t, g) in inputs.iter().zip(found) {
                 if let Some(g) = g {
                     accumulate(t, g, options.create_graph)?;
+                    run_post_accumulate_hooks(t)?;
                 }
             }
             Ok(())
@@ -111,6 +112,14 @@ pub fn grad(
         }
     }
     Ok(found)
+}
+
+fn run_post_accumulate_hooks(leaf: &Tensor) -> Result<()> {
+    let hooks = meta::peek(leaf).map(|m| m.lock().post_accumulate.clone()).unwrap_or_default();
+    for h in hooks {
+        (h.call)(leaf)?;
+    }
+    Ok(())
 }
 
 fn input_edges(inputs: &[Tensor]) -> Result<Vec<Edge>> {
@@ -330,10 +339,7 @@ fn execute(
         if let Some(g) = grads[0].take() {
             accumulate(leaf, g, options.create_graph)?;
         }
-        let post = meta::peek(leaf).map(|m| m.lock().post_accumulate.clone()).unwrap_or_default();
-        for h in post {
-            (h.call)(leaf)?;
-        }
+        run_post_accumulate_hooks(leaf)?;
         return Ok(Grads::new());
     }
     let f = node.backward_fn()?.expect("a function node");

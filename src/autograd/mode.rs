@@ -3,27 +3,37 @@
 use std::cell::Cell;
 
 thread_local! {
-    static GRAD: Cell<bool> = const { Cell::new(true) };
-    static INFERENCE: Cell<bool> = const { Cell::new(false) };
+    /// One cell for both, because every op asks.
+    static MODE: Cell<u8> = const { Cell::new(GRAD) };
+}
+const GRAD: u8 = 1;
+const INFERENCE: u8 = 2;
+
+fn set(bit: u8, on: bool) -> bool {
+    MODE.with(|m| {
+        let old = m.get();
+        m.set(if on { old | bit } else { old & !bit });
+        old & bit != 0
+    })
 }
 
-/// Whether ops on this thread are recorded.
+/// Whether ops on this thread are recorded: grad mode is on, inference mode is not.
 #[inline]
 pub fn grad_enabled() -> bool {
-    GRAD.with(Cell::get)
+    MODE.with(Cell::get) == GRAD
 }
 /// Sets grad mode on this thread and returns what it was.
 pub fn set_grad_enabled(on: bool) -> bool {
-    GRAD.with(|g| g.replace(on))
+    set(GRAD, on)
 }
 /// Whether inference mode is on: nothing is recorded and views are not tracked.
 #[inline]
 pub fn inference_mode() -> bool {
-    INFERENCE.with(Cell::get)
+    MODE.with(Cell::get) & INFERENCE != 0
 }
 /// Sets inference mode on this thread and returns what it was.
 pub fn set_inference_mode(on: bool) -> bool {
-    INFERENCE.with(|g| g.replace(on))
+    set(INFERENCE, on)
 }
 
 /// Restores the grad mode when dropped.

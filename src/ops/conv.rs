@@ -613,6 +613,10 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
             Runtime,
             "adaptive_avg_pool{n}d: elements of output_size must be greater than or equal to 0, but received {o}"
         );
+        // The result must exist: no work towards one that cannot.
+        let mut shape = out.shape();
+        shape[d as usize] = o;
+        drop(Tensor::empty(&shape, out.dtype(), out.device())?);
         if o > 0 && size % o == 0 {
             out = mean_dim(&unflatten(&contiguous(&out)?, d, &[o, size / o])?, Some(&[d + 1]), false, None)?;
             continue;

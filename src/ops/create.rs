@@ -112,32 +112,33 @@ pub fn arange_start_step(
     let n = if ints {
         let (s, e, d) = (start.to_i64() as i128, end.to_i64() as i128, step.to_i64() as i128);
         let span = e - s;
-        ((span + d - d.signum()) / d).max(0) as i64
+        ((span + d - d.signum()) / d).clamp(0, i64::MAX as i128) as i64
     } else {
         ((e - s) / d).ceil() as i64
     };
-    crate::tensor::layout::checked_numel(&[n, dtype.size() as i64])?;
     let t = if dtype.is_float() {
-        let values: Vec<f64> = (0..n).map(|i| s + i as f64 * d).collect();
-        from_f64(&values, dtype)?
+        from_f64(n, dtype, |i| s + i as f64 * d)?
     } else {
         let (s, d) = (start.to_i64(), step.to_i64());
-        let values: Vec<i64> = (0..n).map(|i| s.wrapping_add(i.wrapping_mul(d))).collect();
-        from_i64(&values, dtype)?
+        from_i64(n, dtype, |i| s.wrapping_add(i.wrapping_mul(d)))?
     };
     to_device(&t, device_or_default(device))
 }
-fn from_f64(values: &[f64], dtype: DType) -> Result<Tensor> {
-    crate::dispatch!(dtype, T, {
-        let v: Vec<T> = values.iter().map(|x| <T as crate::tensor::dtype::Element>::from_f64(*x)).collect();
-        Tensor::from_slice(&v, &[values.len() as i64])
-    })
+/// A host tensor of n elements, computed one by one. Memory that cannot be had is an error.
+fn generate<T: crate::tensor::dtype::Element>(n: i64, f: impl Fn(i64) -> T) -> Result<Tensor> {
+    crate::tensor::layout::checked_numel(&[n, 8])?;
+    let mut v = Vec::new();
+    if v.try_reserve_exact(n as usize).is_err() {
+        crate::bail!(OutOfMemory, "not enough memory for {n} elements of {}", T::DTYPE);
+    }
+    v.extend((0..n).map(f));
+    Tensor::from_slice(&v, &[n])
 }
-fn from_i64(values: &[i64], dtype: DType) -> Result<Tensor> {
-    crate::dispatch!(dtype, T, {
-        let v: Vec<T> = values.iter().map(|x| <T as crate::tensor::dtype::Element>::from_i64(*x)).collect();
-        Tensor::from_slice(&v, &[values.len() as i64])
-    })
+fn from_f64(n: i64, dtype: DType, f: impl Fn(i64) -> f64) -> Result<Tensor> {
+    crate::dispatch!(dtype, T, generate::<T>(n, |i| <T as crate::tensor::dtype::Element>::from_f64(f(i))))
+}
+fn from_i64(n: i64, dtype: DType, f: impl Fn(i64) -> i64) -> Result<Tensor> {
+    crate::dispatch!(dtype, T, generate::<T>(n, |i| <T as crate::tensor::dtype::Element>::from_i64(f(i))))
 }
 /// `steps` numbers from start to end, both included.
 pub fn linspace(
@@ -148,25 +149,22 @@ pub fn linspace(
     device: Option<Device>,
 ) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "number of steps must be non-negative, got {steps}");
-    crate::tensor::layout::checked_numel(&[steps, 8])?;
     let dtype = float_or(dtype);
     let (s, e) = (start.to_f64(), end.to_f64());
     // Both halves are counted from their own end, in the dtype's precision, as PyTorch does.
-    let values: Vec<f64> = if dtype == DType::F32 {
+    let t = if steps == 1 {
+        from_f64(1, dtype, |_| s)
+    } else if dtype == DType::F32 {
         let (s, e) = (s as f32, e as f32);
         let step = if steps > 1 { (e - s) / (steps - 1) as f32 } else { 0.0 };
-        (0..steps)
-            .map(|i| if i < steps / 2 { s + step * i as f32 } else { e - step * (steps - i - 1) as f32 })
-            .map(f64::from)
-            .collect()
+        from_f64(steps, dtype, |i| {
+            f64::from(if i < steps / 2 { s + step * i as f32 } else { e - step * (steps - i - 1) as f32 })
+        })
     } else {
         let step = if steps > 1 { (e - s) / (steps - 1) as f64 } else { 0.0 };
-        (0..steps)
-            .map(|i| if i < steps / 2 { s + step * i as f64 } else { e - step * (steps - i - 1) as f64 })
-            .collect()
-    };
-    let values = if steps == 1 { vec![s] } else { values };
-    to_device(&from_f64(&values, dtype)?, device_or_default(device))
+        from_f64(steps, dtype, |i| if i < steps / 2 { s + step * i as f64 } else { e - step * (steps - i - 1) as f64 })
+    }?;
+    to_device(&t, device_or_default(device))
 }
 /// base ** linspace(start, end).
 pub fn logspace(

@@ -384,11 +384,10 @@ pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     index_dtype("gather", index)?;
     same_rank("gather", a, index)?;
     pointwise::same_device(a, index)?;
-    if a.ndim() == 0 {
+    let d = wrap_dim(dim, a.ndim())?;
+    if a.ndim() == 0 || index.ndim() == 0 {
         return reshape(&gather(&at_least_1d(a)?, 0, &at_least_1d(index)?)?, &index.shape());
     }
-    let index = &at_least_1d(index)?;
-    let d = wrap_dim(dim, a.ndim())?;
     let (s, si) = (a.shape(), index.shape());
     for k in 0..s.len() {
         ensure!(
@@ -469,11 +468,11 @@ fn scatter_impl(
     index: &Tensor,
     src: &Tensor,
 ) -> Result<Tensor> {
-    let (d, src) = scatter_args(name, a, dim, index, src)?;
-    if a.ndim() == 0 {
-        let out = scatter_impl(name, op, &at_least_1d(a)?, 0, &at_least_1d(index)?, &at_least_1d(&src)?)?;
-        return reshape(&out, &[]);
+    if [a, index, src].iter().any(|t| t.ndim() == 0) {
+        let (wide, index, src) = (at_least_1d(a)?, at_least_1d(index)?, at_least_1d(src)?);
+        return reshape(&scatter_impl(name, op, &wide, dim, &index, &src)?, &a.shape());
     }
+    let (d, src) = scatter_args(name, a, dim, index, src)?;
     let out = a.contiguous_copy()?;
     scatter_raw(op, &out, d, index, &src)?;
     let d = d as i64;
@@ -639,6 +638,7 @@ pub fn take(a: &Tensor, index: &Tensor) -> Result<Tensor> {
 pub fn take_along_dim(a: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
     match dim {
         None => gather(&reshape(a, &[-1])?, 0, &reshape(indices, &[-1])?),
+        Some(d) if a.ndim() == 0 && indices.ndim() == 0 => gather(a, d, indices),
         Some(d) => {
             let w = wrap_dim(d, a.ndim())?;
             let (mut sa, mut si) = (a.shape(), indices.shape());
@@ -664,7 +664,7 @@ pub fn repeat_interleave_int(a: &Tensor, repeats: i64, dim: Option<i64>) -> Resu
     let wide = unsqueeze(&x, d + 1)?;
     let mut e = wide.shape();
     e[d as usize + 1] = repeats;
-    s[d as usize] *= repeats;
+    s[d as usize] = crate::tensor::layout::checked_numel(&[s[d as usize], repeats])? as i64;
     contiguous(&reshape(&expand(&wide, &e)?, &s)?)
 }
 /// Each element repeated by its own count.
@@ -683,10 +683,13 @@ pub fn repeat_interleave(a: &Tensor, repeats: &Tensor, dim: Option<i64>) -> Resu
         counts.len()
     );
     ensure!(counts.iter().all(|c| *c >= 0), Runtime, "repeats can not be negative");
-    let total: i64 = counts.iter().sum();
+    let total = counts.iter().try_fold(0i64, |n, c| n.checked_add(*c)).unwrap_or(i64::MAX);
     crate::tensor::layout::checked_numel(&[total, 8])?;
-    let rows: Vec<i64> =
-        counts.iter().enumerate().flat_map(|(i, c)| std::iter::repeat_n(i as i64, *c as usize)).collect();
+    let mut rows = Vec::new();
+    if rows.try_reserve_exact(total as usize).is_err() {
+        bail!(OutOfMemory, "repeat_interleave: not enough memory for {total} elements");
+    }
+    rows.extend(counts.iter().enumerate().flat_map(|(i, c)| std::iter::repeat_n(i as i64, *c as usize)));
     let index = to_device(&Tensor::from_slice(&rows, &[total])?, a.device())?;
     index_select(&x, d, &index)
 }
@@ -754,8 +757,11 @@ pub fn bincount(a: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<
         minlength
     } else {
         ensure!(min(&x)?.item()?.to_i64() >= 0, Runtime, "bincount only supports 1-d non-negative integral inputs.");
-        (max(&x)?.item()?.to_i64() + 1).max(minlength)
+        max(&x)?.item()?.to_i64().saturating_add(1).max(minlength)
     };
+    if let Some(w) = weights {
+        ensure!(w.shape() == a.shape(), Runtime, "weights should be 1-d and have the same length as input");
+    }
     autograd::no_grad(|| {
         let w = match weights {
             Some(w) => cast(w, if w.dtype() == DType::F32 { DType::F32 } else { DType::F64 })?,

@@ -153,6 +153,14 @@ fn erf(x: f64) -> f64 {
 
 /// Normal of this mean and standard deviation, cut off outside [a, b].
 pub fn init_trunc_normal_(t: &Tensor, mean: f64, std: f64, a: f64, b: f64, generator: Gen) -> Result<()> {
+    ensure!(
+        mean.is_finite() && std.is_finite() && std > 0.0 && a < b,
+        Value,
+        "trunc_normal_ expects a finite mean, a positive std and a < b, but got mean={mean}, std={std}, a={a}, b={b}"
+    );
+    let too_far = || -> Result<()> {
+        bail!(Value, "trunc_normal_: almost no draw of mean {mean} and std {std} falls between a={a} and b={b}")
+    };
     let cdf = |x: f64| (1.0 + erf(x / 2f64.sqrt())) / 2.0;
     let p = cdf((b - mean) / std) - cdf((a - mean) / std);
     no_grad(|| {
@@ -160,7 +168,7 @@ pub fn init_trunc_normal_(t: &Tensor, mean: f64, std: f64, a: f64, b: f64, gener
             // Redraw everything until all is inside, keeping what was inside already.
             let (lo, hi) = (rounded(a, t.dtype())?, rounded(b, t.dtype())?);
             normal_(t, mean, std, generator)?;
-            loop {
+            for _ in 0..MAX_REDRAWS {
                 let outside = logical_or(&lt_scalar(t, lo)?, &gt_scalar(t, hi)?)?;
                 if !any(&outside)?.item()?.to_bool() {
                     return Ok(());
@@ -169,14 +177,14 @@ pub fn init_trunc_normal_(t: &Tensor, mean: f64, std: f64, a: f64, b: f64, gener
                 normal_(&again, mean, std, generator)?;
                 copy_(t, &r#where(&outside, &again, t)?)?;
             }
+            return too_far();
         }
         // Rejection from the uniform, in logarithms.
-        ensure!(a < b, Value, "trunc_normal_ expects a < b, but got a={a}, b={b}");
         let mode = a.max(mean.min(b));
         let peak = -0.5 * ((mode - mean) / std) * ((mode - mean) / std);
         let mut pending: Option<Tensor> = None;
         let accept = empty_like(t, None, None)?;
-        loop {
+        for _ in 0..MAX_REDRAWS {
             let candidates = empty_like(t, None, None)?;
             uniform_(&candidates, a, b, generator)?;
             match &pending {
@@ -199,8 +207,11 @@ pub fn init_trunc_normal_(t: &Tensor, mean: f64, std: f64, a: f64, b: f64, gener
             }
             pending = Some(next);
         }
+        too_far()
     })
 }
+/// How often a draw is repeated before it counts as hopeless.
+const MAX_REDRAWS: usize = 100_000;
 /// A bound as the dtype represents it.
 fn rounded(v: f64, dtype: DType) -> Result<Scalar> {
     full(&[], Scalar::Float(v), Some(dtype), Some(Device::CPU))?.item()

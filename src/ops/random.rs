@@ -461,9 +461,12 @@ pub fn multinomial(t: &Tensor, num_samples: i64, replacement: bool, generator: G
     let mut out_shape = shape.clone();
     let last = out_shape.len() - 1;
     out_shape[last] = num_samples;
+    let result = Tensor::empty(&out_shape, DType::I64, t.device())?;
     if out_shape.contains(&0) {
-        return Tensor::empty(&out_shape, DType::I64, t.device());
+        return Ok(result);
     }
+    // The result must exist: no work towards one that cannot.
+    drop(result);
     autograd::no_grad(|| {
         if replacement && num_samples > 1 {
             return with_replacement(t, &out_shape, generator);

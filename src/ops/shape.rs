@@ -94,7 +94,7 @@ pub fn unflatten(a: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
     let s = a.shape();
     let d = wrap_dim(dim, s.len())?;
     ensure!(!sizes.is_empty(), Runtime, "unflatten: sizes must be non-empty");
-    let sizes = infer_shape(sizes, s[d] as usize)?;
+    let sizes = infer_shape(sizes, a.size(dim)? as usize)?;
     let mut shape = Dims::from_slice(&s[..d]);
     shape.extend_from_slice(&sizes);
     shape.extend_from_slice(&s[d + 1..]);
@@ -368,7 +368,8 @@ pub fn diag_embed(a: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tenso
     ensure!(!s.is_empty(), Runtime, "diag_embed: expected at least one dimension");
     let (i, j) = (wrap_dim(dim1, s.len() + 1)?, wrap_dim(dim2, s.len() + 1)?);
     ensure!(i != j, Runtime, "diagonal dimensions cannot be identical {dim1}, {dim2}");
-    let n = s[s.len() - 1] + offset.abs();
+    let n = s[s.len() - 1].saturating_add(offset.saturating_abs());
+    checked_numel(&[n, n])?;
     let mut shape = Dims::from_slice(&s[..s.len() - 1]);
     for d in [i.min(j), i.max(j)] {
         shape.insert(d, n);
@@ -397,7 +398,7 @@ pub fn split(a: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
 pub fn split_with_sizes(a: &Tensor, split_sizes: &[i64], dim: i64) -> Result<Vec<Tensor>> {
     let n = a.size(dim)?;
     ensure!(
-        split_sizes.iter().all(|s| *s >= 0) && split_sizes.iter().sum::<i64>() == n,
+        split_sizes.iter().try_fold(0i64, |sum, s| sum.checked_add(*s).filter(|_| *s >= 0)) == Some(n),
         Runtime,
         "split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={split_sizes:?}"
     );
@@ -413,7 +414,7 @@ pub fn split_with_sizes(a: &Tensor, split_sizes: &[i64], dim: i64) -> Result<Vec
 pub fn chunk(a: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(chunks > 0, Runtime, "chunk expects `chunks` to be greater than 0, got: {chunks}");
     let n = a.size(dim)?;
-    split(a, ((n + chunks - 1) / chunks).max(1), dim)
+    split(a, (n / chunks + (n % chunks != 0) as i64).max(1), dim)
 }
 /// Windows of `size` every `step` along a dimension, appended as the last.
 pub fn unfold(a: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Tensor> {
@@ -432,7 +433,8 @@ pub fn unfold(a: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Tensor
         w.shape[d] = (n - size) / step + 1;
         w.shape.push(size);
         w.strides.push(l.strides[d]);
-        w.strides[d] *= step;
+        // With one window no step is made, however long it is.
+        w.strides[d] = w.strides[d].saturating_mul(step);
         w
     };
     let shape = l.shape.clone();

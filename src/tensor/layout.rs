@@ -130,7 +130,9 @@ impl Layout {
         if self.numel() == 0 {
             return 0;
         }
-        self.offset + 1 + self.shape.iter().zip(&self.strides).map(|(s, st)| (s - 1) * st).sum::<i64>()
+        // Strides come from users too; what overflows lies beyond any memory.
+        let steps = self.shape.iter().zip(&self.strides).map(|(s, st)| (s - 1).saturating_mul(*st));
+        steps.fold(self.offset.saturating_add(1), i64::saturating_add)
     }
 }
 

@@ -9,7 +9,9 @@ mkdir -p "$out"
 # Programs ask the loader for the SONAME.
 ln -sfn "$lib" "$out/libtaper.so.1"
 ln -sfn "$lib" "$out/libtaper.so"
-flags=(-std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -pedantic -Wstrict-prototypes -Werror -Iinclude)
+flags=(-std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -pedantic -Wstrict-prototypes -Werror -Iinclude -I"$out")
+# A call of every function of the header, for test_arguments.c.
+python3 tests/c/arguments.py include/taper.h >"$out/arguments.inc" || exit 1
 failed=0
 
 run() { # run MODE
@@ -24,7 +26,7 @@ run() { # run MODE
             cc=(cc -O1 -g)
             before=(valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --num-callers=30
                 --suppressions=tests/c/valgrind.supp)
-            export TAPER_ALLOCATOR=system
+            export TAPER_ALLOCATOR=system TAPER_TEST_ROUNDS=${TAPER_TEST_ROUNDS:-3}
             ;;
         *) echo "no such way to run: $mode"; exit 2 ;;
     esac

@@ -94,7 +94,12 @@ static void modes(void)
           "a leaf Variable that requires grad is being used in an in-place operation");
     CHECK(!taper_inference_mode_enabled());
     CHECK(!taper_set_inference_mode(true));
+    CHECK(!taper_grad_mode_enabled());
+    OK(taper_mul(x, x, &y));
+    CHECK_INT(taper_tensor_requires_grad(y), 0);
+    CHECK(taper_tensor_free(y));
     CHECK(taper_set_inference_mode(false));
+    CHECK(taper_grad_mode_enabled());
     CHECK(taper_tensor_free(x));
 }
 
@@ -236,6 +241,11 @@ static void hooks(void)
     OK(taper_sum(x, -1, &s));
     OK(taper_backward(&s, 1, NULL, 0, false, false, NULL, 0));
     CHECK_INT(calls, 2);
+    CHECK(taper_tensor_free(s));
+    /* Also where backward was told which leaves to fill. */
+    OK(taper_sum(x, -1, &s));
+    OK(taper_backward(&s, 1, NULL, 0, false, false, &x, 1));
+    CHECK_INT(calls, 4);
     CHECK(taper_tensor_free(s) && taper_tensor_free(x) && taper_tensor_free(plain));
     CHECK_INT(drops, 1);
 }

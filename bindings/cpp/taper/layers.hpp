@@ -152,6 +152,18 @@ struct Sequential : Module {
         return detail::make(taper_nn_sequential_new, v.data(), v.size());
     }
 };
+/// Holds modules and computes nothing itself.
+struct ModuleList : Module {
+    template <class... M> explicit ModuleList(const M &...modules) : Module(build({modules.handle()...})) {}
+    /// Appends a module.
+    void push_back(const Module &m) { taper::detail::check(taper_module_append(handle(), m.handle())); }
+
+  private:
+    static taper_module *build(std::initializer_list<taper_module *> l) {
+        const std::vector<taper_module *> v(l);
+        return detail::make(taper_nn_module_list_new, v.data(), v.size());
+    }
+};
 struct CrossEntropyLoss : Module {
     explicit CrossEntropyLoss(const Tensor &weight = {}, const std::string &reduction = "mean",
                               int64_t ignore_index = -100, double label_smoothing = 0.0)
@@ -161,6 +173,16 @@ struct CrossEntropyLoss : Module {
 struct NLLLoss : Module {
     explicit NLLLoss(const Tensor &weight = {}, const std::string &reduction = "mean", int64_t ignore_index = -100)
         : Module(detail::make(taper_nn_nll_loss_new, weight.handle(), reduction.c_str(), ignore_index)) {}
+};
+struct L1Loss : Module {
+    explicit L1Loss(const std::string &reduction = "mean")
+        : Module(detail::make(taper_nn_l1_loss_new, reduction.c_str())) {}
+};
+struct BCEWithLogitsLoss : Module {
+    explicit BCEWithLogitsLoss(const Tensor &weight = {}, const std::string &reduction = "mean",
+                               const Tensor &pos_weight = {})
+        : Module(detail::make(taper_nn_bce_with_logits_loss_new, reduction.c_str(), weight.handle(),
+                              pos_weight.handle())) {}
 };
 struct MSELoss : Module {
     explicit MSELoss(const std::string &reduction = "mean")

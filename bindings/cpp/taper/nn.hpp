@@ -99,6 +99,81 @@ class Module {
         return t;
     }
 
+    /// Its type, like "Linear".
+    std::string name() const {
+        taper_string *s = nullptr;
+        detail::check(taper_module_name(handle(), &s));
+        return detail::take_string(s);
+    }
+    /// The parameter, buffer or module of a path, like "layer1.0.weight".
+    Tensor get_parameter(const std::string &path) const { return get_tensor(path, taper_module_get_parameter); }
+    Tensor get_buffer(const std::string &path) const { return get_tensor(path, taper_module_get_buffer); }
+    Module get_submodule(const std::string &path) const {
+        taper_module *m = nullptr;
+        detail::check(taper_module_get_child(handle(), path.c_str(), &m));
+        return Module(m);
+    }
+    /// The direct children by name, in order.
+    std::vector<std::pair<std::string, Module>> named_children() const {
+        std::vector<std::pair<std::string, Module>> out;
+        const int64_t n = taper_module_num_children(handle());
+        for (int64_t i = 0; i < n; ++i) {
+            taper_string *name = nullptr;
+            taper_module *m = nullptr;
+            detail::check(taper_module_child_at(handle(), static_cast<size_t>(i), &name, &m));
+            Module child(m);
+            out.emplace_back(detail::take_string(name), std::move(child));
+        }
+        return out;
+    }
+    /// Calls f with every module of the tree, children first.
+    template <class F> void apply(F f) const {
+        detail::check(taper_module_apply(
+            handle(),
+            [](void *user, taper_module *m) -> taper_error * {
+                return detail::guarded([&] {
+                    Module module = borrow(m);
+                    (*static_cast<F *>(user))(module);
+                });
+            },
+            &f));
+    }
+    using PreHook = std::function<std::vector<Tensor>(const Module &, const std::vector<Tensor> &inputs)>;
+    using Hook = std::function<Tensor(const Module &, const std::vector<Tensor> &inputs, const Tensor &output)>;
+    /// Calls f before every forward; a list that is not empty replaces the inputs. Gives the id for remove_hook.
+    uint64_t register_forward_pre_hook(PreHook f) const {
+        taper_module_hook_vtable v{};
+        v.struct_size = sizeof v;
+        v.before = [](void *user, taper_module *m, taper_tensor *const *in, size_t n,
+                      taper_tensor_list **replacement) -> taper_error * {
+            return detail::guarded([&] {
+                const auto list = (*static_cast<PreHook *>(user))(borrow(m), detail::borrow_all(in, n));
+                *replacement = list.empty() ? nullptr : detail::make_list(list);
+            });
+        };
+        v.drop = detail::drop_as<PreHook>;
+        uint64_t id = 0;
+        detail::check(taper_module_register_forward_pre_hook(handle(), &v, new PreHook(std::move(f)), &id));
+        return id;
+    }
+    /// Calls f after every forward; a defined tensor replaces the output. Gives the id for remove_hook.
+    uint64_t register_forward_hook(Hook f) const {
+        taper_module_hook_vtable v{};
+        v.struct_size = sizeof v;
+        v.after = [](void *user, taper_module *m, taper_tensor *const *in, size_t n, taper_tensor *output,
+                     taper_tensor **replacement) -> taper_error * {
+            return detail::guarded([&] {
+                *replacement = (*static_cast<Hook *>(user))(borrow(m), detail::borrow_all(in, n), Tensor::borrow(output))
+                                   .release_copy();
+            });
+        };
+        v.drop = detail::drop_as<Hook>;
+        uint64_t id = 0;
+        detail::check(taper_module_register_forward_hook(handle(), &v, new Hook(std::move(f)), &id));
+        return id;
+    }
+    void remove_hook(uint64_t id) const { detail::check(taper_module_remove_hook(handle(), id)); }
+
     std::vector<Tensor> parameters() const {
         taper_tensor_list *l = nullptr;
         detail::check(taper_module_parameters(handle(), &l));
@@ -128,7 +203,7 @@ class Module {
     }
     taper_module *handle() const {
         if (!h_) {
-            throw ValueError(TAPER_ERROR_INVALID_HANDLE, "the module was moved from");
+            throw InvalidHandleError(TAPER_ERROR_INVALID_HANDLE, "the module was moved from");
         }
         return h_.get();
     }
@@ -138,10 +213,20 @@ class Module {
     static Module *alive(void *user) {
         Module *m = **static_cast<Self *>(user);
         if (!m) {
-            throw ValueError(TAPER_ERROR_INVALID_HANDLE,
+            throw InvalidHandleError(TAPER_ERROR_INVALID_HANDLE,
                              "the C++ object of this module is gone: keep it alive as long as the module is used");
         }
         return m;
+    }
+    static Module borrow(taper_module *m) {
+        taper_module *mine = nullptr;
+        detail::check(taper_module_ref(m, &mine));
+        return Module(mine);
+    }
+    template <class F> Tensor get_tensor(const std::string &path, F get) const {
+        taper_tensor *t = nullptr;
+        detail::check(get(handle(), path.c_str(), &t));
+        return Tensor::adopt(t);
     }
     void set(taper_module *m) {
         h_.reset(m, [](taper_module *x) { taper_module_free(x); });

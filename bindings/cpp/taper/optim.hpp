@@ -13,6 +13,11 @@ class Optimizer {
     /// Updates every parameter from its grad.
     void step() { detail::check(taper_optimizer_step(handle())); }
     void zero_grad(bool set_to_none = true) { detail::check(taper_optimizer_zero_grad(handle(), set_to_none)); }
+    size_t num_groups() const {
+        const int64_t n = taper_optimizer_num_groups(handle());
+        return n < 0 ? 0 : static_cast<size_t>(n);
+    }
+    void set_lr(size_t group, double lr) { detail::check(taper_optimizer_set_group_lr(handle(), group, lr)); }
     void set_lr(double lr) { detail::check(taper_optimizer_set_lr(handle(), lr)); }
     double lr(size_t group = 0) const {
         double v = 0;

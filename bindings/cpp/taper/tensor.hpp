@@ -14,10 +14,13 @@
 #include <exception>
 #include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -41,6 +44,10 @@ class Error : public std::runtime_error {
     std::string op_;
     int32_t argument_;
 };
+/// TAPER_ERROR_RUNTIME: shapes that do not match, a graph that was freed, a wrong device.
+struct RuntimeError : Error {
+    using Error::Error;
+};
 /// TAPER_ERROR_INDEX.
 struct IndexError : Error {
     using Error::Error;
@@ -49,8 +56,20 @@ struct IndexError : Error {
 struct TypeError : Error {
     using Error::Error;
 };
-/// TAPER_ERROR_VALUE and TAPER_ERROR_INVALID_HANDLE.
+/// TAPER_ERROR_VALUE.
 struct ValueError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_INVALID_HANDLE: an undefined tensor, an object that was moved from.
+struct InvalidHandleError : ValueError {
+    using ValueError::ValueError;
+};
+/// TAPER_ERROR_CALLBACK: a callback failed that was not written in C++ (exceptions of C++ come back as themselves).
+struct CallbackError : Error {
+    using Error::Error;
+};
+/// TAPER_ERROR_INTERNAL: a bug in Taper.
+struct InternalError : Error {
     using Error::Error;
 };
 /// TAPER_ERROR_OUT_OF_MEMORY.
@@ -92,8 +111,39 @@ inline std::ostream &operator<<(std::ostream &o, DType d) {
 
 namespace detail {
 
-/// The caller's exception, carried through the library as an error's payload.
-inline void drop_exception(void *p) noexcept { delete static_cast<std::exception_ptr *>(p); }
+/// Exceptions of C++ that travel through the library as an error's payload. An error may also carry a payload that
+/// another language made: what is not in here is none of ours.
+class Travelling {
+  public:
+    static void *board(std::exception_ptr e) {
+        auto p = std::make_unique<std::exception_ptr>(std::move(e));
+        const std::lock_guard<std::mutex> lock(mutex());
+        seats().insert(p.get());
+        return p.release();
+    }
+    static std::exception_ptr find(void *p) {
+        const std::lock_guard<std::mutex> lock(mutex());
+        return seats().count(p) ? *static_cast<std::exception_ptr *>(p) : std::exception_ptr();
+    }
+    static void leave(void *p) noexcept {
+        {
+            const std::lock_guard<std::mutex> lock(mutex());
+            seats().erase(p);
+        }
+        delete static_cast<std::exception_ptr *>(p);
+    }
+
+  private:
+    // Never destroyed: the last error may be freed while the process exits.
+    static std::mutex &mutex() {
+        static auto *m = new std::mutex;
+        return *m;
+    }
+    static std::set<void *> &seats() {
+        static auto *s = new std::set<void *>;
+        return *s;
+    }
+};
 
 [[noreturn]] inline void raise(taper_error *e) {
     struct Free {
@@ -103,8 +153,8 @@ inline void drop_exception(void *p) noexcept { delete static_cast<std::exception
     const int32_t code = taper_error_code(e);
     // A C++ exception thrown in a callback comes back as itself.
     if (code == TAPER_ERROR_CALLBACK) {
-        if (void *p = taper_error_payload(e)) {
-            std::rethrow_exception(*static_cast<std::exception_ptr *>(p));
+        if (const auto caught = Travelling::find(taper_error_payload(e))) {
+            std::rethrow_exception(caught);
         }
     }
     const char *text = taper_error_message(e), *name = taper_error_op(e);
@@ -113,13 +163,15 @@ inline void drop_exception(void *p) noexcept { delete static_cast<std::exception
     switch (code) {
     case TAPER_ERROR_INDEX: throw IndexError(code, message, op, argument);
     case TAPER_ERROR_TYPE: throw TypeError(code, message, op, argument);
-    case TAPER_ERROR_VALUE:
-    case TAPER_ERROR_INVALID_HANDLE: throw ValueError(code, message, op, argument);
+    case TAPER_ERROR_VALUE: throw ValueError(code, message, op, argument);
+    case TAPER_ERROR_INVALID_HANDLE: throw InvalidHandleError(code, message, op, argument);
     case TAPER_ERROR_OUT_OF_MEMORY: throw OutOfMemoryError(code, message, op, argument);
     case TAPER_ERROR_NOT_IMPLEMENTED: throw NotImplementedError(code, message, op, argument);
     case TAPER_ERROR_IO: throw IoError(code, message, op, argument);
     case TAPER_ERROR_KEY: throw KeyError(code, message, op, argument);
-    default: throw Error(code, message, op, argument);
+    case TAPER_ERROR_CALLBACK: throw CallbackError(code, message, op, argument);
+    case TAPER_ERROR_INTERNAL: throw InternalError(code, message, op, argument);
+    default: throw RuntimeError(code, message, op, argument);
     }
 }
 inline void check(taper_error *e) {
@@ -130,15 +182,15 @@ inline void check(taper_error *e) {
 /// The exception in flight as an error for the library.
 inline taper_error *capture() noexcept {
     try {
-        auto *p = new std::exception_ptr(std::current_exception());
         std::string message = "a C++ callback threw";
         try {
-            std::rethrow_exception(*p);
+            throw;
         } catch (const std::exception &e) {
             message = e.what();
-        } catch (...) {
+        } catch (...) { // thrown was something without words
         }
-        return taper_error_new(TAPER_ERROR_CALLBACK, message.c_str(), p, drop_exception);
+        return taper_error_new(TAPER_ERROR_CALLBACK, message.c_str(), Travelling::board(std::current_exception()),
+                               Travelling::leave);
     } catch (...) {
         return taper_error_new(TAPER_ERROR_CALLBACK, "a C++ callback threw, and there was no memory to keep it",
                                nullptr, nullptr);
@@ -246,6 +298,24 @@ class Generator {
         detail::check(taper_generator_manual_seed(h_.get(), seed));
         return *this;
     }
+    /// Restarts it from the system's entropy and gives the seed.
+    uint64_t seed() {
+        uint64_t s = 0;
+        detail::check(taper_generator_seed(h_.get(), &s));
+        return s;
+    }
+    uint64_t initial_seed() const { return taper_generator_initial_seed(h_.get()); }
+    /// Its state, the bytes of torch.get_rng_state() for the CPU's.
+    std::vector<uint8_t> state() const {
+        size_t n = 0;
+        detail::check(taper_generator_get_state(h_.get(), nullptr, 0, &n));
+        std::vector<uint8_t> bytes(n);
+        detail::check(taper_generator_get_state(h_.get(), bytes.data(), n, &n));
+        return bytes;
+    }
+    void set_state(const std::vector<uint8_t> &bytes) {
+        detail::check(taper_generator_set_state(h_.get(), bytes.data(), bytes.size()));
+    }
     taper_generator *handle() const noexcept { return h_.get(); }
 
   private:
@@ -306,13 +376,18 @@ template <class T> class TensorOps {
 /// One item between brackets: an integer, Slice, None (new axis), Ellipsis, or an index tensor.
 struct Slice {
     std::optional<int64_t> start, stop;
-    int64_t step = 1;
+    int64_t step;
+    Slice(std::optional<int64_t> from = std::nullopt, std::optional<int64_t> to = std::nullopt, int64_t by = 1)
+        : start(from), stop(to), step(by) {}
 };
 struct NewAxis {};
 struct Ellipsis {};
 inline constexpr NewAxis None{};
 inline constexpr Ellipsis All{};
 class Index;
+namespace autograd {
+class Node;
+}
 
 /// An n-dimensional array; a copy is another name for the same tensor. A default-made one is undefined ("no tensor").
 class Tensor : public detail::TensorOps<Tensor> {
@@ -364,7 +439,7 @@ class Tensor : public detail::TensorOps<Tensor> {
     int64_t dim() const {
         const int64_t n = taper_tensor_ndim(handle());
         if (n < 0) {
-            throw ValueError(TAPER_ERROR_INVALID_HANDLE, "the tensor is undefined: it was default-made or moved from");
+            throw InvalidHandleError(TAPER_ERROR_INVALID_HANDLE, "the tensor is undefined: it was default-made or moved from");
         }
         return n;
     }
@@ -429,6 +504,10 @@ class Tensor : public detail::TensorOps<Tensor> {
     }
     /// Calls f with the gradient during backward; a defined result replaces it. Gives the id for remove_hook.
     uint64_t register_hook(std::function<Tensor(const Tensor &)> f) const;
+    /// Calls f with this leaf after backward has added to its grad. Gives the id for remove_hook.
+    uint64_t register_post_accumulate_grad_hook(std::function<void(const Tensor &)> f) const;
+    /// The graph node that made the tensor; an undefined one for a leaf. (autograd.hpp)
+    autograd::Node grad_fn() const;
     void remove_hook(uint64_t id) const { detail::check(taper_tensor_remove_hook(handle(), id)); }
 
     /// The tensor on another device.
@@ -618,6 +697,19 @@ inline uint64_t Tensor::register_hook(std::function<Tensor(const Tensor &)> f) c
     return id;
 }
 
+inline uint64_t Tensor::register_post_accumulate_grad_hook(std::function<void(const Tensor &)> f) const {
+    using F = std::function<void(const Tensor &)>;
+    taper_hook_vtable v{};
+    v.struct_size = sizeof v;
+    v.call = [](void *user, taper_tensor *leaf, taper_tensor **) -> taper_error * {
+        return detail::guarded([&] { (*static_cast<F *>(user))(Tensor::borrow(leaf)); });
+    };
+    v.drop = detail::drop_as<F>;
+    uint64_t id = 0;
+    detail::check(taper_tensor_register_post_accumulate_grad_hook(handle(), &v, new F(std::move(f)), &id));
+    return id;
+}
+
 #define TAPER_OPS_FUNCTIONS
 #include "ops_gen.hpp"
 #undef TAPER_OPS_FUNCTIONS
@@ -649,9 +741,32 @@ template <class T> Tensor nested(const std::vector<Stored<T>> &v, IntList shape)
     Tensor t = from_data(v.data(), shape);
     return std::is_same_v<T, bool> ? t.to(DType::Bool) : t;
 }
-[[noreturn]] inline void ragged() {
-    throw ValueError(TAPER_ERROR_VALUE, "tensor(): the nested lists differ in length");
-}
+/// Flattens nested lists, which must agree in length.
+template <class T> class NestedList {
+  public:
+    template <class U> NestedList &add(std::initializer_list<U> list, size_t depth) {
+        if (shape_.size() == depth) {
+            shape_.push_back(static_cast<int64_t>(list.size()));
+        } else if (shape_[depth] != static_cast<int64_t>(list.size())) {
+            throw ValueError(TAPER_ERROR_VALUE, "tensor(): expected lists of length " + std::to_string(shape_[depth]) +
+                                                    " at depth " + std::to_string(depth) + " as the first, but one has " +
+                                                    std::to_string(list.size()));
+        }
+        for (const auto &item : list) {
+            if constexpr (std::is_same_v<U, T>) {
+                flat_.push_back(static_cast<Stored<T>>(item));
+            } else {
+                add(item, depth + 1);
+            }
+        }
+        return *this;
+    }
+    Tensor make() const { return nested<T>(flat_, IntList(shape_)); }
+
+  private:
+    std::vector<Stored<T>> flat_;
+    std::vector<int64_t> shape_;
+};
 } // namespace detail
 /// tensor(3.5): a tensor without dimensions.
 template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> Tensor tensor(T v) {
@@ -663,15 +778,16 @@ template <class T> Tensor tensor(std::initializer_list<T> v) {
 }
 /// tensor({{1, 2}, {3, 4}}).
 template <class T> Tensor tensor(std::initializer_list<std::initializer_list<T>> v) {
-    std::vector<detail::Stored<T>> flat;
-    for (const auto &row : v) {
-        if (row.size() != v.begin()->size()) {
-            detail::ragged();
-        }
-        flat.insert(flat.end(), row.begin(), row.end());
-    }
-    const auto columns = v.size() ? static_cast<int64_t>(v.begin()->size()) : 0;
-    return detail::nested<T>(flat, {static_cast<int64_t>(v.size()), columns});
+    return detail::NestedList<T>().add(v, 0).make();
+}
+/// tensor({{{1, 2}, {3, 4}}, {{5, 6}, {7, 8}}}).
+template <class T> Tensor tensor(std::initializer_list<std::initializer_list<std::initializer_list<T>>> v) {
+    return detail::NestedList<T>().add(v, 0).make();
+}
+/// Four levels: images, channels, rows, columns.
+template <class T>
+Tensor tensor(std::initializer_list<std::initializer_list<std::initializer_list<std::initializer_list<T>>>> v) {
+    return detail::NestedList<T>().add(v, 0).make();
 }
 /// A tensor over the caller's memory, without a copy; `deleter` runs when the last tensor that uses it is gone.
 template <class T> Tensor from_buffer(T *data, const IntList &sizes, std::function<void()> deleter = [] {}) {
@@ -704,67 +820,22 @@ class GradMode {
 struct NoGrad : GradMode {
     NoGrad() : GradMode(false) {}
 };
-
-namespace autograd {
-/// Gradients of outputs with respect to inputs; undefined tensors where allow_unused inputs are not used.
-inline std::vector<Tensor> grad(const std::vector<Tensor> &outputs, const std::vector<Tensor> &inputs,
-                                const std::vector<Tensor> &grad_outputs = {}, bool retain_graph = false,
-                                bool create_graph = false, bool allow_unused = false) {
-    const auto o = detail::handles(outputs), i = detail::handles(inputs), g = detail::handles(grad_outputs);
-    taper_tensor_list *l = nullptr;
-    detail::check(taper_grad(o.data(), o.size(), i.data(), i.size(), g.data(), g.size(), retain_graph || create_graph,
-                             create_graph, allow_unused, &l));
-    return detail::adopt_list<Tensor>(l);
-}
-
-/// What forward leaves for backward.
-class Context {
+struct EnableGrad : GradMode {
+    EnableGrad() : GradMode(true) {}
+};
+/// No recording and no tracking of views on this thread while it lives.
+class InferenceMode {
   public:
-    explicit Context(taper_function_ctx *c) : c_(c) {}
-    void save_for_backward(const std::vector<Tensor> &t) const {
-        const auto h = detail::handles(t);
-        detail::check(taper_function_ctx_save_for_backward(c_, h.data(), h.size()));
-    }
-    std::vector<Tensor> saved_tensors() const {
-        taper_tensor_list *l = nullptr;
-        detail::check(taper_function_ctx_saved_tensors(c_, &l));
-        return detail::adopt_list<Tensor>(l);
-    }
-    bool needs_input_grad(size_t i) const { return taper_function_ctx_needs_input_grad(c_, i) == 1; }
+    explicit InferenceMode(bool on = true) : old_(taper_set_inference_mode(on)) {}
+    ~InferenceMode() { taper_set_inference_mode(old_); }
+    InferenceMode(const InferenceMode &) = delete;
+    InferenceMode &operator=(const InferenceMode &) = delete;
 
   private:
-    taper_function_ctx *c_;
+    bool old_;
 };
-
-/// A custom function: derive, define static forward(Context&, inputs) and backward(Context&, grads), each from and to
-/// a vector of tensors; then Derived::apply({x, y}).
-template <class Derived> class Function {
-  public:
-    static std::vector<Tensor> apply(const std::vector<Tensor> &inputs, const char *name = nullptr) {
-        taper_function_vtable v{};
-        v.struct_size = sizeof v;
-        v.name = name;
-        v.forward = [](void *, taper_function_ctx *c, taper_tensor *const *in, size_t n,
-                       taper_tensor_list **out) -> taper_error * {
-            return detail::guarded([&] {
-                Context ctx(c);
-                *out = detail::make_list(Derived::forward(ctx, detail::borrow_all(in, n)));
-            });
-        };
-        v.backward = [](void *, taper_function_ctx *c, taper_tensor *const *g, size_t n,
-                        taper_tensor_list **out) -> taper_error * {
-            return detail::guarded([&] {
-                Context ctx(c);
-                *out = detail::make_list(Derived::backward(ctx, detail::borrow_all(g, n)));
-            });
-        };
-        const auto h = detail::handles(inputs);
-        taper_tensor_list *l = nullptr;
-        detail::check(taper_function_apply(&v, nullptr, h.data(), h.size(), &l));
-        return detail::adopt_list<Tensor>(l);
-    }
-};
-} // namespace autograd
+/// Whether ops on this thread are recorded.
+inline bool is_grad_enabled() noexcept { return taper_grad_mode_enabled(); }
 
 /// Tensors by name, in order: what state_dict gives; saved and loaded as safetensors.
 class NamedTensors {
@@ -804,7 +875,39 @@ class NamedTensors {
         detail::check(taper_named_tensors_insert(h_.get(), name.c_str(), t.handle()));
     }
     taper_named_tensors *handle() const noexcept { return h_.get(); }
-    /// Pairs of name and tensor, for range-for.
+    /// A text that is saved with the tensors.
+    void set_metadata(const std::string &key, const std::string &value) {
+        detail::check(taper_named_tensors_set_metadata(h_.get(), key.c_str(), value.c_str()));
+    }
+    std::optional<std::string> metadata(const std::string &key) const {
+        taper_string *s = nullptr;
+        detail::check(taper_named_tensors_metadata(h_.get(), key.c_str(), &s));
+        return s ? std::optional<std::string>(detail::take_string(s)) : std::nullopt;
+    }
+    /// For range-for: for (const auto &[name, tensor] : named).
+    class Iterator {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = std::pair<std::string, Tensor>;
+        using difference_type = std::ptrdiff_t;
+        using pointer = void;
+        using reference = value_type;
+        Iterator(const NamedTensors *of, size_t i) : of_(of), i_(i) {}
+        value_type operator*() const { return {of_->name(i_), of_->at(i_)}; }
+        Iterator &operator++() {
+            ++i_;
+            return *this;
+        }
+        bool operator==(const Iterator &o) const { return i_ == o.i_; }
+        bool operator!=(const Iterator &o) const { return i_ != o.i_; }
+
+      private:
+        const NamedTensors *of_;
+        size_t i_;
+    };
+    Iterator begin() const { return {this, 0}; }
+    Iterator end() const { return {this, size()}; }
+    /// Pairs of name and tensor.
     std::vector<std::pair<std::string, Tensor>> items() const {
         std::vector<std::pair<std::string, Tensor>> out;
         for (size_t i = 0; i < size(); ++i) {
@@ -821,6 +924,15 @@ class NamedTensors {
     }
     std::shared_ptr<taper_named_tensors> h_;
 };
+
+/// Threads that CPU kernels use; results do not depend on it.
+inline int32_t num_threads() { return taper_get_num_threads(); }
+inline void set_num_threads(int32_t n) { detail::check(taper_set_num_threads(n)); }
+/// The dtype of tensors made from floats when none is named.
+inline DType default_dtype() { return static_cast<DType>(taper_get_default_dtype()); }
+inline void set_default_dtype(DType d) { detail::check(taper_set_default_dtype(static_cast<int32_t>(d))); }
+/// The library's version.
+inline std::string version() { return taper_version(); }
 
 } // namespace taper
 

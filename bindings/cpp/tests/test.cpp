@@ -150,6 +150,90 @@ struct Net : nn::Module {
     Tensor forward(const Tensor &x) override { return fc(x).relu() * scale; }
     std::string extra_repr() const override { return "scaled"; }
 };
+struct Power {
+    double exponent;
+    std::vector<Tensor> forward(autograd::Context &ctx, const std::vector<Tensor> &in) {
+        ctx.save_for_backward({in[0]});
+        return {in[0].pow(exponent)};
+    }
+    std::vector<Tensor> backward(autograd::Context &ctx, const std::vector<Tensor> &g) {
+        return {g[0] * exponent * ctx.saved_tensors()[0].pow(exponent - 1)};
+    }
+};
+static void graphs() {
+    Tensor x = tensor({1.0, 2.0}).to(float64).requires_grad_();
+    CHECK(!x.grad_fn().defined());
+    const Tensor y = (x * x).sum();
+    const autograd::Node sum = y.grad_fn();
+    CHECK(sum.name() == "SumBackward0");
+    const auto next = sum.next_functions();
+    CHECK(next.size() == 1 && next[0].first.name() == "MulBackward0" && next[0].second == 0);
+    const auto leaves = next[0].first.next_functions();
+    CHECK(leaves.size() == 2 && leaves[0].first.name() == "AccumulateGrad" && leaves[0].first.is_same(leaves[1].first));
+    const uint64_t id = next[0].first.register_hook([](const std::vector<Tensor> &in, const std::vector<Tensor> &) {
+        return std::vector<Tensor>{in[0] * 10, in[1]};
+    });
+    sum.register_prehook([](const std::vector<Tensor> &g) { return std::vector<Tensor>{g[0] * 2}; });
+    y.backward({}, true);
+    CHECK(x.grad().to_vector<double>() == V{22, 44});
+    next[0].first.remove_hook(id);
+    int seen = 0;
+    x.register_post_accumulate_grad_hook([&](const Tensor &leaf) { seen += leaf.grad().defined(); });
+    autograd::backward({y}, {}, false, false, {x});
+    CHECK(x.grad().to_vector<double>() == V{26, 52} && seen == 1);
+    CHECK(throws<InvalidHandleError>("NULL", [] { autograd::Node().name(); }));
+
+    const auto cube = [](const std::vector<Tensor> &in) { return autograd::apply(Power{3}, in, "Power"); };
+    CHECK(cube({x})[0].to_vector<double>() == V{1, 8});
+    autograd::gradcheck(cube, {x});
+    autograd::gradgradcheck(cube, {x});
+    CHECK(throws<std::domain_error>("mine", [&] {
+        autograd::gradcheck([](const std::vector<Tensor> &in) { return Broken::apply(in); }, {x});
+    }));
+    {
+        InferenceMode guard;
+        CHECK(!is_grad_enabled() && !(x * 2).requires_grad());
+        EnableGrad inner;
+        CHECK(!is_grad_enabled());
+    }
+    CHECK(is_grad_enabled());
+    // Payloads of other languages are none of ours.
+    CHECK(throws<CallbackError>("from C", [&] {
+        taper_hook_vtable v = TAPER_HOOK_VTABLE_INIT;
+        v.call = [](void *, taper_tensor *, taper_tensor **) {
+            return taper_error_new(TAPER_ERROR_CALLBACK, "from C", reinterpret_cast<void *>(7), nullptr);
+        };
+        uint64_t number = 0;
+        detail::check(taper_tensor_register_hook(x.handle(), &v, nullptr, &number));
+        (x * 2).sum().backward();
+    }));
+}
+static void lists() {
+    CHECK(tensor({{{1, 2}, {3, 4}}, {{5, 6}, {7, 8}}}).sizes() == std::vector<int64_t>{2, 2, 2});
+    CHECK(tensor({{{{1.f}, {2.f}}}}).sizes() == std::vector<int64_t>{1, 1, 2, 1});
+    CHECK(tensor({{1, 2}, {3, 4}, {5, 6}}).index({Slice{1}, Slice{{}, {}, 1}}).to_vector<int64_t>()[2] == 5);
+    CHECK(throws<ValueError>("expected lists of length 2 at depth 1", [] { tensor({{1, 2}, {3}}); }));
+    CHECK(throws<RuntimeError>("cannot be multiplied", [] { matmul(ones({2, 3}), ones({4, 5})); }));
+    NamedTensors named;
+    named.insert("a", ones({2}));
+    named.insert("b", zeros({3}));
+    named.set_metadata("epoch", "7");
+    std::string names;
+    int64_t elements = 0;
+    for (const auto &[name, t] : named) {
+        names += name;
+        elements += t.numel();
+    }
+    CHECK(names == "ab" && elements == 5 && *named.metadata("epoch") == "7" && !named.metadata("none"));
+    CHECK(throws<KeyError>("there is no tensor \"c\"", [&] { named["c"]; }));
+    Generator g;
+    g.manual_seed(5);
+    const auto state = g.state();
+    const Tensor a = rand({3}, &g);
+    g.set_state(state);
+    CHECK(rand({3}, &g).equal(a) && g.initial_seed() == 5);
+    CHECK(memory_stats(Device::cpu()).allocations > 0 && num_threads() >= 1);
+}
 static void modules() {
     manual_seed(0);
     Net net;
@@ -192,6 +276,35 @@ static void modules() {
     Net moved = std::move(net);
     CHECK(moved(x).sizes() == std::vector<int64_t>{5, 2});
     CHECK(throws<ValueError>("moved from", [&] { net(x); }));
+
+    // Hooks and the tree.
+    std::string order;
+    const uint64_t before = moved.register_forward_pre_hook([&](const nn::Module &m, const std::vector<Tensor> &in) {
+        order += "before " + m.name() + ";";
+        return std::vector<Tensor>{in[0] * 0};
+    });
+    const uint64_t after = moved.register_forward_hook(
+        [&](const nn::Module &, const std::vector<Tensor> &, const Tensor &out) {
+            order += "after;";
+            return out * 0 + 7;
+        });
+    CHECK(moved(x).to_vector<double>() == V(10, 7) && order == "before Net;after;");
+    moved.remove_hook(before);
+    moved.remove_hook(after);
+    CHECK(moved(x).to_vector<double>() != V(10, 7));
+    const uint64_t bad = moved.register_forward_hook(
+        [](const nn::Module &, const std::vector<Tensor> &, const Tensor &) -> Tensor { throw std::domain_error("hook"); });
+    CHECK(throws<std::domain_error>("hook", [&] { moved(x); }));
+    moved.remove_hook(bad);
+    CHECK(moved.get_parameter("fc.bias").numel() == 2 && moved.get_submodule("fc").name() == "Linear");
+    CHECK(throws<KeyError>("nothing", [&] { moved.get_parameter("fc.nothing"); }));
+    std::string tree;
+    for (const auto &[name, child] : moved.named_children()) {
+        tree += name + ":" + child.name() + " ";
+    }
+    moved.apply([&](const nn::Module &m) { tree += m.name() + " "; });
+    CHECK(tree == "fc:Linear Linear Net ");
+    CHECK(nn::L1Loss()(ones({2}), zeros({2})).item() == 1);
 }
 static void threads() {
     const Tensor x = ones({100}).requires_grad_();
@@ -227,6 +340,8 @@ int main() {
     memory();
     errors();
     gradients();
+    graphs();
+    lists();
     modules();
     threads();
     no_leaks();

@@ -106,7 +106,8 @@ class inference_mode(_Mode):
         return inference_mode(self.mode)
 
     def __enter__(self):
-        self.previous.append((_c.set_inference_mode(self.mode), _c.grad_mode_enabled()))
+        grad = _c.grad_mode_enabled()
+        self.previous.append((_c.set_inference_mode(self.mode), grad))
         if self.mode:
             _c.set_grad_mode(False)
 
