@@ -61,6 +61,8 @@ pub fn devices(kind: DeviceType) -> Result<Vec<DeviceInfo>> {
         DeviceType::Cpu => Ok(vec![super::cpu::info::info().clone()]),
         #[cfg(feature = "opencl")]
         DeviceType::OpenCl => super::opencl::devices(),
+        #[cfg(feature = "cuda")]
+        DeviceType::Cuda => super::cuda::devices(),
         #[allow(unreachable_patterns)]
         _ => Err(Error::new(
             ErrorKind::Runtime,

@@ -4,13 +4,16 @@
 //! falls back to the CPU silently. Everything else is composed of these methods.
 
 pub mod cpu;
-#[cfg(feature = "opencl")]
+#[cfg(feature = "cuda")]
+pub mod cuda;
+#[cfg(any(feature = "opencl", feature = "cuda"))]
 pub mod gpu;
 pub mod info;
-#[cfg(feature = "opencl")]
+#[cfg(any(feature = "opencl", feature = "cuda"))]
 pub mod kernels;
 #[cfg(feature = "opencl")]
 pub mod opencl;
+pub mod precision;
 pub mod program;
 
 use crate::error::{Error, Result};
@@ -187,6 +190,12 @@ macro_rules! unsupported {
     };
 }
 
+/// A recorded sequence of a device's work.
+pub trait Graph: Send + Sync {
+    /// Queues all of it again, with fresh random draws and the optimisers' next step and current learning rate.
+    fn replay(&self) -> Result<()>;
+}
+
 /// One device's memory and kernels.
 ///
 /// Layouts given to one call have equal rank where they describe one iteration space. Dtype and shape rules were
@@ -218,6 +227,20 @@ pub trait Backend: Send + Sync {
     /// Waits for all queued work.
     fn synchronize(&self) -> Result<()> {
         Ok(())
+    }
+
+    // graphs
+    /// From here to [`Backend::end_capture`] what this thread asks of the device is recorded, not done: tensors made
+    /// meanwhile hold nothing before the first replay, and reading one is an error.
+    fn begin_capture(&self) -> Result<()> {
+        Err(Error::new(
+            crate::error::ErrorKind::NotImplemented,
+            format!("graphs are captured on CUDA devices only, not on {}", self.device()),
+        ))
+    }
+    /// What was recorded. The graph keeps all memory that it works on, also of tensors that are freed meanwhile.
+    fn end_capture(&self) -> Result<Box<dyn Graph>> {
+        Err(Error::new(crate::error::ErrorKind::Runtime, format!("no graph is captured on {}", self.device())))
     }
 
     // elementwise
@@ -260,6 +283,12 @@ pub trait Backend: Send + Sync {
     /// out = beta * out + alpha * (a @ b) for [batch, m, k] @ [batch, k, n]; any strides, batch stride 0 broadcasts.
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         unsupported!(self, "gemm", a.dtype)
+    }
+
+    /// out = input @ weight^T + bias in one kernel, for [m, k], [n, k] and [n]. False where the device has none: then
+    /// nothing was done.
+    fn linear(&self, input: View, weight: View, bias: View, out: View) -> Result<bool> {
+        Ok(false)
     }
 
     // convolution and pooling; input [n, c, spatial..], weight [o, c / groups, kernel..]
@@ -346,6 +375,9 @@ pub fn get(device: Device) -> Result<&'static dyn Backend> {
         DeviceType::Cpu => Ok(cpu::backend()),
         #[cfg(feature = "opencl")]
         DeviceType::OpenCl => opencl::backend(device.index),
+        #[cfg(feature = "cuda")]
+        DeviceType::Cuda => cuda::backend(device.index),
+        #[allow(unreachable_patterns)]
         _ => Err(Error::new(
             crate::error::ErrorKind::Runtime,
             format!("device {device} is not available: this build of Taper has no backend for it"),

@@ -3,7 +3,7 @@
 use super::driver::Kernel;
 use super::Gpu;
 use crate::backend::kernels;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,7 +90,17 @@ impl Gpu {
     }
 
     fn built(&self, name: &'static str, source: &str) -> Result<Box<dyn Kernel>> {
-        let key = format!("{}\n{name}\n{source}", self.driver.build_key());
+        let key = format!("{}\n{name}\n{source}", self.driver.build_key()?);
+        if let Some(dir) = std::env::var_os("TAPER_KERNEL_DUMP") {
+            // For tests that compile every kernel by other means.
+            let file = format!("{name}-{:016x}.cu", hash(0, source.as_bytes()));
+            std::fs::write(Path::new(&dir).join(&file), source).map_err(|e| {
+                crate::error::Error::new(
+                    ErrorKind::Runtime,
+                    format!("TAPER_KERNEL_DUMP: {file} cannot be written: {e}"),
+                )
+            })?;
+        }
         let path = self.disk_cache.as_ref().map(|dir| {
             dir.join(format!("{:016x}{:016x}.bin", hash(0, key.as_bytes()), hash(0x9e3779b97f4a7c15, key.as_bytes())))
         });

@@ -1,5 +1,6 @@
 //! Convolutions: products of matrices over columns made on the fly, or one work-item per element.
 
+use super::driver::{ConvPass, Convolution, Place};
 use super::gemm::{accumulator, tile_columns, Method, Operands, Panels, Plain, Target, TILE_ROWS};
 use super::*;
 use crate::tensor::layout::Dims;
@@ -106,6 +107,34 @@ enum Side {
 }
 
 impl Gpu {
+    /// A convolution by the vendor's library; false where there is none.
+    fn library_conv(&self, pass: ConvPass, [x, w, y]: [&View; 3], bias: Option<&View>, p: &ConvParams) -> Result<bool> {
+        let dtype = x.dtype;
+        if [x, w, y].into_iter().chain(bias).any(|v| v.dtype != dtype)
+            || bias.is_some_and(|b| !b.layout.is_contiguous())
+        {
+            return Ok(false);
+        }
+        let (x, w, y) = (self.place(x)?, self.place(w)?, self.place(y)?);
+        let bias = bias.map(|b| self.place(b)).transpose()?;
+        let mut held = Vec::new();
+        let mut scratch = |n: usize| {
+            let buffer = self.scratch(n)?;
+            self.driver.claim(buffer.mem())?;
+            let handle = buffer.mem().handle;
+            held.push(buffer);
+            Ok(handle)
+        };
+        let done = self.driver.convolution(&Convolution { pass, dtype, x, w, y, bias, params: p }, &mut scratch)?;
+        if done {
+            self.library_ran();
+        }
+        Ok(done)
+    }
+    fn place<'a>(&self, v: &View<'a>) -> Result<Place<'a>> {
+        Ok(Place { mem: self.view(v)?, layout: v.layout })
+    }
+
     /// The method for a product of `m` rows and `k` terms.
     fn conv_method(&self, m: i64, k: i64) -> ConvMethod {
         if m < 4 || k < 4 {
@@ -212,6 +241,9 @@ impl Gpu {
         if y.layout.numel() == 0 {
             return Ok(());
         }
+        if method.is_none() && self.library_conv(ConvPass::Forward, [&x, &w, &y], bias.as_ref(), p)? {
+            return Ok(());
+        }
         let g = Geometry::new(x, w, y, p);
         let ck = g.cg * Geometry::plane(&g.kernel);
         let bias_mem = bias.as_ref().map(|b| self.view(b)).transpose()?;
@@ -271,6 +303,9 @@ impl Gpu {
         if gx.layout.numel() == 0 {
             return Ok(());
         }
+        if method.is_none() && self.library_conv(ConvPass::Input, [&gx, &w, &grad], None, p)? {
+            return Ok(());
+        }
         let g = Geometry::new(gx, w, grad, p);
         let taps = Geometry::plane(&g.kernel);
         let (gm, wm, xm) = (self.view(&grad)?, self.view(&w)?, self.view(&gx)?);
@@ -320,6 +355,9 @@ impl Gpu {
         gw: View,
     ) -> Result<()> {
         if gw.layout.numel() == 0 {
+            return Ok(());
+        }
+        if method.is_none() && self.library_conv(ConvPass::Weight, [&x, &gw, &grad], None, p)? {
             return Ok(());
         }
         let g = Geometry::new(x, gw, grad, p);

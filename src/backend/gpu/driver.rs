@@ -1,6 +1,10 @@
 //! What the shared backend asks of a device's driver: memory, kernels, one queue in order.
 
+use crate::backend::ConvParams;
+use crate::bail;
 use crate::error::Result;
+use crate::tensor::dtype::DType;
+use crate::tensor::layout::Layout;
 use smallvec::SmallVec;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
@@ -59,6 +63,63 @@ pub trait Kernel: Send + Sync {
     fn launch(&self, args: &[Arg], size: &[usize; 3], local: &[usize; 3]) -> Result<()>;
 }
 
+/// A matrix of a library call; offsets and strides in elements.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    pub mem: &'a Mem,
+    pub offset: i64,
+    pub batch: i64,
+    pub row: i64,
+    pub col: i64,
+}
+
+/// out = beta * out + alpha * a @ b, plus a bias for each column.
+pub struct Product<'a> {
+    pub dtype: DType,
+    /// batch, m, n, k; none is 0
+    pub dims: [i64; 4],
+    pub a: Matrix<'a>,
+    pub b: Matrix<'a>,
+    pub out: Matrix<'a>,
+    pub alpha: f64,
+    pub beta: f64,
+    /// Buffer and offset of `n` contiguous elements.
+    pub bias: Option<(&'a Mem, i64)>,
+}
+
+/// A tensor of a library call.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub mem: &'a Mem,
+    pub layout: &'a Layout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConvPass {
+    Forward,
+    /// Writes `x`.
+    Input,
+    /// Writes `w`.
+    Weight,
+}
+
+/// A convolution: y from x and w, or one of its gradients.
+pub struct Convolution<'a> {
+    pub pass: ConvPass,
+    pub dtype: DType,
+    pub x: Place<'a>,
+    pub w: Place<'a>,
+    pub y: Place<'a>,
+    pub bias: Option<Place<'a>>,
+    pub params: &'a ConvParams,
+}
+
+/// What was queued between the begin and the end of a capture.
+pub trait Recording: Send + Sync {
+    /// Queues all of it again.
+    fn replay(&self) -> Result<()>;
+}
+
 /// The completion of a queued copy.
 pub trait Event: Send {
     fn is_complete(&self) -> bool;
@@ -77,7 +138,7 @@ pub trait Driver: Send + Sync {
     /// What comes before every kernel's source: the target's vocabulary.
     fn prelude(&self) -> String;
     /// Everything but the source that a compiled binary depends on.
-    fn build_key(&self) -> String;
+    fn build_key(&self) -> Result<String>;
     /// Compiles the kernel `name` of a whole source; also gives its binary where there is one.
     fn build(&self, name: &'static str, source: &str) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)>;
     /// The kernel `name` of a binary from [`Driver::build`].
@@ -98,4 +159,34 @@ pub trait Driver: Send + Sync {
     fn flush(&self) -> Result<()>;
     /// Waits for everything queued.
     fn finish(&self) -> Result<()>;
+
+    /// Orders what this thread queues next after the buffer's last use; for memory that no argument names.
+    fn claim(&self, _mem: &Mem) -> Result<()> {
+        Ok(())
+    }
+    /// A product by the vendor's library. False when it has none that fits: then the shared kernels do it.
+    fn product(&self, _call: &Product) -> Result<bool> {
+        Ok(false)
+    }
+    /// A convolution by the vendor's library; `scratch` gives claimed memory that lives until the call returns.
+    fn convolution(&self, _call: &Convolution, _scratch: &mut dyn FnMut(usize) -> Result<u64>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// From here to [`Driver::end_capture`] this thread's work is recorded instead of done.
+    fn begin_capture(&self) -> Result<()> {
+        bail!(NotImplemented, "graphs are captured on CUDA devices only")
+    }
+    fn end_capture(&self) -> Result<Box<dyn Recording>> {
+        bail!(NotImplemented, "graphs are captured on CUDA devices only")
+    }
+    /// Gives memory of [`Driver::pinned`] back; the device no longer reads it.
+    ///
+    /// # Safety
+    /// Nothing uses the memory any more.
+    unsafe fn unpin(&self, _ptr: NonNull<u8>) {}
+    /// Free and total bytes, where the driver knows.
+    fn memory_info(&self) -> Result<Option<(u64, u64)>> {
+        Ok(None)
+    }
 }

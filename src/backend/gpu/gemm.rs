@@ -1,5 +1,6 @@
 //! Matrix products: which kernel, which tiles.
 
+use super::driver::{Matrix, Product};
 use super::elementwise::scalar_arg;
 use super::*;
 
@@ -79,7 +80,40 @@ pub(super) enum Operands<'a> {
 }
 
 impl Gpu {
+    /// The same by the vendor's library; false where there is none.
+    fn library_product(&self, [a, b, out]: [&View; 3], scale: [f64; 2], bias: Option<(&Mem, i64)>) -> Result<bool> {
+        let [bs, m, n] = [0, 1, 2].map(|d| out.layout.shape[d]);
+        let dims = [bs, m, n, a.layout.shape[2]];
+        if dims.contains(&0) || a.dtype != b.dtype || a.dtype != out.dtype {
+            return Ok(false);
+        }
+        let (a, b, o) = (self.matrix(a)?, self.matrix(b)?, self.matrix(out)?);
+        let [alpha, beta] = scale;
+        let done = self.driver.product(&Product { dtype: out.dtype, dims, a, b, out: o, alpha, beta, bias })?;
+        if done {
+            self.library_ran();
+        }
+        Ok(done)
+    }
+
+    pub(super) fn affine(&self, input: View, weight: View, bias: View, out: View) -> Result<bool> {
+        if bias.dtype != out.dtype || (bias.layout.strides[0] != 1 && bias.layout.shape[0] != 1) {
+            return Ok(false);
+        }
+        let as_batch = |l: &Layout, rows: usize, cols: usize| Layout {
+            shape: SmallVec::from_slice(&[1, l.shape[rows], l.shape[cols]]),
+            strides: SmallVec::from_slice(&[0, l.strides[rows], l.strides[cols]]),
+            offset: l.offset,
+        };
+        let (x, w, y) = (as_batch(input.layout, 0, 1), as_batch(weight.layout, 1, 0), as_batch(out.layout, 0, 1));
+        let views = [&View { layout: &x, ..input }, &View { layout: &w, ..weight }, &View { layout: &y, ..out }];
+        self.library_product(views, [1.0, 0.0], Some((self.view(&bias)?, bias.layout.offset)))
+    }
+
     pub(super) fn gemm_auto(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
+        if self.library_product([&a, &b, &out], [alpha, beta], None)? {
+            return Ok(());
+        }
         let (m, n, k) = (out.layout.shape[1], out.layout.shape[2], a.layout.shape[2]);
         let method = match self.info.kind {
             "cpu" if m >= 4 && n >= 8 && m * n * k >= 1 << 15 => Method::Packed,
@@ -121,6 +155,12 @@ impl Gpu {
         self.product(method, dims, Operands::Plain(pa, pb), &target)
     }
 
+    fn matrix<'a>(&self, v: &View<'a>) -> Result<Matrix<'a>> {
+        let l = v.layout;
+        let batch = if l.shape[0] == 1 { 0 } else { l.strides[0] };
+        Ok(Matrix { mem: self.view(v)?, offset: l.offset, batch, row: l.strides[1], col: l.strides[2] })
+    }
+
     /// A matrix operand, its rows and k being these dimensions of the view.
     fn plain<'a>(&self, v: &View<'a>, row: usize, k: usize) -> Result<Plain<'a>> {
         let l = v.layout;
@@ -129,11 +169,42 @@ impl Gpu {
         Ok(Plain { mem: self.view(v)?, dtype: v.dtype, offset: l.offset, batch, row, k })
     }
 
+    /// A product of more rows or batches than a GPU's grid has room for, in parts. None when it fits.
+    fn in_bands(&self, method: Method, dims: Dims4, operands: &Operands, t: &Target) -> Option<Result<()>> {
+        const BATCHES: i64 = 1 << 14;
+        const ROWS: i64 = 1 << 17;
+        let [bs, m, n, k] = dims;
+        let Operands::Plain(a, b) = operands else { return None };
+        let rows = self.info.kind != "cpu" && m > ROWS && bs == 1;
+        if self.info.kind == "cpu" || t.bias.is_some() || (bs <= BATCHES && !rows) {
+            return None;
+        }
+        let (whole, step) = if rows { (m, ROWS) } else { (bs, BATCHES) };
+        let part = |first: i64| {
+            let count = step.min(whole - first);
+            let (mut a, mut b, mut t) = (*a, *b, Target { ..*t });
+            let dims = if rows { [bs, count, n, k] } else { [count, m, n, k] };
+            if rows {
+                a.offset += first * a.row;
+                t.offset += first * t.row;
+            } else {
+                a.offset += first * a.batch;
+                b.offset += first * b.batch;
+                t.offset += first * t.batch;
+            }
+            self.product(method, dims, Operands::Plain(a, b), &t)
+        };
+        Some((0..whole).step_by(step as usize).try_for_each(part))
+    }
+
     /// Queues one product.
     pub(super) fn product(&self, method: Method, dims: Dims4, operands: Operands, t: &Target) -> Result<()> {
         let [bs, m, n, k] = dims;
         if bs * m * n == 0 {
             return Ok(());
+        }
+        if let Some(done) = self.in_bands(method, dims, &operands, t) {
+            return done;
         }
         let acc = accumulator(t.dtype);
         // Few tiles with a long k are split along k, to occupy the device and to keep the digits of long sums.

@@ -198,6 +198,11 @@ impl Gpu {
         Ok(())
     }
 
+    /// Counts a call of the vendor's library.
+    fn library_ran(&self) {
+        LAUNCHED.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Queues a one-dimensional kernel of `n` work-items in groups of `GROUP`.
     fn launch_1d(&self, k: &Compiled, args: &[Arg], n: usize) -> Result<()> {
         self.launch(k, args, [n, 1, 1], [GROUP, 1, 1])
@@ -294,6 +299,15 @@ impl Backend for Gpu {
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         self.gemm_auto(a, b, out, alpha, beta)
+    }
+    fn linear(&self, input: View, weight: View, bias: View, out: View) -> Result<bool> {
+        self.affine(input, weight, bias, out)
+    }
+    fn memory_info(&self) -> Result<(u64, u64)> {
+        match self.driver.memory_info()? {
+            Some(known) => Ok(known),
+            None => super::info::memory_left(self.device, self.memory_stats()),
+        }
     }
     fn scan(&self, op: ScanOp, input: View, dim: usize, out: View, indices: Option<View>) -> Result<()> {
         self.scan_rows(op, input, dim, out, indices)

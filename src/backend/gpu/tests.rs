@@ -35,16 +35,19 @@ fn device_alone() -> Option<(&'static Gpu, RwLockWriteGuard<'static, ()>)> {
     found().map(|d| (d, guard))
 }
 fn found() -> Option<&'static Gpu> {
+    #[cfg(feature = "cuda")]
+    if std::env::var("TAPER_TEST_DEVICE").is_ok_and(|v| v == "cuda") {
+        return Some(crate::backend::cuda::open(0).expect("TAPER_TEST_DEVICE=cuda"));
+    }
+    #[cfg(feature = "opencl")]
     match crate::backend::opencl::open(0) {
-        Ok(d) => Some(d),
+        Ok(d) => return Some(d),
         Err(e) if std::env::var("TAPER_REQUIRE_OPENCL").is_ok_and(|v| v == "1") => {
             panic!("TAPER_REQUIRE_OPENCL=1, but there is no OpenCL device: {e}")
         }
-        Err(e) => {
-            eprintln!("SKIPPED: no OpenCL device: {e}");
-            None
-        }
+        Err(e) => eprintln!("SKIPPED: no OpenCL device: {e}"),
     }
+    None
 }
 
 /// A tensor on the device, reduced to what kernels see.
@@ -188,7 +191,7 @@ fn too_much_memory_is_an_error() {
     let Some(d) = device() else { return };
     let e = d.alloc(d.info.max_allocation as usize + 1).err().unwrap();
     assert_eq!(e.kind, ErrorKind::OutOfMemory);
-    assert!(e.message.contains("opencl:0") && e.message.contains("bytes"), "{e}");
+    assert!(e.message.contains(&d.device().to_string()) && e.message.contains("bytes"), "{e}");
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn another_devices_memory_is_refused() {
     let host = Storage::alloc(16, Device::CPU).unwrap();
     let mine = T::zeros(d, DType::F32, &[4]);
     let e = d.copy_bytes(&host, 0, &mine.storage, 0, 16).unwrap_err();
-    assert!(e.message.contains("opencl:0") && e.message.contains("cpu"), "{e}");
+    assert!(e.message.contains(&d.device().to_string()) && e.message.contains("cpu"), "{e}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 #define C_f64(x) x
 
 // float16 and bfloat16 are stored as their bits and calculated in float32.
-#ifdef HAVE_FP16
+#if defined(HAVE_F16_CVT)
+// The prelude has them.
+#elif defined(HAVE_FP16)
 INLINE f32 ld_f16(u16 h) { return (f32)as_half(h); }
 INLINE u16 st_f16(f32 x) { return as_ushort(convert_half_rte(x)); }
 #else

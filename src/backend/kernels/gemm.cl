@@ -136,6 +136,46 @@ KERNEL void gemm_pack(GLOBAL const T_S *in, GLOBAL A *out, const i64 off, const 
 #endif
 
 #ifdef GEMM_PACKED
+#ifdef __cplusplus
+// OpenCL's vector types, for targets that are C++.
+template <typename E, int N> struct Vec {
+    E v[N];
+    INLINE_MEMBER Vec() {}
+    INLINE_MEMBER Vec(E x) {
+        for (int i = 0; i < N; i++) v[i] = x;
+    }
+};
+#define VEC_OP(op)                                                                  \
+    template <typename E, int N> INLINE Vec<E, N> operator op(Vec<E, N> a, Vec<E, N> b) { \
+        for (int i = 0; i < N; i++) a.v[i] = a.v[i] op b.v[i];                      \
+        return a;                                                                   \
+    }                                                                               \
+    template <typename E, int N> INLINE Vec<E, N> operator op(Vec<E, N> a, E b) {   \
+        for (int i = 0; i < N; i++) a.v[i] = a.v[i] op b;                           \
+        return a;                                                                   \
+    }
+VEC_OP(+)
+VEC_OP(*)
+template <typename E, int N> INLINE Vec<E, N> fma(Vec<E, N> a, Vec<E, N> b, Vec<E, N> c) {
+    for (int i = 0; i < N; i++) c.v[i] = fma(a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+typedef Vec<f32, 16> float16;
+typedef Vec<f64, 8> double8;
+typedef Vec<i32, 16> int16;
+typedef Vec<i64, 8> long8;
+#define VEC_IO(n)                                                                          \
+    template <typename E> INLINE Vec<E, n> vload##n(i64 at, const E *p) {                  \
+        Vec<E, n> r;                                                                       \
+        for (int i = 0; i < n; i++) r.v[i] = p[at * n + i];                                \
+        return r;                                                                          \
+    }                                                                                      \
+    template <typename E> INLINE void vstore##n(Vec<E, n> r, i64 at, E *p) {               \
+        for (int i = 0; i < n; i++) p[at * n + i] = r.v[i];                                \
+    }
+VEC_IO(8)
+VEC_IO(16)
+#endif
 #define PASTE_(x, y) x##y
 #define PASTE(x, y) PASTE_(x, y)
 #define V PASTE(BASE, VL)

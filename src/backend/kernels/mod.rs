@@ -1,6 +1,6 @@
 //! Kernel source for every GPU target, and the printer that turns elementwise programs into kernels.
 //!
-//! The `.cl` files are a C subset over the vocabulary that a prelude defines; OpenCL C has `prelude_opencl.h`. Types
+//! The `.cl` files are a C subset over the vocabulary that a prelude defines: `prelude_opencl.h` or `prelude_cuda.h`. Types
 //! and constants come in as macros, so that a specialised kernel is its file plus a few `#define` lines.
 
 #[cfg(test)]
@@ -12,6 +12,7 @@ use crate::tensor::dtype::DType;
 use std::fmt::Write;
 
 pub const PRELUDE_OPENCL: &str = include_str!("prelude_opencl.h");
+pub const PRELUDE_CUDA: &str = include_str!("prelude_cuda.h");
 pub const COMMON: &str = include_str!("common.h");
 /// Rows along one dimension; wants `NT` and `RANK` defined first.
 pub const ROWS: &str = include_str!("rows.h");

@@ -116,9 +116,10 @@ impl Driver for OpenCl {
         }
         out + kernels::PRELUDE_OPENCL
     }
-    fn build_key(&self) -> String {
+    fn build_key(&self) -> Result<String> {
         let i = &self.info;
-        format!("{}\n{}\n{}\n{}\n{}\n{}", i.platform, i.platform_version, i.name, i.version, i.driver, self.options())
+        let names = [&i.platform, &i.platform_version, &i.name, &i.version, &i.driver].map(String::as_str);
+        Ok([&names.join("\n"), "\n", self.options()].concat())
     }
     fn build(&self, name: &'static str, source: &str) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
         let program = self.context.program_from_source(source)?;

@@ -1,0 +1,363 @@
+//! Matrix products by cuBLAS and, with a bias, by cuBLASLt.
+
+use super::api::{check, check_blas};
+use super::libs::{require, Lib};
+use super::stream::{Stream, Streams};
+use crate::backend::gpu::driver::{Matrix, Product};
+use crate::backend::precision;
+use crate::error::Result;
+use crate::tensor::dtype::DType;
+use cudarc::cublas::sys::{self as cb, cublasComputeType_t, cublasHandle_t, cublasOperation_t, cudaDataType};
+use cudarc::cublaslt::sys::{self as lt, cublasLtHandle_t, cublasLtMatmulAlgo_t};
+use cudarc::driver::sys as cu;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::ptr;
+
+/// What NVIDIA recommends for Hopper; the pointer stays the same, as a captured graph needs it.
+const WORKSPACE: usize = 32 << 20;
+
+/// One stream's handles.
+pub struct Blas {
+    handle: cublasHandle_t,
+    light: cublasLtHandle_t,
+    workspace: u64,
+    /// The algorithm that cuBLASLt chose for a shape; None where it has none.
+    chosen: HashMap<Shape, Option<cublasLtMatmulAlgo_t>>,
+}
+// SAFETY: used under the stream's lock.
+unsafe impl Send for Blas {}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Shape {
+    dtype: DType,
+    m: i32,
+    n: i32,
+    k: i32,
+    a: (bool, i32),
+    b: (bool, i32),
+    out: i32,
+    tf32: bool,
+    /// Alignment of the pointers, which algorithms depend on.
+    align: u32,
+}
+
+impl Blas {
+    fn new(stream: &Stream) -> Result<Blas> {
+        let (mut handle, mut light, mut workspace) = (ptr::null_mut(), ptr::null_mut(), 0);
+        // SAFETY: out-pointers to locals; handles and memory live as long as the process, as streams do.
+        unsafe {
+            check_blas(cb::cublasCreate_v2(&mut handle), "cublasCreate")?;
+            check_blas(cb::cublasSetStream_v2(handle, stream.raw.cast()), "cublasSetStream")?;
+            check(cu::cuMemAlloc_v2(&mut workspace, WORKSPACE), "cuMemAlloc")?;
+            check_blas(cb::cublasSetWorkspace_v2(handle, workspace as *mut c_void, WORKSPACE), "cublasSetWorkspace")?;
+            let code = lt::cublasLtCreate(&mut light);
+            check_lt(code, "cublasLtCreate")?;
+        }
+        Ok(Blas { handle, light, workspace, chosen: HashMap::new() })
+    }
+}
+
+fn check_lt(code: lt::cublasStatus_t, call: &str) -> Result<()> {
+    match code {
+        lt::cublasStatus_t::CUBLAS_STATUS_SUCCESS => Ok(()),
+        other => Err(crate::error::Error::new(
+            crate::error::ErrorKind::Runtime,
+            format!("CUDA: {call} failed with {other:?}"),
+        )),
+    }
+}
+
+/// Whether the library is wanted and there. `TAPER_CUBLAS=0` leaves it out.
+pub fn available() -> bool {
+    static WANTED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *WANTED.get_or_init(|| std::env::var("TAPER_CUBLAS").as_deref() != Ok("0") && require(Lib::Cublas).is_ok())
+}
+
+/// A row-major [rows, cols] matrix as it lies: whether transposed, and its leading dimension. None where neither
+/// direction is contiguous.
+fn lies(m: &Matrix, rows: i64, cols: i64) -> Option<(bool, i32)> {
+    let fit = |ld: i64, least: i64| (ld >= least && ld <= i32::MAX as i64).then_some(ld as i32);
+    if m.col == 1 || cols == 1 {
+        if let Some(ld) = fit(if rows == 1 { cols } else { m.row }, cols) {
+            return Some((false, ld));
+        }
+    }
+    if m.row == 1 || rows == 1 {
+        if let Some(ld) = fit(if cols == 1 { rows } else { m.col }, rows) {
+            return Some((true, ld));
+        }
+    }
+    None
+}
+
+fn transposed<'a>(m: &Matrix<'a>) -> Matrix<'a> {
+    Matrix { row: m.col, col: m.row, ..*m }
+}
+
+pub fn product(streams: &Streams, stream: &Stream, call: &Product) -> Result<bool> {
+    let kind = match call.dtype {
+        DType::F32 => cudaDataType::CUDA_R_32F,
+        DType::F64 => cudaDataType::CUDA_R_64F,
+        DType::F16 => cudaDataType::CUDA_R_16F,
+        DType::BF16 => cudaDataType::CUDA_R_16BF,
+        _ => return Ok(false),
+    };
+    let [bs, m, n, k] = call.dims;
+    if [bs, m, n, k].iter().any(|v| *v > i32::MAX as i64) {
+        return Ok(false);
+    }
+    let Some(out) = lies(&call.out, m, n) else { return Ok(false) };
+    if out.0 {
+        if call.bias.is_some() {
+            return Ok(false);
+        }
+        // out^T = b^T @ a^T lies row-major.
+        let turned = Product {
+            dims: [bs, n, m, k],
+            a: transposed(&call.b),
+            b: transposed(&call.a),
+            out: transposed(&call.out),
+            ..*call
+        };
+        // Once turned it must lie straight, or nothing was gained.
+        return match lies(&turned.out, n, m) {
+            Some((false, _)) => product(streams, stream, &turned),
+            _ => Ok(false),
+        };
+    }
+    let (Some(a), Some(b)) = (lies(&call.a, m, k), lies(&call.b, k, n)) else { return Ok(false) };
+    if !available() {
+        return Ok(false);
+    }
+    let size = call.dtype.size() as i64;
+    let at = |x: &Matrix| (x.mem.handle as i64 + x.offset * size) as *mut c_void;
+    let tf32 = call.dtype == DType::F32 && precision::matmul_tf32();
+    let compute = match call.dtype {
+        DType::F64 => cublasComputeType_t::CUBLAS_COMPUTE_64F,
+        _ if tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+        _ => cublasComputeType_t::CUBLAS_COMPUTE_32F,
+    };
+    let mut slot = stream.blas.lock();
+    if slot.is_none() {
+        *slot = Some(Blas::new(stream)?);
+    }
+    let blas = slot.as_mut().expect("just made");
+    let (singles, doubles) = ([call.alpha as f32, call.beta as f32], [call.alpha, call.beta]);
+    let (alpha, beta): (*const c_void, *const c_void) = match call.dtype {
+        DType::F64 => (ptr::from_ref(&doubles[0]).cast(), ptr::from_ref(&doubles[1]).cast()),
+        _ => (ptr::from_ref(&singles[0]).cast(), ptr::from_ref(&singles[1]).cast()),
+    };
+    let (pa, pb, po) = (at(&call.a), at(&call.b), at(&call.out));
+    let mems = [call.a.mem, call.b.mem, call.out.mem];
+    if let Some((mem, offset)) = call.bias {
+        let bias = (mem.handle as i64 + offset * size) as *mut c_void;
+        let align = [pa, pb, po, bias].iter().fold(0u64, |x, p| x | *p as u64).trailing_zeros().min(8);
+        let shape = Shape { dtype: call.dtype, m: m as i32, n: n as i32, k: k as i32, a, b, out: out.1, tf32, align };
+        if bs != 1 {
+            return Ok(false);
+        }
+        let _order = streams.order(stream, mems.into_iter().chain([mem]))?;
+        // SAFETY: the pointers are this device's memory of the shapes given, checked by the caller.
+        return unsafe { affine(blas, stream, &shape, [pa, pb, po, bias], [alpha, beta], call.beta == 0.0) };
+    }
+    let op = |t: bool| if t { cublasOperation_t::CUBLAS_OP_T } else { cublasOperation_t::CUBLAS_OP_N };
+    let algo = cb::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT;
+    let _order = streams.order(stream, mems.into_iter())?;
+    // cuBLAS counts columns first: a row-major matrix is its transpose there, so the operands change places.
+    // SAFETY: the pointers are this device's memory of the shapes given, checked by the caller.
+    unsafe {
+        let (m, n, k) = (m as i32, n as i32, k as i32);
+        let code = if bs == 1 {
+            cb::cublasGemmEx(
+                blas.handle,
+                op(b.0),
+                op(a.0),
+                n,
+                m,
+                k,
+                alpha,
+                pb,
+                kind,
+                b.1,
+                pa,
+                kind,
+                a.1,
+                beta,
+                po,
+                kind,
+                out.1,
+                compute,
+                algo,
+            )
+        } else {
+            cb::cublasGemmStridedBatchedEx(
+                blas.handle,
+                op(b.0),
+                op(a.0),
+                n,
+                m,
+                k,
+                alpha,
+                pb,
+                kind,
+                b.1,
+                call.b.batch,
+                pa,
+                kind,
+                a.1,
+                call.a.batch,
+                beta,
+                po,
+                kind,
+                out.1,
+                call.out.batch,
+                bs as i32,
+                compute,
+                algo,
+            )
+        };
+        check_blas(code, if bs == 1 { "cublasGemmEx" } else { "cublasGemmStridedBatchedEx" })?;
+    }
+    Ok(true)
+}
+
+/// The product with a bias for each column, in one kernel. False where cuBLASLt has no algorithm.
+///
+/// # Safety
+/// a, b, out and bias are device memory of the shape's sizes; alpha and beta point to the compute type.
+unsafe fn affine(
+    blas: &mut Blas,
+    stream: &Stream,
+    s: &Shape,
+    [a, b, out, bias]: [*mut c_void; 4],
+    [alpha, beta]: [*const c_void; 2],
+    overwrite: bool,
+) -> Result<bool> {
+    use lt::cublasLtMatmulDescAttributes_t::*;
+    use lt::cudaDataType_t as D;
+    let (kind, scale) = match s.dtype {
+        DType::F64 => (D::CUDA_R_64F, D::CUDA_R_64F),
+        DType::F16 => (D::CUDA_R_16F, D::CUDA_R_32F),
+        DType::BF16 => (D::CUDA_R_16BF, D::CUDA_R_32F),
+        _ => (D::CUDA_R_32F, D::CUDA_R_32F),
+    };
+    let compute = match s.dtype {
+        DType::F64 => lt::cublasComputeType_t::CUBLAS_COMPUTE_64F,
+        _ if s.tf32 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+        _ => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+    };
+    if !overwrite {
+        return Ok(false);
+    }
+    let known = blas.chosen.get(s).copied();
+    if known == Some(None) {
+        return Ok(false);
+    }
+    let mut desc = Desc(ptr::null_mut());
+    check_lt(lt::cublasLtMatmulDescCreate(&mut desc.0, compute, scale), "cublasLtMatmulDescCreate")?;
+    let set = |what, value: *const c_void, n: usize| {
+        check_lt(lt::cublasLtMatmulDescSetAttribute(desc.0, what, value, n), "cublasLtMatmulDescSetAttribute")
+    };
+    let op = |t: bool| if t { 1i32 } else { 0 };
+    let (ta, tb) = (op(s.b.0), op(s.a.0));
+    let epilogue = lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS as i32;
+    set(CUBLASLT_MATMUL_DESC_TRANSA, ptr::from_ref(&ta).cast(), 4)?;
+    set(CUBLASLT_MATMUL_DESC_TRANSB, ptr::from_ref(&tb).cast(), 4)?;
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, ptr::from_ref(&epilogue).cast(), 4)?;
+    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, ptr::from_ref(&bias).cast(), 8)?;
+    let layout = |rows: i32, cols: i32, ld: i32| -> Result<Table> {
+        let mut t = Table(ptr::null_mut());
+        let code = lt::cublasLtMatrixLayoutCreate(&mut t.0, kind, rows as u64, cols as u64, ld as i64);
+        check_lt(code, "cublasLtMatrixLayoutCreate")?;
+        Ok(t)
+    };
+    // As they lie, columns first.
+    let first = if s.b.0 { layout(s.k, s.n, s.b.1)? } else { layout(s.n, s.k, s.b.1)? };
+    let second = if s.a.0 { layout(s.m, s.k, s.a.1)? } else { layout(s.k, s.m, s.a.1)? };
+    let result = layout(s.n, s.m, s.out)?;
+    let algo = match known {
+        Some(a) => a,
+        None => {
+            let found = choose(blas.light, &desc, [&first, &second, &result], s.align)?;
+            blas.chosen.insert(*s, found);
+            found
+        }
+    };
+    let Some(algo) = algo else { return Ok(false) };
+    let code = lt::cublasLtMatmul(
+        blas.light,
+        desc.0,
+        alpha,
+        b,
+        first.0,
+        a,
+        second.0,
+        beta,
+        out,
+        result.0,
+        out,
+        result.0,
+        &algo,
+        blas.workspace as *mut c_void,
+        WORKSPACE,
+        stream.raw.cast(),
+    );
+    check_lt(code, "cublasLtMatmul")?;
+    Ok(true)
+}
+
+struct Desc(lt::cublasLtMatmulDesc_t);
+impl Drop for Desc {
+    fn drop(&mut self) {
+        // SAFETY: this value owns it.
+        unsafe { lt::cublasLtMatmulDescDestroy(self.0) };
+    }
+}
+struct Table(lt::cublasLtMatrixLayout_t);
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: this value owns it.
+        unsafe { lt::cublasLtMatrixLayoutDestroy(self.0) };
+    }
+}
+
+/// Asks cuBLASLt for an algorithm.
+unsafe fn choose(
+    light: cublasLtHandle_t,
+    desc: &Desc,
+    [a, b, out]: [&Table; 3],
+    align: u32,
+) -> Result<Option<cublasLtMatmulAlgo_t>> {
+    use lt::cublasLtMatmulPreferenceAttributes_t::*;
+    let mut wish = ptr::null_mut();
+    check_lt(lt::cublasLtMatmulPreferenceCreate(&mut wish), "cublasLtMatmulPreferenceCreate")?;
+    let set = |what, value: *const c_void, n| {
+        check_lt(lt::cublasLtMatmulPreferenceSetAttribute(wish, what, value, n), "cublasLtMatmulPreferenceSetAttribute")
+    };
+    let bytes = 1u32 << align;
+    let mut ready = set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, ptr::from_ref(&WORKSPACE).cast(), 8);
+    for what in [
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+    ] {
+        ready = ready.and_then(|_| set(what, ptr::from_ref(&bytes).cast(), 4));
+    }
+    let mut found: lt::cublasLtMatmulHeuristicResult_t = std::mem::zeroed();
+    let mut n = 0;
+    let code = match &ready {
+        Ok(()) => {
+            lt::cublasLtMatmulAlgoGetHeuristic(light, desc.0, a.0, b.0, out.0, out.0, wish, 1, &mut found, &mut n)
+        }
+        Err(_) => lt::cublasStatus_t::CUBLAS_STATUS_SUCCESS,
+    };
+    lt::cublasLtMatmulPreferenceDestroy(wish);
+    ready?;
+    if code == lt::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED {
+        return Ok(None);
+    }
+    check_lt(code, "cublasLtMatmulAlgoGetHeuristic")?;
+    Ok((n > 0).then_some(found.algo))
+}

@@ -1,0 +1,192 @@
+//! Finding NVIDIA's libraries at run time. One libtaper.so serves machines with and without them.
+//!
+//! A library is looked for, in this order: in the folders of `TAPER_CUDA_LIBS` (separated by `:`); by its name, as the
+//! system's loader does (LD_LIBRARY_PATH, its cache, or because PyTorch has loaded it already); beside libtaper; in the
+//! `nvidia/*/lib` folders that pip wheels install into a Python's site-packages; under CUDA_HOME, CUDA_PATH and
+//! /usr/local/cuda. What is found stays open, so that `cudarc`, which knows names only, gets the same one.
+
+use crate::error::{Error, ErrorKind, Result};
+use std::ffi::{CStr, CString};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// One of NVIDIA's libraries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lib {
+    Driver,
+    Nvrtc,
+    Cublas,
+    Cudnn,
+}
+
+impl Lib {
+    /// What it is called in messages, and its files; those it needs come first.
+    fn files(self) -> (&'static str, &'static [&'static [&'static str]]) {
+        match self {
+            Lib::Driver => ("the NVIDIA driver's library", &[&["libcuda.so.1", "libcuda.so"]]),
+            Lib::Nvrtc => ("the CUDA compiler NVRTC", &[&["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]]),
+            Lib::Cublas => (
+                "cuBLAS",
+                &[
+                    &["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"],
+                    &["libcublas.so.13", "libcublas.so.12", "libcublas.so"],
+                ],
+            ),
+            Lib::Cudnn => ("cuDNN", &[&["libcudnn.so.9", "libcudnn.so"]]),
+        }
+    }
+    fn hint(self) -> &'static str {
+        match self {
+            Lib::Driver => "install the NVIDIA driver",
+            Lib::Nvrtc => "pip install nvidia-cuda-nvrtc, or name its folder in TAPER_CUDA_LIBS",
+            Lib::Cublas => "pip install nvidia-cublas, or name its folder in TAPER_CUDA_LIBS",
+            Lib::Cudnn => "pip install nvidia-cudnn-cu13, or name its folder in TAPER_CUDA_LIBS",
+        }
+    }
+}
+
+/// Loads a library once; the error says what was looked for and where.
+pub fn require(lib: Lib) -> Result<()> {
+    static LOADED: [OnceLock<Result<()>>; 4] = [const { OnceLock::new() }; 4];
+    LOADED[lib as usize].get_or_init(|| load(lib)).clone()
+}
+
+fn load(lib: Lib) -> Result<()> {
+    let (name, files) = lib.files();
+    let folders = folders();
+    for names in files {
+        let mut failures = Vec::new();
+        if !names.iter().any(|file| open_first(file, &folders, &mut failures)) {
+            failures.sort();
+            failures.dedup();
+            let places: Vec<String> = folders.iter().map(|(p, _)| p.display().to_string()).collect();
+            let mut message = format!(
+                "CUDA is not available: {name} was not found: looked for {} by the system's loader and in {}",
+                names.join(", "),
+                if places.is_empty() { "no other folder".to_string() } else { places.join(", ") }
+            );
+            if !failures.is_empty() {
+                message += &format!("; {}", failures.join("; "));
+            }
+            message += &format!(" ({})", lib.hint());
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+    }
+    use cudarc::*;
+    // SAFETY: these only open libraries.
+    let present = unsafe {
+        match lib {
+            Lib::Driver => driver::sys::is_culib_present(),
+            Lib::Nvrtc => nvrtc::sys::is_culib_present(),
+            Lib::Cublas => cublas::sys::is_culib_present() && cublaslt::sys::is_culib_present(),
+            Lib::Cudnn => cudnn::sys::is_culib_present(),
+        }
+    };
+    match present {
+        true => Ok(()),
+        false => {
+            Err(Error::new(ErrorKind::Runtime, format!("CUDA is not available: {name} has no name that is known")))
+        }
+    }
+}
+
+/// Opens a library from the preferred folders, by name, or from the other folders.
+fn open_first(file: &str, folders: &[(PathBuf, bool)], failures: &mut Vec<String>) -> bool {
+    let mut try_in = |preferred: bool| {
+        folders.iter().filter(|(_, p)| *p == preferred).any(|(dir, _)| {
+            let path = dir.join(file);
+            path.exists() && open(&path.to_string_lossy()).map_err(|e| failures.push(e)).is_ok()
+        })
+    };
+    try_in(true) || open(file).is_ok() || try_in(false)
+}
+
+fn open(name: &str) -> std::result::Result<(), String> {
+    let Ok(cname) = CString::new(name) else { return Err("a NUL in a path".into()) };
+    // SAFETY: a NUL-terminated name; the handle is kept open on purpose. dlerror's text is copied at once.
+    unsafe {
+        if !libc::dlopen(cname.as_ptr(), libc::RTLD_NOW).is_null() {
+            return Ok(());
+        }
+        let why = libc::dlerror();
+        Err(if why.is_null() { name.to_string() } else { CStr::from_ptr(why).to_string_lossy().into_owned() })
+    }
+}
+
+/// Folders to look in, with whether they come before the system's loader. Only those that exist.
+fn folders() -> Vec<(PathBuf, bool)> {
+    let mut out: Vec<(PathBuf, bool)> = Vec::new();
+    let mut add = |p: PathBuf, preferred: bool| {
+        if p.is_dir() && !out.iter().any(|(q, _)| *q == p) {
+            out.push((p, preferred));
+        }
+    };
+    if let Some(list) = std::env::var_os("TAPER_CUDA_LIBS") {
+        std::env::split_paths(&list).for_each(|p| add(p, true));
+    }
+    let mut packages = Vec::new();
+    if let Some(own) = own_folder() {
+        packages.extend(own.ancestors().filter(|a| a.ends_with("site-packages")).map(Path::to_path_buf));
+        add(own, false);
+    }
+    for prefix in python_prefixes() {
+        packages.extend(children(&prefix.join("lib"), "python3").into_iter().map(|p| p.join("site-packages")));
+        packages.extend(children(&prefix.join("lib"), "python3").into_iter().map(|p| p.join("dist-packages")));
+    }
+    for p in packages {
+        children(&p.join("nvidia"), "").into_iter().for_each(|p| add(p.join("lib"), false));
+    }
+    for var in ["CUDA_HOME", "CUDA_PATH"] {
+        if let Some(p) = std::env::var_os(var).map(PathBuf::from) {
+            add(p.join("lib64"), false);
+            add(p.join("lib"), false);
+        }
+    }
+    add("/usr/local/cuda/lib64".into(), false);
+    out
+}
+
+/// The folder of the shared library (or program) that holds this code.
+fn own_folder() -> Option<PathBuf> {
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let at: fn() -> Option<PathBuf> = own_folder;
+    // SAFETY: the address is in this library; the name lives as long as it is loaded.
+    unsafe {
+        if libc::dladdr(at as *const libc::c_void, &mut info) == 0 || info.dli_fname.is_null() {
+            return None;
+        }
+        let name = Path::new(std::ffi::OsStr::from_encoded_bytes_unchecked(CStr::from_ptr(info.dli_fname).to_bytes()));
+        Some(name.canonicalize().ok()?.parent()?.to_path_buf())
+    }
+}
+
+/// Where Pythons keep their packages: environments, the program that runs, the `python3` of the PATH, the system.
+fn python_prefixes() -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> =
+        ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs = vec!["python3".to_string()];
+    programs.extend(std::env::args_os().next().and_then(|a| a.into_string().ok()));
+    for program in programs {
+        let found = match program.contains('/') {
+            true => Some(PathBuf::from(&program)),
+            false => std::env::split_paths(&path).map(|d| d.join(&program)).find(|p| p.is_file()),
+        };
+        // A virtual environment's python is a link: the environment is where the link lies.
+        for p in found.iter().chain(found.as_ref().and_then(|f| f.canonicalize().ok()).iter()) {
+            out.extend(p.parent().and_then(Path::parent).map(Path::to_path_buf));
+        }
+    }
+    out.extend(std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".local")));
+    out.extend(["/usr/local".into(), "/usr".into()]);
+    out
+}
+
+/// Sub-folders whose name begins so.
+fn children(dir: &Path, start: &str) -> Vec<PathBuf> {
+    let Ok(list) = std::fs::read_dir(dir) else { return Vec::new() };
+    let named = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(start));
+    let mut out: Vec<PathBuf> = list.flatten().map(|e| e.path()).filter(named).collect();
+    out.sort();
+    out
+}
