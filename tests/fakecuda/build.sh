@@ -19,6 +19,10 @@ build() { # build FOLDER FLAG...
     "$cxx" "${flags[@]}" -Wl,-soname,libnvrtc.so.13 nvrtc.cpp -o "$out/libnvrtc.so.13" "${local_cuda[@]}" -ldl
     "$cxx" "${flags[@]}" -Wl,-soname,libcublas.so.13 cublas.cpp -o "$out/libcublas.so.13" "${local_cuda[@]}"
     "$cxx" "${flags[@]}" -Wl,-soname,libcublasLt.so.13 cublaslt.cpp -o "$out/libcublasLt.so.13" "${local_cuda[@]}"
+    # Apart, because the backend has to work without it too.
+    mkdir -p "$out/cudnn"
+    "$cxx" "${flags[@]}" -Wl,-soname,libcudnn.so.9 cudnn.cpp -o "$out/cudnn/libcudnn.so.9" "$out/libcuda.so.1" "-Wl,-rpath,\$ORIGIN/.."
+    ln -sfn libcudnn.so.9 "$out/cudnn/libcudnn.so"
     cp module.h ../../src/backend/kernels/prelude_host.h "$out/"
     # Loaders look for several names.
     local name

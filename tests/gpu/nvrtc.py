@@ -170,7 +170,7 @@ def main():
     options.cache.mkdir(parents=True, exist_ok=True)
 
     sources = []
-    head = "#define HAVE_FP64 1\n" + options.prelude.read_text() + (KERNELS / "common.h").read_text()
+    head = options.prelude.read_text() + (KERNELS / "common.h").read_text()
     for path in sorted(options.list.glob("*.cl")) if options.list else []:
         sources.append((path.stem, head + path.read_text()))
     seen = set()

@@ -7,6 +7,10 @@
 // rubbish before each group, as a device would hand it over.
 #define LOCAL static __attribute__((section("host_local")))
 #define INLINE static inline
+#define INLINE_MEMBER inline
+#ifndef HAVE_FP64
+#define HAVE_FP64 1
+#endif
 #define WG_HINT(n) WG_HINT2(n, 1)
 // Compilers ignore the attribute; the runner reads it in the preprocessed text.
 #define WG_HINT2(x, y) __attribute__((host_group(x, y)))
