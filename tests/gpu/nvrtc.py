@@ -218,8 +218,10 @@ def main():
     )
     for (family, arch), g in sorted(groups.items()):
         print(f"{family:22}  sm_{arch}  {g[0]:6}  {g[1]:9}  {g[2]:11}  {g[3]:10}  {g[4]:12}")
-    for r in failed[:20]:
-        print(f"--- {r['label']} does not compile for sm_{r['arch']} ---\n{r['error'][:2000]}")
+    for r in failed[:10]:
+        errors = [line for line in r["error"].splitlines() if "warning" not in line and "error" in line]
+        print(f"--- {r['label']} does not compile for sm_{r['arch']} ---")
+        print("\n".join(errors[:5]) or r["error"][:500])
     for line in frames[:40]:
         print(line)
     if failed or frames:
