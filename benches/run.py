@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from workloads import WORKLOADS
+from workloads import GPU_ONLY, WORKLOADS
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -26,7 +26,7 @@ SMALL_OPS = ROOT / "target" / "benches" / "small_ops"
 def environment():
     env = dict(os.environ)
     env["PYTHONPATH"] = str(ROOT / "bindings" / "python")
-    env["TAPER_LIBRARY"] = str(LIBRARY)
+    env.setdefault("TAPER_LIBRARY", str(LIBRARY))
     return env
 
 
@@ -42,10 +42,10 @@ def cpu_model():
 
 
 class Worker:
-    def __init__(self, library, threads):
+    def __init__(self, library, threads, device):
         self.library = library
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), library, str(threads)],
+            [sys.executable, str(HERE / "worker.py"), library, str(threads), device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -93,8 +93,11 @@ def table(header, rows):
     print()
 
 
-def run_workloads(names, threads, rounds, seconds):
-    workers = [Worker("taper", threads), Worker("torch", threads)]
+def run_workloads(names, threads, rounds, seconds, device, torch_device):
+    """Times in seconds per workload and library. Without a device for PyTorch, Taper runs alone."""
+    workers = [Worker("taper", threads, device)]
+    if torch_device:
+        workers.append(Worker("torch", threads, torch_device))
     rows, problems, results = [], [], {}
     for name in names:
         times = {w.library: [] for w in workers}
@@ -108,7 +111,7 @@ def run_workloads(names, threads, rounds, seconds):
                         problems.append(f"{name} ({worker.library}): {answer['error']}")
                 else:
                     times[worker.library].append(answer["median"])
-        median = {k: statistics.median(v) if v else None for k, v in times.items()}
+        median = {"torch": None} | {k: statistics.median(v) if v else None for k, v in times.items()}
         results[name] = median
         unit = WORKLOADS[name][1]
         cells = [name]
@@ -124,6 +127,25 @@ def run_workloads(names, threads, rounds, seconds):
     for problem in problems:
         print(f"- {problem}")
     return results
+
+
+def run_comparisons(results):
+    """What a device is measured by: its own copy bandwidth, and PyTorch without a graph."""
+    copy = results.get("large: copy", {})
+    rows = []
+    for name, times in results.items():
+        if not name.startswith("large: ") or not times["taper"] or not copy.get("taper"):
+            continue
+        gigabytes = WORKLOADS[name][1][1]
+        bandwidth = max(WORKLOADS["large: copy"][1][1] / t for t in copy.values() if t)
+        rate = gigabytes / times["taper"]
+        rows.append((name[7:], f"{rate:,.0f} GB/s", f"{rate / bandwidth:.2f}"))
+    if rows:
+        table(("kernel over 256 MB", "rate", "of the copy bandwidth"), rows)
+    replay = results.get("LeNet training step, batch 64, Adam, graph replay", {}).get("taper")
+    eager = results.get("LeNet training step, batch 64, Adam", {}).get("torch")
+    if replay and eager:
+        print(f"LeNet training step: PyTorch eager takes {eager / replay:.2f} times as long as Taper's graph replay\n")
 
 
 def child_cost(code, repeat=7):
@@ -190,6 +212,12 @@ def run_small_ops():
     table(("call from C", "time"), [tuple(line.split("\t")) for line in lines])
 
 
+def device_name(device):
+    code = f"import taper; print(taper.{device.split(':')[0]}.get_device_name())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    return found.stdout.strip() or "unknown"
+
+
 def torch_version():
     code = "import torch; print(torch.__version__)"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
@@ -200,17 +228,28 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for both libraries")
     parser.add_argument("--rounds", type=int, default=5, help="turns for each library and workload")
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
-    parser.add_argument("--only", default="", help="workloads whose name contains this")
+    parser.add_argument("--only", default="", help="workloads whose name contains this (or a|b)")
     parser.add_argument("--json", type=pathlib.Path, help="write the times (seconds) to this file as well")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or opencl; the set-up costs are shown for cpu only")
+    parser.add_argument("--torch-device", help="PyTorch's device, where it is another; none: Taper alone")
     options = parser.parse_args()
+    torch_device = options.device if options.torch_device is None else options.torch_device
+    if torch_device == "none":
+        torch_device = ""
 
     print(f"CPU: {cpu_model()}, {os.cpu_count()} cores visible, {options.threads} threads for both libraries  ")
-    print(f"PyTorch {torch_version()}, Python {platform.python_version()}, {platform.system()} {platform.release()}\n")
-    names = [name for name in WORKLOADS if options.only.lower() in name.lower()]
-    results = run_workloads(names, options.threads, options.rounds, options.seconds)
+    if options.device != "cpu":
+        print(f"Taper on {options.device} ({device_name(options.device)}), PyTorch on {torch_device or 'no device'}  ")
+    torch_text = f"PyTorch {torch_version()}" if torch_device else "no PyTorch"
+    print(f"{torch_text}, Python {platform.python_version()}, {platform.system()} {platform.release()}\n")
+    names = [name for name in WORKLOADS if any(part in name.lower() for part in options.only.lower().split("|"))]
+    if options.device == "cpu":
+        names = [name for name in names if name not in GPU_ONLY]
+    results = run_workloads(names, options.threads, options.rounds, options.seconds, options.device, torch_device)
+    run_comparisons(results)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
-    if not options.only:
+    if not options.only and options.device == "cpu":
         run_small_ops()
         run_start()
         run_sizes()

@@ -1,4 +1,4 @@
-"""Times workloads in one library, on request:  python worker.py torch|taper
+"""Times workloads in one library, on request:  python worker.py torch|taper THREADS DEVICE
 
 Reads lines of JSON, {"name": ..., "seconds": ...}, and answers each with a line: {"best": ..., "median": ...} in
 seconds per call, or {"error": ...}.
@@ -12,20 +12,23 @@ import time
 from workloads import WORKLOADS
 
 
-def measure(call, seconds):
+def measure(call, seconds, wait, shortest):
     """Calls `call` for about `seconds` and gives the best and the median time of a call.
 
-    Short calls are timed in groups of at least 0.2 ms, because reading the clock costs time too.
+    Short calls are timed in groups of at least `shortest` seconds, because reading the clock and waiting for a device
+    cost time too. `wait` returns when the device is idle.
     """
     clock = time.perf_counter
     for _ in range(3):
         call()
+    wait()
     group = 1
     while True:
         begin = clock()
         for _ in range(group):
             call()
-        if clock() - begin > 2e-4:
+        wait()
+        if clock() - begin > shortest:
             break
         group *= 2
     times = []
@@ -34,6 +37,7 @@ def measure(call, seconds):
         begin = clock()
         for _ in range(group):
             call()
+        wait()
         now = clock()
         times.append((now - begin) / group)
         if now >= end and len(times) >= 3:
@@ -46,6 +50,11 @@ def main():
     library = importlib.import_module(sys.argv[1])
     threads = int(sys.argv[2])
     library.set_num_threads(threads)
+    device = sys.argv[3] if len(sys.argv) > 3 else "cpu"
+    wait, shortest = (lambda: None), 2e-4
+    if device != "cpu":
+        library.set_default_device(device)
+        wait, shortest = getattr(library, device.split(":")[0]).synchronize, 5e-3
     prepared = {}
     for line in sys.stdin:
         request = json.loads(line)
@@ -54,7 +63,7 @@ def main():
             if name not in prepared:
                 prepared.clear()  # the data of one workload at a time
                 prepared[name] = WORKLOADS[name][0](library)
-            answer = measure(prepared[name], request["seconds"])
+            answer = measure(prepared[name], request["seconds"], wait, shortest)
         except Exception as error:  # a missing operator must not end the whole run
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), flush=True)

@@ -2,14 +2,23 @@
 
 A workload is a function of `T` that prepares its data and returns the function to be timed. The decorator's `unit`
 says what a call does, so that the table can show a rate: ("GFLOP", x) or ("GB", x) or ("images", n).
+
+Tensors are made on the library's default device, which the worker sets. `gpu=True` marks workloads that are too large
+or senseless on a CPU. TAPER_BENCH_SMALL=1 makes those small, to try them where there is no GPU.
 """
 
+import os
+
 WORKLOADS = {}
+GPU_ONLY = set()
+SMALL = os.environ.get("TAPER_BENCH_SMALL") == "1"
 
 
-def workload(name, unit=None):
+def workload(name, unit=None, gpu=False):
     def add(make):
         WORKLOADS[name] = (make, unit)
+        if gpu:
+            GPU_ONLY.add(name)
         return make
 
     return add
@@ -279,3 +288,165 @@ def small_backward(T):
 def small_view(T):
     a = T.rand(2, 2)
     return lambda: a.view(4)
+
+
+# ---- GPUs -----------------------------------------------------------------------------------------------------------
+
+LARGE = 1 << 12 if SMALL else 1 << 26  # float32 elements: 256 MB
+WIDE = 64 if SMALL else 4096
+HUGE = 64 if SMALL else 8192
+
+
+def large(name, streams):
+    """An elementwise or reducing workload over LARGE elements that moves `streams` times their bytes."""
+    return workload(f"large: {name}", ("GB", streams * 4 * LARGE / 1e9), gpu=True)
+
+
+@large("copy", 2)
+def large_copy(T):
+    a, b = T.rand(LARGE), T.empty(LARGE)
+    return lambda: b.copy_(a)
+
+
+@large("add", 3)
+def large_add(T):
+    a, b = T.rand(LARGE), T.rand(LARGE)
+    return lambda: a + b
+
+
+@large("mul by a number", 2)
+def large_scale(T):
+    a = T.rand(LARGE)
+    return lambda: a * 2.0
+
+
+@large("exp", 2)
+def large_exp(T):
+    a = T.rand(LARGE)
+    return lambda: T.exp(a)
+
+
+@large("gelu", 2)
+def large_gelu(T):
+    a = T.rand(LARGE)
+    return lambda: T.nn.functional.gelu(a)
+
+
+@large("add a row", 2)
+def large_broadcast(T):
+    a, b = T.rand(LARGE // 1024, 1024), T.rand(1024)
+    return lambda: a + b
+
+
+@large("sum", 1)
+def large_sum(T):
+    a = T.rand(LARGE)
+    return lambda: a.sum()
+
+
+@large("sum over rows", 1)
+def large_sum_rows(T):
+    a = T.rand(LARGE // 1024, 1024)
+    return lambda: a.sum(1)
+
+
+@large("sum over columns", 1)
+def large_sum_columns(T):
+    a = T.rand(LARGE // 1024, 1024)
+    return lambda: a.sum(0)
+
+
+@large("max over rows", 1)
+def large_max(T):
+    a = T.rand(LARGE // 1024, 1024)
+    return lambda: a.amax(1)
+
+
+@large("softmax over rows", 2)
+def large_softmax(T):
+    a = T.rand(LARGE // 1024, 1024)
+    return lambda: T.nn.functional.softmax(a, 1)
+
+
+@workload(f"matmul {WIDE}x{WIDE}, float32", ("GFLOP", 2 * WIDE**3 / 1e9), gpu=True)
+def matmul_wide(T):
+    a, b = T.rand(WIDE, WIDE), T.rand(WIDE, WIDE)
+    return lambda: a @ b
+
+
+@workload(f"matmul {HUGE}x{HUGE}, bfloat16", ("GFLOP", 2 * HUGE**3 / 1e9), gpu=True)
+def matmul_bf16(T):
+    a, b = T.rand(HUGE, HUGE).to(T.bfloat16), T.rand(HUGE, HUGE).to(T.bfloat16)
+    return lambda: a @ b
+
+
+@workload(f"chain of 8 matmuls {WIDE}x{WIDE} with relu, float16", ("GFLOP", 16 * WIDE**3 / 1e9), gpu=True)
+def matmul_chain(T):
+    x = T.rand(WIDE, WIDE).to(T.float16)
+    weights = [((T.rand(WIDE, WIDE) - 0.5) / WIDE).to(T.float16) for _ in range(8)]
+
+    def run():
+        y = x
+        for w in weights:
+            y = T.relu(y @ w)
+        return y
+
+    return run
+
+
+@workload("linear layer 4096-4096 with bias, batch 1024, float32", ("GFLOP", 2 * 1024 * WIDE**2 / 1e9), gpu=True)
+def linear_layer(T):
+    x, w, b = T.rand(8 if SMALL else 1024, WIDE), T.rand(WIDE, WIDE), T.rand(WIDE)
+    return lambda: T.nn.functional.linear(x, w, b)
+
+
+@workload("plain CNN training step, batch 128 of 3x32x32, SGD", ("images", 128), gpu=True)
+def cnn_step(T):
+    T.manual_seed(0)
+    nn, n = T.nn, 4 if SMALL else 128
+    layers, channels = [], 3
+    for width in (8, 8) if SMALL else (64, 128, 256):
+        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        channels = width
+    side = 32 >> (len(layers) // 3)
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side * side, 10))
+    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return training_step(T, model, optimizer, T.rand(n, 3, 32, 32), T.randint(0, 10, (n,)))
+
+
+@workload("LeNet training step, batch 64, Adam, no read of the loss", ("images", 64), gpu=True)
+def lenet_queued(T):
+    step = lenet_parts(T, False)
+    return step
+
+
+def lenet_parts(T, capturable):
+    T.manual_seed(0)
+    model = net(T)
+    optimizer = T.optim.Adam(model.parameters(), lr=2e-3, capturable=capturable)
+    x, y = T.rand(64, 1, 32, 32), T.randint(0, 10, (64,))
+    cross_entropy = T.nn.functional.cross_entropy
+
+    def step():
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+@workload("LeNet training step, batch 64, Adam, graph replay", ("images", 64), gpu=True)
+def lenet_graph(T):
+    step = lenet_parts(T, True)
+    side = T.cuda.Stream()
+    side.wait_stream(T.cuda.current_stream())
+    with T.cuda.stream(side):
+        for _ in range(3):
+            step()
+    T.cuda.current_stream().wait_stream(side)
+    graph = T.cuda.CUDAGraph()
+    with T.cuda.graph(graph):
+        step()
+    return graph.replay

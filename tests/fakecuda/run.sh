@@ -73,10 +73,10 @@ if has c; then
         sanitize=
         [ $kind = lib ] || sanitize=-fsanitize=address
         # shellcheck disable=SC2086
-        cc -std=c99 -g $sanitize -Wall -Wextra -Werror -Iinclude tests/fakecuda/program.c -o "$out/program-$kind" \
+        cc -std=c99 -g $sanitize -Wall -Wextra -Werror -Iinclude tests/gpu/device.c -o "$out/program-$kind" \
             -Ltarget/debug -ltaper -Wl,-rpath,"$ROOT/target/debug" -lm
         # No caching: each tensor is an allocation of its own, whose borders the double and the sanitizer watch.
-        LD_LIBRARY_PATH=$out/$kind TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind"
+        LD_LIBRARY_PATH=$out/$kind TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind" cuda
     done
 fi
 echo "passed on the test double; only a run on a GPU (tests/gpu/run.sh) says that CUDA works"
