@@ -41,7 +41,7 @@ CASES = [
     ("maximum", lambda T, a, b: T.maximum(a, b), True),
     ("cat", lambda T, a, b: T.cat([a, b], 1), True),
     ("index", lambda T, a, b: a[:, ::3] + b[2:3, ::3], True),
-    ("gather", lambda T, a, b: a.gather(1, T.argsort(b, 1)), True),
+    ("gather", lambda T, a, b: a.gather(1, b.argmax(1, keepdim=True).expand(12, 5)), True),
     ("sum", lambda T, a, b: a.sum(), True),
     ("sum of rows", lambda T, a, b: a.sum(1), True),
     ("mean of columns", lambda T, a, b: a.mean(0), True),
