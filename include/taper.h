@@ -4063,6 +4063,46 @@ taper_error *taper_scatter_add_(taper_tensor *self,
                                 taper_tensor *src);
 
 /*
+ * self with src added ('add') or multiplied ('multiply') where index says.
+ *
+ * `scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_reduce(taper_tensor *self,
+                                  int64_t dim,
+                                  taper_tensor *index,
+                                  taper_tensor *src,
+                                  const char *reduce,
+                                  taper_tensor **out);
+
+/*
+ * self with a number added ('add') or multiplied ('multiply') where index says.
+ *
+ * `scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_value_reduce(taper_tensor *self,
+                                        int64_t dim,
+                                        taper_tensor *index,
+                                        taper_scalar value,
+                                        const char *reduce,
+                                        taper_tensor **out);
+
+/*
+ * src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
+ *
+ * `scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_reduce_two(taper_tensor *self,
+                                      int64_t dim,
+                                      taper_tensor *index,
+                                      taper_tensor *src,
+                                      const char *reduce,
+                                      bool include_self,
+                                      taper_tensor **out);
+
+/*
  * Rows along dim picked by a vector of positions.
  *
  * `index_select(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
@@ -4247,6 +4287,519 @@ taper_error *taper_bincount(taper_tensor *self,
                             taper_tensor *weights,
                             int64_t minlength,
                             taper_tensor **out);
+
+/*
+ * Positions of nonzero elements as rows of int64; waits for the device.
+ *
+ * `argwhere(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_argwhere(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self with the elements of source, in order, where the bool mask holds; waits for the device.
+ *
+ * `masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_masked_scatter(taper_tensor *self,
+                                  taper_tensor *mask,
+                                  taper_tensor *source,
+                                  taper_tensor **out);
+
+/*
+ * self with src in place of one index of a dimension.
+ *
+ * `select_scatter(Tensor self, Tensor src, int dim, int index) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_select_scatter(taper_tensor *self,
+                                  taper_tensor *src,
+                                  int64_t dim,
+                                  int64_t index,
+                                  taper_tensor **out);
+
+/*
+ * self with src in place of a slice of a dimension.
+ *
+ * `slice_scatter(Tensor self, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_slice_scatter(taper_tensor *self,
+                                 taper_tensor *src,
+                                 int64_t dim,
+                                 const int64_t *start,
+                                 const int64_t *end,
+                                 int64_t step,
+                                 taper_tensor **out);
+
+/*
+ * self with src on a diagonal.
+ *
+ * `diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_diagonal_scatter(taper_tensor *self,
+                                    taper_tensor *src,
+                                    int64_t offset,
+                                    int64_t dim1,
+                                    int64_t dim2,
+                                    taper_tensor **out);
+
+/*
+ * Fills the main diagonal; wrap goes on below in tall matrices.
+ *
+ * `fill_diagonal_(Tensor(a!) self, Scalar fill_value, bool wrap=False) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fill_diagonal_(taper_tensor *self, taper_scalar fill_value, bool wrap);
+
+/*
+ * Rows and columns of the lower triangle of a row by col matrix, [2, n].
+ *
+ * `tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=int64, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tril_indices(int64_t row,
+                                int64_t col,
+                                int64_t offset,
+                                int32_t dtype,
+                                taper_device device,
+                                taper_tensor **out);
+
+/*
+ * Rows and columns of the upper triangle of a row by col matrix, [2, n].
+ *
+ * `triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=int64, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_triu_indices(int64_t row,
+                                int64_t col,
+                                int64_t offset,
+                                int32_t dtype,
+                                taper_device device,
+                                taper_tensor **out);
+
+/*
+ * A matrix with the flattened tensor on a diagonal.
+ *
+ * `diagflat(Tensor self, int offset=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_diagflat(taper_tensor *self, int64_t offset, taper_tensor **out);
+
+/* ==== Ops: Search ========================================================================================= */
+
+/*
+ * Where each value would be inserted into the sorted last dimension of sorted_sequence.
+ *
+ * `searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_searchsorted(taper_tensor *sorted_sequence,
+                                taper_tensor *self,
+                                bool out_int32,
+                                bool right,
+                                const char *side,
+                                taper_tensor *sorter,
+                                taper_tensor **out);
+
+/*
+ * Where a number would be inserted into the sorted last dimension of sorted_sequence.
+ *
+ * `searchsorted.Scalar(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_searchsorted_scalar(taper_tensor *sorted_sequence,
+                                       taper_scalar self,
+                                       bool out_int32,
+                                       bool right,
+                                       const char *side,
+                                       taper_tensor *sorter,
+                                       taper_tensor **out);
+
+/*
+ * The number of the bucket between sorted boundaries that each element falls into.
+ *
+ * `bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bucketize(taper_tensor *self,
+                             taper_tensor *boundaries,
+                             bool out_int32,
+                             bool right,
+                             taper_tensor **out);
+
+/*
+ * The number of the bucket between sorted boundaries that a number falls into.
+ *
+ * `bucketize.Scalar(Scalar self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bucketize_scalar(taper_scalar self,
+                                    taper_tensor *boundaries,
+                                    bool out_int32,
+                                    bool right,
+                                    taper_tensor **out);
+
+/*
+ * Whether each element is among test_elements.
+ *
+ * `isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_isin_tensor_tensor(taper_tensor *elements,
+                                      taper_tensor *test_elements,
+                                      bool assume_unique,
+                                      bool invert,
+                                      taper_tensor **out);
+
+/*
+ * Whether each element is the number.
+ *
+ * `isin.Tensor_Scalar(Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_isin_tensor_scalar(taper_tensor *elements,
+                                      taper_scalar test_element,
+                                      bool assume_unique,
+                                      bool invert,
+                                      taper_tensor **out);
+
+/*
+ * Whether a number is among test_elements.
+ *
+ * `isin.Scalar_Tensor(Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_isin_scalar_tensor(taper_scalar element,
+                                      taper_tensor *test_elements,
+                                      bool assume_unique,
+                                      bool invert,
+                                      taper_tensor **out);
+
+/*
+ * The distinct elements in ascending order, each element's place among them, how often each occurs; what is not asked for is empty.
+ *
+ * `unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor output, Tensor inverse_indices, Tensor counts)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_unique(taper_tensor *self,
+                          bool sorted,
+                          bool return_inverse,
+                          bool return_counts,
+                          taper_tensor **output,
+                          taper_tensor **inverse_indices,
+                          taper_tensor **counts);
+
+/*
+ * The distinct slices along a dimension in lexicographic order; else like unique.
+ *
+ * `unique_dim(Tensor self, int dim, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor output, Tensor inverse_indices, Tensor counts)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_unique_dim(taper_tensor *self,
+                              int64_t dim,
+                              bool sorted,
+                              bool return_inverse,
+                              bool return_counts,
+                              taper_tensor **output,
+                              taper_tensor **inverse_indices,
+                              taper_tensor **counts);
+
+/*
+ * The elements, or slices along dim, without repetitions of neighbours; else like unique.
+ *
+ * `unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor output, Tensor inverse_indices, Tensor counts)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_unique_consecutive(taper_tensor *self,
+                                      bool return_inverse,
+                                      bool return_counts,
+                                      const int64_t *dim,
+                                      taper_tensor **output,
+                                      taper_tensor **inverse_indices,
+                                      taper_tensor **counts);
+
+/*
+ * How many elements fall into each of equal bins between min and max; of the data's range when both are equal.
+ *
+ * `histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_histc(taper_tensor *self,
+                         int64_t bins,
+                         taper_scalar min,
+                         taper_scalar max,
+                         taper_tensor **out);
+
+/*
+ * The q-quantiles along dim, or of all elements; the size of a vector q comes first.
+ *
+ * `quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_quantile(taper_tensor *self,
+                            taper_tensor *q,
+                            const int64_t *dim,
+                            bool keepdim,
+                            const char *interpolation,
+                            taper_tensor **out);
+
+/*
+ * The quantile for one number between 0 and 1.
+ *
+ * `quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_quantile_scalar(taper_tensor *self,
+                                   double q,
+                                   const int64_t *dim,
+                                   bool keepdim,
+                                   const char *interpolation,
+                                   taper_tensor **out);
+
+/*
+ * The elements in order along dimension 0.
+ *
+ * `msort(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_msort(taper_tensor *self, taper_tensor **out);
+
+/* ==== Ops: Composed elementwise functions ================================================================= */
+
+/*
+ * Degrees to radians.
+ *
+ * `deg2rad(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_deg2rad(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Radians to degrees.
+ *
+ * `rad2deg(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_rad2deg(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The tensor itself; bools are refused.
+ *
+ * `positive(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_positive(taper_tensor *self, taper_tensor **out);
+
+/*
+ * -1, 0 or 1.
+ *
+ * `sgn(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sgn(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Whether the sign bit is set, that of -0.0 included.
+ *
+ * `signbit(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_signbit(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Whether an element is +inf.
+ *
+ * `isposinf(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_isposinf(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Whether an element is -inf.
+ *
+ * `isneginf(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_isneginf(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The magnitude of self with the sign of other.
+ *
+ * `copysign.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_copysign(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The magnitude of self with the sign of a number.
+ *
+ * `copysign.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_copysign_scalar(taper_tensor *self,
+                                   taper_scalar other,
+                                   taper_tensor **out);
+
+/*
+ * 0 below zero, 1 above, values at zero.
+ *
+ * `heaviside(Tensor self, Tensor values) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_heaviside(taper_tensor *self, taper_tensor *values, taper_tensor **out);
+
+/*
+ * NaN (by 0) and infinities (by the dtype's limits) replaced.
+ *
+ * `nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nan_to_num(taper_tensor *self,
+                              const double *nan,
+                              const double *posinf,
+                              const double *neginf,
+                              taper_tensor **out);
+
+/*
+ * sin(pi x) / (pi x), 1 at zero.
+ *
+ * `sinc(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sinc(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self to the power of exponent in float64.
+ *
+ * `float_power.Tensor(Tensor self, Tensor exponent) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_float_power(taper_tensor *self,
+                               taper_tensor *exponent,
+                               taper_tensor **out);
+
+/*
+ * self to the power of a number in float64.
+ *
+ * `float_power.Scalar(Tensor self, Scalar exponent) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_float_power_scalar(taper_tensor *self,
+                                      taper_scalar exponent,
+                                      taper_tensor **out);
+
+/*
+ * log2(2^self + 2^other).
+ *
+ * `logaddexp2(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logaddexp2(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self * 2^other.
+ *
+ * `ldexp(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ldexp(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The smallest and the largest elements, of all or along a dimension.
+ *
+ * `aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_aminmax(taper_tensor *self,
+                           const int64_t *dim,
+                           bool keepdim,
+                           taper_tensor **min,
+                           taper_tensor **max);
+
+/*
+ * Mean of the elements that are not NaN.
+ *
+ * `nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nanmean(taper_tensor *self,
+                           const int64_t *dim,
+                           size_t dim_len,
+                           bool keepdim,
+                           int32_t dtype,
+                           taper_tensor **out);
+
+/*
+ * Sums of products over the last dimensions of both.
+ *
+ * `inner(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_inner(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self limited to [min_val, max_val].
+ *
+ * `hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hardtanh(taper_tensor *self,
+                            taper_scalar min_val,
+                            taper_scalar max_val,
+                            taper_tensor **out);
+
+/*
+ * The self-normalising exponential linear unit.
+ *
+ * `selu(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_selu(taper_tensor *self, taper_tensor **out);
+
+/*
+ * max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)).
+ *
+ * `celu(Tensor self, Scalar alpha=1.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_celu(taper_tensor *self, taper_scalar alpha, taper_tensor **out);
+
+/*
+ * self * tanh(softplus(self)).
+ *
+ * `mish(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_mish(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self / (1 + |self|).
+ *
+ * `softsign(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_softsign(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self - tanh(self).
+ *
+ * `tanhshrink(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tanhshrink(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self where |self| > lambd, else 0.
+ *
+ * `hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_hardshrink(taper_tensor *self, taper_scalar lambd, taper_tensor **out);
+
+/*
+ * self moved towards zero by lambd, 0 within it.
+ *
+ * `softshrink(Tensor self, Scalar lambd=0.5) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_softshrink(taper_tensor *self, taper_scalar lambd, taper_tensor **out);
+
+/*
+ * self where above the threshold, else value.
+ *
+ * `threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_threshold(taper_tensor *self,
+                             taper_scalar threshold,
+                             taper_scalar value,
+                             taper_tensor **out);
+
+/*
+ * self where positive, else weight * self, with one weight or one per channel.
+ *
+ * `prelu(Tensor self, Tensor weight) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_prelu(taper_tensor *self, taper_tensor *weight, taper_tensor **out);
 
 /* ==== Ops: Convolution and pooling ======================================================================== */
 

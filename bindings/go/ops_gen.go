@@ -8,6 +8,7 @@ package taper
 
 typedef struct { uintptr_t err; bool r0; } taper_go_b;
 typedef struct { uintptr_t err; double r0; } taper_go_f;
+typedef struct { uintptr_t err; uintptr_t r0; uintptr_t r1; uintptr_t r2; } taper_go_t_t_t;
 typedef struct { uintptr_t err; uintptr_t r0; uintptr_t r1; } taper_go_t_t;
 typedef struct { uintptr_t err; uintptr_t r0; } taper_go_l;
 typedef struct { uintptr_t err; uintptr_t r0; } taper_go_t;
@@ -2067,6 +2068,27 @@ static inline uintptr_t go_taper_scatter_value_(uintptr_t a_self, int64_t a_dim,
 static inline uintptr_t go_taper_scatter_add_(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_src) {
     return (uintptr_t)taper_scatter_add_((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_src);
 }
+static inline taper_go_t go_taper_scatter_reduce(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_src, const char *a_reduce) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_scatter_reduce((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_src, a_reduce, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_scatter_value_reduce(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, taper_scalar a_value, const char *a_reduce) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_scatter_value_reduce((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, a_value, a_reduce, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_scatter_reduce_two(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_src, const char *a_reduce, bool a_include_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_scatter_reduce_two((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_src, a_reduce, a_include_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_index_select(uintptr_t a_self, int64_t a_dim, uintptr_t a_index) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2174,6 +2196,380 @@ static inline taper_go_t go_taper_bincount(uintptr_t a_self, uintptr_t a_weights
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_bincount((taper_tensor *)a_self, (taper_tensor *)a_weights, a_minlength, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_argwhere(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_argwhere((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_masked_scatter(uintptr_t a_self, uintptr_t a_mask, uintptr_t a_source) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_masked_scatter((taper_tensor *)a_self, (taper_tensor *)a_mask, (taper_tensor *)a_source, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_select_scatter(uintptr_t a_self, uintptr_t a_src, int64_t a_dim, int64_t a_index) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_select_scatter((taper_tensor *)a_self, (taper_tensor *)a_src, a_dim, a_index, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_slice_scatter(uintptr_t a_self, uintptr_t a_src, int64_t a_dim, bool has_a_start, int64_t a_start, bool has_a_end, int64_t a_end, int64_t a_step) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_slice_scatter((taper_tensor *)a_self, (taper_tensor *)a_src, a_dim, has_a_start ? &a_start : 0, has_a_end ? &a_end : 0, a_step, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_diagonal_scatter(uintptr_t a_self, uintptr_t a_src, int64_t a_offset, int64_t a_dim1, int64_t a_dim2) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_diagonal_scatter((taper_tensor *)a_self, (taper_tensor *)a_src, a_offset, a_dim1, a_dim2, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_fill_diagonal_(uintptr_t a_self, taper_scalar a_fill_value, bool a_wrap) {
+    return (uintptr_t)taper_fill_diagonal_((taper_tensor *)a_self, a_fill_value, a_wrap);
+}
+static inline taper_go_t go_taper_tril_indices(int64_t a_row, int64_t a_col, int64_t a_offset, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_tril_indices(a_row, a_col, a_offset, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_triu_indices(int64_t a_row, int64_t a_col, int64_t a_offset, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_triu_indices(a_row, a_col, a_offset, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_diagflat(uintptr_t a_self, int64_t a_offset) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_diagflat((taper_tensor *)a_self, a_offset, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_searchsorted(uintptr_t a_sorted_sequence, uintptr_t a_self, bool a_out_int32, bool a_right, const char *a_side, uintptr_t a_sorter) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_searchsorted((taper_tensor *)a_sorted_sequence, (taper_tensor *)a_self, a_out_int32, a_right, a_side, (taper_tensor *)a_sorter, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_searchsorted_scalar(uintptr_t a_sorted_sequence, taper_scalar a_self, bool a_out_int32, bool a_right, const char *a_side, uintptr_t a_sorter) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_searchsorted_scalar((taper_tensor *)a_sorted_sequence, a_self, a_out_int32, a_right, a_side, (taper_tensor *)a_sorter, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_bucketize(uintptr_t a_self, uintptr_t a_boundaries, bool a_out_int32, bool a_right) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_bucketize((taper_tensor *)a_self, (taper_tensor *)a_boundaries, a_out_int32, a_right, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_bucketize_scalar(taper_scalar a_self, uintptr_t a_boundaries, bool a_out_int32, bool a_right) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_bucketize_scalar(a_self, (taper_tensor *)a_boundaries, a_out_int32, a_right, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_isin_tensor_tensor(uintptr_t a_elements, uintptr_t a_test_elements, bool a_assume_unique, bool a_invert) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_isin_tensor_tensor((taper_tensor *)a_elements, (taper_tensor *)a_test_elements, a_assume_unique, a_invert, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_isin_tensor_scalar(uintptr_t a_elements, taper_scalar a_test_element, bool a_assume_unique, bool a_invert) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_isin_tensor_scalar((taper_tensor *)a_elements, a_test_element, a_assume_unique, a_invert, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_isin_scalar_tensor(taper_scalar a_element, uintptr_t a_test_elements, bool a_assume_unique, bool a_invert) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_isin_scalar_tensor(a_element, (taper_tensor *)a_test_elements, a_assume_unique, a_invert, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_unique(uintptr_t a_self, bool a_sorted, bool a_return_inverse, bool a_return_counts) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_unique((taper_tensor *)a_self, a_sorted, a_return_inverse, a_return_counts, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_unique_dim(uintptr_t a_self, int64_t a_dim, bool a_sorted, bool a_return_inverse, bool a_return_counts) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_unique_dim((taper_tensor *)a_self, a_dim, a_sorted, a_return_inverse, a_return_counts, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_unique_consecutive(uintptr_t a_self, bool a_return_inverse, bool a_return_counts, bool has_a_dim, int64_t a_dim) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_unique_consecutive((taper_tensor *)a_self, a_return_inverse, a_return_counts, has_a_dim ? &a_dim : 0, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t go_taper_histc(uintptr_t a_self, int64_t a_bins, taper_scalar a_min, taper_scalar a_max) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_histc((taper_tensor *)a_self, a_bins, a_min, a_max, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_quantile(uintptr_t a_self, uintptr_t a_q, bool has_a_dim, int64_t a_dim, bool a_keepdim, const char *a_interpolation) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_quantile((taper_tensor *)a_self, (taper_tensor *)a_q, has_a_dim ? &a_dim : 0, a_keepdim, a_interpolation, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_quantile_scalar(uintptr_t a_self, double a_q, bool has_a_dim, int64_t a_dim, bool a_keepdim, const char *a_interpolation) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_quantile_scalar((taper_tensor *)a_self, a_q, has_a_dim ? &a_dim : 0, a_keepdim, a_interpolation, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_msort(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_msort((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_deg2rad(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_deg2rad((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_rad2deg(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_rad2deg((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_positive(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_positive((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_sgn(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_sgn((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_signbit(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_signbit((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_isposinf(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_isposinf((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_isneginf(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_isneginf((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_copysign(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_copysign((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_copysign_scalar(uintptr_t a_self, taper_scalar a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_copysign_scalar((taper_tensor *)a_self, a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_heaviside(uintptr_t a_self, uintptr_t a_values) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_heaviside((taper_tensor *)a_self, (taper_tensor *)a_values, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_nan_to_num(uintptr_t a_self, bool has_a_nan, double a_nan, bool has_a_posinf, double a_posinf, bool has_a_neginf, double a_neginf) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nan_to_num((taper_tensor *)a_self, has_a_nan ? &a_nan : 0, has_a_posinf ? &a_posinf : 0, has_a_neginf ? &a_neginf : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_sinc(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_sinc((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_float_power(uintptr_t a_self, uintptr_t a_exponent) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_float_power((taper_tensor *)a_self, (taper_tensor *)a_exponent, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_float_power_scalar(uintptr_t a_self, taper_scalar a_exponent) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_float_power_scalar((taper_tensor *)a_self, a_exponent, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_logaddexp2(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_logaddexp2((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_ldexp(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_ldexp((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_aminmax(uintptr_t a_self, bool has_a_dim, int64_t a_dim, bool a_keepdim) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_aminmax((taper_tensor *)a_self, has_a_dim ? &a_dim : 0, a_keepdim, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_nanmean(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nanmean((taper_tensor *)a_self, a_dim, a_dim_len, a_keepdim, a_dtype, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_inner(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_inner((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_hardtanh(uintptr_t a_self, taper_scalar a_min_val, taper_scalar a_max_val) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_hardtanh((taper_tensor *)a_self, a_min_val, a_max_val, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_selu(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_selu((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_celu(uintptr_t a_self, taper_scalar a_alpha) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_celu((taper_tensor *)a_self, a_alpha, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_mish(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_mish((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_softsign(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_softsign((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_tanhshrink(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_tanhshrink((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_hardshrink(uintptr_t a_self, taper_scalar a_lambd) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_hardshrink((taper_tensor *)a_self, a_lambd, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_softshrink(uintptr_t a_self, taper_scalar a_lambd) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_softshrink((taper_tensor *)a_self, a_lambd, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_threshold(uintptr_t a_self, taper_scalar a_threshold, taper_scalar a_value) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_threshold((taper_tensor *)a_self, a_threshold, a_value, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_prelu(uintptr_t a_self, uintptr_t a_weight) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_prelu((taper_tensor *)a_self, (taper_tensor *)a_weight, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -6594,6 +6990,53 @@ func (t *Tensor) ScatterAddInPlace(dim int64, index *Tensor, src *Tensor) error 
 	return check(uintptr(r))
 }
 
+// ScatterReduce: self with src added ('add') or multiplied ('multiply') where index says.
+func (t *Tensor) ScatterReduce(dim int64, index *Tensor, src *Tensor, reduce string) (*Tensor, error) {
+	reduceText := text(reduce)
+	defer freeText(reduceText)
+	r := C.go_taper_scatter_reduce(t.ptr(), C.int64_t(dim), index.ptr(), src.ptr(), (*C.char)(reduceText))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(src)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ScatterValueReduce: self with a number added ('add') or multiplied ('multiply') where index says.
+func (t *Tensor) ScatterValueReduce(dim int64, index *Tensor, value Scalar, reduce string) (*Tensor, error) {
+	reduceText := text(reduce)
+	defer freeText(reduceText)
+	r := C.go_taper_scatter_value_reduce(t.ptr(), C.int64_t(dim), index.ptr(), C.taper_scalar(value.c()), (*C.char)(reduceText))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ScatterReduceTwoOptions are the optional arguments of ScatterReduceTwo; unset fields take their defaults.
+type ScatterReduceTwoOptions struct {
+	IncludeSelf *bool // default True
+}
+
+// ScatterReduceTwo: src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
+func (t *Tensor) ScatterReduceTwo(dim int64, index *Tensor, src *Tensor, reduce string, opts ...ScatterReduceTwoOptions) (*Tensor, error) {
+	o := first(opts)
+	reduceText := text(reduce)
+	defer freeText(reduceText)
+	r := C.go_taper_scatter_reduce_two(t.ptr(), C.int64_t(dim), index.ptr(), src.ptr(), (*C.char)(reduceText), C.bool(or(o.IncludeSelf, true)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(src)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // IndexSelect: Rows along dim picked by a vector of positions.
 func (t *Tensor) IndexSelect(dim int64, index *Tensor) (*Tensor, error) {
 	r := C.go_taper_index_select(t.ptr(), C.int64_t(dim), index.ptr())
@@ -6829,6 +7272,742 @@ func (t *Tensor) Bincount(opts ...BincountOptions) (*Tensor, error) {
 	r := C.go_taper_bincount(t.ptr(), o.Weights.ptr(), C.int64_t(o.Minlength))
 	runtime.KeepAlive(t)
 	runtime.KeepAlive(o.Weights)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Argwhere: Positions of nonzero elements as rows of int64; waits for the device.
+func (t *Tensor) Argwhere() (*Tensor, error) {
+	r := C.go_taper_argwhere(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MaskedScatter: self with the elements of source, in order, where the bool mask holds; waits for the device.
+func (t *Tensor) MaskedScatter(mask *Tensor, source *Tensor) (*Tensor, error) {
+	r := C.go_taper_masked_scatter(t.ptr(), mask.ptr(), source.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(mask)
+	runtime.KeepAlive(source)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SelectScatter: self with src in place of one index of a dimension.
+func (t *Tensor) SelectScatter(src *Tensor, dim int64, index int64) (*Tensor, error) {
+	r := C.go_taper_select_scatter(t.ptr(), src.ptr(), C.int64_t(dim), C.int64_t(index))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(src)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SliceScatterOptions are the optional arguments of SliceScatter; unset fields take their defaults.
+type SliceScatterOptions struct {
+	Dim   int64  // default 0
+	Start *int64 // default None
+	End   *int64 // default None
+	Step  *int64 // default 1
+}
+
+// SliceScatter: self with src in place of a slice of a dimension.
+func (t *Tensor) SliceScatter(src *Tensor, opts ...SliceScatterOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_slice_scatter(t.ptr(), src.ptr(), C.int64_t(o.Dim), C.bool(o.Start != nil), C.int64_t(or(o.Start, 0)), C.bool(o.End != nil), C.int64_t(or(o.End, 0)), C.int64_t(or(o.Step, 1)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(src)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// DiagonalScatterOptions are the optional arguments of DiagonalScatter; unset fields take their defaults.
+type DiagonalScatterOptions struct {
+	Offset int64  // default 0
+	Dim1   int64  // default 0
+	Dim2   *int64 // default 1
+}
+
+// DiagonalScatter: self with src on a diagonal.
+func (t *Tensor) DiagonalScatter(src *Tensor, opts ...DiagonalScatterOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_diagonal_scatter(t.ptr(), src.ptr(), C.int64_t(o.Offset), C.int64_t(o.Dim1), C.int64_t(or(o.Dim2, 1)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(src)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FillDiagonalInPlaceOptions are the optional arguments of FillDiagonalInPlace; unset fields take their defaults.
+type FillDiagonalInPlaceOptions struct {
+	Wrap bool // default False
+}
+
+// FillDiagonalInPlace: Fills the main diagonal; wrap goes on below in tall matrices.
+func (t *Tensor) FillDiagonalInPlace(fillValue Scalar, opts ...FillDiagonalInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_fill_diagonal_(t.ptr(), C.taper_scalar(fillValue.c()), C.bool(o.Wrap))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// TrilIndicesOptions are the optional arguments of TrilIndices; unset fields take their defaults.
+type TrilIndicesOptions struct {
+	Offset int64  // default 0
+	Dtype  DType  // default int64
+	Device Device // default None
+}
+
+// TrilIndices: Rows and columns of the lower triangle of a row by col matrix, [2, n].
+func TrilIndices(row int64, col int64, opts ...TrilIndicesOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_tril_indices(C.int64_t(row), C.int64_t(col), C.int64_t(o.Offset), C.int32_t(o.Dtype.or(4).code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// TriuIndicesOptions are the optional arguments of TriuIndices; unset fields take their defaults.
+type TriuIndicesOptions struct {
+	Offset int64  // default 0
+	Dtype  DType  // default int64
+	Device Device // default None
+}
+
+// TriuIndices: Rows and columns of the upper triangle of a row by col matrix, [2, n].
+func TriuIndices(row int64, col int64, opts ...TriuIndicesOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_triu_indices(C.int64_t(row), C.int64_t(col), C.int64_t(o.Offset), C.int32_t(o.Dtype.or(4).code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// DiagflatOptions are the optional arguments of Diagflat; unset fields take their defaults.
+type DiagflatOptions struct {
+	Offset int64 // default 0
+}
+
+// Diagflat: A matrix with the flattened tensor on a diagonal.
+func (t *Tensor) Diagflat(opts ...DiagflatOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_diagflat(t.ptr(), C.int64_t(o.Offset))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SearchsortedOptions are the optional arguments of Searchsorted; unset fields take their defaults.
+type SearchsortedOptions struct {
+	OutInt32 bool    // default False
+	Right    bool    // default False
+	Side     string  // default None
+	Sorter   *Tensor // default None
+}
+
+// Searchsorted: Where each value would be inserted into the sorted last dimension of sorted_sequence.
+func Searchsorted(sortedSequence *Tensor, self *Tensor, opts ...SearchsortedOptions) (*Tensor, error) {
+	o := first(opts)
+	sideText := optionalText(o.Side)
+	defer freeText(sideText)
+	r := C.go_taper_searchsorted(sortedSequence.ptr(), self.ptr(), C.bool(o.OutInt32), C.bool(o.Right), (*C.char)(sideText), o.Sorter.ptr())
+	runtime.KeepAlive(sortedSequence)
+	runtime.KeepAlive(self)
+	runtime.KeepAlive(o.Sorter)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SearchsortedScalarOptions are the optional arguments of SearchsortedScalar; unset fields take their defaults.
+type SearchsortedScalarOptions struct {
+	OutInt32 bool    // default False
+	Right    bool    // default False
+	Side     string  // default None
+	Sorter   *Tensor // default None
+}
+
+// SearchsortedScalar: Where a number would be inserted into the sorted last dimension of sorted_sequence.
+func SearchsortedScalar(sortedSequence *Tensor, self Scalar, opts ...SearchsortedScalarOptions) (*Tensor, error) {
+	o := first(opts)
+	sideText := optionalText(o.Side)
+	defer freeText(sideText)
+	r := C.go_taper_searchsorted_scalar(sortedSequence.ptr(), C.taper_scalar(self.c()), C.bool(o.OutInt32), C.bool(o.Right), (*C.char)(sideText), o.Sorter.ptr())
+	runtime.KeepAlive(sortedSequence)
+	runtime.KeepAlive(o.Sorter)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BucketizeOptions are the optional arguments of Bucketize; unset fields take their defaults.
+type BucketizeOptions struct {
+	OutInt32 bool // default False
+	Right    bool // default False
+}
+
+// Bucketize: The number of the bucket between sorted boundaries that each element falls into.
+func (t *Tensor) Bucketize(boundaries *Tensor, opts ...BucketizeOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_bucketize(t.ptr(), boundaries.ptr(), C.bool(o.OutInt32), C.bool(o.Right))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(boundaries)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BucketizeScalarOptions are the optional arguments of BucketizeScalar; unset fields take their defaults.
+type BucketizeScalarOptions struct {
+	OutInt32 bool // default False
+	Right    bool // default False
+}
+
+// BucketizeScalar: The number of the bucket between sorted boundaries that a number falls into.
+func BucketizeScalar(self Scalar, boundaries *Tensor, opts ...BucketizeScalarOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_bucketize_scalar(C.taper_scalar(self.c()), boundaries.ptr(), C.bool(o.OutInt32), C.bool(o.Right))
+	runtime.KeepAlive(boundaries)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// IsinTensorTensorOptions are the optional arguments of IsinTensorTensor; unset fields take their defaults.
+type IsinTensorTensorOptions struct {
+	AssumeUnique bool // default False
+	Invert       bool // default False
+}
+
+// IsinTensorTensor: Whether each element is among test_elements.
+func IsinTensorTensor(elements *Tensor, testElements *Tensor, opts ...IsinTensorTensorOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_isin_tensor_tensor(elements.ptr(), testElements.ptr(), C.bool(o.AssumeUnique), C.bool(o.Invert))
+	runtime.KeepAlive(elements)
+	runtime.KeepAlive(testElements)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// IsinTensorScalarOptions are the optional arguments of IsinTensorScalar; unset fields take their defaults.
+type IsinTensorScalarOptions struct {
+	AssumeUnique bool // default False
+	Invert       bool // default False
+}
+
+// IsinTensorScalar: Whether each element is the number.
+func IsinTensorScalar(elements *Tensor, testElement Scalar, opts ...IsinTensorScalarOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_isin_tensor_scalar(elements.ptr(), C.taper_scalar(testElement.c()), C.bool(o.AssumeUnique), C.bool(o.Invert))
+	runtime.KeepAlive(elements)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// IsinScalarTensorOptions are the optional arguments of IsinScalarTensor; unset fields take their defaults.
+type IsinScalarTensorOptions struct {
+	AssumeUnique bool // default False
+	Invert       bool // default False
+}
+
+// IsinScalarTensor: Whether a number is among test_elements.
+func IsinScalarTensor(element Scalar, testElements *Tensor, opts ...IsinScalarTensorOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_isin_scalar_tensor(C.taper_scalar(element.c()), testElements.ptr(), C.bool(o.AssumeUnique), C.bool(o.Invert))
+	runtime.KeepAlive(testElements)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// UniqueOptions are the optional arguments of Unique; unset fields take their defaults.
+type UniqueOptions struct {
+	Sorted        *bool // default True
+	ReturnInverse bool  // default False
+	ReturnCounts  bool  // default False
+}
+
+// Unique: The distinct elements in ascending order, each element's place among them, how often each occurs; what is not asked for is empty.
+func (t *Tensor) Unique(opts ...UniqueOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_unique(t.ptr(), C.bool(or(o.Sorted, true)), C.bool(o.ReturnInverse), C.bool(o.ReturnCounts))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// UniqueDimOptions are the optional arguments of UniqueDim; unset fields take their defaults.
+type UniqueDimOptions struct {
+	Sorted        *bool // default True
+	ReturnInverse bool  // default False
+	ReturnCounts  bool  // default False
+}
+
+// UniqueDim: The distinct slices along a dimension in lexicographic order; else like unique.
+func (t *Tensor) UniqueDim(dim int64, opts ...UniqueDimOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_unique_dim(t.ptr(), C.int64_t(dim), C.bool(or(o.Sorted, true)), C.bool(o.ReturnInverse), C.bool(o.ReturnCounts))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// UniqueConsecutiveOptions are the optional arguments of UniqueConsecutive; unset fields take their defaults.
+type UniqueConsecutiveOptions struct {
+	ReturnInverse bool   // default False
+	ReturnCounts  bool   // default False
+	Dim           *int64 // default None
+}
+
+// UniqueConsecutive: The elements, or slices along dim, without repetitions of neighbours; else like unique.
+func (t *Tensor) UniqueConsecutive(opts ...UniqueConsecutiveOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_unique_consecutive(t.ptr(), C.bool(o.ReturnInverse), C.bool(o.ReturnCounts), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// HistcOptions are the optional arguments of Histc; unset fields take their defaults.
+type HistcOptions struct {
+	Bins *int64 // default 100
+	Min  Scalar // default 0
+	Max  Scalar // default 0
+}
+
+// Histc: How many elements fall into each of equal bins between min and max; of the data's range when both are equal.
+func (t *Tensor) Histc(opts ...HistcOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_histc(t.ptr(), C.int64_t(or(o.Bins, 100)), C.taper_scalar(o.Min.or(Int(0)).c()), C.taper_scalar(o.Max.or(Int(0)).c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// QuantileOptions are the optional arguments of Quantile; unset fields take their defaults.
+type QuantileOptions struct {
+	Dim           *int64 // default None
+	Keepdim       bool   // default False
+	Interpolation string // default "linear"
+}
+
+// Quantile: The q-quantiles along dim, or of all elements; the size of a vector q comes first.
+func (t *Tensor) Quantile(q *Tensor, opts ...QuantileOptions) (*Tensor, error) {
+	o := first(opts)
+	interpolationText := text(orString(o.Interpolation, "linear"))
+	defer freeText(interpolationText)
+	r := C.go_taper_quantile(t.ptr(), q.ptr(), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)), C.bool(o.Keepdim), (*C.char)(interpolationText))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(q)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// QuantileScalarOptions are the optional arguments of QuantileScalar; unset fields take their defaults.
+type QuantileScalarOptions struct {
+	Dim           *int64 // default None
+	Keepdim       bool   // default False
+	Interpolation string // default "linear"
+}
+
+// QuantileScalar: The quantile for one number between 0 and 1.
+func (t *Tensor) QuantileScalar(q float64, opts ...QuantileScalarOptions) (*Tensor, error) {
+	o := first(opts)
+	interpolationText := text(orString(o.Interpolation, "linear"))
+	defer freeText(interpolationText)
+	r := C.go_taper_quantile_scalar(t.ptr(), C.double(q), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)), C.bool(o.Keepdim), (*C.char)(interpolationText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Msort: The elements in order along dimension 0.
+func (t *Tensor) Msort() (*Tensor, error) {
+	r := C.go_taper_msort(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Deg2rad: Degrees to radians.
+func (t *Tensor) Deg2rad() (*Tensor, error) {
+	r := C.go_taper_deg2rad(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Rad2deg: Radians to degrees.
+func (t *Tensor) Rad2deg() (*Tensor, error) {
+	r := C.go_taper_rad2deg(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Positive: The tensor itself; bools are refused.
+func (t *Tensor) Positive() (*Tensor, error) {
+	r := C.go_taper_positive(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Sgn: -1, 0 or 1.
+func (t *Tensor) Sgn() (*Tensor, error) {
+	r := C.go_taper_sgn(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Signbit: Whether the sign bit is set, that of -0.0 included.
+func (t *Tensor) Signbit() (*Tensor, error) {
+	r := C.go_taper_signbit(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Isposinf: Whether an element is +inf.
+func (t *Tensor) Isposinf() (*Tensor, error) {
+	r := C.go_taper_isposinf(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Isneginf: Whether an element is -inf.
+func (t *Tensor) Isneginf() (*Tensor, error) {
+	r := C.go_taper_isneginf(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Copysign: The magnitude of self with the sign of other.
+func (t *Tensor) Copysign(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_copysign(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CopysignScalar: The magnitude of self with the sign of a number.
+func (t *Tensor) CopysignScalar(other Scalar) (*Tensor, error) {
+	r := C.go_taper_copysign_scalar(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Heaviside: 0 below zero, 1 above, values at zero.
+func (t *Tensor) Heaviside(values *Tensor) (*Tensor, error) {
+	r := C.go_taper_heaviside(t.ptr(), values.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(values)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// NanToNumOptions are the optional arguments of NanToNum; unset fields take their defaults.
+type NanToNumOptions struct {
+	Nan    *float64 // default None
+	Posinf *float64 // default None
+	Neginf *float64 // default None
+}
+
+// NanToNum: NaN (by 0) and infinities (by the dtype's limits) replaced.
+func (t *Tensor) NanToNum(opts ...NanToNumOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_nan_to_num(t.ptr(), C.bool(o.Nan != nil), C.double(or(o.Nan, 0)), C.bool(o.Posinf != nil), C.double(or(o.Posinf, 0)), C.bool(o.Neginf != nil), C.double(or(o.Neginf, 0)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Sinc: sin(pi x) / (pi x), 1 at zero.
+func (t *Tensor) Sinc() (*Tensor, error) {
+	r := C.go_taper_sinc(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FloatPower: self to the power of exponent in float64.
+func (t *Tensor) FloatPower(exponent *Tensor) (*Tensor, error) {
+	r := C.go_taper_float_power(t.ptr(), exponent.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(exponent)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FloatPowerScalar: self to the power of a number in float64.
+func (t *Tensor) FloatPowerScalar(exponent Scalar) (*Tensor, error) {
+	r := C.go_taper_float_power_scalar(t.ptr(), C.taper_scalar(exponent.c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Logaddexp2: log2(2^self + 2^other).
+func (t *Tensor) Logaddexp2(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_logaddexp2(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Ldexp: self * 2^other.
+func (t *Tensor) Ldexp(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_ldexp(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AminmaxOptions are the optional arguments of Aminmax; unset fields take their defaults.
+type AminmaxOptions struct {
+	Dim     *int64 // default None
+	Keepdim bool   // default False
+}
+
+// Aminmax: The smallest and the largest elements, of all or along a dimension.
+func (t *Tensor) Aminmax(opts ...AminmaxOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_aminmax(t.ptr(), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)), C.bool(o.Keepdim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// NanmeanOptions are the optional arguments of Nanmean; unset fields take their defaults.
+type NanmeanOptions struct {
+	Dim     []int64 // default None
+	Keepdim bool    // default False
+	Dtype   DType   // default None
+}
+
+// Nanmean: Mean of the elements that are not NaN.
+func (t *Tensor) Nanmean(opts ...NanmeanOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_nanmean(t.ptr(), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Inner: Sums of products over the last dimensions of both.
+func (t *Tensor) Inner(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_inner(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// HardtanhOptions are the optional arguments of Hardtanh; unset fields take their defaults.
+type HardtanhOptions struct {
+	MinVal Scalar // default -1
+	MaxVal Scalar // default 1
+}
+
+// Hardtanh: self limited to [min_val, max_val].
+func (t *Tensor) Hardtanh(opts ...HardtanhOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_hardtanh(t.ptr(), C.taper_scalar(o.MinVal.or(Int(-1)).c()), C.taper_scalar(o.MaxVal.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Selu: The self-normalising exponential linear unit.
+func (t *Tensor) Selu() (*Tensor, error) {
+	r := C.go_taper_selu(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CeluOptions are the optional arguments of Celu; unset fields take their defaults.
+type CeluOptions struct {
+	Alpha Scalar // default 1.0
+}
+
+// Celu: max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)).
+func (t *Tensor) Celu(opts ...CeluOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_celu(t.ptr(), C.taper_scalar(o.Alpha.or(Float(1.0)).c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Mish: self * tanh(softplus(self)).
+func (t *Tensor) Mish() (*Tensor, error) {
+	r := C.go_taper_mish(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Softsign: self / (1 + |self|).
+func (t *Tensor) Softsign() (*Tensor, error) {
+	r := C.go_taper_softsign(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Tanhshrink: self - tanh(self).
+func (t *Tensor) Tanhshrink() (*Tensor, error) {
+	r := C.go_taper_tanhshrink(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// HardshrinkOptions are the optional arguments of Hardshrink; unset fields take their defaults.
+type HardshrinkOptions struct {
+	Lambd Scalar // default 0.5
+}
+
+// Hardshrink: self where |self| > lambd, else 0.
+func (t *Tensor) Hardshrink(opts ...HardshrinkOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_hardshrink(t.ptr(), C.taper_scalar(o.Lambd.or(Float(0.5)).c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SoftshrinkOptions are the optional arguments of Softshrink; unset fields take their defaults.
+type SoftshrinkOptions struct {
+	Lambd Scalar // default 0.5
+}
+
+// Softshrink: self moved towards zero by lambd, 0 within it.
+func (t *Tensor) Softshrink(opts ...SoftshrinkOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_softshrink(t.ptr(), C.taper_scalar(o.Lambd.or(Float(0.5)).c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Threshold: self where above the threshold, else value.
+func (t *Tensor) Threshold(threshold Scalar, value Scalar) (*Tensor, error) {
+	r := C.go_taper_threshold(t.ptr(), C.taper_scalar(threshold.c()), C.taper_scalar(value.c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Prelu: self where positive, else weight * self, with one weight or one per channel.
+func (t *Tensor) Prelu(weight *Tensor) (*Tensor, error) {
+	r := C.go_taper_prelu(t.ptr(), weight.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(weight)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}

@@ -6289,6 +6289,79 @@ pub unsafe extern "C" fn taper_scatter_add_(
     })
 }
 
+/// self with src added ('add') or multiplied ('multiply') where index says.
+///
+/// `scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_reduce(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    src: *mut taper_tensor,
+    reduce: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_reduce", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let src = c.tensor(3, "src", src)?;
+        let reduce = c.str(4, "reduce", reduce)?;
+        out.set(ops::scatter_reduce(&self_, dim, &index, &src, reduce)?)
+    })
+}
+
+/// self with a number added ('add') or multiplied ('multiply') where index says.
+///
+/// `scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_value_reduce(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    value: taper_scalar,
+    reduce: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_value_reduce", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let value = c.scalar(3, "value", value)?;
+        let reduce = c.str(4, "reduce", reduce)?;
+        out.set(ops::scatter_value_reduce(&self_, dim, &index, value, reduce)?)
+    })
+}
+
+/// src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
+///
+/// `scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_reduce_two(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    src: *mut taper_tensor,
+    reduce: *const c_char,
+    include_self: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("scatter_reduce_two", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let src = c.tensor(3, "src", src)?;
+        let reduce = c.str(4, "reduce", reduce)?;
+        out.set(ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)?)
+    })
+}
+
 /// Rows along dim picked by a vector of positions.
 ///
 /// `index_select(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
@@ -6647,6 +6720,1074 @@ pub unsafe extern "C" fn taper_bincount(
         let self_ = c.tensor(0, "self", self_)?;
         let weights = c.opt_tensor(1, "weights", weights)?;
         out.set(ops::bincount(&self_, weights.as_ref(), minlength)?)
+    })
+}
+
+/// Positions of nonzero elements as rows of int64; waits for the device.
+///
+/// `argwhere(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_argwhere(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("argwhere", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::argwhere(&self_)?)
+    })
+}
+
+/// self with the elements of source, in order, where the bool mask holds; waits for the device.
+///
+/// `masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_masked_scatter(
+    self_: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    source: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("masked_scatter", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mask = c.tensor(1, "mask", mask)?;
+        let source = c.tensor(2, "source", source)?;
+        out.set(ops::masked_scatter(&self_, &mask, &source)?)
+    })
+}
+
+/// self with src in place of one index of a dimension.
+///
+/// `select_scatter(Tensor self, Tensor src, int dim, int index) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_select_scatter(
+    self_: *mut taper_tensor,
+    src: *mut taper_tensor,
+    dim: i64,
+    index: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("select_scatter", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let src = c.tensor(1, "src", src)?;
+        out.set(ops::select_scatter(&self_, &src, dim, index)?)
+    })
+}
+
+/// self with src in place of a slice of a dimension.
+///
+/// `slice_scatter(Tensor self, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_slice_scatter(
+    self_: *mut taper_tensor,
+    src: *mut taper_tensor,
+    dim: i64,
+    start: *const i64,
+    end: *const i64,
+    step: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("slice_scatter", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let src = c.tensor(1, "src", src)?;
+        let start = c.opt(3, "start", start)?;
+        let end = c.opt(4, "end", end)?;
+        out.set(ops::slice_scatter(&self_, &src, dim, start, end, step)?)
+    })
+}
+
+/// self with src on a diagonal.
+///
+/// `diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_diagonal_scatter(
+    self_: *mut taper_tensor,
+    src: *mut taper_tensor,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("diagonal_scatter", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let src = c.tensor(1, "src", src)?;
+        out.set(ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)?)
+    })
+}
+
+/// Fills the main diagonal; wrap goes on below in tall matrices.
+///
+/// `fill_diagonal_(Tensor(a!) self, Scalar fill_value, bool wrap=False) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fill_diagonal_(
+    self_: *mut taper_tensor,
+    fill_value: taper_scalar,
+    wrap: bool,
+) -> *mut taper_error {
+    guard("fill_diagonal_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let fill_value = c.scalar(1, "fill_value", fill_value)?;
+        ops::fill_diagonal_(&self_, fill_value, wrap)
+    })
+}
+
+/// Rows and columns of the lower triangle of a row by col matrix, [2, n].
+///
+/// `tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=int64, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tril_indices(
+    row: i64,
+    col: i64,
+    offset: i64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tril_indices", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        let device = c.opt_device(4, "device", device)?;
+        out.set(ops::tril_indices(row, col, offset, dtype, device)?)
+    })
+}
+
+/// Rows and columns of the upper triangle of a row by col matrix, [2, n].
+///
+/// `triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=int64, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_triu_indices(
+    row: i64,
+    col: i64,
+    offset: i64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("triu_indices", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        let device = c.opt_device(4, "device", device)?;
+        out.set(ops::triu_indices(row, col, offset, dtype, device)?)
+    })
+}
+
+/// A matrix with the flattened tensor on a diagonal.
+///
+/// `diagflat(Tensor self, int offset=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_diagflat(
+    self_: *mut taper_tensor,
+    offset: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("diagflat", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::diagflat(&self_, offset)?)
+    })
+}
+
+// == Search ==
+
+/// Where each value would be inserted into the sorted last dimension of sorted_sequence.
+///
+/// `searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_searchsorted(
+    sorted_sequence: *mut taper_tensor,
+    self_: *mut taper_tensor,
+    out_int32: bool,
+    right: bool,
+    side: *const c_char,
+    sorter: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("searchsorted", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let sorted_sequence = c.tensor(0, "sorted_sequence", sorted_sequence)?;
+        let self_ = c.tensor(1, "self", self_)?;
+        let side = c.opt_str(4, "side", side)?;
+        let sorter = c.opt_tensor(5, "sorter", sorter)?;
+        out.set(ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())?)
+    })
+}
+
+/// Where a number would be inserted into the sorted last dimension of sorted_sequence.
+///
+/// `searchsorted.Scalar(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_searchsorted_scalar(
+    sorted_sequence: *mut taper_tensor,
+    self_: taper_scalar,
+    out_int32: bool,
+    right: bool,
+    side: *const c_char,
+    sorter: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("searchsorted_scalar", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let sorted_sequence = c.tensor(0, "sorted_sequence", sorted_sequence)?;
+        let self_ = c.scalar(1, "self", self_)?;
+        let side = c.opt_str(4, "side", side)?;
+        let sorter = c.opt_tensor(5, "sorter", sorter)?;
+        out.set(ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())?)
+    })
+}
+
+/// The number of the bucket between sorted boundaries that each element falls into.
+///
+/// `bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bucketize(
+    self_: *mut taper_tensor,
+    boundaries: *mut taper_tensor,
+    out_int32: bool,
+    right: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bucketize", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let boundaries = c.tensor(1, "boundaries", boundaries)?;
+        out.set(ops::bucketize(&self_, &boundaries, out_int32, right)?)
+    })
+}
+
+/// The number of the bucket between sorted boundaries that a number falls into.
+///
+/// `bucketize.Scalar(Scalar self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bucketize_scalar(
+    self_: taper_scalar,
+    boundaries: *mut taper_tensor,
+    out_int32: bool,
+    right: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bucketize_scalar", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.scalar(0, "self", self_)?;
+        let boundaries = c.tensor(1, "boundaries", boundaries)?;
+        out.set(ops::bucketize_scalar(self_, &boundaries, out_int32, right)?)
+    })
+}
+
+/// Whether each element is among test_elements.
+///
+/// `isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isin_tensor_tensor(
+    elements: *mut taper_tensor,
+    test_elements: *mut taper_tensor,
+    assume_unique: bool,
+    invert: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isin_tensor_tensor", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let elements = c.tensor(0, "elements", elements)?;
+        let test_elements = c.tensor(1, "test_elements", test_elements)?;
+        out.set(ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)?)
+    })
+}
+
+/// Whether each element is the number.
+///
+/// `isin.Tensor_Scalar(Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isin_tensor_scalar(
+    elements: *mut taper_tensor,
+    test_element: taper_scalar,
+    assume_unique: bool,
+    invert: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isin_tensor_scalar", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let elements = c.tensor(0, "elements", elements)?;
+        let test_element = c.scalar(1, "test_element", test_element)?;
+        out.set(ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)?)
+    })
+}
+
+/// Whether a number is among test_elements.
+///
+/// `isin.Scalar_Tensor(Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isin_scalar_tensor(
+    element: taper_scalar,
+    test_elements: *mut taper_tensor,
+    assume_unique: bool,
+    invert: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isin_scalar_tensor", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let element = c.scalar(0, "element", element)?;
+        let test_elements = c.tensor(1, "test_elements", test_elements)?;
+        out.set(ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)?)
+    })
+}
+
+/// The distinct elements in ascending order, each element's place among them, how often each occurs; what is not asked for is empty.
+///
+/// `unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor output, Tensor inverse_indices, Tensor counts)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unique(
+    self_: *mut taper_tensor,
+    sorted: bool,
+    return_inverse: bool,
+    return_counts: bool,
+    output: *mut *mut taper_tensor,
+    inverse_indices: *mut *mut taper_tensor,
+    counts: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("unique", |c| {
+        let output = c.out(4, "output", output);
+        let inverse_indices = c.out(5, "inverse_indices", inverse_indices);
+        let counts = c.out(6, "counts", counts);
+        let output = output?;
+        let inverse_indices = inverse_indices?;
+        let counts = counts?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (output_value, inverse_indices_value, counts_value) = ops::unique(&self_, sorted, return_inverse, return_counts)?;
+        output.set(output_value)?;
+        inverse_indices.set(inverse_indices_value)?;
+        counts.set(counts_value)?;
+        Ok(())
+    })
+}
+
+/// The distinct slices along a dimension in lexicographic order; else like unique.
+///
+/// `unique_dim(Tensor self, int dim, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor output, Tensor inverse_indices, Tensor counts)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unique_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    sorted: bool,
+    return_inverse: bool,
+    return_counts: bool,
+    output: *mut *mut taper_tensor,
+    inverse_indices: *mut *mut taper_tensor,
+    counts: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("unique_dim", |c| {
+        let output = c.out(5, "output", output);
+        let inverse_indices = c.out(6, "inverse_indices", inverse_indices);
+        let counts = c.out(7, "counts", counts);
+        let output = output?;
+        let inverse_indices = inverse_indices?;
+        let counts = counts?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (output_value, inverse_indices_value, counts_value) = ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)?;
+        output.set(output_value)?;
+        inverse_indices.set(inverse_indices_value)?;
+        counts.set(counts_value)?;
+        Ok(())
+    })
+}
+
+/// The elements, or slices along dim, without repetitions of neighbours; else like unique.
+///
+/// `unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor output, Tensor inverse_indices, Tensor counts)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unique_consecutive(
+    self_: *mut taper_tensor,
+    return_inverse: bool,
+    return_counts: bool,
+    dim: *const i64,
+    output: *mut *mut taper_tensor,
+    inverse_indices: *mut *mut taper_tensor,
+    counts: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("unique_consecutive", |c| {
+        let output = c.out(4, "output", output);
+        let inverse_indices = c.out(5, "inverse_indices", inverse_indices);
+        let counts = c.out(6, "counts", counts);
+        let output = output?;
+        let inverse_indices = inverse_indices?;
+        let counts = counts?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(3, "dim", dim)?;
+        let (output_value, inverse_indices_value, counts_value) = ops::unique_consecutive(&self_, return_inverse, return_counts, dim)?;
+        output.set(output_value)?;
+        inverse_indices.set(inverse_indices_value)?;
+        counts.set(counts_value)?;
+        Ok(())
+    })
+}
+
+/// How many elements fall into each of equal bins between min and max; of the data's range when both are equal.
+///
+/// `histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_histc(
+    self_: *mut taper_tensor,
+    bins: i64,
+    min: taper_scalar,
+    max: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("histc", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.scalar(2, "min", min)?;
+        let max = c.scalar(3, "max", max)?;
+        out.set(ops::histc(&self_, bins, min, max)?)
+    })
+}
+
+/// The q-quantiles along dim, or of all elements; the size of a vector q comes first.
+///
+/// `quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_quantile(
+    self_: *mut taper_tensor,
+    q: *mut taper_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("quantile", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let q = c.tensor(1, "q", q)?;
+        let dim = c.opt(2, "dim", dim)?;
+        let interpolation = c.str(4, "interpolation", interpolation)?;
+        out.set(ops::quantile(&self_, &q, dim, keepdim, interpolation)?)
+    })
+}
+
+/// The quantile for one number between 0 and 1.
+///
+/// `quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_quantile_scalar(
+    self_: *mut taper_tensor,
+    q: f64,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("quantile_scalar", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(2, "dim", dim)?;
+        let interpolation = c.str(4, "interpolation", interpolation)?;
+        out.set(ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)?)
+    })
+}
+
+/// The elements in order along dimension 0.
+///
+/// `msort(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_msort(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("msort", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::msort(&self_)?)
+    })
+}
+
+// == Composed elementwise functions ==
+
+/// Degrees to radians.
+///
+/// `deg2rad(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_deg2rad(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("deg2rad", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::deg2rad(&self_)?)
+    })
+}
+
+/// Radians to degrees.
+///
+/// `rad2deg(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rad2deg(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rad2deg", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::rad2deg(&self_)?)
+    })
+}
+
+/// The tensor itself; bools are refused.
+///
+/// `positive(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_positive(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("positive", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::positive(&self_)?)
+    })
+}
+
+/// -1, 0 or 1.
+///
+/// `sgn(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sgn(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sgn", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::sgn(&self_)?)
+    })
+}
+
+/// Whether the sign bit is set, that of -0.0 included.
+///
+/// `signbit(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_signbit(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("signbit", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::signbit(&self_)?)
+    })
+}
+
+/// Whether an element is +inf.
+///
+/// `isposinf(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isposinf(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isposinf", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::isposinf(&self_)?)
+    })
+}
+
+/// Whether an element is -inf.
+///
+/// `isneginf(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isneginf(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isneginf", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::isneginf(&self_)?)
+    })
+}
+
+/// The magnitude of self with the sign of other.
+///
+/// `copysign.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_copysign(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("copysign", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::copysign(&self_, &other)?)
+    })
+}
+
+/// The magnitude of self with the sign of a number.
+///
+/// `copysign.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_copysign_scalar(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("copysign_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        out.set(ops::copysign_scalar(&self_, other)?)
+    })
+}
+
+/// 0 below zero, 1 above, values at zero.
+///
+/// `heaviside(Tensor self, Tensor values) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_heaviside(
+    self_: *mut taper_tensor,
+    values: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("heaviside", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let values = c.tensor(1, "values", values)?;
+        out.set(ops::heaviside(&self_, &values)?)
+    })
+}
+
+/// NaN (by 0) and infinities (by the dtype's limits) replaced.
+///
+/// `nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nan_to_num(
+    self_: *mut taper_tensor,
+    nan: *const f64,
+    posinf: *const f64,
+    neginf: *const f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nan_to_num", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let nan = c.opt(1, "nan", nan)?;
+        let posinf = c.opt(2, "posinf", posinf)?;
+        let neginf = c.opt(3, "neginf", neginf)?;
+        out.set(ops::nan_to_num(&self_, nan, posinf, neginf)?)
+    })
+}
+
+/// sin(pi x) / (pi x), 1 at zero.
+///
+/// `sinc(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sinc(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sinc", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::sinc(&self_)?)
+    })
+}
+
+/// self to the power of exponent in float64.
+///
+/// `float_power.Tensor(Tensor self, Tensor exponent) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_float_power(
+    self_: *mut taper_tensor,
+    exponent: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("float_power", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let exponent = c.tensor(1, "exponent", exponent)?;
+        out.set(ops::float_power(&self_, &exponent)?)
+    })
+}
+
+/// self to the power of a number in float64.
+///
+/// `float_power.Scalar(Tensor self, Scalar exponent) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_float_power_scalar(
+    self_: *mut taper_tensor,
+    exponent: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("float_power_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let exponent = c.scalar(1, "exponent", exponent)?;
+        out.set(ops::float_power_scalar(&self_, exponent)?)
+    })
+}
+
+/// log2(2^self + 2^other).
+///
+/// `logaddexp2(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logaddexp2(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logaddexp2", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::logaddexp2(&self_, &other)?)
+    })
+}
+
+/// self * 2^other.
+///
+/// `ldexp(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ldexp(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ldexp", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::ldexp(&self_, &other)?)
+    })
+}
+
+/// The smallest and the largest elements, of all or along a dimension.
+///
+/// `aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_aminmax(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    min: *mut *mut taper_tensor,
+    max: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("aminmax", |c| {
+        let min = c.out(3, "min", min);
+        let max = c.out(4, "max", max);
+        let min = min?;
+        let max = max?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(1, "dim", dim)?;
+        let (min_value, max_value) = ops::aminmax(&self_, dim, keepdim)?;
+        min.set(min_value)?;
+        max.set(max_value)?;
+        Ok(())
+    })
+}
+
+/// Mean of the elements that are not NaN.
+///
+/// `nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nanmean(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nanmean", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        out.set(ops::nanmean(&self_, dim, keepdim, dtype)?)
+    })
+}
+
+/// Sums of products over the last dimensions of both.
+///
+/// `inner(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_inner(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("inner", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::inner(&self_, &other)?)
+    })
+}
+
+/// self limited to [min_val, max_val].
+///
+/// `hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hardtanh(
+    self_: *mut taper_tensor,
+    min_val: taper_scalar,
+    max_val: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hardtanh", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let min_val = c.scalar(1, "min_val", min_val)?;
+        let max_val = c.scalar(2, "max_val", max_val)?;
+        out.set(ops::hardtanh(&self_, min_val, max_val)?)
+    })
+}
+
+/// The self-normalising exponential linear unit.
+///
+/// `selu(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_selu(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("selu", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::selu(&self_)?)
+    })
+}
+
+/// max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)).
+///
+/// `celu(Tensor self, Scalar alpha=1.0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_celu(
+    self_: *mut taper_tensor,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("celu", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let alpha = c.scalar(1, "alpha", alpha)?;
+        out.set(ops::celu(&self_, alpha)?)
+    })
+}
+
+/// self * tanh(softplus(self)).
+///
+/// `mish(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mish(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mish", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::mish(&self_)?)
+    })
+}
+
+/// self / (1 + |self|).
+///
+/// `softsign(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_softsign(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("softsign", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::softsign(&self_)?)
+    })
+}
+
+/// self - tanh(self).
+///
+/// `tanhshrink(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tanhshrink(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tanhshrink", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::tanhshrink(&self_)?)
+    })
+}
+
+/// self where |self| > lambd, else 0.
+///
+/// `hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hardshrink(
+    self_: *mut taper_tensor,
+    lambd: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hardshrink", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let lambd = c.scalar(1, "lambd", lambd)?;
+        out.set(ops::hardshrink(&self_, lambd)?)
+    })
+}
+
+/// self moved towards zero by lambd, 0 within it.
+///
+/// `softshrink(Tensor self, Scalar lambd=0.5) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_softshrink(
+    self_: *mut taper_tensor,
+    lambd: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("softshrink", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let lambd = c.scalar(1, "lambd", lambd)?;
+        out.set(ops::softshrink(&self_, lambd)?)
+    })
+}
+
+/// self where above the threshold, else value.
+///
+/// `threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_threshold(
+    self_: *mut taper_tensor,
+    threshold: taper_scalar,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("threshold", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let threshold = c.scalar(1, "threshold", threshold)?;
+        let value = c.scalar(2, "value", value)?;
+        out.set(ops::threshold(&self_, threshold, value)?)
+    })
+}
+
+/// self where positive, else weight * self, with one weight or one per channel.
+///
+/// `prelu(Tensor self, Tensor weight) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_prelu(
+    self_: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("prelu", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        out.set(ops::prelu(&self_, &weight)?)
     })
 }
 

@@ -415,7 +415,7 @@ pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
         }
     })
 }
-fn scatter_raw(op: ScatterOp, out: &Tensor, d: usize, index: &Tensor, src: &Tensor) -> Result<()> {
+pub(super) fn scatter_raw(op: ScatterOp, out: &Tensor, d: usize, index: &Tensor, src: &Tensor) -> Result<()> {
     if index.numel() == 0 {
         return Ok(());
     }
@@ -423,7 +423,7 @@ fn scatter_raw(op: ScatterOp, out: &Tensor, d: usize, index: &Tensor, src: &Tens
     backend::get(ob.device())?.scatter(op, ob.view(), d, ib.view(), sb.view())
 }
 /// Checks one scatter and narrows `src` to the index's shape.
-fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<(usize, Tensor)> {
+pub(super) fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<(usize, Tensor)> {
     index_dtype(name, index)?;
     same_rank(name, a, index)?;
     pointwise::same_device(a, index)?;
@@ -618,6 +618,10 @@ pub fn nonzero(a: &Tensor) -> Result<Tensor> {
     let flat = if b.layout().numel() == 0 { vec![] } else { backend::get(b.device())?.nonzero(b.view())? };
     let rows = flat.len() as i64 / n;
     to_device(&Tensor::from_slice(&flat, &[rows, n])?, b.device())
+}
+/// The name that `nonzero` has as well.
+pub fn argwhere(a: &Tensor) -> Result<Tensor> {
+    nonzero(a)
 }
 /// One index vector per dimension (`nonzero(as_tuple=True)`).
 pub fn nonzero_numpy(a: &Tensor) -> Result<Vec<Tensor>> {

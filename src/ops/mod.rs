@@ -3,9 +3,11 @@
 //! A function here has the name of its entry in `schema.txt`, from which the C shims and the languages' methods are
 //! generated. Derivatives are written in ops, so that second derivatives follow.
 
+mod activations;
 mod arith;
 mod cast;
 mod compare;
+mod composed;
 mod conv;
 mod create;
 pub mod fused;
@@ -18,12 +20,16 @@ mod norm;
 pub mod pointwise;
 mod random;
 mod reduce;
+mod scatter_reduce;
+mod search;
 mod shape;
 mod unary;
 
+pub use activations::*;
 pub use arith::*;
 pub use cast::*;
 pub use compare::*;
+pub use composed::*;
 pub use conv::*;
 pub use create::*;
 pub use fused::{fused_adam_, fused_sgd_};
@@ -35,6 +41,8 @@ pub use loss::*;
 pub use norm::*;
 pub use random::*;
 pub use reduce::*;
+pub use scatter_reduce::*;
+pub use search::*;
 pub use shape::*;
 pub use unary::*;
 

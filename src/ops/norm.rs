@@ -284,7 +284,9 @@ pub fn scaled_dot_product_attention(
         };
     }
     let p = softmax(&scores, -1, None)?;
-    ensure!(dropout_p == 0.0, NotImplemented, "scaled_dot_product_attention: dropout_p is not supported yet");
+    if dropout_p > 0.0 {
+        return matmul(&dropout(&p, dropout_p, true, None)?, value);
+    }
     matmul(&p, value)
 }
 /// x[..half] * sigmoid(x[half..]) along a dimension.

@@ -1715,6 +1715,24 @@ T &scatter_add_(int64_t dim, const T &index, const T &src) {
     detail::check(taper_scatter_add_(this->raw_handle(), dim, index.handle(), src.handle()));
     return static_cast<T &>(*this);
 }
+/// self with src added ('add') or multiplied ('multiply') where index says.
+T scatter(int64_t dim, const T &index, const T &src, const std::string &reduce) const {
+    taper_tensor *out_{};
+    detail::check(taper_scatter_reduce(this->raw_handle(), dim, index.handle(), src.handle(), reduce.c_str(), &out_));
+    return T::adopt(out_);
+}
+/// self with a number added ('add') or multiplied ('multiply') where index says.
+T scatter(int64_t dim, const T &index, Scalar value, const std::string &reduce) const {
+    taper_tensor *out_{};
+    detail::check(taper_scatter_value_reduce(this->raw_handle(), dim, index.handle(), value.raw(), reduce.c_str(), &out_));
+    return T::adopt(out_);
+}
+/// src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
+T scatter_reduce(int64_t dim, const T &index, const T &src, const std::string &reduce, bool include_self = true) const {
+    taper_tensor *out_{};
+    detail::check(taper_scatter_reduce_two(this->raw_handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self, &out_));
+    return T::adopt(out_);
+}
 /// Rows along dim picked by a vector of positions.
 T index_select(int64_t dim, const T &index) const {
     taper_tensor *out_{};
@@ -1808,6 +1826,210 @@ T take_along_dim(const T &indices, std::optional<int64_t> dim = std::nullopt) co
 T bincount(const T &weights = {}, int64_t minlength = 0) const {
     taper_tensor *out_{};
     detail::check(taper_bincount(this->raw_handle(), weights.handle(), minlength, &out_));
+    return T::adopt(out_);
+}
+/// Positions of nonzero elements as rows of int64; waits for the device.
+T argwhere() const {
+    taper_tensor *out_{};
+    detail::check(taper_argwhere(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// self with the elements of source, in order, where the bool mask holds; waits for the device.
+T masked_scatter(const T &mask, const T &source) const {
+    taper_tensor *out_{};
+    detail::check(taper_masked_scatter(this->raw_handle(), mask.handle(), source.handle(), &out_));
+    return T::adopt(out_);
+}
+/// self with src in place of one index of a dimension.
+T select_scatter(const T &src, int64_t dim, int64_t index) const {
+    taper_tensor *out_{};
+    detail::check(taper_select_scatter(this->raw_handle(), src.handle(), dim, index, &out_));
+    return T::adopt(out_);
+}
+/// self with src in place of a slice of a dimension.
+T slice_scatter(const T &src, int64_t dim = 0, std::optional<int64_t> start = std::nullopt, std::optional<int64_t> end = std::nullopt, int64_t step = 1) const {
+    taper_tensor *out_{};
+    detail::check(taper_slice_scatter(this->raw_handle(), src.handle(), dim, start ? &*start : nullptr, end ? &*end : nullptr, step, &out_));
+    return T::adopt(out_);
+}
+/// self with src on a diagonal.
+T diagonal_scatter(const T &src, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) const {
+    taper_tensor *out_{};
+    detail::check(taper_diagonal_scatter(this->raw_handle(), src.handle(), offset, dim1, dim2, &out_));
+    return T::adopt(out_);
+}
+/// Fills the main diagonal; wrap goes on below in tall matrices.
+T &fill_diagonal_(Scalar fill_value, bool wrap = false) {
+    detail::check(taper_fill_diagonal_(this->raw_handle(), fill_value.raw(), wrap));
+    return static_cast<T &>(*this);
+}
+/// A matrix with the flattened tensor on a diagonal.
+T diagflat(int64_t offset = 0) const {
+    taper_tensor *out_{};
+    detail::check(taper_diagflat(this->raw_handle(), offset, &out_));
+    return T::adopt(out_);
+}
+/// The distinct elements in ascending order, each element's place among them, how often each occurs; what is not asked for is empty.
+std::tuple<T, T, T> unique(bool sorted = true, bool return_inverse = false, bool return_counts = false) const {
+    taper_tensor *output_{};
+    taper_tensor *inverse_indices_{};
+    taper_tensor *counts_{};
+    detail::check(taper_unique(this->raw_handle(), sorted, return_inverse, return_counts, &output_, &inverse_indices_, &counts_));
+    return {T::adopt(output_), T::adopt(inverse_indices_), T::adopt(counts_)};
+}
+/// The distinct slices along a dimension in lexicographic order; else like unique.
+std::tuple<T, T, T> unique_dim(int64_t dim, bool sorted = true, bool return_inverse = false, bool return_counts = false) const {
+    taper_tensor *output_{};
+    taper_tensor *inverse_indices_{};
+    taper_tensor *counts_{};
+    detail::check(taper_unique_dim(this->raw_handle(), dim, sorted, return_inverse, return_counts, &output_, &inverse_indices_, &counts_));
+    return {T::adopt(output_), T::adopt(inverse_indices_), T::adopt(counts_)};
+}
+/// The elements, or slices along dim, without repetitions of neighbours; else like unique.
+std::tuple<T, T, T> unique_consecutive(bool return_inverse = false, bool return_counts = false, std::optional<int64_t> dim = std::nullopt) const {
+    taper_tensor *output_{};
+    taper_tensor *inverse_indices_{};
+    taper_tensor *counts_{};
+    detail::check(taper_unique_consecutive(this->raw_handle(), return_inverse, return_counts, dim ? &*dim : nullptr, &output_, &inverse_indices_, &counts_));
+    return {T::adopt(output_), T::adopt(inverse_indices_), T::adopt(counts_)};
+}
+/// How many elements fall into each of equal bins between min and max; of the data's range when both are equal.
+T histc(int64_t bins = 100, Scalar min = 0, Scalar max = 0) const {
+    taper_tensor *out_{};
+    detail::check(taper_histc(this->raw_handle(), bins, min.raw(), max.raw(), &out_));
+    return T::adopt(out_);
+}
+/// The q-quantiles along dim, or of all elements; the size of a vector q comes first.
+T quantile(const T &q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") const {
+    taper_tensor *out_{};
+    detail::check(taper_quantile(this->raw_handle(), q.handle(), dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    return T::adopt(out_);
+}
+/// The quantile for one number between 0 and 1.
+T quantile(double q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") const {
+    taper_tensor *out_{};
+    detail::check(taper_quantile_scalar(this->raw_handle(), q, dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    return T::adopt(out_);
+}
+/// The elements in order along dimension 0.
+T msort() const {
+    taper_tensor *out_{};
+    detail::check(taper_msort(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// Degrees to radians.
+T deg2rad() const {
+    taper_tensor *out_{};
+    detail::check(taper_deg2rad(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// Radians to degrees.
+T rad2deg() const {
+    taper_tensor *out_{};
+    detail::check(taper_rad2deg(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The tensor itself; bools are refused.
+T positive() const {
+    taper_tensor *out_{};
+    detail::check(taper_positive(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// -1, 0 or 1.
+T sgn() const {
+    taper_tensor *out_{};
+    detail::check(taper_sgn(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// Whether the sign bit is set, that of -0.0 included.
+T signbit() const {
+    taper_tensor *out_{};
+    detail::check(taper_signbit(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// Whether an element is +inf.
+T isposinf() const {
+    taper_tensor *out_{};
+    detail::check(taper_isposinf(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// Whether an element is -inf.
+T isneginf() const {
+    taper_tensor *out_{};
+    detail::check(taper_isneginf(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The magnitude of self with the sign of other.
+T copysign(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_copysign(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// The magnitude of self with the sign of a number.
+T copysign(Scalar other) const {
+    taper_tensor *out_{};
+    detail::check(taper_copysign_scalar(this->raw_handle(), other.raw(), &out_));
+    return T::adopt(out_);
+}
+/// 0 below zero, 1 above, values at zero.
+T heaviside(const T &values) const {
+    taper_tensor *out_{};
+    detail::check(taper_heaviside(this->raw_handle(), values.handle(), &out_));
+    return T::adopt(out_);
+}
+/// NaN (by 0) and infinities (by the dtype's limits) replaced.
+T nan_to_num(std::optional<double> nan = std::nullopt, std::optional<double> posinf = std::nullopt, std::optional<double> neginf = std::nullopt) const {
+    taper_tensor *out_{};
+    detail::check(taper_nan_to_num(this->raw_handle(), nan ? &*nan : nullptr, posinf ? &*posinf : nullptr, neginf ? &*neginf : nullptr, &out_));
+    return T::adopt(out_);
+}
+/// sin(pi x) / (pi x), 1 at zero.
+T sinc() const {
+    taper_tensor *out_{};
+    detail::check(taper_sinc(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// self to the power of exponent in float64.
+T float_power(const T &exponent) const {
+    taper_tensor *out_{};
+    detail::check(taper_float_power(this->raw_handle(), exponent.handle(), &out_));
+    return T::adopt(out_);
+}
+/// self to the power of a number in float64.
+T float_power(Scalar exponent) const {
+    taper_tensor *out_{};
+    detail::check(taper_float_power_scalar(this->raw_handle(), exponent.raw(), &out_));
+    return T::adopt(out_);
+}
+/// log2(2^self + 2^other).
+T logaddexp2(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_logaddexp2(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// self * 2^other.
+T ldexp(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_ldexp(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// The smallest and the largest elements, of all or along a dimension.
+std::tuple<T, T> aminmax(std::optional<int64_t> dim = std::nullopt, bool keepdim = false) const {
+    taper_tensor *min_{};
+    taper_tensor *max_{};
+    detail::check(taper_aminmax(this->raw_handle(), dim ? &*dim : nullptr, keepdim, &min_, &max_));
+    return {T::adopt(min_), T::adopt(max_)};
+}
+/// Mean of the elements that are not NaN.
+T nanmean(const std::optional<IntList> &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
+    taper_tensor *out_{};
+    detail::check(taper_nanmean(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
+    return T::adopt(out_);
+}
+/// Sums of products over the last dimensions of both.
+T inner(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_inner(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
 }
 /// 1 with the probability that stands in self, else 0; self must be a float tensor.
@@ -3623,6 +3845,24 @@ inline const Tensor &scatter_add_(const Tensor &self, int64_t dim, const Tensor 
     detail::check(taper_scatter_add_(self.handle(), dim, index.handle(), src.handle()));
     return self;
 }
+/// self with src added ('add') or multiplied ('multiply') where index says.
+inline Tensor scatter(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &src, const std::string &reduce) {
+    taper_tensor *out_{};
+    detail::check(taper_scatter_reduce(self.handle(), dim, index.handle(), src.handle(), reduce.c_str(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self with a number added ('add') or multiplied ('multiply') where index says.
+inline Tensor scatter(const Tensor &self, int64_t dim, const Tensor &index, Scalar value, const std::string &reduce) {
+    taper_tensor *out_{};
+    detail::check(taper_scatter_value_reduce(self.handle(), dim, index.handle(), value.raw(), reduce.c_str(), &out_));
+    return Tensor::adopt(out_);
+}
+/// src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
+inline Tensor scatter_reduce(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &src, const std::string &reduce, bool include_self = true) {
+    taper_tensor *out_{};
+    detail::check(taper_scatter_reduce_two(self.handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self, &out_));
+    return Tensor::adopt(out_);
+}
 /// Rows along dim picked by a vector of positions.
 inline Tensor index_select(const Tensor &self, int64_t dim, const Tensor &index) {
     taper_tensor *out_{};
@@ -3709,6 +3949,259 @@ inline Tensor embedding(const Tensor &weight, const Tensor &indices, int64_t pad
 inline Tensor bincount(const Tensor &self, const Tensor &weights = {}, int64_t minlength = 0) {
     taper_tensor *out_{};
     detail::check(taper_bincount(self.handle(), weights.handle(), minlength, &out_));
+    return Tensor::adopt(out_);
+}
+/// Positions of nonzero elements as rows of int64; waits for the device.
+inline Tensor argwhere(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_argwhere(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self with the elements of source, in order, where the bool mask holds; waits for the device.
+inline Tensor masked_scatter(const Tensor &self, const Tensor &mask, const Tensor &source) {
+    taper_tensor *out_{};
+    detail::check(taper_masked_scatter(self.handle(), mask.handle(), source.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self with src in place of one index of a dimension.
+inline Tensor select_scatter(const Tensor &self, const Tensor &src, int64_t dim, int64_t index) {
+    taper_tensor *out_{};
+    detail::check(taper_select_scatter(self.handle(), src.handle(), dim, index, &out_));
+    return Tensor::adopt(out_);
+}
+/// self with src in place of a slice of a dimension.
+inline Tensor slice_scatter(const Tensor &self, const Tensor &src, int64_t dim = 0, std::optional<int64_t> start = std::nullopt, std::optional<int64_t> end = std::nullopt, int64_t step = 1) {
+    taper_tensor *out_{};
+    detail::check(taper_slice_scatter(self.handle(), src.handle(), dim, start ? &*start : nullptr, end ? &*end : nullptr, step, &out_));
+    return Tensor::adopt(out_);
+}
+/// self with src on a diagonal.
+inline Tensor diagonal_scatter(const Tensor &self, const Tensor &src, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) {
+    taper_tensor *out_{};
+    detail::check(taper_diagonal_scatter(self.handle(), src.handle(), offset, dim1, dim2, &out_));
+    return Tensor::adopt(out_);
+}
+/// Rows and columns of the lower triangle of a row by col matrix, [2, n].
+inline Tensor tril_indices(int64_t row, int64_t col, int64_t offset = 0, std::optional<DType> dtype = static_cast<DType>(4), std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_tril_indices(row, col, offset, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Rows and columns of the upper triangle of a row by col matrix, [2, n].
+inline Tensor triu_indices(int64_t row, int64_t col, int64_t offset = 0, std::optional<DType> dtype = static_cast<DType>(4), std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_triu_indices(row, col, offset, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// A matrix with the flattened tensor on a diagonal.
+inline Tensor diagflat(const Tensor &self, int64_t offset = 0) {
+    taper_tensor *out_{};
+    detail::check(taper_diagflat(self.handle(), offset, &out_));
+    return Tensor::adopt(out_);
+}
+/// Where each value would be inserted into the sorted last dimension of sorted_sequence.
+inline Tensor searchsorted(const Tensor &sorted_sequence, const Tensor &self, bool out_int32 = false, bool right = false, const std::optional<std::string> &side = std::nullopt, const Tensor &sorter = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_searchsorted(sorted_sequence.handle(), self.handle(), out_int32, right, side ? side->c_str() : nullptr, sorter.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Where a number would be inserted into the sorted last dimension of sorted_sequence.
+inline Tensor searchsorted(const Tensor &sorted_sequence, Scalar self, bool out_int32 = false, bool right = false, const std::optional<std::string> &side = std::nullopt, const Tensor &sorter = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_searchsorted_scalar(sorted_sequence.handle(), self.raw(), out_int32, right, side ? side->c_str() : nullptr, sorter.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The number of the bucket between sorted boundaries that each element falls into.
+inline Tensor bucketize(const Tensor &self, const Tensor &boundaries, bool out_int32 = false, bool right = false) {
+    taper_tensor *out_{};
+    detail::check(taper_bucketize(self.handle(), boundaries.handle(), out_int32, right, &out_));
+    return Tensor::adopt(out_);
+}
+/// The number of the bucket between sorted boundaries that a number falls into.
+inline Tensor bucketize(Scalar self, const Tensor &boundaries, bool out_int32 = false, bool right = false) {
+    taper_tensor *out_{};
+    detail::check(taper_bucketize_scalar(self.raw(), boundaries.handle(), out_int32, right, &out_));
+    return Tensor::adopt(out_);
+}
+/// Whether each element is among test_elements.
+inline Tensor isin(const Tensor &elements, const Tensor &test_elements, bool assume_unique = false, bool invert = false) {
+    taper_tensor *out_{};
+    detail::check(taper_isin_tensor_tensor(elements.handle(), test_elements.handle(), assume_unique, invert, &out_));
+    return Tensor::adopt(out_);
+}
+/// Whether each element is the number.
+inline Tensor isin(const Tensor &elements, Scalar test_element, bool assume_unique = false, bool invert = false) {
+    taper_tensor *out_{};
+    detail::check(taper_isin_tensor_scalar(elements.handle(), test_element.raw(), assume_unique, invert, &out_));
+    return Tensor::adopt(out_);
+}
+/// Whether a number is among test_elements.
+inline Tensor isin(Scalar element, const Tensor &test_elements, bool assume_unique = false, bool invert = false) {
+    taper_tensor *out_{};
+    detail::check(taper_isin_scalar_tensor(element.raw(), test_elements.handle(), assume_unique, invert, &out_));
+    return Tensor::adopt(out_);
+}
+/// The distinct elements in ascending order, each element's place among them, how often each occurs; what is not asked for is empty.
+inline std::tuple<Tensor, Tensor, Tensor> unique(const Tensor &self, bool sorted = true, bool return_inverse = false, bool return_counts = false) {
+    taper_tensor *output_{};
+    taper_tensor *inverse_indices_{};
+    taper_tensor *counts_{};
+    detail::check(taper_unique(self.handle(), sorted, return_inverse, return_counts, &output_, &inverse_indices_, &counts_));
+    return {Tensor::adopt(output_), Tensor::adopt(inverse_indices_), Tensor::adopt(counts_)};
+}
+/// The distinct slices along a dimension in lexicographic order; else like unique.
+inline std::tuple<Tensor, Tensor, Tensor> unique_dim(const Tensor &self, int64_t dim, bool sorted = true, bool return_inverse = false, bool return_counts = false) {
+    taper_tensor *output_{};
+    taper_tensor *inverse_indices_{};
+    taper_tensor *counts_{};
+    detail::check(taper_unique_dim(self.handle(), dim, sorted, return_inverse, return_counts, &output_, &inverse_indices_, &counts_));
+    return {Tensor::adopt(output_), Tensor::adopt(inverse_indices_), Tensor::adopt(counts_)};
+}
+/// The elements, or slices along dim, without repetitions of neighbours; else like unique.
+inline std::tuple<Tensor, Tensor, Tensor> unique_consecutive(const Tensor &self, bool return_inverse = false, bool return_counts = false, std::optional<int64_t> dim = std::nullopt) {
+    taper_tensor *output_{};
+    taper_tensor *inverse_indices_{};
+    taper_tensor *counts_{};
+    detail::check(taper_unique_consecutive(self.handle(), return_inverse, return_counts, dim ? &*dim : nullptr, &output_, &inverse_indices_, &counts_));
+    return {Tensor::adopt(output_), Tensor::adopt(inverse_indices_), Tensor::adopt(counts_)};
+}
+/// How many elements fall into each of equal bins between min and max; of the data's range when both are equal.
+inline Tensor histc(const Tensor &self, int64_t bins = 100, Scalar min = 0, Scalar max = 0) {
+    taper_tensor *out_{};
+    detail::check(taper_histc(self.handle(), bins, min.raw(), max.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The q-quantiles along dim, or of all elements; the size of a vector q comes first.
+inline Tensor quantile(const Tensor &self, const Tensor &q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") {
+    taper_tensor *out_{};
+    detail::check(taper_quantile(self.handle(), q.handle(), dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The quantile for one number between 0 and 1.
+inline Tensor quantile(const Tensor &self, double q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") {
+    taper_tensor *out_{};
+    detail::check(taper_quantile_scalar(self.handle(), q, dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The elements in order along dimension 0.
+inline Tensor msort(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_msort(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Degrees to radians.
+inline Tensor deg2rad(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_deg2rad(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Radians to degrees.
+inline Tensor rad2deg(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_rad2deg(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The tensor itself; bools are refused.
+inline Tensor positive(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_positive(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// -1, 0 or 1.
+inline Tensor sgn(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_sgn(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Whether the sign bit is set, that of -0.0 included.
+inline Tensor signbit(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_signbit(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Whether an element is +inf.
+inline Tensor isposinf(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_isposinf(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Whether an element is -inf.
+inline Tensor isneginf(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_isneginf(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The magnitude of self with the sign of other.
+inline Tensor copysign(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_copysign(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The magnitude of self with the sign of a number.
+inline Tensor copysign(const Tensor &self, Scalar other) {
+    taper_tensor *out_{};
+    detail::check(taper_copysign_scalar(self.handle(), other.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// 0 below zero, 1 above, values at zero.
+inline Tensor heaviside(const Tensor &self, const Tensor &values) {
+    taper_tensor *out_{};
+    detail::check(taper_heaviside(self.handle(), values.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// NaN (by 0) and infinities (by the dtype's limits) replaced.
+inline Tensor nan_to_num(const Tensor &self, std::optional<double> nan = std::nullopt, std::optional<double> posinf = std::nullopt, std::optional<double> neginf = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_nan_to_num(self.handle(), nan ? &*nan : nullptr, posinf ? &*posinf : nullptr, neginf ? &*neginf : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// sin(pi x) / (pi x), 1 at zero.
+inline Tensor sinc(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_sinc(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self to the power of exponent in float64.
+inline Tensor float_power(const Tensor &self, const Tensor &exponent) {
+    taper_tensor *out_{};
+    detail::check(taper_float_power(self.handle(), exponent.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self to the power of a number in float64.
+inline Tensor float_power(const Tensor &self, Scalar exponent) {
+    taper_tensor *out_{};
+    detail::check(taper_float_power_scalar(self.handle(), exponent.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// log2(2^self + 2^other).
+inline Tensor logaddexp2(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_logaddexp2(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self * 2^other.
+inline Tensor ldexp(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_ldexp(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The smallest and the largest elements, of all or along a dimension.
+inline std::tuple<Tensor, Tensor> aminmax(const Tensor &self, std::optional<int64_t> dim = std::nullopt, bool keepdim = false) {
+    taper_tensor *min_{};
+    taper_tensor *max_{};
+    detail::check(taper_aminmax(self.handle(), dim ? &*dim : nullptr, keepdim, &min_, &max_));
+    return {Tensor::adopt(min_), Tensor::adopt(max_)};
+}
+/// Mean of the elements that are not NaN.
+inline Tensor nanmean(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_nanmean(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
+    return Tensor::adopt(out_);
+}
+/// Sums of products over the last dimensions of both.
+inline Tensor inner(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_inner(self.handle(), other.handle(), &out_));
     return Tensor::adopt(out_);
 }
 /// Uniform random numbers in [0, 1).
@@ -3983,6 +4476,66 @@ inline Tensor linear(const Tensor &input, const Tensor &weight, const Tensor &bi
 inline Tensor one_hot(const Tensor &self, int64_t num_classes = -1) {
     taper_tensor *out_{};
     detail::check(taper_one_hot(self.handle(), num_classes, &out_));
+    return Tensor::adopt(out_);
+}
+/// self limited to [min_val, max_val].
+inline Tensor hardtanh(const Tensor &self, Scalar min_val = -1, Scalar max_val = 1) {
+    taper_tensor *out_{};
+    detail::check(taper_hardtanh(self.handle(), min_val.raw(), max_val.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The self-normalising exponential linear unit.
+inline Tensor selu(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_selu(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)).
+inline Tensor celu(const Tensor &self, Scalar alpha = 1.0) {
+    taper_tensor *out_{};
+    detail::check(taper_celu(self.handle(), alpha.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self * tanh(softplus(self)).
+inline Tensor mish(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_mish(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self / (1 + |self|).
+inline Tensor softsign(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_softsign(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self - tanh(self).
+inline Tensor tanhshrink(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_tanhshrink(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self where |self| > lambd, else 0.
+inline Tensor hardshrink(const Tensor &self, Scalar lambd = 0.5) {
+    taper_tensor *out_{};
+    detail::check(taper_hardshrink(self.handle(), lambd.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self moved towards zero by lambd, 0 within it.
+inline Tensor softshrink(const Tensor &self, Scalar lambd = 0.5) {
+    taper_tensor *out_{};
+    detail::check(taper_softshrink(self.handle(), lambd.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self where above the threshold, else value.
+inline Tensor threshold(const Tensor &self, Scalar threshold, Scalar value) {
+    taper_tensor *out_{};
+    detail::check(taper_threshold(self.handle(), threshold.raw(), value.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self where positive, else weight * self, with one weight or one per channel.
+inline Tensor prelu(const Tensor &self, const Tensor &weight) {
+    taper_tensor *out_{};
+    detail::check(taper_prelu(self.handle(), weight.handle(), &out_));
     return Tensor::adopt(out_);
 }
 /// Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].

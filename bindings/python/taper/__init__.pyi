@@ -70,6 +70,11 @@ from ._settings import *
 from ._tensor import Tensor as Tensor
 from .amp import autocast as autocast
 from .nn.functional import (
+    celu as celu,
+    hardshrink as hardshrink,
+    prelu as prelu,
+    selu as selu,
+    threshold as threshold,
     adaptive_avg_pool1d as adaptive_avg_pool1d,
 )
 from .nn.functional import (

@@ -250,57 +250,24 @@ def can_cast(from_, to):
     return kind(from_) <= kind(to)
 
 
-def _no_rows():
-    raise NotImplementedError("unique: dim= is not supported")
+def _picked(results, return_inverse, return_counts):
+    values, inverse, counts = results
+    picked = (values, *((inverse,) if return_inverse else ()), *((counts,) if return_counts else ()))
+    return values if len(picked) == 1 else picked
 
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """The distinct elements in ascending order, with the inverse and the counts where asked for."""
-    if dim is not None:
-        _no_rows()
-    flat = input.detach().flatten()
-    values, order = g.sort(flat)
-    n = flat.numel()
-    if n == 0:
-        results = [values, g.empty(input.shape, dtype=_dtype.int64), g.empty((0,), dtype=_dtype.int64)]
+    """The distinct elements (or slices along dim) in order, with the inverse and the counts where asked for."""
+    if dim is None:
+        r = g.unique(input, sorted, return_inverse, return_counts)
     else:
-        first = g.ones((n,), dtype=_dtype.bool, device=flat.device)
-        first[1:] = values[1:] != values[:-1]
-        starts = g.nonzero(first).flatten()
-        distinct = values[starts]
-        inverse = counts = None
-        if return_inverse:
-            inverse = g.empty((n,), dtype=_dtype.int64, device=flat.device)
-            inverse[order] = g.cumsum(first, 0) - 1
-            inverse = inverse.view(input.shape)
-        if return_counts:
-            ends = g.cat([starts[1:], starts.new_full((1,), n)])
-            counts = ends - starts
-        results = [distinct, inverse, counts]
-    picked = [results[0]]
-    if return_inverse:
-        picked.append(results[1])
-    if return_counts:
-        picked.append(results[2])
-    return picked[0] if len(picked) == 1 else tuple(picked)
+        r = g.unique_dim(input, dim, sorted, return_inverse, return_counts)
+    return _picked(r, return_inverse, return_counts)
 
 
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
-    """The elements without repetitions of neighbours."""
-    if dim is not None:
-        _no_rows()
-    flat = input.detach().flatten()
-    n = flat.numel()
-    first = g.ones((n,), dtype=_dtype.bool, device=flat.device)
-    if n:
-        first[1:] = flat[1:] != flat[:-1]
-    starts = g.nonzero(first).flatten()
-    results = [flat[starts]]
-    if return_inverse:
-        results.append((g.cumsum(first, 0) - 1).view(input.shape))
-    if return_counts:
-        results.append(g.cat([starts[1:], starts.new_full((1,), n)]) - starts)
-    return results[0] if len(results) == 1 else tuple(results)
+    """The elements (or slices along dim) without repetitions of neighbours."""
+    return _picked(g.unique_consecutive(input, return_inverse, return_counts, dim), return_inverse, return_counts)
 
 
 def _at_least(n):
@@ -579,17 +546,16 @@ def argsort(input, dim=-1, descending=False, stable=False):
 
 def scatter(input, dim, index, src=M, *, value=M, reduce=None):
     """A copy of input with elements of src (or a number) at the index positions along dim."""
-    return scatter_(input.clone(), dim, index, src, value=value, reduce=reduce)
+    what = value if src is M else src
+    return g.scatter(input, dim, index, what) if reduce is None else g.scatter(input, dim, index, what, reduce=reduce)
 
 
 def scatter_(input, dim, index, src=M, *, value=M, reduce=None):
     """Writes elements of src (or a number) to the index positions along dim."""
     what = value if src is M else src
-    if reduce is not None:
-        if reduce == "add" and isinstance(what, Tensor):
-            return g.scatter_add_(input, dim, index, what)
-        raise NotImplementedError(f"scatter_: reduce={reduce!r} is not supported")
-    return g.scatter_(input, dim, index, what)
+    if reduce is None:
+        return g.scatter_(input, dim, index, what)
+    return input.copy_(g.scatter(input, dim, index, what, reduce=reduce))
 
 
 def _randint(name, like):

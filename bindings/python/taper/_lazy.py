@@ -6,12 +6,13 @@ from ._tensor import Tensor
 # Functions of `_functions.py` that take forms of arguments the generated ones do not: they go first.
 MERGED = frozenset(
     "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
-    "clamp_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal".split()
+    "clamp_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal unique "
+    "unique_consecutive".split()
 )
 # Composed of ops in `_functions.py` until the core has them: an op of the table goes first.
 COMPOSED = frozenset(
     "tensor_split broadcast_shapes is_tensor numel is_floating_point is_complex is_nonzero is_same_size result_type "
-    "promote_types can_cast unique unique_consecutive atleast_1d atleast_2d atleast_3d vstack hstack dstack column_stack "
+    "promote_types can_cast atleast_1d atleast_2d atleast_3d vstack hstack dstack column_stack "
     "scalar_tensor swapaxes fliplr flipud rot90 diff trapezoid block_diag cartesian_prod combinations cross tensordot kron "
     "cdist addmv addr addbmm chain_matmul range".split()
 )
@@ -68,7 +69,7 @@ _method_names = frozenset(METHODS) | (MERGED | COMPOSED) - _FUNCTION_ONLY
 _BOTH = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d batch_norm layer_norm group_norm rms_norm "
     "instance_norm dropout dropout_ alpha_dropout feature_dropout pixel_shuffle max_pool1d max_pool2d max_pool3d avg_pool1d "
-    "adaptive_avg_pool1d celu selu prelu bilinear cosine_similarity pairwise_distance embedding".split()
+    "adaptive_avg_pool1d celu selu prelu hardshrink threshold bilinear cosine_similarity pairwise_distance embedding".split()
 )
 
 
@@ -135,7 +136,7 @@ def _where(self, condition, other):
 _MORE = (
     "to cpu cuda opencl type type_as new_full new_tensor new new_zeros new_ones new_empty untyped_storage storage apply_ map_ "
     "pin_memory share_memory_ coalesce rename resolve_conj resolve_neg float double half bfloat16 int long short bool byte "
-    "char resize_ resize_as_ set_ fill_diagonal_ record_stream"
+    "char resize_ resize_as_ set_ record_stream"
 ).split()
 
 

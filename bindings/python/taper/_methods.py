@@ -219,14 +219,6 @@ def set_(self, source=None):
     return self
 
 
-def fill_diagonal_(self, fill_value, wrap=False):
-    """Fills the main diagonal in place."""
-    if self.ndim != 2 or wrap:
-        raise NotImplementedError("fill_diagonal_: only matrices without wrap=True are supported")
-    _ops.diagonal(self).fill_(fill_value)
-    return self
-
-
 def _same(self, *args, **kwargs):
     return self
 
@@ -250,7 +242,6 @@ METHODS = {
     "resize_": resize_,
     "resize_as_": resize_as_,
     "set_": set_,
-    "fill_diagonal_": fill_diagonal_,
 }
 for _name in ("zeros", "ones", "empty"):
     METHODS["new_" + _name] = _new_filled(_name)

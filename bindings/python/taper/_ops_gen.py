@@ -4591,26 +4591,38 @@ def gather(input, dim, index, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
-def scatter(input, dim, index, src=M, *, value=M, out=None):
+def scatter(input, dim, index, src=M, *, value=M, reduce=M, out=None):
     """self with src written where index says: the reverse of gather.
 
-    self with a number written where index says."""
+    self with a number written where index says.
+
+    self with src added ('add') or multiplied ('multiply') where index says.
+
+    self with a number added ('add') or multiplied ('multiply') where index says."""
     try:
-        if value is M and src is not M and isinstance(src, Tensor):
+        if value is M and src is not M and isinstance(src, Tensor) and reduce is M:
             o_, p_ = tls.o
             e_ = _scatter_src(input._h, dim, index._h, src._h, p_)
-        elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))):
+        elif value is M and src is not M and isinstance(src, Tensor) and reduce is not M:
+            o_, p_ = tls.o
+            e_ = _scatter_reduce(input._h, dim, index._h, src._h, reduce.encode(), p_)
+        elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))) and reduce is M:
             if value is M:
                 value = src
             o_, p_ = tls.o
             e_ = _scatter_value(input._h, dim, index._h, scalar(value), p_)
+        elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))) and reduce is not M:
+            if value is M:
+                value = src
+            o_, p_ = tls.o
+            e_ = _scatter_value_reduce(input._h, dim, index._h, scalar(value), reduce.encode(), p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "scatter", "T:input I:dim T:index T:src S:value ?:out", locals())
+        return repaired(x_, "scatter", "T:input I:dim T:index T:src S:value Z:reduce ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("scatter", ("Tensor self, int dim, Tensor index, Tensor src", "Tensor self, int dim, Tensor index, Scalar value",), "T:input I:dim T:index T:src S:value ?:out", locals())
+            no_overload("scatter", ("Tensor self, int dim, Tensor index, Tensor src", "Tensor self, int dim, Tensor index, Scalar value", "Tensor self, int dim, Tensor index, Tensor src, *, str reduce", "Tensor self, int dim, Tensor index, Scalar value, *, str reduce",), "T:input I:dim T:index T:src S:value Z:reduce ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -4664,6 +4676,21 @@ def scatter_add_(input, dim, index, src):
     if e_:
         fail(e_)
     return input
+
+
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=None):
+    """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
+    try:
+        o_, p_ = tls.o
+        e_ = _scatter_reduce_two(input._h, dim, index._h, src._h, reduce.encode(), include_self, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "scatter_reduce", "T:input I:dim T:index T:src Z:reduce B:include_self ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def index_select(input, dim, index, *, out=None):
@@ -4917,6 +4944,797 @@ def bincount(input, weights=None, minlength=0, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def argwhere(input, *, out=None):
+    """Positions of nonzero elements as rows of int64; waits for the device."""
+    try:
+        o_, p_ = tls.o
+        e_ = _argwhere(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "argwhere", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def masked_scatter(input, mask, source, *, out=None):
+    """self with the elements of source, in order, where the bool mask holds; waits for the device."""
+    try:
+        o_, p_ = tls.o
+        e_ = _masked_scatter(input._h, mask._h, source._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "masked_scatter", "T:input T:mask T:source ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def select_scatter(input, src, dim, index, *, out=None):
+    """self with src in place of one index of a dimension."""
+    try:
+        o_, p_ = tls.o
+        e_ = _select_scatter(input._h, src._h, dim, index, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "select_scatter", "T:input T:src I:dim I:index ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1, *, axis=M, out=None):
+    """self with src in place of a slice of a dimension."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _slice_scatter(input._h, src._h, dim, None if start is None else pack1(start), None if end is None else pack1(end), step, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "slice_scatter", "T:input T:src I:dim i:start i:end I:step ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1, *, out=None):
+    """self with src on a diagonal."""
+    try:
+        o_, p_ = tls.o
+        e_ = _diagonal_scatter(input._h, src._h, offset, dim1, dim2, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "diagonal_scatter", "T:input T:src I:offset I:dim1 I:dim2 ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def fill_diagonal_(input, fill_value, wrap=False):
+    """Fills the main diagonal; wrap goes on below in tall matrices."""
+    try:
+        e_ = _fill_diagonal_(input._h, scalar(fill_value), wrap)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fill_diagonal_", "T:input S:fill_value B:wrap", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def tril_indices(row, col, offset=0, *, dtype=from_code(4), device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Rows and columns of the lower triangle of a row by col matrix, [2, n]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _tril_indices(row, col, offset, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tril_indices", "I:row I:col I:offset d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def triu_indices(row, col, offset=0, *, dtype=from_code(4), device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Rows and columns of the upper triangle of a row by col matrix, [2, n]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _triu_indices(row, col, offset, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "triu_indices", "I:row I:col I:offset d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def diagflat(input, offset=0, *, out=None):
+    """A matrix with the flattened tensor on a diagonal."""
+    try:
+        o_, p_ = tls.o
+        e_ = _diagflat(input._h, offset, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "diagflat", "T:input I:offset ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None, out=None):
+    """Where each value would be inserted into the sorted last dimension of sorted_sequence.
+
+    Where a number would be inserted into the sorted last dimension of sorted_sequence."""
+    try:
+        if isinstance(input, Tensor):
+            o_, p_ = tls.o
+            e_ = _searchsorted(sorted_sequence._h, input._h, out_int32, right, None if side is None else side.encode(), None if sorter is None else sorter._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _searchsorted_scalar(sorted_sequence._h, scalar(input), out_int32, right, None if side is None else side.encode(), None if sorter is None else sorter._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "searchsorted", "T:sorted_sequence *:input B:out_int32 B:right z:side t:sorter ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
+    """The number of the bucket between sorted boundaries that each element falls into.
+
+    The number of the bucket between sorted boundaries that a number falls into."""
+    try:
+        if isinstance(input, Tensor):
+            o_, p_ = tls.o
+            e_ = _bucketize(input._h, boundaries._h, out_int32, right, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _bucketize_scalar(scalar(input), boundaries._h, out_int32, right, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bucketize", "*:input T:boundaries B:out_int32 B:right ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def isin(elements=M, test_elements=M, *, element=M, test_element=M, assume_unique=False, invert=False, out=None):
+    """Whether each element is among test_elements.
+
+    Whether each element is the number.
+
+    Whether a number is among test_elements."""
+    try:
+        if element is M and elements is not M and isinstance(elements, Tensor) and test_element is M and test_elements is not M and isinstance(test_elements, Tensor):
+            o_, p_ = tls.o
+            e_ = _isin_tensor_tensor(elements._h, test_elements._h, assume_unique, invert, p_)
+        elif element is M and elements is not M and isinstance(elements, Tensor) and (test_elements is M if test_element is not M else (test_elements is not M and not isinstance(test_elements, Tensor))):
+            if test_element is M:
+                test_element = test_elements
+            o_, p_ = tls.o
+            e_ = _isin_tensor_scalar(elements._h, scalar(test_element), assume_unique, invert, p_)
+        elif (elements is M if element is not M else (elements is not M and not isinstance(elements, Tensor))) and test_element is M and test_elements is not M and isinstance(test_elements, Tensor):
+            if element is M:
+                element = elements
+            o_, p_ = tls.o
+            e_ = _isin_scalar_tensor(scalar(element), test_elements._h, assume_unique, invert, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "isin", "T:elements T:test_elements S:element S:test_element B:assume_unique B:invert ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("isin", ("Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False", "Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False", "Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False",), "T:elements T:test_elements S:element S:test_element B:assume_unique B:invert ?:out", locals())
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False, *, out=None):
+    """The distinct elements in ascending order, each element's place among them, how often each occurs; what is not asked for is empty."""
+    try:
+        o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
+        e_ = _unique(input._h, sorted, return_inverse, return_counts, p0_, p1_, p2_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unique", "T:input B:sorted B:return_inverse B:return_counts ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    h2_ = o2_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r2_ = None
+    if h2_:
+        r2_ = new(Tensor)
+        r2_._h = h2_
+    r_ = return_type("unique", ("output", "inverse_indices", "counts"))((r0_, r1_, r2_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def unique_dim(input, dim=M, sorted=True, return_inverse=False, return_counts=False, *, axis=M, out=None):
+    """The distinct slices along a dimension in lexicographic order; else like unique."""
+    if axis is not M:
+        dim = axis
+    try:
+        o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
+        e_ = _unique_dim(input._h, dim, sorted, return_inverse, return_counts, p0_, p1_, p2_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unique_dim", "T:input I:dim B:sorted B:return_inverse B:return_counts ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    h2_ = o2_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r2_ = None
+    if h2_:
+        r2_ = new(Tensor)
+        r2_._h = h2_
+    r_ = return_type("unique_dim", ("output", "inverse_indices", "counts"))((r0_, r1_, r2_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None, *, axis=M, out=None):
+    """The elements, or slices along dim, without repetitions of neighbours; else like unique."""
+    if axis is not M:
+        dim = axis
+    try:
+        o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
+        e_ = _unique_consecutive(input._h, return_inverse, return_counts, None if dim is None else pack1(dim), p0_, p1_, p2_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unique_consecutive", "T:input B:return_inverse B:return_counts i:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    h2_ = o2_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r2_ = None
+    if h2_:
+        r2_ = new(Tensor)
+        r2_._h = h2_
+    r_ = return_type("unique_consecutive", ("output", "inverse_indices", "counts"))((r0_, r1_, r2_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def histc(input, bins=100, min=0, max=0, *, out=None):
+    """How many elements fall into each of equal bins between min and max; of the data's range when both are equal."""
+    try:
+        o_, p_ = tls.o
+        e_ = _histc(input._h, bins, scalar(min), scalar(max), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "histc", "T:input I:bins S:min S:max ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", axis=M, keepdims=M, out=None):
+    """The q-quantiles along dim, or of all elements; the size of a vector q comes first.
+
+    The quantile for one number between 0 and 1."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if isinstance(q, Tensor):
+            o_, p_ = tls.o
+            e_ = _quantile(input._h, q._h, None if dim is None else pack1(dim), keepdim, interpolation.encode(), p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _quantile_scalar(input._h, q, None if dim is None else pack1(dim), keepdim, interpolation.encode(), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "quantile", "T:input *:q i:dim B:keepdim Z:interpolation ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def msort(input, *, out=None):
+    """The elements in order along dimension 0."""
+    try:
+        o_, p_ = tls.o
+        e_ = _msort(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "msort", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def deg2rad(input, *, out=None):
+    """Degrees to radians."""
+    try:
+        o_, p_ = tls.o
+        e_ = _deg2rad(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "deg2rad", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rad2deg(input, *, out=None):
+    """Radians to degrees."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rad2deg(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rad2deg", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def positive(input, *, out=None):
+    """The tensor itself; bools are refused."""
+    try:
+        o_, p_ = tls.o
+        e_ = _positive(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "positive", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sgn(input, *, out=None):
+    """-1, 0 or 1."""
+    try:
+        o_, p_ = tls.o
+        e_ = _sgn(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sgn", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def signbit(input, *, out=None):
+    """Whether the sign bit is set, that of -0.0 included."""
+    try:
+        o_, p_ = tls.o
+        e_ = _signbit(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "signbit", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def isposinf(input, *, out=None):
+    """Whether an element is +inf."""
+    try:
+        o_, p_ = tls.o
+        e_ = _isposinf(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "isposinf", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def isneginf(input, *, out=None):
+    """Whether an element is -inf."""
+    try:
+        o_, p_ = tls.o
+        e_ = _isneginf(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "isneginf", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def copysign(input, other, *, out=None):
+    """The magnitude of self with the sign of other.
+
+    The magnitude of self with the sign of a number."""
+    try:
+        if isinstance(other, Tensor):
+            o_, p_ = tls.o
+            e_ = _copysign(input._h, other._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _copysign_scalar(input._h, scalar(other), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "copysign", "T:input *:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def heaviside(input, values, *, out=None):
+    """0 below zero, 1 above, values at zero."""
+    try:
+        o_, p_ = tls.o
+        e_ = _heaviside(input._h, values._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "heaviside", "T:input T:values ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def nan_to_num(input, nan=None, posinf=None, neginf=None, *, out=None):
+    """NaN (by 0) and infinities (by the dtype's limits) replaced."""
+    try:
+        o_, p_ = tls.o
+        e_ = _nan_to_num(input._h, None if nan is None else byref(F(nan)), None if posinf is None else byref(F(posinf)), None if neginf is None else byref(F(neginf)), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nan_to_num", "T:input f:nan f:posinf f:neginf ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def sinc(input, *, out=None):
+    """sin(pi x) / (pi x), 1 at zero."""
+    try:
+        o_, p_ = tls.o
+        e_ = _sinc(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sinc", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def float_power(input, exponent, *, out=None):
+    """self to the power of exponent in float64.
+
+    self to the power of a number in float64."""
+    try:
+        if isinstance(exponent, Tensor):
+            o_, p_ = tls.o
+            e_ = _float_power(input._h, exponent._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _float_power_scalar(input._h, scalar(exponent), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "float_power", "T:input *:exponent ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def logaddexp2(input, other, *, out=None):
+    """log2(2^self + 2^other)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _logaddexp2(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logaddexp2", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def ldexp(input, other, *, out=None):
+    """self * 2^other."""
+    try:
+        o_, p_ = tls.o
+        e_ = _ldexp(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ldexp", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def aminmax(input, *, dim=None, keepdim=False, axis=M, keepdims=M, out=None):
+    """The smallest and the largest elements, of all or along a dimension."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _aminmax(input._h, None if dim is None else pack1(dim), keepdim, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "aminmax", "T:input i:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r_ = return_type("aminmax", ("min", "max"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def nanmean(input, dim=None, keepdim=False, *, dtype=None, axis=M, keepdims=M, out=None):
+    """Mean of the elements that are not NaN."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if type(dim) is int:
+            dim = (dim,) * 1
+        o_, p_ = tls.o
+        e_ = _nanmean(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), keepdim, -1 if dtype is None else dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nanmean", "T:input n:dim B:keepdim d:dtype ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def inner(input, other, *, out=None):
+    """Sums of products over the last dimensions of both."""
+    try:
+        o_, p_ = tls.o
+        e_ = _inner(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "inner", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def hardtanh(input, min_val=-1, max_val=1):
+    """self limited to [min_val, max_val]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hardtanh(input._h, scalar(min_val), scalar(max_val), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hardtanh", "T:input S:min_val S:max_val", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def selu(input):
+    """The self-normalising exponential linear unit."""
+    try:
+        o_, p_ = tls.o
+        e_ = _selu(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "selu", "T:input", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def celu(input, alpha=1.0):
+    """max(self, 0) + min(0, alpha * (exp(self / alpha) - 1))."""
+    try:
+        o_, p_ = tls.o
+        e_ = _celu(input._h, scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "celu", "T:input S:alpha", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def mish(input):
+    """self * tanh(softplus(self))."""
+    try:
+        o_, p_ = tls.o
+        e_ = _mish(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "mish", "T:input", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def softsign(input):
+    """self / (1 + |self|)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _softsign(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "softsign", "T:input", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def tanhshrink(input):
+    """self - tanh(self)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _tanhshrink(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tanhshrink", "T:input", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def hardshrink(input, lambd=0.5):
+    """self where |self| > lambd, else 0."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hardshrink(input._h, scalar(lambd), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hardshrink", "T:input S:lambd", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def softshrink(input, lambd=0.5):
+    """self moved towards zero by lambd, 0 within it."""
+    try:
+        o_, p_ = tls.o
+        e_ = _softshrink(input._h, scalar(lambd), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "softshrink", "T:input S:lambd", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def threshold(input, threshold, value):
+    """self where above the threshold, else value."""
+    try:
+        o_, p_ = tls.o
+        e_ = _threshold(input._h, scalar(threshold), scalar(value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "threshold", "T:input S:threshold S:value", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def prelu(input, weight):
+    """self where positive, else weight * self, with one weight or one per channel."""
+    try:
+        o_, p_ = tls.o
+        e_ = _prelu(input._h, weight._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "prelu", "T:input T:weight", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
 
 
 def conv1d(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):

@@ -26,6 +26,15 @@ class _std_mean(NamedTuple):
 class _values_indices(NamedTuple):
     values: Tensor
     indices: Tensor
+
+class _output_inverse_indices_counts(NamedTuple):
+    output: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
+
+class _min_max(NamedTuple):
+    min: Tensor
+    max: Tensor
 def empty(*size: _Ints, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., memory_format: Any = ..., out: Any = ...) -> Tensor:
     """Uninitialised memory; dtype defaults to the default float type."""
 def zeros(*size: _Ints, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
@@ -628,6 +637,8 @@ def scatter_add(input: Tensor, dim: _int, index: Tensor, src: Tensor, *, out: An
     """self with src added where index says."""
 def scatter_add_(input: Tensor, dim: _int, index: Tensor, src: Tensor) -> Tensor:
     """Adds src where index says."""
+def scatter_reduce(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ..., out: Any = ...) -> Tensor:
+    """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
 def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Any = ...) -> Tensor:
     """Rows along dim picked by a vector of positions."""
 def index_add(input: Tensor, dim: _int, index: Tensor, source: Tensor, *, alpha: _Number = ..., out: Any = ...) -> Tensor:
@@ -656,6 +667,97 @@ def embedding(weight: Tensor, indices: Tensor, padding_idx: _int = ..., *, out: 
     """Rows of weight picked by integer indices; row padding_idx gets no gradient."""
 def bincount(input: Tensor, weights: Optional[Tensor] = ..., minlength: _int = ..., *, out: Any = ...) -> Tensor:
     """How often each non-negative integer occurs."""
+def argwhere(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Positions of nonzero elements as rows of int64; waits for the device."""
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Any = ...) -> Tensor:
+    """self with the elements of source, in order, where the bool mask holds; waits for the device."""
+def select_scatter(input: Tensor, src: Tensor, dim: _int, index: _int, *, out: Any = ...) -> Tensor:
+    """self with src in place of one index of a dimension."""
+def slice_scatter(input: Tensor, src: Tensor, dim: _int = ..., start: Optional[_int] = ..., end: Optional[_int] = ..., step: _int = ..., *, out: Any = ...) -> Tensor:
+    """self with src in place of a slice of a dimension."""
+def diagonal_scatter(input: Tensor, src: Tensor, offset: _int = ..., dim1: _int = ..., dim2: _int = ..., *, out: Any = ...) -> Tensor:
+    """self with src on a diagonal."""
+def tril_indices(row: _int, col: _int, offset: _int = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Rows and columns of the lower triangle of a row by col matrix, [2, n]."""
+def triu_indices(row: _int, col: _int, offset: _int = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Rows and columns of the upper triangle of a row by col matrix, [2, n]."""
+def diagflat(input: Tensor, offset: _int = ..., *, out: Any = ...) -> Tensor:
+    """A matrix with the flattened tensor on a diagonal."""
+@overload
+def searchsorted(sorted_sequence: Tensor, input: Tensor, *, out_int32: _bool = ..., right: _bool = ..., side: Optional[_str] = ..., sorter: Optional[Tensor] = ..., out: Any = ...) -> Tensor:
+    """Where each value would be inserted into the sorted last dimension of sorted_sequence."""
+@overload
+def searchsorted(sorted_sequence: Tensor, input: _Number, *, out_int32: _bool = ..., right: _bool = ..., side: Optional[_str] = ..., sorter: Optional[Tensor] = ..., out: Any = ...) -> Tensor:
+    """Where a number would be inserted into the sorted last dimension of sorted_sequence."""
+@overload
+def bucketize(input: Tensor, boundaries: Tensor, *, out_int32: _bool = ..., right: _bool = ..., out: Any = ...) -> Tensor:
+    """The number of the bucket between sorted boundaries that each element falls into."""
+@overload
+def bucketize(input: _Number, boundaries: Tensor, *, out_int32: _bool = ..., right: _bool = ..., out: Any = ...) -> Tensor:
+    """The number of the bucket between sorted boundaries that a number falls into."""
+@overload
+def isin(elements: Tensor, test_elements: Tensor, *, assume_unique: _bool = ..., invert: _bool = ..., out: Any = ...) -> Tensor:
+    """Whether each element is among test_elements."""
+@overload
+def isin(elements: Tensor, test_element: _Number, *, assume_unique: _bool = ..., invert: _bool = ..., out: Any = ...) -> Tensor:
+    """Whether each element is the number."""
+@overload
+def isin(element: _Number, test_elements: Tensor, *, assume_unique: _bool = ..., invert: _bool = ..., out: Any = ...) -> Tensor:
+    """Whether a number is among test_elements."""
+def unique_dim(input: Tensor, dim: _int, sorted: _bool = ..., return_inverse: _bool = ..., return_counts: _bool = ..., *, out: Any = ...) -> _output_inverse_indices_counts:
+    """The distinct slices along a dimension in lexicographic order; else like unique."""
+def histc(input: Tensor, bins: _int = ..., min: _Number = ..., max: _Number = ..., *, out: Any = ...) -> Tensor:
+    """How many elements fall into each of equal bins between min and max; of the data's range when both are equal."""
+@overload
+def quantile(input: Tensor, q: Tensor, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ..., out: Any = ...) -> Tensor:
+    """The q-quantiles along dim, or of all elements; the size of a vector q comes first."""
+@overload
+def quantile(input: Tensor, q: _float, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ..., out: Any = ...) -> Tensor:
+    """The quantile for one number between 0 and 1."""
+def msort(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The elements in order along dimension 0."""
+def deg2rad(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Degrees to radians."""
+def rad2deg(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Radians to degrees."""
+def positive(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The tensor itself; bools are refused."""
+def sgn(input: Tensor, *, out: Any = ...) -> Tensor:
+    """-1, 0 or 1."""
+def signbit(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Whether the sign bit is set, that of -0.0 included."""
+def isposinf(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Whether an element is +inf."""
+def isneginf(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Whether an element is -inf."""
+@overload
+def copysign(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The magnitude of self with the sign of other."""
+@overload
+def copysign(input: Tensor, other: _Number, *, out: Any = ...) -> Tensor:
+    """The magnitude of self with the sign of a number."""
+def heaviside(input: Tensor, values: Tensor, *, out: Any = ...) -> Tensor:
+    """0 below zero, 1 above, values at zero."""
+def nan_to_num(input: Tensor, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ..., *, out: Any = ...) -> Tensor:
+    """NaN (by 0) and infinities (by the dtype's limits) replaced."""
+def sinc(input: Tensor, *, out: Any = ...) -> Tensor:
+    """sin(pi x) / (pi x), 1 at zero."""
+@overload
+def float_power(input: Tensor, exponent: Tensor, *, out: Any = ...) -> Tensor:
+    """self to the power of exponent in float64."""
+@overload
+def float_power(input: Tensor, exponent: _Number, *, out: Any = ...) -> Tensor:
+    """self to the power of a number in float64."""
+def logaddexp2(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """log2(2^self + 2^other)."""
+def ldexp(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """self * 2^other."""
+def aminmax(input: Tensor, *, dim: Optional[_int] = ..., keepdim: _bool = ..., out: Any = ...) -> _min_max:
+    """The smallest and the largest elements, of all or along a dimension."""
+def nanmean(input: Tensor, dim: Optional[_Ints] = ..., keepdim: _bool = ..., *, dtype: Optional[_dtype] = ..., out: Any = ...) -> Tensor:
+    """Mean of the elements that are not NaN."""
+def inner(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """Sums of products over the last dimensions of both."""
 def rand(*size: _Ints, generator: Optional[_Generator] = ..., dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
     """Uniform random numbers in [0, 1)."""
 def rand_like(input: Tensor, *, generator: Optional[_Generator] = ..., dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., memory_format: Any = ..., out: Any = ...) -> Tensor:
@@ -1307,6 +1409,8 @@ class TensorOps:
         """self with src added where index says."""
     def scatter_add_(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
         """Adds src where index says."""
+    def scatter_reduce(self, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
+        """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
     def index_select(self, dim: _int, index: Tensor) -> Tensor:
         """Rows along dim picked by a vector of positions."""
     def index_add(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _Number = ...) -> Tensor:
@@ -1337,6 +1441,74 @@ class TensorOps:
         """gather with broadcast indices."""
     def bincount(self, weights: Optional[Tensor] = ..., minlength: _int = ...) -> Tensor:
         """How often each non-negative integer occurs."""
+    def argwhere(self) -> Tensor:
+        """Positions of nonzero elements as rows of int64; waits for the device."""
+    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
+        """self with the elements of source, in order, where the bool mask holds; waits for the device."""
+    def select_scatter(self, src: Tensor, dim: _int, index: _int) -> Tensor:
+        """self with src in place of one index of a dimension."""
+    def slice_scatter(self, src: Tensor, dim: _int = ..., start: Optional[_int] = ..., end: Optional[_int] = ..., step: _int = ...) -> Tensor:
+        """self with src in place of a slice of a dimension."""
+    def diagonal_scatter(self, src: Tensor, offset: _int = ..., dim1: _int = ..., dim2: _int = ...) -> Tensor:
+        """self with src on a diagonal."""
+    def fill_diagonal_(self, fill_value: _Number, wrap: _bool = ...) -> Tensor:
+        """Fills the main diagonal; wrap goes on below in tall matrices."""
+    def diagflat(self, offset: _int = ...) -> Tensor:
+        """A matrix with the flattened tensor on a diagonal."""
+    def unique_dim(self, dim: _int, sorted: _bool = ..., return_inverse: _bool = ..., return_counts: _bool = ...) -> _output_inverse_indices_counts:
+        """The distinct slices along a dimension in lexicographic order; else like unique."""
+    def histc(self, bins: _int = ..., min: _Number = ..., max: _Number = ...) -> Tensor:
+        """How many elements fall into each of equal bins between min and max; of the data's range when both are equal."""
+    @overload
+    def quantile(self, q: Tensor, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ...) -> Tensor:
+        """The q-quantiles along dim, or of all elements; the size of a vector q comes first."""
+    @overload
+    def quantile(self, q: _float, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ...) -> Tensor:
+        """The quantile for one number between 0 and 1."""
+    def msort(self) -> Tensor:
+        """The elements in order along dimension 0."""
+    def deg2rad(self) -> Tensor:
+        """Degrees to radians."""
+    def rad2deg(self) -> Tensor:
+        """Radians to degrees."""
+    def positive(self) -> Tensor:
+        """The tensor itself; bools are refused."""
+    def sgn(self) -> Tensor:
+        """-1, 0 or 1."""
+    def signbit(self) -> Tensor:
+        """Whether the sign bit is set, that of -0.0 included."""
+    def isposinf(self) -> Tensor:
+        """Whether an element is +inf."""
+    def isneginf(self) -> Tensor:
+        """Whether an element is -inf."""
+    @overload
+    def copysign(self, other: Tensor) -> Tensor:
+        """The magnitude of self with the sign of other."""
+    @overload
+    def copysign(self, other: _Number) -> Tensor:
+        """The magnitude of self with the sign of a number."""
+    def heaviside(self, values: Tensor) -> Tensor:
+        """0 below zero, 1 above, values at zero."""
+    def nan_to_num(self, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ...) -> Tensor:
+        """NaN (by 0) and infinities (by the dtype's limits) replaced."""
+    def sinc(self) -> Tensor:
+        """sin(pi x) / (pi x), 1 at zero."""
+    @overload
+    def float_power(self, exponent: Tensor) -> Tensor:
+        """self to the power of exponent in float64."""
+    @overload
+    def float_power(self, exponent: _Number) -> Tensor:
+        """self to the power of a number in float64."""
+    def logaddexp2(self, other: Tensor) -> Tensor:
+        """log2(2^self + 2^other)."""
+    def ldexp(self, other: Tensor) -> Tensor:
+        """self * 2^other."""
+    def aminmax(self, *, dim: Optional[_int] = ..., keepdim: _bool = ...) -> _min_max:
+        """The smallest and the largest elements, of all or along a dimension."""
+    def nanmean(self, dim: Optional[_Ints] = ..., keepdim: _bool = ..., *, dtype: Optional[_dtype] = ...) -> Tensor:
+        """Mean of the elements that are not NaN."""
+    def inner(self, other: Tensor) -> Tensor:
+        """Sums of products over the last dimensions of both."""
     @overload
     def bernoulli(self, *, generator: Optional[_Generator] = ...) -> Tensor:
         """1 with the probability that stands in self, else 0; self must be a float tensor."""

@@ -47,25 +47,34 @@ alias:VV! detach:VV! detach_:V unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpos
 repeat:VVNV tile:VVNV flip:VVNV roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV
 cast:VCV to:VCDBV to_device:VDV clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV
 scatter_src:VIVVV scatter_value:VIVSV scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV
-index_select:VIVV index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill_scalar:VIVSV
-index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV
-take:VVV take_along_dim:VVVV embedding:VVIV one_hot:VIV bincount:VVIV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV
-conv3d:VVVVNVNVNIV conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV
-max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV
-avg_pool2d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV layer_norm:VVNVVFV rms_norm:VVNVVV
-group_norm:VIVVFV batch_norm:VVVVVBFFV instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV
-scaled_dot_product_attention:VVVVFBVV pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV
-huber_loss:VVZFV binary_cross_entropy:VVVZV binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV
-cross_entropy:VVVIZFV rand:VNVCDV rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV
-randint_low:IIVNVCDV randint_like:VIVCDV randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV
-normal_float_tensor:FVVV normal_tensor_tensor:VVVV normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV
-multinomial:VIBVV uniform_:VFFV normal_:VFFV log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV
-random_:VV random_to_:VIV random_from_:VIVV bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV
-alpha_dropout:VFBVV feature_dropout:VFBVV feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV
-dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V
-init_dirac_:VI init_xavier_uniform_:VFV init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV
-init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV
-calculate_gain:ZVV fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+scatter_reduce:VIVVZV scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV index_select:VIVV index_add:VIVVSV
+index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill_scalar:VIVSV index_fill_scalar_:VIVS index:VVNV
+index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV take_along_dim:VVVV
+embedding:VVIV one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV select_scatter:VVIIV slice_scatter:VVIVVIV
+diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV
+searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV
+isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV
+histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV deg2rad:VV rad2deg:VV positive:VV sgn:VV signbit:VV
+isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV heaviside:VVV nan_to_num:VVVVV sinc:VV float_power:VVV
+float_power_scalar:VSV logaddexp2:VVV ldexp:VVV aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV selu:VV
+celu:VSV mish:VV softsign:VV tanhshrink:VV hardshrink:VSV softshrink:VSV threshold:VSSV prelu:VVV
+conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_transpose1d:VVVVNVNVNIVNV
+conv_transpose2d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV
+max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV avg_pool2d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV
+adaptive_avg_pool2d:VVNV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV
+instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV
+pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
+binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV rand:VNVCDV
+rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV randint_low:IIVNVCDV randint_like:VIVCDV
+randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV normal_float_tensor:FVVV normal_tensor_tensor:VVVV
+normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV multinomial:VIBVV uniform_:VFFV normal_:VFFV
+log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV random_:VV random_to_:VIV random_from_:VIVV
+bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VFBVV feature_dropout:VFBVV
+feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV
+init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV
+init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV
+init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV fused_sgd_:VNVNVNFFFFBBB
+fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu add add_ sub sub_
@@ -82,12 +91,15 @@ std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp no
 cummax cummin sort argsort topk kthvalue median matmul mm bmm mv dot outer addmm baddbmm einsum trace reshape
 flatten ravel unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow
 diagonal diag diag_embed unbind split split_with_sizes chunk as_strided detach detach_ cat stack tile flip roll
-meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ index_select index_add index_add_
-index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero masked_select take take_along_dim
-embedding bincount rand rand_like randn randn_like randperm normal bernoulli multinomial init_uniform_ init_normal_
-init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_
-init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_
-calculate_gain fused_sgd_ fused_adam_""".split()
+meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce index_select
+index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero masked_select take
+take_along_dim embedding bincount argwhere masked_scatter select_scatter slice_scatter diagonal_scatter
+tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile
+msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside nan_to_num sinc float_power
+logaddexp2 ldexp aminmax nanmean inner rand rand_like randn randn_like randperm normal bernoulli multinomial
+init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_
+init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_
+init_default_ calculate_gain fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod rsub rdiv
 rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_
@@ -104,17 +116,21 @@ median matmul mm bmm mv dot outer addmm baddbmm trace view view_as reshape resha
 permute transpose t numpy_t mt movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal
 diag diag_embed unbind split split_with_sizes chunk unfold as_strided alias detach detach_ unsqueeze_ squeeze_
 transpose_ t_ repeat tile flip roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather
-scatter scatter_add scatter_ scatter_add_ index_select index_add index_add_ index_copy index_copy_ index_fill
-index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take take_along_dim bincount bernoulli
-multinomial uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
+scatter scatter_add scatter_ scatter_add_ scatter_reduce index_select index_add index_add_ index_copy index_copy_
+index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take take_along_dim bincount
+argwhere masked_scatter select_scatter slice_scatter diagonal_scatter fill_diagonal_ diagflat unique unique_dim
+unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside
+nan_to_num sinc float_power logaddexp2 ldexp aminmax nanmean inner bernoulli multinomial uniform_ normal_
+log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
-NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu linear one_hot conv1d conv2d
-conv3d conv_transpose1d conv_transpose2d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d
-avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d layer_norm rms_norm group_norm batch_norm instance_norm
-normalize cosine_similarity pad scaled_dot_product_attention pixel_shuffle mse_loss l1_loss smooth_l1_loss
-huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss cross_entropy dropout dropout_
-alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
+NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu linear one_hot hardtanh selu
+celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d conv2d conv3d conv_transpose1d
+conv_transpose2d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d adaptive_avg_pool1d
+adaptive_avg_pool2d layer_norm rms_norm group_norm batch_norm instance_norm normalize cosine_similarity pad
+scaled_dot_product_attention pixel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy
+binary_cross_entropy_with_logits kl_div nll_loss cross_entropy dropout dropout_ alpha_dropout feature_dropout
+feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
 UNMERGED = """arange var std randint randint_like random_""".split()

@@ -31,6 +31,8 @@ const BY_HAND: &[&str] = &[
     "argsort",
     "scatter",
     "scatter_",
+    "unique",
+    "unique_consecutive",
     "randint",
     "randint_like",
     "random_",

@@ -82,9 +82,9 @@ def grad(
     materialize_grads=False,
 ):
     """The gradients of outputs with respect to inputs, as a tuple; no `.grad` is touched."""
-    if is_grads_batched:
-        raise NotImplementedError("grad: is_grads_batched=True is not supported")
     outputs, inputs = _list(outputs), _list(inputs)
+    if is_grads_batched:
+        return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
@@ -112,6 +112,34 @@ def grad(
 
         results = tuple([zeros_like(i) if r is None else r for r, i in zip(results, inputs)])
     return results
+
+
+def _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads):
+    """grad() once for each entry of the gradients' first dimension, results stacked."""
+    from .._ops import stack
+
+    seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or ())
+    sizes = {None if s is None or s.ndim == 0 else s.size(0) for s in seeds} - {None}
+    if len(sizes) != 1 or sizes == {0}:
+        raise RuntimeError(
+            "grad: is_grads_batched=True needs grad_outputs with one common, non-zero size of their first dimension, got "
+            f"{[None if s is None else tuple(s.shape) for s in seeds]}"
+        )
+    n = sizes.pop()
+    retain = create_graph if retain_graph is None else retain_graph
+    rows = [
+        grad(
+            outputs,
+            inputs,
+            [None if s is None else s[i] for s in seeds],
+            retain or i + 1 < n,
+            create_graph,
+            allow_unused=allow_unused,
+            materialize_grads=materialize_grads,
+        )
+        for i in range(n)
+    ]
+    return tuple([None if column[0] is None else stack(column) for column in zip(*rows)])
 
 
 class _VariableMeta(type):

@@ -40,6 +40,26 @@ def linear(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ...) -> Tenso
     """input @ weight.T + bias; weight is [out_features, in_features]."""
 def one_hot(input: Tensor, num_classes: _int = ...) -> Tensor:
     """Integer classes as rows of 0 and 1 (int64)."""
+def hardtanh(input: Tensor, min_val: _Number = ..., max_val: _Number = ...) -> Tensor:
+    """self limited to [min_val, max_val]."""
+def selu(input: Tensor) -> Tensor:
+    """The self-normalising exponential linear unit."""
+def celu(input: Tensor, alpha: _Number = ...) -> Tensor:
+    """max(self, 0) + min(0, alpha * (exp(self / alpha) - 1))."""
+def mish(input: Tensor) -> Tensor:
+    """self * tanh(softplus(self))."""
+def softsign(input: Tensor) -> Tensor:
+    """self / (1 + |self|)."""
+def tanhshrink(input: Tensor) -> Tensor:
+    """self - tanh(self)."""
+def hardshrink(input: Tensor, lambd: _Number = ...) -> Tensor:
+    """self where |self| > lambd, else 0."""
+def softshrink(input: Tensor, lambd: _Number = ...) -> Tensor:
+    """self moved towards zero by lambd, 0 within it."""
+def threshold(input: Tensor, threshold: _Number, value: _Number) -> Tensor:
+    """self where above the threshold, else value."""
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """self where positive, else weight * self, with one weight or one per channel."""
 def conv1d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., groups: _int = ...) -> Tensor:
     """Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..]."""
 def conv2d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., groups: _int = ...) -> Tensor:

@@ -55,13 +55,13 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The self-normalising exponential linear unit."""
-    r = 1.0507009873554804934193349852946 * g.elu(input, 1.6732632423543772848170429916717)
+    r = g.selu(input)
     return input.copy_(r) if inplace else r
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))."""
-    r = g.clamp_min(input, 0) + g.clamp_max(alpha * g.expm1(input / alpha), 0)
+    r = g.celu(input, alpha)
     return input.copy_(r) if inplace else r
 
 
@@ -73,7 +73,8 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x limited to [min_val, max_val]."""
-    return g.clamp_(input, min_val, max_val) if inplace else g.clamp(input, min_val, max_val)
+    r = g.hardtanh(input, min_val, max_val)
+    return input.copy_(r) if inplace else r
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -90,41 +91,14 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
-    r = input * g.tanh(g.softplus(input))
+    r = g.mish(input)
     return input.copy_(r) if inplace else r
-
-
-def softsign(input: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    return input / (1 + g.abs(input))
-
-
-def tanhshrink(input: Tensor) -> Tensor:
-    """x - tanh(x)."""
-    return input - g.tanh(input)
-
-
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x moved towards zero by lambd, zero within it."""
-    return g.where(input > lambd, input - lambd, g.where(input < -lambd, input + lambd, input * 0))
-
-
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x where |x| > lambd, else 0."""
-    return g.where(g.abs(input) > lambd, input, 0.0)
 
 
 def threshold(input: Tensor, threshold, value, inplace: bool = False) -> Tensor:
     """x where above the threshold, else value."""
-    r = g.where(input > threshold, input, value)
+    r = g.threshold(input, threshold, value)
     return input.copy_(r) if inplace else r
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x where positive, else weight * x, with one weight or one per channel."""
-    if weight.numel() != 1:
-        weight = weight.reshape([1, -1] + [1] * (input.ndim - 2) if input.ndim > 1 else [-1])
-    return g.clamp_min(input, 0) + weight * g.clamp_max(input, 0)
 
 
 def sigmoid(input: Tensor) -> Tensor:

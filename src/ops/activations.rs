@@ -1,0 +1,75 @@
+//! Activations made of other ops, with their derivatives.
+
+use super::*;
+use crate::ensure;
+
+const ONE: Scalar = Scalar::Int(1);
+
+fn number(v: f64) -> Scalar {
+    Scalar::Float(v)
+}
+
+/// x limited to [min_val, max_val].
+pub fn hardtanh(a: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tensor> {
+    ensure!(a.dtype() != DType::Bool, Runtime, "Bool inputs not supported for hardtanh");
+    clamp(a, Some(min_val), Some(max_val))
+}
+/// The self-normalising exponential linear unit.
+pub fn selu(a: &Tensor) -> Result<Tensor> {
+    mul_scalar(&elu(a, number(1.6732632423543772848170429916717))?, number(1.0507009873554804934193349852946))
+}
+/// max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)).
+pub fn celu(a: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    let v = alpha.to_f64();
+    ensure!(v != 0.0, Runtime, "ZeroDivisionError: alpha cannot be 0 for CELU");
+    let low = mul_scalar(&expm1(&div_scalar(a, alpha)?)?, alpha)?;
+    add(&clamp_min(a, Scalar::Int(0))?, &clamp_max(&low, Scalar::Int(0))?, ONE)
+}
+/// x * tanh(softplus(x)).
+pub fn mish(a: &Tensor) -> Result<Tensor> {
+    mul(a, &tanh(&softplus(a, ONE, Scalar::Int(20))?)?)
+}
+/// x / (1 + |x|).
+pub fn softsign(a: &Tensor) -> Result<Tensor> {
+    div(a, &add_scalar(&abs(a)?, ONE, ONE)?)
+}
+/// x - tanh(x).
+pub fn tanhshrink(a: &Tensor) -> Result<Tensor> {
+    sub(a, &tanh(a)?, ONE)
+}
+/// x where |x| > lambd, else 0.
+pub fn hardshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
+    masked_fill_scalar(a, &le_scalar(&abs(&detach(a)?)?, lambd)?, Scalar::Int(0))
+}
+/// x moved towards zero by lambd, 0 within it.
+pub fn softshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
+    let l = lambd.to_f64();
+    ensure!(l >= 0.0, Runtime, "lambda must be greater or equal to 0, but found to be {l}.");
+    let plain = detach(a)?;
+    let (above, below) = (gt_scalar(&plain, lambd)?, lt_scalar(&plain, number(-l))?);
+    // x * 0 keeps NaN where neither holds.
+    let inner = where_(&below, &add_scalar(a, lambd, ONE)?, &mul_scalar(a, Scalar::Int(0))?)?;
+    where_(&above, &sub_scalar(a, lambd, ONE)?, &inner)
+}
+/// x where above the threshold, else value.
+pub fn threshold(a: &Tensor, threshold: Scalar, value: Scalar) -> Result<Tensor> {
+    masked_fill_scalar(a, &le_scalar(&detach(a)?, threshold)?, value)
+}
+/// x where positive, else weight * x; one weight, or one per channel (dimension 1).
+pub fn prelu(a: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let mut w = weight.clone();
+    if weight.numel() != 1 {
+        let channels = if a.ndim() > 1 { a.size(1)? } else { 1 };
+        ensure!(a.ndim() > 0, Runtime, "Not allow zero-dim input tensor.");
+        ensure!(
+            channels == weight.numel() as i64,
+            Runtime,
+            "Mismatch of parameter numbers and input channel size. Found parameter numbers = {} and channel size = {channels}.",
+            weight.numel()
+        );
+        let mut shape = vec![1i64; a.ndim()];
+        shape[1] = channels;
+        w = reshape(weight, &shape)?;
+    }
+    where_(&gt_scalar(&detach(a)?, Scalar::Int(0))?, a, &mul(&w, a)?)
+}

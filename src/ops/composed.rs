@@ -1,0 +1,305 @@
+//! Elementwise functions, reductions and views made of other ops: they run on every device and have their derivatives.
+
+use super::pointwise::promote_float;
+use super::*;
+use crate::tensor::layout::wrap_dim;
+use crate::{ensure, Dims};
+
+const ONE: Scalar = Scalar::Int(1);
+
+/// Degrees to radians.
+pub fn deg2rad(a: &Tensor) -> Result<Tensor> {
+    mul_scalar(a, Scalar::Float(std::f64::consts::PI / 180.0))
+}
+/// Radians to degrees.
+pub fn rad2deg(a: &Tensor) -> Result<Tensor> {
+    mul_scalar(a, Scalar::Float(180.0 / std::f64::consts::PI))
+}
+/// The tensor itself; bools are refused.
+pub fn positive(a: &Tensor) -> Result<Tensor> {
+    ensure!(a.dtype() != DType::Bool, Runtime, "The `+` operator, on a bool tensor is not supported.");
+    alias(a)
+}
+/// `sign`: Taper has real numbers only.
+pub fn sgn(a: &Tensor) -> Result<Tensor> {
+    sign(a)
+}
+/// Whether the sign bit is set, -0.0 included.
+pub fn signbit(a: &Tensor) -> Result<Tensor> {
+    let a = &detach(a)?;
+    match a.dtype() {
+        DType::Bool => zeros_like(a, None, None),
+        d if !d.is_float() => lt_scalar(a, Scalar::Int(0)),
+        // 1 / -0.0 is -inf.
+        _ => logical_or(&lt_scalar(a, Scalar::Int(0))?, &lt_scalar(&reciprocal(a)?, Scalar::Int(0))?),
+    }
+}
+/// Whether an element is +inf.
+pub fn isposinf(a: &Tensor) -> Result<Tensor> {
+    eq_scalar(&detach(a)?, Scalar::Float(f64::INFINITY))
+}
+/// Whether an element is -inf.
+pub fn isneginf(a: &Tensor) -> Result<Tensor> {
+    eq_scalar(&detach(a)?, Scalar::Float(f64::NEG_INFINITY))
+}
+/// The magnitude of a with the sign of b.
+pub fn copysign(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let dtype = promote_float(&[a.into(), b.into()]);
+    let magnitude = abs(&cast(a, dtype)?)?;
+    where_(&signbit(b)?, &neg(&magnitude)?, &magnitude)
+}
+pub fn copysign_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    let dtype = promote_float(&[a.into(), b.into()]);
+    let magnitude = abs(&cast(a, dtype)?)?;
+    if b.to_f64().is_sign_negative() {
+        neg(&magnitude)
+    } else {
+        Ok(magnitude)
+    }
+}
+/// 0 below zero, 1 above, values at zero.
+pub fn heaviside(a: &Tensor, values: &Tensor) -> Result<Tensor> {
+    ensure!(
+        a.dtype() == values.dtype(),
+        Runtime,
+        "heaviside is not yet implemented for tensors with different dtypes."
+    );
+    let step = cast(&gt_scalar(a, Scalar::Int(0))?, a.dtype())?;
+    where_(&eq_scalar(a, Scalar::Int(0))?, values, &step)
+}
+/// NaN and infinities replaced: by 0 and the dtype's largest and smallest numbers where nothing is given.
+pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Result<Tensor> {
+    let limit = match a.dtype() {
+        DType::F16 => 65504.0,
+        DType::BF16 => (2.0 - 2f64.powi(-7)) * 2f64.powi(127),
+        DType::F32 => f32::MAX as f64,
+        DType::F64 => f64::MAX,
+        _ => return clone(a),
+    };
+    let plain = detach(a)?;
+    let r = masked_fill_scalar(a, &isnan(&plain)?, Scalar::Float(nan.unwrap_or(0.0)))?;
+    let r = masked_fill_scalar(&r, &isposinf(&plain)?, Scalar::Float(posinf.unwrap_or(limit)))?;
+    masked_fill_scalar(&r, &isneginf(&plain)?, Scalar::Float(neginf.unwrap_or(-limit)))
+}
+/// sin(pi x) / (pi x), 1 at zero.
+pub fn sinc(a: &Tensor) -> Result<Tensor> {
+    if matches!(a.dtype(), DType::F16 | DType::BF16) {
+        // Rounding pi x to 16 bits would move the zeros.
+        return cast(&sinc(&cast(a, DType::F32)?)?, a.dtype());
+    }
+    let zero = eq_scalar(&detach(a)?, Scalar::Int(0))?;
+    let x = masked_fill_scalar(&mul_scalar(a, Scalar::Float(std::f64::consts::PI))?, &zero, ONE)?;
+    masked_fill_scalar(&div(&sin(&x)?, &x)?, &zero, ONE)
+}
+/// a to the power b in float64.
+pub fn float_power(a: &Tensor, exponent: &Tensor) -> Result<Tensor> {
+    pow(&cast(a, DType::F64)?, &cast(exponent, DType::F64)?)
+}
+pub fn float_power_scalar(a: &Tensor, exponent: Scalar) -> Result<Tensor> {
+    pow_scalar(&cast(a, DType::F64)?, Scalar::Float(exponent.to_f64()))
+}
+/// log2(2^a + 2^b).
+pub fn logaddexp2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let dtype = promote_float(&[a.into(), b.into()]);
+    let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
+    let natural = |t: &Tensor| mul_scalar(&cast(&cast(t, dtype)?, wide)?, Scalar::Float(std::f64::consts::LN_2));
+    let sum = logaddexp(&natural(a)?, &natural(b)?)?;
+    cast(&mul_scalar(&sum, Scalar::Float(std::f64::consts::LOG2_E))?, dtype)
+}
+/// a * 2^b.
+pub fn ldexp(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let dtype = promote_float(&[a.into(), b.into()]);
+    cast(&mul(a, &pow_scalar_base(Scalar::Float(2.0), b)?)?, dtype)
+}
+/// The smallest and the largest elements.
+pub fn aminmax(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    let dims: Vec<i64> = dim.into_iter().collect();
+    Ok((amin(a, &dims, keepdim)?, amax(a, &dims, keepdim)?))
+}
+/// The mean of the elements that are not NaN.
+pub fn nanmean(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    ensure!(
+        a.dtype().is_float(),
+        Runtime,
+        "nanmean(): expected input to have floating point or complex dtype but got {}",
+        a.dtype().scalar_name()
+    );
+    let count = sum_dim(&logical_not(&isnan(&detach(a)?)?)?, dim, keepdim, None)?;
+    div(&nansum(a, dim, keepdim, dtype)?, &count)
+}
+/// Sums of products over the last dimensions of both.
+pub fn inner(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.ndim() == 0 || b.ndim() == 0 {
+        return mul(a, b);
+    }
+    let (s, t) = (a.shape(), b.shape());
+    let k = s[s.len() - 1];
+    ensure!(
+        k == t[t.len() - 1],
+        Runtime,
+        "inner() the last dimension must match on both input tensors but got shapes {:?} and {:?}",
+        &s[..],
+        &t[..]
+    );
+    let mut shape = Dims::from_slice(&s[..s.len() - 1]);
+    shape.extend_from_slice(&t[..t.len() - 1]);
+    let rows = |t: &Tensor| reshape(t, &[t.numel() as i64 / k.max(1), k]);
+    reshape(&matmul(&rows(a)?, &transpose(&rows(b)?, 0, 1)?)?, &shape)
+}
+/// A matrix with the flattened tensor on a diagonal.
+pub fn diagflat(a: &Tensor, offset: i64) -> Result<Tensor> {
+    diag(&reshape(a, &[-1])?, offset)
+}
+/// The elements in order along dimension 0.
+pub fn msort(a: &Tensor) -> Result<Tensor> {
+    Ok(sort(a, 0, false)?.0)
+}
+fn triangle(
+    row: i64,
+    col: i64,
+    dtype: Option<DType>,
+    device: Option<Device>,
+    inside: impl Fn(i64, i64) -> bool,
+) -> Result<Tensor> {
+    ensure!(row >= 0, Runtime, "row must be non-negative, got{row}");
+    ensure!(col >= 0, Runtime, "col must be non-negative, got{col}");
+    let cells = || (0..row).flat_map(|i| (0..col).map(move |j| (i, j))).filter(|&(i, j)| inside(i, j));
+    let flat: Vec<i64> = cells().map(|c| c.0).chain(cells().map(|c| c.1)).collect();
+    let t = Tensor::from_slice(&flat, &[2, flat.len() as i64 / 2])?;
+    to(&t, dtype, device, false)
+}
+/// Rows and columns of the lower triangle of a row by col matrix.
+pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    triangle(row, col, dtype, device, |i, j| j - i <= offset)
+}
+/// Rows and columns of the upper triangle of a row by col matrix.
+pub fn triu_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    triangle(row, col, dtype, device, |i, j| j - i >= offset)
+}
+/// How many elements fall into each of equal bins between min and max (both included; others are left out).
+pub fn histc(a: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tensor> {
+    ensure!(bins > 0, Runtime, "bins must be > 0");
+    let a = reshape(&detach(a)?, &[-1])?;
+    let (mut low, mut high) = (min.to_f64(), max.to_f64());
+    if low == high && a.numel() > 0 {
+        let (l, h) = aminmax(&a, None, false)?;
+        (low, high) = (l.item()?.to_f64(), h.item()?.to_f64());
+    }
+    if low == high {
+        (low, high) = (low - 1.0, high + 1.0);
+    }
+    ensure!(low.is_finite() && high.is_finite(), Runtime, "range of [{low}, {high}] is not finite");
+    ensure!(low < high, Runtime, "max must be larger than min");
+    let x = cast(&a, DType::F64)?;
+    let inside = logical_and(&ge_scalar(&x, Scalar::Float(low))?, &le_scalar(&x, Scalar::Float(high))?)?;
+    let x = masked_select(&x, &inside)?;
+    let place = mul_scalar(&sub_scalar(&x, Scalar::Float(low), ONE)?, Scalar::Float(bins as f64 / (high - low)))?;
+    let place = clamp_max(&cast(&floor(&place)?, DType::I64)?, Scalar::Int(bins - 1))?;
+    cast(&bincount(&place, None, bins)?, a.dtype())
+}
+/// The q-quantiles along dim, or of all elements; q is a number's 0-dim tensor or a vector, whose size comes first.
+pub fn quantile(a: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, interpolation: &str) -> Result<Tensor> {
+    ensure!(a.numel() > 0, Runtime, "quantile() input tensor must be non-empty");
+    ensure!(q.ndim() <= 1, Runtime, "quantile() q must be a scalar or 1D tensor");
+    ensure!(
+        matches!(a.dtype(), DType::F32 | DType::F64),
+        Runtime,
+        "quantile() input tensor must be either float or double dtype"
+    );
+    ensure!(a.dtype() == q.dtype(), Runtime, "quantile() q tensor must be same dtype as the input tensor");
+    ensure!(
+        matches!(interpolation, "linear" | "lower" | "higher" | "midpoint" | "nearest"),
+        Runtime,
+        "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+    );
+    let wanted = autograd::no_grad(|| all(&logical_and(&ge_scalar(q, Scalar::Int(0))?, &le_scalar(q, ONE)?)?))?;
+    ensure!(wanted.item()?.to_bool(), Runtime, "quantile() q values must be in the range [0, 1]");
+    let (x, mut shape) = match dim {
+        None => (reshape(a, &[-1])?, if keepdim { vec![1; a.ndim()] } else { vec![] }),
+        Some(d) => {
+            let d = wrap_dim(d, a.ndim())?;
+            let mut shape = a.shape().to_vec();
+            if keepdim && !shape.is_empty() {
+                shape[d] = 1;
+            } else if !shape.is_empty() {
+                shape.remove(d);
+            }
+            (if a.ndim() == 0 { reshape(a, &[1])? } else { movedim(a, &[d as i64], &[-1])? }, shape)
+        }
+    };
+    let n = x.size(-1)?;
+    let missing = any_dim(&isnan(&detach(&x)?)?, -1, true)?;
+    let sorted = sort(&x, -1, false)?.0;
+    let rank = mul_scalar(&reshape(q, &[-1])?, Scalar::Int(n - 1))?;
+    let (low, high) = (floor(&rank)?, ceil(&rank)?);
+    let at = |r: &Tensor| index_select(&sorted, -1, &cast(&detach(r)?, DType::I64)?);
+    let r = match interpolation {
+        "lower" => at(&low)?,
+        "higher" => at(&high)?,
+        "nearest" => at(&round(&rank, 0)?)?,
+        "midpoint" => lerp_scalar(&at(&low)?, &at(&high)?, Scalar::Float(0.5))?,
+        _ => lerp(&at(&low)?, &at(&high)?, &sub(&rank, &low, ONE)?)?,
+    };
+    // A NaN makes its whole row NaN.
+    let r = masked_fill_scalar(&r, &missing, Scalar::Float(f64::NAN))?;
+    let r = movedim(&r, &[-1], &[0])?;
+    if q.ndim() > 0 {
+        shape.insert(0, q.numel() as i64);
+    }
+    reshape(&r, &shape)
+}
+/// `quantile` of one number.
+pub fn quantile_scalar(a: &Tensor, q: f64, dim: Option<i64>, keepdim: bool, interpolation: &str) -> Result<Tensor> {
+    ensure!((0.0..=1.0).contains(&q), Runtime, "quantile() q must be in the range [0, 1] but got {q}");
+    quantile(a, &create::scalar_tensor(Scalar::Float(q), a.dtype(), a.device())?, dim, keepdim, interpolation)
+}
+
+fn scattered(a: &Tensor, src: &Tensor, view: impl FnOnce(&Tensor) -> Result<Tensor>, name: &str) -> Result<Tensor> {
+    let out = clone(a)?;
+    let place = view(&out)?;
+    ensure!(
+        place.shape() == src.shape(),
+        Runtime,
+        "{name}: expected src to have a size equal to the slice of self. src size = {:?}, slice size = {:?}",
+        &src.shape()[..],
+        &place.shape()[..]
+    );
+    copy_(&place, src)?;
+    Ok(out)
+}
+/// self with src in place of one index of a dimension.
+pub fn select_scatter(a: &Tensor, src: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
+    scattered(a, src, |t| select(t, dim, index), "select_scatter")
+}
+/// self with src in place of a slice of a dimension.
+pub fn slice_scatter(
+    a: &Tensor,
+    src: &Tensor,
+    dim: i64,
+    start: Option<i64>,
+    end: Option<i64>,
+    step: i64,
+) -> Result<Tensor> {
+    scattered(a, src, |t| slice(t, dim, start, end, step), "slice_scatter")
+}
+/// self with src on a diagonal.
+pub fn diagonal_scatter(a: &Tensor, src: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
+    scattered(a, src, |t| diagonal(t, offset, dim1, dim2), "diagonal_scatter")
+}
+/// Fills the main diagonal; wrap goes on below, one row down, in matrices that are taller than wide.
+pub fn fill_diagonal_(a: &Tensor, fill_value: Scalar, wrap: bool) -> Result<()> {
+    let s = a.shape();
+    ensure!(s.len() >= 2, Runtime, "dimensions must larger than 1");
+    ensure!(s.len() == 2 || s.iter().all(|&n| n == s[0]), Runtime, "all dimensions of input must be of equal length");
+    let strides = a.layout().strides.clone();
+    let step: i64 = strides.iter().sum();
+    let n = s.iter().copied().min().unwrap();
+    let offset = a.layout().offset as i64;
+    fill_scalar_(&as_strided(a, &[n], &[step], Some(offset))?, fill_value)?;
+    if wrap && s.len() == 2 && s[0] > s[1] + 1 {
+        let more = (a.numel() as i64 + s[1]) / (s[1] + 1) - n;
+        let start = offset + strides[0] * (s[1] + 1);
+        fill_scalar_(&as_strided(a, &[more], &[step], Some(start))?, fill_value)?;
+    }
+    Ok(())
+}
