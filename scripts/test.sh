@@ -36,6 +36,7 @@ LANES=(
     abi c.plain c.asan c.valgrind cpp
     go.fmt go.vet go.test go.race
     python.lint python.test
+    behaviour.c behaviour.cpp behaviour.go behaviour.python
     opencl.rust opencl.suite opencl.python
     cuda cuda.nvrtc
     demo.c demo.cpp demo.go demo.python demo.opencl
@@ -110,6 +111,23 @@ lane_python.test() {
     need_library
     PYTHONPATH=bindings/python "$PYTHON" -m pytest -q -x --maxfail=20 bindings/python/tests
 }
+
+# The same cases in every language, compared with what PyTorch printed.
+behaviour() { # behaviour LANGUAGE
+    need_python
+    need_library
+    "$PYTHON" tests/behaviour/run.py "$1"
+}
+lane_behaviour.c() { behaviour c; }
+lane_behaviour.cpp() {
+    need_tool g++
+    behaviour cpp
+}
+lane_behaviour.go() {
+    need_tool go
+    behaviour go
+}
+lane_behaviour.python() { behaviour python; }
 
 lane_opencl.rust() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"

@@ -1075,23 +1075,11 @@ T mean(const std::optional<IntList> &dim, bool keepdim = false, std::optional<DT
     detail::check(taper_mean_dim(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return T::adopt(out_);
 }
-/// Variance over dimensions.
-T var(const std::optional<IntList> &dim, bool unbiased = true, bool keepdim = false) const {
-    taper_tensor *out_{};
-    detail::check(taper_var_dim(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, unbiased, keepdim, &out_));
-    return T::adopt(out_);
-}
 /// Variance over dimensions, over n - correction (default 1).
 T var(const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) const {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *out_{};
     detail::check(taper_var_correction(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, correction_raw.get(), keepdim, &out_));
-    return T::adopt(out_);
-}
-/// Standard deviation over dimensions.
-T std(const std::optional<IntList> &dim, bool unbiased = true, bool keepdim = false) const {
-    taper_tensor *out_{};
-    detail::check(taper_std_dim(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, unbiased, keepdim, &out_));
     return T::adopt(out_);
 }
 /// Standard deviation over dimensions, over n - correction (default 1).
@@ -3277,35 +3265,11 @@ inline Tensor mean(const Tensor &self, const std::optional<IntList> &dim, bool k
     detail::check(taper_mean_dim(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return Tensor::adopt(out_);
 }
-/// Variance of all elements, over n - 1 (n when not unbiased).
-inline Tensor var(const Tensor &self, bool unbiased = true) {
-    taper_tensor *out_{};
-    detail::check(taper_var(self.handle(), unbiased, &out_));
-    return Tensor::adopt(out_);
-}
-/// Variance over dimensions.
-inline Tensor var(const Tensor &self, const std::optional<IntList> &dim, bool unbiased = true, bool keepdim = false) {
-    taper_tensor *out_{};
-    detail::check(taper_var_dim(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, unbiased, keepdim, &out_));
-    return Tensor::adopt(out_);
-}
 /// Variance over dimensions, over n - correction (default 1).
 inline Tensor var(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *out_{};
     detail::check(taper_var_correction(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, correction_raw.get(), keepdim, &out_));
-    return Tensor::adopt(out_);
-}
-/// Standard deviation of all elements, over n - 1 (n when not unbiased).
-inline Tensor std(const Tensor &self, bool unbiased = true) {
-    taper_tensor *out_{};
-    detail::check(taper_std(self.handle(), unbiased, &out_));
-    return Tensor::adopt(out_);
-}
-/// Standard deviation over dimensions.
-inline Tensor std(const Tensor &self, const std::optional<IntList> &dim, bool unbiased = true, bool keepdim = false) {
-    taper_tensor *out_{};
-    detail::check(taper_std_dim(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, unbiased, keepdim, &out_));
     return Tensor::adopt(out_);
 }
 /// Standard deviation over dimensions, over n - correction (default 1).

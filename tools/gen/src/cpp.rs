@@ -137,6 +137,11 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
     let given: Vec<&Arg> = op.args.iter().skip(hidden).collect();
     // A defaulted bool first would swallow every number meant for another overload's dim.
     let fixed = overloaded && given.first().is_some_and(|a| a.ty == Type::Bool && a.default.is_some());
+    // Dims with `unbiased` and dims with `correction` could not be told apart; a bool is a correction too, 0 or 1.
+    let corrected = |o: &Op| o.base_name == op.base_name && o.overload == "correction";
+    if !corrected(op) && ops.iter().any(corrected) {
+        return String::new();
+    }
     // A step with a default would make arange(start, end) ambiguous.
     let no_defaults_before = if op.overload == "start_step" { 3 } else { 0 };
     // An overload that can be called without arguments serves that call already.
