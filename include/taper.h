@@ -143,6 +143,9 @@ typedef struct taper_function_ctx taper_function_ctx;
 /* A random generator. Any thread may use it; draws are serialised. */
 typedef struct taper_generator taper_generator;
 
+/* A recorded sequence of a device's work. Any thread may use it; replays follow one another. */
+typedef struct taper_graph taper_graph;
+
 /* A module of the tree. Any thread may use it; forward and changes of one module must not overlap. */
 typedef struct taper_module taper_module;
 
@@ -1111,6 +1114,62 @@ taper_error *taper_set_printoptions(const int64_t *precision,
                                     const int64_t *linewidth,
                                     const char *profile,
                                     const bool *sci_mode);
+
+/* ==== Graphs, float32 precision =========================================================================== */
+
+/*
+ * Begins to record what this thread asks of a device (CUDA only), until taper_graph_end; nothing of it is done before
+ * the first replay. Tensors made meanwhile may be kept, and hold their values after each replay; reading one during
+ * the recording is an error. The work must be of fixed shapes and, with an optimizer, come after its first step.
+ * Memory used in the recording stays with the graph, also when its tensors are freed. An error when this or another
+ * thread already records on the device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_graph_begin(taper_device device);
+
+/*
+ * Ends the recording of this thread on a device and gives the graph, owned by the caller. After an error the
+ * recording is over too. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_graph_end(taper_device device, taper_graph **out);
+
+/*
+ * Queues all recorded work again, without waiting. Random calls draw anew from their generators; each recorded
+ * optimizer step counts on from the step that was recorded, which the first replay does. Any thread may replay; replays
+ * of one graph follow one another. Borrows graph. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_graph_replay(const taper_graph *graph);
+
+/*
+ * Sets the learning rate of the graph's optimizer steps, from the next replay on; without it they keep the recorded
+ * one. An error when lr is negative or NaN. Borrows graph. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_graph_set_lr(const taper_graph *graph,
+                                double lr);
+
+/*
+ * Frees a graph and the memory that it alone holds, when queued replays are done. Consumes graph; NULL is fine. Returns
+ * false when it was no live graph handle. Since 0.1.
+ */
+bool taper_graph_free(taper_graph *graph);
+
+/*
+ * Sets how exactly float32 matrices are multiplied where a device has shorter formats: "highest" (float32, the default),
+ * "high" or "medium" (TF32 on CUDA). An error for another word. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_float32_matmul_precision(const char *precision);
+
+/* What taper_set_float32_matmul_precision set: 0 highest, 1 high, 2 medium. Since 0.1. */
+int32_t taper_get_float32_matmul_precision(void);
+
+/* Whether float32 convolutions may use TF32 on CUDA (torch.backends.cudnn.allow_tf32); true at the start. Since 0.1. */
+bool taper_get_conv_allow_tf32(void);
+
+/* Lets float32 convolutions use TF32 on CUDA, or not. Since 0.1. */
+void taper_set_conv_allow_tf32(bool allow);
 
 /* ==== Ops: Creation ======================================================================================= */
 

@@ -192,8 +192,10 @@ macro_rules! unsupported {
 
 /// A recorded sequence of a device's work.
 pub trait Graph: Send + Sync {
-    /// Queues all of it again, with fresh random draws and the optimisers' next step and current learning rate.
+    /// Queues all of it again, with fresh random draws and the optimisers' next step.
     fn replay(&self) -> Result<()>;
+    /// The learning rate of the recorded optimiser steps from the next replay on.
+    fn set_lr(&self, lr: f64);
 }
 
 /// One device's memory and kernels.

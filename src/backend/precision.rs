@@ -2,10 +2,11 @@
 
 use crate::bail;
 use crate::error::Result;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 static MATMUL: AtomicU8 = AtomicU8::new(0);
-static CONV_TF32: AtomicBool = AtomicBool::new(true);
+/// 0 no, 1 yes, 2 not asked yet: then `TAPER_CONV_TF32` decides.
+static CONV_TF32: AtomicU8 = AtomicU8::new(2);
 const NAMES: [&str; 3] = ["highest", "high", "medium"];
 
 /// `highest` (float32 throughout, the default), `high` or `medium` (TF32 where the device has it); a Value error
@@ -17,17 +18,26 @@ pub fn set_float32_matmul_precision(name: &str) -> Result<()> {
     }
     Ok(())
 }
-pub fn float32_matmul_precision() -> &'static str {
-    NAMES[MATMUL.load(Ordering::Relaxed) as usize]
+/// The same as its place among highest, high, medium.
+pub fn float32_matmul_level() -> u8 {
+    MATMUL.load(Ordering::Relaxed)
 }
 /// Whether float32 products may use TF32 (`torch.backends.cuda.matmul.allow_tf32`).
 pub fn matmul_tf32() -> bool {
     MATMUL.load(Ordering::Relaxed) != 0
 }
-/// Whether float32 convolutions may use TF32 (`torch.backends.cudnn.allow_tf32`, true by default).
+/// Whether float32 convolutions may use TF32 (`torch.backends.cudnn.allow_tf32`): true unless `TAPER_CONV_TF32=0`.
 pub fn conv_tf32() -> bool {
-    CONV_TF32.load(Ordering::Relaxed)
+    match CONV_TF32.load(Ordering::Relaxed) {
+        2 => {
+            let on = std::env::var("TAPER_CONV_TF32").as_deref() != Ok("0");
+            // A setting made meanwhile stays.
+            let _ = CONV_TF32.compare_exchange(2, on as u8, Ordering::Relaxed, Ordering::Relaxed);
+            CONV_TF32.load(Ordering::Relaxed) == 1
+        }
+        v => v == 1,
+    }
 }
 pub fn set_conv_tf32(on: bool) {
-    CONV_TF32.store(on, Ordering::Relaxed);
+    CONV_TF32.store(on as u8, Ordering::Relaxed);
 }

@@ -123,6 +123,7 @@ handle_types! {
     taper_string => String, Arc<super::string::Text>;
     taper_error => Error, Arc<error::ErrorBox>;
     taper_generator => Generator, Generator;
+    taper_graph => Graph, Arc<dyn crate::backend::Graph>;
     taper_node => Node, Arc<crate::autograd::Node>;
 }
 
@@ -540,6 +541,11 @@ impl IntoC<*mut taper_node> for Option<Arc<crate::autograd::Node>> {
 impl IntoC<*mut taper_generator> for Generator {
     fn into_c(self) -> Result<*mut taper_generator> {
         new_handle(self)
+    }
+}
+impl IntoC<*mut taper_graph> for Box<dyn crate::backend::Graph> {
+    fn into_c(self) -> Result<*mut taper_graph> {
+        new_handle(Arc::<dyn crate::backend::Graph>::from(self))
     }
 }
 impl IntoC<taper_scalar> for Scalar {

@@ -30,9 +30,10 @@ pub enum Kind {
     NamedTensors = 0x19,
     FunctionCtx = 0x1a,
     Scheduler = 0x1b,
+    Graph = 0x1c,
 }
 impl Kind {
-    const ALL: [Kind; 11] = [
+    const ALL: [Kind; 12] = [
         Kind::Tensor,
         Kind::TensorList,
         Kind::Error,
@@ -44,6 +45,7 @@ impl Kind {
         Kind::NamedTensors,
         Kind::FunctionCtx,
         Kind::Scheduler,
+        Kind::Graph,
     ];
     pub fn name(self) -> &'static str {
         match self {
@@ -58,6 +60,7 @@ impl Kind {
             Kind::NamedTensors => "named tensors",
             Kind::FunctionCtx => "function context",
             Kind::Scheduler => "scheduler",
+            Kind::Graph => "graph",
         }
     }
     fn from_byte(b: u8) -> Option<Kind> {

@@ -13,6 +13,7 @@ pub mod dlpack;
 pub mod dlpack_types;
 pub mod error;
 pub mod function;
+pub mod graph;
 pub mod handle;
 pub mod index;
 pub mod io;

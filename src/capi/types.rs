@@ -22,6 +22,10 @@ pub struct taper_string {
 pub struct taper_generator {
     _private: [u8; 0],
 }
+/// A recorded sequence of a device's work. Any thread may use it; replays follow one another.
+pub struct taper_graph {
+    _private: [u8; 0],
+}
 /// A node of the autograd graph: the backward of one op. Immutable; any thread may use it.
 pub struct taper_node {
     _private: [u8; 0],

@@ -1,6 +1,13 @@
 //! What only CUDA has. The kernels are tested in `backend::gpu::tests` with `TAPER_TEST_DEVICE=cuda`.
 
 use super::*;
+use crate::ops;
+use crate::tensor::dtype::{DType, Scalar};
+use crate::Tensor;
+use parking_lot::Mutex;
+
+/// One capture or crossing of threads at a time: others would use the device meanwhile.
+static CAPTURES: Mutex<()> = Mutex::new(());
 
 /// The first device; None, said aloud, where there is none (an error with `TAPER_TEST_CUDA=1`).
 fn device() -> Option<&'static Gpu> {
@@ -37,4 +44,163 @@ fn devices_are_described() {
     assert_eq!(d.device().to_string(), "cuda:0");
     let e = backend(999).err().unwrap();
     assert!(e.message.contains("cuda:999") && e.message.contains(&all[0].name), "{e}");
+}
+
+const ONE: Scalar = Scalar::Int(1);
+
+fn filled(shape: &[i64], value: f64, device: Device) -> Tensor {
+    ops::full(shape, Scalar::Float(value), Some(DType::F32), Some(device)).unwrap()
+}
+
+/// Adds one to every element of a tensor, in place.
+fn add_one(t: &Tensor) {
+    crate::autograd::no_grad(|| ops::add_(t, &filled(&[1], 1.0, t.device()), ONE)).unwrap();
+}
+
+#[test]
+fn a_graph_repeats_what_was_recorded_on_the_same_memory() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let dev = d.device();
+    let x = filled(&[1000], 0.0, dev);
+    d.begin_capture().unwrap();
+    assert!(d.begin_capture().is_err());
+    add_one(&x);
+    let made = ops::mul(&x, &x).unwrap();
+    let e = made.to_f64_vec().unwrap_err();
+    assert!(e.message.contains("while a graph is captured"), "{e}");
+    let graph = d.end_capture().unwrap();
+    assert!(d.end_capture().is_err());
+    // Recording did nothing.
+    assert_eq!(x.to_f64_vec().unwrap()[7], 0.0);
+    for i in 1..=3 {
+        graph.replay().unwrap();
+        assert_eq!(made.to_f64_vec().unwrap(), vec![(i * i) as f64; 1000]);
+    }
+    // Memory that the graph works on stays with it although its tensors are gone.
+    drop(made);
+    let others: Vec<_> = (0..8).map(|_| filled(&[1000], 0.0, dev)).collect();
+    graph.replay().unwrap();
+    d.synchronize().unwrap();
+    assert!(others.iter().all(|t| t.to_f64_vec().unwrap().iter().all(|v| *v == 0.0)));
+    assert_eq!(x.to_f64_vec().unwrap()[0], 4.0);
+    let held = d.memory_stats().allocated;
+    drop((graph, others, x));
+    d.synchronize().unwrap();
+    assert!(d.memory_stats().allocated < held);
+}
+
+#[test]
+fn a_graph_draws_anew_and_its_optimizer_counts_on() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let dev = d.device();
+    let generator = crate::rng::Generator::new();
+    generator.manual_seed(5);
+    let expected = crate::rng::Generator::new();
+    expected.manual_seed(5);
+    let draw = |g: &crate::rng::Generator| {
+        let t = Tensor::empty(&[100], DType::F32, dev).unwrap();
+        let b = t.body();
+        d.random(super::super::Distribution::Uniform { low: 0.0, high: 1.0 }, g, b.view()).unwrap();
+        drop(b);
+        t
+    };
+    d.begin_capture().unwrap();
+    let drawn = draw(&generator);
+    let graph = d.end_capture().unwrap();
+    for _ in 0..3 {
+        graph.replay().unwrap();
+        assert_eq!(drawn.to_f64_vec().unwrap(), draw(&expected).to_f64_vec().unwrap());
+    }
+
+    // Two parameters, one stepped by hand, one by the graph: the same steps, the same learning rates.
+    use crate::optim::{AdamOptions, Optimizer, Options};
+    let make = || {
+        let p = filled(&[50], 1.0, dev);
+        crate::autograd::meta::set_requires_grad(&p, true).unwrap();
+        let g = ops::add(&filled(&[50], 1.0, dev), &ops::detach(&p).unwrap(), ONE);
+        crate::autograd::meta::set_grad(&p, Some(g.unwrap())).unwrap();
+        let options = Options::Adam(AdamOptions { lr: 0.1, ..AdamOptions::adam() });
+        (p.clone(), Optimizer::new(vec![p], options).unwrap())
+    };
+    let ((a, mut by_hand), (b, mut recorded)) = (make(), make());
+    d.begin_capture().unwrap();
+    let e = recorded.step().unwrap_err();
+    assert!(e.message.contains("run one step before"), "{e}");
+    let _ = d.end_capture();
+    let (b, mut recorded) = {
+        drop((b, recorded));
+        make()
+    };
+    by_hand.step().unwrap();
+    recorded.step().unwrap();
+    d.begin_capture().unwrap();
+    recorded.step().unwrap();
+    let graph = d.end_capture().unwrap();
+    for i in 0..4 {
+        if i == 2 {
+            by_hand.set_lr(0.01).unwrap();
+            graph.set_lr(0.01);
+        }
+        by_hand.step().unwrap();
+        graph.replay().unwrap();
+        assert_eq!(a.to_f64_vec().unwrap(), b.to_f64_vec().unwrap(), "step {i}");
+    }
+}
+
+#[test]
+fn memory_that_crosses_threads_is_ordered() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let dev = d.device();
+    for round in 0..20 {
+        let x = filled(&[4096], 0.0, dev);
+        for _ in 0..3 {
+            let y = x.clone();
+            // Each thread has a stream of its own; none of them waits.
+            std::thread::spawn(move || {
+                add_one(&y);
+                // Freed here, used again there.
+                drop(ops::mul(&y, &y).unwrap());
+            })
+            .join()
+            .unwrap();
+            add_one(&x);
+        }
+        assert_eq!(x.to_f64_vec().unwrap(), vec![6.0; 4096], "round {round}");
+    }
+}
+
+#[test]
+fn products_with_a_bias_and_every_layout() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let (cuda, cpu) = (d.device(), Device::CPU);
+    for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+        for (m, n, k) in [(1, 1, 1), (5, 3, 7), (64, 10, 84), (33, 65, 17)] {
+            let make = |shape: &[i64], seed: i64| {
+                let count: i64 = shape.iter().product();
+                let v: Vec<f64> = (0..count).map(|i| ((i * 7 + seed) % 13 - 6) as f64 / 4.0).collect();
+                crate::nn::convert(&Tensor::from_slice(&v, shape).unwrap(), dtype, cpu).unwrap()
+            };
+            let (x, w, b) = (make(&[m, k], 1), make(&[n, k], 2), make(&[n], 3));
+            let there = |t: &Tensor| crate::nn::convert(t, dtype, cuda).unwrap();
+            let want = ops::linear(&x, &w, Some(&b)).unwrap().to_f64_vec().unwrap();
+            let got = ops::linear(&there(&x), &there(&w), Some(&there(&b))).unwrap().to_f64_vec().unwrap();
+            let product = ops::matmul(&there(&x), &ops::t(&there(&w)).unwrap()).unwrap();
+            let plain = ops::matmul(&x, &ops::t(&w).unwrap()).unwrap().to_f64_vec().unwrap();
+            let tolerance = match dtype {
+                DType::F64 => 1e-12,
+                DType::F32 => 1e-5,
+                DType::F16 => 4e-3,
+                _ => 3e-2,
+            };
+            for (got, want) in [(got, want), (product.to_f64_vec().unwrap(), plain)] {
+                for (g, w) in got.iter().zip(&want) {
+                    assert!((g - w).abs() <= tolerance * w.abs().max(1.0), "{dtype} {m}x{n}x{k}: {g}, should be {w}");
+                }
+            }
+        }
+    }
 }

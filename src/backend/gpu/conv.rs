@@ -127,7 +127,7 @@ impl Gpu {
         };
         let done = self.driver.convolution(&Convolution { pass, dtype, x, w, y, bias, params: p }, &mut scratch)?;
         if done {
-            self.library_ran();
+            self.library_ran([x.mem, w.mem, y.mem].into_iter().chain(bias.map(|b| b.mem)));
         }
         Ok(done)
     }

@@ -3,7 +3,7 @@
 use super::elementwise::scalar_arg;
 use super::*;
 use crate::rng::distributions::full_range;
-use crate::rng::philox::bernoulli_threshold;
+use crate::rng::philox::{bernoulli_threshold, PhiloxCall};
 
 const RANDOM: &str = include_str!("../kernels/random.cl");
 const OPTIM: &str = include_str!("../kernels/optim.cl");
@@ -53,14 +53,32 @@ impl Gpu {
                 defs.push((name, Def::Int(1)));
             }
         }
+        let source = generator.clone();
+        let live = self.live(2, || {
+            Box::new(move |out| {
+                let call = source.next_philox();
+                out.extend_from_slice(&call.seed.to_le_bytes());
+                out.extend_from_slice(&call.offset.to_le_bytes());
+            })
+        })?;
+        let call = match live {
+            Some(_) => PhiloxCall { seed: 0, offset: 0 },
+            None => generator.next_philox(),
+        };
+        if live.is_some() {
+            defs.push(("LIVE", Def::Int(1)));
+        }
         let kernel = self.kernel_of("random_fill", &[RANDOM], &defs)?;
-        let call = generator.next_philox();
         let mut pack = Pack::default();
         for v in [call.seed as i64, call.offset as i64, n as i64, out.layout.offset, range as i64, bound as i64, low] {
             pack.i64(v);
         }
-        let args =
-            [self.view(&out)?.into(), pack.arg(), scalar_arg(Scalar::Float(a), f), scalar_arg(Scalar::Float(c), f)];
+        let mut args: SmallVec<[Arg; 6]> = SmallVec::new();
+        args.extend([self.view(&out)?.into(), pack.arg()]);
+        args.extend([a, c].map(|v| scalar_arg(Scalar::Float(v), f)));
+        if let Some((buffer, at)) = &live {
+            args.extend([buffer.mem().into(), (*at).into()]);
+        }
         if code == 7 {
             return self.launch(&kernel, &args, [1, 1, 1], [1, 1, 1]);
         }
@@ -101,23 +119,23 @@ impl Gpu {
                 defs.push((name, Def::Int(1)));
             }
         };
-        // Hyperparameters in double; the kernel takes them in its own type.
-        let hyper: [f64; 8] = match *kind {
-            StepKind::Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize, momentum_init } => {
+        match *kind {
+            StepKind::Sgd { nesterov, maximize, momentum_init, .. } => {
                 flag("SGD", true);
                 flag("NESTEROV", nesterov);
                 flag("MAXIMIZE", maximize);
                 flag("FIRST", momentum_init);
-                [lr, momentum, 1.0 - dampening, 0.0, 0.0, weight_decay, 0.0, 0.0]
             }
-            StepKind::Adam { lr, beta1, beta2, eps, weight_decay, amsgrad: _, maximize, decoupled, step } => {
+            StepKind::Adam { maximize, decoupled, .. } => {
                 flag("ADAM", true);
                 flag("MAXIMIZE", maximize);
                 flag("DECOUPLED", decoupled);
-                let (c1, c2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
-                [lr, 1.0 - beta1, beta2, 1.0 - beta2, eps, weight_decay, lr / c1, c2.sqrt()]
             }
-        };
+        }
+        let live = self.live_step(kind, acc == DType::F64)?;
+        if live.is_some() {
+            defs.push(("LIVE", Def::Int(1)));
+        }
         let kernel = self.kernel_made("optimizer_step", &defs, || kernels::optimizer_lists(count, states) + OPTIM)?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         let (mut start, mut counts, mut offsets) = (Pack::default(), Pack::default(), Pack::default());
@@ -135,8 +153,12 @@ impl Gpu {
         start.0.extend_from_slice(&counts.0);
         start.0.extend_from_slice(&offsets.0);
         args.push(start.arg());
+        if let Some((buffer, at)) = &live {
+            args.extend([buffer.mem().into(), (*at).into()]);
+            return self.launch_1d(&kernel, &args, total);
+        }
         let mut values = Pack::default();
-        for h in hyper {
+        for h in hyperparameters(kind) {
             match acc {
                 DType::F64 => values.0.extend_from_slice(&h.to_le_bytes()),
                 _ => values.0.extend_from_slice(&(h as f32).to_le_bytes()),
@@ -144,5 +166,18 @@ impl Gpu {
         }
         args.push(values.arg());
         self.launch_1d(&kernel, &args, total)
+    }
+}
+
+/// A step's numbers as optim.cl names them, in double; the kernel takes them in its own type.
+pub(super) fn hyperparameters(kind: &StepKind) -> [f64; 8] {
+    match *kind {
+        StepKind::Sgd { lr, momentum, dampening, weight_decay, .. } => {
+            [lr, momentum, 1.0 - dampening, 0.0, 0.0, weight_decay, 0.0, 0.0]
+        }
+        StepKind::Adam { lr, beta1, beta2, eps, weight_decay, step, .. } => {
+            let (c1, c2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
+            [lr, 1.0 - beta1, beta2, 1.0 - beta2, eps, weight_decay, lr / c1, c2.sqrt()]
+        }
     }
 }

@@ -91,7 +91,7 @@ impl Gpu {
         let [alpha, beta] = scale;
         let done = self.driver.product(&Product { dtype: out.dtype, dims, a, b, out: o, alpha, beta, bias })?;
         if done {
-            self.library_ran();
+            self.library_ran([a.mem, b.mem, o.mem].into_iter().chain(bias.map(|b| b.0)));
         }
         Ok(done)
     }

@@ -6,7 +6,7 @@ use crate::backend::MemoryStats;
 use crate::bail;
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ptr::NonNull;
 
 /// A block of device memory; goes back to its device's cache when dropped. Reuse needs no waiting: the queue is in
@@ -36,6 +36,20 @@ impl Drop for DeviceBuffer {
 struct State {
     free: HashMap<usize, Vec<Mem>>,
     stats: MemoryStats,
+    graphs: Vec<GraphMemory>,
+}
+
+/// The blocks that a graph works on.
+struct GraphMemory {
+    id: u64,
+    capturing: bool,
+    /// Handles of all blocks that its launches use, and of those made while it was captured.
+    touched: HashSet<u64>,
+    own: HashSet<u64>,
+    /// Own blocks that were freed during the capture and may serve again in it.
+    reusable: HashMap<usize, Vec<Mem>>,
+    /// Freed blocks that wait for the end of the graph.
+    withheld: Vec<(usize, Mem)>,
 }
 
 pub struct Allocator {
@@ -76,9 +90,12 @@ impl Allocator {
         }
         // Without a cache, exact sizes: tools that watch memory then see every access past the end.
         let class = if self.caching { size_class(nbytes).min(self.max_allocation) } else { nbytes.max(1) };
+        let recording = owner.records();
         let cached = {
             let mut s = self.state.lock();
-            let hit = s.free.get_mut(&class).and_then(Vec::pop);
+            let own = s.graphs.iter_mut().find(|g| recording && g.capturing);
+            let own = own.and_then(|g| g.reusable.get_mut(&class)).and_then(Vec::pop);
+            let hit = own.or_else(|| s.free.get_mut(&class).and_then(Vec::pop));
             if hit.is_some() {
                 s.count(class);
             }
@@ -88,6 +105,12 @@ impl Allocator {
             Some(mem) => mem,
             None => self.fresh(owner, class)?,
         };
+        if recording {
+            if let Some(g) = self.state.lock().graphs.iter_mut().find(|g| g.capturing) {
+                g.own.insert(mem.handle);
+                g.touched.insert(mem.handle);
+            }
+        }
         Ok(DeviceBuffer { mem: Some(mem), class, owner })
     }
 
@@ -131,11 +154,64 @@ impl Allocator {
     fn give_back(&self, driver: &dyn Driver, class: usize, mem: Mem) {
         let mut s = self.state.lock();
         s.stats.allocated -= class as u64;
+        if let Some(g) = s.graphs.iter_mut().find(|g| g.touched.contains(&mem.handle)) {
+            match g.capturing && g.own.contains(&mem.handle) {
+                true => g.reusable.entry(class).or_default().push(mem),
+                false => g.withheld.push((class, mem)),
+            }
+            return;
+        }
+        self.keep_or_free(&mut s, driver, class, mem);
+    }
+
+    fn keep_or_free(&self, s: &mut State, driver: &dyn Driver, class: usize, mem: Mem) {
         if self.caching {
             s.free.entry(class).or_default().push(mem);
         } else {
             s.stats.reserved -= class as u64;
             driver.free(mem);
+        }
+    }
+
+    /// From here on the blocks of a capture are the graph's.
+    pub fn begin_graph(&self, id: u64) {
+        self.state.lock().graphs.push(GraphMemory {
+            id,
+            capturing: true,
+            touched: HashSet::new(),
+            own: HashSet::new(),
+            reusable: HashMap::new(),
+            withheld: Vec::new(),
+        });
+    }
+    /// The graph uses these blocks.
+    pub fn touch<'a>(&self, id: u64, mems: impl Iterator<Item = &'a Mem>) {
+        if let Some(g) = self.state.lock().graphs.iter_mut().find(|g| g.id == id) {
+            g.touched.extend(mems.map(|m| m.handle));
+        }
+    }
+    /// The capture is over.
+    pub fn close_graph(&self, id: u64) {
+        if let Some(g) = self.state.lock().graphs.iter_mut().find(|g| g.id == id) {
+            g.capturing = false;
+            let freed = std::mem::take(&mut g.reusable);
+            g.withheld.extend(freed.into_iter().flat_map(|(class, l)| l.into_iter().map(move |m| (class, m))));
+        }
+    }
+    /// The graph is gone: its freed blocks are anybody's, unless another graph uses them.
+    pub fn end_graph(&self, driver: &dyn Driver, id: u64) {
+        let mut s = self.state.lock();
+        let Some(at) = s.graphs.iter().position(|g| g.id == id) else { return };
+        let gone = s.graphs.remove(at);
+        let freed = gone
+            .withheld
+            .into_iter()
+            .chain(gone.reusable.into_iter().flat_map(|(class, l)| l.into_iter().map(move |m| (class, m))));
+        for (class, mem) in freed {
+            match s.graphs.iter_mut().find(|g| g.touched.contains(&mem.handle)) {
+                Some(g) => g.withheld.push((class, mem)),
+                None => self.keep_or_free(&mut s, driver, class, mem),
+            }
         }
     }
 

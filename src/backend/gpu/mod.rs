@@ -11,6 +11,7 @@ pub mod driver;
 mod elementwise;
 mod fill;
 mod gemm;
+mod graph;
 mod memory;
 mod plan;
 mod pool;
@@ -63,6 +64,8 @@ pub struct Gpu {
     fault_possible: AtomicBool,
     disk_cache: Option<PathBuf>,
     queued: AtomicU64,
+    capture: Mutex<Option<graph::Capture>>,
+    capturing: AtomicBool,
     /// This value: backends are never dropped.
     forever: OnceLock<&'static Gpu>,
 }
@@ -102,6 +105,8 @@ impl Gpu {
             fault_possible: AtomicBool::new(false),
             disk_cache: if disk_cache { cache_dir() } else { None },
             queued: AtomicU64::new(0),
+            capture: Mutex::new(None),
+            capturing: AtomicBool::new(false),
             forever: OnceLock::new(),
         }));
         let _ = gpu.forever.set(gpu);
@@ -190,6 +195,10 @@ impl Gpu {
             size[d] = global[d].div_ceil(local[d]) * local[d];
         }
         k.kernel.launch(args, &size, &local)?;
+        self.note(args.iter().filter_map(|a| match a {
+            Arg::Mem(m) => Some(*m),
+            Arg::Bytes(_) => None,
+        }));
         LAUNCHED.fetch_add(1, Ordering::Relaxed);
         // Drivers may hold commands back until a flush; the device should start while the host goes on.
         if self.queued.fetch_add(1, Ordering::Relaxed) % 16 == 15 {
@@ -199,7 +208,8 @@ impl Gpu {
     }
 
     /// Counts a call of the vendor's library.
-    fn library_ran(&self) {
+    fn library_ran<'a>(&self, mems: impl Iterator<Item = &'a Mem>) {
+        self.note(mems);
         LAUNCHED.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -245,6 +255,10 @@ impl Backend for Gpu {
         if dst_offset + src.len() > dst.nbytes() {
             bail!(Internal, "upload of {} bytes at {dst_offset} into {} bytes", src.len(), dst.nbytes());
         }
+        if self.records() {
+            self.note(std::iter::once(mem));
+            return self.record_upload(src, mem, dst_offset);
+        }
         if src.len() > 64 << 20 {
             // A copy through staging would cost more than the wait.
             return self.driver.write(mem, dst_offset, src);
@@ -268,7 +282,10 @@ impl Backend for Gpu {
         if n == 0 {
             return Ok(());
         }
-        self.driver.copy(self.mem(src)?, src_offset, self.mem(dst)?, dst_offset, n)
+        let (from, to) = (self.mem(src)?, self.mem(dst)?);
+        self.driver.copy(from, src_offset, to, dst_offset, n)?;
+        self.note([from, to].into_iter());
+        Ok(())
     }
     fn memory_stats(&self) -> MemoryStats {
         self.allocator.stats()
@@ -299,6 +316,12 @@ impl Backend for Gpu {
     }
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         self.gemm_auto(a, b, out, alpha, beta)
+    }
+    fn begin_capture(&self) -> Result<()> {
+        self.start_capture()
+    }
+    fn end_capture(&self) -> Result<Box<dyn Graph>> {
+        self.finish_capture()
     }
     fn linear(&self, input: View, weight: View, bias: View, out: View) -> Result<bool> {
         self.affine(input, weight, bias, out)

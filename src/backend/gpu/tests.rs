@@ -35,6 +35,8 @@ fn device_alone() -> Option<(&'static Gpu, RwLockWriteGuard<'static, ()>)> {
     found().map(|d| (d, guard))
 }
 fn found() -> Option<&'static Gpu> {
+    // Compared with float32 on the host.
+    crate::backend::precision::set_conv_tf32(false);
     #[cfg(feature = "cuda")]
     if std::env::var("TAPER_TEST_DEVICE").is_ok_and(|v| v == "cuda") {
         return Some(crate::backend::cuda::open(0).expect("TAPER_TEST_DEVICE=cuda"));

@@ -138,6 +138,9 @@ KERNEL void gemm_pack(GLOBAL const T_S *in, GLOBAL A *out, const i64 off, const 
 #ifdef GEMM_PACKED
 #ifdef __cplusplus
 // OpenCL's vector types, for targets that are C++.
+#ifndef INLINE_MEMBER
+#define INLINE_MEMBER inline
+#endif
 template <typename E, int N> struct Vec {
     E v[N];
     INLINE_MEMBER Vec() {}

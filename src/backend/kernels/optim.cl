@@ -10,7 +10,16 @@ typedef struct {
     A lr, a, b, c, d, e, f, g; // named below
 } Hyper;
 
-KERNEL void optimizer_step(PARAMS const Lists l, const Hyper h) {
+// In a captured graph the numbers lie in memory, written anew before each replay.
+#ifdef LIVE
+#define HYPER GLOBAL const u64 *live, const i64 live_at
+#else
+#define HYPER const Hyper h
+#endif
+KERNEL void optimizer_step(PARAMS const Lists l, HYPER) {
+#ifdef LIVE
+    const Hyper h = *(GLOBAL const Hyper *)(live + live_at);
+#endif
     const u64 i = (u64)GID(0);
     int k = 0;
     while (k < COUNT && i >= l.start[k + 1]) k++;

@@ -32,6 +32,17 @@ typedef struct {
     i64 low;
 } Draws;
 
+// In a captured graph, seed and call lie in memory, written anew before each replay.
+#ifdef LIVE
+#define LIVE_PARAMS , GLOBAL const u64 *live, const i64 live_at
+#define SEED live[live_at]
+#define CALL live[live_at + 1]
+#else
+#define LIVE_PARAMS
+#define SEED g.seed
+#define CALL g.call
+#endif
+
 #define UNIT_F32(x) ((f32)((x) & 0xffffffu) * 5.9604644775390625e-8f)
 #define UNIT_F64(x) ((f64)((x) & 0x1fffffffffffffUL) * 1.1102230246251565404e-16)
 #define OPEN_F32(x) ((f32)(x) * 2.3283064365386962891e-10f + 1.1641532182693481445e-10f)
@@ -59,11 +70,11 @@ typedef struct {
 
 #if DIST == 7
 // A forward Fisher-Yates is sequential: one work-item.
-KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c) {
+KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c LIVE_PARAMS) {
     if (GID(0) != 0) return;
     for (u64 i = 0; i < g.n; i++) T_ST(out, g.off + i, (T)i);
     for (u64 i = 0; i + 1 < g.n; i++) {
-        const Block b = philox(i / 2, g.call, g.seed);
+        const Block b = philox(i / 2, CALL, SEED);
         const int k = (int)(i & 1);
         const u64 other = i + ((u64)b.w[2 * k] << 32 | b.w[2 * k + 1]) % (g.n - i);
         const T_S x = out[g.off + i];
@@ -72,10 +83,10 @@ KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c) {
     }
 }
 #else
-KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c) {
+KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c LIVE_PARAMS) {
     const u64 block = (u64)GID(0);
     if (block * PER >= g.n) return;
-    const Block b = philox(block, g.call, g.seed);
+    const Block b = philox(block, CALL, SEED);
     for (int k = 0; k < PER; k++) {
         const u64 i = block * PER + k;
         if (i >= g.n) return;

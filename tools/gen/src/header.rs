@@ -19,6 +19,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Autograd", "autograd.rs"),
     ("Custom functions", "function.rs"),
     ("Devices, memory, threads, random numbers", "device.rs"),
+    ("Graphs, float32 precision", "graph.rs"),
 ];
 /// Hand-written sections after the ops.
 const LATE_SECTIONS: &[(&str, &str)] =

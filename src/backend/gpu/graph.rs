@@ -1,0 +1,249 @@
+//! Recording a device's work and doing it again.
+//!
+//! A replay repeats the same launches on the same memory, so a graph keeps every block that its launches touch: a block
+//! freed meanwhile stays with the graph until that is dropped. What must differ from replay to replay (the draws of a
+//! random call, an optimiser's step and learning rate) lies in one small buffer, written anew before each replay.
+
+use super::driver::Recording;
+use super::*;
+use std::ptr::NonNull;
+use std::thread::ThreadId;
+
+/// Appends a live value's bytes for the next replay.
+type Refill = Box<dyn Fn(&mut Vec<u8>) + Send + Sync>;
+
+/// Bytes of live values that one graph can have.
+const LIVE_BYTES: usize = 64 << 10;
+
+/// A graph in the making.
+pub(super) struct Capture {
+    thread: ThreadId,
+    id: u64,
+    live: Vec<Refill>,
+    live_bytes: usize,
+    buffer: Arc<DeviceBuffer>,
+    constants: Vec<Constant>,
+    launches: u64,
+    rate: Arc<Rate>,
+}
+
+/// A learning rate that replaces the recorded one; NaN bits where none was set.
+pub(super) struct Rate(AtomicU64);
+impl Rate {
+    fn get(&self) -> Option<f64> {
+        Some(f64::from_bits(self.0.load(Ordering::Relaxed))).filter(|v| !v.is_nan())
+    }
+}
+
+/// Pinned memory that a recorded upload reads at each replay.
+struct Constant {
+    owner: &'static Gpu,
+    ptr: NonNull<u8>,
+}
+// SAFETY: written once before it is recorded, then read by the device alone.
+unsafe impl Send for Constant {}
+unsafe impl Sync for Constant {}
+impl Drop for Constant {
+    fn drop(&mut self) {
+        // SAFETY: the graph that read it is gone.
+        unsafe { self.owner.driver.unpin(self.ptr) }
+    }
+}
+
+/// Where a kernel finds a live value: the buffer and the value's first 64-bit word.
+pub(super) type Live = (Arc<DeviceBuffer>, i64);
+
+struct GpuGraph {
+    owner: &'static Gpu,
+    id: u64,
+    recording: Option<Box<dyn Recording>>,
+    live: Vec<Refill>,
+    buffer: Arc<DeviceBuffer>,
+    constants: Vec<Constant>,
+    launches: u64,
+    rate: Arc<Rate>,
+    /// Live values are written and used by one replay at a time.
+    turn: Mutex<()>,
+}
+
+impl Graph for GpuGraph {
+    fn replay(&self) -> Result<()> {
+        let _turn = self.turn.lock();
+        if self.owner.records() {
+            bail!(Runtime, "a graph cannot be replayed while this thread captures another one");
+        }
+        let mut bytes = Vec::new();
+        self.live.iter().for_each(|f| f(&mut bytes));
+        if !bytes.is_empty() {
+            self.owner.staging.upload(&*self.owner.driver, &bytes, self.buffer.mem(), 0)?;
+        }
+        self.recording.as_ref().expect("a graph has a recording").replay()?;
+        LAUNCHED.fetch_add(self.launches, Ordering::Relaxed);
+        self.owner.fault_possible.store(true, Ordering::Release);
+        Ok(())
+    }
+    fn set_lr(&self, lr: f64) {
+        self.rate.0.store(lr.to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for GpuGraph {
+    fn drop(&mut self) {
+        self.recording = None;
+        self.constants.clear();
+        self.owner.allocator.end_graph(&*self.owner.driver, self.id);
+    }
+}
+
+impl Gpu {
+    /// Whether this thread records.
+    #[inline]
+    pub(super) fn records(&self) -> bool {
+        self.capturing.load(Ordering::Relaxed) && self.recorded(|_| ()).is_some()
+    }
+
+    /// Runs `f` on the capture of this thread, if there is one.
+    pub(super) fn recorded<R>(&self, f: impl FnOnce(&mut Capture) -> R) -> Option<R> {
+        let mut slot = self.capture.lock();
+        slot.as_mut().filter(|c| c.thread == std::thread::current().id()).map(f)
+    }
+
+    /// Notes that recorded work uses these buffers.
+    #[inline]
+    pub(super) fn note<'a>(&self, mems: impl Iterator<Item = &'a Mem>) {
+        if self.capturing.load(Ordering::Relaxed) {
+            if let Some(id) = self.recorded(|c| {
+                c.launches += 1;
+                c.id
+            }) {
+                self.allocator.touch(id, mems);
+            }
+        }
+    }
+
+    /// A place for `words` 64-bit words that `refill` gives anew for each replay; None when this thread records nothing.
+    pub(super) fn live(&self, words: usize, refill: impl FnOnce() -> Refill) -> Result<Option<Live>> {
+        if !self.capturing.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let made = self.recorded(|c| {
+            if c.live_bytes + words * 8 > LIVE_BYTES {
+                bail!(Runtime, "a graph can hold {} random calls and optimiser launches at most", LIVE_BYTES / 64);
+            }
+            let at = c.live_bytes as i64 / 8;
+            c.live.push(refill());
+            c.live_bytes += words * 8;
+            Ok((c.buffer.clone(), at))
+        });
+        made.transpose()
+    }
+
+    /// The live hyperparameters of an optimiser's launch: its step counts on from replay to replay.
+    pub(super) fn live_step(&self, kind: &StepKind, double: bool) -> Result<Option<Live>> {
+        if !self.records() {
+            return Ok(None);
+        }
+        let first = match kind {
+            StepKind::Sgd { momentum, momentum_init, .. } => *momentum_init && *momentum != 0.0,
+            StepKind::Adam { step, .. } => *step < 2.0,
+        };
+        if first {
+            bail!(
+                Runtime,
+                "an optimizer's first step cannot be captured, because it makes the optimizer's state: run one step \
+                 before the capture"
+            );
+        }
+        let Some(rate) = self.recorded(|c| c.rate.clone()) else { return Ok(None) };
+        let (kind, replays) = (kind.clone(), AtomicU64::new(0));
+        let refill = move || -> Refill {
+            Box::new(move |out| {
+                let done = replays.fetch_add(1, Ordering::Relaxed) as f64;
+                let mut kind = kind.clone();
+                match &mut kind {
+                    StepKind::Sgd { lr, .. } => *lr = rate.get().unwrap_or(*lr),
+                    StepKind::Adam { lr, step, .. } => {
+                        *lr = rate.get().unwrap_or(*lr);
+                        *step += done;
+                    }
+                }
+                let start = out.len();
+                for h in fill::hyperparameters(&kind) {
+                    match double {
+                        true => out.extend_from_slice(&h.to_le_bytes()),
+                        false => out.extend_from_slice(&(h as f32).to_le_bytes()),
+                    }
+                }
+                out.resize(start + 64, 0);
+            })
+        };
+        self.live(8, refill)
+    }
+
+    /// Records an upload: the bytes of now are copied at each replay.
+    pub(super) fn record_upload(&self, src: &[u8], mem: &Mem, offset: usize) -> Result<()> {
+        let owner = self.forever();
+        let constant = Constant { owner, ptr: self.driver.pinned(src.len().max(1))? };
+        // SAFETY: as many bytes were allocated; they stay until the graph is dropped.
+        unsafe {
+            std::ptr::copy_nonoverlapping(src.as_ptr(), constant.ptr.as_ptr(), src.len());
+            drop(self.driver.write_async(mem, offset, constant.ptr.as_ptr(), src.len())?);
+        }
+        self.recorded(|c| c.constants.push(constant));
+        Ok(())
+    }
+
+    pub(super) fn start_capture(&self) -> Result<()> {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let mut slot = self.capture.lock();
+        if slot.is_some() {
+            bail!(Runtime, "a graph is already being captured on {}", self.device);
+        }
+        let buffer = Arc::new(self.scratch(LIVE_BYTES)?);
+        self.driver.begin_capture()?;
+        let id = SERIAL.fetch_add(1, Ordering::Relaxed);
+        self.allocator.begin_graph(id);
+        *slot = Some(Capture {
+            thread: std::thread::current().id(),
+            id,
+            live: Vec::new(),
+            live_bytes: 0,
+            buffer,
+            constants: Vec::new(),
+            launches: 0,
+            rate: Arc::new(Rate(AtomicU64::new(f64::NAN.to_bits()))),
+        });
+        self.capturing.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn finish_capture(&self) -> Result<Box<dyn Graph>> {
+        let c = {
+            let mut slot = self.capture.lock();
+            match slot.take_if(|c| c.thread == std::thread::current().id()) {
+                Some(c) => c,
+                None => bail!(Runtime, "this thread captures no graph on {}", self.device),
+            }
+        };
+        self.capturing.store(false, Ordering::Relaxed);
+        self.allocator.close_graph(c.id);
+        let recording = match self.driver.end_capture() {
+            Ok(r) => r,
+            Err(e) => {
+                self.allocator.end_graph(&*self.driver, c.id);
+                return Err(e);
+            }
+        };
+        Ok(Box::new(GpuGraph {
+            owner: self.forever(),
+            id: c.id,
+            recording: Some(recording),
+            live: c.live,
+            buffer: c.buffer,
+            constants: c.constants,
+            launches: c.launches,
+            rate: c.rate,
+            turn: Mutex::new(()),
+        }))
+    }
+}
