@@ -50,12 +50,7 @@ unsafe fn im2col<T: FloatElement>(
                         match (g.source(0, od, kd), g.source(1, oh, kh)) {
                             (Some(d), Some(h)) => {
                                 let from = from.offset(d as isize * x.s[0] + h as isize * x.s[1]);
-                                for ow in 0..g.output[2] {
-                                    *to.add(ow) = match g.source(2, ow, kw) {
-                                        Some(w) => (*from.offset(w as isize * x.s[2])).widen(),
-                                        None => T::C::ZERO,
-                                    };
-                                }
+                                im2col_row(g, x.s[2], kw, from, to);
                             }
                             _ => {
                                 for ow in 0..g.output[2] {
@@ -69,6 +64,33 @@ unsafe fn im2col<T: FloatElement>(
             }
             row = row.add(columns);
         });
+    }
+}
+
+/// The elements of one input row that the outputs of a row meet at kernel position `kw`.
+#[inline(always)]
+unsafe fn im2col_row<T: FloatElement>(g: &Geometry, stride: isize, kw: usize, from: *const T, to: *mut T::C) {
+    let n = g.output[2];
+    // Padding on both sides of what lies inside.
+    let start = kw as isize * g.dil[2] - g.pad[2];
+    let first = ((-start).max(0) as usize).div_ceil(g.stride[2] as usize).min(n);
+    let inside = (g.input[2] as isize - start).max(0) as usize;
+    let end = inside.div_ceil(g.stride[2] as usize).clamp(first, n);
+    for i in 0..first {
+        *to.add(i) = T::C::ZERO;
+    }
+    let (from, step) = (from.wrapping_offset(start * stride), g.stride[2] * stride);
+    if step == 1 {
+        for i in first..end {
+            *to.add(i) = (*from.add(i)).widen();
+        }
+    } else {
+        for i in first..end {
+            *to.add(i) = (*from.offset(i as isize * step)).widen();
+        }
+    }
+    for i in end..n {
+        *to.add(i) = T::C::ZERO;
     }
 }
 
@@ -231,7 +253,7 @@ pub(super) fn backward_input<T: FloatElement>(g: &Geometry, grad: Image<T>, w: I
 pub(super) fn backward_weight<T: FloatElement>(g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
     let (taps, p, per) = (g.taps(), g.positions(), images_per_block(g, 2 * COLUMNS));
     // Enough channels per task that the products are wide, few enough that there are tasks for all threads.
-    let chunk = g.ic.div_ceil((32 / g.groups).max(1)).max((64usize.div_ceil(taps)).min(g.ic)).max(1);
+    let chunk = g.ic.div_ceil((16 / g.groups).max(1)).max((64usize.div_ceil(taps)).min(g.ic)).max(1);
     let chunks = g.ic.div_ceil(chunk);
     let work = g.n * p * g.oc * chunk * taps;
     try_parallel(g.groups * chunks, work, |task| {

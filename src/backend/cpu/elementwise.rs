@@ -4,19 +4,22 @@
 //! interpreted block by block over the operands' joint iteration space: operands that are not dense are gathered
 //! into buffers first, so that kernels see dense runs only.
 
-use super::geometry::Space;
+use super::alloc::Block;
+use super::geometry::{Rows, Space};
 use super::interp::*;
-use super::parallel::parallel_for;
+use super::parallel::{parallel_for, parallel_for_units};
 use super::simd::{self, convert::convert, Kernel};
+use super::transpose::transpose;
 use crate::backend::program::{Opcode, Program, Src};
 use crate::backend::View;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::dtype::{DType, Scalar};
 use crate::tensor::layout::Layout;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 
 /// Elements of a cheap op below which threads do not pay.
 const GRAIN: usize = 32 << 10;
@@ -154,7 +157,7 @@ impl Single {
     fn run(&self, n: usize, arity: usize, consts: bool, cost: usize) -> Result<()> {
         let bad = AtomicBool::new(false);
         let whole = self;
-        parallel_for(n, grain(cost), |range| {
+        parallel_for_units(n, BLOCK, grain(cost), |range| {
             let s = whole;
             let mut buffers = [const { MaybeUninit::<[u64; BLOCK]>::uninit() }; 3];
             let mut p = [std::ptr::null::<u8>(); 3];
@@ -280,62 +283,192 @@ fn run_blocks(program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &
             Access::Buffered(code.extra_slot(v.dtype))
         });
     }
-    let sizes: SmallVec<[usize; 6]> = views.iter().map(|v| v.dtype.size()).collect();
+    let job = Job {
+        sizes: views.iter().map(|v| v.dtype.size()).collect(),
+        tiles: 0,
+        no,
+        code,
+        space,
+        access,
+        base,
+        bad: AtomicBool::new(false),
+        failed: Mutex::new(None),
+    };
     // Checked before any thread starts: memory for the buffers.
-    drop(code.scratch(blocks.elements())?);
-    let bad = AtomicBool::new(false);
-    let failed = std::sync::Mutex::new(None);
-    let strided = access.iter().filter(|a| matches!(a, Access::Buffered(_))).count();
-    let grain_blocks = (grain(code.cost + 2 * strided) / blocks.elements()).max(1);
-    let base = &base;
-    parallel_for(blocks.count, grain_blocks, |range| {
-        let scratch = match code.scratch(blocks.elements()) {
-            Ok(s) => s,
+    drop(job.code.scratch(blocks.elements())?);
+    if blocks.block_rows == 1 && job.space.ndim() > 1 && (no..views.len()).any(|k| job.is_crosswise(k)) {
+        job.run_tiles(blocks, moves)
+    } else {
+        job.run(&blocks)
+    }
+}
+
+/// One call, shared between threads.
+struct Job {
+    code: Compiled,
+    space: Space,
+    access: SmallVec<[Access; 6]>,
+    sizes: SmallVec<[usize; 6]>,
+    base: Pointers,
+    /// Outputs, which come first among the operands.
+    no: usize,
+    /// Operands that are gathered as tiles.
+    tiles: usize,
+    bad: AtomicBool,
+    failed: Mutex<Option<Error>>,
+}
+
+/// Rows of a tile: the elements of a cache line.
+const TILE_ROWS: usize = 16;
+/// Columns of a tile.
+const TILE_COLS: usize = 256;
+
+impl Job {
+    fn strided(&self) -> usize {
+        self.access.iter().filter(|a| matches!(a, Access::Buffered(_) | Access::Tile(_))).count()
+    }
+    /// Whether an input must be gathered and is dense along the second dimension.
+    fn is_crosswise(&self, k: usize) -> bool {
+        matches!(self.access[k], Access::Buffered(_)) && self.space.strides[k][1] == self.sizes[k] as isize
+    }
+    /// Runs `part` on parts of `0..n`, each with buffers of its own for blocks of `elements`.
+    fn parallel(
+        &self,
+        n: usize,
+        elements: usize,
+        unit: usize,
+        part: impl Fn(std::ops::Range<usize>, &Scratch) -> Result<bool> + Sync,
+    ) {
+        let units = (grain(self.code.cost + 2 * self.strided()) / unit).max(1);
+        parallel_for(n, units, |range| match self.code.scratch(elements).and_then(|s| part(range, &s)) {
+            Ok(true) => self.bad.store(true, Ordering::Relaxed),
+            Ok(false) => {}
             Err(e) => {
-                *failed.lock().unwrap_or_else(|p| p.into_inner()) = Some(e);
-                return;
+                self.failed.lock().unwrap_or_else(|p| p.into_inner()).get_or_insert(e);
             }
-        };
-        let mut at: SmallVec<[*mut u8; 6]> = SmallVec::from_elem(std::ptr::null_mut(), access.len());
-        let mut zero = false;
-        blocks.for_each(&space, range, |rows, col, count, len| {
-            for (k, a) in access.iter().enumerate() {
-                // SAFETY: offsets of elements of the operand; buffers hold a block.
+        });
+    }
+    fn finish(self) -> Result<()> {
+        if let Some(e) = self.failed.into_inner().unwrap_or_else(|p| p.into_inner()) {
+            return Err(e);
+        }
+        if self.bad.into_inner() {
+            return Err(zero_division());
+        }
+        Ok(())
+    }
+
+    fn run(self, blocks: &Blocks) -> Result<()> {
+        self.parallel(blocks.count, blocks.elements(), blocks.elements(), |range, scratch| {
+            let mut at = SmallVec::from_elem(std::ptr::null_mut(), self.access.len());
+            let mut zero = false;
+            blocks.for_each(&self.space, range, |rows, col, count, len| {
+                // SAFETY: a block of the space.
+                zero |= unsafe { self.block(scratch, &mut at, rows, col, count, len) };
+            });
+            Ok(zero)
+        });
+        self.finish()
+    }
+
+    /// With operands that are dense along the second dimension gathered for several rows at once, so that each of
+    /// their cache lines is read once.
+    fn run_tiles(mut self, mut blocks: Blocks, moves: bool) -> Result<()> {
+        for k in self.no..self.access.len() {
+            if self.is_crosswise(k) {
+                self.access[k] = Access::Tile(self.tiles);
+                self.tiles += 1;
+            }
+        }
+        // A copy needs no buffer in between.
+        let straight = moves && matches!(self.access[..], [Access::Direct, Access::Tile(_)]);
+        blocks.split(TILE_COLS);
+        let (space, across) = (&self.space, self.space.shape[1]);
+        let bands = across.div_ceil(TILE_ROWS);
+        let tile = TILE_ROWS * blocks.block_len;
+        self.parallel(blocks.rows / across * bands * blocks.parts, blocks.elements(), tile, |range, scratch| {
+            let memory = Block::new(if straight { 0 } else { self.tiles * tile * 8 })?;
+            let mut at: SmallVec<[*mut u8; 6]> = SmallVec::from_elem(std::ptr::null_mut(), self.access.len());
+            let mut zero = false;
+            for unit in range {
+                let (col, band) = (unit % blocks.parts * blocks.block_len, unit / blocks.parts);
+                let (outer, first) = (band / bands, band % bands * TILE_ROWS);
+                let len = blocks.block_len.min(blocks.row_len - col);
+                let count = TILE_ROWS.min(across - first);
+                let mut rows = Rows::at(space, outer * across + first);
+                // SAFETY: elements of the operands; the memory holds a tile of elements of any size for each.
                 unsafe {
-                    match *a {
-                        Access::Direct => {
-                            at[k] = base.0[k].offset(rows.offsets[k] + col as isize * space.strides[k][0])
+                    for (k, a) in self.access.iter().enumerate() {
+                        let Access::Tile(i) = a else { continue };
+                        let stride = space.strides[k][0];
+                        let from = self.base.0[k].offset(rows.offsets[k] + col as isize * stride);
+                        let (mut to, mut to_stride) =
+                            (memory.ptr().as_ptr().wrapping_add(i * tile * 8), (len * self.sizes[k]) as isize);
+                        if straight {
+                            to = self.base.0[0].offset(rows.offsets[0] + col as isize * space.strides[0][0]);
+                            to_stride = space.strides[0][1];
                         }
-                        Access::Buffered(slot) => {
-                            at[k] = scratch.slot(slot);
-                            if k >= no {
-                                gather(at[k], base.0[k], &space, k, sizes[k], rows, col, count, len);
+                        at[k] = to;
+                        transpose(self.sizes[k], count, len, to, to_stride, from, stride);
+                    }
+                    if straight {
+                        continue;
+                    }
+                    for _ in 0..count {
+                        zero |= self.block(scratch, &mut at, &rows, col, 1, len);
+                        rows.advance();
+                        for (k, a) in self.access.iter().enumerate() {
+                            if let Access::Tile(_) = a {
+                                at[k] = at[k].add(len * self.sizes[k]);
                             }
                         }
-                        Access::Constant => {}
                     }
                 }
             }
-            // SAFETY: every operand that the steps name points at count * len dense elements.
-            zero |= unsafe { code.run(count * len, &at, &scratch) };
-            for (k, a) in access.iter().enumerate().take(no) {
-                if let Access::Buffered(_) = a {
-                    // SAFETY: as above.
-                    unsafe { scatter(at[k], base.0[k], &space, k, sizes[k], rows, col, count, len) };
+            Ok(zero)
+        });
+        self.finish()
+    }
+
+    /// Runs the program on a block; true when an integer divisor was zero.
+    ///
+    /// # Safety
+    /// The block lies inside the space, the buffers hold it, and `at` has the block's elements of tiles.
+    #[inline(always)]
+    unsafe fn block(
+        &self,
+        scratch: &Scratch,
+        at: &mut SmallVec<[*mut u8; 6]>,
+        rows: &Rows,
+        col: usize,
+        count: usize,
+        len: usize,
+    ) -> bool {
+        let (space, base) = (&self.space, &self.base.0);
+        // SAFETY: offsets of elements of the operand; buffers hold a block; every operand that the steps name points
+        // at count * len dense elements.
+        unsafe {
+            for (k, a) in self.access.iter().enumerate() {
+                match *a {
+                    Access::Direct => at[k] = base[k].offset(rows.offsets[k] + col as isize * space.strides[k][0]),
+                    Access::Buffered(slot) => {
+                        at[k] = scratch.slot(slot);
+                        if k >= self.no {
+                            gather(at[k], base[k], space, k, self.sizes[k], rows, col, count, len);
+                        }
+                    }
+                    Access::Constant | Access::Tile(_) => {}
                 }
             }
-        });
-        if zero {
-            bad.store(true, Ordering::Relaxed);
+            let zero = self.code.run(count * len, at, scratch);
+            for (k, a) in self.access.iter().enumerate().take(self.no) {
+                if let Access::Buffered(_) = a {
+                    scatter(at[k], base[k], space, k, self.sizes[k], rows, col, count, len);
+                }
+            }
+            zero
         }
-    });
-    if let Some(e) = failed.into_inner().unwrap_or_else(|p| p.into_inner()) {
-        return Err(e);
     }
-    if bad.into_inner() {
-        return Err(zero_division());
-    }
-    Ok(())
 }
 
 /// Whether the program moves its only input to its only output of the same dtype.

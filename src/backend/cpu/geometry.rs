@@ -197,6 +197,26 @@ impl<'a> Rows<'a> {
             }
         }
     }
+    /// As `for_each_offset`, with the rows that follow each other along dimension 1 together: offset of the first, count.
+    #[inline]
+    pub fn for_each_run(&self, k: usize, mut count: usize, mut f: impl FnMut(isize, usize)) {
+        if self.index.is_empty() {
+            return f(self.offsets[k], count);
+        }
+        let mut here = Rows { space: self.space, index: self.index.clone(), offsets: self.offsets.clone() };
+        let across = self.space.shape[1];
+        while count > 0 {
+            let n = (across - here.index[0]).min(count);
+            f(here.offsets[k], n);
+            count -= n;
+            // To the run's last row, and on from there.
+            here.index[0] += n - 1;
+            for (o, st) in here.offsets.iter_mut().zip(&self.space.strides) {
+                *o += (n - 1) as isize * st[1];
+            }
+            here.advance();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,6 +257,9 @@ mod tests {
             let mut seen = vec![];
             rows.for_each_offset(0, (12 - r) as usize, |o| seen.push(o));
             assert_eq!(seen, (r..12).map(|q| q % 3 * 10 + q / 3 * 100).collect::<Vec<_>>());
+            let mut in_runs = vec![];
+            rows.for_each_run(0, (12 - r) as usize, |o, n| in_runs.extend((0..n as isize).map(|i| o + 10 * i)));
+            assert_eq!(in_runs, seen);
             rows.advance();
         }
         assert_eq!(&rows.offsets[..], &[0, 0]);

@@ -5,6 +5,7 @@
 
 use super::parallel::parallel_for;
 use super::scratch::{ptr, Ptr, Walk};
+use super::simd::prefetch;
 use crate::backend::{ScatterOp, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::dtype::{Bool8, DType, Element};
@@ -376,6 +377,9 @@ fn check_index_shapes(what: &str, data: &View, indices: &[View], values: &View) 
     check_same(what, data, values)
 }
 
+/// Positions ahead at which `index` asks for memory.
+const AHEAD: usize = 6;
+
 /// out[i.., rest..] = input[indices[0][i..], indices[1][i..], .., rest..].
 pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
     check_index_shapes("index", &input, indices, &out)?;
@@ -396,6 +400,12 @@ pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
         parallel_for(from.len(), (TASK / each).max(1), |r| {
             let mut walk = Walk::new(shape, [strides], r.start);
             for i in r {
+                // Rows come from anywhere: their first lines are asked for early.
+                if let (1.., Some(&next)) = (rest.inner * size_of::<T>() / 128, from.get(i + AHEAD)) {
+                    for line in 0..(rest.inner * size_of::<T>()).min(512) / 64 {
+                        prefetch(x.at(next).cast::<u8>().wrapping_add(line * 64));
+                    }
+                }
                 let (x, y) = (x.at(from[i]), y.at(walk.offset[0]));
                 let mut inner = Walk::new(&rest.outer, [&rest.strides[0][..], &rest.strides[1][..]], 0);
                 for _ in 0..outer {

@@ -3,6 +3,7 @@
 use super::alloc::Block;
 use super::geometry::{Rows, Space};
 use super::simd::{self, convert::convert, Kernel};
+use super::transpose::transpose;
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::backend::View;
 use crate::error::{Error, Result};
@@ -345,6 +346,10 @@ impl Compiled {
     pub fn apply(&mut self, kernel: Kernel, src: Loc, dst: Loc, dtype: DType) {
         self.step(kernel, dst, [src; 3], dtype);
     }
+    /// Whether the result of the only input is the input itself.
+    pub fn is_identity(&self) -> bool {
+        self.steps.is_empty()
+    }
     /// Buffers for blocks of at most `elements`, the constants filled in.
     pub fn scratch(&self, elements: usize) -> Result<Scratch> {
         let slot_bytes = (elements * self.max_size).next_multiple_of(64);
@@ -399,6 +404,8 @@ pub enum Access {
     Direct,
     /// Through a buffer.
     Buffered(usize),
+    /// Through a buffer that holds several rows.
+    Tile(usize),
     /// Not at all: the program has its value.
     Constant,
 }
@@ -431,6 +438,13 @@ impl Blocks {
             let block_rows = (BLOCK / row_len).min(rows);
             Blocks { rows, row_len, block_rows, block_len: row_len, parts: 1, count: rows.div_ceil(block_rows) }
         }
+    }
+    /// Cuts rows that are cut by themselves into blocks of at most `len`.
+    pub fn split(&mut self, len: usize) {
+        self.parts = self.row_len.div_ceil(len);
+        self.block_len = self.row_len.div_ceil(self.parts).next_multiple_of(16).min(self.row_len);
+        self.parts = self.row_len.div_ceil(self.block_len);
+        self.count = self.rows * self.parts;
     }
     /// Elements of the largest block.
     pub fn elements(&self) -> usize {
@@ -488,6 +502,15 @@ pub unsafe fn gather(
     let start = col as isize * stride;
     // SAFETY: the caller's; every element visited is one of the operand's.
     unsafe {
+        if count > 1 && space.strides[k].get(1) == Some(&(size as isize)) && stride != size as isize {
+            // Dense along the next dimension: a row of the block is a column in memory.
+            let mut dst = dst;
+            rows.for_each_run(k, count, |offset, n| {
+                transpose(size, n, len, dst, (len * size) as isize, base.offset(offset + start), stride);
+                dst = dst.add(n * len * size);
+            });
+            return;
+        }
         match size {
             1 => gather_as::<u8>(dst, base, stride, rows, k, start, count, len),
             2 => gather_as::<u16>(dst, base, stride, rows, k, start, count, len),

@@ -5,6 +5,7 @@
 //! functions must be inlined into such a function: called elsewhere they would be slow calls (or illegal ones).
 
 use super::scratch::Real;
+use super::simd::{float::Float, Base};
 
 /// An instruction set a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +92,7 @@ pub trait Lanes: Copy {
     unsafe fn mul(self, b: Self) -> Self;
     /// The larger; `b` where either is NaN.
     unsafe fn max(self, b: Self) -> Self;
-    /// e to the power of each lane, made for lanes up to 0: within 2 units in the last place, zero where the result
-    /// would be subnormal, infinite within the last half binade before overflow. NaN stays NaN.
+    /// e to the power of each lane, as the elementwise kernels have it.
     unsafe fn exp(self) -> Self;
     /// `load_n` with `fill` in the lanes beyond `n`.
     unsafe fn load_or(p: *const Self::T, n: usize, fill: Self) -> Self;
@@ -100,12 +100,6 @@ pub trait Lanes: Copy {
     unsafe fn sum(self) -> Self::T;
     /// The largest lane, NaN left out.
     unsafe fn largest(self) -> Self::T;
-    /// The smaller of each lane and `c`; NaN stays NaN.
-    #[inline(always)]
-    unsafe fn at_most(self, c: Self::T) -> Self {
-        let z = Self::zero();
-        z.sub(z.sub(Self::splat(c)).max(z.sub(self)))
-    }
     #[inline(always)]
     unsafe fn zero() -> Self {
         Self::splat(Self::T::ZERO)
@@ -167,7 +161,7 @@ impl<T: Real, const N: usize> Lanes for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn exp(self) -> Self {
-        Portable(std::array::from_fn(|i| self.0[i].exp()))
+        Portable(self.0.map(|x| Float::exp::<Base>(x)))
     }
     #[inline(always)]
     unsafe fn load_or(p: *const T, n: usize, fill: Self) -> Self {
@@ -202,13 +196,13 @@ impl<T: Real, const N: usize> Lanes for Portable<T, N> {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Lanes;
+    use crate::backend::cpu::simd::{float::Float, Fma};
     use std::arch::x86_64::*;
 
     macro_rules! lanes {
         ($name:ident, $raw:ty, $t:ty, $n:literal, $regs:literal,
          $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $mul:ident,
          $sub:ident, $max:ident, load_or: |$op:ident, $on:ident, $of:ident| $load_or:expr,
-         exp: |$ep:ident, $et:ident| $scale:expr, $exp:ident,
          load_n: |$lp:ident, $ln:ident| $load_n:expr, store_n: |$sv:ident, $sp:ident, $sn:ident| $store_n:expr,
          sum: |$v:ident| $sum:expr) => {
             #[derive(Clone, Copy)]
@@ -265,9 +259,10 @@ mod x86 {
                 }
                 #[inline(always)]
                 unsafe fn exp(self) -> Self {
-                    let ($ep, $et) = $exp::reduced(self);
-                    let ($ep, $et) = ($ep.0, $et.0);
-                    $name($scale)
+                    // Becomes vector code in a function that has the instruction set.
+                    let mut lanes = [0.0; $n];
+                    $store(lanes.as_mut_ptr(), self.0);
+                    $name($load(lanes.map(|x| Float::exp::<Fma>(x)).as_ptr()))
                 }
                 #[inline(always)]
                 unsafe fn sum(self) -> $t {
@@ -322,88 +317,27 @@ mod x86 {
         ((1u32 << n.min(8)) - 1) as __mmask8
     }
 
-    /// exp(x) = p(r) * 2^n with r = x - n ln 2: both as floats, n with `magic` added so that its low bits are n.
-    mod exp32 {
-        use super::Lanes;
-        pub const MAGIC: f32 = 12_582_912.0;
-        #[inline(always)]
-        pub unsafe fn reduced<V: Lanes<T = f32>>(x: V) -> (V, V) {
-            // From here down 2^n is zero, from there up infinite; the order of operands keeps NaN.
-            let x = V::splat(-88.2).max(x).at_most(88.8);
-            let t = x.fma(V::splat(std::f32::consts::LOG2_E), V::splat(MAGIC));
-            let n = t.sub(V::splat(MAGIC));
-            let r = n.fma(V::splat(-0.693_359_4), x);
-            let r = n.fma(V::splat(2.121_944_4e-4), r);
-            let mut p = V::splat(1.987_569_1e-4);
-            for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
-                p = p.fma(r, V::splat(c));
-            }
-            (p.fma(r.mul(r), r.add(V::splat(1.0))), t)
-        }
-    }
-    mod exp64 {
-        use super::Lanes;
-        pub const MAGIC: f64 = 6_755_399_441_055_744.0;
-        #[inline(always)]
-        pub unsafe fn reduced<V: Lanes<T = f64>>(x: V) -> (V, V) {
-            let x = V::splat(-709.2).max(x).at_most(709.8);
-            let t = x.fma(V::splat(std::f64::consts::LOG2_E), V::splat(MAGIC));
-            let n = t.sub(V::splat(MAGIC));
-            let r = n.fma(V::splat(-0.693_145_751_953_125), x);
-            let r = n.fma(V::splat(-1.428_606_820_309_417_2e-6), r);
-            // Taylor's series: |r| <= 0.35, so the first term left out is below 1e-17.
-            let mut p = V::splat(1.0 / 6_227_020_800.0);
-            for c in
-                [479_001_600.0, 39_916_800.0, 3_628_800.0, 362_880.0, 40_320.0, 5_040.0, 720.0, 120.0, 24.0, 6.0, 2.0]
-            {
-                p = p.fma(r, V::splat(1.0 / c));
-            }
-            (p.fma(r.mul(r), r.add(V::splat(1.0))), t)
-        }
-    }
-    /// 2^n from n with the magic number added; n = -127 (-1023) gives zero.
-    #[inline(always)]
-    unsafe fn power8(t: __m256) -> __m256 {
-        let bits = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
-        _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_castps_si256(_mm256_set1_ps(1.0))))
-    }
-    #[inline(always)]
-    unsafe fn power4(t: __m256d) -> __m256d {
-        let bits = _mm256_slli_epi64(_mm256_castpd_si256(t), 52);
-        _mm256_castsi256_pd(_mm256_add_epi64(bits, _mm256_castpd_si256(_mm256_set1_pd(1.0))))
-    }
-    #[inline(always)]
-    unsafe fn power16(t: __m512) -> __m512 {
-        let bits = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
-        _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_castps_si512(_mm512_set1_ps(1.0))))
-    }
-    #[inline(always)]
-    unsafe fn power8d(t: __m512d) -> __m512d {
-        let bits = _mm512_slli_epi64(_mm512_castpd_si512(t), 52);
-        _mm512_castsi512_pd(_mm512_add_epi64(bits, _mm512_castpd_si512(_mm512_set1_pd(1.0))))
-    }
-
     lanes!(F32x16, __m512, f32, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
         _mm512_add_ps, _mm512_mul_ps,
-        _mm512_sub_ps, _mm512_max_ps, load_or: |p, n, f| _mm512_mask_loadu_ps(f, bits16(n), p), exp: |p, t| _mm512_mul_ps(p, power16(t)), exp32,
+        _mm512_sub_ps, _mm512_max_ps, load_or: |p, n, f| _mm512_mask_loadu_ps(f, bits16(n), p),
         load_n: |p, n| _mm512_maskz_loadu_ps(bits16(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_ps(p, bits16(n), v),
         sum: |v| sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))));
     lanes!(F64x8, __m512d, f64, 8, 24, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
         _mm512_add_pd, _mm512_mul_pd,
-        _mm512_sub_pd, _mm512_max_pd, load_or: |p, n, f| _mm512_mask_loadu_pd(f, bits8(n), p), exp: |p, t| _mm512_mul_pd(p, power8d(t)), exp64,
+        _mm512_sub_pd, _mm512_max_pd, load_or: |p, n, f| _mm512_mask_loadu_pd(f, bits8(n), p),
         load_n: |p, n| _mm512_maskz_loadu_pd(bits8(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_pd(p, bits8(n), v),
         sum: |v| sum4(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))));
     lanes!(F32x8, __m256, f32, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
         _mm256_add_ps, _mm256_mul_ps,
-        _mm256_sub_ps, _mm256_max_ps, load_or: |p, n, f| _mm256_blendv_ps(f, _mm256_maskload_ps(p, mask8(n)), _mm256_castsi256_ps(mask8(n))), exp: |p, t| _mm256_mul_ps(p, power8(t)), exp32,
+        _mm256_sub_ps, _mm256_max_ps, load_or: |p, n, f| _mm256_blendv_ps(f, _mm256_maskload_ps(p, mask8(n)), _mm256_castsi256_ps(mask8(n))),
         load_n: |p, n| _mm256_maskload_ps(p, mask8(n)),
         store_n: |v, p, n| _mm256_maskstore_ps(p, mask8(n), v),
         sum: |v| sum8(v));
     lanes!(F64x4, __m256d, f64, 4, 12, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
         _mm256_add_pd, _mm256_mul_pd,
-        _mm256_sub_pd, _mm256_max_pd, load_or: |p, n, f| _mm256_blendv_pd(f, _mm256_maskload_pd(p, mask4(n)), _mm256_castsi256_pd(mask4(n))), exp: |p, t| _mm256_mul_pd(p, power4(t)), exp64,
+        _mm256_sub_pd, _mm256_max_pd, load_or: |p, n, f| _mm256_blendv_pd(f, _mm256_maskload_pd(p, mask4(n)), _mm256_castsi256_pd(mask4(n))),
         load_n: |p, n| _mm256_maskload_pd(p, mask4(n)),
         store_n: |v, p, n| _mm256_maskstore_pd(p, mask4(n), v),
         sum: |v| sum4(v));
@@ -431,16 +365,16 @@ pub fn vector_shape<C: Real>(set: Isa) -> (usize, usize) {
 /// ```
 #[macro_export]
 macro_rules! simd_dispatch {
-    (float fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
-        $crate::simd_dispatch!(@ $name, $body, ($crate::backend::cpu::scratch::FloatElement), <T::C as
+    (float $vis:vis fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+        $crate::simd_dispatch!(@ ($vis) $name, $body, ($crate::backend::cpu::scratch::FloatElement), <T::C as
             $crate::backend::cpu::scratch::Real>, ($($arg: $ty),*));
     };
-    (fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
-        $crate::simd_dispatch!(@ $name, $body, ($crate::backend::cpu::scratch::Real), <T as
+    ($vis:vis fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+        $crate::simd_dispatch!(@ ($vis) $name, $body, ($crate::backend::cpu::scratch::Real), <T as
             $crate::backend::cpu::scratch::Real>, ($($arg: $ty),*));
     };
-    (@ $name:ident, $body:ident, ($bound:path), <$c:ty as $real:path>, ($($arg:ident: $ty:ty),*)) => {
-        unsafe fn $name<T: $bound>(set: $crate::backend::cpu::lanes::Isa, $($arg: $ty),*) {
+    (@ ($vis:vis) $name:ident, $body:ident, ($bound:path), <$c:ty as $real:path>, ($($arg:ident: $ty:ty),*)) => {
+        $vis unsafe fn $name<T: $bound>(set: $crate::backend::cpu::lanes::Isa, $($arg: $ty),*) {
             use $crate::backend::cpu::lanes::Isa;
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2,lzcnt,popcnt,f16c")]

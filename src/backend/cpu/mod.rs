@@ -8,6 +8,8 @@ mod conv_kernels;
 mod conv_weight;
 mod elementwise;
 mod gemm;
+mod gemm_other;
+mod gemm_small;
 mod geometry;
 mod index;
 pub mod info;
@@ -29,6 +31,8 @@ mod test_arrays;
 #[cfg(test)]
 mod testing;
 mod transfer;
+mod transpose;
+mod workers;
 
 use super::*;
 

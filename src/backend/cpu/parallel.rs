@@ -1,9 +1,13 @@
-//! One `parallel_for` over an owned rayon pool.
+//! One `parallel_for` over threads of our own.
 //!
-//! Work is cut at multiples of the grain and handed out from a counter; the calling thread takes part and one call
-//! is one fork-join. A call made inside another runs serially. The pool is built at first need, grows when more
-//! threads are asked for, and is built anew in a forked child, where the parent's threads do not exist.
+//! Work is cut at multiples of the grain; each thread begins with its own stretch of it, so that repeated calls find
+//! their part in the same core's cache, and then helps with the others'. The calling thread takes part and one call is
+//! one fork-join. A call made inside another runs serially, as does one made while another thread's call has the
+//! helpers. They are started at first need, anew when more are asked for, and in a forked child, where the parent's
+//! threads do not exist.
 
+use super::workers::Workers;
+use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ops::Range;
 use std::ptr;
@@ -11,9 +15,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 struct Pool {
     pid: u32,
-    /// Worker threads, the caller not counted.
-    workers: usize,
-    rayon: rayon::ThreadPool,
+    workers: &'static Workers,
 }
 
 /// The current pool. Never freed: a pool is replaced only by one at least twice as large, or after a fork, and no
@@ -58,33 +60,26 @@ pub fn set_num_threads(n: usize) {
     THREADS.store(n.clamp(1, MAX_THREADS), Ordering::Relaxed);
 }
 
-/// A pool of at least `workers` threads belonging to this process, or None when the system gives no threads.
-fn pool(workers: usize) -> Option<&'static Pool> {
+/// At least `helpers` threads belonging to this process, or None when the system gives no threads.
+fn workers(helpers: usize) -> Option<&'static Workers> {
     let pid = std::process::id();
     let current = POOL.load(Ordering::Acquire);
     if !current.is_null() {
         // SAFETY: pools are leaked, so the pointer stays valid.
         let p = unsafe { &*current };
-        if p.pid == pid && p.workers >= workers {
-            return Some(p);
+        if p.pid == pid && p.workers.count() >= helpers {
+            return Some(p.workers);
         }
     }
-    let size = workers.next_power_of_two();
-    let rayon = rayon::ThreadPoolBuilder::new()
-        .num_threads(size)
-        .thread_name(|i| format!("taper-{i}"))
-        .start_handler(|_| INSIDE.with(|c| c.set(true)))
-        .build()
-        .ok()?;
-    let new = Box::into_raw(Box::new(Pool { pid, workers: size, rayon }));
+    let workers = Workers::start(helpers.next_power_of_two(), || INSIDE.with(|c| c.set(true)))?;
+    let new = Box::into_raw(Box::new(Pool { pid, workers }));
     match POOL.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: leaked just now.
-        Ok(_) => Some(unsafe { &*new }),
+        Ok(_) => Some(workers),
+        // Another thread made some first; ours sleep from now on.
         Err(_) => {
-            // Another thread built one first; ours was never seen.
             // SAFETY: `new` came from Box::into_raw above and nobody else has it.
             drop(unsafe { Box::from_raw(new) });
-            pool(workers)
+            self::workers(helpers)
         }
     }
 }
@@ -108,40 +103,54 @@ impl Drop for Inside {
 /// depend on it. A panic in `f` reaches the caller after all parts have stopped.
 #[inline]
 pub fn parallel_for(n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
+    parallel_for_units(n, grain, grain, f)
+}
+
+/// As `parallel_for`, with ranges that start at multiples of `unit`.
+#[inline]
+pub fn parallel_for_units(n: usize, unit: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
     if n == 0 {
         return;
     }
-    if n <= grain || num_threads() == 1 || INSIDE.with(|c| c.get()) {
+    if n <= grain || n <= unit || num_threads() == 1 || INSIDE.with(|c| c.get()) {
         return f(0..n);
     }
-    run_parallel(n, grain.max(1), &f);
+    run_parallel(n, unit.max(1), grain.max(1), &f);
 }
 
-fn run_parallel(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
-    let grains = n.div_ceil(grain);
-    let threads = num_threads().min(grains);
-    // A few ranges per thread, so that a thread held up by others does not hold up all.
-    let chunk = grains.div_ceil(threads * 4) * grain;
-    let chunks = n.div_ceil(chunk);
-    let threads = threads.min(chunks);
-    let Some(pool) = (if threads > 1 { pool(threads - 1) } else { None }) else {
+/// Parts for each thread, so that a thread held up by others does not hold up all.
+const PARTS: usize = 4;
+
+/// One thread's stretch of parts: the next one to do.
+#[repr(align(64))]
+struct Stretch(AtomicUsize);
+
+fn run_parallel(n: usize, unit: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+    let threads = num_threads().min(n.div_ceil(grain));
+    let parts = (threads * PARTS).min(2 * n.div_ceil(grain)).next_multiple_of(threads);
+    let part = n.div_ceil(unit).div_ceil(parts) * unit;
+    let parts = n.div_ceil(part);
+    let threads = threads.min(parts);
+    let Some(workers) = (if threads > 1 { workers(threads - 1) } else { None }) else {
         return f(0..n);
     };
-    let next = AtomicUsize::new(0);
-    let work = || loop {
-        let i = next.fetch_add(1, Ordering::Relaxed);
-        if i >= chunks {
-            return;
+    let first = |t: usize| t * parts / threads;
+    let stretches: SmallVec<[Stretch; 8]> = (0..threads).map(|t| Stretch(AtomicUsize::new(first(t)))).collect();
+    let work = |me: usize| {
+        for t in (0..threads).map(|i| (me + i) % threads) {
+            loop {
+                let i = stretches[t].0.fetch_add(1, Ordering::Relaxed);
+                if i >= first(t + 1) {
+                    break;
+                }
+                f(i * part..((i + 1) * part).min(n));
+            }
         }
-        f(i * chunk..((i + 1) * chunk).min(n));
     };
     let _inside = Inside::enter();
-    pool.rayon.in_place_scope(|s| {
-        for _ in 1..threads {
-            s.spawn(|_| work());
-        }
-        work();
-    });
+    if !workers.run(threads - 1, &work) {
+        f(0..n);
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::parallel::parallel_for;
 use super::reduce_kernels::*;
 use super::simd::convert::convert;
 use super::simd::{self, Kernel};
+use super::transpose::transpose;
 use crate::backend::program::{Opcode, Program};
 use crate::backend::{ReduceOp, View};
 use crate::error::{Error, Result};
@@ -25,6 +26,9 @@ use std::sync::Mutex;
 const SEGMENT: usize = 32;
 /// Rows longer than this are not handled several at a time.
 const SHORT_ROW: usize = 512;
+
+/// The longest rows that are folded side by side.
+const SHORTEST_ROW: usize = 24;
 
 /// How the values of a reduction are had, block by block.
 struct Source {
@@ -141,6 +145,10 @@ struct Job {
 }
 
 impl Job {
+    /// Whether the values are the first input's, dense along dimension 0 of `space`.
+    fn is_plain(&self, space: &Space) -> bool {
+        self.source.code.is_identity() && space.strides[1][0] == self.dtype.size() as isize
+    }
     /// Runs `f` over parts of `0..n` and keeps the first error.
     fn parallel(&self, n: usize, grain: usize, f: impl Fn(std::ops::Range<usize>) -> Result<bool> + Sync) {
         parallel_for(n, grain.max(1), |range| match f(range) {
@@ -332,8 +340,15 @@ pub fn reduce(
         // Every row is one element.
         short_rows(&job, &space.with_unit_row());
     } else if gone[0] == 0 {
+        let plain = job.is_plain(&space) && gone.len() <= 2;
         if gone.len() == 1 && space.shape[0] <= SHORT_ROW && space.ndim() > 1 {
             short_rows(&job, &space);
+        } else if let (true, Some(kernel)) = (plain, fold.long_rows(dtype)) {
+            if gone.len() == 1 {
+                plain_rows(&job, kernel, space.shape[0], &space.select(&kept))?;
+            } else {
+                plain_planes(&job, kernel, &space.select(&gone), &space.select(&kept))?;
+            }
         } else {
             long_rows(&job, &space.select(&gone), &space.select(&kept))?;
         }
@@ -381,9 +396,12 @@ fn short_rows(job: &Job, space: &Space) {
         count: rows_total.div_ceil(block_rows),
     };
     let per_block = blocks.elements();
+    // A few elements each: side by side, as the columns of the transposed block.
+    let upright = if (2..=SHORTEST_ROW).contains(&row_len) { job.fold.columns(job.dtype) } else { None };
     job.parallel(blocks.count, grain(job.cost * 2) / per_block, |range| {
         let mut reader = Reader::new(&job.source, space, &blocks)?;
         let results = Block::new(block_rows * 16)?;
+        let turned = Block::new(if upright.is_some() { per_block * 8 } else { 0 })?;
         let shift: SmallVec<[isize; 6]> = SmallVec::from_elem(0, reader.at.len());
         let (raw, stored) = (results.ptr().as_ptr(), results.ptr().as_ptr().wrapping_add(block_rows * 8));
         for b in range {
@@ -392,7 +410,16 @@ fn short_rows(job: &Job, space: &Space) {
             let values = reader.block(&shift, &rows, 0, count, row_len);
             // SAFETY: count rows of row_len dense values; the buffer has room for count elements of 8 bytes twice.
             unsafe {
-                (job.rows)(count, row_len, raw, values);
+                match upright {
+                    Some(fold) => {
+                        let (size, to) = (job.dtype.size(), turned.ptr().as_ptr());
+                        let stride = (count * size) as isize;
+                        transpose(size, row_len, count, to, stride, values, (row_len * size) as isize);
+                        std::ptr::copy_nonoverlapping(to, raw, count * size);
+                        fold(row_len - 1, stride, count, raw, to.offset(stride));
+                    }
+                    None => (job.rows)(count, row_len, raw, values),
+                }
                 let from = if job.dtype == job.out_dtype {
                     raw
                 } else {
@@ -472,22 +499,110 @@ fn long_rows(job: &Job, inner: &Space, outer: &Space) -> Result<()> {
         Ok(reader.zero_division)
     });
     if parts > 1 {
-        for i in 0..outputs {
-            let mut carry = job.fold.identity(job.carry);
-            for p in 0..parts {
-                let v = partials.at((i * parts + p) * 8);
-                // SAFETY: written above (or uninteresting after an error).
-                unsafe { (job.carry_pairs)(1, carry.as_mut_ptr(), carry.as_ptr(), v, v) };
-            }
-            // SAFETY: an element of the output.
-            unsafe { job.store_one(job.carry, carry, job.source.base[0].offset(outer_offsets(outer, i)[0])) };
-        }
+        combine_parts(job, outer, parts, &partials);
     }
+    Ok(())
+}
+
+/// Folds the parts of each output in order, and stores it.
+fn combine_parts(job: &Job, outer: &Space, parts: usize, partials: &Partials) {
+    for i in 0..outer.numel() {
+        let mut carry = job.fold.identity(job.carry);
+        for p in 0..parts {
+            let v = partials.at((i * parts + p) * 8);
+            // SAFETY: written by the parts (or uninteresting after an error).
+            unsafe { (job.carry_pairs)(1, carry.as_mut_ptr(), carry.as_ptr(), v, v) };
+        }
+        // SAFETY: an element of the output.
+        unsafe { job.store_one(job.carry, carry, job.source.base[0].offset(outer_offsets(outer, i)[0])) };
+    }
+}
+
+/// Elements of a row that are one part of it.
+const PART: usize = 32 << 10;
+/// Outputs that are stored together.
+const GROUP: usize = 64;
+
+/// Each output is the fold of `len` dense elements, read where they lie.
+fn plain_rows(job: &Job, kernel: LongRowKernel, len: usize, outer: &Space) -> Result<()> {
+    let (size, out_size, outputs) = (job.dtype.size(), job.out_dtype.size(), outer.numel());
+    let parts = len.div_ceil(PART);
+    let part = len.div_ceil(parts).next_multiple_of(64).min(len);
+    let parts = len.div_ceil(part);
+    if parts > 1 {
+        let partials = Partials::new(outputs * parts * 8)?;
+        job.parallel(outputs * parts, grain(1) / part, |range| {
+            for unit in range {
+                let (first, from) = (outer_offsets(outer, unit / parts)[1], unit % parts * part);
+                // SAFETY: a part of the row; one of outputs * parts elements.
+                unsafe {
+                    let a = job.source.base[1].offset(first).add(from * size);
+                    kernel(1, 0, part.min(len - from), partials.at(unit * 8), a);
+                }
+            }
+            Ok(false)
+        });
+        combine_parts(job, outer, parts, &partials);
+        return Ok(());
+    }
+    let along = outer.shape[0];
+    let (out_stride, in_stride) = (outer.strides[0][0], outer.strides[1][0]);
+    job.parallel(outputs, grain(1) / len, |range| {
+        let (mut carried, mut stored) = ([0u64; GROUP], [0u64; GROUP]);
+        let mut i = range.start;
+        while i < range.end {
+            let count = (along - i % along).min(range.end - i).min(GROUP);
+            let at = outer_offsets(outer, i);
+            let (to, from) = (carried.as_mut_ptr().cast::<u8>(), stored.as_mut_ptr().cast::<u8>());
+            // SAFETY: rows and outputs of the operands; the buffers hold GROUP elements.
+            unsafe {
+                kernel(count, in_stride, len, to, job.source.base[1].offset(at[1]));
+                convert(job.carry, job.out_dtype)(count, from, to, to, to);
+                let out = job.source.base[0].offset(at[0]);
+                for r in 0..count {
+                    std::ptr::copy_nonoverlapping(
+                        from.add(r * out_size),
+                        out.offset(r as isize * out_stride),
+                        out_size,
+                    );
+                }
+            }
+            i += count;
+        }
+        Ok(false)
+    });
+    Ok(())
+}
+
+/// Each output is the fold of several runs of dense elements at one distance, read where they lie.
+fn plain_planes(job: &Job, kernel: LongRowKernel, inner: &Space, outer: &Space) -> Result<()> {
+    let fold = job.fold.rows(job.carry).ok_or_else(|| Error::unsupported("reduce", job.carry, "cpu"))?;
+    let (len, runs, stride, outputs) = (inner.shape[0], inner.shape[1], inner.strides[1][1], outer.numel());
+    // Runs of one part.
+    let each = (PART / len).clamp(1, GROUP);
+    let parts = runs.div_ceil(each);
+    let partials = Partials::new(outputs * parts * 8)?;
+    job.parallel(outputs * parts, grain(1) / (each * len), |range| {
+        let mut carried = [0u64; GROUP];
+        for unit in range {
+            let (first, from) = (outer_offsets(outer, unit / parts)[1], unit % parts * each);
+            let (n, to) = (each.min(runs - from), carried.as_mut_ptr().cast::<u8>());
+            // SAFETY: runs of the input; the buffer holds GROUP elements; one of outputs * parts elements.
+            unsafe {
+                kernel(n, stride, len, to, job.source.base[1].offset(first + from as isize * stride));
+                fold(1, n, partials.at(unit * 8), to);
+            }
+        }
+        Ok(false)
+    });
+    combine_parts(job, outer, parts, &partials);
     Ok(())
 }
 
 /// Blocks that are added up before they go into the carried sums.
 const FLUSH: usize = 32;
+/// The same where a kernel adds up eight at a time first.
+const FLUSH_PLAIN: usize = 8 * FLUSH;
 
 /// Dimension 0 of `inner` is kept, the others are reduced; `outer` holds the other kept dimensions.
 fn columns(job: &Job, inner: &Space, outer: &Space) -> Result<()> {
@@ -498,13 +613,19 @@ fn columns(job: &Job, inner: &Space, outer: &Space) -> Result<()> {
     let steps = blocks.rows.div_ceil(blocks.block_rows);
     let units = outer.numel() * blocks.parts;
     // Few columns and many rows: cut the rows too, by the shape alone.
-    let parts = if units >= 32 { 1 } else { (steps * width / (32 * BLOCK)).clamp(1, 64).min(steps) };
+    let parts = if units >= 32 { 1 } else { (steps * width / (128 * BLOCK)).clamp(1, 64).min(steps) };
     let per_part = steps.div_ceil(parts);
     let parts = steps.div_ceil(per_part);
     let carry_size = job.carry.size();
     let partials = Partials::new(if parts == 1 { 0 } else { units * parts * len * carry_size })?;
     let size = job.dtype.size();
     let (zero, carry_zero) = (job.fold.identity(job.dtype), job.fold.identity(job.carry));
+    // Rows that are read where they lie, at one distance.
+    let plain = if blocks.block_rows == 1 && inner.ndim() == 2 && job.is_plain(inner) {
+        job.fold.columns(job.dtype)
+    } else {
+        None
+    };
     job.parallel(units * parts, grain(job.cost) / (per_part * width), |range| {
         let mut reader = Reader::new(&job.source, inner, &blocks)?;
         let sums = Block::new(width * 24)?;
@@ -523,7 +644,21 @@ fn columns(job: &Job, inner: &Space, outer: &Space) -> Result<()> {
                 fill(near, size, zero, width);
                 fill(far, carry_size, carry_zero, width);
                 let mut rows = Rows::at(inner, from * blocks.block_rows);
-                for s in from..to {
+                let mut first = from;
+                if let Some(kernel) = plain {
+                    let stride = inner.strides[1][1];
+                    let base = job.source.base[1].offset(shift[1]).add(col * size);
+                    while first < to {
+                        let count = FLUSH_PLAIN.min(to - first);
+                        kernel(count, stride, cols, near, base.offset(first as isize * stride));
+                        first += count;
+                        if first < to {
+                            job.carry_on(width, far, near, temp);
+                            fill(near, size, zero, width);
+                        }
+                    }
+                }
+                for s in first..to {
                     let count = blocks.block_rows.min(blocks.rows - s * blocks.block_rows);
                     let values = reader.block(&shift, &rows, col, count, cols);
                     (job.pairs)(count * cols, near, near, values, values);

@@ -79,6 +79,28 @@ impl Fold {
             _ => return None,
         })
     }
+    /// Reduces rows of any length, into the dtype that is carried from block to block.
+    pub fn long_rows(self, dtype: DType) -> Option<LongRowKernel> {
+        Some(match (self, dtype) {
+            (Fold::Sum, DType::F32) => pick_long::<Sum, f32, f64, 64>(),
+            (Fold::Sum, DType::F64) => pick_long::<Sum, f64, f64, 32>(),
+            (Fold::Sum, DType::I64) => pick_long::<Sum, i64, i64, 32>(),
+            (Fold::Max, DType::F32) => pick_long::<Max, f32, f32, 64>(),
+            (Fold::Min, DType::F32) => pick_long::<Min, f32, f32, 64>(),
+            _ => return None,
+        })
+    }
+    /// Folds rows into a row of running results.
+    pub fn columns(self, dtype: DType) -> Option<ColumnKernel> {
+        Some(match (self, dtype) {
+            (Fold::Sum, DType::F32) => pick_columns::<Sum, f32, 16>(),
+            (Fold::Sum, DType::F64) => pick_columns::<Sum, f64, 8>(),
+            (Fold::Sum, DType::I64) => pick_columns::<Sum, i64, 8>(),
+            (Fold::Max, DType::F32) => pick_columns::<Max, f32, 16>(),
+            (Fold::Min, DType::F32) => pick_columns::<Min, f32, 16>(),
+            _ => return None,
+        })
+    }
     /// `out[i] = fold(a[i], b[i])`.
     pub fn pairs(self, dtype: DType) -> Option<Kernel> {
         simd::kernel(self.opcode(), dtype)
@@ -220,6 +242,155 @@ fn pick<C: Combine<T> + 'static, T: Copy + 'static, const L: usize>() -> RowKern
         return rows_avx2::<C, T, L>;
     }
     rows_base::<C, T, L>
+}
+
+/// Reduces `count` rows of `len > 0` dense elements, `stride` bytes apart, each to one element of the carried dtype.
+pub type LongRowKernel = unsafe fn(count: usize, stride: isize, len: usize, out: *mut u8, a: *const u8);
+
+/// Elements that are folded in their own dtype, in side-by-side results, before they are carried on.
+const RUN: usize = 4096;
+
+#[inline(always)]
+unsafe fn long_rows<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>, const L: usize>(
+    count: usize,
+    stride: isize,
+    len: usize,
+    out: *mut u8,
+    a: *const u8,
+) {
+    let out = out.cast::<A>();
+    for r in 0..count {
+        // SAFETY: the caller's: count rows of len elements.
+        unsafe {
+            let a = a.offset(r as isize * stride).cast::<T>();
+            let mut i = len.min(RUN);
+            let mut total: A = row::<C, T, L>(i, a).into();
+            while i < len {
+                let n = RUN.min(len - i);
+                total = C::combine(total, row::<C, T, L>(n, a.add(i)).into());
+                i += n;
+            }
+            out.add(r).write_unaligned(total);
+        }
+    }
+}
+unsafe fn long_rows_base<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>, const L: usize>(
+    count: usize,
+    stride: isize,
+    len: usize,
+    out: *mut u8,
+    a: *const u8,
+) {
+    // SAFETY: the caller's.
+    unsafe { long_rows::<C, T, A, L>(count, stride, len, out, a) }
+}
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn long_rows_avx2<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>, const L: usize>(
+    count: usize,
+    stride: isize,
+    len: usize,
+    out: *mut u8,
+    a: *const u8,
+) {
+    // SAFETY: the caller's.
+    unsafe { long_rows::<C, T, A, L>(count, stride, len, out, a) }
+}
+fn pick_long<C: Combine<T> + Combine<A> + 'static, T: Copy + 'static, A: Copy + From<T> + 'static, const L: usize>(
+) -> LongRowKernel {
+    #[cfg(target_arch = "x86_64")]
+    if simd::level() >= simd::Level::Avx2 {
+        return long_rows_avx2::<C, T, A, L>;
+    }
+    long_rows_base::<C, T, A, L>
+}
+
+/// `acc[i] = fold(acc[i], column i)` for `rows` rows of `n` dense elements, `stride` bytes apart.
+pub type ColumnKernel = unsafe fn(rows: usize, stride: isize, n: usize, acc: *mut u8, a: *const u8);
+
+/// Eight rows at a time, folded in pairs: the running results are read and written once for all of them.
+#[inline(always)]
+unsafe fn columns<C: Combine<T>, T: Copy, const W: usize>(
+    rows: usize,
+    stride: isize,
+    n: usize,
+    acc: *mut u8,
+    a: *const u8,
+) {
+    let acc = acc.cast::<T>();
+    let mut r = 0;
+    // SAFETY: rows and columns stay below the caller's.
+    unsafe {
+        while r + 8 <= rows {
+            let a: [*const T; 8] = std::array::from_fn(|k| a.offset((r + k) as isize * stride).cast());
+            let mut i = 0;
+            while i + W <= n {
+                let mut v: [[T; W]; 8] = std::array::from_fn(|k| a[k].add(i).cast::<[T; W]>().read_unaligned());
+                for width in [4, 2, 1] {
+                    for k in 0..width {
+                        let right = v[k + width];
+                        for (x, y) in v[k].iter_mut().zip(right) {
+                            *x = C::combine(*x, y);
+                        }
+                    }
+                }
+                let mut new = acc.add(i).cast::<[T; W]>().read_unaligned();
+                for (x, y) in new.iter_mut().zip(v[0]) {
+                    *x = C::combine(*x, y);
+                }
+                acc.add(i).cast::<[T; W]>().write_unaligned(new);
+                i += W;
+            }
+            while i < n {
+                simd::scalar_loop();
+                let v = fold_eight::<C, T>(|k| a[k].add(i).read_unaligned());
+                acc.add(i).write_unaligned(C::combine(acc.add(i).read_unaligned(), v));
+                i += 1;
+            }
+            r += 8;
+        }
+        while r < rows {
+            let a = a.offset(r as isize * stride).cast::<T>();
+            for i in 0..n {
+                acc.add(i).write_unaligned(C::combine(acc.add(i).read_unaligned(), a.add(i).read_unaligned()));
+            }
+            r += 1;
+        }
+    }
+}
+#[inline(always)]
+fn fold_eight<C: Combine<T>, T: Copy>(v: impl Fn(usize) -> T) -> T {
+    let four = |k: usize| C::combine(C::combine(v(k), v(k + 4)), C::combine(v(k + 2), v(k + 6)));
+    C::combine(four(0), four(1))
+}
+unsafe fn columns_base<C: Combine<T>, T: Copy, const W: usize>(
+    rows: usize,
+    stride: isize,
+    n: usize,
+    acc: *mut u8,
+    a: *const u8,
+) {
+    // SAFETY: the caller's.
+    unsafe { columns::<C, T, W>(rows, stride, n, acc, a) }
+}
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn columns_avx2<C: Combine<T>, T: Copy, const W: usize>(
+    rows: usize,
+    stride: isize,
+    n: usize,
+    acc: *mut u8,
+    a: *const u8,
+) {
+    // SAFETY: the caller's.
+    unsafe { columns::<C, T, W>(rows, stride, n, acc, a) }
+}
+fn pick_columns<C: Combine<T> + 'static, T: Copy + 'static, const W: usize>() -> ColumnKernel {
+    #[cfg(target_arch = "x86_64")]
+    if simd::level() >= simd::Level::Avx2 {
+        return columns_avx2::<C, T, W>;
+    }
+    columns_base::<C, T, W>
 }
 
 /// The position of the first extreme among `len` dense elements of `dtype`; NaN counts as the extreme.

@@ -2,6 +2,7 @@
 
 use super::alloc::Block;
 use super::lanes::Lanes;
+use super::simd::float::Float;
 use crate::backend::View;
 use crate::bail;
 use crate::error::Result;
@@ -9,12 +10,9 @@ use crate::tensor::dtype::Element;
 use crate::tensor::layout::Dims;
 use half::{bf16, f16};
 use std::cell::RefCell;
-use std::ops::{Add, Div, Mul, Sub};
 
 /// A float type that kernels compute in: f32 or f64 (half types go through f32).
-pub trait Real:
-    Element + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + PartialOrd
-{
+pub trait Real: Element + Default + Float {
     const ZERO: Self;
     const ONE: Self;
     const LOWEST: Self;
@@ -23,7 +21,6 @@ pub trait Real:
     #[cfg(target_arch = "x86_64")]
     type V3: Lanes<T = Self>;
     type V1: Lanes<T = Self>;
-    fn exp(self) -> Self;
     fn ln(self) -> Self;
     /// a * b + c, fused only where that is one instruction of the baseline.
     fn mul_add_fast(self, b: Self, c: Self) -> Self;
@@ -39,10 +36,6 @@ macro_rules! real {
             #[cfg(target_arch = "x86_64")]
             type V3 = super::lanes::$v3;
             type V1 = super::lanes::Portable<$t, $n>;
-            #[inline(always)]
-            fn exp(self) -> Self {
-                <$t>::exp(self)
-            }
             #[inline(always)]
             fn ln(self) -> Self {
                 <$t>::ln(self)

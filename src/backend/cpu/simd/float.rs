@@ -204,8 +204,9 @@ impl Float for f64 {
     fn fma<I: Isa>(self, b: f64, c: f64) -> f64 {
         I::fma64(self, b, c)
     }
+    #[inline(always)]
     fn exp<I: Isa>(self) -> f64 {
-        self.exp()
+        math64::exp::<I>(self)
     }
     fn exp2<I: Isa>(self) -> f64 {
         self.exp2()
@@ -550,7 +551,8 @@ pub fn kernel<T: Float>(op: Opcode) -> Option<Kernel> {
         O::Rsqrt => cheap::<OpRsqrt<T>, L>(),
         O::Reciprocal => cheap::<OpReciprocal<T>, L>(),
         O::Square => cheap::<OpSquare<T>, L>(),
-        O::Exp => math::<T, OpExp<T>>(),
+        // Vector code in both types.
+        O::Exp => long::<OpExp<T>, L>(),
         O::Exp2 => math::<T, OpExp2<T>>(),
         O::Expm1 => math::<T, OpExpm1<T>>(),
         O::Log => math::<T, OpLog<T>>(),
@@ -574,9 +576,9 @@ pub fn kernel<T: Float>(op: Opcode) -> Option<Kernel> {
         O::Erfinv => plain::<OpErfinv<T>, 1>(),
         O::Lgamma => plain::<OpLgamma<T>, 1>(),
         O::Digamma => plain::<OpDigamma<T>, 1>(),
-        O::Sigmoid => math::<T, OpSigmoid<T>>(),
+        O::Sigmoid => long::<OpSigmoid<T>, L>(),
         O::Relu => cheap::<OpRelu<T>, L>(),
-        O::Silu => math::<T, OpSilu<T>>(),
+        O::Silu => long::<OpSilu<T>, L>(),
         O::Gelu => math::<T, OpGelu<T>>(),
         O::GeluTanh => math::<T, OpGeluTanh<T>>(),
         O::Clamp => cheap::<OpClamp<T>, L>(),

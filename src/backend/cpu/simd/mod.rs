@@ -191,6 +191,18 @@ pub fn scalar_loop() {
     }
 }
 
+/// Asks for the cache line at `p`, which may be any address.
+#[inline(always)]
+pub fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64; a prefetch never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// The loop of every kernel, in chunks of `L`.
 ///
 /// # Safety

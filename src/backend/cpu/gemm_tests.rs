@@ -1,0 +1,150 @@
+//! Products of every layout and dtype against naive sums.
+
+use super::super::gemm_small::{dots, tiles, transpose_into};
+use super::super::lanes::isas;
+use super::super::parallel::set_num_threads;
+use super::super::testing::{assert_close, Host, Lcg};
+use super::*;
+
+fn naive(a: &Host, b: &Host, c: &Host, alpha: f64, beta: f64) -> Vec<f64> {
+    let (av, bv, cv) = (a.to_vec(), b.to_vec(), c.to_vec());
+    let [bt, m, k] = a.layout.shape[..] else { panic!() };
+    let n = b.layout.shape[2];
+    let (m, n, k) = (m as usize, n as usize, k as usize);
+    let mut out = vec![];
+    for t in 0..bt as usize {
+        for i in 0..m {
+            for j in 0..n {
+                let s: f64 = (0..k).map(|l| av[(t * m + i) * k + l] * bv[(t * k + l) * n + j]).sum();
+                out.push(alpha * s + if beta == 0.0 { 0.0 } else { beta * cv[(t * m + i) * n + j] });
+            }
+        }
+    }
+    out
+}
+fn check(dtype: DType, sizes: (i64, i64, i64, i64), perms: (usize, usize, usize), gap: i64, alpha: f64, beta: f64) {
+    const PERMS: [[usize; 3]; 4] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [2, 1, 0]];
+    let (bt, m, n, k) = sizes;
+    let mut r = Lcg(bt as u64 * 7919 + m as u64 * 31 + n as u64 * 17 + k as u64);
+    let mut val = || if dtype.is_float() { r.eighth() } else { r.below(9) as f64 };
+    let a = Host::permuted(dtype, &[bt, m, k], &PERMS[perms.0], gap, &mut val);
+    let b = Host::permuted(dtype, &[bt, k, n], &PERMS[perms.1], gap, &mut val);
+    let c = Host::permuted(dtype, &[bt, m, n], &PERMS[perms.2], gap, || if beta == 0.0 { f64::NAN } else { val() });
+    let mut want = naive(&a, &b, &c, alpha, beta);
+    if dtype.is_int() {
+        // Narrow types wrap.
+        let w = Host::new(DType::I64, &[want.len() as i64], {
+            let mut it = want.clone().into_iter();
+            move || it.next().unwrap()
+        });
+        want = w.to_vec().iter().map(|v| dispatch_wrap(dtype, *v as i64)).collect();
+    }
+    gemm(a.view(), b.view(), c.view(), alpha, beta).unwrap();
+    let tol = match dtype {
+        DType::F32 => 1e-5,
+        DType::F64 => 1e-12,
+        DType::F16 => 1e-3,
+        DType::BF16 => 1e-2,
+        _ => 0.0,
+    };
+    assert_close(&c.to_vec(), &want, tol, &format!("{dtype} {sizes:?} {perms:?} gap {gap} {alpha} {beta}"));
+    c.check_canaries();
+}
+fn dispatch_wrap(dtype: DType, v: i64) -> f64 {
+    match dtype {
+        DType::U8 => v as u8 as f64,
+        DType::I8 => v as i8 as f64,
+        DType::I16 => v as i16 as f64,
+        DType::I32 => v as i32 as f64,
+        _ => v as f64,
+    }
+}
+
+#[test]
+fn all_layouts_and_dtypes() {
+    let floats = [DType::F32, DType::F64, DType::F16, DType::BF16];
+    let sizes = [
+        (1, 1, 1, 1),
+        (1, 2, 2, 2),
+        (3, 5, 7, 3),
+        (1, 17, 33, 9),
+        (2, 1, 37, 19),
+        (2, 37, 1, 19),
+        (1, 1, 1, 50),
+        (1, 5, 6, 1),
+        (0, 3, 3, 3),
+        (2, 0, 3, 3),
+        (2, 3, 0, 3),
+        (2, 3, 4, 0),
+        (1, 70, 50, 40),
+    ];
+    for dtype in floats.into_iter().chain([DType::U8, DType::I8, DType::I16, DType::I32, DType::I64]) {
+        for s in sizes {
+            for perms in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 1), (2, 3, 0), (0, 0, 3), (3, 3, 3)] {
+                check(dtype, s, perms, 0, 1.0, 0.0);
+                check(dtype, s, perms, 2, 2.0, 3.0);
+            }
+        }
+    }
+    check(DType::F32, (1, 300, 530, 90), (0, 1, 0), 1, 0.5, 1.0);
+    check(DType::F32, (1, 1030, 20, 700), (0, 0, 0), 0, 1.0, 0.0);
+    check(DType::F16, (1, 300, 530, 90), (1, 0, 0), 0, 1.0, 0.0);
+}
+
+#[test]
+fn every_instruction_set() {
+    fn run<T: Real>() {
+        for isa in isas() {
+            for (m, n, k) in [(1, 1, 1), (3, 5, 2), (13, 16, 4), (9, 31, 7), (20, 33, 5), (11, 65, 3)] {
+                let a: Vec<T> = (0..m * k).map(|i| T::from_i64((i % 7) as i64 - 3)).collect();
+                let b: Vec<T> = (0..n * k).map(|i| T::from_i64((i % 5) as i64 - 2)).collect();
+                let mut c = vec![T::ONE; m * n];
+                let mut bt = vec![T::ZERO; n * k];
+                let mut d = vec![T::ONE; n];
+                // SAFETY: sizes as allocated; the machine has these instruction sets.
+                unsafe {
+                    let (n_, k_) = (n as isize, k as isize);
+                    tiles(isa, m, n, k, a.as_ptr(), k_, 1, b.as_ptr(), n_, c.as_mut_ptr(), n_, T::ONE, T::ONE);
+                    transpose_into(isa, n, k, b.as_ptr(), 1, n_, bt.as_mut_ptr());
+                    dots(isa, n, k, a.as_ptr(), bt.as_ptr(), k_, d.as_mut_ptr(), 1, T::ONE, T::ZERO);
+                }
+                for i in 0..m {
+                    for j in 0..n {
+                        let s: f64 = (0..k).map(|l| a[i * k + l].to_f64() * b[l * n + j].to_f64()).sum();
+                        assert_eq!(c[i * n + j].to_f64(), s + 1.0, "{isa:?} {m} {n} {k}");
+                        if i == 0 {
+                            assert_eq!(d[j].to_f64(), s, "{isa:?} dots {n} {k}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    run::<f32>();
+    run::<f64>();
+}
+
+#[test]
+fn broadcast_batch_and_threads() {
+    let mut r = Lcg(5);
+    let a = Host::strided(DType::F32, &[6, 40, 90], &[0, 90, 1], 0, || r.eighth() + 0.01);
+    let b = Host::new(DType::F32, &[6, 90, 300], || r.eighth() * 0.7);
+    let mut results = vec![];
+    for threads in [1, 2, 5] {
+        set_num_threads(threads);
+        let c = Host::new(DType::F32, &[6, 40, 300], || f64::NAN);
+        gemm(a.view(), b.view(), c.view(), 1.0, 0.0).unwrap();
+        results.push(c.to_vec());
+    }
+    assert_close(&results[0], &naive(&a, &b, &Host::zeros(DType::F32, &[6, 40, 300]), 1.0, 0.0), 1e-4, "bmm");
+    assert!(results.iter().all(|x| *x == results[0]), "results depend on the number of threads");
+}
+
+#[test]
+fn bool_and_mixed_dtypes_are_errors() {
+    let a = Host::zeros(DType::Bool, &[1, 2, 2]);
+    let e = gemm(a.view(), a.view(), a.view(), 1.0, 0.0).unwrap_err();
+    assert!(e.message.contains("\"gemm\" not implemented for bool"), "{}", e.message);
+    let f = Host::zeros(DType::F32, &[1, 2, 2]);
+    assert!(gemm(f.view(), a.view(), f.view(), 1.0, 0.0).unwrap_err().message.contains("one dtype"));
+}
