@@ -1,7 +1,8 @@
 //! Convolution as im2col and matrix products: for outputs so small that `conv`'s tiles would run mostly empty, and
 //! for weight gradients with many weights. Blocks depend on shapes alone.
 
-use super::conv::{Geometry, Image, TASK};
+use super::conv::TASK;
+use super::conv_geometry::{Geometry, Image};
 use super::gemm::matmul_serial;
 use super::parallel::parallel_for;
 use super::scratch::{FloatElement, Ptr, Real, Scratch};

@@ -1,6 +1,7 @@
 //! The register tiles of the correlation in `conv`, and the copy of a padded source.
 
-use super::conv::{Axis, Corr, Image};
+use super::conv::Corr;
+use super::conv_geometry::{Axis, Image};
 use super::lanes::{Isa, Lanes};
 use super::scratch::{FloatElement, Real, Scratch};
 use crate::error::Result;

@@ -4,7 +4,8 @@
 //! input: long dot products, done as register tiles of (output channels x weights), whose lanes are added only at the
 //! end. Images are dealt with in blocks that depend on shapes alone, and the blocks' sums are added in order.
 
-use super::conv::{lane_counts, Axis, Geometry, Image, IM2COL_COST, TASK};
+use super::conv::{lane_counts, IM2COL_COST, TASK};
+use super::conv_geometry::{Axis, Geometry, Image};
 use super::conv_kernels::{pack_planes, Planes};
 use super::lanes::{vector_shape, Isa, Lanes};
 use super::parallel::{num_threads, parallel_for};

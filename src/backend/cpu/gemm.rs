@@ -175,8 +175,10 @@ fn run_real<T: Real>(p: Problem<T>, alpha: T, beta: T) {
     });
 }
 
-/// Rows of the result from which a transposed copy of b is paid back.
-const COPY_ROWS: usize = 16;
+/// Rows of the result from which a transposed copy of b is paid back, and from which it is where the columns of b
+/// lie so that they share cache sets.
+const COPY_ROWS: usize = 96;
+const COPY_ROWS_ALIASED: usize = 32;
 /// Elements of the largest such copy.
 const COPY_MAX: usize = 64 << 20;
 
@@ -184,7 +186,9 @@ const COPY_MAX: usize = 64 << 20;
 /// them element by element, and again for every block of rows.
 pub(super) fn rows_of_b<T: Real>(p: Problem<T>, copy: &mut Option<Scratch>, threads: bool) -> Problem<T> {
     let Problem { batch, m, n, k, b, .. } = p;
-    if b.col == 1 || b.row != 1 || m < COPY_ROWS || n < 2 || batch * n * k > COPY_MAX {
+    let aliased = (b.col as usize * std::mem::size_of::<T>()).is_multiple_of(2048);
+    let rows = if aliased { COPY_ROWS_ALIASED } else { COPY_ROWS };
+    if b.col == 1 || b.row != 1 || m < rows || n < 2 || batch * n * k > COPY_MAX {
         return p;
     }
     let Ok(scratch) = Scratch::new::<T>(batch * n * k) else { return p };
@@ -208,8 +212,8 @@ pub(super) fn rows_of_b<T: Real>(p: Problem<T>, copy: &mut Option<Scratch>, thre
     }
     Problem { b: to, ..p }
 }
-/// Rows of the copy that are made together.
-const COPY_BAND: usize = 64;
+/// Rows of the copy that are made together: the elements of a cache line of b.
+const COPY_BAND: usize = 16;
 
 /// Block sizes for a large product. Depends on the shape alone: the numbers come out the same on any machine load.
 fn block_grid(m: usize, n: usize, k: usize) -> (usize, usize) {

@@ -161,7 +161,11 @@ impl<T: Real, const N: usize> Lanes for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn exp(self) -> Self {
-        Portable(self.0.map(|x| Float::exp::<Base>(x)))
+        let mut lanes = self.0;
+        for x in &mut lanes {
+            *x = Float::exp::<Base>(*x);
+        }
+        Portable(lanes)
     }
     #[inline(always)]
     unsafe fn load_or(p: *const T, n: usize, fill: Self) -> Self {
@@ -259,10 +263,13 @@ mod x86 {
                 }
                 #[inline(always)]
                 unsafe fn exp(self) -> Self {
-                    // Becomes vector code in a function that has the instruction set.
+                    // A plain loop, not a closure: it becomes vector code where this is inlined.
                     let mut lanes = [0.0; $n];
                     $store(lanes.as_mut_ptr(), self.0);
-                    $name($load(lanes.map(|x| Float::exp::<Fma>(x)).as_ptr()))
+                    for x in &mut lanes {
+                        *x = Float::exp::<Fma>(*x);
+                    }
+                    $name($load(lanes.as_ptr()))
                 }
                 #[inline(always)]
                 unsafe fn sum(self) -> $t {

@@ -4,6 +4,7 @@ pub mod alloc;
 mod bench;
 mod conv;
 mod conv_gemm;
+mod conv_geometry;
 mod conv_kernels;
 mod conv_weight;
 mod elementwise;

@@ -426,11 +426,18 @@ fn short_rows(job: &Job, space: &Space) {
                     convert(job.dtype, job.out_dtype)(count, stored, raw, raw, raw);
                     stored
                 };
-                let size = job.out_dtype.size();
-                let mut i = 0;
-                rows.for_each_offset(0, count, |offset| {
-                    std::ptr::copy_nonoverlapping(from.add(i * size), job.source.base[0].offset(offset), size);
-                    i += 1;
+                let (size, mut from) = (job.out_dtype.size(), from);
+                let step = if space.ndim() > 1 { space.strides[0][1] } else { size as isize };
+                rows.for_each_run(0, count, |offset, n| {
+                    let to = job.source.base[0].offset(offset);
+                    if step == size as isize {
+                        std::ptr::copy_nonoverlapping(from, to, n * size);
+                    } else {
+                        for i in 0..n {
+                            std::ptr::copy_nonoverlapping(from.add(i * size), to.offset(i as isize * step), size);
+                        }
+                    }
+                    from = from.add(n * size);
                 });
             }
         }

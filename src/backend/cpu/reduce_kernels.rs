@@ -96,8 +96,6 @@ impl Fold {
             (Fold::Sum, DType::F32) => pick_columns::<Sum, f32, 16>(),
             (Fold::Sum, DType::F64) => pick_columns::<Sum, f64, 8>(),
             (Fold::Sum, DType::I64) => pick_columns::<Sum, i64, 8>(),
-            (Fold::Max, DType::F32) => pick_columns::<Max, f32, 16>(),
-            (Fold::Min, DType::F32) => pick_columns::<Min, f32, 16>(),
             _ => return None,
         })
     }
@@ -325,25 +323,17 @@ unsafe fn columns<C: Combine<T>, T: Copy, const W: usize>(
             let a: [*const T; 8] = std::array::from_fn(|k| a.offset((r + k) as isize * stride).cast());
             let mut i = 0;
             while i + W <= n {
-                let mut v: [[T; W]; 8] = std::array::from_fn(|k| a[k].add(i).cast::<[T; W]>().read_unaligned());
-                for width in [4, 2, 1] {
-                    for k in 0..width {
-                        let right = v[k + width];
-                        for (x, y) in v[k].iter_mut().zip(right) {
-                            *x = C::combine(*x, y);
-                        }
-                    }
-                }
+                let v: [[T; W]; 8] = std::array::from_fn(|k| a[k].add(i).cast::<[T; W]>().read_unaligned());
                 let mut new = acc.add(i).cast::<[T; W]>().read_unaligned();
-                for (x, y) in new.iter_mut().zip(v[0]) {
-                    *x = C::combine(*x, y);
+                for j in 0..W {
+                    new[j] = C::combine(new[j], fold_eight::<C, T>([0, 1, 2, 3, 4, 5, 6, 7].map(|k| v[k][j])));
                 }
                 acc.add(i).cast::<[T; W]>().write_unaligned(new);
                 i += W;
             }
             while i < n {
                 simd::scalar_loop();
-                let v = fold_eight::<C, T>(|k| a[k].add(i).read_unaligned());
+                let v = fold_eight::<C, T>(a.map(|a| a.add(i).read_unaligned()));
                 acc.add(i).write_unaligned(C::combine(acc.add(i).read_unaligned(), v));
                 i += 1;
             }
@@ -359,9 +349,9 @@ unsafe fn columns<C: Combine<T>, T: Copy, const W: usize>(
     }
 }
 #[inline(always)]
-fn fold_eight<C: Combine<T>, T: Copy>(v: impl Fn(usize) -> T) -> T {
-    let four = |k: usize| C::combine(C::combine(v(k), v(k + 4)), C::combine(v(k + 2), v(k + 6)));
-    C::combine(four(0), four(1))
+fn fold_eight<C: Combine<T>, T: Copy>(v: [T; 8]) -> T {
+    let low = C::combine(C::combine(v[0], v[4]), C::combine(v[2], v[6]));
+    C::combine(low, C::combine(C::combine(v[1], v[5]), C::combine(v[3], v[7])))
 }
 unsafe fn columns_base<C: Combine<T>, T: Copy, const W: usize>(
     rows: usize,

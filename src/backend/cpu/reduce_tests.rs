@@ -139,7 +139,9 @@ fn large_shapes() {
     let mut r = Random(4);
     for op in [ReduceOp::Sum, ReduceOp::Max, ReduceOp::ArgMin, ReduceOp::Any, ReduceOp::SumSquares] {
         for dtype in [DType::F32, DType::F16, DType::I16] {
-            for shape in [&[100_000][..], &[300, 400], &[2, 3000, 7], &[70_000, 2], &[3, 5000], &[40, 3, 5, 50]] {
+            for shape in
+                [&[100_000][..], &[300, 400], &[2, 3000, 7], &[70_000, 2], &[3, 5000], &[40, 3, 5, 50], &[6, 2, 900]]
+            {
                 for reduced in subsets(shape.len()) {
                     let many = reduced.iter().filter(|x| **x).count();
                     if op == ReduceOp::ArgMin && many != 1 && many != shape.len() || r.below(2) == 0 {
@@ -157,6 +159,35 @@ fn large_shapes() {
                 }
             }
         }
+    }
+}
+
+/// Long sums lose no more than a few units in the last place, whatever the number of threads.
+#[test]
+fn long_sums_are_accurate() {
+    let mut r = Random(5);
+    for (shape, reduced) in [
+        ([1i64, 300_001], [false, true]),
+        ([70, 5003], [false, true]),
+        ([5003, 70], [true, false]),
+        ([3001, 200], [true, false]),
+        ([4001, 3], [false, true]),
+    ] {
+        // A common part makes carries; f64 is the reference.
+        let a = Array::of(&shape, DType::F32, Kind::Contiguous, |_| 1000.0 + r.unit());
+        let want: Vec<f64> = groups(&a, &reduced).iter().map(|g| g.iter().sum()).collect();
+        let to: Vec<i64> = shape.iter().zip(&reduced).map(|(n, r)| if *r { 1 } else { *n }).collect();
+        let mut results = vec![];
+        for threads in [1, 2, 3] {
+            set_num_threads(threads);
+            let out = Array::new(&to, DType::F32, Kind::Contiguous);
+            reduce(ReduceOp::Sum, None, &[a.view()], &[], &reduced, out.view()).unwrap();
+            results.push(out.to_vec());
+        }
+        for (got, want) in results[0].iter().zip(&want) {
+            assert!((got - want).abs() <= 4e-7 * want, "{shape:?}: {got} not {want}");
+        }
+        assert!(results.iter().all(|x| *x == results[0]), "{shape:?}: results depend on the number of threads");
     }
 }
 

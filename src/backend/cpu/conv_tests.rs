@@ -1,0 +1,279 @@
+//! Convolutions of random and chosen shapes against naive sums.
+
+use super::super::lanes::isas;
+use super::super::parallel::set_num_threads;
+use super::super::testing::{assert_close, Host, Lcg};
+use super::*;
+use crate::tensor::dtype::DType;
+
+struct Case {
+    dtype: DType,
+    n: usize,
+    groups: usize,
+    ic: usize,
+    oc: usize,
+    input: Vec<i64>,
+    kernel: Vec<i64>,
+    p: ConvParams,
+}
+impl Case {
+    fn output(&self) -> Vec<i64> {
+        (0..self.input.len())
+            .map(|d| {
+                let reach = self.p.dilation[d] * (self.kernel[d] - 1) + 1;
+                (self.input[d] + 2 * self.p.padding[d] - reach) / self.p.stride[d] + 1
+            })
+            .collect()
+    }
+    fn shapes(&self) -> [Vec<i64>; 3] {
+        let with = |a: usize, b: usize, s: &[i64]| [&[a as i64, b as i64], s].concat();
+        [
+            with(self.n, self.groups * self.ic, &self.input),
+            with(self.groups * self.oc, self.ic, &self.kernel),
+            with(self.n, self.groups * self.oc, &self.output()),
+        ]
+    }
+    /// Calls f(input index, weight index, output index) for every product of the convolution, row-major indices.
+    fn for_products(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let (out, nd) = (self.output(), self.input.len());
+        let total = |v: &[i64]| v.iter().product::<i64>() as usize;
+        let unravel = |mut i: usize, s: &[i64]| {
+            let mut v = vec![0i64; s.len()];
+            for d in (0..s.len()).rev() {
+                v[d] = (i % s[d] as usize) as i64;
+                i /= s[d] as usize;
+            }
+            v
+        };
+        let (op, ip, kp) = (total(&out), total(&self.input), total(&self.kernel));
+        let (coc, cic) = (self.groups * self.oc, self.groups * self.ic);
+        for n in 0..self.n {
+            for o in 0..coc {
+                for c in 0..self.ic {
+                    for t in 0..kp {
+                        for q in 0..op {
+                            let (kt, ot) = (unravel(t, &self.kernel), unravel(q, &out));
+                            let mut at = 0;
+                            let mut inside = true;
+                            for d in 0..nd {
+                                let i = ot[d] * self.p.stride[d] + kt[d] * self.p.dilation[d] - self.p.padding[d];
+                                inside &= i >= 0 && i < self.input[d];
+                                at = at * self.input[d] + i;
+                            }
+                            if inside {
+                                let channel = o / self.oc * self.ic + c;
+                                f(
+                                    (n * cic + channel) * ip + at as usize,
+                                    (o * self.ic + c) * kp + t,
+                                    (n * coc + o) * op + q,
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs all three kernels on every instruction set, and the im2col versions, against naive sums.
+fn check(c: &Case, seed: u64, layout: usize) {
+    let mut r = Lcg(seed);
+    let [xs, ws, os] = c.shapes();
+    let nd = xs.len();
+    // Layouts: contiguous, channels last, rows with gaps.
+    let order: Vec<usize> = match layout {
+        1 => [&[0], &(2..nd).collect::<Vec<_>>()[..], &[1]].concat(),
+        _ => (0..nd).collect(),
+    };
+    let gap = if layout == 2 { 3 } else { 0 };
+    let mut make = |s: &[i64]| Host::permuted(c.dtype, s, &order, gap, || r.eighth());
+    let (x, w, g) = (make(&xs), make(&ws), make(&os));
+    let b = make_bias(c);
+    let blank = |s: &[i64]| Host::permuted(c.dtype, s, &order, gap, || f64::NAN);
+    let (xv, wv, gv) = (x.to_vec(), w.to_vec(), g.to_vec());
+    let total = |s: &[i64]| s.iter().product::<i64>() as usize;
+    let op = total(&os[2..]);
+    let mut out: Vec<f64> = (0..total(&os)).map(|i| b.at((i / op.max(1) % (c.groups * c.oc)) as i64)).collect();
+    let (mut gi, mut gw) = (vec![0.0; xv.len()], vec![0.0; wv.len()]);
+    c.for_products(|xi, wi, oi| {
+        out[oi] += xv[xi] * wv[wi];
+        gi[xi] += gv[oi] * wv[wi];
+        gw[wi] += gv[oi] * xv[xi];
+    });
+    let tol = match c.dtype {
+        DType::F32 => 2e-5,
+        DType::F64 => 1e-12,
+        DType::F16 => 2e-3,
+        _ => 1e-2,
+    };
+    let what = format!(
+        "{} n{} g{} {}->{} {:?} kernel {:?} {:?} layout {layout}",
+        c.dtype, c.n, c.groups, c.ic, c.oc, c.input, c.kernel, c.p
+    );
+    for set in isas() {
+        let (o, i, wg) = (blank(&os), blank(&xs), blank(&ws));
+        conv_with(set, x.view(), w.view(), Some(b.view()), &c.p, o.view()).unwrap();
+        assert_close(&o.to_vec(), &out, tol, &format!("conv {set:?} {what}"));
+        conv_backward_input_with(set, g.view(), w.view(), &c.p, i.view()).unwrap();
+        assert_close(&i.to_vec(), &gi, tol, &format!("backward input {set:?} {what}"));
+        conv_backward_weight_with(set, g.view(), x.view(), &c.p, wg.view()).unwrap();
+        assert_close(&wg.to_vec(), &gw, tol, &format!("backward weight {set:?} {what}"));
+        for h in [&o, &i, &wg] {
+            h.check_canaries();
+        }
+    }
+    let geo = Geometry::of("test", &x.view(), &w.view(), &g.view(), &c.p).unwrap();
+    dispatch_float!(
+        c.dtype,
+        T,
+        {
+            let image = |h: &Host| Image::<T>::of(&h.view()).unwrap();
+            let (o, i, wg) = (blank(&os), blank(&xs), blank(&ws));
+            let bias = Some((Ptr(ptr::<T>(&b.view()).unwrap()), 1));
+            conv_gemm::forward(&geo, image(&x), image(&w), bias, image(&o)).unwrap();
+            assert_close(&o.to_vec(), &out, tol, &format!("im2col conv {what}"));
+            conv_gemm::backward_input(&geo, image(&g), image(&w), image(&i)).unwrap();
+            assert_close(&i.to_vec(), &gi, tol, &format!("im2col backward input {what}"));
+            conv_gemm::backward_weight(&geo, image(&g), image(&x), image(&wg)).unwrap();
+            assert_close(&wg.to_vec(), &gw, tol, &format!("im2col backward weight {what}"));
+            let wg = blank(&ws);
+            conv_weight::run(isa(), &geo, image(&g), image(&x), image(&wg)).unwrap();
+            assert_close(&wg.to_vec(), &gw, tol, &format!("dots backward weight {what}"));
+        },
+        unreachable!()
+    );
+}
+fn make_bias(c: &Case) -> Host {
+    let mut r = Lcg(99);
+    Host::new(c.dtype, &[(c.groups * c.oc) as i64], || r.eighth())
+}
+
+#[test]
+fn random_geometries() {
+    let mut r = Lcg(2024);
+    let dtypes = [DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
+    let mut done = 0;
+    while done < 220 {
+        let nd = 1 + r.below(3);
+        let most = [40, 13, 5][nd - 1];
+        let mut dims = |lo: usize, hi: usize| (0..nd).map(|_| (lo + r.below(hi - lo + 1)) as i64).collect::<Vec<_>>();
+        let (input, kernel) = (dims(1, most), dims(1, 4));
+        let p = ConvParams { stride: dims(1, 3), padding: dims(0, 3), dilation: dims(1, 2), groups: 1 };
+        let groups = 1 + r.below(3);
+        let c = Case {
+            dtype: dtypes[r.below(5)],
+            n: 1 + r.below(3),
+            groups,
+            ic: 1 + r.below(4),
+            oc: 1 + r.below(10),
+            input,
+            kernel,
+            p: ConvParams { groups: groups as i64, ..p },
+        };
+        if c.output().iter().any(|o| *o <= 0) {
+            continue;
+        }
+        check(&c, done, r.below(3));
+        done += 1;
+    }
+}
+
+#[test]
+fn chosen_geometries() {
+    let two = |v: i64| vec![v, v];
+    let case = |n, groups, ic, oc, hw: i64, k: i64, s: i64, pad: i64| Case {
+        dtype: DType::F32,
+        n,
+        groups,
+        ic,
+        oc,
+        input: two(hw),
+        kernel: two(k),
+        p: ConvParams { stride: two(s), padding: two(pad), dilation: two(1), groups: groups as i64 },
+    };
+    for c in [
+        case(5, 1, 1, 6, 32, 3, 1, 0),
+        case(5, 1, 6, 16, 15, 3, 1, 0),
+        case(3, 1, 3, 17, 32, 1, 1, 0),
+        case(2, 1, 20, 20, 32, 3, 1, 1),
+        case(2, 1, 16, 40, 5, 5, 1, 0),
+        case(2, 1, 3, 9, 33, 7, 2, 3),
+        case(2, 24, 1, 1, 14, 3, 1, 1),
+        case(2, 24, 1, 2, 14, 3, 2, 1),
+        case(1, 1, 32, 32, 64, 1, 1, 0),
+        case(1, 1, 8, 8, 70, 3, 1, 1),
+        case(3, 1, 4, 12, 16, 4, 4, 0),
+        case(2, 1, 5, 3, 6, 1, 3, 0),
+    ] {
+        for layout in 0..3 {
+            check(&c, 7, layout);
+        }
+    }
+}
+
+#[test]
+fn empty_shapes() {
+    let p = ConvParams { stride: vec![1, 1], padding: vec![0, 0], dilation: vec![1, 1], groups: 1 };
+    let f = DType::F32;
+    // No images: the weight's gradient is zero.
+    let (x, w, o) = (Host::zeros(f, &[0, 2, 5, 5]), Host::zeros(f, &[3, 2, 3, 3]), Host::zeros(f, &[0, 3, 3, 3]));
+    conv(x.view(), w.view(), None, &p, o.view()).unwrap();
+    let gw = Host::new(f, &[3, 2, 3, 3], || 5.0);
+    conv_backward_weight(o.view(), x.view(), &p, gw.view()).unwrap();
+    assert!(gw.to_vec().iter().all(|v| *v == 0.0));
+    // No output positions: both gradients are zero.
+    let (x, o) = (Host::new(f, &[1, 2, 5, 2], || 3.0), Host::zeros(f, &[1, 3, 3, 0]));
+    let gi = Host::new(f, &[1, 2, 5, 2], || 5.0);
+    conv_backward_input(o.view(), w.view(), &p, gi.view()).unwrap();
+    assert!(gi.to_vec().iter().all(|v| *v == 0.0));
+    let gw = Host::new(f, &[3, 2, 3, 3], || 5.0);
+    conv_backward_weight(o.view(), x.view(), &p, gw.view()).unwrap();
+    assert!(gw.to_vec().iter().all(|v| *v == 0.0));
+    // No input channels: the bias alone.
+    let (x, w, o) = (Host::zeros(f, &[1, 0, 5, 5]), Host::zeros(f, &[3, 0, 3, 3]), Host::new(f, &[1, 3, 3, 3], || 9.0));
+    let b = Host::from_vec(f, &[3], &[1.0, 2.0, 3.0]);
+    conv(x.view(), w.view(), Some(b.view()), &p, o.view()).unwrap();
+    assert_eq!(o.to_vec()[8..10], [1.0, 2.0]);
+}
+
+#[test]
+fn does_not_depend_on_threads() {
+    let c = Case {
+        dtype: DType::F32,
+        n: 7,
+        groups: 1,
+        ic: 9,
+        oc: 20,
+        input: vec![30, 31],
+        kernel: vec![3, 3],
+        p: ConvParams { stride: vec![1, 1], padding: vec![1, 1], dilation: vec![1, 1], groups: 1 },
+    };
+    let [xs, ws, os] = c.shapes();
+    let mut r = Lcg(3);
+    let mut make = |s: &[i64]| Host::new(DType::F32, s, || r.eighth() * 0.37);
+    let (x, w, g) = (make(&xs), make(&ws), make(&os));
+    let mut all = vec![];
+    for threads in [1, 2, 3, 8] {
+        set_num_threads(threads);
+        let (o, i, wg) = (Host::zeros(c.dtype, &os), Host::zeros(c.dtype, &xs), Host::zeros(c.dtype, &ws));
+        conv(x.view(), w.view(), None, &c.p, o.view()).unwrap();
+        conv_backward_input(g.view(), w.view(), &c.p, i.view()).unwrap();
+        conv_backward_weight(g.view(), x.view(), &c.p, wg.view()).unwrap();
+        all.push((o.to_vec(), i.to_vec(), wg.to_vec()));
+    }
+    assert!(all.iter().all(|r| *r == all[0]));
+}
+
+#[test]
+fn misfits_are_errors() {
+    let f = DType::F32;
+    let (x, w, o) = (Host::zeros(f, &[1, 2, 5]), Host::zeros(f, &[3, 3, 3]), Host::zeros(f, &[1, 3, 3]));
+    let p = ConvParams { stride: vec![1], padding: vec![0], dilation: vec![1], groups: 1 };
+    assert!(conv(x.view(), w.view(), None, &p, o.view()).unwrap_err().message.contains("do not fit"));
+    let i = Host::zeros(DType::I32, &[1, 3, 5]);
+    let wi = Host::zeros(DType::I32, &[3, 3, 3]);
+    let oi = Host::zeros(DType::I32, &[1, 3, 3]);
+    let e = conv(i.view(), wi.view(), None, &p, oi.view()).unwrap_err();
+    assert!(e.message.contains("\"conv\" not implemented for int32"), "{}", e.message);
+}
