@@ -1,4 +1,4 @@
-"""Times workloads in one library, on request:  python worker.py torch|taper THREADS DEVICE
+"""Times workloads in one library, on request:  python worker.py torch|taper THREADS DEVICE [wall|cpu]
 
 Reads lines of JSON, {"name": ..., "seconds": ...}, and answers each with a line: {"best": ..., "median": ...} in
 seconds per call, or {"error": ...}.
@@ -12,13 +12,12 @@ import time
 from workloads import WORKLOADS
 
 
-def measure(call, seconds, wait, shortest):
+def measure(call, seconds, clock, wait, shortest):
     """Calls `call` for about `seconds` and gives the best and the median time of a call.
 
     Short calls are timed in groups of at least `shortest` seconds, because reading the clock and waiting for a device
     cost time too. `wait` returns when the device is idle.
     """
-    clock = time.perf_counter
     for _ in range(3):
         call()
     wait()
@@ -32,15 +31,14 @@ def measure(call, seconds, wait, shortest):
             break
         group *= 2
     times = []
-    end = clock() + seconds
+    end = time.perf_counter() + seconds
     while True:
         begin = clock()
         for _ in range(group):
             call()
         wait()
-        now = clock()
-        times.append((now - begin) / group)
-        if now >= end and len(times) >= 3:
+        times.append((clock() - begin) / group)
+        if time.perf_counter() >= end and len(times) >= 3:
             break
     times.sort()
     return {"best": times[0], "median": times[len(times) // 2]}
@@ -51,6 +49,7 @@ def main():
     threads = int(sys.argv[2])
     library.set_num_threads(threads)
     device = sys.argv[3] if len(sys.argv) > 3 else "cpu"
+    clock = time.thread_time if sys.argv[4:] == ["cpu"] else time.perf_counter
     wait, shortest = (lambda: None), 2e-4
     if device != "cpu":
         library.set_default_device(device)
@@ -63,7 +62,7 @@ def main():
             if name not in prepared:
                 prepared.clear()  # the data of one workload at a time
                 prepared[name] = WORKLOADS[name][0](library)
-            answer = measure(prepared[name], request["seconds"], wait, shortest)
+            answer = measure(prepared[name], request["seconds"], clock, wait, shortest)
         except Exception as error:  # a missing operator must not end the whole run
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), flush=True)

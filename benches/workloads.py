@@ -151,6 +151,30 @@ def conv2d(T):
     return lambda: F.conv2d(x, w)
 
 
+@workload("conv2d 16x64x28x28, 64 kernels 3x3, and its gradients", ("GFLOP", 3 * 2 * 16 * 64 * 28 * 28 * 64 * 9 / 1e9))
+def conv2d_training(T):
+    layer, x = T.nn.Conv2d(64, 64, 3, padding=1), T.rand(16, 64, 28, 28).requires_grad_()
+
+    def run():
+        x.grad = None
+        layer.zero_grad()
+        layer(x).sum().backward()
+
+    return run
+
+
+@workload("max_pool2d 64x16x32x32, and its gradient")
+def max_pool2d(T):
+    F = T.nn.functional
+    x = T.rand(64, 16, 32, 32).requires_grad_()
+
+    def run():
+        x.grad = None
+        F.max_pool2d(x, 2).sum().backward()
+
+    return run
+
+
 # ---- elementwise ----------------------------------------------------------------------------------------------------
 
 BIG = 10_000_000
@@ -256,6 +280,25 @@ def softmax(T):
     return lambda: F.softmax(a, 1)
 
 
+@workload("layer_norm 1,024x1,024", ("GB", 2 * 4 * 1024**2 / 1e9))
+def layer_norm(T):
+    a = T.rand(1024, 1024)
+    F = T.nn.functional
+    return lambda: F.layer_norm(a, (1024,))
+
+
+@workload("cross_entropy 4,096x1,000, and its gradient")
+def cross_entropy(T):
+    a, y = T.rand(4096, 1000).requires_grad_(), T.randint(0, 1000, (4096,))
+    F = T.nn.functional
+
+    def run():
+        a.grad = None
+        F.cross_entropy(a, y).backward()
+
+    return run
+
+
 # ---- indexing and random numbers ------------------------------------------------------------------------------------
 
 
@@ -263,6 +306,19 @@ def softmax(T):
 def gather_batch(T):
     x, order = T.rand(1438, 1, 32, 32), T.randperm(1438)[:64]
     return lambda: x[order]
+
+
+@workload("embedding, 4,096 of 10,000x128", ("GB", 2 * 4 * 4096 * 128 / 1e9))
+def embedding(T):
+    table, index = T.rand(10_000, 128), T.randint(0, 10_000, (4096,))
+    F = T.nn.functional
+    return lambda: F.embedding(index, table)
+
+
+@workload("cat of two 1,000x1,000 side by side", ("GB", 2 * 4 * 2e6 / 1e9))
+def cat(T):
+    a, b = T.rand(1000, 1000), T.rand(1000, 1000)
+    return lambda: T.cat([a, b], 1)
 
 
 @workload("randn 1,000,000 numbers", ("numbers", 1e6))

@@ -5,6 +5,7 @@ set -eu
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 "$ROOT/scripts/deps.sh" bench
+[ -e target/release/libtaper.so ] || "$ROOT/scripts/build.sh"
 python=${TAPER_BENCH_PYTHON:-$ROOT/.venv-bench/bin/python}
 mkdir -p target/benches
 cc -std=c99 -O2 -Wall -Wextra -Iinclude benches/small_ops.c -o target/benches/small_ops \

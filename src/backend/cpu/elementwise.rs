@@ -298,6 +298,8 @@ fn run_blocks(program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &
     drop(job.code.scratch(blocks.elements())?);
     if blocks.block_rows == 1 && job.space.ndim() > 1 && (no..views.len()).any(|k| job.is_crosswise(k)) {
         job.run_tiles(blocks, moves)
+    } else if moves && matches!(job.access[..], [Access::Direct, Access::Direct]) && blocks.block_rows == 1 {
+        job.run_copy(&blocks)
     } else {
         job.run(&blocks)
     }
@@ -367,6 +369,20 @@ impl Job {
                 zero |= unsafe { self.block(scratch, &mut at, rows, col, count, len) };
             });
             Ok(zero)
+        });
+        self.finish()
+    }
+
+    /// Rows that are copied as they are.
+    fn run_copy(self, blocks: &Blocks) -> Result<()> {
+        let (base, strides, size) = (&self.base.0, &self.space.strides, self.sizes[0]);
+        self.parallel(blocks.count, 0, blocks.elements(), |range, _| {
+            blocks.for_each(&self.space, range, |rows, col, _, len| {
+                let at = |k: usize| base[k].wrapping_offset(rows.offsets[k] + col as isize * strides[k][0]);
+                // SAFETY: a run of elements of both operands; `memmove`, as they may be one.
+                unsafe { std::ptr::copy(at(1), at(0), len * size) };
+            });
+            Ok(false)
         });
         self.finish()
     }

@@ -93,9 +93,11 @@ impl Fold {
     /// Folds rows into a row of running results.
     pub fn columns(self, dtype: DType) -> Option<ColumnKernel> {
         Some(match (self, dtype) {
-            (Fold::Sum, DType::F32) => pick_columns::<Sum, f32, 16>(),
+            (Fold::Sum, DType::F32) => pick_columns::<Sum, f32, 32>(),
             (Fold::Sum, DType::F64) => pick_columns::<Sum, f64, 8>(),
             (Fold::Sum, DType::I64) => pick_columns::<Sum, i64, 8>(),
+            (Fold::Max, DType::F32) => pick_columns::<Max, f32, 32>(),
+            (Fold::Min, DType::F32) => pick_columns::<Min, f32, 32>(),
             _ => return None,
         })
     }
@@ -320,21 +322,15 @@ unsafe fn columns<C: Combine<T>, T: Copy, const W: usize>(
     // SAFETY: rows and columns stay below the caller's.
     unsafe {
         while r + 8 <= rows {
-            let a: [*const T; 8] = std::array::from_fn(|k| a.offset((r + k) as isize * stride).cast());
+            let rows = a.offset(r as isize * stride).cast::<T>();
             let mut i = 0;
             while i + W <= n {
-                let v: [[T; W]; 8] = std::array::from_fn(|k| a[k].add(i).cast::<[T; W]>().read_unaligned());
-                let mut new = acc.add(i).cast::<[T; W]>().read_unaligned();
-                for j in 0..W {
-                    new[j] = C::combine(new[j], fold_eight::<C, T>([0, 1, 2, 3, 4, 5, 6, 7].map(|k| v[k][j])));
-                }
-                acc.add(i).cast::<[T; W]>().write_unaligned(new);
+                eight::<C, T, W>(stride, acc.add(i), rows.add(i));
                 i += W;
             }
             while i < n {
                 simd::scalar_loop();
-                let v = fold_eight::<C, T>(a.map(|a| a.add(i).read_unaligned()));
-                acc.add(i).write_unaligned(C::combine(acc.add(i).read_unaligned(), v));
+                eight::<C, T, 1>(stride, acc.add(i), rows.add(i));
                 i += 1;
             }
             r += 8;
@@ -348,10 +344,26 @@ unsafe fn columns<C: Combine<T>, T: Copy, const W: usize>(
         }
     }
 }
+/// `W` columns of eight rows.
 #[inline(always)]
-fn fold_eight<C: Combine<T>, T: Copy>(v: [T; 8]) -> T {
-    let low = C::combine(C::combine(v[0], v[4]), C::combine(v[2], v[6]));
-    C::combine(low, C::combine(C::combine(v[1], v[5]), C::combine(v[3], v[7])))
+unsafe fn eight<C: Combine<T>, T: Copy, const W: usize>(stride: isize, acc: *mut T, a: *const T) {
+    // SAFETY: the caller's: W elements of each row.
+    unsafe {
+        let row = |k: isize| a.byte_offset(k * stride).cast::<[T; W]>().read_unaligned();
+        let even = pair::<C, T, W>(pair::<C, T, W>(row(0), row(4)), pair::<C, T, W>(row(2), row(6)));
+        let odd = pair::<C, T, W>(pair::<C, T, W>(row(1), row(5)), pair::<C, T, W>(row(3), row(7)));
+        let acc = acc.cast::<[T; W]>();
+        acc.write_unaligned(pair::<C, T, W>(acc.read_unaligned(), pair::<C, T, W>(even, odd)));
+    }
+}
+/// A plain loop, which becomes vector code; chains of closures over arrays do not.
+#[inline(always)]
+fn pair<C: Combine<T>, T: Copy, const W: usize>(a: [T; W], b: [T; W]) -> [T; W] {
+    let mut r = a;
+    for j in 0..W {
+        r[j] = C::combine(a[j], b[j]);
+    }
+    r
 }
 unsafe fn columns_base<C: Combine<T>, T: Copy, const W: usize>(
     rows: usize,
