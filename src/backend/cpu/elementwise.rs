@@ -375,12 +375,14 @@ impl Job {
 
     /// Rows that are copied as they are.
     fn run_copy(self, blocks: &Blocks) -> Result<()> {
-        let (base, strides, size) = (&self.base.0, &self.space.strides, self.sizes[0]);
         self.parallel(blocks.count, 0, blocks.elements(), |range, _| {
-            blocks.for_each(&self.space, range, |rows, col, _, len| {
-                let at = |k: usize| base[k].wrapping_offset(rows.offsets[k] + col as isize * strides[k][0]);
+            // The whole job, not its pointers alone, goes to the other threads.
+            let job = &self;
+            let strides = &job.space.strides;
+            blocks.for_each(&job.space, range, |rows, col, _, len| {
+                let at = |k: usize| job.base.0[k].wrapping_offset(rows.offsets[k] + col as isize * strides[k][0]);
                 // SAFETY: a run of elements of both operands; `memmove`, as they may be one.
-                unsafe { std::ptr::copy(at(1), at(0), len * size) };
+                unsafe { std::ptr::copy(at(1), at(0), len * job.sizes[0]) };
             });
             Ok(false)
         });
