@@ -155,9 +155,9 @@ pub fn set_grad(t: &Tensor, g: Option<Tensor>) -> Result<()> {
         ensure!(
             a.shape() == b.shape(),
             Runtime,
-            "assigned grad has data of a different size: the tensor is {:?}, the grad {:?}",
-            a.shape(),
-            b.shape()
+            "assigned grad has data of a different size: attempting to assign a gradient of size '{:?}' to a tensor of size '{:?}'",
+            b.shape(),
+            a.shape()
         );
     }
     replace_grad(t, g);

@@ -32,7 +32,7 @@ fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Re
     check_alpha(alpha, ty)?;
     ensure!(
         !(subtract && ty == DType::Bool),
-        Runtime,
+        NotImplemented,
         "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
     );
     let unit = alpha.to_f64() == 1.0;
@@ -111,7 +111,7 @@ pub fn rsub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
         &scaled_a
     };
     let ty = promote(&[a.into(), b.into()]);
-    ensure!(ty != DType::Bool, Runtime, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+    ensure!(ty != DType::Bool, NotImplemented, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.");
     let out = pointwise(Opcode::Sub, ty, ty, &[b.into(), a.into()], None)?;
     record("RsubBackward1", &[a], out, |_, _| |_, g| Ok(grads![Some(neg(g)?)]))
 }

@@ -114,7 +114,7 @@ fn mean_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>,
     let d = dtype.unwrap_or_else(|| a.dtype());
     ensure!(
         d.is_float(),
-        Runtime,
+        NotImplemented,
         "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
         d.scalar_name()
     );

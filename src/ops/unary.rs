@@ -287,7 +287,7 @@ fn keep(op: Opcode, a: &Tensor, dest: Dest) -> Result<Tensor> {
 fn neg_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
     ensure!(
         a.dtype() != DType::Bool,
-        Runtime,
+        NotImplemented,
         "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
     );
     let out = keep(Opcode::Neg, a, dest)?;

@@ -170,12 +170,16 @@ def ints(v):
 
 
 def handles(tensors):
-    """`taper_tensor *const *` of a sequence of tensors."""
+    """`taper_tensor *const *` of a list or tuple of tensors, which keeps them alive during the call."""
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError("must be tuple of Tensors")
     return struct.pack(f"{len(tensors)}Q", *[t._h for t in tensors])
 
 
 def opt_handles(tensors):
     """Like `handles`, with None for absent tensors."""
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError("must be tuple of Tensors")
     return struct.pack(f"{len(tensors)}Q", *[0 if t is None else t._h for t in tensors])
 
 

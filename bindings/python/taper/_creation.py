@@ -123,7 +123,7 @@ def _pack(flat, dtype):
                 continue
             if not -(1 << (bits - 1)) <= v < (1 << bits if dtype is _dtype.uint8 else 1 << (bits - 1)):
                 if bits == 64:
-                    raise RuntimeError("Overflow when unpacking long long") from None
+                    raise ValueError("Overflow when unpacking long long") from None
                 raise RuntimeError(f"value cannot be converted to type {_C_NAMES[dtype]} without overflow") from None
         return struct.pack(f"{len(flat)}{letter}", *[v & 0xFF if dtype is _dtype.uint8 else v for v in flat])
 

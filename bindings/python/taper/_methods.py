@@ -200,6 +200,8 @@ def resize_(self, *sizes, memory_format=None):
     size = tuple(_sizes(sizes))
     n = 1
     for v in size:
+        if v < 0:
+            raise RuntimeError(f"resize_: sizes must not be negative, got {list(size)}")
         n *= v
     flat = self.detach().reshape(-1)
     if n > flat.numel():

@@ -43,15 +43,18 @@ from ._tensor import Tensor
 new = object.__new__
 _TYPES = {"V": V, "S": S, "I": I, "F": F, "B": B, "C": C, "D": _D, "Z": _Z, "N": _N}
 _file = _os.path.join(_os.path.dirname(__file__), "_ops_gen.py")
-_sources = {}
+_text = ""
 
 
-def _read_sources():
-    line = 1
-    separator = "\n\n\ndef "
-    for part in __spec__.loader.get_data(_file).decode().replace("\r\n", "\n").split(separator):
-        _sources[part.partition("(")[0]] = (line, part)
-        line += part.count("\n") + 3
+def _source(name):
+    """Where a function begins in the generated file, and its text; None if there is none."""
+    global _text
+    if not _text:
+        _text = __spec__.loader.get_data(_file).decode().replace("\r\n", "\n") + "\n\n\ndef "
+    begin = _text.find(f"\n\n\ndef {name}(") + 3
+    if begin < 3:
+        return None
+    return _text.count("\n", 0, begin), _text[begin : _text.index("\n\n\ndef ", begin)]
 
 
 def __getattr__(name):
@@ -64,12 +67,11 @@ def __getattr__(name):
         types = [_TYPES[c] for c in letters.rstrip("!")]
         f = space[name] = _proto(name[1:], *types, library=_quick if quick else _lib)
         return f
-    if not _sources:
-        _read_sources()
-    if name not in _sources:
+    found = _source(name)
+    if found is None:
         raise AttributeError(f"module 'taper._ops' has no attribute '{name}'")
-    line, source = _sources[name]
-    code = compile("\n" * (line - 1) + "def " + source, _file, "exec")
+    line, source = found
+    code = compile("\n" * line + source, _file, "exec")
     for inner in code.co_consts:
         for used in getattr(inner, "co_names", ()):
             if used.startswith("_") and used not in space and used[1:] in _PROTOTYPES:

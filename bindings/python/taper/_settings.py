@@ -49,7 +49,9 @@ def get_device_module(device=None):
 
 def set_num_threads(n):
     """Sets the number of threads that CPU kernels use; results do not depend on it."""
-    _check(_c.proto("set_num_threads", _c.c_int32)(n))
+    if not isinstance(n, int):
+        raise RuntimeError(f"set_num_threads expects an int, but got {type(n).__name__}")
+    _check(_c.proto("set_num_threads", _c.c_int32)(max(-1, min(n, 1 << 30))))
 
 
 def get_num_threads():

@@ -20,6 +20,8 @@ OTHER_WORDS = {
     "torch.stack([x, torch.ones(2)])": "stack expects each tensor to be equal size",
     "F.conv2d(torch.ones(1, 2, 4, 4), torch.ones(1, 3, 2, 2))": "channels",
     "torch.tensor([300], dtype=torch.int8)": "overflow",
+    "x.masked_scatter(x > 0, torch.ones(2).double())": "same dtypes but got Float and Double",
+    "F.softshrink(x, -1.0)": "^lambda must be greater or equal to 0, but found to be -1",
     "x @ x": "^mat1 and mat2 shapes cannot be multiplied .2x3 and 2x3.",
     "F.linear(x, torch.ones(2, 2))": "^mat1 and mat2 shapes cannot be multiplied .2x3 and 2x2.",
     "nn.Linear(2, 3)(x)": "^mat1 and mat2 shapes cannot be multiplied .2x3 and 2x3.",
