@@ -294,6 +294,30 @@ fn products(list: &mut List) {
             list.file("gemm_direct", &[GEMM], &with(&[&operands[..], &part].concat()));
         }
         list.file("gemm_finish", &[GEMM], &with(&[("BIAS", ON), ("GEMM_FINISH", ON)]));
+        // For CPUs; other devices can run them as well.
+        if [DType::F32, DType::F64, DType::BF16, DType::I32, DType::I64].contains(&ty) {
+            let columns = 2 * (64 / acc.size() as i64);
+            let base = match acc {
+                DType::F32 => "BASE float",
+                DType::F64 => "BASE double",
+                DType::I64 => "BASE long",
+                _ => "BASE int",
+            };
+            let tile = [
+                ("GEMM_PACKED", ON),
+                ("MR", Def::Int(8)),
+                ("NV", Def::Int(2)),
+                ("VL", Def::Int(columns / 2)),
+                (base, Def::Flag),
+            ];
+            let mut defs = with(&tile);
+            if ty == acc {
+                defs.push(("DIRECT_STORE", ON));
+            }
+            list.file("gemm_packed", &[GEMM], &defs);
+            list.file("gemm_pack", &[GEMM], &with(&[("R", Def::Int(8)), ("GEMM_PACK", ON)]));
+            list.file("columns", &[CONV], &with(&[("COLUMNS", ON), ("R", Def::Int(columns)), ("POSITION_ROWS", ON)]));
+        }
         for part in ["DIRECT_FORWARD", "DIRECT_INPUT", "DIRECT_WEIGHT"] {
             list.file("conv", &[CONV], &with(&[(part, ON)]));
         }
@@ -392,8 +416,7 @@ fn every_kernel_is_listed_once() {
     for file in [CONV, GEMM, INDEX, OPTIM, POOL, RANDOM, SCAN, SOFTMAX, SORT] {
         for line in file.lines().filter(|l| l.starts_with("#ifdef ")) {
             let part = line[7..].trim();
-            // Made for CPUs, with OpenCL's vector types.
-            if ["GEMM_PACK", "GEMM_PACKED", "DIRECT_STORE", "R"].contains(&part) {
+            if part == "__cplusplus" {
                 continue;
             }
             assert!(sources.contains(&format!("-{part}")), "no kernel of the list defines {part}");
