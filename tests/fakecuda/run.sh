@@ -30,7 +30,7 @@ fi
 
 # The program under test finds the double first, keeps its cubins apart, and says at the end how much ran.
 report=$out/report
-export LD_LIBRARY_PATH=$out/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export TAPER_CUDA_LIBS=$out/lib:$out/lib/cudnn
 export TAPER_CACHE_DIR=$out/taper-cache TAPER_KERNEL_DUMP=$ROOT/target/kernel-dump TAPER_TEST_CUDA=1 FAKECUDA_QUIET=1
 export FAKECUDA_REPORT=$report
 mkdir -p -m 700 "$TAPER_CACHE_DIR"
@@ -62,9 +62,26 @@ checked() {
 if has backend; then
     TAPER_TEST_DEVICE=cuda checked backend cargo test --locked --lib backend::gpu::tests:: -- --nocapture
     checked cuda cargo test --locked --lib backend::cuda:: -- --nocapture
+    # Without cuDNN the backend's own kernels convolve.
+    TAPER_TEST_DEVICE=cuda TAPER_CUDNN=0 checked no-cudnn cargo test --locked --lib backend::gpu::tests::conv -- --nocapture
 fi
 if has ops; then
-    TAPER_TEST_DEVICE=cuda checked ops cargo test --locked --test ops_fixtures -- --nocapture
+    # In two processes: the double runs everything of one process on one thread.
+    suite() { # suite SHARD TEST...
+        local tests=()
+        for name in "${@:2}"; do tests+=(--test "$name"); done
+        TAPER_TEST_DEVICE=cuda TAPER_TEST_SHARD=$1 cargo test --locked --no-fail-fast "${tests[@]}" -- --nocapture --test-threads=1
+    }
+    shards() {
+        local status=0
+        suite 0/2 ops_fixtures gradcheck &
+        suite 1/2 ops_fixtures gradcheck &
+        for _ in 1 2; do wait -n || status=1; done
+        return $status
+    }
+    cargo test --locked --no-run --test ops_fixtures --test gradcheck --test autograd --test rng_ops --test train
+    checked ops shards
+    checked others suite 0/1 autograd rng_ops train
 fi
 if has c; then
     cargo build --locked --lib
@@ -76,7 +93,7 @@ if has c; then
         cc -std=c99 -g $sanitize -Wall -Wextra -Werror -Iinclude tests/gpu/device.c -o "$out/program-$kind" \
             -Ltarget/debug -ltaper -Wl,-rpath,"$ROOT/target/debug" -lm
         # No caching: each tensor is an allocation of its own, whose borders the double and the sanitizer watch.
-        LD_LIBRARY_PATH=$out/$kind TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind" cuda
+        TAPER_CUDA_LIBS=$out/$kind:$out/$kind/cudnn TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind" cuda
     done
 fi
 echo "passed on the test double; only a run on a GPU (tests/gpu/run.sh) says that CUDA works"

@@ -39,7 +39,7 @@ echo "commit $(cat commit 2>/dev/null), $(uname -sm), $(nproc) cores"
 if [ $double = 1 ]; then
     root=$(cat origin)
     "$root/tests/fakecuda/build.sh"
-    export LD_LIBRARY_PATH=$root/target/fakecuda/lib:$root/target/fakecuda/lib/cudnn FAKECUDA_QUIET=1 TAPER_BENCH_SMALL=1
+    export TAPER_CUDA_LIBS=$root/target/fakecuda/lib:$root/target/fakecuda/lib/cudnn FAKECUDA_QUIET=1 TAPER_BENCH_SMALL=1
     echo "ON THE TEST DOUBLE: nothing below says anything about a GPU"
 else
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "nvidia-smi does not work"
@@ -83,7 +83,7 @@ part() {
 
 part rust rust-backend bin/rust-taper backend::gpu::tests:: --nocapture
 part rust rust-cuda bin/rust-taper backend::cuda:: --nocapture
-part rust rust-cuda-no-dnn env TAPER_CUDNN=0 bin/rust-taper conv
+part rust rust-no-cudnn env TAPER_CUDNN=0 bin/rust-taper backend::gpu::tests::conv
 for program in bin/rust-*; do
     name=$(basename "$program")
     [ "$name" = rust-taper ] || [ "$name" = rust-taper_gen ] || part rust "$name" "$program"
