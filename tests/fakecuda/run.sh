@@ -30,10 +30,14 @@ fi
 
 # The program under test finds the double first, keeps its cubins apart, and says at the end how much ran.
 report=$out/report
-export TAPER_CUDA_LIBS=$out/lib:$out/lib/cudnn
-export TAPER_CACHE_DIR=$out/taper-cache TAPER_KERNEL_DUMP=$ROOT/target/kernel-dump TAPER_TEST_CUDA=1 FAKECUDA_QUIET=1
+use() { # use lib|asan
+    export TAPER_CUDA_LIBS=$out/$1:$out/$1/cudnn LD_LIBRARY_PATH=$out/$1:$out/$1/cudnn
+    export TAPER_CACHE_DIR=$out/$1/taper-cache
+    mkdir -p -m 700 "$TAPER_CACHE_DIR"
+}
+use lib
+export TAPER_KERNEL_DUMP=$ROOT/target/kernel-dump TAPER_TEST_CUDA=1 FAKECUDA_QUIET=1
 export FAKECUDA_REPORT=$report
-mkdir -p -m 700 "$TAPER_CACHE_DIR"
 mkdir -p "$TAPER_KERNEL_DUMP"
 
 # checked NAME COMMAND...: the command succeeds, kernels ran, and the double had nothing to complain about.
@@ -93,7 +97,8 @@ if has c; then
         cc -std=c99 -g $sanitize -Wall -Wextra -Werror -Iinclude tests/gpu/device.c -o "$out/program-$kind" \
             -Ltarget/debug -ltaper -Wl,-rpath,"$ROOT/target/debug" -lm
         # No caching: each tensor is an allocation of its own, whose borders the double and the sanitizer watch.
-        TAPER_CUDA_LIBS=$out/$kind:$out/$kind/cudnn TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind" cuda
+        use $kind
+        TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind" cuda
     done
 fi
 echo "passed on the test double; only a run on a GPU (tests/gpu/run.sh) says that CUDA works"

@@ -114,6 +114,9 @@ def main():
     if options.torch_device == "cuda" and not torch.cuda.is_available():
         print("PyTorch finds no CUDA device")
         return 77
+    for T in (torch, taper):
+        T.backends.cudnn.allow_tf32 = False
+        T.backends.cuda.matmul.allow_tf32 = False
     random = np.random.default_rng(7)
     arrays = [random.standard_normal((12, 20)), random.random((12, 20)) + 0.1]
     wrong, worst, total = [], (0.0, ""), 0

@@ -40,6 +40,7 @@ if [ $double = 1 ]; then
     root=$(cat origin)
     "$root/tests/fakecuda/build.sh"
     export TAPER_CUDA_LIBS=$root/target/fakecuda/lib:$root/target/fakecuda/lib/cudnn FAKECUDA_QUIET=1 TAPER_BENCH_SMALL=1
+    export LD_LIBRARY_PATH=$TAPER_CUDA_LIBS
     echo "ON THE TEST DOUBLE: nothing below says anything about a GPU"
 else
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "nvidia-smi does not work"
