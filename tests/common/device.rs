@@ -14,6 +14,8 @@ pub fn device() -> Device {
     SET.call_once(|| {
         taper::backend::get(device).unwrap_or_else(|e| panic!("TAPER_TEST_DEVICE={device}: {e}"));
         tensor::set_default_device(device);
+        // The recorded values are float32's throughout.
+        taper::backend::precision::set_conv_tf32(false);
     });
     device
 }
