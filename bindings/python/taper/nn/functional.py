@@ -7,6 +7,7 @@ import math
 from .. import _ops as g
 from .._ops_table import FUNCTIONS, NN
 from .._tensor import Tensor
+from ._interpolate import interpolate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # for type checkers and editors: what __getattr__ gives
@@ -174,10 +175,18 @@ def _max_pool(dims):
     def function(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         stride = () if stride is None else stride
         if return_indices:
-            indexed = getattr(g, name + "_with_indices", None)
-            if indexed is None:
-                raise NotImplementedError(f"{name}: return_indices=True is not supported")
-            return tuple(indexed(input, kernel_size, stride, padding, dilation, ceil_mode))
+            if dims == 1:  # a plane of one row, where positions are those in the row
+                first = [
+                    v if isinstance(v, int) else v[0] if len(v) else None
+                    for v in (kernel_size, stride, padding, dilation)
+                ]
+                k, s, p, d = first
+                s = k if s is None else s
+                both = g.max_pool2d_with_indices(input.unsqueeze(-2), (1, k), (1, s), (0, p), (1, d), ceil_mode)
+                return tuple([t.squeeze(-2) for t in both])
+            if dims == 3:
+                raise NotImplementedError("max_pool3d: return_indices=True is not supported")
+            return tuple(g.max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode))
         return getattr(g, name)(input, kernel_size, stride, padding, dilation, ceil_mode)
 
     function.__name__ = name
@@ -222,11 +231,18 @@ def _windows(n, out):
 
 def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False):
     """The maximum over windows that give the wanted output size."""
-    if return_indices:
-        raise NotImplementedError("adaptive_max_pool2d: return_indices=True is not supported")
     if isinstance(output_size, int):
         output_size = (output_size, output_size)
     h, w = (input.size(i - 2) if n is None else n for i, n in enumerate(output_size))
+    if return_indices:
+        values, places = [], []
+        for a, b in _windows(input.size(-2), h):
+            for c, d in _windows(input.size(-1), w):
+                value, k = input[..., a:b, c:d].flatten(-2).max(-1)
+                values.append(value)
+                places.append((k // (d - c) + a) * input.size(-1) + k % (d - c) + c)
+        shape = [*input.shape[:-2], h, w]
+        return g.stack(values, -1).reshape(shape), g.stack(places, -1).reshape(shape)
     rows = [input[..., a:b, :].amax(-2) for a, b in _windows(input.size(-2), h)]
     r = g.stack(rows, -2)
     return g.stack([r[..., a:b].amax(-1) for a, b in _windows(input.size(-1), w)], -1)
@@ -234,9 +250,9 @@ def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False
 
 def adaptive_max_pool1d(input: Tensor, output_size, return_indices: bool = False):
     """The maximum over windows that give the wanted output size."""
-    if return_indices:
-        raise NotImplementedError("adaptive_max_pool1d: return_indices=True is not supported")
     n = output_size if isinstance(output_size, int) else output_size[0]
+    if return_indices:
+        return tuple([t.squeeze(-2) for t in adaptive_max_pool2d(input.unsqueeze(-2), (1, n), True)])
     return g.stack([input[..., a:b].amax(-1) for a, b in _windows(input.size(-1), n)], -1)
 
 
@@ -363,9 +379,13 @@ def embedding(
             rows = g.unique(input.flatten()) if hasattr(g, "unique") else input.flatten()
             norms = g.norm(weight[rows], norm_type, 1, True)
             weight[rows] = weight[rows] * g.clamp_max(max_norm / (norms + 1e-7), 1.0)
-    if scale_grad_by_freq:
-        raise NotImplementedError("embedding: scale_grad_by_freq=True is not supported")
-    return g.embedding(weight, input, -1 if padding_idx is None else padding_idx)
+    rows = g.embedding(weight, input, -1 if padding_idx is None else padding_idx)
+    if scale_grad_by_freq and rows.requires_grad:
+        # The rows' values, with a gradient divided by how often each index occurs.
+        often = g.bincount(input.flatten())[input].to(rows.dtype).unsqueeze(-1)
+        plain = rows.detach()
+        rows = plain + (rows - plain) / often
+    return rows
 
 
 def batch_norm(
@@ -661,77 +681,6 @@ def gaussian_nll_loss(
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
-
-
-def interpolate(
-    input: Tensor,
-    size=None,
-    scale_factor=None,
-    mode: str = "nearest",
-    align_corners=None,
-    recompute_scale_factor=None,
-    antialias: bool = False,
-) -> Tensor:
-    """Resizes the last dimensions: 'nearest', 'linear', 'bilinear' or 'trilinear'."""
-    dims = input.ndim - 2
-    if (size is None) == (scale_factor is None):
-        raise ValueError("only one of size or scale_factor should be defined")
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not supported")
-    scales = [None] * dims
-    if size is not None:
-        size = [size] * dims if isinstance(size, int) else list(size)
-    else:
-        factors = [scale_factor] * dims if isinstance(scale_factor, (int, float)) else list(scale_factor)
-        size = [int(math.floor(input.size(i + 2) * f)) for i, f in enumerate(factors)]
-        if not recompute_scale_factor:
-            scales = factors
-    linear = {"linear": 1, "bilinear": 2, "trilinear": 3}
-    if mode in ("nearest", "nearest-exact"):
-        if align_corners is not None:
-            raise ValueError(
-                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
-            )
-        half = 0.5 if mode == "nearest-exact" else 0.0
-        for i, n in enumerate(size):
-            m = input.size(i + 2)
-            ratio = 1.0 / scales[i] if scales[i] else m / n
-            index = [min(int((j + half) * ratio), m - 1) for j in range(n)]
-            input = input.index_select(i + 2, _index(index, input))
-        return input
-    if linear.get(mode) != dims:
-        raise NotImplementedError(
-            f"Got {input.ndim}D input, but mode={mode!r} needs {linear.get(mode, '?')} spatial dimensions "
-            "(supported: nearest, nearest-exact, linear, bilinear, trilinear)"
-        )
-    for i, n in enumerate(size):
-        input = _interpolate_linear(input, i + 2, n, scales[i], bool(align_corners))
-    return input
-
-
-def _index(values, like):
-    from .._creation import _from_data
-    from .._dtype import int64
-
-    return _from_data(values, int64, like.device)
-
-
-def _interpolate_linear(input: Tensor, dim: int, n, scale, align):
-    from .._creation import _from_data
-
-    m = input.size(dim)
-    if align:
-        places = [j * (m - 1) / (n - 1) if n > 1 else 0.0 for j in range(n)]
-    else:
-        ratio = 1.0 / scale if scale else m / n
-        places = [max((j + 0.5) * ratio - 0.5, 0.0) for j in range(n)]
-    low = [min(int(p), m - 1) for p in places]
-    high = [min(i + 1, m - 1) for i in low]
-    shape = [1] * input.ndim
-    shape[dim] = n
-    weight = _from_data([p - i for p, i in zip(places, low)], input.dtype, input.device).view(shape)
-    a, b = input.index_select(dim, _index(low, input)), input.index_select(dim, _index(high, input))
-    return a * (1 - weight) + b * weight
 
 
 def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest", align_corners=None) -> Tensor:
