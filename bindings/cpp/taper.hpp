@@ -9,6 +9,7 @@
 #include "taper/tensor.hpp"
 
 #include "taper/device.hpp"
+#include "taper/graph.hpp"
 
 #include "taper/autograd.hpp"
 

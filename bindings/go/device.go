@@ -34,6 +34,9 @@ static inline uintptr_t go_memory_empty_cache(taper_device d) { return (uintptr_
 static inline uintptr_t go_memory_get_info(taper_device d, uint64_t *free_bytes, uint64_t *total) {
     return (uintptr_t)taper_memory_get_info(d, free_bytes, total);
 }
+static inline uintptr_t go_set_float32_matmul_precision(const char *precision) {
+    return (uintptr_t)taper_set_float32_matmul_precision(precision);
+}
 */
 import "C"
 
@@ -215,3 +218,22 @@ func (d Device) MemoryInfo() (free, total uint64, err error) {
 
 // ManualSeedDevices seeds what devices other than the CPU draw; the CPU's numbers stay as they are.
 func ManualSeedDevices(seed uint64) { C.taper_manual_seed_devices(C.uint64_t(seed)) }
+
+// SetFloat32MatmulPrecision says how exactly float32 matrices are multiplied where a device has shorter formats:
+// "highest" (float32, the default), "high" or "medium" (TF32 on CUDA).
+func SetFloat32MatmulPrecision(precision string) error {
+	text := C.CString(precision)
+	defer C.free(unsafe.Pointer(text))
+	return check(uintptr(C.go_set_float32_matmul_precision(text)))
+}
+
+// Float32MatmulPrecision is what SetFloat32MatmulPrecision set.
+func Float32MatmulPrecision() string {
+	return [...]string{"highest", "high", "medium"}[C.taper_get_float32_matmul_precision()]
+}
+
+// ConvAllowTF32 says whether float32 convolutions may use TF32 on CUDA; true at the start.
+func ConvAllowTF32() bool { return bool(C.taper_get_conv_allow_tf32()) }
+
+// SetConvAllowTF32 lets float32 convolutions use TF32 on CUDA, or not.
+func SetConvAllowTF32(allow bool) { C.taper_set_conv_allow_tf32(C.bool(allow)) }

@@ -149,3 +149,39 @@ func TestDevicesWithoutOpenCL(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+func TestPrecision(t *testing.T) {
+	Check(SetFloat32MatmulPrecision("high"))
+	if Float32MatmulPrecision() != "high" {
+		t.Error(Float32MatmulPrecision())
+	}
+	if err := SetFloat32MatmulPrecision("low"); err == nil {
+		t.Error("low was accepted")
+	}
+	Check(SetFloat32MatmulPrecision("highest"))
+	SetConvAllowTF32(false)
+	if ConvAllowTF32() || Float32MatmulPrecision() != "highest" {
+		t.Error(ConvAllowTF32(), Float32MatmulPrecision())
+	}
+	SetConvAllowTF32(true)
+}
+
+func TestGraphs(t *testing.T) {
+	_, err := CaptureGraph(CPU, func() error { return nil })
+	wantError(t, err, ErrorNotImplemented, "graphs are captured on CUDA devices only, not on cpu")
+	wantError(t, (&Graph{}).Replay(), ErrorInvalidHandle, "expected a graph handle, got NULL")
+	if n, _ := DeviceCount(DeviceCUDA); n == 0 {
+		t.Skip("there is no CUDA device")
+	}
+	x := Must(Must(FromRows([][]float32{{1, 2}})).ToDevice(CUDA))
+	var y *Tensor
+	work := func() error { y = Must(Must(x.MulScalar(Int(2))).Exp()); return nil }
+	Check(work())
+	g := Must(CaptureGraph(CUDA, work))
+	defer g.Close()
+	Check(x.CopyInPlace(Must(FromRows([][]float32{{0, 1}}))))
+	Check(g.Replay())
+	if v := values(t, Must(y.ToDevice(CPU))); math.Abs(v[0]-1) > 1e-6 || math.Abs(v[1]-math.Exp(2)) > 1e-4 {
+		t.Error(v)
+	}
+}

@@ -134,6 +134,19 @@ inline MemoryLeft mem_get_info(const Device &d) {
 /// Seeds what devices other than the CPU draw; the CPU's numbers stay as they are.
 inline void manual_seed_devices(uint64_t seed) { taper_manual_seed_devices(seed); }
 
+/// How exactly float32 matrices are multiplied where a device has shorter formats: "highest" (float32, the default),
+/// "high" or "medium" (TF32 on CUDA).
+inline void set_float32_matmul_precision(const std::string &precision) {
+    detail::check(taper_set_float32_matmul_precision(precision.c_str()));
+}
+inline std::string get_float32_matmul_precision() {
+    const int32_t level = taper_get_float32_matmul_precision();
+    return level == 0 ? "highest" : level == 1 ? "high" : "medium";
+}
+/// Whether float32 convolutions may use TF32 on CUDA; true at the start.
+inline bool get_conv_allow_tf32() { return taper_get_conv_allow_tf32(); }
+inline void set_conv_allow_tf32(bool allow) { taper_set_conv_allow_tf32(allow); }
+
 } // namespace taper
 
 #endif

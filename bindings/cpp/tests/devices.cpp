@@ -153,8 +153,46 @@ static void two_devices(const Device &d) {
     CHECK(draw() == a && rand({1}).item() == before);
 }
 
+static void precision() {
+    set_float32_matmul_precision("medium");
+    CHECK(get_float32_matmul_precision() == "medium");
+    CHECK(throws("low", [] { set_float32_matmul_precision("low"); }));
+    set_float32_matmul_precision("highest");
+    CHECK(get_float32_matmul_precision() == "highest");
+    set_conv_allow_tf32(false);
+    CHECK(!get_conv_allow_tf32());
+    set_conv_allow_tf32(true);
+}
+
+static void graphs() {
+    const auto nothing = [] {};
+    CHECK(throws("graphs are captured on CUDA devices only, not on cpu", [&] { Graph::capture(Device::cpu(), nothing); }));
+    if (device_count(TAPER_DEVICE_CUDA) == 0) {
+        CHECK(throws("CUDA is not available", [&] { Graph::capture("cuda", nothing); }));
+        return;
+    }
+    const Device d("cuda");
+    Tensor x = tensor({1.0, 2.0}).to(d), y;
+    const auto work = [&] { y = (x * 2).exp(); };
+    work();
+    const Graph g = Graph::capture(d, work);
+    x.copy_(tensor({0.0, 1.0}));
+    g.replay();
+    const auto v = y.to(Device::cpu()).to_vector<double>();
+    CHECK(std::fabs(v[0] - 1) < 1e-6 && std::fabs(v[1] - std::exp(2.0)) < 1e-4);
+    try {
+        Graph::capture(d, [] { throw 5; });
+        CHECK(false);
+    } catch (int five) {
+        CHECK(five == 5);
+    }
+    CHECK((x + 1).sum().item() == 3);
+}
+
 int main() {
     discovery();
+    precision();
+    graphs();
     memory(Device::cpu());
     moves(Device::cpu());
     const bool opencl = device_count(TAPER_DEVICE_OPENCL) > 0;

@@ -67,7 +67,6 @@ def get_num_interop_threads():
 
 
 _deterministic = False
-_matmul_precision = "highest"
 
 
 def use_deterministic_algorithms(mode, *, warn_only=False):
@@ -80,16 +79,21 @@ def are_deterministic_algorithms_enabled():
     return _deterministic
 
 
+_PRECISIONS = ("highest", "high", "medium")
+
+
 def set_float32_matmul_precision(precision):
-    """Accepted and remembered: products of float32 matrices are computed in float32."""
-    global _matmul_precision
-    if precision not in ("highest", "high", "medium"):
-        raise RuntimeError(f"Unknown float32 matmul precision {precision!r}")
-    _matmul_precision = precision
+    """How exactly float32 matrices are multiplied where a device has shorter formats: 'highest' (float32), 'high' or
+    'medium' (TF32 on CUDA)."""
+    from ctypes import c_char_p
+
+    e = _c.proto("set_float32_matmul_precision", c_char_p)(str(precision).encode())
+    _check(e)
 
 
 def get_float32_matmul_precision():
-    return _matmul_precision
+    """What set_float32_matmul_precision set."""
+    return _PRECISIONS[_c.proto("get_float32_matmul_precision", res=_c.c_int32)()]
 
 
 def is_inference_mode_enabled():

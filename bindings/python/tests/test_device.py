@@ -302,13 +302,93 @@ def test_backends():
     cudnn.benchmark = False
     assert cudnn.deterministic is True and cudnn.benchmark is False
     assert cudnn.is_available() in (True, False) and cudnn.version() is None or isinstance(cudnn.version(), int)
+    taper.backends.cuda.matmul.allow_tf32 = True
+    assert taper.get_float32_matmul_precision() == "high"
+    taper.set_float32_matmul_precision("medium")
+    assert taper.backends.cuda.matmul.allow_tf32 is True
+    with pytest.raises(ValueError, match="low"):
+        taper.set_float32_matmul_precision("low")
     taper.backends.cuda.matmul.allow_tf32 = False
+    assert taper.get_float32_matmul_precision() == "highest"
+    assert cudnn.allow_tf32 is True
     cudnn.allow_tf32 = False
+    assert cudnn.allow_tf32 is False and taper._c.proto("get_conv_allow_tf32", res=taper._c.c_bool)() is False
+    cudnn.allow_tf32 = True
     with taper.backends.cuda.sdp_kernel(enable_flash=False, enable_math=True, enable_mem_efficient=False):
         pass
     assert taper.backends.mps.is_available() is False and taper.backends.mps.is_built() is False
     assert taper.backends.opencl.is_available() == taper.opencl.is_available()
     assert taper.backends.opencl.is_built() is True
-    with cudnn.flags(enabled=False, benchmark=True):
-        assert cudnn.benchmark is True
-    assert cudnn.benchmark is False
+    with cudnn.flags(enabled=False, benchmark=True, allow_tf32=False):
+        assert cudnn.benchmark is True and cudnn.allow_tf32 is False
+    assert cudnn.benchmark is False and cudnn.allow_tf32 is True
+
+
+def test_graphs_need_cuda():
+    g = taper.cuda.CUDAGraph()
+    with pytest.raises(RuntimeError, match="without a preceding successful capture"):
+        g.replay()
+    with pytest.raises(RuntimeError, match="capture_begin was not called"):
+        g.capture_end()
+    assert not taper.cuda.is_current_stream_capturing() and g.pool() and taper.cuda.graph_pool_handle()
+    if not taper.cuda.is_available():
+        with pytest.raises(RuntimeError, match="CUDA is not available"):
+            g.capture_begin()
+        with pytest.raises(RuntimeError, match="CUDA is not available"):
+            with taper.cuda.graph(g):
+                pass
+        assert not taper.cuda.is_current_stream_capturing()
+    g.reset()
+    with pytest.raises(TypeError, match="sample argument 0 must be a Tensor, not float"):
+        taper.cuda.make_graphed_callables(lambda x: x, (1.0,))
+
+
+cuda = pytest.mark.skipif(not taper.cuda.is_available(), reason="there is no CUDA device")
+
+
+@cuda
+def test_graph_replays():
+    x = taper.tensor([1.0, 2.0], device="cuda")
+    for _ in range(2):
+        y = (x * 2).exp()
+    g = taper.cuda.CUDAGraph()
+    with taper.cuda.graph(g):
+        assert taper.cuda.is_current_stream_capturing()
+        y = (x * 2).exp()
+    for values in ([0.0, 1.0], [3.0, -1.0]):
+        x.copy_(taper.tensor(values))
+        g.replay()
+        assert y.tolist() == pytest.approx((taper.tensor(values) * 2).exp().tolist(), rel=1e-5)
+    with pytest.raises(RuntimeError, match="already owns a captured graph"):
+        g.capture_begin()
+    with pytest.raises(ZeroDivisionError):
+        with taper.cuda.graph(taper.cuda.CUDAGraph()):
+            _ = x + 1
+            _ = 1 / 0
+    assert not taper.cuda.is_current_stream_capturing()
+    assert (x + 1).tolist() == [4.0, 0.0]
+
+
+@cuda
+def test_graphed_callables():
+    def loss_of(net, x):
+        return (net(x) ** 2).sum()
+
+    taper.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).cuda()
+    taper.manual_seed(0)
+    graphed = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).cuda()
+    graphed = taper.cuda.make_graphed_callables(graphed, (taper.randn(5, 3, device="cuda"),))
+    optimizers = [taper.optim.SGD(n.parameters(), lr=0.1) for n in (plain, graphed)]
+    for _ in range(4):
+        x = taper.randn(5, 3, device="cuda")
+        losses = []
+        for net, optimizer in zip((plain, graphed), optimizers):
+            optimizer.zero_grad()
+            loss = loss_of(net, x)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    graphed.eval()
+    assert (graphed(x) - plain(x)).abs().max().item() < 1e-5  # the other mode: its own forward

@@ -1,10 +1,22 @@
-"""Switches of the CUDA backend, accepted and remembered: products of float32 matrices are computed in float32."""
+"""Switches of the CUDA backend. Half types are always accumulated in float32, whatever the `reduced_precision` ones say."""
 
 from contextlib import contextmanager
 
 
 class _Matmul:
-    allow_tf32 = False
+    @property
+    def allow_tf32(self):
+        """Whether products of float32 matrices may use TF32: `set_float32_matmul_precision` in other words."""
+        from .._settings import get_float32_matmul_precision
+
+        return get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allow):
+        from .._settings import set_float32_matmul_precision
+
+        set_float32_matmul_precision("high" if allow else "highest")
+
     allow_fp16_reduced_precision_reduction = False
     allow_bf16_reduced_precision_reduction = False
 

@@ -1,11 +1,14 @@
-"""Switches of cuDNN, accepted and remembered. Taper's results do not depend on timing, so `deterministic` changes
-nothing."""
+"""Switches of cuDNN. `allow_tf32` says whether convolutions of float32 may use TF32; the others are accepted and
+remembered: Taper's results do not depend on timing, so `deterministic` changes nothing."""
+
+import sys
+from ctypes import c_bool
+from types import ModuleType
 
 enabled = True
 deterministic = True
 benchmark = False
 benchmark_limit = 10
-allow_tf32 = False
 
 
 def is_available():
@@ -23,6 +26,24 @@ def is_acceptable(tensor):
     return enabled and is_available() and tensor.is_cuda
 
 
+class _Module(ModuleType):
+    @property
+    def allow_tf32(self):
+        """Whether convolutions of float32 may use TF32 on CUDA."""
+        from .._c import proto
+
+        return proto("get_conv_allow_tf32", res=c_bool)()
+
+    @allow_tf32.setter
+    def allow_tf32(self, allow):
+        from .._c import proto
+
+        proto("set_conv_allow_tf32", c_bool, res=None)(bool(allow))
+
+
+sys.modules[__name__].__class__ = _Module
+
+
 class flags:
     """Within the block the switches have other values."""
 
@@ -36,8 +57,12 @@ class flags:
         }
 
     def __enter__(self):
-        self._before = {name: globals()[name] for name in self._values}
-        globals().update(self._values)
+        self._before = {name: getattr(sys.modules[__name__], name) for name in self._values}
+        self._set(self._values)
 
     def __exit__(self, *exc):
-        globals().update(self._before)
+        self._set(self._before)
+
+    def _set(self, values):
+        for name, value in values.items():
+            setattr(sys.modules[__name__], name, value)

@@ -3,6 +3,12 @@ from typing import Any
 from .. import amp as amp
 from .._device_functions import *
 from .._device_functions import DeviceGuard as device
+from . import graphs as graphs
+from .graphs import CUDAGraph as CUDAGraph
+from .graphs import graph as graph
+from .graphs import graph_pool_handle as graph_pool_handle
+from .graphs import is_current_stream_capturing as is_current_stream_capturing
+from .graphs import make_graphed_callables as make_graphed_callables
 from .._errors import OutOfMemoryError as OutOfMemoryError
 
 BoolTensor: Any
@@ -16,5 +22,4 @@ IntTensor: Any
 LongTensor: Any
 ShortTensor: Any
 
-def is_current_stream_capturing() -> bool: ...
 def ipc_collect() -> None: ...

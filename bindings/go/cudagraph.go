@@ -1,0 +1,92 @@
+package taper
+
+/*
+#include "shims.h"
+
+static inline uintptr_t go_graph_begin(taper_device d) { return (uintptr_t)taper_graph_begin(d); }
+static inline go_pair go_graph_end(taper_device d) {
+    taper_graph *g = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_graph_end(d, &g);
+    r.out = (uintptr_t)g;
+    return r;
+}
+static inline uintptr_t go_graph_replay(uintptr_t g) { return (uintptr_t)taper_graph_replay((taper_graph *)g); }
+static inline uintptr_t go_graph_set_lr(uintptr_t g, double lr) {
+    return (uintptr_t)taper_graph_set_lr((taper_graph *)g, lr);
+}
+static inline void go_graph_free(uintptr_t g) { taper_graph_free((taper_graph *)g); }
+*/
+import "C"
+
+import (
+	"runtime"
+	"sync/atomic"
+)
+
+// Graph is work of a device that was recorded once and is queued again as a whole. CUDA devices alone have graphs.
+type Graph struct {
+	h       atomic.Uintptr
+	cleanup runtime.Cleanup
+}
+
+func freeGraph(h uintptr) { C.go_graph_free(C.uintptr_t(h)) }
+
+// CaptureGraph records what work asks of the device; work stays on one thread of the operating system meanwhile. Run
+// the work once or twice before, so that kernels are built and gradients and optimiser state exist. Tensors made by it
+// hold nothing before the first Replay; the graph keeps the memory that it works on. When work fails nothing stays
+// recorded. The error's code is ErrorNotImplemented on devices without graphs.
+func CaptureGraph(d Device, work func() error) (*Graph, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := check(uintptr(C.go_graph_begin(d.c()))); err != nil {
+		return nil, err
+	}
+	done := false
+	defer func() {
+		if !done { // work panicked: the recording must end nevertheless
+			r := C.go_graph_end(d.c())
+			_ = check(uintptr(r.err))
+			C.go_graph_free(r.out)
+		}
+	}()
+	failed := work()
+	done = true
+	r := C.go_graph_end(d.c())
+	err := check(uintptr(r.err))
+	if failed != nil || err != nil {
+		C.go_graph_free(r.out)
+		if failed != nil {
+			err = failed
+		}
+		return nil, err
+	}
+	g := &Graph{}
+	g.h.Store(uintptr(r.out))
+	g.cleanup = runtime.AddCleanup(g, freeGraph, uintptr(r.out))
+	return g, nil
+}
+
+// Replay queues the recorded work again, with fresh random draws and the optimisers' next step.
+func (g *Graph) Replay() error {
+	e := C.go_graph_replay(C.uintptr_t(g.h.Load()))
+	runtime.KeepAlive(g)
+	return check(uintptr(e))
+}
+
+// SetLR sets the learning rate of the recorded optimiser steps, from the next replay on; without it they keep the
+// recorded one.
+func (g *Graph) SetLR(lr float64) error {
+	e := C.go_graph_set_lr(C.uintptr_t(g.h.Load()), C.double(lr))
+	runtime.KeepAlive(g)
+	return check(uintptr(e))
+}
+
+// Close frees the graph.
+func (g *Graph) Close() error {
+	if h := g.h.Swap(0); h != 0 {
+		g.cleanup.Stop()
+		freeGraph(h)
+	}
+	return nil
+}
