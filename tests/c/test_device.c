@@ -1,5 +1,5 @@
 /* Devices: what there is, by number and by name; errors that say what is missing; modules and optimisers that move. The
- * parts that need an OpenCL device run where there is one. */
+ * parts that need an OpenCL or CUDA device run where there is one. */
 #include "harness.h"
 
 #include <unistd.h>
@@ -234,20 +234,21 @@ static void moves(taper_device d)
     unlink(state);
 }
 
-static void two_devices(void)
+static void two_devices(taper_device d)
 {
+    const char *name = d.type == TAPER_DEVICE_CUDA ? "cuda:0" : "opencl:0";
     const float v[] = {1, 2};
     taper_tensor *x = floats(v, 2, 0), *y = NULL, *z = NULL;
-    OK(taper_to_device(x, TAPER_OPENCL(0), &y));
-    FAILS(taper_add(x, y, taper_scalar_i64(1), &z), TAPER_ERROR_RUNTIME, "opencl:0");
+    OK(taper_to_device(x, d, &y));
+    FAILS(taper_add(x, y, taper_scalar_i64(1), &z), TAPER_ERROR_RUNTIME, name);
     FAILS(taper_add(x, y, taper_scalar_i64(1), &z), TAPER_ERROR_RUNTIME, "cpu");
     CHECK(z == NULL);
     taper_tensor_free(y);
-    OK(taper_set_default_device(TAPER_OPENCL(0)));
+    OK(taper_set_default_device(d));
     const int64_t two = 2;
     OK(taper_ones(&two, 1, TAPER_FLOAT32, TAPER_DEVICE_NONE, &y));
     OK(taper_set_default_device(TAPER_CPU));
-    CHECK_INT(taper_tensor_device(y).type, TAPER_DEVICE_OPENCL);
+    CHECK_INT(taper_tensor_device(y).type, d.type);
     CHECK(at(y, 1) == 1);
     taper_tensor_free(x);
     taper_tensor_free(y);
@@ -288,12 +289,18 @@ int main(void)
     memory(TAPER_CPU);
     seeds(TAPER_CPU);
     moves(TAPER_CPU);
-    if (opencl) {
-        memory(TAPER_OPENCL(0));
-        seeds(TAPER_OPENCL(0));
-        moves(TAPER_OPENCL(0));
-        two_devices();
+    for (int i = 0; i < 2; i++) {
+        const taper_device d = i == 0 ? TAPER_OPENCL(0) : TAPER_CUDA(0);
+        int32_t n = 0;
+        OK(taper_device_count(d.type, &n));
+        printf("             %s: %s\n", i == 0 ? "OpenCL" : "CUDA", n > 0 ? "tested" : "no device");
+        if (n == 0)
+            continue;
+        check_properties(d);
+        memory(d);
+        seeds(d);
+        moves(d);
+        two_devices(d);
     }
-    printf("             OpenCL: %s\n", opencl ? "tested" : "no device");
     return finish("device");
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Tests of the CUDA backend on the test double (README.md here), and of the double itself.  run.sh [PART...]
-# Parts: self backend ops c. Without any all of them run.
+# Parts: self backend ops c languages. Without any all of them run.
 set -eu
 . "$(dirname "$0")/../../scripts/env.sh"
 cd "$ROOT"
-parts=${*:-self backend ops c}
+parts=${*:-self backend ops c languages}
 out=$ROOT/target/fakecuda
 tests/fakecuda/build.sh asan
 
@@ -100,5 +100,34 @@ if has c; then
         use $kind
         TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind" cuda
     done
+fi
+# Devices, moves between them, graphs: what the tests of each language do where there is a CUDA device.
+if has languages; then
+    cargo build --locked --lib
+    ln -sfn libtaper.so target/debug/libtaper.so.1
+    export LD_LIBRARY_PATH=$out/lib OCL_ICD_VENDORS=/nonexistent
+    link="-Ltarget/debug -ltaper -Wl,-rpath,$ROOT/target/debug"
+    mkdir -p target/c-tests
+    for test in device graph; do
+        # shellcheck disable=SC2086
+        cc -std=c11 -D_DEFAULT_SOURCE -Iinclude "tests/c/test_$test.c" -o "$out/c-$test" $link -lm
+        checked "c-$test" "$out/c-$test"
+    done
+    # shellcheck disable=SC2086
+    ${CXX:-g++} -std=c++17 -Iinclude -Ibindings/cpp bindings/cpp/tests/devices.cpp -o "$out/cpp-devices" $link -pthread
+    checked cpp-devices "$out/cpp-devices"
+    if have go; then
+        (cd bindings/go && CGO_LDFLAGS="-L$ROOT/target/debug -Wl,-rpath,$ROOT/target/debug" go test -c -o "$out/go-test" .)
+        # Go ends without C's exit handlers, so the double cannot write its report.
+        step go
+        (cd bindings/go && "$out/go-test" -test.v -test.run '^(TestDevices|TestMoves|TestPrecision|TestGraphs)$') \
+            >"$out/go.log" 2>&1 || { tail -n 60 "$out/go.log" && exit 1; }
+        ! grep -m 20 MISUSE "$out/go.log" || exit 1
+        grep -q 'cuda:0: ' "$out/go.log" && ! grep SKIP "$out/go.log" || { echo "FAILED: go: no CUDA device was used"; exit 1; }
+    fi
+    if [ -x .venv/bin/python ]; then
+        PYTHONPATH=bindings/python TAPER_LIBRARY=$ROOT/target/debug/libtaper.so \
+            checked python .venv/bin/python -m pytest -q bindings/python/tests/test_device.py
+    fi
 fi
 echo "passed on the test double; only a run on a GPU (tests/gpu/run.sh) says that CUDA works"

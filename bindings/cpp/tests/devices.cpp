@@ -1,5 +1,5 @@
 // Devices from C++: discovery, errors, memory, and modules and optimisers that move between devices. The parts that need
-// an OpenCL device run where there is one.
+// an OpenCL or CUDA device run where there is one.
 #include <taper.hpp>
 
 #include <cmath>
@@ -195,13 +195,16 @@ int main() {
     graphs();
     memory(Device::cpu());
     moves(Device::cpu());
-    const bool opencl = device_count(TAPER_DEVICE_OPENCL) > 0;
-    if (opencl) {
-        const Device d("opencl");
-        memory(d);
-        moves(d);
-        two_devices(d);
+    std::string tested;
+    for (const char *name : {"opencl", "cuda"}) {
+        const Device d(name);
+        if (device_count(d.type()) > 0) {
+            memory(d);
+            moves(d);
+            two_devices(d);
+            tested += std::string(" ") + name;
+        }
     }
-    std::printf("devices, %s OpenCL: %d passed, %d failed\n", opencl ? "with" : "without", checks - failures, failures);
+    std::printf("devices cpu%s: %d passed, %d failed\n", tested.c_str(), checks - failures, failures);
     return failures != 0;
 }
