@@ -495,7 +495,15 @@ static int usage(const char *program) {
     return 2;
 }
 
+/* A whole number that fills the text, like "30". */
+static int number(const char *text, unsigned long long *value) {
+    char *end = NULL;
+    *value = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && *value <= 1000000000 ? 0 : -1;
+}
+
 static int parse(int argc, char **argv, options *opt) {
+    unsigned long long value_of = 0;
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i];
         if (strcmp(name, "--predict") == 0) {
@@ -505,11 +513,14 @@ static int parse(int argc, char **argv, options *opt) {
         if (i + 1 == argc) return -1;
         const char *value = argv[++i];
         if (strcmp(name, "--epochs") == 0) {
-            opt->epochs = atoi(value);
+            if (number(value, &value_of) != 0) return -1;
+            opt->epochs = (int)value_of;
         } else if (strcmp(name, "--threads") == 0) {
-            opt->threads = atoi(value);
+            if (number(value, &value_of) != 0) return -1;
+            opt->threads = (int)value_of;
         } else if (strcmp(name, "--seed") == 0) {
-            opt->seed = strtoull(value, NULL, 10);
+            if (number(value, &value_of) != 0) return -1;
+            opt->seed = value_of;
         } else if (strcmp(name, "--data") == 0) {
             opt->data = value;
         } else if (strcmp(name, "--weights") == 0) {

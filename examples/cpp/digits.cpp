@@ -1,6 +1,6 @@
-// Trains the introduction's network on the handwritten digits of data/digits, saves it, loads it and shows some guesses.
+// Trains a small convolutional network to read handwritten digits, saves it, and reads some in a fresh process.
 //
-//     digits [--epochs N] [--device cpu|opencl[:N]|cuda[:N]] [--data DIR] [--seed N] [--weights FILE]
+//     scripts/example.sh cpp digits --epochs 5
 //
 // DIR may hold MNIST's files (train-images-idx3-ubyte ...) instead.
 #include <taper.hpp>
@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 using namespace taper;
@@ -44,6 +45,9 @@ struct Net : nn::Module {
 // The IDX format: four bytes that say type and rank, big-endian sizes, then bytes.
 static std::vector<uint8_t> read_idx(const std::string &path, std::vector<int64_t> &sizes) {
     std::ifstream in(path, std::ios::binary);
+    if (!in) {
+        throw std::runtime_error("cannot open " + path + " (run from the root of the checkout, or give --data DIR)");
+    }
     unsigned char head[4];
     if (!in.read(reinterpret_cast<char *>(head), 4) || head[0] || head[1] || head[2] != 8) {
         throw std::runtime_error(path + ": not an IDX file of bytes");
@@ -83,10 +87,21 @@ static Tensor prepare(const Tensor &images) {
     return x.unsqueeze(1);
 }
 static Data load(const std::string &dir) {
-    return {prepare(idx_tensor(dir + "/train-images-idx3-ubyte")),
-            idx_tensor(dir + "/train-labels-idx1-ubyte").to(int64),
-            prepare(idx_tensor(dir + "/t10k-images-idx3-ubyte")),
-            idx_tensor(dir + "/t10k-labels-idx1-ubyte").to(int64)};
+    const Data d{prepare(idx_tensor(dir + "/train-images-idx3-ubyte")),
+                 idx_tensor(dir + "/train-labels-idx1-ubyte").to(int64),
+                 prepare(idx_tensor(dir + "/t10k-images-idx3-ubyte")),
+                 idx_tensor(dir + "/t10k-labels-idx1-ubyte").to(int64)};
+    if (d.train_x.size(0) != d.train_y.size(0) || d.test_x.size(0) != d.test_y.size(0)) {
+        throw std::runtime_error(dir + ": images and labels differ in number");
+    }
+    return d;
+}
+// A whole number that fills the text, like "30".
+static uint64_t number(const std::string &option, const std::string &text) {
+    if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos) {
+        throw std::invalid_argument(option + " takes a number, not '" + text + "'");
+    }
+    return std::stoull(text);
 }
 
 static double accuracy(Net &net, const Tensor &x, const Tensor &y) {
@@ -113,50 +128,56 @@ static void show(const Tensor &image, int64_t guess, int64_t truth) {
     }
 }
 
-int main(int argc, char **argv) try {
-    int epochs = 30;
-    std::string device = "cpu", dir = "data/digits", weights = "digits-cpp.safetensors";
+struct Options {
+    int epochs = 0; // 0: chosen by the size of the data
+    int threads = 0;
+    std::string device = "cpu", dir = "data/digits", weights = "digits.safetensors";
     uint64_t seed = 0;
+    bool predict = false;
+};
+static Options parse(int argc, char **argv) {
+    Options o;
     for (int i = 1; i < argc; ++i) {
         const std::string a = argv[i];
-        if (i + 1 >= argc) {
-            std::cerr << "usage: digits [--epochs N] [--device cpu|opencl[:N]|cuda[:N]] [--data DIR] [--seed N] "
-                         "[--weights FILE]\n";
-            return 2;
+        if (a == "--predict") {
+            o.predict = true;
+            continue;
+        }
+        if (i + 1 == argc || a.rfind("--", 0) != 0) {
+            throw std::invalid_argument("what to do with " + a + "?");
         }
         const std::string v = argv[++i];
         if (a == "--epochs") {
-            epochs = std::stoi(v);
+            o.epochs = static_cast<int>(number(a, v));
+        } else if (a == "--threads") {
+            o.threads = static_cast<int>(number(a, v));
         } else if (a == "--device") {
-            device = v;
+            o.device = v;
         } else if (a == "--data") {
-            dir = v;
+            o.dir = v;
         } else if (a == "--seed") {
-            seed = std::stoull(v);
+            o.seed = number(a, v);
         } else if (a == "--weights") {
-            weights = v;
+            o.weights = v;
         } else {
-            std::cerr << "unknown option " << a << '\n';
-            return 2;
+            throw std::invalid_argument("unknown option " + a);
         }
     }
-    const Device where(device);
-    where.check(); // says why, if there is no such device
-    manual_seed(seed);
-    Data d = load(dir);
-    Net net;
-    std::cout << net << '\n';
-    net.to(where);
-    d.train_x = d.train_x.to(where), d.train_y = d.train_y.to(where);
-    d.test_x = d.test_x.to(where), d.test_y = d.test_y.to(where);
+    return o;
+}
 
-    std::cout << d.train_x.size(0) << " training images, " << d.test_x.size(0) << " test images, on " << where << " ("
-              << where.name() << ")\n";
+static void report(Net &net, const Data &d) {
+    std::printf("test accuracy %.2f %% on %lld images\n", 100 * accuracy(net, d.test_x, d.test_y),
+                static_cast<long long>(d.test_x.size(0)));
+    std::fflush(stdout);
+}
 
+static void train(Net &net, const Data &d, const Options &o, const Device &where) {
     const double lr = 2e-3;
     optim::Adam optimizer(net.parameters(), lr);
     const nn::CrossEntropyLoss criterion;
     const int64_t n = d.train_x.size(0), batch = 64;
+    const int epochs = o.epochs ? o.epochs : n < 10000 ? 30 : 2;
     for (int epoch = 1; epoch <= epochs; ++epoch) {
         // The rate falls in a straight line, so that the last steps settle.
         optimizer.set_lr(lr * (1 - double(epoch - 1) / epochs));
@@ -179,25 +200,56 @@ int main(int argc, char **argv) try {
         }
         std::printf("\n");
     }
-    const auto report = [&](Net &m, const char *note) {
-        std::printf("test accuracy %.2f %% on %lld images%s\n", 100 * accuracy(m, d.test_x, d.test_y),
-                    static_cast<long long>(d.test_x.size(0)), note);
-    };
-    report(net, "");
+}
 
-    net.save(weights);
-    Net loaded;
-    loaded.load(weights);
-    loaded.to(where);
-    report(loaded, " with the weights loaded from the file");
-    loaded.eval();
-    NoGrad guard;
-    for (int64_t i = 0; i < 3; ++i) {
-        // The network takes mini-batches only: unsqueeze(0) makes one of a single image.
-        const Tensor image = d.test_x[i];
-        show(image[0], loaded(image.unsqueeze(0)).argmax(1).item<int64_t>(), d.test_y[i].item<int64_t>());
+int main(int argc, char **argv) try {
+    const Options o = parse(argc, argv);
+    const Device where(o.device);
+    where.check(); // says why, if there is no such device
+    if (o.threads) {
+        set_num_threads(o.threads);
     }
-    return 0;
+    manual_seed(o.seed);
+    Data d = load(o.dir);
+    d.train_x = d.train_x.to(where), d.train_y = d.train_y.to(where);
+    d.test_x = d.test_x.to(where), d.test_y = d.test_y.to(where);
+    Net net;
+    if (o.predict) {
+        net.load(o.weights);
+        net.to(where);
+        std::printf("a fresh process loaded %s\n", o.weights.c_str());
+        report(net, d);
+        net.eval();
+        NoGrad guard;
+        for (int64_t i = 0; i < 3; ++i) {
+            // The network takes mini-batches only: unsqueeze(0) makes one of a single image.
+            const Tensor image = d.test_x[i];
+            show(image[0], net(image.unsqueeze(0)).argmax(1).item<int64_t>(), d.test_y[i].item<int64_t>());
+        }
+        return 0;
+    }
+    std::cout << net << '\n';
+    net.to(where);
+    std::cout << d.train_x.size(0) << " training images, " << d.test_x.size(0) << " test images, on " << where << " ("
+              << where.name() << ")" << std::endl;
+    train(net, d, o, where);
+    report(net, d);
+    net.save(o.weights);
+    std::printf("saved the weights to %s\n", o.weights.c_str());
+    std::fflush(stdout);
+
+    // Again, in a fresh process that only knows the file.
+    std::vector<char *> again(argv, argv + argc);
+    std::string predict = "--predict";
+    again.push_back(predict.data());
+    again.push_back(nullptr);
+    execvp(again[0], again.data());
+    throw std::runtime_error(std::string("cannot start ") + again[0]);
+} catch (const std::invalid_argument &e) {
+    std::cerr << "digits: " << e.what()
+              << "\nusage: digits [--epochs N] [--data DIR] [--weights FILE] [--device cpu|opencl[:N]|cuda[:N]] "
+                 "[--threads N]\n              [--seed N] [--predict]\n";
+    return 2;
 } catch (const std::exception &e) {
     std::cerr << "digits: " << e.what() << '\n';
     return 1;

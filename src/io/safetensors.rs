@@ -85,23 +85,38 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
     header.resize(header.len().next_multiple_of(8), b' ');
     ensure!(header.len() as u64 <= MAX_HEADER, Io, "cannot write {}: the header exceeds 100 MB", path.display());
 
+    let failed = |e: std::io::Error| io_error("write", path, e);
+    let write = |file: &mut File| -> Result<()> {
+        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
+        file.write_all(&header).map_err(failed)?;
+        let mut bytes = Vec::new();
+        for (_, t) in &order {
+            bytes.clear();
+            bytes.resize(t.numel() * t.dtype().size(), 0);
+            t.copy_to_host(&mut bytes)?;
+            file.write_all(&bytes).map_err(failed)?;
+        }
+        Ok(())
+    };
+    let existing = std::fs::metadata(path).ok();
+    if existing.as_ref().is_some_and(|m| !m.is_file() && !m.is_dir()) {
+        // A device or a pipe is written to; renaming a file onto it would take its place.
+        return write(&mut File::options().write(true).open(path).map_err(failed)?);
+    }
+    // A link stays a link: the file that it points to is replaced.
+    let path = &if existing.is_some() { path.canonicalize().map_err(failed)? } else { path.to_path_buf() };
+
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".tmp-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
     let mut guard = Temporary(None);
-    let failed = |e: std::io::Error| io_error("write", path, e);
     let mut file = File::options().write(true).create_new(true).open(&temporary).map_err(failed)?;
     let temporary = PathBuf::from(temporary);
     guard.0 = Some(temporary.clone());
-    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
-    file.write_all(&header).map_err(failed)?;
-    let mut bytes = Vec::new();
-    for (_, t) in order {
-        bytes.clear();
-        bytes.resize(t.numel() * t.dtype().size(), 0);
-        t.copy_to_host(&mut bytes)?;
-        file.write_all(&bytes).map_err(failed)?;
+    if let Some(m) = existing {
+        file.set_permissions(m.permissions()).map_err(failed)?;
     }
+    write(&mut file)?;
     file.sync_all().map_err(failed)?;
     drop(file);
     std::fs::rename(&temporary, path).map_err(failed)?;

@@ -1,6 +1,7 @@
 /* Modules, hooks, named tensors and files, optimisers. */
 #include "harness.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- a module of our own ------------------------------------------------------------------------------------------- */
@@ -338,6 +339,36 @@ static double train(taper_module *m, taper_optimizer *o, int steps)
     return last;
 }
 
+/* Where a file is saved to may be a link, a device, a full disk. */
+static void odd_files(void)
+{
+    char folder[] = "/tmp/taper-c-XXXXXX", file[64], link[64];
+    struct stat before, after;
+    taper_module *m = NULL;
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(file, sizeof file, "%s/file", folder);
+    snprintf(link, sizeof link, "%s/link", folder);
+    OK(taper_nn_linear_new(2, 2, true, &m));
+    OK(taper_module_save(m, file));
+    CHECK_INT(chmod(file, 0600), 0);
+    CHECK_INT(symlink(file, link), 0);
+    OK(taper_module_save(m, link));
+    CHECK(lstat(link, &after) == 0 && S_ISLNK(after.st_mode));
+    CHECK(stat(file, &after) == 0 && (after.st_mode & 0777) == 0600);
+    OK(taper_module_load(m, link, true));
+    if (stat("/dev/full", &before) == 0 && S_ISCHR(before.st_mode)) {
+        FAILS(taper_module_save(m, "/dev/full"), TAPER_ERROR_IO, "No space left on device");
+        CHECK(stat("/dev/full", &after) == 0 && S_ISCHR(after.st_mode));
+    }
+    FAILS(taper_module_save(m, folder), TAPER_ERROR_IO, "Is a directory");
+    FAILS(taper_module_save(m, "/no/such/folder/file"), TAPER_ERROR_IO, "cannot write /no/such/folder/file");
+    FAILS(taper_module_load(m, folder, true), TAPER_ERROR_IO, "Is a directory");
+    CHECK(unlink(file) == 0 && unlink(link) == 0);
+    /* Nothing temporary is left behind. */
+    CHECK_INT(rmdir(folder), 0);
+    CHECK(taper_module_free(m));
+}
+
 static void files_and_optimisers(void)
 {
     char weights[64], state[64];
@@ -426,6 +457,7 @@ int main(void)
     hooks();
     layers();
     files_and_optimisers();
+    odd_files();
     CHECK_INT(drops, 4);
     return finish("module");
 }

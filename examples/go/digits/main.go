@@ -1,6 +1,8 @@
-// Trains the introduction's network on the handwritten digits of data/digits, saves it, loads it and shows guesses.
-// Another folder with MNIST's four files works too: -data DIR. -device opencl trains on an OpenCL device, -device cuda on
-// an NVIDIA GPU.
+// Trains a small convolutional network to read handwritten digits, saves it, and reads some in a fresh process.
+//
+//	scripts/example.sh go digits --epochs 5
+//
+// A folder with MNIST's four files works too: --data DIR.
 package main
 
 import (
@@ -8,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -136,48 +139,47 @@ func show(image *taper.Tensor, guess, truth int64) {
 	}
 }
 
-func main() {
-	epochs := flag.Int("epochs", 30, "passes over the training images")
-	dir := flag.String("data", "data/digits", "folder with MNIST's four files")
-	device := flag.String("device", "cpu", "cpu, opencl, opencl:N, cuda or cuda:N")
-	weights := flag.String("weights", "digits-go.safetensors", "file for the weights")
-	seed := flag.Uint64("seed", 0, "seed of the random numbers")
-	flag.Parse()
+type data struct{ trainX, trainY, testX, testY *taper.Tensor }
 
-	where, err := taper.ParseDevice(*device)
-	if err == nil {
-		err = where.Check() // says why, if there is no such device
+func load(dir string, where taper.Device) data {
+	pair := func(kind string) (x, y *taper.Tensor) {
+		x, y = images(filepath.Join(dir, kind+"-images-idx3-ubyte")), labels(filepath.Join(dir, kind+"-labels-idx1-ubyte"))
+		if x.Size(0) != y.Size(0) {
+			taper.Check(fmt.Errorf("%s: %d images but %d labels in the files %s-*", dir, x.Size(0), y.Size(0), kind))
+		}
+		return taper.Must(x.ToDevice(where)), taper.Must(y.ToDevice(where))
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "digits:", err)
-		os.Exit(2)
-	}
-	taper.ManualSeed(*seed)
-	move := func(t *taper.Tensor) *taper.Tensor {
-		return taper.Must(t.ToDevice(where))
-	}
-	file := func(name string) string { return filepath.Join(*dir, name) }
-	trainX, trainY := move(images(file("train-images-idx3-ubyte"))), move(labels(file("train-labels-idx1-ubyte")))
-	testX, testY := move(images(file("t10k-images-idx3-ubyte"))), move(labels(file("t10k-labels-idx1-ubyte")))
+	var d data
+	d.trainX, d.trainY = pair("train")
+	d.testX, d.testY = pair("t10k")
+	return d
+}
 
-	m := newNet()
-	fmt.Println(m)
-	taper.Check(m.To(0, where))
-	fmt.Printf("%d training images, %d test images, on %v (%s)\n", trainX.Size(0), testX.Size(0), where,
-		taper.Must(where.Info()).Name)
+func report(m *taper.Module, d data) {
+	fmt.Printf("test accuracy %.2f %% on %d images\n", 100*accuracy(m, d.testX, d.testY), d.testX.Size(0))
+}
+
+func train(m *taper.Module, d data, epochs int, where taper.Device) {
+	move := func(t *taper.Tensor) *taper.Tensor { return taper.Must(t.ToDevice(where)) }
 	const lr = 2e-3
 	optimizer := taper.Must(taper.NewAdam(taper.Must(m.Parameters()), lr))
 	criterion := taper.Must(taper.NewCrossEntropyLoss())
-	n, batch := trainX.Size(0), int64(64)
-	for epoch := range *epochs {
+	n, batch := d.trainX.Size(0), int64(64)
+	if epochs == 0 {
+		epochs = 30
+		if n >= 10000 {
+			epochs = 2
+		}
+	}
+	for epoch := range epochs {
 		// The rate falls in a straight line, so that the last steps settle.
-		taper.Check(optimizer.SetLR(lr * (1 - float64(epoch)/float64(*epochs))))
+		taper.Check(optimizer.SetLR(lr * (1 - float64(epoch)/float64(epochs))))
 		start, total := time.Now(), 0.0
 		order := move(taper.Must(taper.Randperm(n)))
 		for i := int64(0); i < n; i += batch {
 			end := min(i+batch, n)
 			pick := taper.Must(order.Get(taper.Range(i, end)))
-			x, y := taper.Must(trainX.IndexSelect(0, pick)), taper.Must(trainY.IndexSelect(0, pick))
+			x, y := taper.Must(d.trainX.IndexSelect(0, pick)), taper.Must(d.trainY.IndexSelect(0, pick))
 			out := taper.Must(m.Forward(x))
 			loss := taper.Must(criterion.Forward(out, y))
 			taper.Check(optimizer.ZeroGrad())
@@ -186,31 +188,68 @@ func main() {
 			total += taper.Must(loss.Item()).Float64() * float64(end-i)
 			taper.CloseAll(pick, x, y, out, loss)
 			done := int(end * 20 / n)
-			fmt.Printf("\repoch %2d/%d [%-20s] loss %.4f  %6.0f images/s", epoch+1, *epochs,
+			fmt.Printf("\repoch %2d/%d [%-20s] loss %.4f  %6.0f images/s", epoch+1, epochs,
 				strings.Repeat("#", done), total/float64(end), float64(end)/time.Since(start).Seconds())
 		}
 		fmt.Println()
 		taper.CloseAll(order)
 	}
-	report := func(m *taper.Module, note string) {
-		fmt.Printf("test accuracy %.2f %% on %d images%s\n", 100*accuracy(m, testX, testY), testX.Size(0), note)
-	}
-	report(m, "")
+}
 
-	taper.Check(m.Save(*weights))
-	loaded := newNet()
-	taper.Check(loaded.Load(*weights, true))
-	taper.Check(loaded.To(0, where))
-	report(loaded, " with the weights loaded from the file")
-	taper.Check(loaded.Eval())
-	taper.Check(taper.NoGrad(func() error {
-		for i := range int64(3) {
-			// The network takes mini-batches only: Unsqueeze(0) makes one of a single image.
-			image := taper.Must(testX.Get(taper.At(i)))
-			out := taper.Must(loaded.Forward(taper.Must(image.Unsqueeze(0))))
-			guess := taper.Must(taper.Must(out.Argmax()).Item()).Int64()
-			show(image, guess, taper.Must(taper.Must(testY.Get(taper.At(i))).Item()).Int64())
+func main() {
+	epochs := flag.Int("epochs", 0, "how often the training images are seen (0: 30, or 2 on MNIST)")
+	dir := flag.String("data", "data/digits", "folder with four IDX files; MNIST's, unpacked, work")
+	device := flag.String("device", "cpu", "cpu, opencl, opencl:N, cuda or cuda:N")
+	weights := flag.String("weights", "digits.safetensors", "file for the weights")
+	threads := flag.Int("threads", 0, "threads on the CPU (0: all)")
+	seed := flag.Uint64("seed", 0, "seed of the random numbers")
+	predict := flag.Bool("predict", false, "no training: load the weights and read some images")
+	flag.Parse()
+	defer func() {
+		// What taper.Check and taper.Must found.
+		if err, ok := recover().(error); ok {
+			fmt.Fprintln(os.Stderr, "digits:", err)
+			os.Exit(1)
 		}
-		return nil
-	}))
+	}()
+
+	where := taper.Must(taper.ParseDevice(*device))
+	taper.Check(where.Check()) // says why, if there is no such device
+	if *threads != 0 {
+		taper.Check(taper.SetNumThreads(*threads))
+	}
+	taper.ManualSeed(*seed)
+	d := load(*dir, where)
+	m := newNet()
+	if *predict {
+		taper.Check(m.Load(*weights, true))
+		taper.Check(m.To(0, where))
+		fmt.Println("a fresh process loaded", *weights)
+		report(m, d)
+		taper.Check(m.Eval())
+		taper.Check(taper.NoGrad(func() error {
+			for i := range int64(3) {
+				// The network takes mini-batches only: Unsqueeze(0) makes one of a single image.
+				image := taper.Must(d.testX.Get(taper.At(i)))
+				out := taper.Must(m.Forward(taper.Must(image.Unsqueeze(0))))
+				guess := taper.Must(taper.Must(out.Argmax()).Item()).Int64()
+				show(image, guess, taper.Must(taper.Must(d.testY.Get(taper.At(i))).Item()).Int64())
+			}
+			return nil
+		}))
+		return
+	}
+	fmt.Println(m)
+	taper.Check(m.To(0, where))
+	fmt.Printf("%d training images, %d test images, on %v (%s)\n", d.trainX.Size(0), d.testX.Size(0), where,
+		taper.Must(where.Info()).Name)
+	train(m, d, *epochs, where)
+	report(m, d)
+	taper.Check(m.Save(*weights))
+	fmt.Println("saved the weights to", *weights)
+
+	// Again, in a fresh process that only knows the file.
+	again := exec.Command(os.Args[0], append(os.Args[1:], "--predict")...)
+	again.Stdout, again.Stderr = os.Stdout, os.Stderr
+	taper.Check(again.Run())
 }
