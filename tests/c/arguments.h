@@ -75,8 +75,8 @@ static taper_device pick_device(void)
         d.type = (int32_t)pick_below(2);
     return d;
 }
-enum { STRINGS = 12 };
-static const char *const strings[STRINGS] = {"", "x", "mean", "none", "sum", "relu", "no/such/folder/file", "reflect", "weight", "\xff\xfe", "0.weight", "/dev/full"};
+enum { STRINGS = 11 };
+static const char *const strings[STRINGS] = {"", "x", "mean", "none", "sum", "relu", "no/such/folder/file", "reflect", "weight", "\xff\xfe", "0.weight"};
 static const char *pick_string(void)
 {
     return pick_bad() ? NULL : strings[pick_below(STRINGS)];
