@@ -355,7 +355,9 @@ unsafe fn choose(
     };
     lt::cublasLtMatmulPreferenceDestroy(wish);
     ready?;
-    if code == lt::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED {
+    use lt::cublasStatus_t::{CUBLAS_STATUS_INVALID_VALUE, CUBLAS_STATUS_NOT_SUPPORTED};
+    // Either of them for a combination that the library lacks.
+    if matches!(code, CUBLAS_STATUS_NOT_SUPPORTED | CUBLAS_STATUS_INVALID_VALUE) {
         return Ok(None);
     }
     check_lt(code, "cublasLtMatmulAlgoGetHeuristic")?;

@@ -63,7 +63,7 @@ fn describe(index: i32) -> Result<DeviceInfo> {
         max_allocation: total as u64,
         local_memory: number(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK)? as u64,
         compute_units: number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as u32,
-        clock_mhz: number(CU_DEVICE_ATTRIBUTE_CLOCK_RATE)? as u32 / 1000,
+        clock_mhz: number(CU_DEVICE_ATTRIBUTE_CLOCK_RATE).unwrap_or(0) as u32 / 1000,
         max_work_group: number(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK)? as usize,
         max_parameter_size: 4096,
         capability,

@@ -163,7 +163,10 @@ impl Drop for CudaGraph {
         // SAFETY: this value owns the graph; its memory is reused only by work ordered after it, so it need not be done.
         unsafe {
             if self.streams.enter().is_ok() {
-                let _ = cu::cuStreamSynchronize(self.stream.raw);
+                // A stream that records cannot be waited for; the driver itself keeps a graph until it is done.
+                if !self.stream.capturing.load(Ordering::Relaxed) {
+                    let _ = cu::cuStreamSynchronize(self.stream.raw);
+                }
                 let _ = cu::cuGraphExecDestroy(self.exec);
             }
         }

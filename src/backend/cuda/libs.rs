@@ -6,7 +6,7 @@
 //! /usr/local/cuda. What is found stays open, so that `cudarc`, which knows names only, gets the same one.
 
 use crate::error::{Error, ErrorKind, Result};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -53,7 +53,7 @@ pub fn require(lib: Lib) -> Result<()> {
 
 fn load(lib: Lib) -> Result<()> {
     let (name, files) = lib.files();
-    let folders = folders();
+    let folders = folders(&|name| std::env::var_os(name));
     for names in files {
         let mut failures = Vec::new();
         if !names.iter().any(|file| open_first(file, &folders, &mut failures)) {
@@ -113,15 +113,18 @@ fn open(name: &str) -> std::result::Result<(), String> {
     }
 }
 
+/// A variable of the environment.
+type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
 /// Folders to look in, with whether they come before the system's loader. Only those that exist.
-fn folders() -> Vec<(PathBuf, bool)> {
+fn folders(env: Env) -> Vec<(PathBuf, bool)> {
     let mut out: Vec<(PathBuf, bool)> = Vec::new();
     let mut add = |p: PathBuf, preferred: bool| {
         if p.is_dir() && !out.iter().any(|(q, _)| *q == p) {
             out.push((p, preferred));
         }
     };
-    if let Some(list) = std::env::var_os("TAPER_CUDA_LIBS") {
+    if let Some(list) = env("TAPER_CUDA_LIBS") {
         std::env::split_paths(&list).for_each(|p| add(p, true));
     }
     let mut packages = Vec::new();
@@ -129,7 +132,7 @@ fn folders() -> Vec<(PathBuf, bool)> {
         packages.extend(own.ancestors().filter(|a| a.ends_with("site-packages")).map(Path::to_path_buf));
         add(own, false);
     }
-    for prefix in python_prefixes() {
+    for prefix in python_prefixes(env) {
         packages.extend(children(&prefix.join("lib"), "python3").into_iter().map(|p| p.join("site-packages")));
         packages.extend(children(&prefix.join("lib"), "python3").into_iter().map(|p| p.join("dist-packages")));
     }
@@ -137,7 +140,7 @@ fn folders() -> Vec<(PathBuf, bool)> {
         children(&p.join("nvidia"), "").into_iter().for_each(|p| add(p.join("lib"), false));
     }
     for var in ["CUDA_HOME", "CUDA_PATH"] {
-        if let Some(p) = std::env::var_os(var).map(PathBuf::from) {
+        if let Some(p) = env(var).map(PathBuf::from) {
             add(p.join("lib64"), false);
             add(p.join("lib"), false);
         }
@@ -161,10 +164,10 @@ fn own_folder() -> Option<PathBuf> {
 }
 
 /// Where Pythons keep their packages: environments, the program that runs, the `python3` of the PATH, the system.
-fn python_prefixes() -> Vec<PathBuf> {
+fn python_prefixes(env: Env) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> =
-        ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
-    let path = std::env::var_os("PATH").unwrap_or_default();
+        ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|v| env(v)).map(PathBuf::from).collect();
+    let path = env("PATH").unwrap_or_default();
     let mut programs = vec!["python3".to_string()];
     programs.extend(std::env::args_os().next().and_then(|a| a.into_string().ok()));
     for program in programs {
@@ -177,7 +180,7 @@ fn python_prefixes() -> Vec<PathBuf> {
             out.extend(p.parent().and_then(Path::parent).map(Path::to_path_buf));
         }
     }
-    out.extend(std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".local")));
+    out.extend(env("HOME").map(|h| PathBuf::from(h).join(".local")));
     out.extend(["/usr/local".into(), "/usr".into()]);
     out
 }
@@ -189,4 +192,30 @@ fn children(dir: &Path, start: &str) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> = list.flatten().map(|e| e.path()).filter(named).collect();
     out.sort();
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_pip_wheels_and_of_the_user_are_looked_through() {
+        let root = std::env::temp_dir().join(format!("taper-libs-{}", std::process::id()));
+        let wheel = root.join("env/lib/python3.99/site-packages/nvidia/cu99/lib");
+        let (own, home) = (root.join("own"), root.join("cuda/lib64"));
+        for d in [&wheel, &own, &home] {
+            std::fs::create_dir_all(d).unwrap();
+        }
+        let env = |name: &str| match name {
+            "VIRTUAL_ENV" => Some(root.join("env").into()),
+            "TAPER_CUDA_LIBS" => Some(OsString::from(format!("{}:/not/there", own.display()))),
+            "CUDA_HOME" => Some(root.join("cuda").into()),
+            _ => None,
+        };
+        let found = folders(&env);
+        assert_eq!(found[0], (own, true));
+        assert!(found.contains(&(wheel, false)) && found.contains(&(home, false)), "{found:?}");
+        assert!(found.iter().all(|(p, _)| p.is_dir()));
+        std::fs::remove_dir_all(&root).unwrap();
+    }
 }

@@ -204,3 +204,17 @@ fn products_with_a_bias_and_every_layout() {
         }
     }
 }
+
+#[test]
+fn large_tensors_of_any_length() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    for n in [(1 << 18) + 1, (1 << 18) + 1023, 1 << 18, 300_000] {
+        let values: Vec<f32> = (0..n).map(|i| (i % 1000) as f32).collect();
+        let x = crate::nn::convert(&Tensor::from_slice(&values, &[n as i64]).unwrap(), DType::F32, d.device()).unwrap();
+        let y = ops::mul(&x, &filled(&[1], 2.0, d.device())).unwrap();
+        crate::autograd::no_grad(|| ops::add_(&x, &y, ONE)).unwrap();
+        let got = x.to_f64_vec().unwrap();
+        assert!(got.iter().zip(&values).all(|(g, v)| *g == 3.0 * *v as f64), "{n}");
+    }
+}

@@ -19,6 +19,9 @@ pub(super) enum Kind {
     Reduce(Spec),
 }
 
+/// From this size on a work-item of a GPU takes several elements.
+const SEVERAL_FROM: usize = 1 << 18;
+
 type Entry = (Option<Program>, Kind, Arc<Printed>);
 
 /// Kernels by the hash of their program and kind; looking one up copies nothing.
@@ -58,7 +61,7 @@ pub(super) fn walk_args<'a>(plan: &Plan, offsets: &[i64], inputs: usize) -> (Wal
             0 => 0,
             _ => plan.strides.iter().enumerate().filter(|(_, s)| s[0] == 0).fold(0, |m, (k, _)| m | 1 << k),
         };
-        return (Walk { rank: 0, wide: false, repeated }, pack.arg());
+        return (Walk { rank: 0, wide: false, repeated, several: false }, pack.arg());
     }
     let wide = !plan.is_narrow();
     if wide {
@@ -82,7 +85,7 @@ pub(super) fn walk_args<'a>(plan: &Plan, offsets: &[i64], inputs: usize) -> (Wal
             pack.u32(*s as u32);
         }
     }
-    (Walk { rank: rank as u8, wide, repeated: 0 }, pack.arg())
+    (Walk { rank: rank as u8, wide, repeated: 0, several: false }, pack.arg())
 }
 
 impl Gpu {
@@ -104,7 +107,8 @@ impl Gpu {
         // Outputs came first to steer the order; kernels number inputs first.
         plan.strides.rotate_left(outputs.len());
         let offsets: SmallVec<[i64; 4]> = inputs.iter().chain(outputs).map(|v| v.layout.offset).collect();
-        let (walk, meta) = walk_args(&plan, &offsets, inputs.len());
+        let (mut walk, meta) = walk_args(&plan, &offsets, inputs.len());
+        walk.several = walk.rank == 0 && self.info.kind == "gpu" && n >= SEVERAL_FROM;
         let printed = self.printed(Some(program), Kind::Elementwise(walk))?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         for v in inputs.iter().chain(outputs) {
@@ -113,6 +117,10 @@ impl Gpu {
         args.push(meta);
         for (k, d) in &printed.scalars {
             args.push(scalar_arg(scalars[*k as usize], *d));
+        }
+        if walk.several {
+            let groups = n.div_ceil(print::EACH * print::GROUP);
+            return self.launch(&printed.kernel, &args, [groups * print::GROUP, 1, 1], [print::GROUP, 1, 1]);
         }
         self.launch_1d(&printed.kernel, &args, n)
     }

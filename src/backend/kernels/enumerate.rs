@@ -68,12 +68,13 @@ const COMPUTE: [DType; 8] =
 
 /// Every opcode in every compute dtype that it has, over the storage dtypes and layouts between them.
 fn programs(list: &mut List) {
-    let flat = Walk { rank: 0, wide: false, repeated: 0 };
+    let flat = Walk { rank: 0, wide: false, repeated: 0, several: false };
     let walks = [
         flat,
-        Walk { rank: 2, wide: false, repeated: 0 },
-        Walk { rank: 3, wide: true, repeated: 0 },
-        Walk { rank: 0, wide: false, repeated: 1 },
+        Walk { rank: 2, wide: false, repeated: 0, several: false },
+        Walk { rank: 3, wide: true, repeated: 0, several: false },
+        Walk { rank: 0, wide: false, repeated: 1, several: false },
+        Walk { rank: 0, wide: false, repeated: 1, several: true },
     ];
     for op in OPCODES {
         for ty in COMPUTE {
@@ -363,6 +364,10 @@ fn others(list: &mut List) {
                     }
                 }
                 list.file("random", &[RANDOM], &defs);
+                if ty == DType::F32 {
+                    defs.push(("LIVE", ON));
+                    list.file("random", &[RANDOM], &defs);
+                }
             }
         }
     }
@@ -386,6 +391,10 @@ fn others(list: &mut List) {
                 defs.extend(flags.iter().map(|f| (*f, ON)));
                 let lists = super::optimizer_lists(count, states as usize);
                 list.file("optimizer_step", &[&lists, OPTIM], &defs);
+                if count == 1 {
+                    defs.push(("LIVE", ON));
+                    list.file("optimizer_step", &[&lists, OPTIM], &defs);
+                }
             }
         }
     }

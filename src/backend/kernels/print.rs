@@ -216,7 +216,15 @@ pub struct Walk {
     pub wide: bool,
     /// Contiguous walk only: inputs that are a single element.
     pub repeated: u32,
+    /// Contiguous walk only: each work-item takes `EACH` elements, all loaded before the first is stored, so that large
+    /// tensors keep a GPU's memory busy.
+    pub several: bool,
 }
+
+/// Elements per work-item of a walk with `several`, a group's size apart.
+pub const EACH: usize = 4;
+/// Work-items per group of such a walk.
+pub const GROUP: usize = 256;
 
 /// The statements that turn the linear index `i` into an element index `x{k}` per tensor, for `tensors` tensors.
 /// `m` is the argument struct with `off`, `size`, `magic`, `shift` and `st`.
@@ -290,16 +298,35 @@ pub fn elementwise(program: &Program, w: Walk) -> Result<(String, Vec<(u8, DType
         params.push(format!("const {0} s{k}_{0}", compute_type(*d)));
     }
     let _ = writeln!(src, "KERNEL void elementwise({}) {{", params.join(", "));
-    src += "    const i64 i = (i64)GID(0);\n    if (i >= m.n) return;\n";
-    src += &walk(w, n + program.outputs.len());
-    for (k, d) in program.inputs.iter().enumerate() {
-        let _ = writeln!(src, "    const {} in{k} = {};", compute_type(*d), load(*d, &format!("p{k}[x{k}]")));
+    let walked = walk(w, n + program.outputs.len());
+    if w.several {
+        let each = format!(
+            "#pragma unroll\n    for (int u = 0; u < {EACH}; u++) {{\n    const i64 i = first + u * {GROUP};\n"
+        );
+        let _ = writeln!(src, "    const i64 first = (i64)GRP(0) * {} + LID(0);", EACH * GROUP);
+        for (k, d) in program.inputs.iter().enumerate() {
+            let _ = writeln!(src, "    {} all{k}[{EACH}];", compute_type(*d));
+        }
+        src += &format!("{each}    if (i < m.n) {{\n{}", walk(w, n));
+        for (k, d) in program.inputs.iter().enumerate() {
+            let _ = writeln!(src, "    all{k}[u] = {};", load(*d, &format!("p{k}[x{k}]")));
+        }
+        src += &format!("    }}\n    }}\n{each}    if (i >= m.n) return;\n{walked}");
+        for (k, d) in program.inputs.iter().enumerate() {
+            let _ = writeln!(src, "    const {} in{k} = all{k}[u];", compute_type(*d));
+        }
+    } else {
+        src += "    const i64 i = (i64)GID(0);\n    if (i >= m.n) return;\n";
+        src += &walked;
+        for (k, d) in program.inputs.iter().enumerate() {
+            let _ = writeln!(src, "    const {} in{k} = {};", compute_type(*d), load(*d, &format!("p{k}[x{k}]")));
+        }
     }
     src += &body.statements;
     for (k, (reg, d)) in program.outputs.iter().enumerate() {
         let value = store(*d, &convert(program.reg_dtype(*reg), *d, &format!("r{reg}")));
         let _ = writeln!(src, "    p{0}[x{0}] = {value};", n + k);
     }
-    src += "}\n";
+    src += if w.several { "    }\n}\n" } else { "}\n" };
     Ok((src, body.scalars))
 }
