@@ -1022,6 +1022,16 @@ TAPER_MUST_USE taper_error *taper_set_default_device(taper_device device);
 /* Waits until all work queued on the device is done. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_synchronize(taper_device device);
 
+/* How many kernels were queued since the start of the process, on all OpenCL and CUDA devices. Since 0.1. */
+uint64_t taper_kernels_launched(void);
+
+/*
+ * How often the host waited for an OpenCL or CUDA device since the start of the process: to read a value, in
+ * taper_synchronize, or because memory for a transfer ran out. A training step that reads nothing adds nothing.
+ * Since 0.1.
+ */
+uint64_t taper_host_waits(void);
+
 /* Statistics of a device's memory. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_memory_stats(taper_device device, struct taper_memory_info *out);
 

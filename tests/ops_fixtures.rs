@@ -178,6 +178,16 @@ fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), Str
     Ok(())
 }
 
+/// The ops that docs/DEVICES.md says do not run, one a line: "- `name`: why".
+fn listed() -> BTreeSet<&'static str> {
+    let text = include_str!("../docs/DEVICES.md");
+    let (_, rest) = text.split_once("<!-- list -->").unwrap();
+    let (list, _) = rest.split_once("<!-- end of the list -->").unwrap();
+    let listed: BTreeSet<&str> = list.lines().filter_map(|l| l.strip_prefix("- `")?.split('`').next()).collect();
+    assert!(listed.is_empty() == list.contains("None."), "docs/DEVICES.md: either a list or None.");
+    listed
+}
+
 #[test]
 fn ops_equal_pytorch() {
     let _kernels = Kernels::counted();
@@ -186,6 +196,7 @@ fn ops_equal_pytorch() {
     let mut failures = BTreeMap::<String, Vec<String>>::new();
     let mut names = BTreeSet::new();
     let mut messages = (0, 0);
+    let mut unsupported = BTreeSet::new();
     for case in &f.cases {
         let mut parts = case.split('|');
         let (name, args) = (parts.next().unwrap(), parts.next().unwrap());
@@ -209,12 +220,22 @@ fn ops_equal_pytorch() {
             Ok((Err(e), _)) => e,
             Err(_) => "panicked".into(),
         };
+        if !device().is_cpu() && text.contains("NotImplemented") {
+            unsupported.insert(name);
+            continue;
+        }
         failures.entry(name.to_string()).or_default().push(format!("{case}\n    {text}"));
     }
     let without: Vec<&str> =
         calls::NAMES.iter().enumerate().filter(|(i, n)| shard(*i) && !names.contains(**n)).map(|(_, n)| *n).collect();
     println!("{} samples of {} ops; without a sample: {without:?}", f.cases.len(), names.len());
     println!("{} of {} error messages are PyTorch's word for word", messages.0, messages.1);
+    if !device().is_cpu() && filter.is_none() {
+        let listed = listed();
+        let wrong: Vec<&String> =
+            names.iter().filter(|n| listed.contains(n.as_str()) != unsupported.contains(n.as_str())).collect();
+        assert!(wrong.is_empty(), "docs/DEVICES.md is wrong on what runs on {}: {wrong:?}", device());
+    }
     let report: Vec<String> = failures
         .iter()
         .map(|(name, list)| format!("{name}: {} samples\n  {}", list.len(), list[..list.len().min(3)].join("\n  ")))

@@ -273,6 +273,10 @@ fn fit(alg: &dyn Algebra, from: &Node, i: usize, g: Tensor, edge: &Edge) -> Resu
     if g.dtype() != want.dtype {
         g = alg.cast(&g, want.dtype)?;
     }
+    if g.device() != want.device && want.shape.is_empty() {
+        // A number on the CPU may meet tensors of any device; its gradient goes back to where it is.
+        g = alg.to_device(&g, want.device)?;
+    }
     ensure!(
         g.device() == want.device,
         Runtime,

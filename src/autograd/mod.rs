@@ -13,6 +13,7 @@ pub mod view;
 
 use crate::bail;
 use crate::error::Result;
+use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use crate::tensor::layout::Layout;
 use crate::tensor::Tensor;
@@ -30,6 +31,7 @@ pub trait Algebra: Send + Sync {
     fn add_into(&self, acc: &Tensor, g: &Tensor) -> Result<()>;
     fn sum_to(&self, g: &Tensor, shape: &[i64]) -> Result<Tensor>;
     fn cast(&self, g: &Tensor, dtype: DType) -> Result<Tensor>;
+    fn to_device(&self, g: &Tensor, device: Device) -> Result<Tensor>;
     fn clone(&self, g: &Tensor) -> Result<Tensor>;
     /// A differentiable copy laid out with the strides (not the offset) of `like`.
     fn clone_with_strides(&self, g: &Tensor, like: &Layout) -> Result<Tensor>;

@@ -219,6 +219,26 @@ pub extern "C" fn taper_synchronize(device: taper_device) -> *mut taper_error {
     guard("synchronize", |c| backend::get(c.device(0, "device", device)?)?.synchronize())
 }
 
+/// How many kernels were queued since the start of the process, on all OpenCL and CUDA devices. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_kernels_launched() -> u64 {
+    #[cfg(feature = "opencl")]
+    return backend::gpu::kernels_launched();
+    #[cfg(not(feature = "opencl"))]
+    0
+}
+
+/// How often the host waited for an OpenCL or CUDA device since the start of the process: to read a value, in
+/// taper_synchronize, or because memory for a transfer ran out. A training step that reads nothing adds nothing.
+/// Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_host_waits() -> u64 {
+    #[cfg(feature = "opencl")]
+    return backend::gpu::host_waits();
+    #[cfg(not(feature = "opencl"))]
+    0
+}
+
 /// Memory of one device's allocator, in bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]

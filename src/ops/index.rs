@@ -79,6 +79,12 @@ fn parse(a: &Tensor, items: &[IndexItem]) -> Result<Parsed> {
                 indices.push(Some(to_device(&index, a.device())?));
                 dim += 1;
             }
+            IndexItem::Tensor(t) if t.device() != a.device() && !t.device().is_cpu() => bail!(
+                Runtime,
+                "indices should be either on cpu or on the same device as the indexed tensor ({}), got {}",
+                a.device(),
+                t.device()
+            ),
             IndexItem::Tensor(t) if matches!(t.dtype(), DType::Bool | DType::U8) => {
                 let (ms, vs) = (t.shape(), view.shape());
                 for (k, m) in ms.iter().enumerate() {
@@ -115,8 +121,17 @@ fn parse(a: &Tensor, items: &[IndexItem]) -> Result<Parsed> {
                     "tensors used as indices must be long, int, byte or bool tensors, got {}",
                     t.dtype()
                 );
+                let index = cast(t, DType::I64)?;
+                if !a.device().is_cpu() && t.device().is_cpu() {
+                    // At hand now; a kernel's complaint would come late.
+                    let n = view.shape().get(dim).copied().unwrap_or(0);
+                    let bad = index.to_vec::<i64>()?.into_iter().find(|i| *i < -n || *i >= n);
+                    if let Some(i) = bad {
+                        bail!(Index, "index {i} is out of bounds for dimension {dim} with size {n}");
+                    }
+                }
                 pad(&mut indices, dim);
-                indices.push(Some(to_device(&cast(t, DType::I64)?, a.device())?));
+                indices.push(Some(to_device(&index, a.device())?));
                 dim += 1;
             }
         }
@@ -215,6 +230,9 @@ fn put_raw(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: 
     let mut lead = p.index_shape.clone();
     lead.extend_from_slice(&fb.shape()[k..]);
     let result_shape = settle(&Tensor::empty(&lead, DType::Bool, Device::CPU)?, p.index_shape.len(), p.at)?.shape();
+    if values.ndim() > 0 {
+        pointwise::same_device(a, values)?;
+    }
     let values = cast(&to_device(&values.alias_same(), a.device())?, a.dtype())?;
     let mut vs = values.shape();
     // Leading ones of the value are dropped, as in NumPy.

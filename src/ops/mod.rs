@@ -71,6 +71,9 @@ impl Algebra for Ops {
     fn cast(&self, g: &Tensor, dtype: DType) -> Result<Tensor> {
         cast(g, dtype)
     }
+    fn to_device(&self, g: &Tensor, device: Device) -> Result<Tensor> {
+        to_device(g, device)
+    }
     fn clone(&self, g: &Tensor) -> Result<Tensor> {
         if g.is_contiguous() {
             clone(g)

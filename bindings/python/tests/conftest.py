@@ -11,6 +11,56 @@ sys.path.insert(0, PACKAGE)
 with open(os.path.join(FIXTURES, "expected.json")) as f:
     EXPECTED = json.load(f)
 
+DEVICE = os.environ.get("TAPER_TEST_DEVICE") or "cpu"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cpu_only(reason): what other devices do not have, or have otherwise")
+
+
+# These choose their devices themselves.
+collect_ignore = [] if DEVICE == "cpu" else ["test_device.py", "test_opencl.py"]
+
+
+@pytest.fixture(autouse=DEVICE != "cpu")
+def _default_device():
+    """What names no device lands on the one under test."""
+    import taper
+
+    taper.set_default_device(DEVICE)
+    yield
+    taper.set_default_device("cpu")
+
+
+def pytest_collection_modifyitems(items):
+    if DEVICE == "cpu":
+        return
+    for item in items:
+        mark = item.get_closest_marker("cpu_only")
+        if mark:
+            item.add_marker(pytest.mark.skip(reason=f"CPU only: {mark.args[0]}"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if DEVICE != "cpu":
+        terminalreporter.write_line(f"{kernels_launched()} kernels ran on {DEVICE}")
+
+
+def kernels_launched():
+    from ctypes import c_uint64
+
+    from taper import _c
+
+    return _c.proto("kernels_launched", res=c_uint64)()
+
+
+@pytest.fixture
+def device():
+    """The device under test; it is the default device too."""
+    import taper
+
+    return taper.device(DEVICE)
+
 
 @pytest.fixture
 def expected():

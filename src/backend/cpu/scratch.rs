@@ -116,7 +116,11 @@ pub fn ptr<T>(v: &View) -> Result<*mut T> {
     match v.storage.host_ptr() {
         // SAFETY: the layout lies inside the storage.
         Some(p) => Ok(unsafe { (p.as_ptr() as *mut T).offset(v.layout.offset as isize) }),
-        None => bail!(Runtime, "expected a tensor in host memory, got one on {}", v.storage.device()),
+        None => bail!(
+            Runtime,
+            "Expected all tensors to be on the same device, but found at least two devices, cpu and {}!",
+            v.storage.device()
+        ),
     }
 }
 

@@ -125,6 +125,7 @@ impl Allocator {
         if fits && made.is_err() {
             // Cached blocks may be what is missing; releases take effect once queued work is done.
             self.empty(&*owner.driver);
+            super::count_wait();
             owner.driver.finish()?;
             made = owner.driver.alloc(class);
         }
@@ -279,6 +280,7 @@ impl Staging {
                     // The oldest slot comes first: used slots move to the back.
                     let i = slots.iter().position(|s| s.size == size).expect("there are slots of this size");
                     if let Some(e) = &slots[i].busy {
+                        super::count_wait();
                         e.wait()?;
                     }
                     i

@@ -43,6 +43,17 @@ pub fn kernels_launched() -> u64 {
     LAUNCHED.load(Ordering::Relaxed)
 }
 
+static WAITED: AtomicU64 = AtomicU64::new(0);
+
+/// How often the host waited for an OpenCL or CUDA device since the start of the process: to read a value, to
+/// synchronise, or because memory for the transfer ran out.
+pub fn host_waits() -> u64 {
+    WAITED.load(Ordering::Relaxed)
+}
+fn count_wait() {
+    WAITED.fetch_add(1, Ordering::Relaxed);
+}
+
 /// What a specialised kernel is made of; the key of the in-memory cache.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct KernelKey {
@@ -261,6 +272,7 @@ impl Backend for Gpu {
         }
         if src.len() > 64 << 20 {
             // A copy through staging would cost more than the wait.
+            count_wait();
             return self.driver.write(mem, dst_offset, src);
         }
         self.staging.upload(&*self.driver, src, mem, dst_offset)
@@ -271,6 +283,7 @@ impl Backend for Gpu {
             bail!(Internal, "download of {} bytes at {src_offset} from {} bytes", dst.len(), src.nbytes());
         }
         if !dst.is_empty() {
+            count_wait();
             self.driver.read(mem, src_offset, dst)?;
         }
         self.check_fault()
@@ -297,6 +310,7 @@ impl Backend for Gpu {
         self.allocator.empty(&*self.driver)
     }
     fn synchronize(&self) -> Result<()> {
+        count_wait();
         self.driver.finish()?;
         self.check_fault()
     }

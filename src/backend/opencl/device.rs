@@ -37,11 +37,17 @@ fn describe(platform: cl::PlatformId, id: DeviceId) -> DeviceInfo {
         max_work_group: id.number(CL_DEVICE_MAX_WORK_GROUP_SIZE) as usize,
         max_parameter_size: id.number(CL_DEVICE_MAX_PARAMETER_SIZE) as usize,
         capability: (0, 0),
-        fp64: has("cl_khr_fp64") || id.number(CL_DEVICE_DOUBLE_FP_CONFIG) != 0,
-        fp16: has("cl_khr_fp16"),
+        fp64: allowed("fp64") && (has("cl_khr_fp64") || id.number(CL_DEVICE_DOUBLE_FP_CONFIG) != 0),
+        fp16: allowed("fp16") && has("cl_khr_fp16"),
         exact_divide: id.number(CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT != 0,
         unified_memory: id.number(CL_DEVICE_HOST_UNIFIED_MEMORY) != 0,
     }
+}
+
+/// Whether a feature may be used: `TAPER_OPENCL_WITHOUT=fp64,fp16` hides what the device has, so that one can see how a
+/// program fares on a device that lacks it.
+fn allowed(feature: &str) -> bool {
+    std::env::var("TAPER_OPENCL_WITHOUT").map_or(true, |v| !v.split(',').any(|f| f.trim() == feature))
 }
 
 fn discover() -> Result<Vec<Found>> {

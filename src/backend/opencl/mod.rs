@@ -4,7 +4,7 @@ mod cl;
 mod device;
 mod driver;
 
-pub use super::gpu::{cache_dir, compile_counts, kernels_launched};
+pub use super::gpu::{cache_dir, compile_counts, host_waits, kernels_launched};
 pub use device::devices;
 
 use super::gpu::Gpu;

@@ -49,6 +49,10 @@ static void load(void) {
     if (!loader) {
         const char *why = dlerror();
         snprintf(load_error, sizeof load_error, "%s", why ? why : "dlopen failed");
+    } else if (!dlsym(loader, "clGetPlatformIDs")) {
+        snprintf(load_error, sizeof load_error, "%s is no OpenCL loader: it lacks clGetPlatformIDs",
+                 chosen && *chosen ? chosen : "libOpenCL.so");
+        loader = NULL;
     }
 }
 
