@@ -23,6 +23,7 @@ need pkg-config pkg-config
 if [ "$what" = test ]; then
     need g++ g++
     need valgrind valgrind
+    need oclgrind oclgrind
     have ldconfig || PATH="$PATH:/sbin:/usr/sbin"
     ldconfig -p 2>/dev/null | grep -q 'libOpenCL\.so\.1' || packages+=(ocl-icd-libopencl1)
     [ -n "$(ls /etc/OpenCL/vendors/*.icd 2>/dev/null)" ] || packages+=(pocl-opencl-icd)

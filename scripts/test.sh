@@ -37,7 +37,7 @@ LANES=(
     go.fmt go.vet go.test go.race
     python.lint python.test
     behaviour.c behaviour.cpp behaviour.go behaviour.python
-    opencl.rust opencl.suite opencl.python
+    opencl.rust opencl.suite opencl.python opencl.oclgrind
     cuda cuda.nvrtc
     demo.c demo.cpp demo.go demo.python demo.opencl
     install
@@ -172,6 +172,25 @@ lane_opencl.python() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
     PYTHONPATH=bindings/python "$PYTHON" -m pytest -q -rs bindings/python/tests/test_opencl.py
 }
+
+# One op of every family on a simulated device that sees each access: out of bounds or a race between work-items fails.
+# Uninitialised memory is not asked for: the simulator takes the values of its own built-in functions for it.
+lane_opencl.oclgrind() {
+    local runtime out=$LOGS/opencl.oclgrind.out
+    runtime=$(ls /usr/lib/oclgrind/liboclgrind-rt.so /usr/lib/*/oclgrind/liboclgrind-rt.so 2>/dev/null | head -n 1)
+    [ -n "$runtime" ] || skip "oclgrind is not installed (apt install oclgrind)"
+    cargo test --locked --no-run --test ops_fixtures || return 1
+    rm -f "$out"
+    OCLGRIND_DATA_RACES=1 OCLGRIND_CHECK_API=1 OCLGRIND_LOG=$out TAPER_OPENCL_LIBRARY=$runtime TAPER_OPENCL_CACHE=0 \
+        TAPER_TEST_DEVICE=opencl OP=$OCLGRIND_OPS \
+        cargo test --locked --test ops_fixtures -- --nocapture | tee "$LOGS/opencl.oclgrind.test"
+    [ "${PIPESTATUS[0]}" = 0 ] || return 1
+    kernels_ran "$LOGS/opencl.oclgrind.test" || return 1
+    [ ! -s "$out" ] || { head -n 200 "$out"; return 1; }
+}
+OCLGRIND_OPS=add.Tensor,where,cat,sum.dim,prod,var.correction,argmax,softmax,log_softmax,cumsum,logcumsumexp,cummax
+OCLGRIND_OPS+=,sort,topk,gather,scatter.src,scatter_add,index,index_put_,index_select,masked_fill.Scalar,nonzero,matmul,bmm
+OCLGRIND_OPS+=,linear,max_pool2d,avg_pool2d,layer_norm,batch_norm,cross_entropy,embedding,norm
 
 # On a test double of CUDA, which runs the kernels on the CPU.
 lane_cuda() {

@@ -381,3 +381,27 @@ def test_a_training_step_waits_for_nothing():
         before = waits()
         assert loss.item() > 0
         assert waits() == before + 1
+
+
+def test_a_forked_process_says_what_to_do(run_python):
+    code = """
+import os, taper
+x = taper.ones(2, device="opencl")
+print(x.tolist(), flush=True)
+if os.fork() == 0:
+    for f in (lambda: x + 1, x.tolist, lambda: taper.ones(2, device="opencl"), taper.opencl.synchronize):
+        try:
+            f()
+            print("no error", flush=True)
+        except RuntimeError as e:
+            print(e, flush=True)
+    print((taper.ones(2) + 1).tolist(), flush=True)
+    os._exit(0)
+os.wait()
+print((x + 1).tolist())
+"""
+    lines = run_python(code=code).stdout.splitlines()
+    assert lines[0] == "[1.0, 1.0]" and lines[-2:] == ["[2.0, 2.0]", "[2.0, 2.0]"]
+    assert len(lines) == 7
+    for line in lines[1:5]:
+        assert "device opencl:0 was in use when this process was forked" in line and "'spawn'" in line

@@ -54,6 +54,20 @@ fn count_wait() {
     WAITED.fetch_add(1, Ordering::Relaxed);
 }
 
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts the forks after which a driver, whose threads stayed behind in the parent, would hang.
+fn watch_forks() {
+    extern "C" fn child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    // SAFETY: the handler only adds to an atomic.
+    ONCE.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(child));
+    });
+}
+
 /// What a specialised kernel is made of; the key of the in-memory cache.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct KernelKey {
@@ -77,6 +91,8 @@ pub struct Gpu {
     queued: AtomicU64,
     capture: Mutex<Option<graph::Capture>>,
     capturing: AtomicBool,
+    /// `FORKS` when it was made.
+    forks: u64,
     /// This value: backends are never dropped.
     forever: OnceLock<&'static Gpu>,
 }
@@ -102,6 +118,7 @@ impl Pack {
 impl Gpu {
     /// The backend of `device`; compiled kernels are kept on disk when `disk_cache` says so.
     pub fn new(device: Device, driver: Box<dyn Driver>, info: Facts, disk_cache: bool) -> Result<&'static Gpu> {
+        watch_forks();
         let fault = driver.alloc(24)?;
         driver.write(&fault, 0, &[0; 24])?;
         let gpu: &'static Gpu = Box::leak(Box::new(Gpu {
@@ -118,6 +135,7 @@ impl Gpu {
             queued: AtomicU64::new(0),
             capture: Mutex::new(None),
             capturing: AtomicBool::new(false),
+            forks: FORKS.load(Ordering::Relaxed),
             forever: OnceLock::new(),
         }));
         let _ = gpu.forever.set(gpu);
@@ -129,8 +147,21 @@ impl Gpu {
         self.forever.get().expect("set when the backend was made")
     }
 
+    fn check_fork(&self) -> Result<()> {
+        if self.forks != FORKS.load(Ordering::Relaxed) {
+            bail!(
+                Runtime,
+                "device {} was in use when this process was forked and cannot be used here; start the process anew \
+                 (the start method 'spawn' of multiprocessing), or use the device in the forked process only",
+                self.device
+            );
+        }
+        Ok(())
+    }
+
     /// The device buffer behind a storage.
     fn mem<'a>(&self, s: &'a Storage) -> Result<&'a Mem> {
+        self.check_fork()?;
         match s.device_buffer::<DeviceBuffer>() {
             Some(b) if s.device() == self.device => Ok(b.mem()),
             _ => bail!(
@@ -167,6 +198,7 @@ impl Gpu {
 
     /// A temporary buffer.
     fn scratch(&self, nbytes: usize) -> Result<DeviceBuffer> {
+        self.check_fork()?;
         self.allocator.alloc(self.forever(), nbytes)
     }
 
@@ -310,6 +342,7 @@ impl Backend for Gpu {
         self.allocator.empty(&*self.driver)
     }
     fn synchronize(&self) -> Result<()> {
+        self.check_fork()?;
         count_wait();
         self.driver.finish()?;
         self.check_fault()
