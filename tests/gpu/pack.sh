@@ -26,9 +26,12 @@ echo "$tests" | while read -r name file; do
 done
 strip -o "$pack/lib/libtaper.so.1" "target/$profile/libtaper.so"
 ln -s libtaper.so.1 "$pack/lib/libtaper.so"
+# A call of every function of the header, for test_arguments.c.
+mkdir -p target/c-tests
+python3 tests/c/arguments.py include/taper.h >target/c-tests/arguments.inc
 for source in tests/c/test_*.c; do
     name=$(basename "$source" .c)
-    cc -std=c11 -D_DEFAULT_SOURCE -O1 -Iinclude "$source" -o "$pack/bin/c-${name#test_}" -L"$pack/lib" -ltaper \
+    cc -std=c11 -D_DEFAULT_SOURCE -O1 -Iinclude -Itarget/c-tests "$source" -o "$pack/bin/c-${name#test_}" -L"$pack/lib" -ltaper \
         -Wl,-rpath,'$ORIGIN/../lib' -lpthread -lm
 done
 cc -std=c99 -O1 -g -Iinclude tests/gpu/device.c -o "$pack/bin/device" -L"$pack/lib" -ltaper -Wl,-rpath,'$ORIGIN/../lib' -lm
