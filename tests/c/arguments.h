@@ -15,6 +15,7 @@ enum {
     KIND_NODE,
     KIND_NAMED_TENSORS,
     KIND_FUNCTION_CTX,
+    KIND_GRAPH,
     KINDS
 };
 

@@ -88,7 +88,7 @@ static void free_any(void *h)
     if (h)
         (void)(taper_tensor_free(h) || taper_tensor_list_free(h) || taper_error_free(h) || taper_string_free(h) ||
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
-               taper_named_tensors_free(h));
+               taper_named_tensors_free(h) || taper_graph_free(h));
 }
 static void free_pool(void)
 {
@@ -108,6 +108,7 @@ static void restore(void)
     taper_error_free(taper_set_default_dtype(TAPER_FLOAT32));
     taper_error_free(taper_set_default_device(TAPER_CPU));
     taper_error_free(taper_set_num_threads(2));
+    taper_error_free(taper_set_float32_matmul_precision("highest"));
     taper_error_free(taper_set_out_of_memory_callback(NULL, NULL));
 }
 static void one(size_t f, uint64_t seed, int how)
