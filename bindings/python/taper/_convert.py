@@ -179,8 +179,8 @@ def to_numpy(t, force=False):
 # --- pickles ---------------------------------------------------------------------------------------------------------
 
 
-def _rebuild(cls, data, code, shape, requires_grad, state):
-    t = from_bytes(bytes(data), shape, from_code(code), "cpu")
+def _rebuild(cls, data, code, shape, requires_grad, state, device="cpu"):
+    t = from_bytes(bytes(data), shape, from_code(code), device)
     if cls is not Tensor:
         plain, t = t, _new(cls)
         t._h, plain._h = plain._h, 0
@@ -199,4 +199,7 @@ def pickled(t):
             "use tensor.detach() first"
         )
     state = t.__dict__ or None
-    return (_rebuild, (type(t), bytes(to_bytes(t)), t.dtype.code, tuple(t.shape), t.requires_grad, state))
+    return (
+        _rebuild,
+        (type(t), bytes(to_bytes(t)), t.dtype.code, tuple(t.shape), t.requires_grad, state, str(t.device)),
+    )

@@ -1,7 +1,9 @@
 """What goes wrong with OpenCL and what happens then, and what tensors of two devices do with each other."""
 
+import copy
 import ctypes.util
 import os
+import pickle
 import stat
 
 import pytest
@@ -344,6 +346,13 @@ def test_loader_batches_move():
         assert x.is_cpu
         total += (x.to("opencl") * y.to("opencl")).sum().item()
     assert total == sum(i * i for i in range(10))
+
+
+def test_pickles_and_copies_stay_on_the_device():
+    x = nn.Parameter(taper.tensor([[1.0, 2.0], [3.0, 4.0]], device="opencl"))
+    for y in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), copy.copy(x)):
+        assert y.is_opencl and y.requires_grad and type(y) is nn.Parameter and y.tolist() == x.tolist()
+    assert pickle.loads(pickle.dumps(x.detach().cpu())).is_cpu
 
 
 def test_a_training_step_waits_for_nothing():
