@@ -166,7 +166,7 @@ fn triangle(
     let cells = || (0..row).flat_map(|i| (0..col).map(move |j| (i, j))).filter(|&(i, j)| inside(i, j));
     let flat: Vec<i64> = cells().map(|c| c.0).chain(cells().map(|c| c.1)).collect();
     let t = Tensor::from_slice(&flat, &[2, flat.len() as i64 / 2])?;
-    to(&t, dtype, device, false)
+    to(&t, dtype, Some(device.unwrap_or_else(crate::tensor::default_device)), false)
 }
 /// Rows and columns of the lower triangle of a row by col matrix.
 pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {

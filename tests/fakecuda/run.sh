@@ -105,7 +105,8 @@ fi
 if has languages; then
     cargo build --locked --lib
     ln -sfn libtaper.so target/debug/libtaper.so.1
-    export LD_LIBRARY_PATH=$out/lib OCL_ICD_VENDORS=/nonexistent
+    use lib
+    export OCL_ICD_VENDORS=/nonexistent
     link="-Ltarget/debug -ltaper -Wl,-rpath,$ROOT/target/debug"
     mkdir -p target/c-tests
     for test in device graph; do
