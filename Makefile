@@ -1,14 +1,14 @@
 # make            the library, under target/release
 # make demo       trains a network on handwritten digits, from C
 # make test       everything that is tested; LANES="rust c" for a part
-# make bench      Taper against PyTorch
+# make bench      Taper against PyTorch; make bench-opencl: an OpenCL device against its peaks and CLBlast
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 LANES ?=
 EPOCHS ?=
 .DEFAULT_GOAL := lib
-.PHONY: lib demo demo-c demo-cpp demo-go demo-python test bench lint format gen install uninstall clean deps help
+.PHONY: lib demo demo-c demo-cpp demo-go demo-python test bench bench-opencl lint format gen install uninstall clean deps help
 
 lib:
 	@scripts/build.sh
@@ -25,6 +25,9 @@ test:
 
 bench: lib
 	@scripts/bench.sh
+
+bench-opencl: lib
+	@scripts/bench_opencl.sh $(ARGS)
 
 lint:
 	@scripts/test.sh rust.fmt rust.clippy generated go.fmt go.vet python.lint
