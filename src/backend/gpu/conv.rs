@@ -14,26 +14,28 @@ pub(super) enum ConvMethod {
     Direct,
     /// Columns in memory, then a product by the method.
     Columns(Method),
+    /// Rows of the output in registers: CPUs, where elements of a row are neighbours.
+    Rows,
 }
 
 /// Elements of a column matrix that are made at a time.
 const COLUMN_LIMIT: i64 = 1 << 25;
 
 /// A convolution as the kernels see it: three spatial dimensions, missing ones are 1 and come first.
-struct Geometry<'a> {
-    x: View<'a>,
-    w: View<'a>,
-    y: View<'a>,
-    n: i64,
-    groups: i64,
-    cg: i64,
-    og: i64,
-    input: [i64; 3],
-    output: [i64; 3],
-    kernel: [i64; 3],
-    stride: [i64; 3],
-    padding: [i64; 3],
-    dilation: [i64; 3],
+pub(super) struct Geometry<'a> {
+    pub x: View<'a>,
+    pub w: View<'a>,
+    pub y: View<'a>,
+    pub n: i64,
+    pub groups: i64,
+    pub cg: i64,
+    pub og: i64,
+    pub input: [i64; 3],
+    pub output: [i64; 3],
+    pub kernel: [i64; 3],
+    pub stride: [i64; 3],
+    pub padding: [i64; 3],
+    pub dilation: [i64; 3],
 }
 
 /// Three values from the last ones of a list.
@@ -135,9 +137,11 @@ impl Gpu {
         Ok(Place { mem: self.view(v)?, layout: v.layout })
     }
 
-    /// The method for a product of `m` rows and `k` terms.
-    fn conv_method(&self, m: i64, k: i64) -> ConvMethod {
-        if m < 4 || k < 4 {
+    /// The method for a product of `m` rows and `k` terms; `rows`: whether the row kernels can do it.
+    fn conv_method(&self, m: i64, k: i64, rows: bool) -> ConvMethod {
+        if rows {
+            ConvMethod::Rows
+        } else if m < 4 || k < 4 {
             ConvMethod::Direct
         } else if self.info.kind == "cpu" {
             ConvMethod::Columns(Method::Packed)
@@ -249,7 +253,9 @@ impl Gpu {
         let bias_mem = bias.as_ref().map(|b| self.view(b)).transpose()?;
         let bias_at = bias.as_ref().map_or((0, 0), |b| (b.layout.offset, b.layout.strides[0]));
         let (xm, wm, ym) = (self.view(&x)?, self.view(&w)?, self.view(&y)?);
-        let method = match method.unwrap_or_else(|| self.conv_method(g.og, ck)) {
+        let fits = self.rows_fit_forward(&g);
+        let method = match method.unwrap_or_else(|| self.conv_method(g.og, ck, fits)) {
+            ConvMethod::Rows if fits => return self.conv_rows_forward(&g, bias),
             ConvMethod::Columns(m) if plane_is_contiguous(y.layout) => m,
             _ => {
                 let kernel = self.conv_kernel("conv_forward", "DIRECT_FORWARD", &g, bias.is_some())?;
@@ -309,7 +315,9 @@ impl Gpu {
         let g = Geometry::new(gx, w, grad, p);
         let taps = Geometry::plane(&g.kernel);
         let (gm, wm, xm) = (self.view(&grad)?, self.view(&w)?, self.view(&gx)?);
-        let method = match method.unwrap_or_else(|| self.conv_method(g.cg, g.og * taps)) {
+        let fits = self.rows_fit_input(&g);
+        let method = match method.unwrap_or_else(|| self.conv_method(g.cg, g.og * taps, fits)) {
+            ConvMethod::Rows if fits => return self.conv_rows_input(&g),
             ConvMethod::Columns(m) if plane_is_contiguous(gx.layout) && grad.layout.numel() > 0 => m,
             _ => {
                 let kernel = self.conv_kernel("conv_backward_input", "DIRECT_INPUT", &g, false)?;
@@ -363,7 +371,9 @@ impl Gpu {
         let g = Geometry::new(x, gw, grad, p);
         let (ck, plane) = (g.cg * Geometry::plane(&g.kernel), Geometry::plane(&g.output));
         let (gm, xm, wm) = (self.view(&grad)?, self.view(&x)?, self.view(&gw)?);
-        let method = match method.unwrap_or_else(|| self.conv_method(g.og, g.n * plane)) {
+        let fits = self.rows_fit_weight(&g);
+        let method = match method.unwrap_or_else(|| self.conv_method(g.og, g.n * plane, fits)) {
+            ConvMethod::Rows if fits => return self.conv_rows_weight(&g),
             ConvMethod::Columns(m) if gw.layout.is_contiguous() && grad.layout.numel() > 0 => m,
             _ => {
                 let kernel = self.conv_kernel("conv_backward_weight", "DIRECT_WEIGHT", &g, false)?;

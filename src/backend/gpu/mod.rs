@@ -7,6 +7,7 @@
 
 mod compile;
 mod conv;
+mod conv_rows;
 pub mod driver;
 mod elementwise;
 mod fill;

@@ -93,11 +93,13 @@ fn cases() -> Vec<Case> {
         case(2, 5, 12, 1, &[30], &[5], &[3], &[2], &[2]),
         case(1, 2, 4, 1, &[5, 6, 7], &[2, 3, 3], &[1, 2, 2], &[1, 1, 0], &[1, 1, 1]),
         case(4, 1, 6, 1, &[16, 16], &[5, 5], &[1, 1], &[0, 0], &[1, 1]),
+        case(2, 3, 11, 1, &[4, 37], &[2, 3], &[1, 2], &[0, 1], &[1, 1]),
+        case(3, 2, 9, 1, &[5, 40], &[3, 1], &[2, 1], &[1, 2], &[1, 3]),
     ]
 }
 
-const METHODS: [ConvMethod; 3] =
-    [ConvMethod::Direct, ConvMethod::Columns(Method::Packed), ConvMethod::Columns(Method::Tiled)];
+const METHODS: [ConvMethod; 4] =
+    [ConvMethod::Direct, ConvMethod::Columns(Method::Packed), ConvMethod::Columns(Method::Tiled), ConvMethod::Rows];
 
 fn check(d: &Gpu, c: &Case, dtype: DType, method: Option<ConvMethod>) {
     let fill = |shape: &[i64], seed: u64| -> Vec<f64> {
