@@ -2,7 +2,7 @@
 
 use super::plan::{collapse, magic, Plan};
 use super::*;
-use crate::backend::kernels::print::{self, Walk};
+use crate::backend::kernels::print::{self, Rows, Walk};
 use crate::backend::kernels::reduce::{self, Spec};
 use std::hash::{BuildHasher, RandomState};
 
@@ -45,47 +45,84 @@ pub(super) fn scalar_arg<'a>(s: Scalar, d: DType) -> Arg<'a> {
     }
 }
 
-/// The walk over a plan's tensors and its argument struct.
-pub(super) fn walk_args<'a>(plan: &Plan, offsets: &[i64], inputs: usize) -> (Walk, Arg<'a>) {
+/// How a launch walks its tensors.
+pub(super) struct Walked<'a> {
+    pub walk: Walk,
+    /// The argument struct.
+    pub meta: Arg<'a>,
+    /// Work-items; those of a walk by rows stand alone.
+    pub global: [usize; 2],
+}
+
+/// Elements per work-item of a walk by rows, and the block that is walked where a tensor lies across the others: 16
+/// rows of 4 bytes are a cache line.
+const LONG: i64 = 4096;
+const TILE: [i64; 2] = [16, 64];
+
+/// The walk over a plan's tensors. `units`: compute units of a CPU, which walks by rows; None elsewhere.
+pub(super) fn walk_args<'a>(mut plan: Plan, offsets: &[i64], inputs: usize, units: Option<i64>) -> Walked<'a> {
     let n: i64 = plan.shape.iter().product();
     let mut pack = Pack::default();
     for o in offsets {
         pack.i64(*o);
     }
-    pack.i64(n);
     let rank = plan.shape.len();
     let flat = rank == 0
         || (rank == 1 && plan.strides.iter().enumerate().all(|(k, s)| s[0] == 1 || (s[0] == 0 && k < inputs)));
     if flat {
+        pack.i64(n);
         let repeated = match rank {
             0 => 0,
             _ => plan.strides.iter().enumerate().filter(|(_, s)| s[0] == 0).fold(0, |m, (k, _)| m | 1 << k),
         };
-        return (Walk { rank: 0, wide: false, repeated, several: false }, pack.arg());
+        let walk = Walk { rank: 0, wide: false, repeated, rows: None, several: false };
+        return Walked { walk, meta: pack.arg(), global: [n as usize, 1] };
     }
     let wide = !plan.is_narrow();
-    if wide {
-        for s in plan.shape.iter() {
-            pack.i64(*s);
-        }
-        for s in plan.strides.iter().flatten() {
-            pack.i64(*s);
-        }
-    } else {
-        for s in plan.shape.iter() {
-            pack.u32(*s as u32);
-        }
-        for s in plan.shape.iter() {
-            pack.u32(magic(*s as u32).0);
-        }
-        for s in plan.shape.iter() {
-            pack.u32(magic(*s as u32).1);
-        }
-        for s in plan.strides.iter().flatten() {
-            pack.u32(*s as u32);
+    let mut walk = Walk { rank: rank as u8, wide, repeated: 0, rows: None, several: false };
+    let mut global = [n as usize, 1];
+    match units {
+        None => pack.i64(n),
+        Some(units) => {
+            let len = plan.shape.pop().expect("at least one dimension");
+            let along: SmallVec<[i64; 4]> =
+                plan.strides.iter_mut().map(|s| s.pop().expect("at least one dimension")).collect();
+            let mask = |v: i64| along.iter().enumerate().filter(|(_, s)| **s == v).fold(0, |m, (k, _)| m | 1 << k);
+            let count = n / len;
+            // A tensor that lies across: its neighbours come next.
+            let across = along.iter().position(|s| *s != 0 && *s != 1);
+            let near = across.and_then(|k| plan.strides[k].iter().position(|s| *s == 1));
+            if let Some(d) = near {
+                let size = plan.shape.remove(d);
+                plan.shape.push(size);
+                for s in plan.strides.iter_mut() {
+                    let stride = s.remove(d);
+                    s.push(stride);
+                }
+            }
+            let (row_step, piece) = if near.is_some() {
+                (TILE[0], TILE[1])
+            } else {
+                let chunk = (n / (8 * units)).clamp(LONG, 16 * LONG);
+                ((chunk / len).max(1), if len > chunk { chunk } else { len })
+            };
+            for v in [count, len, row_step, piece] {
+                pack.i64(v);
+            }
+            along.iter().for_each(|s| pack.i64(*s));
+            walk.rank -= 1;
+            walk.rows = Some(Rows { unit: mask(1), fixed: mask(0) });
+            global = [(len + piece - 1) / piece, (count + row_step - 1) / row_step].map(|v| v as usize);
         }
     }
-    (Walk { rank: rank as u8, wide, repeated: 0, several: false }, pack.arg())
+    let mut word = |v: i64| if wide { pack.i64(v) } else { pack.u32(v as u32) };
+    plan.shape.iter().for_each(|s| word(*s));
+    if !wide {
+        plan.shape.iter().for_each(|s| word(magic(*s as u32).0 as i64));
+        plan.shape.iter().for_each(|s| word(magic(*s as u32).1 as i64));
+    }
+    plan.strides.iter().flatten().for_each(|s| word(*s));
+    Walked { walk, meta: pack.arg(), global }
 }
 
 impl Gpu {
@@ -107,7 +144,8 @@ impl Gpu {
         // Outputs came first to steer the order; kernels number inputs first.
         plan.strides.rotate_left(outputs.len());
         let offsets: SmallVec<[i64; 4]> = inputs.iter().chain(outputs).map(|v| v.layout.offset).collect();
-        let (mut walk, meta) = walk_args(&plan, &offsets, inputs.len());
+        let units = (self.info.kind == "cpu").then_some(self.info.compute_units.max(1) as i64);
+        let Walked { mut walk, meta, global } = walk_args(plan, &offsets, inputs.len(), units);
         walk.several = walk.rank == 0 && self.info.kind == "gpu" && n >= SEVERAL_FROM;
         let printed = self.printed(Some(program), Kind::Elementwise(walk))?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
@@ -121,6 +159,9 @@ impl Gpu {
         if walk.several {
             let groups = n.div_ceil(print::EACH * print::GROUP);
             return self.launch(&printed.kernel, &args, [groups * print::GROUP, 1, 1], [print::GROUP, 1, 1]);
+        }
+        if walk.rows.is_some() {
+            return self.launch(&printed.kernel, &args, [global[0], global[1], 1], [1, 1, 1]);
         }
         self.launch_1d(&printed.kernel, &args, n)
     }

@@ -8,6 +8,9 @@ use crate::rng::philox::{bernoulli_threshold, PhiloxCall};
 const RANDOM: &str = include_str!("../kernels/random.cl");
 const OPTIM: &str = include_str!("../kernels/optim.cl");
 
+/// Blocks of draws that one work-item of a CPU makes.
+const BLOCKS: usize = 256;
+
 impl Gpu {
     pub(super) fn random_fill(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         let n = out.layout.numel();
@@ -68,6 +71,10 @@ impl Gpu {
         if live.is_some() {
             defs.push(("LIVE", Def::Int(1)));
         }
+        let cpu = self.info.kind == "cpu" && code != 7;
+        if cpu {
+            defs.push(("BLOCKS", Def::Int(BLOCKS as i64)));
+        }
         let kernel = self.kernel_of("random_fill", &[RANDOM], &defs)?;
         let mut pack = Pack::default();
         for v in [call.seed as i64, call.offset as i64, n as i64, out.layout.offset, range as i64, bound as i64, low] {
@@ -82,7 +89,11 @@ impl Gpu {
         if code == 7 {
             return self.launch(&kernel, &args, [1, 1, 1], [1, 1, 1]);
         }
-        self.launch_1d(&kernel, &args, n.div_ceil(if wide { 2 } else { 4 }))
+        let per_block = if wide { 2 } else { 4 };
+        if cpu {
+            return self.launch(&kernel, &args, [(n / per_block).div_ceil(BLOCKS).max(1), 1, 1], [1, 1, 1]);
+        }
+        self.launch_1d(&kernel, &args, n.div_ceil(per_block))
     }
 
     pub(super) fn optimizer(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {

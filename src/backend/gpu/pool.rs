@@ -14,6 +14,20 @@ fn place(l: &Layout, n: usize) -> [i64; 6] {
     out
 }
 
+/// Whether windows of a maximum tile the input without gaps, padding or cut windows, along rows of neighbours.
+fn tiled(part: &str, roles: [&View; 3], p: &PoolParams) -> bool {
+    let lead = roles[0].layout.ndim() - p.kernel.len();
+    let (input, output) = (&roles[0].layout.shape[lead..], &roles[1].layout.shape[lead..]);
+    part.starts_with("MAX")
+        && p.kernel == p.stride
+        && p.padding.iter().all(|v| *v == 0)
+        && p.dilation.iter().all(|v| *v == 1)
+        && p.kernel.iter().product::<i64>() <= 16
+        && roles.iter().all(|v| v.layout.strides.last() == Some(&1))
+        && (0..input.len()).all(|d| output[d] * p.kernel[d] <= input[d])
+        && input.iter().product::<i64>() <= i32::MAX as i64
+}
+
 impl Gpu {
     /// Launches `name` over the elements of `input` (backward) or of `output`. `views` are the kernel's buffers.
     fn pool(
@@ -59,6 +73,32 @@ impl Gpu {
         ];
         lists.iter().flatten().for_each(|v| pack.u32(*v as u32));
         let acc = if input.dtype.is_float() { input.dtype.compute() } else { DType::I64 };
+        if self.info.kind == "cpu" && tiled(part, roles, p) {
+            let backward = part == "MAX_BACKWARD";
+            let (name, part) = if backward {
+                ("max_pool_tiles_backward", "TILES_BACKWARD")
+            } else {
+                ("max_pool_tiles", "TILES_FORWARD")
+            };
+            let [k0, k1, k2] = sizes(&p.kernel, 1);
+            let defs = [
+                ("T", Def::Type(input.dtype)),
+                ("A", Def::Type(acc)),
+                (part, Def::Int(1)),
+                ("K0", Def::Int(k0)),
+                ("K1", Def::Int(k1)),
+                ("K2", Def::Int(k2)),
+            ];
+            let kernel = self.kernel_of(name, &[SOURCE], &defs)?;
+            let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
+            for v in views {
+                args.push(Arg::Mem(self.view(v)?));
+            }
+            args.push(pack.arg());
+            let walked = if backward { input } else { output };
+            let planes = leading.iter().product::<i64>() * sizes(&walked.layout.shape[lead..], 1)[0];
+            return self.launch(&kernel, &args, [planes as usize, 1, 1], [1, 1, 1]);
+        }
         let defs = [("T", Def::Type(input.dtype)), ("A", Def::Type(acc)), (part, Def::Int(1))];
         let kernel = self.kernel_of(name, &[SOURCE], &defs)?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();

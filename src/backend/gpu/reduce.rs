@@ -3,7 +3,7 @@
 use super::elementwise::{scalar_arg, Kind};
 use super::plan::{collapse, magic, Plan};
 use super::*;
-use crate::backend::kernels::reduce::{accumulator, second_pass, Sharing, Spec};
+use crate::backend::kernels::reduce::{accumulator, second_pass, Sharing, Spec, COLUMNS};
 
 /// The smallest stride that is not 0, or a huge one.
 fn finest(strides: &[i64]) -> i64 {
@@ -98,7 +98,14 @@ impl Gpu {
         let cpu = self.info.kind == "cpu";
         let along = innermost(0) <= finest(&p.kept.strides[0]) || outer == 1;
         let units = self.info.compute_units.max(1) as i64;
-        let (sharing, wanted, shortest, longest) = if cpu {
+        let width = *p.kept.shape.last().expect("at least one dimension");
+        let neighbour = |k: usize| *p.kept.strides[k].last().expect("at least one dimension");
+        let columns = cpu && !along && !arg && width >= 4 && neighbour(0) == 1;
+        // Outputs that one work-item makes.
+        let lines = if columns { outer / width * ((width + COLUMNS as i64 - 1) / COLUMNS as i64) } else { outer };
+        let (sharing, wanted, shortest, longest) = if columns {
+            (Sharing::Columns, 8 * units, 64, 1024)
+        } else if cpu {
             let sharing = if along && len >= 64 { Sharing::Lanes } else { Sharing::Serial };
             (
                 sharing,
@@ -112,7 +119,7 @@ impl Gpu {
             (Sharing::Serial, 1024 * units, 64, 4096)
         };
         // Chunks: enough of them to occupy the device, none so long that a float sum loses digits.
-        let chunk = (inner * outer.min(wanted) / wanted).clamp(shortest, longest).max(1);
+        let chunk = (inner * lines.min(wanted) / wanted).clamp(shortest, longest).max(1);
         let (row_step, piece, chunks);
         if chunk >= inner {
             (row_step, piece, chunks) = (rows.max(1), if sharing == Sharing::Group { inner } else { len }, 1);
@@ -129,6 +136,7 @@ impl Gpu {
         let pieces = if piece == 0 { 1 } else { (len + piece - 1) / piece }.max(1);
 
         let two = chunks > 1;
+        let step = |k: usize| if columns { neighbour(k) } else { innermost(k) };
         let spec = Spec {
             op: p.op,
             input: p.input,
@@ -138,8 +146,8 @@ impl Gpu {
             reduced: p.reduced.shape.len() as u8,
             wide: !(p.kept.is_narrow() && p.reduced.is_narrow() && outer * chunks <= i32::MAX as i64),
             sharing,
-            unit: (0..n).filter(|k| innermost(*k) == 1).fold(0, |m, k| m | 1 << k),
-            fixed: (0..n).filter(|k| innermost(*k) == 0).fold(0, |m, k| m | 1 << k),
+            unit: (0..n).filter(|k| step(*k) == 1).fold(0, |m, k| m | 1 << k),
+            fixed: (0..n).filter(|k| step(*k) == 0).fold(0, |m, k| m | 1 << k),
             writes_pairs: arg && two,
             reads_pairs: p.pairs.is_some(),
         };
@@ -151,7 +159,7 @@ impl Gpu {
         let mut pack = Pack::default();
         p.offsets.iter().for_each(|o| pack.i64(*o));
         pack.i64(if two { 0 } else { p.out_offset });
-        for v in [outer, inner, rows, row_step, pieces, piece] {
+        for v in [lines, inner, rows, row_step, pieces, piece] {
             pack.i64(v);
         }
         let mut kept_strides = p.kept.strides.clone();
@@ -178,6 +186,7 @@ impl Gpu {
         }
         let (global, local) = match sharing {
             Sharing::Group => ([outer as usize * GROUP, chunks as usize, 1], [GROUP, 1, 1]),
+            Sharing::Columns => ([lines as usize, chunks as usize, 1], [1, 1, 1]),
             // A CPU runs one group per thread at a time: long work-items stand alone.
             Sharing::Lanes if outer * inner / outer > 1024 => ([outer as usize, chunks as usize, 1], [1, 1, 1]),
             _ if outer < 32 => ([outer as usize, chunks as usize, 1], [1, 1, 1]),

@@ -1,6 +1,9 @@
 // Shared by every target: element loads and stores, casts, division by a launch-time constant.
 #define C_f32(x) x##f
 #define C_f64(x) x
+#ifndef INDEPENDENT
+#define INDEPENDENT
+#endif
 
 // float16 and bfloat16 are stored as their bits and calculated in float32.
 #if defined(HAVE_F16_CVT)

@@ -130,3 +130,60 @@ KERNEL void avg_pool_backward(GLOBAL const T_S *grad, GLOBAL T_S *gin, const Poo
     T_ST(gin, g.in_off + l0 * g.in_st[0] + l1 * g.in_st[1] + c0 * g.in_st[2] + c1 * g.in_st[3] + c2 * g.in_st[4], (T)sum);
 }
 #endif
+
+// For CPUs: windows that tile the input (stride K0 x K1 x K2 is the window, no padding, all windows whole), rows of unit
+// stride. One work-item makes one plane.
+#if defined(TILES_FORWARD) || defined(TILES_BACKWARD)
+#define PLANE(s)                                                                  \
+    const i64 plane_ = (i64)GID(0), rest_ = plane_ / s[0], c0 = plane_ - rest_ * s[0]; \
+    const i64 l0 = rest_ / g.lead1, l1 = rest_ - l0 * g.lead1;                    \
+    const i64 in = g.in_off + l0 * g.in_st[0] + l1 * g.in_st[1];                  \
+    const i64 out = g.out_off + l0 * g.out_st[0] + l1 * g.out_st[1];              \
+    const i64 at = g.idx_off + l0 * g.idx_st[0] + l1 * g.idx_st[1];
+#endif
+
+#ifdef TILES_FORWARD
+KERNEL void max_pool_tiles(GLOBAL const T_S *x, GLOBAL T_S *y, GLOBAL i64 *idx, const Pool g) {
+    PLANE(g.out)
+    for (i32 c1 = 0; c1 < g.out[1]; c1++) {
+        const i64 to = out + c0 * g.out_st[2] + c1 * g.out_st[3], note = at + c0 * g.idx_st[2] + c1 * g.idx_st[3];
+        const i64 row0 = (c0 * K0 * g.in[1] + (i64)c1 * K1) * g.in[2];
+        INDEPENDENT
+        for (i32 c2 = 0; c2 < g.out[2]; c2++) {
+            A best = 0;
+            i32 where = 0;
+            for (i32 k0 = 0; k0 < K0; k0++)
+                for (i32 k1 = 0; k1 < K1; k1++)
+                    for (i32 k2 = 0; k2 < K2; k2++) {
+                        const A v = (A)T_LD(x, in + (c0 * K0 + k0) * g.in_st[2] + ((i64)c1 * K1 + k1) * g.in_st[3] + c2 * K2 + k2);
+                        const int better = (k0 == 0 && k1 == 0 && k2 == 0) || v > best || v != v;
+                        best = better ? v : best;
+                        where = better ? (k0 * g.in[1] + k1) * g.in[2] + k2 : where;
+                    }
+            T_ST(y, to + c2, (T)best);
+            idx[note + c2] = row0 + where + c2 * K2;
+        }
+    }
+}
+#endif
+
+#ifdef TILES_BACKWARD
+KERNEL void max_pool_tiles_backward(GLOBAL const T_S *grad, GLOBAL const i64 *idx, GLOBAL T_S *gin, const Pool g) {
+    PLANE(g.in)
+    const i64 o0 = c0 / K0;
+    for (i32 c1 = 0; c1 < g.in[1]; c1++) {
+        const i32 o1 = c1 / K1;
+        const i64 to = in + c0 * g.in_st[2] + c1 * g.in_st[3];
+        const i64 me = (c0 * g.in[1] + c1) * g.in[2];
+        const i32 covered = o0 < g.out[0] && o1 < g.out[1] ? g.out[2] : 0;
+        const i64 from = out + o0 * g.out_st[2] + o1 * g.out_st[3], note = at + o0 * g.idx_st[2] + o1 * g.idx_st[3];
+        INDEPENDENT
+        for (i32 o2 = 0; o2 < covered; o2++)
+            for (i32 k2 = 0; k2 < K2; k2++) {
+                const A v = idx[note + o2] == me + o2 * K2 + k2 ? (A)T_LD(grad, from + o2) : (A)0;
+                T_ST(gin, to + o2 * K2 + k2, (T)v);
+            }
+        for (i32 c2 = covered * K2; c2 < g.in[2]; c2++) T_ST(gin, to + c2, (T)0);
+    }
+}
+#endif

@@ -219,6 +219,16 @@ pub struct Walk {
     /// Contiguous walk only: each work-item takes `EACH` elements, all loaded before the first is stored, so that large
     /// tensors keep a GPU's memory busy.
     pub several: bool,
+    /// A work-item loops over a block of rows by columns instead of making one element; for CPUs.
+    pub rows: Option<Rows>,
+}
+
+/// A walk by rows: the innermost dimension is a loop, and `rank` counts the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rows {
+    /// Tensors whose elements along a row are neighbours, and those that repeat one element.
+    pub unit: u32,
+    pub fixed: u32,
 }
 
 /// Elements per work-item of a walk with `several`, a group's size apart.
@@ -268,13 +278,17 @@ pub fn walk(w: Walk, tensors: usize) -> String {
 /// The argument struct of a walk.
 pub fn walk_struct(w: Walk, tensors: usize) -> String {
     let r = w.rank.max(1) as usize;
+    let rows = match w.rows {
+        Some(_) => format!(" i64 len, row_step, piece, along[{tensors}];"),
+        None => String::new(),
+    };
     if w.rank == 0 {
-        format!("typedef struct {{ i64 off[{tensors}]; i64 n; }} Meta;\n")
+        format!("typedef struct {{ i64 off[{tensors}]; i64 n;{rows} }} Meta;\n")
     } else if w.wide {
-        format!("typedef struct {{ i64 off[{tensors}]; i64 n; i64 size[{r}]; i64 st[{}]; }} Meta;\n", r * tensors)
+        format!("typedef struct {{ i64 off[{tensors}]; i64 n;{rows} i64 size[{r}]; i64 st[{}]; }} Meta;\n", r * tensors)
     } else {
         format!(
-            "typedef struct {{ i64 off[{tensors}]; i64 n; u32 size[{r}]; u32 magic[{r}]; u32 shift[{r}]; u32 st[{}]; }} Meta;\n",
+            "typedef struct {{ i64 off[{tensors}]; i64 n;{rows} u32 size[{r}]; u32 magic[{r}]; u32 shift[{r}]; u32 st[{}]; }} Meta;\n",
             r * tensors
         )
     }
@@ -298,8 +312,30 @@ pub fn elementwise(program: &Program, w: Walk) -> Result<(String, Vec<(u8, DType
         params.push(format!("const {0} s{k}_{0}", compute_type(*d)));
     }
     let _ = writeln!(src, "KERNEL void elementwise({}) {{", params.join(", "));
-    let walked = walk(w, n + program.outputs.len());
-    if w.several {
+    let tensors = n + program.outputs.len();
+    let walked = walk(w, tensors);
+    let loaded = |src: &mut String| {
+        for (k, d) in program.inputs.iter().enumerate() {
+            let _ = writeln!(src, "    const {} in{k} = {};", compute_type(*d), load(*d, &format!("p{k}[x{k}]")));
+        }
+    };
+    if let Some(rows) = w.rows {
+        src += "    const i64 i_first = (i64)GID(1) * m.row_step, j_first = (i64)GID(0) * m.piece;\n";
+        src += "    const i64 i_last = i_first + m.row_step < m.n ? i_first + m.row_step : m.n;\n";
+        src += "    const i64 j_last = j_first + m.piece < m.len ? j_first + m.piece : m.len;\n";
+        src += "    for (i64 i = i_first; i < i_last; i++) {\n";
+        src += &walk(Walk { repeated: u32::MAX, ..w }, tensors).replace("const i64 x", "const i64 row");
+        src += "    INDEPENDENT\n    for (i64 j = j_first; j < j_last; j++) {\n";
+        for k in 0..tensors {
+            let rel = match () {
+                _ if rows.unit >> k & 1 == 1 => " + j".to_string(),
+                _ if rows.fixed >> k & 1 == 1 => String::new(),
+                _ => format!(" + j * m.along[{k}]"),
+            };
+            let _ = writeln!(src, "    const i64 x{k} = row{k}{rel};");
+        }
+        loaded(&mut src);
+    } else if w.several {
         let each = format!(
             "#pragma unroll\n    for (int u = 0; u < {EACH}; u++) {{\n    const i64 i = first + u * {GROUP};\n"
         );
@@ -318,15 +354,17 @@ pub fn elementwise(program: &Program, w: Walk) -> Result<(String, Vec<(u8, DType
     } else {
         src += "    const i64 i = (i64)GID(0);\n    if (i >= m.n) return;\n";
         src += &walked;
-        for (k, d) in program.inputs.iter().enumerate() {
-            let _ = writeln!(src, "    const {} in{k} = {};", compute_type(*d), load(*d, &format!("p{k}[x{k}]")));
-        }
+        loaded(&mut src);
     }
     src += &body.statements;
     for (k, (reg, d)) in program.outputs.iter().enumerate() {
         let value = store(*d, &convert(program.reg_dtype(*reg), *d, &format!("r{reg}")));
         let _ = writeln!(src, "    p{0}[x{0}] = {value};", n + k);
     }
-    src += if w.several { "    }\n}\n" } else { "}\n" };
+    src += match w.rows {
+        Some(_) => "    }\n    }\n}\n",
+        None if w.several => "    }\n}\n",
+        None => "}\n",
+    };
     Ok((src, body.scalars))
 }

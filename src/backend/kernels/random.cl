@@ -59,6 +59,26 @@ typedef struct {
 #define TO_T(v) (T)(v)
 #endif
 
+// Sine and cosine of an angle between 0 and 2 pi, below 2 ulp: the nearest multiple of pi / 2 is taken off in parts that
+// lose nothing.
+#ifdef DOUBLE
+#define SIN_TURN(x) sin(x)
+#define COS_TURN(x) cos(x)
+#else
+INLINE f32 turned(f32 x, i32 quarters) {
+    const f32 k = rint(x * 0.636619772f);
+    const f32 near = (x - k * 1.5703125f) - k * 4.837512969970703125e-4f;
+    const f32 r = fma(-k, -1.7151245e-15f, fma(-k, 7.549790126404332e-8f, near)), z = r * r;
+    const f32 s = r + ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * r;
+    const f32 c = 1.0f - 0.5f * z + ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z;
+    const i32 q = (i32)k + quarters;
+    const f32 v = (q & 1) != 0 ? c : s;
+    return (q & 2) != 0 ? -v : v;
+}
+#define SIN_TURN(x) turned(x, 0)
+#define COS_TURN(x) turned(x, 1)
+#endif
+
 // Elements per work-item: those of one block.
 #if defined(WIDE)
 #define PER 2
@@ -83,13 +103,14 @@ KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c LIV
     }
 }
 #else
-KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c LIVE_PARAMS) {
-    const u64 block = (u64)GID(0);
-    if (block * PER >= g.n) return;
-    const Block b = philox(block, CALL, SEED);
+// The elements of one block; `have` of them are stored.
+INLINE void fill_block(GLOBAL T_S *out, const Draws g, const u64 seed, const u64 call, const F a, const F c,
+                       const u64 block, const int have) {
+    const Block b = philox(block, call, seed);
+#pragma unroll
     for (int k = 0; k < PER; k++) {
         const u64 i = block * PER + k;
-        if (i >= g.n) return;
+        if (k >= have) break;
 #if DIST == 0
         // Uniform from a to c; what rounding brought to c becomes a, both as T holds them.
 #ifdef DOUBLE
@@ -114,7 +135,7 @@ KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c LIV
         const F u1 = OPEN_F32(b.w[w]);
         const F theta = C_TAU * UNIT_F32(b.w[w + 1]);
 #endif
-        const F z = sqrt(-2 * log(u1)) * ((k & 1) == 0 ? cos(theta) : sin(theta));
+        const F z = sqrt(-2 * log(u1)) * ((k & 1) == 0 ? COS_TURN(theta) : SIN_TURN(theta));
         const F v = z * c + a;
 #if DIST == 2
         T_ST(out, g.off + i, (T)exp(v));
@@ -159,5 +180,44 @@ KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c LIV
         T_ST(out, g.off + i, (T)v);
 #endif
     }
+}
+
+KERNEL void random_fill(GLOBAL T_S *out, const Draws g, const F a, const F c LIVE_PARAMS) {
+    const u64 whole = g.n / PER, seed = SEED, call = CALL;
+#ifdef BLOCKS
+    // A CPU's work-item makes many blocks.
+    const u64 first = (u64)GID(0) * BLOCKS, last = first + BLOCKS < whole ? first + BLOCKS : whole;
+#if (DIST == 1 || DIST == 2) && !defined(DOUBLE)
+    // First the draws, then the functions: compilers turn either loop into vectors, both at once they do not.
+    u32 draws[BLOCKS * 4];
+    INDEPENDENT
+    for (u64 block = first; block < last; block++) {
+        const Block b = philox(block, call, seed);
+#pragma unroll
+        for (int k = 0; k < 4; k++) draws[(block - first) * 4 + k] = b.w[k];
+    }
+    const i64 at = g.off + (i64)first * 4;
+    INDEPENDENT
+    for (i64 pair = 0; pair < (i64)(last - first) * 2; pair++) {
+        const F radius = sqrt(-2 * log(OPEN_F32(draws[2 * pair]))), theta = C_TAU * UNIT_F32(draws[2 * pair + 1]);
+        const F v0 = radius * COS_TURN(theta) * c + a, v1 = radius * SIN_TURN(theta) * c + a;
+#if DIST == 2
+        T_ST(out, at + 2 * pair, (T)exp(v0));
+        T_ST(out, at + 2 * pair + 1, (T)exp(v1));
+#else
+        T_ST(out, at + 2 * pair, (T)v0);
+        T_ST(out, at + 2 * pair + 1, (T)v1);
+#endif
+    }
+#else
+    INDEPENDENT
+    for (u64 block = first; block < last; block++) fill_block(out, g, seed, call, a, c, block, PER);
+#endif
+    if (last == whole && g.n > whole * PER) fill_block(out, g, seed, call, a, c, whole, (int)(g.n - whole * PER));
+#else
+    const u64 block = (u64)GID(0);
+    if (block < whole) fill_block(out, g, seed, call, a, c, block, PER);
+    else if (block * PER < g.n) fill_block(out, g, seed, call, a, c, block, (int)(g.n - block * PER));
+#endif
 }
 #endif

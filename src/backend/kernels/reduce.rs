@@ -17,10 +17,14 @@ pub enum Sharing {
     Lanes,
     /// One group per output and chunk; neighbours read neighbouring elements.
     Group,
+    /// One work-item per block of neighbouring outputs and chunk: where outputs lie closer than what they reduce.
+    Columns,
 }
 
 /// Accumulators of a `Lanes` work-item.
 const LANES: usize = 16;
+/// Outputs of a `Columns` work-item.
+pub const COLUMNS: usize = 256;
 /// Work-items of a `Group`.
 pub const GROUP: usize = 256;
 
@@ -37,7 +41,7 @@ pub struct Spec {
     pub reduced: u8,
     pub wide: bool,
     pub sharing: Sharing,
-    /// Inputs whose innermost reduced stride is 1 and 0.
+    /// Inputs whose innermost reduced stride (`Columns`: kept stride) is 1 and 0.
     pub unit: u16,
     pub fixed: u16,
     /// Arg ops: the pass writes value and index, or reads them.
@@ -150,6 +154,13 @@ fn walk(idx: &str, rank: usize, field: &str, wide: bool, from: &str, to: &str, n
     out
 }
 
+/// A chunk's rows and its piece of each of them.
+const ROW_CHUNKS: &str = "    const i64 row_chunk = c / m.pieces, piece = c - row_chunk * m.pieces;
+    const i64 first = row_chunk * m.row_step, last = first + m.row_step < m.rows ? first + m.row_step : m.rows;
+";
+const PIECES: &str = "    const i64 begin = piece * m.piece, stop = begin + m.piece < len ? begin + m.piece : len;
+";
+
 /// The kernel `reduce`: parameters are the inputs, (pairs: the index input), the output, (pairs: the index output), the
 /// struct, the scalars.
 pub fn reduce(s: &Spec, program: Option<&Program>) -> Result<(String, Vec<(u8, DType)>)> {
@@ -202,9 +213,19 @@ pub fn reduce(s: &Spec, program: Option<&Program>) -> Result<(String, Vec<(u8, D
         let _ = writeln!(src, "KERNEL void reduce({}) {{", params.join(", "));
         src += "    const i64 o = (i64)GID(0), c = (i64)GID(1);\n    if (o >= m.outer) return;\n";
     }
-    src += &walk(idx, kept, "k", s.wide, "o", "y", n + 1, "    ");
+    let columns = s.sharing == Sharing::Columns;
+    if columns {
+        let (last, more) = (kept - 1, COLUMNS - 1);
+        let _ = writeln!(src, "    const i64 width = (i64)m.ksize[{last}], blocks = (width + {more}) / {COLUMNS};");
+        let _ = writeln!(src, "    const i64 line = o / blocks, col0 = (o - line * blocks) * {COLUMNS};");
+        let _ = writeln!(src, "    const int cols = width - col0 < {COLUMNS} ? (int)(width - col0) : {COLUMNS};");
+        src += &walk(idx, kept - 1, "k", s.wide, "line", "y", n + 1, "    ");
+    } else {
+        src += &walk(idx, kept, "k", s.wide, "o", "y", n + 1, "    ");
+    }
     for k in 0..n {
-        let _ = writeln!(src, "    const i64 base{k} = m.off[{k}] + (i64)y{k};");
+        let start = if columns { format!(" + col0 * (i64)m.kst{k}[{}]", kept - 1) } else { String::new() };
+        let _ = writeln!(src, "    const i64 base{k} = m.off[{k}] + (i64)y{k}{start};");
     }
 
     let initial = match s.op {
@@ -260,11 +281,39 @@ pub fn reduce(s: &Spec, program: Option<&Program>) -> Result<(String, Vec<(u8, D
                 src += "    ai = li[0];\n";
             }
         }
-        Sharing::Serial | Sharing::Lanes => {
-            src += "    const i64 row_chunk = c / m.pieces, piece = c - row_chunk * m.pieces;\n";
-            src += "    const i64 first = row_chunk * m.row_step, last = first + m.row_step < m.rows ? first + m.row_step : m.rows;\n";
+        Sharing::Columns => {
+            src += ROW_CHUNKS;
             let _ = writeln!(src, "    const i64 len = (i64)m.rsize[{}];", reduced - 1);
-            src += "    const i64 begin = piece * m.piece, stop = begin + m.piece < len ? begin + m.piece : len;\n";
+            src += PIECES;
+            let _ = writeln!(src, "    {acc} a[{COLUMNS}];\n    for (int l = 0; l < {COLUMNS}; l++) a[l] = {initial};");
+            src += "    for (i64 row = first; row < last; row++) {\n";
+            src += &walk(idx, reduced - 1, "r", s.wide, "row", "z", n, "        ");
+            src += "        for (i64 j = begin; j < stop; j++) {\n";
+            for k in 0..n {
+                let last = reduced - 1;
+                let _ = writeln!(src, "            const i64 at{k} = base{k} + (i64)z{k} + j * (i64)m.rst{k}[{last}];");
+            }
+            src += "            INDEPENDENT\n            for (int l = 0; l < cols; l++) {\n";
+            for k in 0..n {
+                let rel = match () {
+                    _ if s.unit >> k & 1 == 1 => " + l".to_string(),
+                    _ if s.fixed >> k & 1 == 1 => String::new(),
+                    _ => format!(" + l * (i64)m.kst{k}[{}]", kept - 1),
+                };
+                let _ = writeln!(src, "                const i64 e{k} = at{k}{rel};");
+            }
+            src += &value("                ");
+            let _ =
+                writeln!(src, "                {}\n            }}\n        }}\n    }}", step(s, "a[l]", "0", "v", "0"));
+            let _ = writeln!(src, "    const i64 x = m.off[{n}] + (i64)y{n} + c, along = (i64)m.kst{n}[{}];", kept - 1);
+            let result = store(s.out, &convert(s.acc, s.out, "a[l]"));
+            let _ = writeln!(src, "    for (int l = 0; l < cols; l++) out[x + (col0 + l) * along] = {result};\n}}");
+            return Ok((src, body.scalars));
+        }
+        Sharing::Serial | Sharing::Lanes => {
+            src += ROW_CHUNKS;
+            let _ = writeln!(src, "    const i64 len = (i64)m.rsize[{}];", reduced - 1);
+            src += PIECES;
             let lanes = s.sharing == Sharing::Lanes;
             if lanes {
                 let _ = writeln!(src, "    {acc} lane[{LANES}]; i64 lane_i[{LANES}];");

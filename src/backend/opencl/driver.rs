@@ -114,6 +114,9 @@ impl Driver for OpenCl {
         if self.info.fp16 {
             out += "#define HAVE_FP16 1\n";
         }
+        if self.info.kind == "cpu" {
+            out += "#define SLOW_LOG 1\n";
+        }
         out + kernels::PRELUDE_OPENCL
     }
     fn build_key(&self) -> Result<String> {
