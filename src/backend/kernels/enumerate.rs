@@ -68,13 +68,13 @@ const COMPUTE: [DType; 8] =
 
 /// Every opcode in every compute dtype that it has, over the storage dtypes and layouts between them.
 fn programs(list: &mut List) {
-    let flat = Walk { rank: 0, wide: false, repeated: 0, several: false };
+    let flat = Walk { rank: 0, wide: false, repeated: 0, rows: None, several: false };
     let walks = [
         flat,
-        Walk { rank: 2, wide: false, repeated: 0, several: false },
-        Walk { rank: 3, wide: true, repeated: 0, several: false },
-        Walk { rank: 0, wide: false, repeated: 1, several: false },
-        Walk { rank: 0, wide: false, repeated: 1, several: true },
+        Walk { rank: 2, wide: false, repeated: 0, rows: None, several: false },
+        Walk { rank: 3, wide: true, repeated: 0, rows: None, several: false },
+        Walk { rank: 0, wide: false, repeated: 1, rows: None, several: false },
+        Walk { rank: 0, wide: false, repeated: 1, rows: None, several: true },
     ];
     for op in OPCODES {
         for ty in COMPUTE {
