@@ -25,7 +25,7 @@ pub fn compile_counts() -> (u64, u64) {
 const MAGIC: &[u8; 8] = b"TAPERKC1";
 
 /// FNV-1a, 64 bit, from a chosen start.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
+pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf29ce484222325 ^ seed, |h, b| (h ^ *b as u64).wrapping_mul(0x100000001b3))
 }
 
@@ -45,7 +45,7 @@ pub fn cache_dir() -> Option<PathBuf> {
 }
 
 /// Reads a cache entry: its key text must be ours and its checksum right.
-fn read_entry(path: &Path, key: &str) -> Option<Vec<u8>> {
+pub(super) fn read_entry(path: &Path, key: &str) -> Option<Vec<u8>> {
     let data = std::fs::read(path).ok()?;
     let rest = data.strip_prefix(MAGIC)?;
     let (sum, rest) = rest.split_first_chunk::<8>()?;
@@ -58,7 +58,7 @@ fn read_entry(path: &Path, key: &str) -> Option<Vec<u8>> {
 }
 
 /// Writes beside the target and renames, so that a reader never sees half an entry. Failure costs only the cache.
-fn write_entry(path: &Path, key: &str, binary: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_entry(path: &Path, key: &str, binary: &[u8]) -> std::io::Result<()> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let mut body = (key.len() as u64).to_le_bytes().to_vec();
     body.extend_from_slice(key.as_bytes());

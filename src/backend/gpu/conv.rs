@@ -1,7 +1,8 @@
 //! Convolutions: products of matrices over columns made on the fly, or one work-item per element.
 
 use super::driver::{ConvPass, Convolution, Place};
-use super::gemm::{accumulator, tile_columns, Method, Operands, Panels, Plain, Target, TILE_ROWS};
+use super::gemm::{accumulator, Method, Operands, Panels, Plain, Target};
+use super::tune::Tile;
 use super::*;
 use crate::tensor::layout::Dims;
 
@@ -160,8 +161,8 @@ impl Gpu {
         self.kernel_of(name, &[SOURCE], &defs)
     }
 
-    /// The column matrix of images `n0..n0 + images`: panels for the packed product, rows for the tiled one.
-    fn columns(&self, g: &Geometry, side: Side, method: Method, n0: i64, images: i64) -> Result<Panels> {
+    /// The column matrix of images `n0..n0 + images`: panels as wide as the tile for the packed product, or rows.
+    fn columns(&self, g: &Geometry, side: Side, panels: Option<Tile>, n0: i64, images: i64) -> Result<Panels> {
         let acc = accumulator(g.x.dtype);
         let source = if side == Side::Input { &g.y } else { &g.x };
         let (taps, positions) = g.extent(side, images);
@@ -177,8 +178,8 @@ impl Gpu {
                 defs.push(("UNIT_STRIDE", Def::Int(1)));
             }
         }
-        let packed = method == Method::Packed;
-        let width = if packed { tile_columns(acc) } else { 1 };
+        let packed = panels.is_some();
+        let width = panels.map_or(1, |t| t.width() as usize);
         if packed {
             defs.push(("R", Def::Int(width as i64)));
         }
@@ -205,16 +206,17 @@ impl Gpu {
     ) -> Result<()> {
         let [n0, images] = chunk;
         let acc = accumulator(g.x.dtype);
-        let b = self.columns(g, side, method, n0, images)?;
         let (taps, positions) = g.extent(side, images);
         let (cols, k) = if side == Side::Weight { (taps, positions) } else { (positions, taps) };
         let dims = [g.groups, m, cols, k];
+        let tile = self.tile(method, acc, dims.iter().product());
+        let b = self.columns(g, side, (method == Method::Packed).then_some(tile), n0, images)?;
         if method == Method::Packed {
-            let a = self.pack_panels(&a, [g.groups, m, k], TILE_ROWS, acc)?;
-            return self.product(method, dims, Operands::Panels(&a, &b), target);
+            let a = self.pack_panels(&a, [g.groups, m, k], tile.rows as usize, acc)?;
+            return self.product(method, tile, dims, Operands::Panels(&a, &b), target);
         }
-        let b = Plain { mem: b.buffer.mem(), dtype: acc, offset: 0, batch: k * cols, row: 1, k: cols };
-        self.product(method, dims, Operands::Plain(a, b), target)
+        let b = Plain { mem: b.buffer.mem(), dtype: acc, offset: 0, batch: k * cols, row: 1, k: cols, limit: 0 };
+        self.product(method, tile, dims, Operands::Plain(a, b), target)
     }
 
     /// A contiguous copy of a view with other shape and strides (the same elements, permuted).
@@ -277,7 +279,7 @@ impl Gpu {
             Some(s) => (self.mem(s)?, 0),
             None => (wm, l.offset),
         };
-        let a = Plain { mem, dtype: w.dtype, offset, batch: g.group_stride(g.og * ck), row: ck, k: 1 };
+        let a = Plain { mem, dtype: w.dtype, offset, batch: g.group_stride(g.og * ck), row: ck, k: 1, limit: 0 };
         let ys = &y.layout.strides;
         for [n0, images] in g.chunks(ck * Geometry::plane(&g.output)) {
             let target = Target {
@@ -333,7 +335,7 @@ impl Gpu {
         let flipped = self.copied(&w, &shape, &strides, w.layout.offset)?;
         let ok = g.og * taps;
         let batch = g.group_stride(g.cg * ok);
-        let a = Plain { mem: self.mem(&flipped)?, dtype: w.dtype, offset: 0, batch, row: ok, k: 1 };
+        let a = Plain { mem: self.mem(&flipped)?, dtype: w.dtype, offset: 0, batch, row: ok, k: 1, limit: 0 };
         let xs = &gx.layout.strides;
         for [n0, images] in g.chunks(ok * Geometry::plane(&g.input)) {
             let target = Target {
@@ -390,7 +392,7 @@ impl Gpu {
             let turned = self.copied(&grad, &shape, &strides, grad.layout.offset + n0 * gs[0])?;
             let k = images * plane;
             let batch = g.group_stride(g.og * k);
-            let a = Plain { mem: self.mem(&turned)?, dtype: grad.dtype, offset: 0, batch, row: k, k: 1 };
+            let a = Plain { mem: self.mem(&turned)?, dtype: grad.dtype, offset: 0, batch, row: k, k: 1, limit: 0 };
             let target = Target {
                 mem: wm,
                 dtype: gw.dtype,

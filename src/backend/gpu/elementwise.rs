@@ -4,7 +4,8 @@ use super::plan::{collapse, magic, Plan};
 use super::*;
 use crate::backend::kernels::print::{self, Rows, Walk};
 use crate::backend::kernels::reduce::{self, Spec};
-use std::hash::{BuildHasher, RandomState};
+use rustc_hash::FxBuildHasher;
+use std::hash::BuildHasher;
 
 /// A printed program with the scalars that its kernel takes.
 pub(super) struct Printed {
@@ -27,8 +28,7 @@ type Entry = (Option<Program>, Kind, Arc<Printed>);
 /// Kernels by the hash of their program and kind; looking one up copies nothing.
 #[derive(Default)]
 pub(super) struct ProgramCache {
-    hasher: RandomState,
-    entries: HashMap<u64, Vec<Entry>>,
+    entries: FxHashMap<u64, Vec<Entry>>,
 }
 
 /// A scalar as the bytes of a compute type.
@@ -169,7 +169,7 @@ impl Gpu {
     /// The kernel of a program in some form, from the cache or built.
     pub(super) fn printed(&self, program: Option<&Program>, kind: Kind) -> Result<Arc<Printed>> {
         let mut cache = self.programs.lock();
-        let key = cache.hasher.hash_one((program, kind));
+        let key = FxBuildHasher.hash_one((program, kind));
         let hit = cache.entries.get(&key).and_then(|l| l.iter().find(|(p, k, _)| *k == kind && p.as_ref() == program));
         if let Some((_, _, printed)) = hit {
             return Ok(printed.clone());

@@ -2,6 +2,7 @@
 
 use super::driver::{Matrix, Product};
 use super::elementwise::scalar_arg;
+use super::tune::Tile;
 use super::*;
 
 const SOURCE: &str = include_str!("../kernels/gemm.cl");
@@ -13,6 +14,10 @@ pub(super) enum Method {
     Tiled,
     /// Packed panels and register tiles: CPUs.
     Packed,
+    /// Register tiles over operands where they lie; b's columns are neighbours: CPUs, what fits their caches.
+    Stream,
+    /// Inner products by vectors; both operands run along k: CPUs, what fits their caches.
+    Dot,
     /// No preparation: small and thin products.
     Direct,
 }
@@ -28,11 +33,30 @@ pub(super) fn accumulator(d: DType) -> DType {
 }
 
 /// Rows of a register tile.
-pub(super) const TILE_ROWS: usize = 8;
+pub(super) const TILE_ROWS: i64 = 8;
 
 /// Columns of a register tile.
 pub(super) fn tile_columns(acc: DType) -> usize {
     2 * (64 / acc.size())
+}
+
+/// Columns and most rows of a tile of inner products.
+const DOT_TILE: i64 = 4;
+
+/// Most elements of b that are read where they lie, over and over: beyond, packing pays.
+const STREAM_MOST: i64 = 1 << 18;
+const DOT_MOST: i64 = 1 << 17;
+
+fn is_native(d: DType) -> bool {
+    d.is_float() && accumulator(d) == d
+}
+/// Whether `Method::Stream` takes these operands.
+fn streams(a: &View, b: &View) -> bool {
+    is_native(a.dtype) && b.layout.strides[2] == 1
+}
+/// Whether `Method::Dot` takes these operands.
+fn dots(a: &View, b: &View) -> bool {
+    is_native(a.dtype) && a.layout.strides[2] == 1 && b.layout.strides[1] == 1
 }
 
 /// An operand in memory: strides of batch, row (of the result) and k.
@@ -44,6 +68,8 @@ pub(super) struct Plain<'a> {
     pub batch: i64,
     pub row: i64,
     pub k: i64,
+    /// Elements of the buffer that may be read.
+    pub limit: i64,
 }
 
 /// An operand as panels `[batch, panel, k, rows]` of the accumulator's dtype.
@@ -115,8 +141,11 @@ impl Gpu {
             return Ok(());
         }
         let (m, n, k) = (out.layout.shape[1], out.layout.shape[2], a.layout.shape[2]);
+        let work = m * n * k;
         let method = match self.info.kind {
-            "cpu" if m >= 4 && n >= 8 && m * n * k >= 1 << 15 => Method::Packed,
+            "cpu" if work >= 1 << 12 && k * n <= STREAM_MOST && streams(&a, &b) => Method::Stream,
+            "cpu" if work >= 1 << 12 && k * n <= DOT_MOST && dots(&a, &b) => Method::Dot,
+            "cpu" if m >= 4 && n >= 8 && work >= 1 << 15 => Method::Packed,
             "cpu" => Method::Direct,
             _ if m.min(n) < 8 && k < 1024 => Method::Direct,
             _ => Method::Tiled,
@@ -125,6 +154,22 @@ impl Gpu {
     }
 
     pub(super) fn gemm_by(&self, method: Method, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
+        let (l, acc) = (out.layout, accumulator(out.dtype));
+        let tile = self.tile(method, acc, l.shape[0] * l.shape[1] * l.shape[2] * a.layout.shape[2]);
+        self.gemm_tile(method, tile, a, b, out, alpha, beta)
+    }
+
+    /// The same with a tile for the methods that take one (`tune::candidates`).
+    pub(super) fn gemm_tile(
+        &self,
+        method: Method,
+        tile: Tile,
+        a: View,
+        b: View,
+        out: View,
+        alpha: f64,
+        beta: f64,
+    ) -> Result<()> {
         if out.dtype == DType::Bool || a.dtype != b.dtype || a.dtype != out.dtype {
             return Err(Error::unsupported("gemm", a.dtype, self.device));
         }
@@ -147,12 +192,17 @@ impl Gpu {
         };
         if method == Method::Packed && bs * m * n * dims[3] > 0 {
             let acc = accumulator(out.dtype);
-            let a = self.pack_panels(&pa, [bs, m, dims[3]], TILE_ROWS, acc)?;
-            let b = self.pack_panels(&pb, [bs, n, dims[3]], tile_columns(acc), acc)?;
-            return self.product(Method::Packed, dims, Operands::Panels(&a, &b), &target);
+            let a = self.pack_panels(&pa, [bs, m, dims[3]], tile.rows as usize, acc)?;
+            let b = self.pack_panels(&pb, [bs, n, dims[3]], tile.width() as usize, acc)?;
+            return self.product(Method::Packed, tile, dims, Operands::Panels(&a, &b), &target);
         }
-        let method = if method == Method::Packed { Method::Direct } else { method };
-        self.product(method, dims, Operands::Plain(pa, pb), &target)
+        let method = match method {
+            Method::Packed => Method::Direct,
+            Method::Stream if !streams(&a, &b) => Method::Direct,
+            Method::Dot if !dots(&a, &b) => Method::Direct,
+            method => method,
+        };
+        self.product(method, tile, dims, Operands::Plain(pa, pb), &target)
     }
 
     fn matrix<'a>(&self, v: &View<'a>) -> Result<Matrix<'a>> {
@@ -166,11 +216,12 @@ impl Gpu {
         let l = v.layout;
         let batch = if l.shape[0] == 1 { 0 } else { l.strides[0] };
         let (row, k) = (l.strides[row], l.strides[k]);
-        Ok(Plain { mem: self.view(v)?, dtype: v.dtype, offset: l.offset, batch, row, k })
+        let limit = (v.storage.nbytes() / v.dtype.size()) as i64;
+        Ok(Plain { mem: self.view(v)?, dtype: v.dtype, offset: l.offset, batch, row, k, limit })
     }
 
     /// A product of more rows or batches than a GPU's grid has room for, in parts. None when it fits.
-    fn in_bands(&self, method: Method, dims: Dims4, operands: &Operands, t: &Target) -> Option<Result<()>> {
+    fn in_bands(&self, method: Method, tile: Tile, dims: Dims4, operands: &Operands, t: &Target) -> Option<Result<()>> {
         const BATCHES: i64 = 1 << 14;
         const ROWS: i64 = 1 << 17;
         let [bs, m, n, k] = dims;
@@ -192,25 +243,42 @@ impl Gpu {
                 b.offset += first * b.batch;
                 t.offset += first * t.batch;
             }
-            self.product(method, dims, Operands::Plain(a, b), &t)
+            self.product(method, tile, dims, Operands::Plain(a, b), &t)
         };
         Some((0..whole).step_by(step as usize).try_for_each(part))
     }
 
-    /// Queues one product.
-    pub(super) fn product(&self, method: Method, dims: Dims4, operands: Operands, t: &Target) -> Result<()> {
+    /// Queues one product. The tile is that of the panels, or (`Method::Tiled`) of a work-item.
+    pub(super) fn product(
+        &self,
+        method: Method,
+        tile: Tile,
+        dims: Dims4,
+        operands: Operands,
+        t: &Target,
+    ) -> Result<()> {
         let [bs, m, n, k] = dims;
         if bs * m * n == 0 {
             return Ok(());
         }
-        if let Some(done) = self.in_bands(method, dims, &operands, t) {
+        if let Some(done) = self.in_bands(method, tile, dims, &operands, t) {
             return done;
         }
         let acc = accumulator(t.dtype);
+        // Thin products get thin tiles.
+        let few = if m >= 6 { TILE_ROWS } else { 1 << (64 - (m - 1).leading_zeros()) };
+        let tile = match method {
+            Method::Stream => Tile { rows: few, columns: 2, lanes: tile_columns(acc) as i64 / 2 },
+            Method::Dot => Tile { rows: few.min(DOT_TILE), columns: DOT_TILE, lanes: 1 },
+            Method::Packed | Method::Tiled | Method::Direct => tile,
+        };
+        let (th, tw) = match method {
+            Method::Tiled => (16 * tile.rows, 16 * tile.columns),
+            _ => (tile.rows, tile.width()),
+        };
         // Few tiles with a long k are split along k, to occupy the device and to keep the digits of long sums.
-        let (th, tw) = if method == Method::Packed { (TILE_ROWS as i64, tile_columns(acc) as i64) } else { (64, 64) };
         let tiles = bs * ((m + th - 1) / th) * ((n + tw - 1) / tw);
-        let wanted = self.info.compute_units as i64 * if method == Method::Packed { 2 } else { 4 };
+        let wanted = self.info.compute_units as i64 * if method == Method::Tiled { 4 } else { 2 };
         let splits = match method {
             Method::Direct => 1,
             _ => ((wanted + tiles - 1) / tiles).min(k / 1024).max((k + 16383) / 16384).max(1),
@@ -272,8 +340,10 @@ impl Gpu {
         match method {
             Method::Tiled => {
                 defs.push(("GEMM_TILED", Def::Int(1)));
+                defs.push(("PER", Def::Int(tile.rows)));
                 let kernel = self.kernel("gemm_tiled", SOURCE, &defs)?;
-                self.launch(&kernel, &args, [nu.div_ceil(64) * 16, mu.div_ceil(64) * 16, z], [16, 16, 1])?;
+                let groups = |size: usize, tile: i64| size.div_ceil(tile as usize) * 16;
+                self.launch(&kernel, &args, [groups(nu, tw), groups(mu, th), z], [16, 16, 1])?;
             }
             Method::Direct => {
                 let rows = if mu < 4 { 1 } else { 4 };
@@ -283,12 +353,16 @@ impl Gpu {
                 let local = if nu >= 32 { 32 } else { 1 };
                 self.launch(&kernel, &args, [nu, mu.div_ceil(rows), z], [local, 1, 1])?;
             }
-            Method::Packed => {
-                let columns = tile_columns(acc);
-                defs.push(("GEMM_PACKED", Def::Int(1)));
-                defs.push(("MR", Def::Int(TILE_ROWS as i64)));
-                defs.push(("NV", Def::Int(2)));
-                defs.push(("VL", Def::Int(columns as i64 / 2)));
+            Method::Packed | Method::Stream | Method::Dot => {
+                let (name, part, columns, lanes) = match method {
+                    Method::Packed => ("gemm_packed", "GEMM_PACKED", "NV", tile.lanes),
+                    Method::Stream => ("gemm_stream", "GEMM_STREAM", "NV", tile.lanes),
+                    _ => ("gemm_dot", "GEMM_DOT", "NR", tile_columns(acc) as i64 / 2),
+                };
+                defs.push((part, Def::Int(1)));
+                defs.push(("MR", Def::Int(tile.rows)));
+                defs.push((columns, Def::Int(tile.columns)));
+                defs.push(("VL", Def::Int(lanes)));
                 let base = match acc {
                     DType::F32 => "BASE float",
                     DType::F64 => "BASE double",
@@ -299,8 +373,11 @@ impl Gpu {
                 if t.dtype == acc && partial.is_none() {
                     defs.push(("DIRECT_STORE", Def::Int(1)));
                 }
-                let kernel = self.kernel("gemm_packed", SOURCE, &defs)?;
-                self.launch(&kernel, &args, [mu.div_ceil(TILE_ROWS), nu.div_ceil(columns), z], [1, 1, 1])?;
+                if let (Method::Stream, Operands::Plain(_, b)) = (method, &operands) {
+                    args.push(b.limit.into());
+                }
+                let kernel = self.kernel(name, SOURCE, &defs)?;
+                self.launch(&kernel, &args, [mu.div_ceil(th as usize), nu.div_ceil(tw as usize), z], [1, 1, 1])?;
             }
         }
         let Some(partial) = &partial else { return Ok(()) };

@@ -6,6 +6,7 @@ use crate::backend::MemoryStats;
 use crate::bail;
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use std::collections::{HashMap, HashSet};
 use std::ptr::NonNull;
 
@@ -34,7 +35,7 @@ impl Drop for DeviceBuffer {
 
 #[derive(Default)]
 struct State {
-    free: HashMap<usize, Vec<Mem>>,
+    free: FxHashMap<usize, Vec<Mem>>,
     stats: MemoryStats,
     graphs: Vec<GraphMemory>,
 }

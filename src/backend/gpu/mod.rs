@@ -20,6 +20,7 @@ mod reduce;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 pub use compile::{cache_dir, compile_counts};
 
@@ -31,8 +32,8 @@ use compile::Compiled;
 use driver::{Arg, Driver, Facts, Mem};
 use memory::{Allocator, DeviceBuffer, Staging};
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -83,7 +84,7 @@ pub struct Gpu {
     driver: Box<dyn Driver>,
     allocator: Allocator,
     staging: Staging,
-    kernels: Mutex<HashMap<KernelKey, Arc<Compiled>>>,
+    kernels: Mutex<FxHashMap<KernelKey, Arc<Compiled>>>,
     programs: Mutex<elementwise::ProgramCache>,
     /// Where kernels note an index out of range: claimed, index, size of the dimension (int32, int64, int64).
     fault: Mem,
@@ -94,6 +95,7 @@ pub struct Gpu {
     capturing: AtomicBool,
     /// `FORKS` when it was made.
     forks: u64,
+    tuning: tune::Tuning,
     /// This value: backends are never dropped.
     forever: OnceLock<&'static Gpu>,
 }
@@ -137,6 +139,7 @@ impl Gpu {
             capture: Mutex::new(None),
             capturing: AtomicBool::new(false),
             forks: FORKS.load(Ordering::Relaxed),
+            tuning: tune::Tuning::default(),
             forever: OnceLock::new(),
         }));
         let _ = gpu.forever.set(gpu);

@@ -287,7 +287,12 @@ fn products(list: &mut List) {
                 defs.push(("BIAS", ON));
             }
             defs.push(("GEMM_TILED", ON));
-            list.file("gemm_tiled", &[GEMM], &defs);
+            for per in [4, 8] {
+                // Tiles of 8 x 8 elements of 8 bytes would not fit local memory.
+                if per == 4 || acc.size() < 8 {
+                    list.file("gemm_tiled", &[GEMM], &[&defs[..], &[("PER", Def::Int(per))]].concat());
+                }
+            }
         }
         for rows in [1, 4] {
             let operands = [("TA", Def::Type(ty)), ("TB", Def::Type(ty))];
@@ -340,6 +345,11 @@ fn others(list: &mut List) {
         for part in ["MAX_FORWARD", "MAX_BACKWARD", "AVG_FORWARD", "AVG_BACKWARD"] {
             list.file("pool", &[POOL], &[("T", Def::Type(ty)), ("A", Def::Type(acc)), (part, ON)]);
         }
+        for part in ["TILES_FORWARD", "TILES_BACKWARD"] {
+            let window = [("K0", Def::Int(1)), ("K1", Def::Int(2)), ("K2", Def::Int(2))];
+            let defs = [("T", Def::Type(ty)), ("A", Def::Type(acc)), (part, ON)];
+            list.file("pool", &[POOL], &[&defs[..], &window].concat());
+        }
         let double = ty == DType::F64;
         for code in 0..=8i64 {
             let float_only = matches!(code, 0 | 1 | 2 | 5 | 8);
@@ -368,6 +378,9 @@ fn others(list: &mut List) {
                     defs.push(("LIVE", ON));
                     list.file("random", &[RANDOM], &defs);
                 }
+                defs.retain(|d| d.0 != "LIVE");
+                defs.push(("BLOCKS", Def::Int(256)));
+                list.file("random", &[RANDOM], &defs);
             }
         }
     }
@@ -425,7 +438,8 @@ fn every_kernel_is_listed_once() {
     for file in [CONV, GEMM, INDEX, OPTIM, POOL, RANDOM, SCAN, SOFTMAX, SORT] {
         for line in file.lines().filter(|l| l.starts_with("#ifdef ")) {
             let part = line[7..].trim();
-            if part == "__cplusplus" {
+            // GEMM_DOT: for CPUs alone.
+            if ["__cplusplus", "GEMM_DOT"].contains(&part) {
                 continue;
             }
             assert!(sources.contains(&format!("-{part}")), "no kernel of the list defines {part}");

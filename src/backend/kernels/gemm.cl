@@ -48,9 +48,9 @@ typedef struct {
 #endif
 
 #ifdef GEMM_TILED
-// For GPUs: 64 x 64 outputs per group of 16 x 16, 4 x 4 per work-item, through local memory in steps of 16. A
-// work-item's outputs are 16 apart, so that neighbours read and write neighbours.
-#define TILE 64
+// For GPUs: PER x PER outputs per work-item, groups of 16 x 16, through local memory in steps of 16. A work-item's
+// outputs are 16 apart, so that neighbours read and write neighbours.
+#define TILE (16 * PER)
 #define STEP 16
 KERNEL WG_HINT2(16, 16)
 void gemm_tiled(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM GLOBAL OUT *out, const Gemm g, const A alpha,
@@ -60,9 +60,9 @@ void gemm_tiled(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM GLOBAL OU
     const u32 tx = LID(0), ty = LID(1), lid = ty * 16 + tx;
     const i64 col0 = (i64)GRP(0) * TILE, row0 = (i64)GRP(1) * TILE;
     PARTS((i64)GRP(2))
-    A acc[4][4];
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) acc[i][j] = 0;
+    A acc[PER][PER];
+    for (int i = 0; i < PER; i++)
+        for (int j = 0; j < PER; j++) acc[i][j] = 0;
     const i64 abase = g.a_off + batch * g.a_batch, bbase = g.b_off + batch * g.b_batch;
     for (i64 k0 = first; k0 < last; k0 += STEP) {
         for (u32 e = lid; e < TILE * STEP; e += 256) {
@@ -90,16 +90,16 @@ void gemm_tiled(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM GLOBAL OU
         }
         BARRIER();
         for (int kk = 0; kk < STEP; kk++) {
-            A x[4], y[4];
-            for (int i = 0; i < 4; i++) x[i] = ta[kk][ty + 16 * i];
-            for (int j = 0; j < 4; j++) y[j] = tb[kk][tx + 16 * j];
-            for (int i = 0; i < 4; i++)
-                for (int j = 0; j < 4; j++) acc[i][j] = FMA(x[i], y[j], acc[i][j]);
+            A x[PER], y[PER];
+            for (int i = 0; i < PER; i++) x[i] = ta[kk][ty + 16 * i];
+            for (int j = 0; j < PER; j++) y[j] = tb[kk][tx + 16 * j];
+            for (int i = 0; i < PER; i++)
+                for (int j = 0; j < PER; j++) acc[i][j] = FMA(x[i], y[j], acc[i][j]);
         }
         BARRIER();
     }
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) {
+    for (int i = 0; i < PER; i++)
+        for (int j = 0; j < PER; j++) {
             const i64 row = row0 + ty + 16 * i, col = col0 + tx + 16 * j;
             if (row < g.m && col < g.n) STORE(acc[i][j], row, col)
         }
@@ -135,7 +135,7 @@ KERNEL void gemm_pack(GLOBAL const T_S *in, GLOBAL A *out, const i64 off, const 
 }
 #endif
 
-#ifdef GEMM_PACKED
+#if defined(GEMM_PACKED) || defined(GEMM_STREAM) || defined(GEMM_DOT)
 #ifdef __cplusplus
 // OpenCL's vector types, for targets that are C++.
 #ifndef INLINE_MEMBER
@@ -163,10 +163,6 @@ template <typename E, int N> INLINE Vec<E, N> fma(Vec<E, N> a, Vec<E, N> b, Vec<
     for (int i = 0; i < N; i++) c.v[i] = fma(a.v[i], b.v[i], c.v[i]);
     return c;
 }
-typedef Vec<f32, 16> float16;
-typedef Vec<f64, 8> double8;
-typedef Vec<i32, 16> int16;
-typedef Vec<i64, 8> long8;
 #define VEC_IO(n)                                                                          \
     template <typename E> INLINE Vec<E, n> vload##n(i64 at, const E *p) {                  \
         Vec<E, n> r;                                                                       \
@@ -176,27 +172,43 @@ typedef Vec<i64, 8> long8;
     template <typename E> INLINE void vstore##n(Vec<E, n> r, i64 at, E *p) {               \
         for (int i = 0; i < n; i++) p[at * n + i] = r.v[i];                                \
     }
+VEC_IO(2)
+VEC_IO(4)
 VEC_IO(8)
 VEC_IO(16)
 #endif
 #define PASTE_(x, y) x##y
 #define PASTE(x, y) PASTE_(x, y)
+#ifdef __cplusplus
+#define V Vec<A, VL>
+#else
 #define V PASTE(BASE, VL)
+#endif
 #define VLOAD PASTE(vload, VL)
 #define VSTORE PASTE(vstore, VL)
-// For CPUs: one work-item makes MR x (NV * VL) outputs from packed panels, in registers.
+#endif
+
+#if defined(GEMM_PACKED) || defined(GEMM_STREAM)
+// For CPUs: one work-item makes MR x (NV * VL) outputs in registers, from packed panels, or (STREAM) from operands where
+// they lie; then b's columns are neighbours, and b_limit elements of b may be read.
+#ifdef GEMM_PACKED
 KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_PARAM GLOBAL OUT *out, const Gemm g,
                                    const A alpha, const A beta) {
+#else
+KERNEL MIN_VECTOR void gemm_stream(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_PARAM GLOBAL OUT *out, const Gemm g,
+                                   const A alpha, const A beta, const i64 b_limit) {
+#endif
     PARTS((i64)GID(2))
-    const i64 ip = (i64)GID(0), jp = (i64)GID(1);
-    const i64 mp = (g.m + MR - 1) / MR, np = (g.n + NV * VL - 1) / (NV * VL);
-    GLOBAL const A *x = pa + ((g.a_batch == 0 ? 0 : batch) * mp + ip) * g.k * MR + first * MR;
-    GLOBAL const A *y = pb + ((g.b_batch == 0 ? 0 : batch) * np + jp) * g.k * (NV * VL) + first * (NV * VL);
+    const i64 ip = (i64)GID(0), jp = (i64)GID(1), row0 = ip * MR, col0 = jp * (NV * VL);
     V acc[MR][NV];
 #pragma unroll
     for (int i = 0; i < MR; i++)
 #pragma unroll
         for (int j = 0; j < NV; j++) acc[i][j] = (V)0;
+#ifdef GEMM_PACKED
+    const i64 mp = (g.m + MR - 1) / MR, np = (g.n + NV * VL - 1) / (NV * VL);
+    GLOBAL const A *x = pa + ((g.a_batch == 0 ? 0 : batch) * mp + ip) * g.k * MR + first * MR;
+    GLOBAL const A *y = pb + ((g.b_batch == 0 ? 0 : batch) * np + jp) * g.k * (NV * VL) + first * (NV * VL);
     for (i64 k = first; k < last; k++) {
         V yv[NV];
 #pragma unroll
@@ -210,7 +222,33 @@ KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_
         x += MR;
         y += NV * VL;
     }
-    const i64 row0 = ip * MR, col0 = jp * (NV * VL);
+#else
+    // Rows past the end repeat the last one and are not stored.
+    GLOBAL const A *x[MR];
+#pragma unroll
+    for (int i = 0; i < MR; i++) x[i] = pa + g.a_off + batch * g.a_batch + (row0 + i < g.m ? row0 + i : g.m - 1) * g.a_row;
+    const i64 y0 = g.b_off + batch * g.b_batch + col0;
+    // Columns past the end are the next row's, or memory's end.
+    for (i64 k = first; k < last; k++) {
+        const i64 at = y0 + k * g.b_row;
+        V yv[NV];
+        if (at + NV * VL <= b_limit) {
+#pragma unroll
+            for (int j = 0; j < NV; j++) yv[j] = VLOAD(j, pb + at);
+        } else {
+            A lanes[NV * VL];
+            for (int l = 0; l < NV * VL; l++) lanes[l] = col0 + l < g.n ? pb[at + l] : (A)0;
+#pragma unroll
+            for (int j = 0; j < NV; j++) yv[j] = VLOAD(j, lanes);
+        }
+#pragma unroll
+        for (int i = 0; i < MR; i++) {
+            const V xv = (V)(x[i][k * g.a_col]);
+#pragma unroll
+            for (int j = 0; j < NV; j++) acc[i][j] = FMA(xv, yv[j], acc[i][j]);
+        }
+    }
+#endif
 #ifdef DIRECT_STORE
     // A whole tile whose columns are neighbours is stored by vectors.
     const i64 block = g.o_inner > 0 ? col0 / g.o_inner : 0;
@@ -239,6 +277,58 @@ KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_
         for (int j = 0; j < NV; j++) VSTORE(acc[i][j], i * NV + j, spill);
     for (int i = 0; i < MR && row0 + i < g.m; i++)
         for (int j = 0; j < NV * VL && col0 + j < g.n; j++) STORE(spill[i * NV * VL + j], row0 + i, col0 + j)
+}
+#endif
+
+#ifdef GEMM_DOT
+// For CPUs, where both operands run along k: one work-item makes MR x NR outputs as inner products by vectors.
+INLINE A sum_lanes(V v) {
+    A lanes[VL];
+    VSTORE(v, 0, lanes);
+#pragma unroll
+    for (int gap = VL / 2; gap > 0; gap >>= 1)
+#pragma unroll
+        for (int l = 0; l < gap; l++) lanes[l] = lanes[l] + lanes[l + gap];
+    return lanes[0];
+}
+KERNEL MIN_VECTOR void gemm_dot(GLOBAL const A *a, GLOBAL const A *b, BIAS_PARAM GLOBAL OUT *out, const Gemm g,
+                                const A alpha, const A beta) {
+    PARTS((i64)GID(2))
+    const i64 row0 = (i64)GID(0) * MR, col0 = (i64)GID(1) * NR;
+    GLOBAL const A *x[MR], *y[NR];
+#pragma unroll
+    for (int i = 0; i < MR; i++) x[i] = a + g.a_off + batch * g.a_batch + (row0 + i < g.m ? row0 + i : g.m - 1) * g.a_row;
+#pragma unroll
+    for (int j = 0; j < NR; j++) y[j] = b + g.b_off + batch * g.b_batch + (col0 + j < g.n ? col0 + j : g.n - 1) * g.b_col;
+    V acc[MR][NR];
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+#pragma unroll
+        for (int j = 0; j < NR; j++) acc[i][j] = (V)0;
+    i64 k = first;
+    for (; k + VL <= last; k += VL) {
+        V yv[NR];
+#pragma unroll
+        for (int j = 0; j < NR; j++) yv[j] = VLOAD(0, y[j] + k);
+#pragma unroll
+        for (int i = 0; i < MR; i++) {
+            const V xv = VLOAD(0, x[i] + k);
+#pragma unroll
+            for (int j = 0; j < NR; j++) acc[i][j] = FMA(xv, yv[j], acc[i][j]);
+        }
+    }
+    A sum[MR][NR];
+#pragma unroll
+    for (int i = 0; i < MR; i++)
+#pragma unroll
+        for (int j = 0; j < NR; j++) sum[i][j] = sum_lanes(acc[i][j]);
+    for (; k < last; k++)
+#pragma unroll
+        for (int i = 0; i < MR; i++)
+#pragma unroll
+            for (int j = 0; j < NR; j++) sum[i][j] = FMA(x[i][k], y[j][k], sum[i][j]);
+    for (int i = 0; i < MR && row0 + i < g.m; i++)
+        for (int j = 0; j < NR && col0 + j < g.n; j++) STORE(sum[i][j], row0 + i, col0 + j)
 }
 #endif
 

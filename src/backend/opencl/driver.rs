@@ -7,6 +7,7 @@ use crate::backend::info::DeviceInfo;
 use crate::backend::kernels;
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -49,31 +50,55 @@ impl OpenCl {
     }
 
     fn kernel(&self, name: &'static str, program: &Program) -> Result<Box<dyn Kernel>> {
-        Ok(Box::new(ClKernel { queue: self.queue.clone(), kernel: Mutex::new(program.kernel(name)?), name }))
+        let state = Mutex::new(State { kernel: program.kernel(name)?, set: SmallVec::new() });
+        Ok(Box::new(ClKernel { queue: self.queue.clone(), state, name }))
     }
 }
 
 /// Arguments are set under the lock, which also keeps them until the launch is queued.
 struct ClKernel {
     queue: Arc<Queue>,
-    kernel: Mutex<cl::Kernel>,
+    state: Mutex<State>,
     name: &'static str,
+}
+
+struct State {
+    kernel: cl::Kernel,
+    /// The bytes that each argument holds: layouts and sizes repeat from call to call. Buffers are always set anew, for
+    /// a handle may have been given to another one.
+    set: SmallVec<[SmallVec<[u8; 64]>; 8]>,
+}
+
+impl State {
+    fn set_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
+        if self.set.len() <= index {
+            self.set.resize_with(index + 1, SmallVec::new);
+        }
+        if self.set[index][..] == *bytes {
+            return Ok(());
+        }
+        // What the argument is after a failure is not known.
+        self.set[index].clear();
+        self.kernel.set_bytes(index as u32, bytes)?;
+        self.set[index].extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 impl Kernel for ClKernel {
     fn launch(&self, args: &[Arg], size: &[usize; 3], local: &[usize; 3]) -> Result<()> {
-        let kernel = self.kernel.lock();
+        let mut state = self.state.lock();
         for (i, a) in args.iter().enumerate() {
             match a {
-                Arg::Mem(m) => kernel.set_mem(i as u32, m),
-                Arg::Bytes(b) => kernel.set_bytes(i as u32, b),
+                Arg::Mem(m) => state.kernel.set_mem(i as u32, m),
+                Arg::Bytes(b) => state.set_bytes(i, b),
             }
             .map_err(|mut e| {
                 e.message = format!("{} of kernel {}", e.message, self.name);
                 e
             })?;
         }
-        self.queue.launch(&kernel, size, local).map_err(|mut e| {
+        self.queue.launch(&state.kernel, size, local).map_err(|mut e| {
             e.message = format!("{} for kernel {} of {size:?} by {local:?} work-items", e.message, self.name);
             e
         })

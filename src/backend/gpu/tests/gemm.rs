@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::backend::gpu::gemm::Method;
+use crate::backend::gpu::tune::candidates;
 
 /// alpha * a @ b + beta * out on the host, all row-major [batch, rows, columns].
 fn reference(a: &[f64], b: &[f64], out: &[f64], s: [usize; 4], alpha: f64, beta: f64) -> Vec<f64> {
@@ -44,7 +45,7 @@ fn check(d: &Gpu, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: boo
     assert_close(&o.values(d), &want, tol, &format!("{method:?} {dtype} {s:?} {ta} {tb} {alpha} {beta}"));
 }
 
-const METHODS: [Method; 3] = [Method::Tiled, Method::Packed, Method::Direct];
+const METHODS: [Method; 5] = [Method::Tiled, Method::Packed, Method::Stream, Method::Dot, Method::Direct];
 
 #[test]
 fn every_method_and_dtype() {
@@ -91,6 +92,31 @@ fn a_batch_of_stride_zero_is_broadcast_and_beta_zero_ignores_nan() {
         let o = T::of(d, DType::F32, &[f64::NAN; 3 * 20 * 40], &[3, 20, 40]);
         d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, 0.0).unwrap();
         assert_close(&o.values(d), &want, 1e-5, &format!("{method:?}"));
+    }
+}
+
+#[test]
+fn every_tile_that_tuning_tries() {
+    let Some(d) = device() else { return };
+    let [m, n, k] = [70usize, 141, 45];
+    for (method, dtype) in [(Method::Packed, DType::F32), (Method::Packed, DType::F64), (Method::Tiled, DType::F32)] {
+        if dtype == DType::F64 && !d.info.fp64 {
+            continue;
+        }
+        let (av, bv) = (noise(m * k, 26), noise(k * n, 27));
+        let (av, bv): (Vec<f64>, Vec<f64>) =
+            (av.iter().map(|v| round_to(dtype, *v)).collect(), bv.iter().map(|v| round_to(dtype, *v)).collect());
+        let want = reference(&av, &bv, &[], [1, m, n, k], 1.0, 0.0);
+        let (a, b) = (T::of(d, dtype, &av, &[1, m as i64, k as i64]), T::of(d, dtype, &bv, &[1, k as i64, n as i64]));
+        let all = candidates(method, dtype);
+        for tile in &all {
+            let o = T::zeros(d, dtype, &[1, m as i64, n as i64]);
+            d.gemm_tile(method, *tile, a.view(), b.view(), o.view(), 1.0, 0.0).unwrap();
+            assert_close(&o.values(d), &want, tolerance(dtype) * 8.0, &format!("{method:?} {dtype} {tile:?}"));
+        }
+        assert!(all.contains(&d.tuned(method, dtype, &all)), "{method:?} {dtype}");
+        // In tests, large products take the default.
+        assert_eq!(d.tile(method, dtype, 1 << 40), all[0]);
     }
 }
 
