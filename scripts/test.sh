@@ -12,6 +12,8 @@ LOGS=$ROOT/target/test-logs
 PYTHON=$ROOT/.venv/bin/python
 LANE_TIMEOUT=${LANE_TIMEOUT:-1800}
 mkdir -p "$LOGS"
+# What a product is cut into must not depend on how busy the machine is.
+export TAPER_OPENCL_TUNE=0 TAPER_CUDA_TUNE=0
 
 # --- what lanes use --------------------------------------------------------------------------------------------------
 

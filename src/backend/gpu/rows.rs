@@ -107,6 +107,8 @@ impl Gpu {
         let group = self.info.kind != "cpu" && unit && plan.len >= 64;
         if group {
             defs.push(("GROUP", Def::Int(GROUP as i64)));
+        } else if views.len() == 2 && !log && out.dtype == out.dtype.compute() {
+            defs.push(("KEEP", Def::Int(1)));
         }
         let kernel = self.row_kernel(name, SOFTMAX, &plan, &defs)?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();

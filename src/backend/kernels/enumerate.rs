@@ -208,6 +208,10 @@ fn rows(list: &mut List) {
                         defs.push(("GROUP", Def::Int(256)));
                     }
                     list.file("softmax", &[ROWS, SOFTMAX], &defs);
+                    if forward && !log && variant < 2 && ty == ty.compute() {
+                        defs.push(("KEEP", ON));
+                        list.file("softmax", &[ROWS, SOFTMAX], &defs);
+                    }
                 }
             }
         }

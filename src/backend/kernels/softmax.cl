@@ -68,11 +68,35 @@
 KERNEL ATTRIBUTES void softmax(GLOBAL const T_S *in, GLOBAL T_S *out, const Rows r) {
     BEGIN
     FOLD(top, (A)(-INF_F32), MAX_OF, X)
+#ifdef KEEP
+    // The exponentials wait in the output for their sum: they are what costs here.
+    A lane_[LANES];
+    for (int l = 0; l < LANES; l++) lane_[l] = 0;
+    i64 j = 0;
+    for (; j + LANES <= r.len; j += LANES) {
+        INDEPENDENT
+        for (int l = 0; l < LANES; l++) {
+            const A e = E(j + l);
+            lane_[l] = lane_[l] + e;
+            out[AT(NT - 1, j + l)] = e;
+        }
+    }
+    for (; j < r.len; j++) {
+        const A e = E(j);
+        lane_[0] = lane_[0] + e;
+        out[AT(NT - 1, j)] = e;
+    }
+    A total = 0;
+    for (int l = 0; l < LANES; l++) total = total + lane_[l];
+    INDEPENDENT
+    for (i64 k = 0; k < r.len; k++) out[AT(NT - 1, k)] = out[AT(NT - 1, k)] / total;
+#else
     FOLD(total, (A)0, SUM_OF, E)
 #ifdef LOG
     const A lse = log(total);
 #endif
     WRITE(RESULT)
+#endif
 }
 #else
 #define G(j) ((A)T_LD(grad, AT(0, j)))
