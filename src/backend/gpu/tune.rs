@@ -74,12 +74,12 @@ impl Gpu {
             DType::F64 => 1,
             _ => return all[0],
         };
+        if work < LARGE || all.len() == 1 || !matches!(method, Method::Packed | Method::Tiled) || !self.tunes() {
+            return all[0];
+        }
         if self.capturing.load(Ordering::Relaxed) {
             // A graph being captured cannot wait for a measurement.
             return *self.tuning.found[slot].get().unwrap_or(&all[0]);
-        }
-        if work < LARGE || all.len() == 1 || !matches!(method, Method::Packed | Method::Tiled) || !self.tunes() {
-            return all[0];
         }
         *self.tuning.found[slot].get_or_init(|| self.tuned(method, acc, &all))
     }
