@@ -27,6 +27,8 @@ pack=$(cd "$pack" && pwd)
 logs=${OUT:-$PWD/gpu-logs}
 mkdir -p "$logs"
 cd "$pack" || exit 2
+# Where the C tests put their files.
+mkdir -p target/c-tests
 
 python=${TAPER_GPU_PYTHON:-python3}
 device=cuda
@@ -89,8 +91,8 @@ for program in bin/rust-*; do
     name=$(basename "$program")
     [ "$name" = rust-taper ] || [ "$name" = rust-taper_gen ] || part rust "$name" "$program"
 done
-part c c-device bin/device cuda
-part c c-device-exact env TAPER_ALLOCATOR=system bin/device cuda
+part c device bin/device cuda
+part c device-exact env TAPER_ALLOCATOR=system bin/device cuda
 for program in bin/c-*; do part c "$(basename "$program")" "$program"; done
 
 python_tests() {
