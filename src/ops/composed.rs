@@ -3,7 +3,7 @@
 use super::pointwise::promote_float;
 use super::*;
 use crate::tensor::layout::wrap_dim;
-use crate::{ensure, Dims};
+use crate::{bail, ensure, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
 
@@ -157,24 +157,43 @@ pub fn msort(a: &Tensor) -> Result<Tensor> {
 fn triangle(
     row: i64,
     col: i64,
+    lower: bool,
+    offset: i64,
     dtype: Option<DType>,
     device: Option<Device>,
-    inside: impl Fn(i64, i64) -> bool,
 ) -> Result<Tensor> {
     ensure!(row >= 0, Runtime, "row must be non-negative, got{row}");
     ensure!(col >= 0, Runtime, "col must be non-negative, got{col}");
-    let cells = || (0..row).flat_map(|i| (0..col).map(move |j| (i, j))).filter(|&(i, j)| inside(i, j));
-    let flat: Vec<i64> = cells().map(|c| c.0).chain(cells().map(|c| c.1)).collect();
-    let t = Tensor::from_slice(&flat, &[2, flat.len() as i64 / 2])?;
+    crate::tensor::layout::checked_numel(&[row, col])?;
+    // Further out the triangle is all or nothing.
+    let offset = offset.clamp(-row, col);
+    // The rows that hold an element, so that their number is a bound for the memory.
+    let rows = match (col, lower) {
+        (0, _) => 0..0,
+        (_, true) => (-offset).max(0)..row,
+        (_, false) => 0..row.min(col - offset),
+    };
+    let columns = |i: i64| if lower { 0..col.min(i + offset + 1) } else { (i + offset).max(0)..col };
+    let mut flat: Vec<i64> = Vec::new();
+    let mut reserve = |n: i64| match usize::try_from(n).ok().and_then(|n| flat.try_reserve_exact(2 * n).ok()) {
+        Some(()) => Ok(()),
+        None => bail!(OutOfMemory, "not enough memory for the indices of a triangle of {n} elements"),
+    };
+    reserve((rows.end - rows.start).max(0))?;
+    let total = rows.clone().map(&columns).fold(0i64, |n, c| n.saturating_add((c.end - c.start).max(0)));
+    reserve(total)?;
+    flat.extend(rows.clone().flat_map(|i| columns(i).map(move |_| i)));
+    flat.extend(rows.flat_map(&columns));
+    let t = Tensor::from_slice(&flat, &[2, total])?;
     to(&t, dtype, Some(device.unwrap_or_else(crate::tensor::default_device)), false)
 }
 /// Rows and columns of the lower triangle of a row by col matrix.
 pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
-    triangle(row, col, dtype, device, |i, j| j - i <= offset)
+    triangle(row, col, true, offset, dtype, device)
 }
 /// Rows and columns of the upper triangle of a row by col matrix.
 pub fn triu_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
-    triangle(row, col, dtype, device, |i, j| j - i >= offset)
+    triangle(row, col, false, offset, dtype, device)
 }
 /// How many elements fall into each of equal bins between min and max (both included; others are left out).
 pub fn histc(a: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tensor> {
