@@ -16,7 +16,7 @@ pub fn hardtanh(a: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tensor> 
 }
 /// The self-normalising exponential linear unit.
 pub fn selu(a: &Tensor) -> Result<Tensor> {
-    mul_scalar(&elu(a, number(1.6732632423543772848170429916717))?, number(1.0507009873554804934193349852946))
+    mul_scalar(&elu(a, number(1.673_263_242_354_377_2))?, number(1.050_700_987_355_480_5))
 }
 /// max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)).
 pub fn celu(a: &Tensor, alpha: Scalar) -> Result<Tensor> {

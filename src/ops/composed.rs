@@ -313,7 +313,7 @@ pub fn fill_diagonal_(a: &Tensor, fill_value: Scalar, wrap: bool) -> Result<()> 
     let strides = a.layout().strides.clone();
     let step: i64 = strides.iter().sum();
     let n = s.iter().copied().min().unwrap();
-    let offset = a.layout().offset as i64;
+    let offset = a.layout().offset;
     fill_scalar_(&as_strided(a, &[n], &[step], Some(offset))?, fill_value)?;
     if wrap && s.len() == 2 && s[0] > s[1] + 1 {
         let more = (a.numel() as i64 + s[1]) / (s[1] + 1) - n;

@@ -102,7 +102,7 @@ impl Workers {
         unsafe { *self.job.get() = Some(std::mem::transmute::<&Job<'_>, &'static Job<'static>>(job)) };
         let number = (self.state.0.load(Relaxed) / JOB).wrapping_add(1);
         // Sequentially consistent, like the helper's last look after it says that it sleeps: one sees the other.
-        self.state.0.store(number.wrapping_mul(JOB) | helpers as u64 * SEAT, SeqCst);
+        self.state.0.store(number.wrapping_mul(JOB) | (helpers as u64 * SEAT), SeqCst);
         self.wake(helpers);
         let own = catch_unwind(AssertUnwindSafe(|| job(0)));
         self.state.0.fetch_and(!SEAT_MASK, AcqRel);
