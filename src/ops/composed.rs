@@ -171,7 +171,7 @@ fn triangle(
     let rows = match (col, lower) {
         (0, _) => 0..0,
         (_, true) => (-offset).max(0)..row,
-        (_, false) => 0..row.min(col - offset),
+        (_, false) => 0..row.min(col.saturating_sub(offset)),
     };
     let columns = |i: i64| if lower { 0..col.min(i + offset + 1) } else { (i + offset).max(0)..col };
     let mut flat: Vec<i64> = Vec::new();
