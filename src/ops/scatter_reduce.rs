@@ -98,6 +98,13 @@ fn product(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor>
                 let none = zeros_like(&detach(&x)?, None, None)?;
                 let count = gather(&scatter_add(&none, dim, &i, &cast(&zero, y.dtype())?)?, dim, &i)?;
                 let single = logical_and(&zero, &eq_scalar(&count, Scalar::Int(1))?)?;
+                // The formula below is right for the gradient, but its own derivative would be 0 where two zeros meet.
+                ensure!(
+                    !autograd::grad_enabled() || !any(&gt_scalar(&count, Scalar::Int(1))?)?.item()?.to_bool(),
+                    NotImplemented,
+                    "scatter_reduce(): a second derivative of \"prod\" is not implemented where more than one zero of src \
+                     meets at the same place"
+                );
                 let filled = masked_fill_scalar(&y, &single, Scalar::Int(1))?;
                 let others = gather(&mul(g, &product(&x, dim, &i, &filled)?)?, dim, &i)?;
                 let usual = div(&gather(&mul(g, &r)?, dim, &i)?, &masked_fill_scalar(&y, &zero, Scalar::Int(1))?)?;

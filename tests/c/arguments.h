@@ -113,6 +113,14 @@ static void *pick_out(void)
     outs[outs_used].handle = NULL;
     return &outs[outs_used++];
 }
+/* A tensor that a call made only to be freed. */
+static taper_tensor *back;
+static void take_back(taper_error *e)
+{
+    taper_error_free(e);
+    taper_tensor_free(back);
+    back = NULL;
+}
 static void *pick_handles(int kind, size_t *length)
 {
     static void *values[4];

@@ -103,6 +103,11 @@ for result, function, arguments in re.findall(
     call = f"{function}({', '.join(names)})"
     if "taper_error *" == result and function not in ("taper_error_new", "taper_error_cause"):
         print(f"    check({call});")
+        for i, (kind, _) in enumerate(params):
+            # What DLPack hands out has no free function: taking it back calls its deleter.
+            if kind.startswith("struct DLManagedTensor") and kind.endswith("**"):
+                print(f"    if (a{i} && *a{i})\n        take_back({function.replace('to_dlpack', 'from_dlpack')}(*a{i}, &back));")
+                print(f"    if (a{i})\n        *a{i} = NULL;")
     elif result == "taper_error *":
         print(f"    taper_error_free({call});")
     else:
