@@ -92,6 +92,9 @@ static void free_any(void *h)
 }
 static void free_pool(void)
 {
+    /* A gradient that keeps its graph (create_graph) and the tensor that it belongs to hold each other. */
+    for (int i = 0; i < pool_size[KIND_TENSOR]; i++)
+        taper_error_free(taper_tensor_set_grad(pool[KIND_TENSOR][i], NULL));
     for (int kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < pool_size[kind]; i++)
             free_any(pool[kind][i]);
