@@ -106,7 +106,9 @@ for result, function, arguments in re.findall(
         for i, (kind, _) in enumerate(params):
             # What DLPack hands out has no free function: taking it back calls its deleter.
             if kind.startswith("struct DLManagedTensor") and kind.endswith("**"):
-                print(f"    if (a{i} && *a{i})\n        take_back({function.replace('to_dlpack', 'from_dlpack')}(*a{i}, &back));")
+                print(
+                    f"    if (a{i} && *a{i})\n        take_back({function.replace('to_dlpack', 'from_dlpack')}(*a{i}, &back));"
+                )
                 print(f"    if (a{i})\n        *a{i} = NULL;")
     elif result == "taper_error *":
         print(f"    taper_error_free({call});")
