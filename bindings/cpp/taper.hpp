@@ -8,14 +8,13 @@
 
 #include "taper/tensor.hpp"
 
-#include "taper/device.hpp"
-#include "taper/graph.hpp"
-
 #include "taper/autograd.hpp"
-
-#include "taper/nn.hpp"
-
+#include "taper/device.hpp"
+#include "taper/grad_mode.hpp"
+#include "taper/graph.hpp"
 #include "taper/layers.hpp"
+#include "taper/named_tensors.hpp"
+#include "taper/nn.hpp"
 #include "taper/optim.hpp"
 
 #endif

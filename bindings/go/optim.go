@@ -3,22 +3,29 @@ package taper
 /*
 #include "shims.h"
 
-static inline go_pair go_sgd_new(uintptr_t *p, size_t n, double lr, double momentum, double dampening,
-                                 double weight_decay, bool nesterov) {
+static inline taper_sgd_options go_sgd_options(double lr, double momentum, double dampening, double weight_decay,
+                                               bool nesterov, bool maximize) {
     taper_sgd_options o = TAPER_SGD_OPTIONS_INIT;
     o.lr = lr;
     o.momentum = momentum;
     o.dampening = dampening;
     o.weight_decay = weight_decay;
     o.nesterov = nesterov;
+    o.maximize = maximize;
+    return o;
+}
+static inline go_pair go_sgd_new(uintptr_t *p, size_t n, taper_sgd_options o) {
     taper_optimizer *out = 0;
     go_pair r = {0, 0};
     r.err = (uintptr_t)taper_optim_sgd_new((taper_tensor *const *)p, n, &o, &out);
     r.out = (uintptr_t)out;
     return r;
 }
-static inline go_pair go_adam_new(uintptr_t *p, size_t n, double lr, double beta1, double beta2, double eps,
-                                  double weight_decay, bool amsgrad, bool decoupled) {
+static inline uintptr_t go_add_sgd_group(uintptr_t o, uintptr_t *p, size_t n, taper_sgd_options options) {
+    return (uintptr_t)taper_optimizer_add_sgd_group((taper_optimizer *)o, (taper_tensor *const *)p, n, &options);
+}
+static inline taper_adam_options go_adam_options(double lr, double beta1, double beta2, double eps, double weight_decay,
+                                                 bool amsgrad, bool decoupled, bool maximize) {
     taper_adam_options o = TAPER_ADAM_OPTIONS_INIT;
     o.lr = lr;
     o.beta1 = beta1;
@@ -27,13 +34,21 @@ static inline go_pair go_adam_new(uintptr_t *p, size_t n, double lr, double beta
     o.weight_decay = weight_decay;
     o.amsgrad = amsgrad;
     o.decoupled = decoupled;
+    o.maximize = maximize;
+    return o;
+}
+static inline go_pair go_adam_new(uintptr_t *p, size_t n, taper_adam_options o) {
     taper_optimizer *out = 0;
     go_pair r = {0, 0};
     r.err = (uintptr_t)taper_optim_adam_new((taper_tensor *const *)p, n, &o, &out);
     r.out = (uintptr_t)out;
     return r;
 }
+static inline uintptr_t go_add_adam_group(uintptr_t o, uintptr_t *p, size_t n, taper_adam_options options) {
+    return (uintptr_t)taper_optimizer_add_adam_group((taper_optimizer *)o, (taper_tensor *const *)p, n, &options);
+}
 static inline void go_optimizer_free(uintptr_t o) { taper_optimizer_free((taper_optimizer *)o); }
+static inline int64_t go_optimizer_num_groups(uintptr_t o) { return taper_optimizer_num_groups((taper_optimizer *)o); }
 static inline uintptr_t go_optimizer_step(uintptr_t o) { return (uintptr_t)taper_optimizer_step((taper_optimizer *)o); }
 static inline uintptr_t go_optimizer_zero_grad(uintptr_t o) {
     return (uintptr_t)taper_optimizer_zero_grad((taper_optimizer *)o, true);
@@ -103,16 +118,30 @@ func (o *Optimizer) ptr() C.uintptr_t {
 type SGDOptions struct {
 	Momentum, Dampening, WeightDecay float64
 	Nesterov                         bool
+	// Maximize climbs instead of descending.
+	Maximize bool
+}
+
+func (o SGDOptions) c(lr float64) C.taper_sgd_options {
+	return C.go_sgd_options(C.double(lr), C.double(o.Momentum), C.double(o.Dampening), C.double(o.WeightDecay),
+		C.bool(o.Nesterov), C.bool(o.Maximize))
 }
 
 // NewSGD is stochastic gradient descent.
 func NewSGD(params []*Tensor, lr float64, opts ...SGDOptions) (*Optimizer, error) {
-	o := first(opts)
 	h := handlesOf(params)
-	r := C.go_sgd_new(handleArray(h), C.size_t(len(h)), C.double(lr), C.double(o.Momentum), C.double(o.Dampening),
-		C.double(o.WeightDecay), C.bool(o.Nesterov))
+	r := C.go_sgd_new(handleArray(h), C.size_t(len(h)), first(opts).c(lr))
 	runtime.KeepAlive(params)
 	return adoptOptimizer(r)
+}
+
+// AddSGDGroup gives an optimiser that NewSGD made more parameters, with a learning rate and options of their own.
+func (o *Optimizer) AddSGDGroup(params []*Tensor, lr float64, opts ...SGDOptions) error {
+	h := handlesOf(params)
+	e := C.go_add_sgd_group(o.ptr(), handleArray(h), C.size_t(len(h)), first(opts).c(lr))
+	runtime.KeepAlive(params)
+	runtime.KeepAlive(o)
+	return check(uintptr(e))
 }
 
 // AdamOptions are the hyperparameters of Adam beside the learning rate.
@@ -124,17 +153,36 @@ type AdamOptions struct {
 	Amsgrad     bool
 	// Decoupled makes it AdamW.
 	Decoupled bool
+	// Maximize climbs instead of descending.
+	Maximize bool
+}
+
+func (o AdamOptions) c(lr float64) C.taper_adam_options {
+	return C.go_adam_options(C.double(lr), C.double(or(o.Beta1, 0.9)), C.double(or(o.Beta2, 0.999)),
+		C.double(or(o.Eps, 1e-8)), C.double(o.WeightDecay), C.bool(o.Amsgrad), C.bool(o.Decoupled), C.bool(o.Maximize))
 }
 
 // NewAdam is Kingma and Ba's optimiser.
 func NewAdam(params []*Tensor, lr float64, opts ...AdamOptions) (*Optimizer, error) {
-	o := first(opts)
 	h := handlesOf(params)
-	r := C.go_adam_new(handleArray(h), C.size_t(len(h)), C.double(lr), C.double(or(o.Beta1, 0.9)),
-		C.double(or(o.Beta2, 0.999)), C.double(or(o.Eps, 1e-8)), C.double(o.WeightDecay), C.bool(o.Amsgrad),
-		C.bool(o.Decoupled))
+	r := C.go_adam_new(handleArray(h), C.size_t(len(h)), first(opts).c(lr))
 	runtime.KeepAlive(params)
 	return adoptOptimizer(r)
+}
+
+// AddAdamGroup gives an optimiser that NewAdam made more parameters, with a learning rate and options of their own.
+func (o *Optimizer) AddAdamGroup(params []*Tensor, lr float64, opts ...AdamOptions) error {
+	h := handlesOf(params)
+	e := C.go_add_adam_group(o.ptr(), handleArray(h), C.size_t(len(h)), first(opts).c(lr))
+	runtime.KeepAlive(params)
+	runtime.KeepAlive(o)
+	return check(uintptr(e))
+}
+
+// NumGroups is the number of groups of parameters.
+func (o *Optimizer) NumGroups() int {
+	defer runtime.KeepAlive(o)
+	return max(0, int(C.go_optimizer_num_groups(o.ptr())))
 }
 
 // Step updates every parameter.

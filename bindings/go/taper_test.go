@@ -500,6 +500,29 @@ func TestModuleTree(t *testing.T) {
 	}
 }
 
+// Two groups with learning rates of their own: p -= lr * grad.
+func TestParameterGroups(t *testing.T) {
+	a, b := Must(Ones([]int64{2})), Must(Ones([]int64{2}))
+	Check(a.SetRequiresGrad(true))
+	Check(b.SetRequiresGrad(true))
+	o := Must(NewSGD([]*Tensor{a}, 0.5))
+	Check(o.AddSGDGroup([]*Tensor{b}, 0.25, SGDOptions{Maximize: true}))
+	Check(Must(Must(a.Add(b)).Sum()).Backward())
+	Check(o.Step())
+	want(t, a, 0.5, 0.5)
+	want(t, b, 1.25, 1.25)
+	if lr := Must(o.GroupLR(1)); o.NumGroups() != 2 || lr != 0.25 {
+		t.Error(o.NumGroups(), lr)
+	}
+	wantError(t, o.AddSGDGroup([]*Tensor{a}, 0.1), ErrorValue, "more than one parameter group")
+	wantError(t, o.AddAdamGroup([]*Tensor{Must(Ones([]int64{1}))}, 0.1), ErrorValue, "SGD")
+	adam := Must(NewAdam([]*Tensor{a}, 0.1))
+	Check(adam.AddAdamGroup([]*Tensor{b}, 0.2, AdamOptions{WeightDecay: 0.5}))
+	if adam.NumGroups() != 2 {
+		t.Error(adam.String())
+	}
+}
+
 func TestOptimizerState(t *testing.T) {
 	p := Must(Ones([]int64{2}))
 	Check(p.SetRequiresGrad(true))

@@ -2,6 +2,7 @@
 #ifndef TAPER_AUTOGRAD_HPP
 #define TAPER_AUTOGRAD_HPP
 
+#include "grad_mode.hpp"
 #include "tensor.hpp"
 
 namespace taper {

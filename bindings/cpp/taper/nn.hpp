@@ -2,7 +2,7 @@
 #ifndef TAPER_NN_HPP
 #define TAPER_NN_HPP
 
-#include "tensor.hpp"
+#include "named_tensors.hpp"
 
 namespace taper {
 namespace nn {

@@ -2,7 +2,7 @@
 #ifndef TAPER_OPTIM_HPP
 #define TAPER_OPTIM_HPP
 
-#include "tensor.hpp"
+#include "named_tensors.hpp"
 
 namespace taper {
 namespace optim {
@@ -57,6 +57,22 @@ struct SGDOptions {
 class SGD : public Optimizer {
   public:
     explicit SGD(const std::vector<Tensor> &params, const SGDOptions &o = {}) {
+        const auto h = detail::handles(params);
+        const auto raw = options(o);
+        taper_optimizer *out = nullptr;
+        detail::check(taper_optim_sgd_new(h.data(), h.size(), &raw, &out));
+        set(out);
+    }
+    SGD(const std::vector<Tensor> &params, double lr) : SGD(params, with_lr(lr)) {}
+    /// More parameters, with options of their own.
+    void add_param_group(const std::vector<Tensor> &params, const SGDOptions &o) {
+        const auto h = detail::handles(params);
+        const auto raw = options(o);
+        detail::check(taper_optimizer_add_sgd_group(handle(), h.data(), h.size(), &raw));
+    }
+
+  private:
+    static taper_sgd_options options(const SGDOptions &o) {
         taper_sgd_options raw = TAPER_SGD_OPTIONS_INIT;
         raw.lr = o.lr;
         raw.momentum = o.momentum;
@@ -64,14 +80,8 @@ class SGD : public Optimizer {
         raw.weight_decay = o.weight_decay;
         raw.nesterov = o.nesterov;
         raw.maximize = o.maximize;
-        const auto h = detail::handles(params);
-        taper_optimizer *out = nullptr;
-        detail::check(taper_optim_sgd_new(h.data(), h.size(), &raw, &out));
-        set(out);
+        return raw;
     }
-    SGD(const std::vector<Tensor> &params, double lr) : SGD(params, with_lr(lr)) {}
-
-  private:
     static SGDOptions with_lr(double lr) {
         SGDOptions o;
         o.lr = lr;
@@ -86,6 +96,22 @@ struct AdamOptions {
 class Adam : public Optimizer {
   public:
     explicit Adam(const std::vector<Tensor> &params, const AdamOptions &o = {}) {
+        const auto h = detail::handles(params);
+        const auto raw = options(o);
+        taper_optimizer *out = nullptr;
+        detail::check(taper_optim_adam_new(h.data(), h.size(), &raw, &out));
+        set(out);
+    }
+    Adam(const std::vector<Tensor> &params, double lr) : Adam(params, with_lr(lr)) {}
+    /// More parameters, with options of their own.
+    void add_param_group(const std::vector<Tensor> &params, const AdamOptions &o) {
+        const auto h = detail::handles(params);
+        const auto raw = options(o);
+        detail::check(taper_optimizer_add_adam_group(handle(), h.data(), h.size(), &raw));
+    }
+
+  private:
+    static taper_adam_options options(const AdamOptions &o) {
         taper_adam_options raw = TAPER_ADAM_OPTIONS_INIT;
         raw.lr = o.lr;
         raw.beta1 = o.beta1;
@@ -95,14 +121,8 @@ class Adam : public Optimizer {
         raw.amsgrad = o.amsgrad;
         raw.maximize = o.maximize;
         raw.decoupled = o.decoupled;
-        const auto h = detail::handles(params);
-        taper_optimizer *out = nullptr;
-        detail::check(taper_optim_adam_new(h.data(), h.size(), &raw, &out));
-        set(out);
+        return raw;
     }
-    Adam(const std::vector<Tensor> &params, double lr) : Adam(params, with_lr(lr)) {}
-
-  private:
     static AdamOptions with_lr(double lr) {
         AdamOptions o;
         o.lr = lr;

@@ -5,338 +5,16 @@
 #ifndef TAPER_TENSOR_HPP
 #define TAPER_TENSOR_HPP
 
-#include <taper.h>
+#include "types.hpp"
 
 #include <array>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <exception>
 #include <functional>
-#include <initializer_list>
 #include <iterator>
-#include <limits>
-#include <memory>
-#include <mutex>
-#include <optional>
-#include <ostream>
-#include <set>
-#include <stdexcept>
-#include <string>
 #include <tuple>
-#include <type_traits>
-#include <utility>
-#include <vector>
 
 namespace taper {
 
-/// What went wrong: message, code (TAPER_ERROR_...), op and argument index.
-class Error : public std::runtime_error {
-  public:
-    Error(int32_t code, const std::string &message, std::string op = {}, int32_t argument = -1)
-        : std::runtime_error(message), code_(code), op_(std::move(op)), argument_(argument) {}
-    int32_t code() const noexcept { return code_; }
-    const std::string &op() const noexcept { return op_; }
-    int32_t argument() const noexcept { return argument_; }
-
-  private:
-    int32_t code_;
-    std::string op_;
-    int32_t argument_;
-};
-/// TAPER_ERROR_RUNTIME: shapes that do not match, a graph that was freed, a wrong device.
-struct RuntimeError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_INDEX.
-struct IndexError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_TYPE.
-struct TypeError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_VALUE.
-struct ValueError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_INVALID_HANDLE: an undefined tensor, an object that was moved from.
-struct InvalidHandleError : ValueError {
-    using ValueError::ValueError;
-};
-/// TAPER_ERROR_CALLBACK: a callback failed that was not written in C++ (exceptions of C++ come back as themselves).
-struct CallbackError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_INTERNAL: a bug in Taper.
-struct InternalError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_OUT_OF_MEMORY.
-struct OutOfMemoryError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_NOT_IMPLEMENTED.
-struct NotImplementedError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_IO.
-struct IoError : Error {
-    using Error::Error;
-};
-/// TAPER_ERROR_KEY.
-struct KeyError : Error {
-    using Error::Error;
-};
-
-/// Element type; the values are the C interface's.
-enum class DType : int32_t {
-    U8 = TAPER_UINT8,
-    I8 = TAPER_INT8,
-    I16 = TAPER_INT16,
-    I32 = TAPER_INT32,
-    I64 = TAPER_INT64,
-    F16 = TAPER_FLOAT16,
-    F32 = TAPER_FLOAT32,
-    F64 = TAPER_FLOAT64,
-    Bool = TAPER_BOOL,
-    BF16 = TAPER_BFLOAT16,
-};
-inline constexpr DType uint8 = DType::U8, int8 = DType::I8, int16 = DType::I16, int32 = DType::I32,
-                       int64 = DType::I64, float16 = DType::F16, float32 = DType::F32, float64 = DType::F64,
-                       boolean = DType::Bool, bfloat16 = DType::BF16;
-inline std::ostream &operator<<(std::ostream &o, DType d) {
-    return o << taper_dtype_name(static_cast<int32_t>(d));
-}
-
 namespace detail {
-
-/// Exceptions of C++ that travel through the library as an error's payload. An error may also carry a payload that
-/// another language made: what is not in here is none of ours.
-class Travelling {
-  public:
-    static void *board(std::exception_ptr e) {
-        auto p = std::make_unique<std::exception_ptr>(std::move(e));
-        const std::lock_guard<std::mutex> lock(mutex());
-        seats().insert(p.get());
-        return p.release();
-    }
-    static std::exception_ptr find(void *p) {
-        const std::lock_guard<std::mutex> lock(mutex());
-        return seats().count(p) ? *static_cast<std::exception_ptr *>(p) : std::exception_ptr();
-    }
-    static void leave(void *p) noexcept {
-        {
-            const std::lock_guard<std::mutex> lock(mutex());
-            seats().erase(p);
-        }
-        delete static_cast<std::exception_ptr *>(p);
-    }
-
-  private:
-    // Never destroyed: the last error may be freed while the process exits.
-    static std::mutex &mutex() {
-        static auto *m = new std::mutex;
-        return *m;
-    }
-    static std::set<void *> &seats() {
-        static auto *s = new std::set<void *>;
-        return *s;
-    }
-};
-
-[[noreturn]] inline void raise(taper_error *e) {
-    struct Free {
-        taper_error *e;
-        ~Free() { taper_error_free(e); }
-    } guard{e};
-    const int32_t code = taper_error_code(e);
-    // A C++ exception thrown in a callback comes back as itself.
-    if (code == TAPER_ERROR_CALLBACK) {
-        if (const auto caught = Travelling::find(taper_error_payload(e))) {
-            std::rethrow_exception(caught);
-        }
-    }
-    const char *text = taper_error_message(e), *name = taper_error_op(e);
-    const std::string message = text ? text : "unknown error", op = name ? name : "";
-    const int32_t argument = taper_error_arg(e);
-    switch (code) {
-    case TAPER_ERROR_INDEX: throw IndexError(code, message, op, argument);
-    case TAPER_ERROR_TYPE: throw TypeError(code, message, op, argument);
-    case TAPER_ERROR_VALUE: throw ValueError(code, message, op, argument);
-    case TAPER_ERROR_INVALID_HANDLE: throw InvalidHandleError(code, message, op, argument);
-    case TAPER_ERROR_OUT_OF_MEMORY: throw OutOfMemoryError(code, message, op, argument);
-    case TAPER_ERROR_NOT_IMPLEMENTED: throw NotImplementedError(code, message, op, argument);
-    case TAPER_ERROR_IO: throw IoError(code, message, op, argument);
-    case TAPER_ERROR_KEY: throw KeyError(code, message, op, argument);
-    case TAPER_ERROR_CALLBACK: throw CallbackError(code, message, op, argument);
-    case TAPER_ERROR_INTERNAL: throw InternalError(code, message, op, argument);
-    default: throw RuntimeError(code, message, op, argument);
-    }
-}
-inline void check(taper_error *e) {
-    if (e) {
-        raise(e);
-    }
-}
-/// The exception in flight as an error for the library.
-inline taper_error *capture() noexcept {
-    try {
-        std::string message = "a C++ callback threw";
-        try {
-            throw;
-        } catch (const std::exception &e) {
-            message = e.what();
-        } catch (...) { // thrown was something without words
-        }
-        return taper_error_new(TAPER_ERROR_CALLBACK, message.c_str(), Travelling::board(std::current_exception()),
-                               Travelling::leave);
-    } catch (...) {
-        return taper_error_new(TAPER_ERROR_CALLBACK, "a C++ callback threw, and there was no memory to keep it",
-                               nullptr, nullptr);
-    }
-}
-inline std::string take_string(taper_string *s) {
-    std::string text(taper_string_data(s), taper_string_len(s));
-    taper_string_free(s);
-    return text;
-}
-inline int32_t raw(std::optional<DType> d) { return d ? static_cast<int32_t>(*d) : TAPER_DTYPE_NONE; }
-
-} // namespace detail
-
-struct DeviceInfo;
-
-/// A device: Device::cpu(), Device("opencl:0").
-class Device {
-  public:
-    Device(int32_t type, int32_t index = 0) : raw_{type, index} {}
-    /// From "cpu", "cuda", "cuda:1", "opencl:0".
-    Device(const char *name) : raw_{0, 0} { detail::check(taper_device_parse(name, &raw_)); }
-    Device(const std::string &name) : Device(name.c_str()) {}
-    /// The first device whose name, platform, vendor or version contains a text, in any case: Device::find("nvidia").
-    /// type is a TAPER_DEVICE_... code, or 0 for any. An Error lists the devices that there are.
-    static Device find(const std::string &part_of_name, int32_t type = 0);
-    static Device cpu() { return Device(TAPER_DEVICE_CPU); }
-    taper_device raw() const noexcept { return raw_; }
-    int32_t type() const noexcept { return raw_.type; }
-    int32_t index() const noexcept { return raw_.index; }
-    bool operator==(const Device &o) const noexcept { return raw_.type == o.raw_.type && raw_.index == o.raw_.index; }
-    bool operator!=(const Device &o) const noexcept { return !(*this == o); }
-    /// The text that makes it: "opencl:0".
-    std::string str() const {
-        taper_string *text = nullptr;
-        detail::check(taper_device_to_string(raw_, &text));
-        return detail::take_string(text);
-    }
-    /// What the device is and can do; an Error says why there is no such device. The rest of the class is in device.hpp.
-    DeviceInfo info() const;
-    /// The device's name: that of the processor or graphics card.
-    std::string name() const;
-    /// An Error that says why, if the device cannot be used.
-    void check() const;
-    bool is_available() const;
-    /// Why the device cannot be used; empty if it can.
-    std::string why_not() const;
-
-  private:
-    taper_device raw_;
-};
-inline std::ostream &operator<<(std::ostream &o, const Device &d) { return o << d.str(); }
-
-/// A number that keeps its category (float, integer or bool) in type promotion.
-class Scalar {
-  public:
-    template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> Scalar(T v) {
-        if constexpr (std::is_same_v<T, bool>) {
-            raw_ = taper_scalar_bool(v);
-        } else if constexpr (std::is_integral_v<T>) {
-            raw_ = taper_scalar_i64(static_cast<int64_t>(v));
-        } else {
-            raw_ = taper_scalar_f64(static_cast<double>(v));
-        }
-    }
-    static Scalar from_raw(taper_scalar r) {
-        Scalar s(0);
-        s.raw_ = r;
-        return s;
-    }
-    taper_scalar raw() const noexcept { return raw_; }
-    double to_double() const noexcept {
-        return raw_.kind == TAPER_SCALAR_FLOAT ? raw_.f : static_cast<double>(raw_.i);
-    }
-    int64_t to_int() const noexcept { return raw_.kind == TAPER_SCALAR_FLOAT ? static_cast<int64_t>(raw_.f) : raw_.i; }
-
-  private:
-    taper_scalar raw_;
-};
-
-/// Sizes, dimensions: {2, 3}, a vector, or a single number. It views what it was made from, for one call.
-class IntList {
-  public:
-    IntList(std::initializer_list<int64_t> v) : own_(v) {}
-    IntList(std::vector<int64_t> v) : own_(std::move(v)) {}
-    template <class T, std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, int> = 0>
-    IntList(T v) : own_{static_cast<int64_t>(v)} {}
-    const int64_t *data() const noexcept { return own_.empty() ? &none : own_.data(); }
-    size_t size() const noexcept { return own_.size(); }
-
-  private:
-    static constexpr int64_t none = 0;
-    std::vector<int64_t> own_;
-};
-
-/// A generator of random numbers; the default one is seeded by manual_seed.
-class Generator {
-  public:
-    Generator() {
-        taper_generator *g = nullptr;
-        detail::check(taper_generator_new(&g));
-        h_.reset(g, [](taper_generator *x) { taper_generator_free(x); });
-    }
-    Generator &manual_seed(uint64_t seed) {
-        detail::check(taper_generator_manual_seed(h_.get(), seed));
-        return *this;
-    }
-    /// Restarts it from the system's entropy and gives the seed.
-    uint64_t seed() {
-        uint64_t s = 0;
-        detail::check(taper_generator_seed(h_.get(), &s));
-        return s;
-    }
-    uint64_t initial_seed() const { return taper_generator_initial_seed(h_.get()); }
-    /// Its state, the bytes of torch.get_rng_state() for the CPU's.
-    std::vector<uint8_t> state() const {
-        size_t n = 0;
-        detail::check(taper_generator_get_state(h_.get(), nullptr, 0, &n));
-        std::vector<uint8_t> bytes(n);
-        detail::check(taper_generator_get_state(h_.get(), bytes.data(), n, &n));
-        return bytes;
-    }
-    void set_state(const std::vector<uint8_t> &bytes) {
-        detail::check(taper_generator_set_state(h_.get(), bytes.data(), bytes.size()));
-    }
-    taper_generator *handle() const noexcept { return h_.get(); }
-
-  private:
-    std::shared_ptr<taper_generator> h_;
-};
-inline void manual_seed(uint64_t seed) { taper_manual_seed(seed); }
-
-namespace detail {
-inline taper_device raw(const std::optional<Device> &d) { return d ? d->raw() : taper_device{0, 0}; }
-inline taper_generator *raw(const Generator *g) { return g ? g->handle() : nullptr; }
-
-/// A scalar that C takes by pointer.
-class OptionalScalar {
-  public:
-    explicit OptionalScalar(const std::optional<Scalar> &s) : some_(s.has_value()), raw_(s ? s->raw() : taper_scalar{}) {}
-    const taper_scalar *get() const noexcept { return some_ ? &raw_ : nullptr; }
-
-  private:
-    bool some_;
-    taper_scalar raw_;
-};
 template <class T> std::vector<taper_tensor *> handles(const std::vector<T> &v) {
     std::vector<taper_tensor *> out;
     out.reserve(v.size());
@@ -481,6 +159,13 @@ class Tensor : public detail::TensorOps<Tensor> {
     template <class T> std::vector<T> to_vector() const;
     /// Host memory of a CPU tensor; the tensor is flagged as shared.
     template <class T> T *data() const;
+    /// The tensor for another library, in DLPack 1.0's form (<dlpack/dlpack.h>), without copying. Whoever takes it calls
+    /// its deleter once.
+    DLManagedTensorVersioned *to_dlpack() const {
+        DLManagedTensorVersioned *managed = nullptr;
+        detail::check(taper_tensor_to_dlpack(handle(), &managed));
+        return managed;
+    }
 
     bool requires_grad() const { return taper_tensor_requires_grad(handle()) == 1; }
     Tensor &requires_grad_(bool on = true) {
@@ -789,6 +474,13 @@ template <class T>
 Tensor tensor(std::initializer_list<std::initializer_list<std::initializer_list<std::initializer_list<T>>>> v) {
     return detail::NestedList<T>().add(v, 0).make();
 }
+/// Takes over what another library exported, without copying; its deleter runs when the last tensor that uses the memory
+/// is gone, or before an Error is thrown.
+inline Tensor from_dlpack(DLManagedTensorVersioned *managed) {
+    taper_tensor *t = nullptr;
+    detail::check(taper_tensor_from_dlpack(managed, &t));
+    return Tensor::adopt(t);
+}
 /// A tensor over the caller's memory, without a copy; `deleter` runs when the last tensor that uses it is gone.
 template <class T> Tensor from_buffer(T *data, const IntList &sizes, std::function<void()> deleter = [] {}) {
     using F = std::function<void()>;
@@ -805,134 +497,6 @@ template <class T> Tensor from_buffer(T *data, const IntList &sizes, std::functi
         new F(std::move(deleter)), &t));
     return Tensor::adopt(t);
 }
-
-/// Switches recording off (or on) on this thread while it lives.
-class GradMode {
-  public:
-    explicit GradMode(bool on) : old_(taper_set_grad_mode(on)) {}
-    ~GradMode() { taper_set_grad_mode(old_); }
-    GradMode(const GradMode &) = delete;
-    GradMode &operator=(const GradMode &) = delete;
-
-  private:
-    bool old_;
-};
-struct NoGrad : GradMode {
-    NoGrad() : GradMode(false) {}
-};
-struct EnableGrad : GradMode {
-    EnableGrad() : GradMode(true) {}
-};
-/// No recording and no tracking of views on this thread while it lives.
-class InferenceMode {
-  public:
-    explicit InferenceMode(bool on = true) : old_(taper_set_inference_mode(on)) {}
-    ~InferenceMode() { taper_set_inference_mode(old_); }
-    InferenceMode(const InferenceMode &) = delete;
-    InferenceMode &operator=(const InferenceMode &) = delete;
-
-  private:
-    bool old_;
-};
-/// Whether ops on this thread are recorded.
-inline bool is_grad_enabled() noexcept { return taper_grad_mode_enabled(); }
-
-/// Tensors by name, in order: what state_dict gives; saved and loaded as safetensors.
-class NamedTensors {
-  public:
-    NamedTensors() {
-        taper_named_tensors *n = nullptr;
-        detail::check(taper_named_tensors_new(&n));
-        set(n);
-    }
-    static NamedTensors adopt(taper_named_tensors *n) {
-        NamedTensors out{Empty{}};
-        out.set(n);
-        return out;
-    }
-    static NamedTensors load(const std::string &path, std::optional<Device> device = std::nullopt) {
-        taper_named_tensors *n = nullptr;
-        detail::check(taper_named_tensors_load(path.c_str(), detail::raw(device), &n));
-        return adopt(n);
-    }
-    void save(const std::string &path) const { detail::check(taper_named_tensors_save(h_.get(), path.c_str())); }
-    size_t size() const { return taper_named_tensors_len(h_.get()); }
-    std::string name(size_t i) const {
-        const char *s = taper_named_tensors_name(h_.get(), i);
-        return s ? s : "";
-    }
-    Tensor operator[](const std::string &name) const {
-        taper_tensor *t = nullptr;
-        detail::check(taper_named_tensors_get_by_name(h_.get(), name.c_str(), &t));
-        return Tensor::adopt(t);
-    }
-    Tensor at(size_t i) const {
-        taper_tensor *t = nullptr;
-        detail::check(taper_named_tensors_get(h_.get(), i, &t));
-        return Tensor::adopt(t);
-    }
-    void insert(const std::string &name, const Tensor &t) {
-        detail::check(taper_named_tensors_insert(h_.get(), name.c_str(), t.handle()));
-    }
-    taper_named_tensors *handle() const noexcept { return h_.get(); }
-    /// A text that is saved with the tensors.
-    void set_metadata(const std::string &key, const std::string &value) {
-        detail::check(taper_named_tensors_set_metadata(h_.get(), key.c_str(), value.c_str()));
-    }
-    std::optional<std::string> metadata(const std::string &key) const {
-        taper_string *s = nullptr;
-        detail::check(taper_named_tensors_metadata(h_.get(), key.c_str(), &s));
-        return s ? std::optional<std::string>(detail::take_string(s)) : std::nullopt;
-    }
-    /// For range-for: for (const auto &[name, tensor] : named).
-    class Iterator {
-      public:
-        using iterator_category = std::input_iterator_tag;
-        using value_type = std::pair<std::string, Tensor>;
-        using difference_type = std::ptrdiff_t;
-        using pointer = void;
-        using reference = value_type;
-        Iterator(const NamedTensors *of, size_t i) : of_(of), i_(i) {}
-        value_type operator*() const { return {of_->name(i_), of_->at(i_)}; }
-        Iterator &operator++() {
-            ++i_;
-            return *this;
-        }
-        bool operator==(const Iterator &o) const { return i_ == o.i_; }
-        bool operator!=(const Iterator &o) const { return i_ != o.i_; }
-
-      private:
-        const NamedTensors *of_;
-        size_t i_;
-    };
-    Iterator begin() const { return {this, 0}; }
-    Iterator end() const { return {this, size()}; }
-    /// Pairs of name and tensor.
-    std::vector<std::pair<std::string, Tensor>> items() const {
-        std::vector<std::pair<std::string, Tensor>> out;
-        for (size_t i = 0; i < size(); ++i) {
-            out.emplace_back(name(i), at(i));
-        }
-        return out;
-    }
-
-  private:
-    struct Empty {};
-    explicit NamedTensors(Empty) {}
-    void set(taper_named_tensors *n) {
-        h_.reset(n, [](taper_named_tensors *x) { taper_named_tensors_free(x); });
-    }
-    std::shared_ptr<taper_named_tensors> h_;
-};
-
-/// Threads that CPU kernels use; results do not depend on it.
-inline int32_t num_threads() { return taper_get_num_threads(); }
-inline void set_num_threads(int32_t n) { detail::check(taper_set_num_threads(n)); }
-/// The dtype of tensors made from floats when none is named.
-inline DType default_dtype() { return static_cast<DType>(taper_get_default_dtype()); }
-inline void set_default_dtype(DType d) { detail::check(taper_set_default_dtype(static_cast<int32_t>(d))); }
-/// The library's version.
-inline std::string version() { return taper_version(); }
 
 } // namespace taper
 

@@ -248,6 +248,20 @@ static void modules() {
     const Tensor x = randn({5, 3});
     CHECK(net(x).sizes() == std::vector<int64_t>{5, 2});
     optim::SGD sgd(net.parameters(), {.1, .9});
+    Tensor more = ones({2});
+    more.requires_grad_();
+    sgd.add_param_group({more}, {.5});
+    CHECK(sgd.num_groups() == 2 && sgd.lr(1) == .5);
+    more.sum().backward();
+    sgd.step();
+    CHECK(more.to_vector<double>() == V(2, .5));
+    CHECK(throws<ValueError>("more than one parameter group", [&] { sgd.add_param_group({more}, {}); }));
+    // DLPack: the memory is shared.
+    const Tensor shared = arange(4);
+    Tensor taken = from_dlpack(shared.to_dlpack());
+    taken.fill_(7);
+    CHECK(shared.to_vector<int64_t>() == std::vector<int64_t>(4, 7));
+    CHECK(throws<RuntimeError>("require", [&] { more.to_dlpack(); }));
     double first = 0, last = 0;
     for (int i = 0; i < 20; ++i) {
         const Tensor loss = F::mse_loss(net(x), ones({5, 2}));

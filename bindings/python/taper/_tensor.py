@@ -35,6 +35,18 @@ def dims(handle, function):
     return _unpack[n](view)
 
 
+def _dimension(name, items, dim):
+    """The item of one dimension, which may count from the end."""
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"{name}(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
+    n = len(items)
+    if not n:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    if not -n <= dim < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+    return items[dim]
+
+
 class Tensor:
     """A tensor of the library: elements of one dtype, with a shape, on a device.
 
@@ -77,27 +89,16 @@ class Tensor:
         """The sizes, or the size of one dimension."""
         if dim is None:
             return _tuple_new(Size, dims(self._h, _c.tensor_sizes))
-        s = dims(self._h, _c.tensor_sizes)
         try:
-            return s[dim] if -len(s) <= dim else s[len(s)]
-        except IndexError:
-            n = max(len(s), 1)
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
-            ) from None
+            n = _c.tensor_size(self._h, dim)
+        except _c.ArgumentError:
+            n = -1  # said below
+        return n if n >= 0 else _dimension("size", dims(self._h, _c.tensor_sizes), dim)
 
     def stride(self, dim=None):
         """The strides in elements, or the stride of one dimension."""
         s = dims(self._h, _c.tensor_strides)
-        if dim is None:
-            return s
-        try:
-            return s[dim] if -len(s) <= dim else s[len(s)]
-        except IndexError:
-            n = max(len(s), 1)
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
-            ) from None
+        return s if dim is None else _dimension("stride", s, dim)
 
     @property
     def ndim(self):

@@ -318,3 +318,15 @@ def test_every_name_resolves():
     for module in torch._SUBMODULES:
         assert getattr(torch, module).__name__ == f"taper.{module}"
     assert not hasattr(torch, "linalg") and not hasattr(torch.nn, "attention")
+
+
+def test_size_and_stride_of_one_dimension():
+    a = torch.ones(2, 3)
+    assert (a.size(0), a.size(-1), a.stride(0), a.stride(-1)) == (2, 3, 3, 1)
+    for call in (a.size, a.stride):
+        with pytest.raises(IndexError, match=r"expected to be in range of \[-2, 1\], but got -3"):
+            call(-3)
+        with pytest.raises(TypeError, match="argument 'dim'.* must be int, not str"):
+            call("x")
+    with pytest.raises(IndexError, match="tensor has no dimensions"):
+        torch.tensor(1.0).size(0)

@@ -1,0 +1,99 @@
+/// Tensors by name: what state_dict gives, and files of safetensors.
+#ifndef TAPER_NAMED_TENSORS_HPP
+#define TAPER_NAMED_TENSORS_HPP
+
+#include "tensor.hpp"
+
+namespace taper {
+
+/// Tensors by name, in order: what state_dict gives; saved and loaded as safetensors.
+class NamedTensors {
+  public:
+    NamedTensors() {
+        taper_named_tensors *n = nullptr;
+        detail::check(taper_named_tensors_new(&n));
+        set(n);
+    }
+    static NamedTensors adopt(taper_named_tensors *n) {
+        NamedTensors out{Empty{}};
+        out.set(n);
+        return out;
+    }
+    static NamedTensors load(const std::string &path, std::optional<Device> device = std::nullopt) {
+        taper_named_tensors *n = nullptr;
+        detail::check(taper_named_tensors_load(path.c_str(), detail::raw(device), &n));
+        return adopt(n);
+    }
+    void save(const std::string &path) const { detail::check(taper_named_tensors_save(h_.get(), path.c_str())); }
+    size_t size() const { return taper_named_tensors_len(h_.get()); }
+    std::string name(size_t i) const {
+        const char *s = taper_named_tensors_name(h_.get(), i);
+        return s ? s : "";
+    }
+    Tensor operator[](const std::string &name) const {
+        taper_tensor *t = nullptr;
+        detail::check(taper_named_tensors_get_by_name(h_.get(), name.c_str(), &t));
+        return Tensor::adopt(t);
+    }
+    Tensor at(size_t i) const {
+        taper_tensor *t = nullptr;
+        detail::check(taper_named_tensors_get(h_.get(), i, &t));
+        return Tensor::adopt(t);
+    }
+    void insert(const std::string &name, const Tensor &t) {
+        detail::check(taper_named_tensors_insert(h_.get(), name.c_str(), t.handle()));
+    }
+    taper_named_tensors *handle() const noexcept { return h_.get(); }
+    /// A text that is saved with the tensors.
+    void set_metadata(const std::string &key, const std::string &value) {
+        detail::check(taper_named_tensors_set_metadata(h_.get(), key.c_str(), value.c_str()));
+    }
+    std::optional<std::string> metadata(const std::string &key) const {
+        taper_string *s = nullptr;
+        detail::check(taper_named_tensors_metadata(h_.get(), key.c_str(), &s));
+        return s ? std::optional<std::string>(detail::take_string(s)) : std::nullopt;
+    }
+    /// For range-for: for (const auto &[name, tensor] : named).
+    class Iterator {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = std::pair<std::string, Tensor>;
+        using difference_type = std::ptrdiff_t;
+        using pointer = void;
+        using reference = value_type;
+        Iterator(const NamedTensors *of, size_t i) : of_(of), i_(i) {}
+        value_type operator*() const { return {of_->name(i_), of_->at(i_)}; }
+        Iterator &operator++() {
+            ++i_;
+            return *this;
+        }
+        bool operator==(const Iterator &o) const { return i_ == o.i_; }
+        bool operator!=(const Iterator &o) const { return i_ != o.i_; }
+
+      private:
+        const NamedTensors *of_;
+        size_t i_;
+    };
+    Iterator begin() const { return {this, 0}; }
+    Iterator end() const { return {this, size()}; }
+    /// Pairs of name and tensor.
+    std::vector<std::pair<std::string, Tensor>> items() const {
+        std::vector<std::pair<std::string, Tensor>> out;
+        for (size_t i = 0; i < size(); ++i) {
+            out.emplace_back(name(i), at(i));
+        }
+        return out;
+    }
+
+  private:
+    struct Empty {};
+    explicit NamedTensors(Empty) {}
+    void set(taper_named_tensors *n) {
+        h_.reset(n, [](taper_named_tensors *x) { taper_named_tensors_free(x); });
+    }
+    std::shared_ptr<taper_named_tensors> h_;
+};
+
+} // namespace taper
+
+#endif
