@@ -167,12 +167,17 @@ lane_opencl.suite() {
     kernels_ran "$out".?.out || status=1
     return $status
 }
-# Broken drivers and loaders, damaged caches, missing memory, tensors of two devices.
+# Broken drivers and loaders, damaged caches, missing memory, tensors of two devices; then all other tests of Python with
+# OpenCL as the default device.
 lane_opencl.python() {
     need_python
     need_library
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
-    PYTHONPATH=bindings/python "$PYTHON" -m pytest -q -rs bindings/python/tests/test_opencl.py
+    export PYTHONPATH=bindings/python
+    local status=0
+    "$PYTHON" -m pytest -q -rs bindings/python/tests/test_opencl.py || status=1
+    TAPER_TEST_DEVICE=opencl "$PYTHON" -m pytest -q -rs --maxfail=20 bindings/python/tests || status=1
+    return $status
 }
 
 # One op of every family on a simulated device that sees each access: out of bounds or a race between work-items fails.

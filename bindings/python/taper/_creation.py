@@ -176,6 +176,14 @@ def _from_data(data, dtype, device):
     return from_bytes(_pack(flat, dtype), shape, dtype, device)
 
 
+def _wanted(device):
+    """The device for data that lies on one: the named one, else a default device other than the CPU, else None (stay)."""
+    if device is not None:
+        return device
+    default = _c.get_default_device()
+    return None if default.type == "cpu" else default
+
+
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
     """A tensor with a copy of data: a number, nested sequences, a NumPy array or a tensor."""
     if dtype is not None and not isinstance(dtype, _dtype.dtype):
@@ -188,6 +196,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
             "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
             stacklevel=2,
         )
+        device = _wanted(device)
     t = _from_data(data, dtype, device)
     if requires_grad:
         t.requires_grad_(True)
@@ -198,6 +207,7 @@ def as_tensor(data, dtype=None, device=None):
     """Data as a tensor, without copying where a tensor or array already has the dtype and device."""
     if dtype is not None and not isinstance(dtype, _dtype.dtype):
         dtype = _c.to_dtype(dtype)
+    device = _wanted(device)
     if isinstance(data, Tensor):
         return data if dtype is None and device is None else data.to(device=device, dtype=dtype)
     if hasattr(data, "__array_interface__") and getattr(data, "ndim", 0) > 0:
@@ -208,6 +218,7 @@ def as_tensor(data, dtype=None, device=None):
 
 def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
     """Data as a tensor; copied when copy is True, shared when it can be otherwise."""
+    device = _wanted(device)
     if copy:
         t = _from_data(obj, dtype, device)
     elif hasattr(obj, "__dlpack__") and not isinstance(obj, Tensor) and not hasattr(obj, "__array_interface__"):

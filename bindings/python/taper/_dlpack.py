@@ -47,6 +47,8 @@ def to_capsule(t, max_version=None, dl_device=None, copy=None):
         raise BufferError(
             f"the tensor is on device {t.__dlpack_device__()}, export to {tuple(dl_device)} is not supported"
         )
+    if t.device.type not in ("cpu", "cuda"):
+        raise BufferError(f"the memory of a tensor on {t.device} cannot be shared; copy it with Tensor.cpu() first")
     if copy:
         t = t.clone()
     versioned = max_version is not None and max_version[0] >= 1

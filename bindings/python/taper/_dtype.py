@@ -192,6 +192,9 @@ class device:
         c.set_default_device(previous)
 
     def __call__(self, function):
+        from functools import wraps
+
+        @wraps(function)
         def wrapper(*args, **kwargs):
             with device(self):
                 return function(*args, **kwargs)

@@ -1,5 +1,6 @@
 """The library's errors as exceptions, and exceptions as the library's errors."""
 
+import copyreg
 from ctypes import c_char_p, c_int32
 
 from ._c import V, held, hold, proto, release_address
@@ -29,8 +30,12 @@ class Error(Exception):
 Error.__module__ = "taper"
 
 
-def _error_class(base, *more):
-    return type(base.__name__, (Error, base, *more), {"__module__": "taper"})
+class _Nameless(type):
+    """The class of the exception classes below, which no module holds by name: pickle finds them by their base."""
+
+
+def _error_class(base):
+    return _Nameless(base.__name__, (Error, base), {"__module__": "taper"})
 
 
 class OutOfMemoryError(Error, MemoryError, RuntimeError):
@@ -53,6 +58,13 @@ _CLASSES = {
     10: _RUNTIME,
     11: _error_class(KeyError),
 }
+copyreg.pickle(_Nameless, lambda cls: (_class_over, (cls.__bases__[1],)))
+
+
+def _class_over(base):
+    return next(cls for cls in _CLASSES.values() if cls.__bases__[1] is base)
+
+
 _CODES = (
     (IndexError, 2),
     (TypeError, 3),

@@ -409,7 +409,7 @@ def combinations(input, r=2, with_replacement=False):
         return input.new_empty((0, r))
     from ._creation import _from_data
 
-    return input[_from_data(rows, _dtype.int64, None)]
+    return input[_from_data(rows, _dtype.int64, "cpu")]
 
 
 def cross(input, other, dim=None):

@@ -73,9 +73,9 @@ def _one(i, keep):
         from ._creation import as_tensor, tensor
 
         made = (
-            tensor(i, dtype=int64)
+            tensor(i, dtype=int64, device="cpu")
             if not isinstance(i, range) and len(i) == 0
-            else as_tensor(i if not isinstance(i, range) else list(i))
+            else as_tensor(i if not isinstance(i, range) else list(i), device="cpu")
         )
         return _one(made, keep)
     raise IndexError(

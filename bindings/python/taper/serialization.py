@@ -56,23 +56,16 @@ class _Stores:
     def __init__(self):
         self.keys = {}
         self.data = []
-        self.kept = []
 
     def of(self, t):
         """(key, number of elements, offset of the tensor in it) of the tensor's storage."""
-        host = t.detach().cpu()
-        identity = _c.tensor_storage_id(host._h)
-        if identity in self.keys:
-            key, count = self.keys[identity]
-            return key, count, host.storage_offset()
-        itemsize = host.element_size()
-        count = _c.tensor_storage_nbytes(host._h) // itemsize
-        whole = host.as_strided((count,), (1,), 0)
-        key = str(len(self.data))
-        self.data.append(whole)
-        self.kept.append(host)  # a copy made here must keep its identity until the end
-        self.keys[identity] = (key, count)
-        return key, count, host.storage_offset()
+        identity = _c.tensor_storage_id(t._h)
+        if identity not in self.keys:
+            count = _c.tensor_storage_nbytes(t._h) // t.element_size()
+            self.keys[identity] = (str(len(self.data)), count)
+            # Kept until the end, so that no other storage gets this one's identity.
+            self.data.append(t.detach().as_strided((count,), (1,), 0))
+        return *self.keys[identity], t.storage_offset()
 
 
 def _pickler(file, stores, protocol):

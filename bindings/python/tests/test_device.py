@@ -201,6 +201,33 @@ def test_default_device():
 
 
 @opencl
+def test_what_the_default_device_takes():
+    """As in PyTorch: data without a device go there, data that already lie on one too, indices and draws of loaders not."""
+    import numpy as np
+
+    here, array = taper.tensor([3.0, 1.0, 2.0]), np.array([1.0, 2.0])
+    assert taper.as_tensor(here) is here
+    with taper.device("opencl"), pytest.warns(UserWarning, match="copy construct"):
+        made = [
+            taper.as_tensor(array),
+            taper.as_tensor(here),
+            taper.as_tensor([1]),
+            taper.tensor(here),
+            taper.tensor(array),
+        ]
+        made += [taper.asarray(array), taper.asarray(here, copy=True), taper.utils.data.default_collate([array, array])]
+        assert all(t.is_opencl for t in made)
+        assert taper.from_numpy(array).is_cpu and taper.as_tensor(array, device="cpu").is_cpu
+        assert taper.frombuffer(bytearray(8), dtype=taper.float32).is_cpu
+        assert here[[0, 2]].tolist() == [3.0, 2.0] and here[np.array([1])].is_cpu
+        here[[0]] = 4.0
+        assert taper.combinations(here)[0].tolist() == [4.0, 1.0]
+        assert made[1][[2]].is_opencl
+    there = made[1]
+    assert taper.as_tensor(there) is there and taper.tensor([5.0, 6.0]).is_cpu
+
+
+@opencl
 def test_tensors_move():
     x = taper.tensor([1.0, 2.0])
     y = x.to("opencl")

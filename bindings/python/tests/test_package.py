@@ -181,6 +181,13 @@ class Failing(Squares):
         raise KeyError("broken sample")
 
 
+class Mismatched(Squares):
+    """The library's own error, on its way out of a worker."""
+
+    def __getitem__(self, i):
+        return torch.ones(2) + torch.ones(3)
+
+
 class Stream(torch.utils.data.IterableDataset):
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
@@ -188,6 +195,7 @@ class Stream(torch.utils.data.IterableDataset):
         return iter(range(start, 7, step))
 
 
+@torch.device("cpu")  # a forked worker has no other device
 def test_worker_processes():
     loader = torch.utils.data.DataLoader
     plain = [(b[0].flatten().tolist(), b[1]["index"].tolist()) for b in loader(Squares(), batch_size=3)]
@@ -195,6 +203,11 @@ def test_worker_processes():
     assert plain == many and plain[0] == ([0.0, 1.0, 4.0], [0, 1, 2])
     with pytest.raises(KeyError, match="broken sample"):
         list(loader(Failing(), num_workers=2))
+    with pytest.raises(
+        RuntimeError, match="(?s)Caught RuntimeError in DataLoader worker .*must match the size"
+    ) as caught:
+        list(loader(Mismatched(), num_workers=2))
+    assert isinstance(caught.value, torch.Error)
     assert sorted(v.item() for b in loader(Stream(), batch_size=2, num_workers=2) for v in b) == list(range(7))
     assert [b.tolist() for b in loader(Stream(), batch_size=3)] == [[0, 1, 2], [3, 4, 5], [6]]
 

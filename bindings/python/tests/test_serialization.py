@@ -214,10 +214,11 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     assert torch.load(path) == 1 and [p.name for p in tmp_path.iterdir()] == ["x.pt"]
 
 
-def test_safetensors(tmp_path):
+def test_safetensors(tmp_path, device):
     net, path = nn.Linear(2, 3), tmp_path / "w.safetensors"
     torch.safetensors.save_file(net.state_dict(), path, metadata={"kind": "test"})
-    got = torch.safetensors.load_file(path)
+    assert torch.safetensors.load_file(path)["bias"].is_cpu
+    got = torch.safetensors.load_file(path, device=device)
     assert set(got) == {"weight", "bias"} and torch.equal(got["weight"], net.weight)
     assert repr(nn.Linear(2, 3).load_state_dict(got)) == "<All keys matched successfully>"
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]

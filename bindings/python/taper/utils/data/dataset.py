@@ -140,7 +140,7 @@ def random_split(dataset, lengths, generator=None):
         lengths = sizes
     if sum(lengths) != len(dataset):
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
-    indices = randperm(int(sum(lengths)), generator=generator).tolist()
+    indices = randperm(int(sum(lengths)), generator=generator, device="cpu").tolist()
     parts, start = [], 0
     for n in lengths:
         parts.append(Subset(dataset, indices[start : start + n]))

@@ -1,4 +1,5 @@
-"""Samplers: the order in which a loader takes its samples. Draws are made in PyTorch's order."""
+"""Samplers: the order in which a loader takes its samples. Draws are made in PyTorch's order, and on the CPU whatever the
+default device, so that the order of samples does not depend on it."""
 
 import itertools
 
@@ -11,7 +12,7 @@ from ..._random import Generator
 
 def draw_seed(generator=None):
     """A seed of 63 bits, drawn as PyTorch draws it."""
-    return int(g.op_random_(g.empty((), dtype=int64), generator=generator).item())
+    return int(g.op_random_(g.empty((), dtype=int64, device="cpu"), generator=generator).item())
 
 
 class Sampler:
@@ -64,13 +65,13 @@ class RandomSampler(Sampler):
             generator = Generator().manual_seed(draw_seed())
         if self.replacement:
             for _ in range(self.num_samples // 32):
-                yield from randint(n, (32,), dtype=int64, generator=generator).tolist()
-            yield from randint(n, (self.num_samples % 32,), dtype=int64, generator=generator).tolist()
+                yield from randint(n, (32,), dtype=int64, generator=generator, device="cpu").tolist()
+            yield from randint(n, (self.num_samples % 32,), dtype=int64, generator=generator, device="cpu").tolist()
         else:
             for _ in range(self.num_samples // n if n else 0):
-                yield from g.randperm(n, generator=generator).tolist()
+                yield from g.randperm(n, generator=generator, device="cpu").tolist()
             if n:
-                yield from g.randperm(n, generator=generator).tolist()[: self.num_samples % n]
+                yield from g.randperm(n, generator=generator, device="cpu").tolist()[: self.num_samples % n]
 
     def __len__(self):
         return self.num_samples
@@ -83,7 +84,7 @@ class SubsetRandomSampler(Sampler):
         self.indices, self.generator = indices, generator
 
     def __iter__(self):
-        for i in g.randperm(len(self.indices), generator=self.generator).tolist():
+        for i in g.randperm(len(self.indices), generator=self.generator, device="cpu").tolist():
             yield self.indices[i]
 
     def __len__(self):
@@ -98,7 +99,7 @@ class WeightedRandomSampler(Sampler):
             raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
         if not isinstance(replacement, bool):
             raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
-        weights = as_tensor(weights, dtype=float64)
+        weights = as_tensor(weights, dtype=float64, device="cpu")
         if weights.ndim != 1:
             raise ValueError(f"weights should be a 1d sequence but given weights have shape {tuple(weights.shape)}")
         self.weights, self.num_samples, self.replacement, self.generator = weights, num_samples, replacement, generator
