@@ -218,3 +218,28 @@ fn large_tensors_of_any_length() {
         assert!(got.iter().zip(&values).all(|(g, v)| *g == 3.0 * *v as f64), "{n}");
     }
 }
+
+/// Work-items that take several elements of narrow dtypes, and of rows and columns that are repeated.
+#[test]
+fn large_tensors_of_narrow_types_and_repeated_rows() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let (rows, columns) = (613, 700);
+    let values: Vec<f32> = (0..rows * columns).map(|i| (i % 61) as f32).collect();
+    let host = Tensor::from_slice(&values, &[rows, columns]).unwrap();
+    let row = Tensor::from_slice(&values[..columns as usize], &[1, columns]).unwrap();
+    let column = Tensor::from_slice(&values[7..7 + rows as usize], &[rows, 1]).unwrap();
+    for dtype in [DType::U8, DType::F16, DType::BF16, DType::F32, DType::F64] {
+        let put = |t: &Tensor| crate::nn::convert(t, dtype, d.device()).unwrap();
+        let (x, r, c) = (put(&host), put(&row), put(&column));
+        let sums = [ops::add(&x, &x, ONE), ops::add(&x, &r, ONE), ops::add(&c, &x, ONE), ops::add(&r, &c, ONE)]
+            .map(|t| t.unwrap().to_f64_vec().unwrap());
+        let less = ops::lt(&x, &c).unwrap().to_f64_vec().unwrap();
+        for i in 0..(rows * columns) as usize {
+            let (v, r, c) = (values[i], values[i % columns as usize], values[7 + i / columns as usize]);
+            let want = [v + v, v + r, v + c, r + c].map(f64::from);
+            assert_eq!([sums[0][i], sums[1][i], sums[2][i], sums[3][i]], want, "{dtype} at {i}");
+            assert_eq!(less[i] != 0.0, v < c, "{dtype} at {i}");
+        }
+    }
+}

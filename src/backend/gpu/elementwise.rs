@@ -75,11 +75,11 @@ pub(super) fn walk_args<'a>(mut plan: Plan, offsets: &[i64], inputs: usize, unit
             0 => 0,
             _ => plan.strides.iter().enumerate().filter(|(_, s)| s[0] == 0).fold(0, |m, (k, _)| m | 1 << k),
         };
-        let walk = Walk { rank: 0, wide: false, repeated, rows: None, several: false };
+        let walk = Walk { rank: 0, wide: false, repeated, rows: None, each: 1 };
         return Walked { walk, meta: pack.arg(), global: [n as usize, 1] };
     }
     let wide = !plan.is_narrow();
-    let mut walk = Walk { rank: rank as u8, wide, repeated: 0, rows: None, several: false };
+    let mut walk = Walk { rank: rank as u8, wide, repeated: 0, rows: None, each: 1 };
     let mut global = [n as usize, 1];
     match units {
         None => pack.i64(n),
@@ -146,7 +146,9 @@ impl Gpu {
         let offsets: SmallVec<[i64; 4]> = inputs.iter().chain(outputs).map(|v| v.layout.offset).collect();
         let units = (self.info.kind == "cpu").then_some(self.info.compute_units.max(1) as i64);
         let Walked { mut walk, meta, global } = walk_args(plan, &offsets, inputs.len(), units);
-        walk.several = walk.rank == 0 && self.info.kind == "gpu" && n >= SEVERAL_FROM;
+        if self.info.kind == "gpu" && n >= SEVERAL_FROM {
+            walk.each = print::each(program);
+        }
         let printed = self.printed(Some(program), Kind::Elementwise(walk))?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         for v in inputs.iter().chain(outputs) {
@@ -156,8 +158,8 @@ impl Gpu {
         for (k, d) in &printed.scalars {
             args.push(scalar_arg(scalars[*k as usize], *d));
         }
-        if walk.several {
-            let groups = n.div_ceil(print::EACH * print::GROUP);
+        if walk.each > 1 {
+            let groups = n.div_ceil(walk.each as usize * print::GROUP);
             return self.launch(&printed.kernel, &args, [groups * print::GROUP, 1, 1], [print::GROUP, 1, 1]);
         }
         if walk.rows.is_some() {

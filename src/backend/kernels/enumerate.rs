@@ -68,13 +68,14 @@ const COMPUTE: [DType; 8] =
 
 /// Every opcode in every compute dtype that it has, over the storage dtypes and layouts between them.
 fn programs(list: &mut List) {
-    let flat = Walk { rank: 0, wide: false, repeated: 0, rows: None, several: false };
+    let flat = Walk { rank: 0, wide: false, repeated: 0, rows: None, each: 1 };
     let walks = [
         flat,
-        Walk { rank: 2, wide: false, repeated: 0, rows: None, several: false },
-        Walk { rank: 3, wide: true, repeated: 0, rows: None, several: false },
-        Walk { rank: 0, wide: false, repeated: 1, rows: None, several: false },
-        Walk { rank: 0, wide: false, repeated: 1, rows: None, several: true },
+        Walk { rank: 2, wide: false, repeated: 0, rows: None, each: 1 },
+        Walk { rank: 3, wide: true, repeated: 0, rows: None, each: 1 },
+        Walk { rank: 0, wide: false, repeated: 1, rows: None, each: 1 },
+        Walk { rank: 0, wide: false, repeated: 1, rows: None, each: 4 },
+        Walk { rank: 2, wide: false, repeated: 0, rows: None, each: 8 },
     ];
     for op in OPCODES {
         for ty in COMPUTE {

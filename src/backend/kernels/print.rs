@@ -216,9 +216,9 @@ pub struct Walk {
     pub wide: bool,
     /// Contiguous walk only: inputs that are a single element.
     pub repeated: u32,
-    /// Contiguous walk only: each work-item takes `EACH` elements, all loaded before the first is stored, so that large
-    /// tensors keep a GPU's memory busy.
-    pub several: bool,
+    /// Elements per work-item, `GROUP` apart and all loaded before the first is stored, so that large tensors keep a
+    /// GPU's memory busy; 1 elsewhere.
+    pub each: u8,
     /// A work-item loops over a block of rows by columns instead of making one element; for CPUs.
     pub rows: Option<Rows>,
 }
@@ -231,10 +231,18 @@ pub struct Rows {
     pub fixed: u32,
 }
 
-/// Elements per work-item of a walk with `several`, a group's size apart.
-pub const EACH: usize = 4;
-/// Work-items per group of such a walk.
+/// Work-items per group of a walk with several elements each.
 pub const GROUP: usize = 256;
+
+/// Elements per work-item for large tensors on a GPU: 16 bytes of each tensor, no more than that of the widest.
+pub fn each(program: &Program) -> u8 {
+    let sizes = program.inputs.iter().chain(program.outputs.iter().map(|(_, d)| d)).map(|d| d.size());
+    match sizes.max() {
+        Some(1) => 16,
+        Some(2) => 8,
+        _ => 4,
+    }
+}
 
 /// The statements that turn the linear index `i` into an element index `x{k}` per tensor, for `tensors` tensors.
 /// `m` is the argument struct with `off`, `size`, `magic`, `shift` and `st`.
@@ -335,13 +343,14 @@ pub fn elementwise(program: &Program, w: Walk) -> Result<(String, Vec<(u8, DType
             let _ = writeln!(src, "    const i64 x{k} = row{k}{rel};");
         }
         loaded(&mut src);
-    } else if w.several {
+    } else if w.each > 1 {
+        let n_each = w.each as usize;
         let each = format!(
-            "#pragma unroll\n    for (int u = 0; u < {EACH}; u++) {{\n    const i64 i = first + u * {GROUP};\n"
+            "#pragma unroll\n    for (int u = 0; u < {n_each}; u++) {{\n    const i64 i = first + u * {GROUP};\n"
         );
-        let _ = writeln!(src, "    const i64 first = (i64)GRP(0) * {} + LID(0);", EACH * GROUP);
+        let _ = writeln!(src, "    const i64 first = (i64)GRP(0) * {} + LID(0);", n_each * GROUP);
         for (k, d) in program.inputs.iter().enumerate() {
-            let _ = writeln!(src, "    {} all{k}[{EACH}];", compute_type(*d));
+            let _ = writeln!(src, "    {} all{k}[{n_each}];", compute_type(*d));
         }
         src += &format!("{each}    if (i < m.n) {{\n{}", walk(w, n));
         for (k, d) in program.inputs.iter().enumerate() {
@@ -363,7 +372,7 @@ pub fn elementwise(program: &Program, w: Walk) -> Result<(String, Vec<(u8, DType
     }
     src += match w.rows {
         Some(_) => "    }\n    }\n}\n",
-        None if w.several => "    }\n}\n",
+        None if w.each > 1 => "    }\n}\n",
         None => "}\n",
     };
     Ok((src, body.scalars))
