@@ -507,8 +507,8 @@ taper_error *taper_tensor_set_data(taper_tensor *t,
 
 /*
  * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
- * a tensor without dimensions). dtype is a code, dev a device (type 0: the CPU). The result is owned by the caller.
- * Since 0.1.
+ * a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
+ * caller. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_tensor_from_data(const void *data,

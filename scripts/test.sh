@@ -39,7 +39,7 @@ LANES=(
     go.fmt go.vet go.test go.race
     python.lint python.test
     behaviour.c behaviour.cpp behaviour.go behaviour.python
-    opencl.rust opencl.suite opencl.python opencl.oclgrind
+    opencl.rust opencl.suite opencl.python opencl.behaviour opencl.oclgrind
     cuda cuda.nvrtc
     demo.c demo.cpp demo.go demo.python demo.opencl
     install
@@ -117,10 +117,10 @@ lane_python.test() {
 }
 
 # The same cases in every language, compared with what PyTorch printed.
-behaviour() { # behaviour LANGUAGE
+behaviour() { # behaviour LANGUAGE [DEVICE]
     need_python
     need_library
-    "$PYTHON" tests/behaviour/run.py "$1"
+    "$PYTHON" tests/behaviour/run.py "$@"
 }
 lane_behaviour.c() { behaviour c; }
 lane_behaviour.cpp() {
@@ -177,6 +177,19 @@ lane_opencl.python() {
     local status=0
     "$PYTHON" -m pytest -q -rs bindings/python/tests/test_opencl.py || status=1
     TAPER_TEST_DEVICE=opencl "$PYTHON" -m pytest -q -rs --maxfail=20 bindings/python/tests || status=1
+    return $status
+}
+
+lane_opencl.behaviour() {
+    opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
+    local language status=0
+    for language in c cpp go python; do
+        if [ $language = go ] && ! have go; then
+            echo "go is not installed: its cases are left out"
+            continue
+        fi
+        behaviour $language opencl || status=1
+    done
     return $status
 }
 

@@ -61,7 +61,7 @@ func FromBuffer[T Element](data []T, sizes ...int64) (*Tensor, error) {
 		return nil, err
 	}
 	if len(data) == 0 {
-		return FromSlice(data, sizes...)
+		return copied(data, sizes, CPU)
 	}
 	pinner := new(runtime.Pinner)
 	p := unsafe.SliceData(data)

@@ -246,19 +246,23 @@ func sizesFor(op string, n int, sizes []int64) ([]int64, error) {
 	return sizes, nil
 }
 
-// FromSlice makes a tensor with a copy of row-major data; without sizes it has one dimension.
+// FromSlice makes a tensor with a copy of row-major data on the default device; without sizes it has one dimension.
 func FromSlice[T Element](data []T, sizes ...int64) (*Tensor, error) {
 	sizes, err := sizesFor("FromSlice", len(data), sizes)
 	if err != nil {
 		return nil, err
 	}
+	return copied(data, sizes, Device{})
+}
+
+func copied[T Element](data []T, sizes []int64, on Device) (*Tensor, error) {
 	d := dtypeOf[T]()
 	r := C.go_tensor_from_data(unsafe.Pointer(unsafe.SliceData(data)), (*C.int64_t)(ints(sizes)), C.size_t(len(sizes)),
-		C.int32_t(d.code()), CPU.c())
+		C.int32_t(d.code()), on.c())
 	return adopt(uintptr(r.out)), check(uintptr(r.err))
 }
 
-// FromRows makes a matrix from rows of equal length.
+// FromRows makes a matrix from rows of equal length, on the default device.
 func FromRows[T Element](rows [][]T) (*Tensor, error) {
 	var flat []T
 	columns := 0

@@ -291,8 +291,8 @@ pub extern "C" fn taper_tensor_set_data(t: *mut taper_tensor, src: *mut taper_te
 }
 
 /// Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
-/// a tensor without dimensions). dtype is a code, dev a device (type 0: the CPU). The result is owned by the caller.
-/// Since 0.1.
+/// a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
+/// caller. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_tensor_from_data(
@@ -308,7 +308,7 @@ pub unsafe extern "C" fn taper_tensor_from_data(
         // SAFETY: the header's contract.
         let sizes = unsafe { c.slice(1, "sizes", sizes, ndim) }?;
         let dtype = c.dtype(2, "dtype", dtype)?;
-        let device = c.opt_device(3, "dev", dev)?.unwrap_or(crate::Device::CPU);
+        let device = c.opt_device(3, "dev", dev)?.unwrap_or_else(crate::tensor::default_device);
         let nbytes = nbytes(sizes, dtype)?;
         // SAFETY: the header says that data holds numel elements.
         let bytes = unsafe { c.slice(0, "data", data as *const u8, nbytes) }?;

@@ -399,7 +399,7 @@ inline uint64_t Tensor::register_post_accumulate_grad_hook(std::function<void(co
 #include "ops_gen.hpp"
 #undef TAPER_OPS_FUNCTIONS
 
-/// A tensor with a copy of row-major data.
+/// A tensor with a copy of row-major data, on the default device if none is named.
 template <class T> Tensor from_data(const T *data, const IntList &sizes, std::optional<Device> device = std::nullopt) {
     taper_tensor *t = nullptr;
     detail::check(taper_tensor_from_data(data, sizes.data(), sizes.size(),
