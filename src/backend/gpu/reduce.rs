@@ -3,7 +3,7 @@
 use super::elementwise::{scalar_arg, Kind};
 use super::plan::{collapse, magic, Plan};
 use super::*;
-use crate::backend::kernels::reduce::{accumulator, second_pass, Sharing, Spec, COLUMNS};
+use crate::backend::kernels::reduce::{accumulator, second_pass, Sharing, Spec, COLUMNS, ROW};
 
 /// The smallest stride that is not 0, or a huge one.
 fn finest(strides: &[i64]) -> i64 {
@@ -113,6 +113,8 @@ impl Gpu {
                 if sharing == Sharing::Lanes { 4096 } else { 1024 },
                 if sharing == Sharing::Lanes { 8192 } else { 1024 },
             )
+        } else if along && (16..=4096).contains(&inner) && outer >= 16 * units {
+            (Sharing::Rows, 1, inner, inner)
         } else if (along && inner >= 128) || outer < 256 {
             (Sharing::Group, 8 * units, 4096, 1 << 18)
         } else {
@@ -186,9 +188,12 @@ impl Gpu {
         }
         let (global, local) = match sharing {
             Sharing::Group => ([outer as usize * GROUP, chunks as usize, 1], [GROUP, 1, 1]),
+            Sharing::Rows => ([(outer as usize).div_ceil(GROUP / ROW) * GROUP, 1, 1], [GROUP, 1, 1]),
             Sharing::Columns => ([lines as usize, chunks as usize, 1], [1, 1, 1]),
             // A CPU runs one group per thread at a time: long work-items stand alone.
             Sharing::Lanes if outer * inner / outer > 1024 => ([outer as usize, chunks as usize, 1], [1, 1, 1]),
+            // A multiprocessor takes 32 groups or fewer.
+            Sharing::Serial if !cpu && outer >= 1024 => ([outer as usize, chunks as usize, 1], [128, 1, 1]),
             _ if outer < 32 => ([outer as usize, chunks as usize, 1], [1, 1, 1]),
             _ => ([outer as usize, chunks as usize, 1], [32, 1, 1]),
         };

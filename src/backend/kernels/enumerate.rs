@@ -137,7 +137,8 @@ fn reductions(list: &mut List) {
                 _ => DType::I64,
             };
             let acc = accumulator(op, input, out);
-            for (i, sharing) in [Sharing::Serial, Sharing::Group, Sharing::Lanes].into_iter().enumerate() {
+            for (i, sharing) in [Sharing::Serial, Sharing::Group, Sharing::Lanes, Sharing::Rows].into_iter().enumerate()
+            {
                 // The accumulators for CPUs differ little from dtype to dtype.
                 if sharing == Sharing::Lanes && input != DType::F32 {
                     continue;

@@ -17,6 +17,8 @@ pub enum Sharing {
     Lanes,
     /// One group per output and chunk; neighbours read neighbouring elements.
     Group,
+    /// `ROW` work-items per output, several outputs a group, no chunks: many short rows.
+    Rows,
     /// One work-item per block of neighbouring outputs and chunk: where outputs lie closer than what they reduce.
     Columns,
 }
@@ -25,8 +27,10 @@ pub enum Sharing {
 const LANES: usize = 16;
 /// Outputs of a `Columns` work-item.
 pub const COLUMNS: usize = 256;
-/// Work-items of a `Group`.
+/// Work-items of a `Group`, and of a group of `Rows`.
 pub const GROUP: usize = 256;
+/// Work-items that share an output of `Rows`.
+pub const ROW: usize = 32;
 
 /// Everything that changes a reduction's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -201,14 +205,25 @@ pub fn reduce(s: &Spec, program: Option<&Program>) -> Result<(String, Vec<(u8, D
     for (k, d) in &body.scalars {
         params.push(format!("const {0} s{k}_{0}", compute_type(*d)));
     }
-    let group = s.sharing == Sharing::Group;
-    if group {
+    let together = match s.sharing {
+        Sharing::Group => Some(GROUP),
+        Sharing::Rows => Some(ROW),
+        _ => None,
+    };
+    if let Some(together) = together {
         let _ = writeln!(src, "KERNEL WG_HINT({GROUP})\nvoid reduce({}) {{", params.join(", "));
         let _ = writeln!(src, "    LOCAL {acc} la[{GROUP}];");
         if is_arg(s.op) {
             let _ = writeln!(src, "    LOCAL i64 li[{GROUP}];");
         }
-        src += "    const i64 o = (i64)GRP(0), c = (i64)GRP(1);\n    const u32 lid = LID(0);\n";
+        src += "    const u32 lid = LID(0);\n";
+        src += &match together {
+            GROUP => "    const i64 o = (i64)GRP(0), c = (i64)GRP(1);\n    const u32 lane = lid;\n".to_string(),
+            _ => format!(
+                "    const i64 o = (i64)GRP(0) * {} + lid / {ROW}, c = 0;\n    const u32 lane = lid % {ROW};\n",
+                GROUP / ROW
+            ),
+        };
     } else {
         let _ = writeln!(src, "KERNEL void reduce({}) {{", params.join(", "));
         src += "    const i64 o = (i64)GID(0), c = (i64)GID(1);\n    if (o >= m.outer) return;\n";
@@ -234,13 +249,9 @@ pub fn reduce(s: &Spec, program: Option<&Program>) -> Result<(String, Vec<(u8, D
         ReduceOp::Min => lowest(s.acc, true),
         _ => "0".to_string(),
     };
-    // Loads element positions `e{k}` and leaves the value in `v`.
-    let value = |indent: &str| {
-        let mut t = String::new();
-        for (k, d) in inputs.iter().enumerate() {
-            let _ = writeln!(t, "{indent}const {} in{k} = {};", compute_type(*d), load(*d, &format!("p{k}[e{k}]")));
-        }
-        t += &body.statements;
+    // Takes `in{k}` and leaves the value in `v`.
+    let calculated = |indent: &str| {
+        let mut t = body.statements.clone();
         let v = match program {
             Some(p) => {
                 let (reg, d) = p.outputs[0];
@@ -251,34 +262,77 @@ pub fn reduce(s: &Spec, program: Option<&Program>) -> Result<(String, Vec<(u8, D
         let _ = writeln!(t, "{indent}const {acc} v = {v};");
         t
     };
+    // Loads element positions `e{k}` and leaves the value in `v`.
+    let value = |indent: &str| {
+        let mut t = String::new();
+        for (k, d) in inputs.iter().enumerate() {
+            let _ = writeln!(t, "{indent}const {} in{k} = {};", compute_type(*d), load(*d, &format!("p{k}[e{k}]")));
+        }
+        t + &calculated(indent)
+    };
     let at = |linear: &str| if s.reads_pairs { "pairs[e0]".to_string() } else { linear.to_string() };
     // A pair without index stands for an empty chunk.
     let guarded = |text: String| if s.reads_pairs { format!("if (pairs[e0] >= 0) {{ {text} }}") } else { text };
 
     match s.sharing {
-        Sharing::Group => {
+        Sharing::Group | Sharing::Rows => {
+            let together = together.expect("a group");
             let _ = writeln!(src, "    {acc} a = {initial}; i64 ai = -1;");
-            src += "    const i64 begin = c * m.piece, stop = begin + m.piece < m.inner ? begin + m.piece : m.inner;\n";
-            let _ = writeln!(src, "    for (i64 r = begin + lid; r < stop; r += {GROUP}) {{");
-            src += &walk(idx, reduced, "r", s.wide, "r", "z", n, "        ");
-            for k in 0..n {
-                let _ = writeln!(src, "        const i64 e{k} = base{k} + (i64)z{k};");
+            src += &match s.sharing {
+                Sharing::Rows => "    const i64 begin = 0, stop = o < m.outer ? m.inner : 0;\n",
+                _ => {
+                    "    const i64 begin = c * m.piece, stop = begin + m.piece < m.inner ? begin + m.piece : m.inner;\n"
+                }
+            };
+            let positions = |r: &str, indent: &str| {
+                let mut t = walk(idx, reduced, "r", s.wide, r, "z", n, indent);
+                for k in 0..n {
+                    let _ = writeln!(t, "{indent}const i64 e{k} = base{k} + (i64)z{k};");
+                }
+                t
+            };
+            src += "    i64 r = begin + lane;\n";
+            // Several elements at once are on their way from memory: 16 bytes for each work-item (bytes: 8, more than
+            // that and the compiler moves some to the stack).
+            if !s.reads_pairs {
+                let each = 16 / inputs.iter().map(|d| d.size()).max().unwrap_or(4).clamp(2, 4);
+                let far = (each - 1) * together;
+                let _ = writeln!(src, "    for (; r + {far} < stop; r += {}) {{", each * together);
+                for (k, d) in inputs.iter().enumerate() {
+                    let _ = writeln!(src, "        {} all{k}[{each}];", compute_type(*d));
+                }
+                let every = format!("#pragma unroll\n        for (int u = 0; u < {each}; u++) {{\n");
+                src += &every;
+                src += &positions(&format!("r + u * {together}"), "            ");
+                for (k, d) in inputs.iter().enumerate() {
+                    let _ = writeln!(src, "            all{k}[u] = {};", load(*d, &format!("p{k}[e{k}]")));
+                }
+                src += "        }\n";
+                src += &every;
+                for (k, d) in inputs.iter().enumerate() {
+                    let _ = writeln!(src, "            const {} in{k} = all{k}[u];", compute_type(*d));
+                }
+                src += &calculated("            ");
+                let taken = step(s, "a", "ai", "v", &format!("(r + u * {together})"));
+                let _ = writeln!(src, "            {taken}\n        }}\n    }}");
             }
+            let _ = writeln!(src, "    for (; r < stop; r += {together}) {{");
+            src += &positions("r", "        ");
             src += &value("        ");
             let _ = writeln!(src, "        {}\n    }}", guarded(step(s, "a", "ai", "v", &at("r"))));
             src += "    la[lid] = a;\n";
             if is_arg(s.op) {
                 src += "    li[lid] = ai;\n";
             }
-            let _ = writeln!(src, "    BARRIER();\n    for (u32 gap = {}; gap > 0; gap >>= 1) {{", GROUP / 2);
+            let _ = writeln!(src, "    BARRIER();\n    for (u32 gap = {}; gap > 0; gap >>= 1) {{", together / 2);
             let (ai, bi) = if is_arg(s.op) { ("li[lid]", "li[lid + gap]") } else { ("0", "0") };
             let _ = writeln!(
                 src,
-                "        if (lid < gap) {{ {} }}\n        BARRIER();\n    }}\n    if (lid != 0) return;\n    a = la[0];",
+                "        if (lane < gap) {{ {} }}\n        BARRIER();\n    }}\n    if (lane != 0 || o >= m.outer) return;\n    a = la[lid];",
                 merge(s, "la[lid]", ai, "la[lid + gap]", bi)
             );
             if is_arg(s.op) {
-                src += "    ai = li[0];\n";
+                src += "    ai = li[lid];\n";
             }
         }
         Sharing::Columns => {

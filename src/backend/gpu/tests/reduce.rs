@@ -130,6 +130,32 @@ fn long_rows_columns_and_totals() {
     check(d, Sum, &t, &[true], 6e-6);
 }
 
+/// Rows that share a group of work-items on a GPU.
+#[test]
+fn many_short_rows() {
+    let Some(d) = device() else { return };
+    for (rows, columns) in [(1003i64, 16), (300, 131), (129, 1000), (70, 4096)] {
+        for dtype in [DType::F32, DType::Bool, DType::U8, DType::BF16, DType::I64] {
+            // A CPU shares them as it shares all others.
+            if d.info.kind == "cpu" && dtype != DType::F32 {
+                continue;
+            }
+            let x: Vec<f64> = match dtype {
+                DType::Bool => (0..rows * columns).map(|i| (i % 977 == 5) as u8 as f64).collect(),
+                _ => (0..rows * columns).map(|i| (i * 7919 % 101) as f64).collect(),
+            };
+            let t = T::of(d, dtype, &x, &[rows, columns]);
+            for op in [ArgMax, ArgMin, Max, Any, All] {
+                check(d, op, &t, &[false, true], 0.0);
+            }
+            check(d, Sum, &t, &[false, true], 8.0 * tolerance(dtype));
+        }
+        let t = T::of(d, DType::F32, &noise((rows * columns) as usize, 5), &[rows, columns]);
+        check(d, SumSquares, &t, &[false, true], 1e-5);
+        check(d, Sum, &t.transposed(0, 1), &[true, false], 5e-5);
+    }
+}
+
 #[test]
 fn nan_ties_and_empty() {
     let Some(d) = device() else { return };
