@@ -287,6 +287,64 @@ def layer_norm(T):
     return lambda: F.layer_norm(a, (1024,))
 
 
+@workload("layer_norm 1,024x1,024 with weights, and its gradients")
+def layer_norm_gradients(T):
+    a = T.rand(1024, 1024).requires_grad_()
+    m = T.nn.LayerNorm(1024)
+
+    def run():
+        a.grad = None
+        m.zero_grad()
+        m(a).sum().backward()
+
+    return run
+
+
+@workload("MLP block 256x512, Linear 512-2048, GELU (tanh), Linear 2048-512, with gradients")
+def mlp_block(T):
+    nn = T.nn
+    a = T.rand(256, 512).requires_grad_()
+    m = nn.Sequential(nn.Linear(512, 2048), nn.GELU(approximate="tanh"), nn.Linear(2048, 512))
+
+    def run():
+        a.grad = None
+        m.zero_grad()
+        m(a).sum().backward()
+
+    return run
+
+
+@workload("gelu 1,000,000 elements", ("GB", 2 * 4 * 1e6 / 1e9))
+def gelu(T):
+    a = T.randn(1_000_000)
+    F = T.nn.functional
+    return lambda: F.gelu(a)
+
+
+@workload("cumsum of 2,000x2,000 along rows", ("GB", 2 * 4 * 4e6 / 1e9))
+def cumsum(T):
+    a = T.rand(2000, 2000)
+    return lambda: a.cumsum(1)
+
+
+@workload("add 1,000,000 bfloat16", ("GB", 3 * 2 * 1e6 / 1e9))
+def add_bfloat16(T):
+    a, b = T.rand(1_000_000).to(T.bfloat16), T.rand(1_000_000).to(T.bfloat16)
+    return lambda: a + b
+
+
+@workload("sum of 2,000x2,000 bfloat16 over rows", ("GB", 2 * 4e6 / 1e9))
+def sum_bfloat16(T):
+    a = T.rand(2000, 2000).to(T.bfloat16)
+    return lambda: a.sum(1)
+
+
+@workload("sum of 4,000,000 bfloat16", ("GB", 2 * 4e6 / 1e9))
+def sum_all_bfloat16(T):
+    a = T.rand(2000, 2000).to(T.bfloat16)
+    return lambda: a.sum()
+
+
 @workload("cross_entropy 4,096x1,000, and its gradient")
 def cross_entropy(T):
     a, y = T.rand(4096, 1000).requires_grad_(), T.randint(0, 1000, (4096,))

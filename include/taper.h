@@ -3454,6 +3454,20 @@ taper_error *taper_addmm(taper_tensor *self,
                          taper_tensor **out);
 
 /*
+ * relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel.
+ *
+ * `_addmm_activation(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1, bool use_gelu=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addmm_activation(taper_tensor *self,
+                                    taper_tensor *mat1,
+                                    taper_tensor *mat2,
+                                    taper_scalar beta,
+                                    taper_scalar alpha,
+                                    bool use_gelu,
+                                    taper_tensor **out);
+
+/*
  * beta * self + alpha * (batch1 @ batch2).
  *
  * `baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
@@ -3494,6 +3508,18 @@ taper_error *taper_linear(taper_tensor *input,
                           taper_tensor *weight,
                           taper_tensor *bias,
                           taper_tensor **out);
+
+/*
+ * relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features].
+ *
+ * `_linear_activation(Tensor input, Tensor weight, Tensor? bias=None, *, bool use_gelu=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linear_activation(taper_tensor *input,
+                                     taper_tensor *weight,
+                                     taper_tensor *bias,
+                                     bool use_gelu,
+                                     taper_tensor **out);
 
 /* ==== Ops: Views and shapes =============================================================================== */
 

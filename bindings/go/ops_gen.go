@@ -1630,6 +1630,13 @@ static inline taper_go_t go_taper_addmm(uintptr_t a_self, uintptr_t a_mat1, uint
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_addmm_activation(uintptr_t a_self, uintptr_t a_mat1, uintptr_t a_mat2, taper_scalar a_beta, taper_scalar a_alpha, bool a_use_gelu) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_addmm_activation((taper_tensor *)a_self, (taper_tensor *)a_mat1, (taper_tensor *)a_mat2, a_beta, a_alpha, a_use_gelu, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_baddbmm(uintptr_t a_self, uintptr_t a_batch1, uintptr_t a_batch2, taper_scalar a_beta, taper_scalar a_alpha) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1655,6 +1662,13 @@ static inline taper_go_t go_taper_linear(uintptr_t a_input, uintptr_t a_weight, 
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_linear((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linear_activation(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, bool a_use_gelu) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linear_activation((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_use_gelu, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -6157,6 +6171,26 @@ func (t *Tensor) Addmm(mat1 *Tensor, mat2 *Tensor, opts ...AddmmOptions) (*Tenso
 	return adopt(uintptr(r.r0)), nil
 }
 
+// AddmmActivationOptions are the optional arguments of AddmmActivation; unset fields take their defaults.
+type AddmmActivationOptions struct {
+	Beta    Scalar // default 1
+	Alpha   Scalar // default 1
+	UseGelu bool   // default False
+}
+
+// AddmmActivation: relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel.
+func (t *Tensor) AddmmActivation(mat1 *Tensor, mat2 *Tensor, opts ...AddmmActivationOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_addmm_activation(t.ptr(), mat1.ptr(), mat2.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()), C.bool(o.UseGelu))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(mat1)
+	runtime.KeepAlive(mat2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // BaddbmmOptions are the optional arguments of Baddbmm; unset fields take their defaults.
 type BaddbmmOptions struct {
 	Beta  Scalar // default 1
@@ -6208,6 +6242,25 @@ type LinearOptions struct {
 func Linear(input *Tensor, weight *Tensor, opts ...LinearOptions) (*Tensor, error) {
 	o := first(opts)
 	r := C.go_taper_linear(input.ptr(), weight.ptr(), o.Bias.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(o.Bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinearActivationOptions are the optional arguments of LinearActivation; unset fields take their defaults.
+type LinearActivationOptions struct {
+	Bias    *Tensor // default None
+	UseGelu bool    // default False
+}
+
+// LinearActivation: relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features].
+func LinearActivation(input *Tensor, weight *Tensor, opts ...LinearActivationOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linear_activation(input.ptr(), weight.ptr(), o.Bias.ptr(), C.bool(o.UseGelu))
 	runtime.KeepAlive(input)
 	runtime.KeepAlive(weight)
 	runtime.KeepAlive(o.Bias)

@@ -22,7 +22,7 @@ use crate::tensor::device::{Device, DeviceType};
 use crate::tensor::dtype::{DType, Scalar};
 use crate::tensor::layout::Layout;
 use crate::tensor::storage::{Buffer, Storage};
-use program::Program;
+use program::{Opcode, Program};
 
 /// A strided window on a storage: the argument of every kernel. Whether it is read or written is the kernel's
 /// contract; written views never overlap themselves.
@@ -163,6 +163,38 @@ pub enum StepKind {
     },
 }
 
+/// A function that a matrix product applies to each element before storing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    Relu,
+    /// Gelu's tanh approximation.
+    Gelu,
+}
+impl Activation {
+    pub fn opcode(self) -> Opcode {
+        match self {
+            Activation::Relu => Opcode::Relu,
+            Activation::Gelu => Opcode::GeluTanh,
+        }
+    }
+}
+
+/// What a matrix product does to its result before storing it: adds the bias, then applies the activation.
+#[derive(Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// [n], added to every row of the result; any stride.
+    pub bias: Option<View<'a>>,
+    pub activation: Option<Activation>,
+    /// Receives what goes into the activation; laid out as the result is.
+    pub pre: Option<View<'a>>,
+}
+impl Epilogue<'_> {
+    pub const NONE: Epilogue<'static> = Epilogue { bias: None, activation: None, pre: None };
+    pub fn is_none(&self) -> bool {
+        self.bias.is_none() && self.activation.is_none() && self.pre.is_none()
+    }
+}
+
 /// The views one parameter brings to a fused optimiser step; all contiguous, of one dtype and size.
 pub struct StepTensors<'a> {
     pub param: View<'a>,
@@ -284,13 +316,11 @@ pub trait Backend: Send + Sync {
     // linear algebra
     /// out = beta * out + alpha * (a @ b) for [batch, m, k] @ [batch, k, n]; any strides, batch stride 0 broadcasts.
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
-        unsupported!(self, "gemm", a.dtype)
+        self.gemm_epilogue(a, b, out, alpha, beta, &Epilogue::NONE)
     }
-
-    /// out = input @ weight^T + bias in one kernel, for [m, k], [n, k] and [n]. False where the device has none: then
-    /// nothing was done.
-    fn linear(&self, input: View, weight: View, bias: View, out: View) -> Result<bool> {
-        Ok(false)
+    /// The same with an epilogue, which only float dtypes have; with beta 0, `out` is not read.
+    fn gemm_epilogue(&self, a: View, b: View, out: View, alpha: f64, beta: f64, epilogue: &Epilogue) -> Result<()> {
+        unsupported!(self, "gemm", a.dtype)
     }
 
     // convolution and pooling; input [n, c, spatial..], weight [o, c / groups, kernel..]

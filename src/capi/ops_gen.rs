@@ -4955,6 +4955,32 @@ pub unsafe extern "C" fn taper_addmm(
     })
 }
 
+/// relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel.
+///
+/// `_addmm_activation(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1, bool use_gelu=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addmm_activation(
+    self_: *mut taper_tensor,
+    mat1: *mut taper_tensor,
+    mat2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+    use_gelu: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("addmm_activation", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mat1 = c.tensor(1, "mat1", mat1)?;
+        let mat2 = c.tensor(2, "mat2", mat2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        out.set(ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)?)
+    })
+}
+
 /// beta * self + alpha * (batch1 @ batch2).
 ///
 /// `baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
@@ -5035,6 +5061,28 @@ pub unsafe extern "C" fn taper_linear(
         let weight = c.tensor(1, "weight", weight)?;
         let bias = c.opt_tensor(2, "bias", bias)?;
         out.set(ops::linear(&input, &weight, bias.as_ref())?)
+    })
+}
+
+/// relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features].
+///
+/// `_linear_activation(Tensor input, Tensor weight, Tensor? bias=None, *, bool use_gelu=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_linear_activation(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    use_gelu: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("linear_activation", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        out.set(ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)?)
     })
 }
 

@@ -1,6 +1,7 @@
 //! The module tree: named parameters, buffers and children, and what is done to all of them.
 
 use super::repr;
+use crate::backend::Activation;
 use crate::error::{Error, ErrorKind};
 use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
@@ -19,6 +20,14 @@ pub trait Layer: Send + Sync {
     /// What stands between the brackets of the printed form; several lines are indented below each other.
     fn extra_repr(&self, _module: &Module) -> Result<String> {
         Ok(String::new())
+    }
+    /// The activation that this layer is, if it is one that a matrix product can apply.
+    fn activation(&self) -> Option<Activation> {
+        None
+    }
+    /// The output with an activation applied, in one go; None where this layer cannot do that.
+    fn forward_activated(&self, _module: &Module, _inputs: &[Tensor], _then: Activation) -> Option<Result<Tensor>> {
+        None
     }
     /// Whether equal consecutive children print as one line `(0-2): 3 x ...` (ModuleList).
     fn folds_repeats(&self) -> bool {
@@ -128,6 +137,19 @@ impl Module {
             }
         }
         Ok(out)
+    }
+    /// This module and then `next` in one go; None where they must run one after the other, as where somebody watches
+    /// one of them through a hook.
+    pub(crate) fn forward_through(&self, next: &Module, inputs: &[Tensor]) -> Option<Result<Tensor>> {
+        let then = next.0.layer.activation()?;
+        let watched = |m: &Module| {
+            let h = m.0.hooks.lock();
+            !(h.pre.is_empty() && h.post.is_empty())
+        };
+        if watched(self) || watched(next) {
+            return None;
+        }
+        self.0.layer.forward_activated(self, inputs, then)
     }
     /// [`Module::forward`] of one input.
     pub fn call(&self, input: &Tensor) -> Result<Tensor> {

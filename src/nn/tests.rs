@@ -154,3 +154,77 @@ fn modules_from_many_threads() {
     });
     assert_eq!(m.named_buffers().len(), 200);
 }
+
+/// Linear layers and their activations, as one op each and one after the other: equal but for rounding.
+#[test]
+fn sequential_runs_a_layer_and_its_activation_as_one() {
+    use crate::autograd::engine::Options;
+    let gelu = || gelu("tanh").unwrap();
+    let build = |split: bool| -> (Vec<Module>, Module) {
+        crate::rng::manual_seed(7);
+        let mut leaves = vec![
+            linear(5, 16, true).unwrap(),
+            relu(false),
+            linear(16, 24, false).unwrap(),
+            gelu(),
+            linear(24, 8, true).unwrap(),
+            relu(true),
+            linear(8, 3, true).unwrap(),
+            gelu(),
+        ];
+        let all = leaves.clone();
+        if split {
+            // Nothing follows the linear layers directly.
+            leaves = leaves.into_iter().flat_map(|m| [m, identity()]).collect();
+        }
+        (all, sequential(&leaves).unwrap())
+    };
+    let run = |m: &Module| {
+        let x = Tensor::from_slice(&(0..30).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>(), &[2, 3, 5]).unwrap();
+        autograd::set_requires_grad(&x, true).unwrap();
+        let y = m.call(&x).unwrap();
+        let name = meta::grad_fn(&y).unwrap().name.to_string();
+        crate::ops::backward(
+            std::slice::from_ref(&crate::ops::sum(&y, None).unwrap()),
+            &[None],
+            Options::default(),
+            None,
+        )
+        .unwrap();
+        let mut values = vec![y.to_f64_vec().unwrap()];
+        values.extend(m.parameters().iter().chain([&x]).map(|p| meta::grad(p).unwrap().to_f64_vec().unwrap()));
+        values.push(autograd::no_grad(|| m.call(&x)).unwrap().to_f64_vec().unwrap());
+        (name, values)
+    };
+    let ((leaves, fused), (_, split)) = (build(false), build(true));
+    let ((name, got), (split_name, want)) = (run(&fused), run(&split));
+    assert_eq!((name.as_str(), split_name.as_str()), ("GeluBackward0", "GeluBackward0"));
+    for (a, b) in got.iter().zip(&want) {
+        assert!(
+            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() <= 1e-6 * y.abs().max(1.0)),
+            "{a:?} {b:?}"
+        );
+    }
+    // One node for a layer with its activation; a hook on either of the two sees its own input and output.
+    let nodes = |m: &Module| {
+        let y = m.call(&Tensor::from_slice(&[1f32; 5], &[1, 5]).unwrap()).unwrap();
+        let mut next = meta::grad_fn(&y);
+        let mut names = vec![];
+        while let Some(node) = next {
+            names.push(node.name.to_string());
+            next = node.edges.iter().flatten().find(|e| !e.node.name.contains("Accumulate")).map(|e| e.node.clone());
+        }
+        names
+    };
+    assert_eq!(nodes(&fused), ["GeluBackward0", "ReluBackward0", "GeluBackward0", "ReluBackward0"]);
+    let seen = Arc::new(Mutex::new(vec![]));
+    for at in [0, 3] {
+        let seen = seen.clone();
+        leaves[at].register_forward_hook(Arc::new(move |m, inputs, out| {
+            seen.lock().push((m.name().to_string(), inputs[0].shape()[1], out.shape()[1]));
+            Ok(None)
+        }));
+    }
+    assert_eq!(nodes(&fused).len(), 6);
+    assert_eq!(seen.lock()[..], [("Linear".into(), 5, 16), ("GELU".into(), 24, 24)]);
+}

@@ -8,7 +8,7 @@ use crate::{bail, ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
 
-fn same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
+pub(super) fn same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
     pointwise::same_device(a, b)?;
     let (x, y) = (a.dtype(), b.dtype());
     ensure!(
@@ -22,7 +22,7 @@ fn same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
     Ok(())
 }
 /// The layout of a matrix (or a batch of them) with exactly three dimensions.
-fn as_batch(l: &Layout) -> Layout {
+pub(super) fn as_batch(l: &Layout) -> Layout {
     let mut l = l.clone();
     if l.ndim() == 2 {
         l.shape.insert(0, 1);
@@ -44,8 +44,8 @@ fn gemm_raw(a: &Tensor, b: &Tensor, batch: bool) -> Result<Tensor> {
     drop((ab, bb));
     Ok(out)
 }
-/// Product of two matrices.
-pub fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+/// The errors of a product of two matrices.
+pub(super) fn check_mm(a: &Tensor, b: &Tensor) -> Result<()> {
     same_dtype(a, b)?;
     let (x, y) = (a.shape(), b.shape());
     ensure!(x.len() == 2, Runtime, "self must be a matrix, got {} dimensions", x.len());
@@ -59,6 +59,11 @@ pub fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         y[0],
         y[1]
     );
+    Ok(())
+}
+/// Product of two matrices.
+pub fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check_mm(a, b)?;
     let out = gemm_raw(a, b, false)?;
     record("MmBackward0", &[a, b], out, |s, _| {
         let x = autograd::requires_grad(b).then(|| s.save(a));
@@ -204,86 +209,6 @@ fn combine(a: &Tensor, product: Tensor, beta: Scalar, alpha: Scalar) -> Result<T
     let a = if beta.to_f64() == 1.0 { a.clone() } else { mul_scalar(a, beta)? };
     add(&product, &expand(&a, &s)?, ONE)
 }
-/// input @ weight.T + bias; weight [out, in], bias [out].
-pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (si, sw) = (input.shape(), weight.shape());
-    ensure!(!si.is_empty(), Runtime, "linear(): input must be at least 1D, got 0D");
-    ensure!(sw.len() == 2 || sw.len() == 1, Runtime, "linear(): weight must be 1D or 2D, got {}D", sw.len());
-    let k = si[si.len() - 1];
-    ensure!(
-        sw[sw.len() - 1] == k,
-        Runtime,
-        "mat1 and mat2 shapes cannot be multiplied ({}x{k} and {}x{})",
-        si[..si.len() - 1].iter().product::<i64>(),
-        sw[sw.len() - 1],
-        if sw.len() == 2 { sw[0] } else { 1 }
-    );
-    if let (Some(b), 2) = (bias, sw.len()) {
-        if autograd::recording(&[input, weight, b]) || b.shape()[..] == sw[..1] {
-            return linear_bias(input, weight, b);
-        }
-    }
-    let out = if sw.len() == 2 { matmul(input, &t(weight)?)? } else { matmul(input, weight)? };
-    match bias {
-        Some(b) => add(&out, b, ONE),
-        None => Ok(out),
-    }
-}
-/// The whole affine map in one kernel, where the device has that.
-fn linear_at_once(x: &Tensor, weight: &Tensor, bias: &Tensor, out: &Tensor) -> Result<bool> {
-    let (xb, wb, bb, ob) = (x.materialize(), weight.materialize(), bias.materialize(), out.body());
-    Ok(bb.layout().shape[0] == ob.layout().shape[1]
-        && backend::get(xb.device())?.linear(xb.view(), wb.view(), bb.view(), ob.view())?)
-}
-/// One node for the whole affine map: the bias is laid out first and the product added to it.
-fn linear_bias(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    same_dtype(input, weight)?;
-    same_dtype(input, bias)?;
-    let (si, n) = (input.shape(), weight.shape()[0]);
-    ensure!(
-        bias.ndim() <= 1 && (bias.numel() as i64 == n || bias.numel() == 1),
-        Runtime,
-        "linear(): bias of shape {:?} does not fit an output of {n} features",
-        &bias.shape()[..]
-    );
-    let k = si[si.len() - 1];
-    let x = autograd::no_grad(|| reshape(&input.alias_same(), &[-1, k]))?;
-    let rows = x.shape()[0];
-    let out = Tensor::empty(&[rows, n], input.dtype(), input.device())?;
-    if out.numel() > 0 && !(k > 0 && bias.ndim() == 1 && linear_at_once(&x, weight, bias, &out)?) {
-        out.copy_from(bias)?;
-        let (xb, wb, ob) = (x.materialize(), weight.materialize(), out.body());
-        let lw = {
-            let l = wb.layout();
-            Layout {
-                shape: Dims::from_slice(&[1, k, n]),
-                strides: Dims::from_slice(&[0, l.strides[1], l.strides[0]]),
-                offset: l.offset,
-            }
-        };
-        backend::get(xb.device())?.gemm(
-            xb.view_as(&as_batch(xb.layout())),
-            wb.view_as(&lw),
-            ob.view_as(&as_batch(ob.layout())),
-            1.0,
-            1.0,
-        )?;
-    }
-    let mut shape = Dims::from_slice(&si[..si.len() - 1]);
-    shape.push(n);
-    out.set_layout(Layout::contiguous(&shape));
-    record("AddmmBackward0", &[input, weight, bias], out, |s, _| {
-        let (x, w) = (s.save(input), s.save(weight));
-        move |c, g| {
-            let rows = reshape(g, &[-1, n])?;
-            let gx = if c.needs(0) { Some(reshape(&mm(&rows, &w.get(c)?)?, &si)?) } else { None };
-            let gw = if c.needs(1) { Some(mm(&t(&rows)?, &reshape(&x.get(c)?, &[-1, k])?)?) } else { None };
-            let gb = if c.needs(2) { Some(sum_dim(&rows, Some(&[0]), false, None)?) } else { None };
-            Ok(grads![gx, gw, gb])
-        }
-    })
-}
-
 /// Einstein summation: letters name dimensions, `...` stands for broadcast ones; the output may be implied.
 pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
     let eq: String = equation.chars().filter(|c| !c.is_whitespace()).collect();

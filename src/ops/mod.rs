@@ -4,6 +4,7 @@
 //! generated. Derivatives are written in ops, so that second derivatives follow.
 
 mod activations;
+mod affine;
 mod arith;
 mod cast;
 mod compare;
@@ -26,6 +27,7 @@ mod shape;
 mod unary;
 
 pub use activations::*;
+pub use affine::*;
 pub use arith::*;
 pub use cast::*;
 pub use compare::*;

@@ -228,24 +228,25 @@ fn gelu_impl(a: &Tensor, tanh_form: bool) -> Result<Tensor> {
     let out = pointwise(op, ty, ty, &[a.into()], None)?;
     record("GeluBackward0", &[a], out, |s, _| {
         let x = s.save(a);
-        move |c, g| {
-            let x = &x.get(c)?;
-            let op = if tanh_form { Opcode::GeluTanhGrad } else { Opcode::GeluGrad };
-            Ok(grads![Some(fused(op, g, x, || {
-                if tanh_form {
-                    let k = (2.0 / std::f64::consts::PI).sqrt();
-                    let u = times(&mul(x, &plus(&times(&square(x)?, 0.044715)?, 1.0)?)?, k)?;
-                    let t = tanh(&u)?;
-                    let du = times(&plus(&times(&square(x)?, 3.0 * 0.044715)?, 1.0)?, k)?;
-                    let left = times(&plus(&t, 1.0)?, 0.5)?;
-                    let right = mul(&times(x, 0.5)?, &mul(&one_minus(&square(&t)?)?, &du)?)?;
-                    mul(g, &add(&left, &right, ONE)?)
-                } else {
-                    let cdf = times(&plus(&erf(&times(x, std::f64::consts::FRAC_1_SQRT_2)?)?, 1.0)?, 0.5)?;
-                    let pdf = times(&exp(&times(&square(x)?, -0.5)?)?, (2.0 * std::f64::consts::PI).sqrt().recip())?;
-                    mul(g, &add(&cdf, &mul(x, &pdf)?, ONE)?)
-                }
-            })?)])
+        move |c, g| Ok(grads![Some(gelu_grad(g, &x.get(c)?, tanh_form)?)])
+    })
+}
+/// The gradient of gelu at x.
+pub(super) fn gelu_grad(g: &Tensor, x: &Tensor, tanh_form: bool) -> Result<Tensor> {
+    let op = if tanh_form { Opcode::GeluTanhGrad } else { Opcode::GeluGrad };
+    fused(op, g, x, || {
+        if tanh_form {
+            let k = (2.0 / std::f64::consts::PI).sqrt();
+            let u = times(&mul(x, &plus(&times(&square(x)?, 0.044715)?, 1.0)?)?, k)?;
+            let t = tanh(&u)?;
+            let du = times(&plus(&times(&square(x)?, 3.0 * 0.044715)?, 1.0)?, k)?;
+            let left = times(&plus(&t, 1.0)?, 0.5)?;
+            let right = mul(&times(x, 0.5)?, &mul(&one_minus(&square(&t)?)?, &du)?)?;
+            mul(g, &add(&left, &right, ONE)?)
+        } else {
+            let cdf = times(&plus(&erf(&times(x, std::f64::consts::FRAC_1_SQRT_2)?)?, 1.0)?, 0.5)?;
+            let pdf = times(&exp(&times(&square(x)?, -0.5)?)?, (2.0 * std::f64::consts::PI).sqrt().recip())?;
+            mul(g, &add(&cdf, &mul(x, &pdf)?, ONE)?)
         }
     })
 }
@@ -264,13 +265,12 @@ fn relu_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
     let out = pointwise(Opcode::Relu, ty, ty, &[a.into()], dest)?;
     record("ReluBackward0", &[a], out, |s, out| {
         let y = s.save_output(out, 0);
-        move |c, g| {
-            let y = &y.get(c)?;
-            Ok(grads![Some(fused(Opcode::ReluGrad, g, y, || {
-                mul(g, &cast(&gt_scalar(y, Scalar::Int(0))?, g.dtype())?)
-            })?)])
-        }
+        move |c, g| Ok(grads![Some(relu_grad(g, &y.get(c)?)?)])
     })
+}
+/// The gradient of relu whose result was y.
+pub(super) fn relu_grad(g: &Tensor, y: &Tensor) -> Result<Tensor> {
+    fused(Opcode::ReluGrad, g, y, || mul(g, &cast(&gt_scalar(y, Scalar::Int(0))?, g.dtype())?))
 }
 pub fn relu(a: &Tensor) -> Result<Tensor> {
     relu_impl(a, None)

@@ -1,4 +1,4 @@
-// The test double's libcublasLt: one algorithm, the epilogues with bias, ReLU and GELU.
+// The test double's libcublasLt: one algorithm, the epilogues with bias, ReLU and GELU (which can keep its arguments).
 #include "gemm.h"
 
 struct Layout {
@@ -115,9 +115,9 @@ API cublasStatus_t cublasLtMatmulPreferenceSetAttribute(Preference *p, int attri
     return attribute >= 0 && attribute <= 12 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 static bool epilogue_known(unsigned e) {
-    // Default, ReLU, GELU, each with a bias.
+    // Default, ReLU, GELU, GELU that keeps its arguments, each with a bias.
     unsigned base = e & ~4u;
-    return e == 4 || base == 1 || base == 2 || base == 32;
+    return e == 4 || e == 1 || base == 2 || base == 32 || base == 160;
 }
 API cublasStatus_t cublasLtMatmulAlgoGetHeuristic(Lt h, Desc *d, Layout *a, Layout *b, Layout *c, Layout *e, Preference *p, int wanted, Heuristic *out,
                                                   int *found) {
@@ -170,15 +170,30 @@ API cublasStatus_t cublasLtMatmul(Lt h, Desc *d, const void *alpha, const void *
     long bias_stride = d->bias_stride;
     int bias_type = d->bias_type >= 0 ? d->bias_type : ld->type;
     if ((epilogue & 4) != 0 && bias == 0) return refuse("the epilogue wants a bias, and there is no pointer to it");
-    CUresult r = enqueue(stream, "cublasLtMatmul", [p, epilogue, bias, bias_stride, bias_type]() -> CUresult {
+    unsigned long aux = d->aux;
+    long aux_ld = d->aux_ld;
+    bool keeps = (epilogue & 128) != 0;
+    if (keeps) {
+        if (aux == 0) return refuse("the epilogue keeps gelu's arguments, and there is no pointer for them");
+        if (aux % 16 != 0) return refuse("gelu's arguments are kept at an address that is not aligned to 16 bytes");
+        if (aux_ld < m || aux_ld % 8 != 0) return refuse("the leading dimension of gelu's arguments is too small or no multiple of 8");
+        if (ld->batch != 1) return refuse("the double keeps gelu's arguments of one matrix only");
+    }
+    CUresult r = enqueue(stream, "cublasLtMatmul", [p, epilogue, bias, bias_stride, bias_type, keeps, aux, aux_ld]() -> CUresult {
         const void *added = nullptr;
         if ((epilogue & 4) != 0) {
             added = device_bytes(bias, (size_t)((p.batch - 1) * bias_stride + p.m) * type_size(bias_type), "cublasLtMatmul, bias");
             if (added == nullptr) return CUDA_ERROR_ILLEGAL_ADDRESS;
         }
+        void *kept = nullptr;
+        if (keeps) {
+            kept = device_bytes(aux, (size_t)((p.n - 1) * aux_ld + p.m) * type_size(p.d.type), "cublasLtMatmul, auxiliary output");
+            if (kept == nullptr) return CUDA_ERROR_ILLEGAL_ADDRESS;
+        }
         Product q = p;
-        q.epilogue = [=](double v, long i, long, long z) {
+        q.epilogue = [=](double v, long i, long j, long z) {
             if (added != nullptr) v += load(added, (size_t)(z * bias_stride + i), bias_type);
+            if (kept != nullptr) store(kept, (size_t)(j * aux_ld + i), p.d.type, v);
             if ((epilogue & 2) != 0) v = v > 0 ? v : v != v ? v : 0;
             // GELU is the approximation with tanh.
             if ((epilogue & 32) != 0) v = 0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));

@@ -3538,6 +3538,12 @@ inline Tensor addmm(const Tensor &self, const Tensor &mat1, const Tensor &mat2, 
     detail::check(taper_addmm(self.handle(), mat1.handle(), mat2.handle(), beta.raw(), alpha.raw(), &out_));
     return Tensor::adopt(out_);
 }
+/// relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel.
+inline Tensor _addmm_activation(const Tensor &self, const Tensor &mat1, const Tensor &mat2, Scalar beta = 1, Scalar alpha = 1, bool use_gelu = false) {
+    taper_tensor *out_{};
+    detail::check(taper_addmm_activation(self.handle(), mat1.handle(), mat2.handle(), beta.raw(), alpha.raw(), use_gelu, &out_));
+    return Tensor::adopt(out_);
+}
 /// beta * self + alpha * (batch1 @ batch2).
 inline Tensor baddbmm(const Tensor &self, const Tensor &batch1, const Tensor &batch2, Scalar beta = 1, Scalar alpha = 1) {
     taper_tensor *out_{};
@@ -4434,6 +4440,12 @@ inline Tensor glu(const Tensor &self, int64_t dim = -1) {
 inline Tensor linear(const Tensor &input, const Tensor &weight, const Tensor &bias = {}) {
     taper_tensor *out_{};
     detail::check(taper_linear(input.handle(), weight.handle(), bias.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features].
+inline Tensor _linear_activation(const Tensor &input, const Tensor &weight, const Tensor &bias = {}, bool use_gelu = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linear_activation(input.handle(), weight.handle(), bias.handle(), use_gelu, &out_));
     return Tensor::adopt(out_);
 }
 /// Integer classes as rows of 0 and 1 (int64).

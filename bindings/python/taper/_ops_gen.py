@@ -3654,6 +3654,21 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def _addmm_activation(input, mat1, mat2, *, beta=1, alpha=1, use_gelu=False, out=None):
+    """relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel."""
+    try:
+        o_, p_ = tls.o
+        e_ = _addmm_activation(input._h, mat1._h, mat2._h, scalar(beta), scalar(alpha), use_gelu, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "_addmm_activation", "T:input T:mat1 T:mat2 S:beta S:alpha B:use_gelu ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta * self + alpha * (batch1 @ batch2)."""
     try:
@@ -3706,6 +3721,21 @@ def linear(input, weight, bias=None):
         e_ = _linear(input._h, weight._h, None if bias is None else bias._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "linear", "T:input T:weight t:bias", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def _linear_activation(input, weight, bias=None, *, use_gelu=False):
+    """relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _linear_activation(input._h, weight._h, None if bias is None else bias._h, use_gelu, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "_linear_activation", "T:input T:weight t:bias B:use_gelu", locals())
     if e_:
         fail(e_)
     h_ = o_.value

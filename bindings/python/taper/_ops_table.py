@@ -38,19 +38,20 @@ std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dim:VIBV all:VV a
 max:VV max_dim:VIBVV max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV min_other:VVV amin:VVNBV argmin:VVBV
 logsumexp:VVNBV norm:VSV norm_dim:VVVNBV dist:VVSV cumsum:VICV cumprod:VICV logcumsumexp:VIV cummax:VIVV
 cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV kthvalue:VIIBVV median:VV median_dim:VIBVV matmul:VVV mm:VVV
-bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV baddbmm:VVVSSV einsum:ZVNV trace:VV linear:VVVV view:VVNV!
-view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV!
-numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV! squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV!
-expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV!
-diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV split_with_sizes:VVNIV chunk:VIIV unfold:VIIIV! as_strided:VVNVNVV!
-alias:VV! detach:VV! detach_:V unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV
-repeat:VVNV tile:VVNV flip:VVNV roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV
-cast:VCV to:VCDBV to_device:VDV clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV
-scatter_src:VIVVV scatter_value:VIVSV scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV
-scatter_reduce:VIVVZV scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV index_select:VIVV index_add:VIVVSV
-index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill_scalar:VIVSV index_fill_scalar_:VIVS index:VVNV
-index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV take_along_dim:VVVV
-embedding:VVIV one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV select_scatter:VVIIV slice_scatter:VVIVVIV
+bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV addmm_activation:VVVSSBV baddbmm:VVVSSV einsum:ZVNV trace:VV
+linear:VVVV linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
+unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV!
+squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV
+select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV
+split_with_sizes:VVNIV chunk:VIIV unfold:VIIIV! as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V unsqueeze_:VI
+squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV repeat:VVNV tile:VVNV flip:VVNV roll:VVNVNV
+meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV cast:VCV to:VCDBV to_device:VDV clone:VV
+contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV
+scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV scatter_reduce:VIVVZV
+scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV index_select:VIVV index_add:VIVVSV index_add_:VIVVS
+index_copy:VIVVV index_copy_:VIVV index_fill_scalar:VIVSV index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV
+index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV take_along_dim:VVVV embedding:VVIV
+one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV select_scatter:VVIIV slice_scatter:VVIVVIV
 diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV
 searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV
 isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV
@@ -88,18 +89,18 @@ logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_o
 bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan isinf isfinite
 isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max sum nansum mean var_mean
 std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod logcumsumexp
-cummax cummin sort argsort topk kthvalue median matmul mm bmm mv dot outer addmm baddbmm einsum trace reshape
-flatten ravel unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow
-diagonal diag diag_embed unbind split split_with_sizes chunk as_strided detach detach_ cat stack tile flip roll
-meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce index_select
-index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero masked_select take
-take_along_dim embedding bincount argwhere masked_scatter select_scatter slice_scatter diagonal_scatter
-tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile
-msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside nan_to_num sinc float_power
-logaddexp2 ldexp aminmax nanmean inner rand rand_like randn randn_like randperm normal bernoulli multinomial
-init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_
-init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_
-init_default_ calculate_gain fused_sgd_ fused_adam_""".split()
+cummax cummin sort argsort topk kthvalue median matmul mm bmm mv dot outer addmm _addmm_activation baddbmm einsum
+trace reshape flatten ravel unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors
+select narrow diagonal diag diag_embed unbind split split_with_sizes chunk as_strided detach detach_ cat stack tile
+flip roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce
+index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero
+masked_select take take_along_dim embedding bincount argwhere masked_scatter select_scatter slice_scatter
+diagonal_scatter tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim
+unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside
+nan_to_num sinc float_power logaddexp2 ldexp aminmax nanmean inner rand rand_like randn randn_like randperm normal
+bernoulli multinomial init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_
+init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_
+init_orthogonal_ init_sparse_ init_default_ calculate_gain fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod rsub rdiv
 rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_
@@ -124,13 +125,13 @@ nan_to_num sinc float_power logaddexp2 ldexp aminmax nanmean inner bernoulli mul
 log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
-NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu linear one_hot hardtanh selu
-celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d conv2d conv3d conv_transpose1d
-conv_transpose2d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d adaptive_avg_pool1d
-adaptive_avg_pool2d layer_norm rms_norm group_norm batch_norm instance_norm normalize cosine_similarity pad
-scaled_dot_product_attention pixel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy
-binary_cross_entropy_with_logits kl_div nll_loss cross_entropy dropout dropout_ alpha_dropout feature_dropout
-feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
+NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu linear _linear_activation
+one_hot hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d conv2d conv3d
+conv_transpose1d conv_transpose2d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d
+adaptive_avg_pool1d adaptive_avg_pool2d layer_norm rms_norm group_norm batch_norm instance_norm normalize
+cosine_similarity pad scaled_dot_product_attention pixel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss
+binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss cross_entropy dropout dropout_ alpha_dropout
+feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
 UNMERGED = """arange var std randint randint_like random_""".split()

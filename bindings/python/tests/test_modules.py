@@ -2,7 +2,10 @@
 
 import copy
 import gc
+import os
 import pickle
+import subprocess
+import sys
 import weakref
 from collections import OrderedDict
 
@@ -207,6 +210,80 @@ def test_containers():
     assert len(list(p.parameters())) == 3 and p[-1].shape == (3,) and list(p.state_dict()) == ["0", "1", "2"]
     q = nn.ParameterDict({"a": torch.ones(1)})
     assert isinstance(q["a"], nn.Parameter) and list(q.keys()) == ["a"]
+
+
+def nodes(y):
+    """The names of a chain of nodes, the last op first; leaves are left out."""
+    names, node = [], y.grad_fn
+    while node is not None:
+        names.append(node.name())
+        inner = [n for n, _ in node.next_functions if n is not None and "Accumulate" not in n.name()]
+        node = inner[0] if inner else None
+    return names
+
+
+def test_sequential_fuses_what_nobody_watches():
+    torch.manual_seed(3)
+    gelu = nn.GELU(approximate="tanh")
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 8, bias=False), gelu, nn.Linear(8, 2), nn.GELU())
+    x = torch.randn(3, 5, 4, requires_grad=True)
+
+    def one_by_one(x):
+        for m in net:
+            x = m(x)
+        return x
+
+    def results(run):
+        net.zero_grad()
+        x.grad = None
+        y = run(x)
+        (y * y).sum().backward()
+        with torch.no_grad():
+            plain = run(x)
+        return [y, plain, x.grad, *(p.grad for p in net.parameters())]
+
+    for a, b in zip(results(net), results(one_by_one)):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+    fused = ["GeluBackward0", "AddmmBackward0", "GeluBackward0", "ReluBackward0"]
+    assert nodes(net(x)) == fused
+    assert repr(net[:2]) == "Sequential(\n  (0): Linear(in_features=4, out_features=6, bias=True)\n  (1): ReLU()\n)"
+
+    # Whoever watches sees every module run.
+    unfused = len(nodes(one_by_one(x)))
+    seen = []
+    for m in (net[0], net[1], net[3]):
+        with m.register_forward_hook(
+            lambda m, a, o: seen.append((type(m).__name__, tuple(a[0].shape), tuple(o.shape)))
+        ):
+            assert len(fused) < len(nodes(net(x))) < unfused
+    assert seen == [("Linear", (3, 5, 4), (3, 5, 6)), ("ReLU", (3, 5, 6), (3, 5, 6)), ("GELU", (3, 5, 8), (3, 5, 8))]
+    with nn.modules.register_module_forward_hook(lambda *a: None):
+        assert len(nodes(net(x))) == unfused
+    with net[1].register_full_backward_hook(lambda *a: None):
+        assert len(nodes(net(x))) > len(fused)
+    assert nodes(net(x)) == fused
+
+    # Nor is a forward passed over that somebody replaced.
+    class Doubled(nn.Linear):
+        def forward(self, input):
+            return super().forward(input) * 2
+
+    twice = nn.Sequential(Doubled(4, 6), nn.ReLU())
+    assert torch.equal(twice(x), F.relu(F.linear(x, twice[0].weight, twice[0].bias) * 2))
+    net[1].forward = lambda input: input - 1
+    assert torch.equal(net[:2](x), F.linear(x, net[0].weight, net[0].bias) - 1)
+    del net[1].forward
+    assert nodes(net(x)) == fused
+
+
+def test_fusion_is_switched_off_by_the_environment():
+    code = (
+        "import taper as t; from taper import nn; t.manual_seed(0); m = nn.Sequential(nn.Linear(3, 2), nn.ReLU());"
+        "y = m(t.ones(2, 3)); print(y.grad_fn.next_functions[0][0].name(), y.sum().item())"
+    )
+    run = [subprocess.check_output([sys.executable, "-c", code], env={**os.environ, "TAPER_FUSION": v}) for v in "01"]
+    (off, a), (on, b) = (line.decode().split() for line in run)
+    assert off == "AddmmBackward0" and on != off and abs(float(a) - float(b)) < 1e-6
 
 
 def test_parameter():

@@ -4,13 +4,14 @@
 //! crate's setup, run through a register tile of our own. The block grid depends on shapes alone and every element
 //! is summed in one order, so results do not depend on the number of threads.
 
+use super::gemm_finish::Finish;
 use super::gemm_other::{run_half, run_int};
 use super::gemm_small::{dots, tiles, transpose_into};
 use super::lanes::{isa, Isa};
 use super::parallel::parallel_for;
-use super::scratch::{ptr, Ptr, Real, Scratch};
+use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use super::transpose::transpose;
-use crate::backend::View;
+use crate::backend::{Epilogue, View};
 use crate::ensure;
 use crate::error::{Error, Result};
 use crate::tensor::dtype::DType;
@@ -30,11 +31,11 @@ impl<T> Clone for Mat<T> {
 }
 impl<T> Copy for Mat<T> {}
 impl<T> Mat<T> {
-    fn of(v: &View) -> Result<Mat<T>> {
+    pub fn of(v: &View) -> Result<Mat<T>> {
         let s = &v.layout.strides;
         Ok(Mat { p: Ptr(ptr::<T>(v)?), batch: s[0] as isize, row: s[1] as isize, col: s[2] as isize })
     }
-    fn transposed(self) -> Mat<T> {
+    pub fn transposed(self) -> Mat<T> {
         Mat { row: self.col, col: self.row, ..self }
     }
     #[inline(always)]
@@ -53,9 +54,10 @@ pub(super) struct Problem<T> {
     pub a: Mat<T>,
     pub b: Mat<T>,
     pub c: Mat<T>,
+    pub finish: Finish<T>,
 }
-impl<T> Problem<T> {
-    fn of(a: &View, b: &View, out: &View) -> Result<Problem<T>> {
+impl<T: Copy> Problem<T> {
+    fn of(a: &View, b: &View, out: &View, epilogue: &Epilogue) -> Result<Problem<T>> {
         let (sa, sb, so) = (&a.layout.shape, &b.layout.shape, &out.layout.shape);
         ensure!(
             sa.len() == 3 && sb.len() == 3 && so.len() == 3,
@@ -75,6 +77,7 @@ impl<T> Problem<T> {
             a: Mat::of(a)?,
             b: Mat::of(b)?,
             c: Mat::of(out)?,
+            finish: Finish::of(epilogue, out)?,
         };
         // The strides of dimensions of size 1 mean nothing; make them say "contiguous" where that opens a fast path.
         if p.m == 1 {
@@ -89,6 +92,7 @@ impl<T> Problem<T> {
         // Rows of the result should be the contiguous ones; a single column becomes a single row.
         if (p.n == 1 && p.m > 1) || (p.m > 1 && p.n > 1 && p.c.row < p.c.col) {
             p = Problem { m: p.n, n: p.m, a: p.b.transposed(), b: p.a.transposed(), c: p.c.transposed(), ..p };
+            p.finish = p.finish.transposed();
         }
         for s in [&mut p.a.row, &mut p.c.row, &mut p.b.row] {
             if *s == isize::MAX {
@@ -104,8 +108,8 @@ impl<T> Problem<T> {
     }
 }
 
-/// out = beta * out + alpha * (a @ b) for [batch, m, k] @ [batch, k, n]; with beta 0, `out` is not read.
-pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
+/// out = epilogue(beta * out + alpha * (a @ b)) for [batch, m, k] @ [batch, k, n]; with beta 0, `out` is not read.
+pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64, e: &Epilogue) -> Result<()> {
     ensure!(
         a.dtype == b.dtype && a.dtype == out.dtype,
         Runtime,
@@ -114,16 +118,19 @@ pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
         b.dtype,
         out.dtype
     );
+    if !e.is_none() && !a.dtype.is_float() {
+        return Err(Error::unsupported("gemm_epilogue", a.dtype, "cpu"));
+    }
     match a.dtype {
-        DType::F32 => run_real(Problem::<f32>::of(&a, &b, &out)?, alpha as f32, beta as f32),
-        DType::F64 => run_real(Problem::<f64>::of(&a, &b, &out)?, alpha, beta),
-        DType::F16 => return run_half(Problem::<half::f16>::of(&a, &b, &out)?, alpha as f32, beta as f32),
-        DType::BF16 => return run_half(Problem::<half::bf16>::of(&a, &b, &out)?, alpha as f32, beta as f32),
-        DType::U8 => run_int(Problem::<u8>::of(&a, &b, &out)?, alpha as i64 as u8, beta as i64 as u8),
-        DType::I8 => run_int(Problem::<i8>::of(&a, &b, &out)?, alpha as i64 as i8, beta as i64 as i8),
-        DType::I16 => run_int(Problem::<i16>::of(&a, &b, &out)?, alpha as i64 as i16, beta as i64 as i16),
-        DType::I32 => run_int(Problem::<i32>::of(&a, &b, &out)?, alpha as i64 as i32, beta as i64 as i32),
-        DType::I64 => run_int(Problem::<i64>::of(&a, &b, &out)?, alpha as i64, beta as i64),
+        DType::F32 => run_real(Problem::<f32>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
+        DType::F64 => run_real(Problem::<f64>::of(&a, &b, &out, e)?, alpha, beta),
+        DType::F16 => return run_half(Problem::<half::f16>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
+        DType::BF16 => return run_half(Problem::<half::bf16>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
+        DType::U8 => run_int(Problem::<u8>::of(&a, &b, &out, e)?, alpha as i64 as u8, beta as i64 as u8),
+        DType::I8 => run_int(Problem::<i8>::of(&a, &b, &out, e)?, alpha as i64 as i8, beta as i64 as i8),
+        DType::I16 => run_int(Problem::<i16>::of(&a, &b, &out, e)?, alpha as i64 as i16, beta as i64 as i16),
+        DType::I32 => run_int(Problem::<i32>::of(&a, &b, &out, e)?, alpha as i64 as i32, beta as i64 as i32),
+        DType::I64 => run_int(Problem::<i64>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
         DType::Bool => return Err(Error::unsupported("gemm", a.dtype, "cpu")),
     }
     Ok(())
@@ -138,20 +145,25 @@ pub(super) const BLOCK: usize = 256;
 /// Elements of the on-stack copy of a small operand whose columns are not contiguous.
 const PACK: usize = 40 * 48;
 
-fn run_real<T: Real>(p: Problem<T>, alpha: T, beta: T) {
+fn run_real<T: Real + FloatElement<C = T>>(p: Problem<T>, alpha: T, beta: T) {
     let Problem { batch, m, n, k, .. } = p;
     if batch == 0 || m == 0 || n == 0 {
         return;
     }
     if k == 0 || alpha == T::ZERO {
-        return scale(&p, beta);
+        scale(&p, beta);
+        // SAFETY: the views cover the problem.
+        return (0..batch).for_each(|i| unsafe { p.finish.block(&p.c, i, 0, m, 0, n) });
     }
     let work = m * n * k;
     let isa = isa();
     if work <= SMALL {
         let one = |i: usize| {
             // SAFETY: the views cover the problem; each batch entry writes its own part of `c`.
-            unsafe { small(isa, &p, i, alpha, beta) }
+            unsafe {
+                small(isa, &p, i, alpha, beta);
+                p.finish.block(&p.c, i, 0, m, 0, n);
+            }
         };
         if batch == 1 {
             return one(0);
@@ -169,8 +181,12 @@ fn run_real<T: Real>(p: Problem<T>, alpha: T, beta: T) {
         for t in r {
             let (i, t) = (t / (rows * cols), t % (rows * cols));
             let (r0, c0) = (t / cols * mb, t % cols * nb);
+            let (rows, cols) = (mb.min(m - r0), nb.min(n - c0));
             // SAFETY: blocks are disjoint and lie inside the views.
-            unsafe { block(&p, i, r0, mb.min(m - r0), c0, nb.min(n - c0), alpha, beta) }
+            unsafe {
+                block(&p, i, r0, rows, c0, cols, alpha, beta);
+                p.finish.block(&p.c, i, r0, rows, c0, cols);
+            }
         }
     });
 }
@@ -283,10 +299,11 @@ pub(super) unsafe fn matmul_serial<T: Real>(
 ) {
     let mat = |p: *const T, row, col| Mat { p: Ptr(p as *mut T), batch: 0, row, col };
     let (a, b, c) = (mat(a, a_row, a_col), mat(b, b_row, b_col), mat(c, c_row, c_col));
+    let finish = Finish::NONE;
     let p = if n == 1 && m > 1 {
-        Problem { batch: 1, m: n, n: m, k, a: b.transposed(), b: a.transposed(), c: c.transposed() }
+        Problem { batch: 1, m: n, n: m, k, a: b.transposed(), b: a.transposed(), c: c.transposed(), finish }
     } else {
-        Problem { batch: 1, m, n, k, a, b, c }
+        Problem { batch: 1, m, n, k, a, b, c, finish }
     };
     let (m, n) = (p.m, p.n);
     if m == 0 || n == 0 {

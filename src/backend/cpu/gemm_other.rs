@@ -67,6 +67,9 @@ unsafe fn half_block<T: FloatElement<C = f32>>(
     let c_row = cols as isize;
     matmul_serial(rows, cols, k, a, a_row, a_col, b, b_row, b_col, c, c_row, 1, alpha, beta);
     for r in 0..rows {
+        if !p.finish.is_none() {
+            p.finish.row(c.add(r * cols), i, r0 + r, c0, cols);
+        }
         for j in 0..cols {
             *p.c.at(i, r0 + r, c0 + j) = T::narrow(*c.add(r * cols + j));
         }

@@ -5,6 +5,7 @@ use super::super::lanes::isas;
 use super::super::parallel::set_num_threads;
 use super::super::testing::{assert_close, Host, Lcg};
 use super::*;
+use crate::backend::Activation;
 
 fn naive(a: &Host, b: &Host, c: &Host, alpha: f64, beta: f64) -> Vec<f64> {
     let (av, bv, cv) = (a.to_vec(), b.to_vec(), c.to_vec());
@@ -39,7 +40,7 @@ fn check(dtype: DType, sizes: (i64, i64, i64, i64), perms: (usize, usize, usize)
         });
         want = w.to_vec().iter().map(|v| dispatch_wrap(dtype, *v as i64)).collect();
     }
-    gemm(a.view(), b.view(), c.view(), alpha, beta).unwrap();
+    gemm(a.view(), b.view(), c.view(), alpha, beta, &Epilogue::NONE).unwrap();
     let tol = match dtype {
         DType::F32 => 1e-5,
         DType::F64 => 1e-12,
@@ -91,6 +92,80 @@ fn all_layouts_and_dtypes() {
     check(DType::F16, (1, 300, 530, 90), (1, 0, 0), 0, 1.0, 0.0);
 }
 
+/// One product with an epilogue: the result's memory order, the bias's stride.
+fn check_epilogue(
+    dtype: DType,
+    sizes: (i64, i64, i64, i64),
+    perm: &[usize],
+    bias: Option<i64>,
+    e: (bool, u8),
+    beta: f64,
+) {
+    let (bt, m, n, k) = sizes;
+    let mut r = Lcg(bt as u64 * 7919 + m as u64 * 31 + n as u64 * 17 + k as u64);
+    let a = Host::new(dtype, &[bt, m, k], || r.eighth());
+    let b = Host::new(dtype, &[bt, k, n], || r.eighth());
+    let c = Host::permuted(dtype, &[bt, m, n], perm, 2, || if beta == 0.0 { f64::NAN } else { r.eighth() });
+    let pre = Host::permuted(dtype, &[bt, m, n], perm, 1, || f64::NAN);
+    let added = Host::strided(dtype, &[n], &[bias.unwrap_or(0)], 0, || r.eighth());
+    let activation = [None, Some(Activation::Relu), Some(Activation::Gelu)][e.1 as usize];
+    let mut want = naive(&a, &b, &c, 1.0, beta);
+    let by_column = added.to_vec();
+    for (i, w) in want.iter_mut().enumerate() {
+        *w += if bias.is_some() { by_column[i % n as usize] } else { 0.0 };
+    }
+    let kept = want.clone();
+    for w in &mut want {
+        let u = (2.0 / std::f64::consts::PI).sqrt() * (*w + 0.044715 * w.powi(3));
+        *w = [*w, w.max(0.0), 0.5 * *w * (1.0 + u.tanh())][e.1 as usize];
+    }
+    let epilogue = Epilogue { bias: bias.map(|_| added.view()), activation, pre: e.0.then(|| pre.view()) };
+    gemm(a.view(), b.view(), c.view(), 1.0, beta, &epilogue).unwrap();
+    let tol = match dtype {
+        DType::F32 => 1e-5,
+        DType::F64 => 1e-12,
+        DType::F16 => 2e-3,
+        _ => 1e-2,
+    };
+    let what = format!("{dtype} {sizes:?} {perm:?} bias {bias:?} {e:?} {beta}");
+    assert_close(&c.to_vec(), &want, tol, &what);
+    c.check_canaries();
+    if e.0 {
+        assert_close(&pre.to_vec(), &kept, tol, &format!("{what}, before the activation"));
+        pre.check_canaries();
+    }
+}
+
+#[test]
+fn epilogues() {
+    for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+        for s in
+            [(1, 1, 1, 1), (1, 5, 7, 3), (2, 1, 37, 19), (2, 37, 1, 19), (1, 9, 11, 0), (0, 2, 2, 2), (1, 80, 70, 40)]
+        {
+            for perm in [[0, 1, 2], [0, 2, 1], [2, 1, 0]] {
+                for bias in [None, Some(1), Some(0)] {
+                    for e in [(false, 1), (true, 2), (false, 2), (true, 0)] {
+                        check_epilogue(dtype, s, &perm, bias, e, 0.0);
+                    }
+                    check_epilogue(dtype, s, &perm, bias, (true, 1), 2.0);
+                }
+            }
+        }
+    }
+    // Several blocks, by several threads.
+    check_epilogue(DType::F32, (1, 300, 600, 30), &[0, 1, 2], Some(1), (true, 2), 0.0);
+    check_epilogue(DType::F32, (1, 700, 20, 90), &[0, 2, 1], Some(1), (false, 1), 1.0);
+    check_epilogue(DType::BF16, (1, 300, 600, 30), &[0, 1, 2], Some(1), (true, 1), 0.0);
+    let i = Host::zeros(DType::I32, &[1, 2, 2]);
+    let e = Epilogue { activation: Some(Activation::Relu), ..Epilogue::NONE };
+    let e = gemm(i.view(), i.view(), i.view(), 1.0, 0.0, &e).unwrap_err();
+    assert!(e.message.contains("gemm_epilogue") && e.message.contains("int32"), "{}", e.message);
+    let (f, long) = (Host::zeros(DType::F32, &[1, 2, 2]), Host::zeros(DType::F32, &[3]));
+    let e = Epilogue { bias: Some(long.view()), ..Epilogue::NONE };
+    let e = gemm(f.view(), f.view(), f.view(), 1.0, 0.0, &e).unwrap_err();
+    assert!(e.message.contains("a bias of 2 elements"), "{}", e.message);
+}
+
 #[test]
 fn every_instruction_set() {
     fn run<T: Real>() {
@@ -133,7 +208,7 @@ fn broadcast_batch_and_threads() {
     for threads in [1, 2, 5] {
         set_num_threads(threads);
         let c = Host::new(DType::F32, &[6, 40, 300], || f64::NAN);
-        gemm(a.view(), b.view(), c.view(), 1.0, 0.0).unwrap();
+        gemm(a.view(), b.view(), c.view(), 1.0, 0.0, &Epilogue::NONE).unwrap();
         results.push(c.to_vec());
     }
     assert_close(&results[0], &naive(&a, &b, &Host::zeros(DType::F32, &[6, 40, 300]), 1.0, 0.0), 1e-4, "bmm");
@@ -143,8 +218,8 @@ fn broadcast_batch_and_threads() {
 #[test]
 fn bool_and_mixed_dtypes_are_errors() {
     let a = Host::zeros(DType::Bool, &[1, 2, 2]);
-    let e = gemm(a.view(), a.view(), a.view(), 1.0, 0.0).unwrap_err();
+    let e = gemm(a.view(), a.view(), a.view(), 1.0, 0.0, &Epilogue::NONE).unwrap_err();
     assert!(e.message.contains("\"gemm\" not implemented for bool"), "{}", e.message);
     let f = Host::zeros(DType::F32, &[1, 2, 2]);
-    assert!(gemm(f.view(), a.view(), f.view(), 1.0, 0.0).unwrap_err().message.contains("one dtype"));
+    assert!(gemm(f.view(), a.view(), f.view(), 1.0, 0.0, &Epilogue::NONE).unwrap_err().message.contains("one dtype"));
 }

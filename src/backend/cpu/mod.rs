@@ -9,6 +9,7 @@ mod conv_kernels;
 mod conv_weight;
 mod elementwise;
 mod gemm;
+mod gemm_finish;
 mod gemm_other;
 mod gemm_small;
 mod geometry;
@@ -137,8 +138,8 @@ impl Backend for CpuBackend {
     fn nonzero(&self, input: View) -> Result<Vec<i64>> {
         index::nonzero(input)
     }
-    fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
-        gemm::gemm(a, b, out, alpha, beta)
+    fn gemm_epilogue(&self, a: View, b: View, out: View, alpha: f64, beta: f64, epilogue: &Epilogue) -> Result<()> {
+        gemm::gemm(a, b, out, alpha, beta, epilogue)
     }
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         random::random(dist, generator, out)

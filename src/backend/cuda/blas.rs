@@ -1,10 +1,10 @@
-//! Matrix products by cuBLAS and, with a bias, by cuBLASLt.
+//! Matrix products by cuBLAS and, with an epilogue (bias, activation), by cuBLASLt.
 
 use super::api::{check, check_blas};
 use super::libs::{require, Lib};
 use super::stream::{Stream, Streams};
 use crate::backend::gpu::driver::{Matrix, Product};
-use crate::backend::precision;
+use crate::backend::{precision, Activation};
 use crate::error::Result;
 use crate::tensor::dtype::DType;
 use cudarc::cublas::sys::{self as cb, cublasComputeType_t, cublasHandle_t, cublasOperation_t, cudaDataType};
@@ -38,6 +38,10 @@ struct Shape {
     b: (bool, i32),
     out: i32,
     tf32: bool,
+    bias: bool,
+    activation: Option<Activation>,
+    /// Leading dimension of what keeps the activation's arguments, 0 for none.
+    pre: i32,
     /// Alignment of the pointers, which algorithms depend on.
     align: u32,
 }
@@ -109,7 +113,7 @@ pub fn product(streams: &Streams, stream: &Stream, call: &Product) -> Result<boo
     }
     let Some(out) = lies(&call.out, m, n) else { return Ok(false) };
     if out.0 {
-        if call.bias.is_some() {
+        if !call.is_plain() {
             return Ok(false);
         }
         // out^T = b^T @ a^T lies row-major.
@@ -150,16 +154,40 @@ pub fn product(streams: &Streams, stream: &Stream, call: &Product) -> Result<boo
     };
     let (pa, pb, po) = (at(&call.a), at(&call.b), at(&call.out));
     let mems = [call.a.mem, call.b.mem, call.out.mem];
-    if let Some((mem, offset)) = call.bias {
-        let bias = (mem.handle as i64 + offset * size) as *mut c_void;
-        let align = [pa, pb, po, bias].iter().fold(0u64, |x, p| x | *p as u64).trailing_zeros().min(8);
-        let shape = Shape { dtype: call.dtype, m: m as i32, n: n as i32, k: k as i32, a, b, out: out.1, tf32, align };
+    if !call.is_plain() {
         if bs != 1 {
             return Ok(false);
         }
-        let _order = streams.order(stream, mems.into_iter().chain([mem]))?;
+        let bias =
+            call.bias.map_or(ptr::null_mut(), |(mem, offset)| (mem.handle as i64 + offset * size) as *mut c_void);
+        let (mut pre, mut pre_at) = (0, ptr::null_mut());
+        if let Some(p) = &call.pre {
+            // What cuBLASLt asks of the matrix that keeps gelu's arguments; it keeps none of relu's.
+            let lying = lies(p, m, n).filter(|(turned, ld)| !turned && ld % 8 == 0);
+            let (Some((_, ld)), Some(Activation::Gelu)) = (lying, call.activation) else { return Ok(false) };
+            (pre, pre_at) = (ld, at(p));
+            if pre_at as u64 % 16 != 0 {
+                return Ok(false);
+            }
+        }
+        let shape = Shape {
+            dtype: call.dtype,
+            m: m as i32,
+            n: n as i32,
+            k: k as i32,
+            a,
+            b,
+            out: out.1,
+            tf32,
+            bias: call.bias.is_some(),
+            activation: call.activation,
+            pre,
+            align: [pa, pb, po, bias].iter().fold(0u64, |x, p| x | *p as u64).trailing_zeros().min(8),
+        };
+        let more = call.bias.map(|b| b.0).into_iter().chain(call.pre.map(|p| p.mem));
+        let _order = streams.order(stream, mems.into_iter().chain(more))?;
         // SAFETY: the pointers are this device's memory of the shapes given, checked by the caller.
-        return unsafe { affine(blas, stream, &shape, [pa, pb, po, bias], [alpha, beta], call.beta == 0.0) };
+        return unsafe { affine(blas, stream, &shape, [pa, pb, po, bias, pre_at], [alpha, beta]) };
     }
     let op = |t: bool| if t { cublasOperation_t::CUBLAS_OP_T } else { cublasOperation_t::CUBLAS_OP_N };
     let algo = cb::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT;
@@ -222,17 +250,17 @@ pub fn product(streams: &Streams, stream: &Stream, call: &Product) -> Result<boo
     Ok(true)
 }
 
-/// The product with a bias for each column, in one kernel. False where cuBLASLt has no algorithm.
+/// The product with its epilogue, in one kernel. False where cuBLASLt has no algorithm.
 ///
 /// # Safety
-/// a, b, out and bias are device memory of the shape's sizes; alpha and beta point to the compute type.
+/// a, b, out and, where the shape has them, bias and pre are device memory of the shape's sizes; alpha and beta point to
+/// the compute type.
 unsafe fn affine(
     blas: &mut Blas,
     stream: &Stream,
     s: &Shape,
-    [a, b, out, bias]: [*mut c_void; 4],
+    [a, b, out, bias, pre]: [*mut c_void; 5],
     [alpha, beta]: [*const c_void; 2],
-    overwrite: bool,
 ) -> Result<bool> {
     use lt::cublasLtMatmulDescAttributes_t::*;
     use lt::cudaDataType_t as D;
@@ -247,9 +275,6 @@ unsafe fn affine(
         _ if s.tf32 => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
         _ => lt::cublasComputeType_t::CUBLAS_COMPUTE_32F,
     };
-    if !overwrite {
-        return Ok(false);
-    }
     let known = blas.chosen.get(s).copied();
     if known == Some(None) {
         return Ok(false);
@@ -261,11 +286,28 @@ unsafe fn affine(
     };
     let op = |t: bool| if t { 1i32 } else { 0 };
     let (ta, tb) = (op(s.b.0), op(s.a.0));
-    let epilogue = lt::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS as i32;
+    use lt::cublasLtEpilogue_t::*;
+    let epilogue = match (s.activation, s.pre != 0, s.bias) {
+        (None, _, true) => CUBLASLT_EPILOGUE_BIAS,
+        (None, _, false) => CUBLASLT_EPILOGUE_DEFAULT,
+        (Some(Activation::Relu), _, true) => CUBLASLT_EPILOGUE_RELU_BIAS,
+        (Some(Activation::Relu), _, false) => CUBLASLT_EPILOGUE_RELU,
+        (Some(Activation::Gelu), true, true) => CUBLASLT_EPILOGUE_GELU_AUX_BIAS,
+        (Some(Activation::Gelu), true, false) => CUBLASLT_EPILOGUE_GELU_AUX,
+        (Some(Activation::Gelu), false, true) => CUBLASLT_EPILOGUE_GELU_BIAS,
+        (Some(Activation::Gelu), false, false) => CUBLASLT_EPILOGUE_GELU,
+    } as i32;
     set(CUBLASLT_MATMUL_DESC_TRANSA, ptr::from_ref(&ta).cast(), 4)?;
     set(CUBLASLT_MATMUL_DESC_TRANSB, ptr::from_ref(&tb).cast(), 4)?;
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, ptr::from_ref(&epilogue).cast(), 4)?;
-    set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, ptr::from_ref(&bias).cast(), 8)?;
+    if s.bias {
+        set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, ptr::from_ref(&bias).cast(), 8)?;
+    }
+    if s.pre != 0 {
+        let ld = s.pre as i64;
+        set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, ptr::from_ref(&pre).cast(), 8)?;
+        set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, ptr::from_ref(&ld).cast(), 8)?;
+    }
     let layout = |rows: i32, cols: i32, ld: i32| -> Result<Table> {
         let mut t = Table(ptr::null_mut());
         let code = lt::cublasLtMatrixLayoutCreate(&mut t.0, kind, rows as u64, cols as u64, ld as i64);

@@ -1,7 +1,7 @@
 //! Convolutions: products of matrices over columns made on the fly, or one work-item per element.
 
 use super::driver::{ConvPass, Convolution, Place};
-use super::gemm::{accumulator, Method, Operands, Panels, Plain, Target};
+use super::gemm::{accumulator, Bias, Method, Operands, Panels, Plain, Target};
 use super::tune::Tile;
 use super::*;
 use crate::tensor::layout::Dims;
@@ -291,7 +291,9 @@ impl Gpu {
                 col: 1,
                 inner: Geometry::plane(&g.output),
                 outer: ys[0],
-                bias: bias_mem.map(|m| (m, bias_at.0, bias_at.1)),
+                bias: bias_mem.map(|mem| Bias { mem, offset: bias_at.0, row: bias_at.1, col: 0 }),
+                activation: None,
+                pre: None,
                 alpha: 1.0,
                 beta: 0.0,
             };
@@ -348,6 +350,8 @@ impl Gpu {
                 inner: Geometry::plane(&g.input),
                 outer: xs[0],
                 bias: None,
+                activation: None,
+                pre: None,
                 alpha: 1.0,
                 beta: 0.0,
             };
@@ -403,6 +407,8 @@ impl Gpu {
                 inner: 0,
                 outer: 0,
                 bias: None,
+                activation: None,
+                pre: None,
                 alpha: 1.0,
                 beta: if n0 == 0 { 0.0 } else { 1.0 },
             };

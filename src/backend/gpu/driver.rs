@@ -1,6 +1,6 @@
 //! What the shared backend asks of a device's driver: memory, kernels, one queue in order.
 
-use crate::backend::ConvParams;
+use crate::backend::{Activation, ConvParams};
 use crate::bail;
 use crate::error::Result;
 use crate::tensor::dtype::DType;
@@ -73,7 +73,7 @@ pub struct Matrix<'a> {
     pub col: i64,
 }
 
-/// out = beta * out + alpha * a @ b, plus a bias for each column.
+/// out = activation(beta * out + alpha * a @ b + a bias for each column).
 pub struct Product<'a> {
     pub dtype: DType,
     /// batch, m, n, k; none is 0
@@ -85,6 +85,15 @@ pub struct Product<'a> {
     pub beta: f64,
     /// Buffer and offset of `n` contiguous elements.
     pub bias: Option<(&'a Mem, i64)>,
+    pub activation: Option<Activation>,
+    /// Receives what goes into the activation.
+    pub pre: Option<Matrix<'a>>,
+}
+impl Product<'_> {
+    /// Whether it is a product alone.
+    pub fn is_plain(&self) -> bool {
+        self.bias.is_none() && self.activation.is_none() && self.pre.is_none()
+    }
 }
 
 /// A tensor of a library call.

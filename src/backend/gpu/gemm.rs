@@ -4,6 +4,7 @@ use super::driver::{Matrix, Product};
 use super::elementwise::scalar_arg;
 use super::tune::Tile;
 use super::*;
+use crate::backend::program::{Inst, Opcode, Src};
 
 const SOURCE: &str = include_str!("../kernels/gemm.cl");
 
@@ -90,10 +91,21 @@ pub(super) struct Target<'a> {
     /// Blocks of `inner` columns (0: all of them) lie `outer` apart.
     pub inner: i64,
     pub outer: i64,
-    /// Added per row: buffer, offset, stride.
-    pub bias: Option<(&'a Mem, i64, i64)>,
+    pub bias: Option<Bias<'a>>,
+    pub activation: Option<Activation>,
+    /// Receives what goes into the activation: a buffer of the result's strides, and its offset.
+    pub pre: Option<(&'a Mem, i64)>,
     pub alpha: f64,
     pub beta: f64,
+}
+
+/// What is added to a product: strides of row (counted through all batches) and column.
+#[derive(Clone, Copy)]
+pub(super) struct Bias<'a> {
+    pub mem: &'a Mem,
+    pub offset: i64,
+    pub row: i64,
+    pub col: i64,
 }
 
 /// batch, m, n, k
@@ -107,38 +119,72 @@ pub(super) enum Operands<'a> {
 
 impl Gpu {
     /// The same by the vendor's library; false where there is none.
-    fn library_product(&self, [a, b, out]: [&View; 3], scale: [f64; 2], bias: Option<(&Mem, i64)>) -> Result<bool> {
+    fn library_product(&self, [a, b, out]: [&View; 3], scale: [f64; 2], e: &Epilogue) -> Result<bool> {
         let [bs, m, n] = [0, 1, 2].map(|d| out.layout.shape[d]);
         let dims = [bs, m, n, a.layout.shape[2]];
         if dims.contains(&0) || a.dtype != b.dtype || a.dtype != out.dtype {
             return Ok(false);
         }
+        if e.bias.is_some_and(|v| v.dtype != out.dtype || (v.layout.strides[0] != 1 && n != 1)) {
+            return Ok(false);
+        }
+        let bias = e.bias.as_ref().map(|v| Ok::<_, Error>((self.view(v)?, v.layout.offset))).transpose()?;
+        let pre = e.pre.as_ref().map(|v| self.matrix(v)).transpose()?;
         let (a, b, o) = (self.matrix(a)?, self.matrix(b)?, self.matrix(out)?);
-        let [alpha, beta] = scale;
-        let done = self.driver.product(&Product { dtype: out.dtype, dims, a, b, out: o, alpha, beta, bias })?;
+        let ([alpha, beta], activation) = (scale, e.activation);
+        let call = Product { dtype: out.dtype, dims, a, b, out: o, alpha, beta, bias, activation, pre };
+        let done = self.driver.product(&call)?;
         if done {
-            self.library_ran([a.mem, b.mem, o.mem].into_iter().chain(bias.map(|b| b.0)));
+            let more = bias.map(|b| b.0).into_iter().chain(pre.map(|p| p.mem));
+            self.library_ran([a.mem, b.mem, o.mem].into_iter().chain(more));
         }
         Ok(done)
     }
 
-    pub(super) fn affine(&self, input: View, weight: View, bias: View, out: View) -> Result<bool> {
-        if bias.dtype != out.dtype || (bias.layout.strides[0] != 1 && bias.layout.shape[0] != 1) {
-            return Ok(false);
+    /// An epilogue as a pass of its own over the product.
+    fn apply_epilogue(&self, out: View, e: &Epilogue) -> Result<()> {
+        let ty = out.dtype.compute();
+        let mut program = Program { inputs: SmallVec::from_slice(&[out.dtype]), ..Program::default() };
+        let first = Src::Input(0);
+        let spread;
+        let mut inputs: SmallVec<[View; 2]> = SmallVec::from_slice(&[out]);
+        match &e.bias {
+            Some(b) => {
+                let (shape, stride) = (&out.layout.shape, b.layout.strides[0]);
+                spread = Layout {
+                    shape: shape.clone(),
+                    strides: SmallVec::from_slice(&[0, 0, stride]),
+                    offset: b.layout.offset,
+                };
+                inputs.push(View { layout: &spread, ..*b });
+                program.insts.push(Inst { op: Opcode::Add, ty, args: [first, Src::Input(1), first] });
+                program.inputs.push(b.dtype);
+            }
+            None => program.insts.push(Inst { op: Opcode::Cast, ty, args: [first; 3] }),
         }
-        let as_batch = |l: &Layout, rows: usize, cols: usize| Layout {
-            shape: SmallVec::from_slice(&[1, l.shape[rows], l.shape[cols]]),
-            strides: SmallVec::from_slice(&[0, l.strides[rows], l.strides[cols]]),
-            offset: l.offset,
-        };
-        let (x, w, y) = (as_batch(input.layout, 0, 1), as_batch(weight.layout, 1, 0), as_batch(out.layout, 0, 1));
-        let views = [&View { layout: &x, ..input }, &View { layout: &w, ..weight }, &View { layout: &y, ..out }];
-        self.library_product(views, [1.0, 0.0], Some((self.view(&bias)?, bias.layout.offset)))
+        if let Some(activation) = e.activation {
+            program.insts.push(Inst { op: activation.opcode(), ty, args: [Src::Reg(0); 3] });
+        }
+        let last = program.insts.len() as u8 - 1;
+        program.outputs.push((last, out.dtype));
+        let mut outputs: SmallVec<[View; 2]> = SmallVec::from_slice(&[out]);
+        if let Some(pre) = e.pre {
+            program.outputs.push((0, pre.dtype));
+            outputs.push(pre);
+        }
+        self.elementwise(&program, &inputs, &[], &outputs)
     }
 
-    pub(super) fn gemm_auto(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
-        if self.library_product([&a, &b, &out], [alpha, beta], None)? {
+    pub(super) fn gemm_auto(&self, a: View, b: View, out: View, alpha: f64, beta: f64, e: &Epilogue) -> Result<()> {
+        if !e.is_none() && !out.dtype.is_float() {
+            return Err(Error::unsupported("gemm_epilogue", out.dtype, self.device));
+        }
+        if self.library_product([&a, &b, &out], [alpha, beta], e)? {
             return Ok(());
+        }
+        // The library's product and a pass over it are faster than a product of our own.
+        if !e.is_none() && self.library_product([&a, &b, &out], [alpha, beta], &Epilogue::NONE)? {
+            return self.apply_epilogue(out, e);
         }
         let (m, n, k) = (out.layout.shape[1], out.layout.shape[2], a.layout.shape[2]);
         let work = m * n * k;
@@ -150,13 +196,23 @@ impl Gpu {
             _ if m.min(n) < 8 && k < 1024 => Method::Direct,
             _ => Method::Tiled,
         };
-        self.gemm_by(method, a, b, out, alpha, beta)
+        self.gemm_by(method, a, b, out, alpha, beta, e)
     }
 
-    pub(super) fn gemm_by(&self, method: Method, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn gemm_by(
+        &self,
+        method: Method,
+        a: View,
+        b: View,
+        out: View,
+        alpha: f64,
+        beta: f64,
+        e: &Epilogue,
+    ) -> Result<()> {
         let (l, acc) = (out.layout, accumulator(out.dtype));
         let tile = self.tile(method, acc, l.shape[0] * l.shape[1] * l.shape[2] * a.layout.shape[2]);
-        self.gemm_tile(method, tile, a, b, out, alpha, beta)
+        self.gemm_tile(method, tile, a, b, out, alpha, beta, e)
     }
 
     /// The same with a tile for the methods that take one (`tune::candidates`).
@@ -169,6 +225,7 @@ impl Gpu {
         out: View,
         alpha: f64,
         beta: f64,
+        e: &Epilogue,
     ) -> Result<()> {
         if out.dtype == DType::Bool || a.dtype != b.dtype || a.dtype != out.dtype {
             return Err(Error::unsupported("gemm", a.dtype, self.device));
@@ -186,7 +243,18 @@ impl Gpu {
             col: l.strides[2],
             inner: 0,
             outer: 0,
-            bias: None,
+            bias: match &e.bias {
+                Some(v) if v.dtype == out.dtype => {
+                    Some(Bias { mem: self.view(v)?, offset: v.layout.offset, row: 0, col: v.layout.strides[0] })
+                }
+                Some(v) => return Err(Error::unsupported("gemm_epilogue", v.dtype, self.device)),
+                None => None,
+            },
+            activation: e.activation,
+            pre: match &e.pre {
+                Some(v) => Some((self.view(v)?, v.layout.offset)),
+                None => None,
+            },
             alpha,
             beta,
         };
@@ -227,7 +295,7 @@ impl Gpu {
         let [bs, m, n, k] = dims;
         let Operands::Plain(a, b) = operands else { return None };
         let rows = self.info.kind != "cpu" && m > ROWS && bs == 1;
-        if self.info.kind == "cpu" || t.bias.is_some() || (bs <= BATCHES && !rows) {
+        if self.info.kind == "cpu" || (t.bias.is_some() && !rows) || (bs <= BATCHES && !rows) {
             return None;
         }
         let (whole, step) = if rows { (m, ROWS) } else { (bs, BATCHES) };
@@ -238,10 +306,13 @@ impl Gpu {
             if rows {
                 a.offset += first * a.row;
                 t.offset += first * t.row;
+                t.pre = t.pre.map(|(mem, at)| (mem, at + first * t.row));
+                t.bias = t.bias.map(|b| Bias { offset: b.offset + first * b.row, ..b });
             } else {
                 a.offset += first * a.batch;
                 b.offset += first * b.batch;
                 t.offset += first * t.batch;
+                t.pre = t.pre.map(|(mem, at)| (mem, at + first * t.batch));
             }
             self.product(method, tile, dims, Operands::Plain(a, b), &t)
         };
@@ -297,9 +368,9 @@ impl Gpu {
         };
         let meta = || {
             let mut pack = Pack::default();
-            let (bias_off, bias_st) = t.bias.map_or((0, 0), |b| (b.1, b.2));
+            let bias = t.bias.map_or([0; 3], |b| [b.offset, b.row, b.col]);
             let out = [t.offset, t.batch, t.row, t.col, t.inner, t.outer];
-            let rest = [bs, m, n, k, splits, k_step, bias_off, bias_st];
+            let rest = [bs, m, n, k, splits, k_step, bias[0], bias[1], bias[2], t.pre.map_or(0, |p| p.1)];
             a.iter().chain(&b).chain(&out).chain(&rest).for_each(|v| pack.i64(*v));
             pack.arg()
         };
@@ -309,14 +380,26 @@ impl Gpu {
         if !acc.is_float() {
             common.push(("INTEGER", Def::Int(1)));
         }
+        // What the kernel that stores the result does before.
+        let mut epilogue: SmallVec<[(&'static str, Def); 3]> = SmallVec::new();
+        if t.bias.is_some() {
+            epilogue.push(("BIAS", Def::Int(1)));
+        }
+        if t.pre.is_some() {
+            epilogue.push(("PRE", Def::Int(1)));
+        }
+        match t.activation {
+            Some(Activation::Relu) => epilogue.push(("RELU", Def::Int(1))),
+            Some(Activation::Gelu) => epilogue.push(("GELU", Def::Int(1))),
+            None => {}
+        }
+        let epilogue_args = || t.bias.map(|b| Arg::Mem(b.mem)).into_iter().chain(t.pre.map(|p| Arg::Mem(p.0)));
         let mut defs = common.clone();
         let partial = if splits > 1 {
             defs.push(("SPLIT", Def::Int(1)));
             Some(self.scratch((bs * splits * m * n) as usize * acc.size())?)
         } else {
-            if t.bias.is_some() {
-                defs.push(("BIAS", Def::Int(1)));
-            }
+            defs.extend(epilogue.iter().copied());
             None
         };
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
@@ -330,7 +413,7 @@ impl Gpu {
         match &partial {
             Some(p) => args.push(Arg::Mem(p.mem())),
             None => {
-                args.extend(t.bias.map(|b| Arg::Mem(b.0)));
+                args.extend(epilogue_args());
                 args.push(Arg::Mem(t.mem));
             }
         }
@@ -370,7 +453,8 @@ impl Gpu {
                     _ => "BASE int",
                 };
                 defs.push((base, Def::Flag));
-                if t.dtype == acc && partial.is_none() {
+                let neighbours = t.bias.is_none_or(|b| b.col <= 1);
+                if t.dtype == acc && partial.is_none() && neighbours {
                     defs.push(("DIRECT_STORE", Def::Int(1)));
                 }
                 if let (Method::Stream, Operands::Plain(_, b)) = (method, &operands) {
@@ -381,14 +465,12 @@ impl Gpu {
             }
         }
         let Some(partial) = &partial else { return Ok(()) };
-        if t.bias.is_some() {
-            common.push(("BIAS", Def::Int(1)));
-        }
+        common.extend(epilogue.iter().copied());
         common.push(("GEMM_FINISH", Def::Int(1)));
         let kernel = self.kernel("gemm_finish", SOURCE, &common)?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         args.push(Arg::Mem(partial.mem()));
-        args.extend(t.bias.map(|b| Arg::Mem(b.0)));
+        args.extend(epilogue_args());
         args.push(Arg::Mem(t.mem));
         args.push(meta());
         args.extend(scalars());

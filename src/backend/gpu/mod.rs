@@ -365,17 +365,14 @@ impl Backend for Gpu {
     ) -> Result<()> {
         self.reduction(op, prologue, inputs, scalars, reduced, out)
     }
-    fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {
-        self.gemm_auto(a, b, out, alpha, beta)
+    fn gemm_epilogue(&self, a: View, b: View, out: View, alpha: f64, beta: f64, epilogue: &Epilogue) -> Result<()> {
+        self.gemm_auto(a, b, out, alpha, beta, epilogue)
     }
     fn begin_capture(&self) -> Result<()> {
         self.start_capture()
     }
     fn end_capture(&self) -> Result<Box<dyn Graph>> {
         self.finish_capture()
-    }
-    fn linear(&self, input: View, weight: View, bias: View, out: View) -> Result<bool> {
-        self.affine(input, weight, bias, out)
     }
     fn memory_info(&self) -> Result<(u64, u64)> {
         match self.driver.memory_info()? {

@@ -128,6 +128,8 @@ impl Gpu {
             inner: 0,
             outer: 0,
             bias: None,
+            activation: None,
+            pre: None,
             alpha: 1.0,
             beta: 0.0,
         };

@@ -306,6 +306,16 @@ fn products(list: &mut List) {
             list.file("gemm_direct", &[GEMM], &with(&[&operands[..], &part].concat()));
         }
         list.file("gemm_finish", &[GEMM], &with(&[("BIAS", ON), ("GEMM_FINISH", ON)]));
+        if ty.is_float() {
+            let operands = [("TA", Def::Type(ty)), ("TB", Def::Type(ty))];
+            for epilogue in [&[("BIAS", ON), ("RELU", ON)][..], &[("BIAS", ON), ("PRE", ON), ("GELU", ON)]] {
+                let tiled = [("GEMM_TILED", ON), ("PER", Def::Int(4))];
+                list.file("gemm_tiled", &[GEMM], &with(&[&operands[..], epilogue, &tiled].concat()));
+                let direct = [("GEMM_DIRECT", ON), ("ROWS", Def::Int(4))];
+                list.file("gemm_direct", &[GEMM], &with(&[&operands[..], epilogue, &direct].concat()));
+                list.file("gemm_finish", &[GEMM], &with(&[epilogue, &[("GEMM_FINISH", ON)]].concat()));
+            }
+        }
         // For CPUs; other devices can run them as well.
         if [DType::F32, DType::F64, DType::BF16, DType::I32, DType::I64].contains(&ty) {
             let columns = 2 * (64 / acc.size() as i64);
@@ -327,6 +337,11 @@ fn products(list: &mut List) {
                 defs.push(("DIRECT_STORE", ON));
             }
             list.file("gemm_packed", &[GEMM], &defs);
+            if ty.is_float() {
+                for epilogue in [&[("BIAS", ON), ("RELU", ON)][..], &[("BIAS", ON), ("PRE", ON), ("GELU", ON)]] {
+                    list.file("gemm_packed", &[GEMM], &[&defs[..], epilogue].concat());
+                }
+            }
             list.file("gemm_pack", &[GEMM], &with(&[("R", Def::Int(8)), ("GEMM_PACK", ON)]));
             list.file("columns", &[CONV], &with(&[("COLUMNS", ON), ("R", Def::Int(columns)), ("POSITION_ROWS", ON)]));
         }

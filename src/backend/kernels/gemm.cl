@@ -9,7 +9,7 @@ typedef struct {
     i64 batch, m, n, k;
     // The sum over k in parts: SPLIT writes each part's product to scratch [batch, part, m, n].
     i64 splits, k_step;
-    i64 bias_off, bias_st;
+    i64 bias_off, bias_row, bias_col, pre_off;
 } Gemm;
 
 #ifdef INTEGER
@@ -18,12 +18,37 @@ typedef struct {
 #define FMA(x, y, z) fma(x, y, z)
 #endif
 
+#define PASTE_(x, y) x##y
+#define PASTE(x, y) PASTE_(x, y)
+
+// What is done to an element before it is stored: BIAS adds one (by row and column), then RELU or GELU (its tanh form)
+// is applied; PRE keeps what goes into it.
 #ifdef BIAS
 #define BIAS_PARAM GLOBAL const T_S *bias,
-#define ADD_BIAS(row) result = result + (A)T_LD(bias, g.bias_off + (batch * g.m + (i64)(row)) * g.bias_st);
+#define ADD_BIAS(row, col)                                                                                        \
+    result = result + (A)T_LD(bias, g.bias_off + (batch * g.m + (i64)(row)) * g.bias_row + (i64)(col)*g.bias_col);
 #else
 #define BIAS_PARAM
-#define ADD_BIAS(row)
+#define ADD_BIAS(row, col)
+#endif
+#ifdef PRE
+#define PRE_PARAM GLOBAL T_S *pre,
+#define STORE_PRE(at) T_ST(pre, (at)-g.o_off + g.pre_off, (T)result);
+#else
+#define PRE_PARAM
+#define STORE_PRE(at)
+#endif
+#define EPILOGUE_PARAMS BIAS_PARAM PRE_PARAM
+#if defined(RELU)
+INLINE A activate(A x) { return x < 0 ? (A)0 : x; }
+#elif defined(GELU)
+#define CONST PASTE(C_, A)
+INLINE A activate(A x) {
+    const A u = CONST(0.79788456080286535588) * (x + CONST(0.044715) * x * x * x);
+    return CONST(0.5) * x * (1 + tanh(u));
+}
+#else
+#define activate(x) (x)
 #endif
 #define STORE_FINAL(value, row, col)                                                                      \
     {                                                                                                     \
@@ -31,8 +56,10 @@ typedef struct {
         const i64 at = g.o_off + batch * g.o_batch + (i64)(row) * g.o_row + block_ * g.o_outer +           \
                        ((i64)(col)-block_ * g.o_inner) * g.o_col;                                         \
         A result = alpha * (value);                                                                       \
-        ADD_BIAS(row)                                                                                     \
+        ADD_BIAS(row, col)                                                                                \
         if (beta != 0) result = result + beta * (A)T_LD(out, at);                                         \
+        STORE_PRE(at)                                                                                     \
+        result = activate(result);                                                                        \
         T_ST(out, at, (T)result);                                                                         \
     }
 #ifdef SPLIT
@@ -53,7 +80,7 @@ typedef struct {
 #define TILE (16 * PER)
 #define STEP 16
 KERNEL WG_HINT2(16, 16)
-void gemm_tiled(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM GLOBAL OUT *out, const Gemm g, const A alpha,
+void gemm_tiled(GLOBAL const TA_S *a, GLOBAL const TB_S *b, EPILOGUE_PARAMS GLOBAL OUT *out, const Gemm g, const A alpha,
                 const A beta) {
     LOCAL A ta[STEP][TILE + 1];
     LOCAL A tb[STEP][TILE + 1];
@@ -177,8 +204,6 @@ VEC_IO(4)
 VEC_IO(8)
 VEC_IO(16)
 #endif
-#define PASTE_(x, y) x##y
-#define PASTE(x, y) PASTE_(x, y)
 #ifdef __cplusplus
 #define V Vec<A, VL>
 #else
@@ -186,16 +211,28 @@ VEC_IO(16)
 #endif
 #define VLOAD PASTE(vload, VL)
 #define VSTORE PASTE(vstore, VL)
+#if defined(RELU) && !defined(__cplusplus)
+INLINE V activate_lanes(V x) { return x < (V)0 ? (V)0 : x; }
+#elif defined(RELU) || defined(GELU)
+INLINE V activate_lanes(V x) {
+    A lanes[VL];
+    VSTORE(x, 0, lanes);
+    for (int i = 0; i < VL; i++) lanes[i] = activate(lanes[i]);
+    return VLOAD(0, lanes);
+}
+#else
+#define activate_lanes(x) (x)
+#endif
 #endif
 
 #if defined(GEMM_PACKED) || defined(GEMM_STREAM)
 // For CPUs: one work-item makes MR x (NV * VL) outputs in registers, from packed panels, or (STREAM) from operands where
 // they lie; then b's columns are neighbours, and b_limit elements of b may be read.
 #ifdef GEMM_PACKED
-KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_PARAM GLOBAL OUT *out, const Gemm g,
+KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, EPILOGUE_PARAMS GLOBAL OUT *out, const Gemm g,
                                    const A alpha, const A beta) {
 #else
-KERNEL MIN_VECTOR void gemm_stream(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_PARAM GLOBAL OUT *out, const Gemm g,
+KERNEL MIN_VECTOR void gemm_stream(GLOBAL const A *pa, GLOBAL const A *pb, EPILOGUE_PARAMS GLOBAL OUT *out, const Gemm g,
                                    const A alpha, const A beta, const i64 b_limit) {
 #endif
     PARTS((i64)GID(2))
@@ -262,9 +299,19 @@ KERNEL MIN_VECTOR void gemm_stream(GLOBAL const A *pa, GLOBAL const A *pb, BIAS_
 #pragma unroll
             for (int j = 0; j < NV; j++) {
                 V result = acc[i][j] * alpha;
-                ADD_BIAS(row)
+#ifdef BIAS
+                // The host sees to it that bias_col is 0 or 1.
+                if (g.bias_col == 1) {
+                    result = result + VLOAD(j, bias + g.bias_off + (batch * g.m + row) * g.bias_row + col0);
+                } else {
+                    ADD_BIAS(row, 0)
+                }
+#endif
                 if (beta != 0) result = result + VLOAD(j, o) * beta;
-                VSTORE(result, j, o);
+#ifdef PRE
+                VSTORE(result, j, pre + (o - out) - g.o_off + g.pre_off);
+#endif
+                VSTORE(activate_lanes(result), j, o);
             }
         }
         return;
@@ -291,7 +338,7 @@ INLINE A sum_lanes(V v) {
         for (int l = 0; l < gap; l++) lanes[l] = lanes[l] + lanes[l + gap];
     return lanes[0];
 }
-KERNEL MIN_VECTOR void gemm_dot(GLOBAL const A *a, GLOBAL const A *b, BIAS_PARAM GLOBAL OUT *out, const Gemm g,
+KERNEL MIN_VECTOR void gemm_dot(GLOBAL const A *a, GLOBAL const A *b, EPILOGUE_PARAMS GLOBAL OUT *out, const Gemm g,
                                 const A alpha, const A beta) {
     PARTS((i64)GID(2))
     const i64 row0 = (i64)GID(0) * MR, col0 = (i64)GID(1) * NR;
@@ -334,7 +381,7 @@ KERNEL MIN_VECTOR void gemm_dot(GLOBAL const A *a, GLOBAL const A *b, BIAS_PARAM
 
 #ifdef GEMM_DIRECT
 // For small or thin products: one work-item makes up to ROWS rows of one column.
-KERNEL void gemm_direct(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM GLOBAL T_S *out, const Gemm g,
+KERNEL void gemm_direct(GLOBAL const TA_S *a, GLOBAL const TB_S *b, EPILOGUE_PARAMS GLOBAL T_S *out, const Gemm g,
                         const A alpha, const A beta) {
     const i64 col = (i64)GID(0), row0 = (i64)GID(1) * ROWS, batch = (i64)GID(2);
     if (col >= g.n) return;
@@ -358,7 +405,7 @@ KERNEL void gemm_direct(GLOBAL const TA_S *a, GLOBAL const TB_S *b, BIAS_PARAM G
 
 #ifdef GEMM_FINISH
 // Adds up the parts of a split product, in order.
-KERNEL void gemm_finish(GLOBAL const A *parts, BIAS_PARAM GLOBAL T_S *out, const Gemm g, const A alpha, const A beta) {
+KERNEL void gemm_finish(GLOBAL const A *parts, EPILOGUE_PARAMS GLOBAL T_S *out, const Gemm g, const A alpha, const A beta) {
     const i64 i = (i64)GID(0);
     if (i >= g.batch * g.m * g.n) return;
     const i64 mn = g.m * g.n, batch = i / mn, e = i - batch * mn, row = e / g.n, col = e - row * g.n;

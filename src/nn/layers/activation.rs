@@ -1,6 +1,7 @@
 //! Layers without parameters: activations, softmax, dropout, flatten, identity.
 
 use super::single;
+use crate::backend::Activation;
 use crate::nn::{Layer, Module};
 use crate::tensor::print::{py_bool, py_float};
 use crate::{ensure, ops, Result, Tensor};
@@ -9,10 +10,14 @@ use crate::{ensure, ops, Result, Tensor};
 struct Simple<F> {
     call: F,
     repr: String,
+    activation: Option<Activation>,
 }
 impl<F: Fn(&Module, &Tensor) -> Result<Tensor> + Send + Sync> Layer for Simple<F> {
     fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
         (self.call)(m, single(m, inputs)?)
+    }
+    fn activation(&self) -> Option<Activation> {
+        self.activation
     }
     fn extra_repr(&self, _: &Module) -> Result<String> {
         Ok(self.repr.clone())
@@ -23,7 +28,16 @@ fn simple(
     repr: String,
     call: impl Fn(&Module, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Module {
-    Module::new(name, Simple { call, repr })
+    Module::new(name, Simple { call, repr, activation: None })
+}
+/// A simple layer that a matrix product can apply.
+fn fusing(
+    name: &str,
+    repr: String,
+    activation: Option<Activation>,
+    call: impl Fn(&Module, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
+) -> Module {
+    Module::new(name, Simple { call, repr, activation })
 }
 fn inplace_text(inplace: bool) -> String {
     if inplace { "inplace=True" } else { "" }.to_string()
@@ -36,7 +50,13 @@ fn in_place(x: &Tensor, op: impl Fn(&Tensor) -> Result<()>) -> Result<Tensor> {
 
 /// max(x, 0); `inplace` overwrites the input.
 pub fn relu(inplace: bool) -> Module {
-    simple("ReLU", inplace_text(inplace), move |_, x| if inplace { in_place(x, ops::relu_) } else { ops::relu(x) })
+    fusing("ReLU", inplace_text(inplace), Some(Activation::Relu), move |_, x| {
+        if inplace {
+            in_place(x, ops::relu_)
+        } else {
+            ops::relu(x)
+        }
+    })
 }
 /// x sigmoid(x); `inplace` overwrites the input.
 pub fn silu(inplace: bool) -> Module {
@@ -58,7 +78,8 @@ pub fn gelu(approximate: &str) -> Result<Module> {
         "approximate argument must be either none or tanh, got '{approximate}'"
     );
     let how = approximate.to_string();
-    Ok(simple("GELU", format!("approximate='{how}'"), move |_, x| ops::gelu(x, &how)))
+    let activation = (how == "tanh").then_some(Activation::Gelu);
+    Ok(fusing("GELU", format!("approximate='{how}'"), activation, move |_, x| ops::gelu(x, &how)))
 }
 /// x where positive, negative_slope * x elsewhere.
 pub fn leaky_relu(negative_slope: f64, inplace: bool) -> Module {

@@ -7,15 +7,21 @@ use crate::{bail, Result, Tensor};
 struct Sequential;
 impl Layer for Sequential {
     fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
-        let mut children = m.named_children().into_iter().filter_map(|(_, c)| c);
-        let mut x = match children.next() {
-            Some(first) => first.forward(inputs)?,
-            None => return single(m, inputs).cloned(),
-        };
-        for child in children {
-            x = child.call(&x)?;
+        let children: Vec<Module> = m.named_children().into_iter().filter_map(|(_, c)| c).collect();
+        let mut x = None;
+        let mut at = 0;
+        while at < children.len() {
+            let given = x.as_ref().map_or(inputs, std::slice::from_ref);
+            // A layer and its activation run as one kernel where nobody can tell.
+            let both = children.get(at + 1).and_then(|next| children[at].forward_through(next, given));
+            let (out, step) = match both {
+                Some(out) => (out?, 2),
+                None => (children[at].forward(given)?, 1),
+            };
+            x = Some(out);
+            at += step;
         }
-        Ok(x)
+        x.map_or_else(|| single(m, inputs).cloned(), Ok)
     }
 }
 

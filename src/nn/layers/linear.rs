@@ -1,6 +1,7 @@
 //! Linear and Embedding: a matrix, applied or looked up.
 
 use super::{not_negative, parameter, positive, single};
+use crate::backend::Activation;
 use crate::nn::{Layer, Module};
 use crate::tensor::print::py_bool;
 use crate::{autograd, ensure, ops, Result, Tensor};
@@ -13,6 +14,10 @@ impl Layer for Linear {
     fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
         let x = single(m, inputs)?;
         ops::linear(x, &m.need("weight")?, m.parameter("bias").as_ref())
+    }
+    fn forward_activated(&self, m: &Module, inputs: &[Tensor], then: Activation) -> Option<Result<Tensor>> {
+        let run = || ops::linear_then(single(m, inputs)?, &m.need("weight")?, m.parameter("bias").as_ref(), then);
+        Some(run())
     }
     fn extra_repr(&self, m: &Module) -> Result<String> {
         let bias = py_bool(m.parameter("bias").is_some());

@@ -183,8 +183,9 @@ pub fn parse_op(line: &str) -> Result<Op, String> {
     })
 }
 
-/// `add_`, `Scalar` -> `add_scalar_`.
+/// `add_`, `Scalar` -> `add_scalar_`. A leading `_`, PyTorch's mark of an internal op, stays in Python alone.
 fn c_name(base: &str, overload: &str) -> String {
+    let base = base.trim_start_matches('_');
     if overload.is_empty() || overload == "Tensor" {
         return base.to_string();
     }

@@ -39,7 +39,7 @@ fn check(d: &Gpu, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: boo
     let (a, av) = make(m, k, ta, 21);
     let (b, bv) = make(k, n, tb, 22);
     let (o, ov) = make(m, n, false, 23);
-    d.gemm_by(method, a.view(), b.view(), o.view(), alpha, beta).unwrap();
+    d.gemm_by(method, a.view(), b.view(), o.view(), alpha, beta, &Epilogue::NONE).unwrap();
     let want: Vec<f64> = reference(&av, &bv, &ov, s, alpha, beta).iter().map(|v| round_to(dtype, *v)).collect();
     let tol = tolerance(dtype) * (k as f64).sqrt().max(2.0);
     assert_close(&o.values(d), &want, tol, &format!("{method:?} {dtype} {s:?} {ta} {tb} {alpha} {beta}"));
@@ -90,9 +90,97 @@ fn a_batch_of_stride_zero_is_broadcast_and_beta_zero_ignores_nan() {
     let want = reference(&av, &bb, &[], [3, 20, 40, 30], 1.0, 0.0);
     for method in METHODS {
         let o = T::of(d, DType::F32, &[f64::NAN; 3 * 20 * 40], &[3, 20, 40]);
-        d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, 0.0).unwrap();
+        d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, 0.0, &Epilogue::NONE).unwrap();
         assert_close(&o.values(d), &want, 1e-5, &format!("{method:?}"));
     }
+}
+
+/// The epilogue on the host, of row-major [rows, n]; gives what goes into the activation, and the result.
+fn epilogue_reference(product: &[f64], bias: Option<&[f64]>, act: Option<Activation>) -> (Vec<f64>, Vec<f64>) {
+    let n = bias.map_or(1, |b| b.len());
+    let pre: Vec<f64> = product.iter().enumerate().map(|(i, v)| v + bias.map_or(0.0, |b| b[i % n])).collect();
+    let out = pre.iter().map(|&x| match act {
+        None => x,
+        Some(Activation::Relu) => x.max(0.0),
+        Some(Activation::Gelu) => {
+            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+        }
+    });
+    (pre.clone(), out.collect())
+}
+
+/// Runs a product with an epilogue by a method, or (None) as an op does.
+fn check_epilogue(
+    d: &Gpu,
+    method: Option<Method>,
+    dtype: DType,
+    s: [usize; 4],
+    bias_stride: Option<i64>,
+    act: Option<Activation>,
+    keep: bool,
+    beta: f64,
+) {
+    let [bs, m, n, k] = s;
+    let values = |count: usize, seed| noise(count, seed).iter().map(|x| round_to(dtype, *x)).collect::<Vec<f64>>();
+    let (av, bv, ov) = (values(bs * m * k, 31), values(bs * k * n, 32), values(bs * m * n, 33));
+    let shape = |r: usize, c: usize| [bs as i64, r as i64, c as i64];
+    let (a, b) = (T::of(d, dtype, &av, &shape(m, k)), T::of(d, dtype, &bv, &shape(k, n)));
+    let (o, pre) = (T::of(d, dtype, &ov, &shape(m, n)), T::zeros(d, dtype, &shape(m, n)));
+    let stride = bias_stride.unwrap_or(0);
+    let stored = values(n * 3, 34);
+    let bias = T::of(d, dtype, &stored, &[n as i64 * 3]).with_layout(&[n as i64], &[stride], 0);
+    let by_column: Vec<f64> = (0..n).map(|j| stored[j * stride as usize]).collect();
+    let e = Epilogue { bias: bias_stride.map(|_| bias.view()), activation: act, pre: keep.then(|| pre.view()) };
+    match method {
+        Some(method) => d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, beta, &e).unwrap(),
+        None => d.gemm_epilogue(a.view(), b.view(), o.view(), 1.0, beta, &e).unwrap(),
+    }
+    let product = reference(&av, &bv, &ov, s, 1.0, beta);
+    let (want_pre, want) = epilogue_reference(&product, bias_stride.map(|_| &by_column[..]), act);
+    // A library may round the product before the rest is done.
+    let tol = tolerance(dtype) * (k as f64).sqrt().max(4.0);
+    let what = format!("{method:?} {dtype} {s:?} bias {bias_stride:?} {act:?} {keep} {beta}");
+    assert_close(&o.values(d), &want, tol, &what);
+    if keep {
+        assert_close(&pre.values(d), &want_pre, tol, &format!("{what}, before the activation"));
+    }
+}
+
+#[test]
+fn epilogues() {
+    let Some(d) = device() else { return };
+    let (relu, gelu) = (Some(Activation::Relu), Some(Activation::Gelu));
+    for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+        if dtype == DType::F64 && !d.info.fp64 {
+            continue;
+        }
+        for method in METHODS.map(Some).into_iter().chain([None]) {
+            check_epilogue(d, method, dtype, [1, 19, 40, 23], Some(1), relu, false, 0.0);
+            check_epilogue(d, method, dtype, [1, 19, 40, 23], Some(1), gelu, true, 0.0);
+        }
+    }
+    for method in METHODS.map(Some).into_iter().chain([None]) {
+        for (bias, act, keep, beta) in [
+            (Some(1), None, false, 0.0),
+            (Some(0), None, false, 1.0),
+            (Some(3), relu, false, 1.0),
+            (None, relu, true, 0.0),
+            (None, gelu, false, 0.5),
+            (Some(1), gelu, true, 0.0),
+        ] {
+            check_epilogue(d, method, DType::F32, [1, 33, 37, 20], bias, act, keep, beta);
+            check_epilogue(d, method, DType::F32, [3, 17, 64, 9], bias, act, keep, beta);
+            check_epilogue(d, method, DType::F32, [1, 16, 32, 0], bias, act, keep, beta);
+        }
+        // A sum in parts.
+        check_epilogue(d, method, DType::F32, [1, 8, 32, 17000], Some(1), gelu, true, 0.0);
+    }
+    // The library refuses to keep gelu's arguments where rows are no multiple of 8.
+    check_epilogue(d, None, DType::BF16, [1, 33, 24, 20], Some(1), gelu, true, 0.0);
+    let whole = T::zeros(d, DType::I32, &[1, 2, 2]);
+    let e = Epilogue { activation: relu, ..Epilogue::NONE };
+    let e = d.gemm_epilogue(whole.view(), whole.view(), whole.view(), 1.0, 0.0, &e).unwrap_err();
+    assert!(e.message.contains("gemm_epilogue") && e.message.contains("int32"), "{e}");
 }
 
 #[test]
@@ -111,7 +199,7 @@ fn every_tile_that_tuning_tries() {
         let all = candidates(method, dtype);
         for tile in &all {
             let o = T::zeros(d, dtype, &[1, m as i64, n as i64]);
-            d.gemm_tile(method, *tile, a.view(), b.view(), o.view(), 1.0, 0.0).unwrap();
+            d.gemm_tile(method, *tile, a.view(), b.view(), o.view(), 1.0, 0.0, &Epilogue::NONE).unwrap();
             assert_close(&o.values(d), &want, tolerance(dtype) * 8.0, &format!("{method:?} {dtype} {tile:?}"));
         }
         assert!(all.contains(&d.tuned(method, dtype, &all)), "{method:?} {dtype}");
@@ -136,7 +224,7 @@ fn matmul_speed() {
             let mut best = f64::MAX;
             for _ in 0..8 {
                 let start = std::time::Instant::now();
-                d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, 0.0).unwrap();
+                d.gemm_by(method, a.view(), b.view(), o.view(), 1.0, 0.0, &Epilogue::NONE).unwrap();
                 d.synchronize().unwrap();
                 best = best.min(start.elapsed().as_secs_f64());
             }

@@ -3,9 +3,13 @@
 import operator
 from collections import OrderedDict
 
+from ... import _ops
 from ..._tensor import Tensor
+from .. import functional as F
 from ..parameter import Parameter
-from .module import Module, _indent
+from .activation import GELU, ReLU
+from .linear import Linear
+from .module import Module, _global_forward_hooks, _global_forward_pre_hooks, _indent
 
 
 def _position(index, length):
@@ -13,6 +17,41 @@ def _position(index, length):
     if not -length <= index < length:
         raise IndexError(f"index {index} is out of range")
     return index % length
+
+
+_FORWARDS = {kind: kind.forward for kind in (Linear, ReLU, GELU)}
+_CALL = Module.__call__
+_GELU = F.gelu
+
+
+def _is_plain(module):
+    """Whether calling a module is its class's forward and nothing else: no hooks, nothing replaced."""
+    kind, d = type(module), module.__dict__
+    return not (
+        kind.forward is not _FORWARDS[kind]
+        or kind.__call__ is not _CALL
+        or "forward" in d
+        or d["_forward_hooks"]
+        or d["_forward_pre_hooks"]
+        or d["_backward_hooks"]
+        or d["_backward_pre_hooks"]
+        or _global_forward_hooks
+        or _global_forward_pre_hooks
+    )
+
+
+def _plain_linear():
+    return F.__dict__.get("linear", _ops.linear) is _ops.linear
+
+
+def _fused_activation(module):
+    """Whether it is gelu (else relu) for a module that a linear op can apply; None for all others."""
+    kind = type(module)
+    if kind is ReLU:
+        return False if _is_plain(module) else None
+    if kind is GELU and module.approximate == "tanh" and _is_plain(module) and F.gelu is _GELU:
+        return True
+    return None
 
 
 class Sequential(Module):
@@ -28,9 +67,22 @@ class Sequential(Module):
                 self.add_module(str(i), module)
 
     def forward(self, input):
+        # A Linear waits for its activation: where nobody can tell, the two run as one op.
+        waiting = None
         for module in self._modules.values():
-            input = module(input)
-        return input
+            if waiting is not None:
+                gelu = _fused_activation(module)
+                if gelu is not None:
+                    input = _ops._linear_activation(input, waiting.weight, waiting.bias, use_gelu=gelu)
+                    waiting = None
+                    continue
+                input = waiting(input)
+                waiting = None
+            if type(module) is Linear and _is_plain(module) and _plain_linear():
+                waiting = module
+            else:
+                input = module(input)
+        return input if waiting is None else waiting(input)
 
     def _name_at(self, index):
         return list(self._modules)[_position(index, len(self._modules))]
