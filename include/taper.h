@@ -137,6 +137,9 @@ struct DLManagedTensorVersioned;
 /* What went wrong. Immutable; any thread may read it. */
 typedef struct taper_error taper_error;
 
+/* A point in a device's queue. Any thread may use it. */
+typedef struct taper_event taper_event;
+
 /* What a custom function's forward leaves for its backward. Valid during the callback only. */
 typedef struct taper_function_ctx taper_function_ctx;
 
@@ -602,24 +605,26 @@ taper_error *taper_tensor_index_fill(taper_tensor *t,
 /* ==== DLPack ============================================================================================== */
 
 /*
- * Exports a CPU tensor without copying; *out is a new DLManagedTensorVersioned of DLPack 1.0, whose deleter the receiver
- * calls once, on any thread; it keeps the memory alive, also after t is freed. Fails for a tensor that requires grad
- * and for other devices. Borrows t. Since 0.1.
+ * Exports a tensor of the CPU or of a CUDA device without copying; *out is a new DLManagedTensorVersioned of DLPack 1.0,
+ * whose deleter the receiver calls once, on any thread; it keeps the memory alive, also after t is freed. On CUDA call
+ * taper_tensor_ready_on first, with the stream that the receiver works on. Fails for a tensor that requires grad and for
+ * OpenCL. Borrows t. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_tensor_to_dlpack(taper_tensor *t,
                                     struct DLManagedTensorVersioned **out);
 
 /*
- * Exports a CPU tensor in the form before DLPack 1.0 (Python capsules named "dltensor"); otherwise like
+ * Exports a tensor in the form before DLPack 1.0 (Python capsules named "dltensor"); otherwise like
  * taper_tensor_to_dlpack. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_tensor_to_dlpack_legacy(taper_tensor *t, struct DLManagedTensor **out);
 
 /*
- * Makes a tensor over another library's memory, without copying (memory marked read-only is copied). Consumes d: its
- * deleter is called exactly once, when the last tensor that uses the memory is freed, or before this function returns
- * an error. The result is owned by the caller. Since 0.1.
+ * Makes a tensor over another library's memory, without copying (memory marked read-only is copied). On CUDA what the
+ * other library has queued on the memory must be done, or this thread's stream (taper_device_get_stream) must have been
+ * made to wait for it. Consumes d: its deleter is called exactly once, when the last tensor that uses the memory is
+ * freed and a device has done what was queued on it, or before this function returns an error. The result is owned by the caller. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_tensor_from_dlpack(struct DLManagedTensorVersioned *d,
@@ -1145,19 +1150,30 @@ TAPER_MUST_USE taper_error *taper_graph_end(taper_device device, taper_graph **o
 
 /*
  * Queues all recorded work again, without waiting. Random calls draw anew from their generators; each recorded
- * optimizer step counts on from the step that was recorded, which the first replay does. Any thread may replay; replays
- * of one graph follow one another. Borrows graph. Since 0.1.
+ * optimizer step is the optimizer's next one: it counts, and takes the learning rate that the optimizer has then. Any
+ * thread may replay; replays of one graph follow one another. Borrows graph. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_graph_replay(const taper_graph *graph);
 
 /*
- * Sets the learning rate of the graph's optimizer steps, from the next replay on; without it they keep the recorded
- * one. An error when lr is negative or NaN. Borrows graph. Since 0.1.
+ * Sets the learning rate of the graph's optimizer steps, from the next replay on, until an optimizer's own is set. An
+ * error when lr is negative or NaN. Borrows graph. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_graph_set_lr(const taper_graph *graph,
                                 double lr);
+
+/*
+ * Sets what the graph's fused optimizer call number `call` (taper_fused_adam_, taper_fused_sgd_, counted from 0 in the
+ * order of the recording) uses in the next replay: its learning rate and, counted from 1, its step. Later replays count
+ * on. For programs that keep an optimizer's state themselves. Borrows graph. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_graph_set_step(const taper_graph *graph,
+                                  size_t call,
+                                  double lr,
+                                  int64_t step);
 
 /*
  * Frees a graph and the memory that it alone holds, when queued replays are done. Consumes graph; NULL is fine. Returns
@@ -1180,6 +1196,82 @@ bool taper_get_conv_allow_tf32(void);
 
 /* Lets float32 convolutions use TF32 on CUDA, or not. Since 0.1. */
 void taper_set_conv_allow_tf32(bool allow);
+
+/* ==== Events, memory shared on a device =================================================================== */
+
+/*
+ * Makes an event of a device, owned by the caller; with timing, taper_event_elapsed_time tells how long the device took
+ * between two. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_event_new(taper_device device,
+                             bool timing,
+                             taper_event **out);
+
+/*
+ * Marks this point of what this thread queues on the event's device, without waiting on CUDA; other devices are waited
+ * for. An event that is recorded again forgets its earlier point. Borrows event. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_event_record(const taper_event *event);
+
+/*
+ * Whether the device has done what was queued before the event; true for an event that was never recorded. Borrows event.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_event_query(const taper_event *event,
+                               bool *out);
+
+/* Waits until the device has done what was queued before the event. Borrows event. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_event_synchronize(const taper_event *event);
+
+/*
+ * What this thread queues on the event's device from here on is done after the event, which another thread may have
+ * recorded; the host does not wait. Borrows event. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_event_wait(const taper_event *event);
+
+/*
+ * Milliseconds between two recorded events of one device, both made with timing and done (taper_event_synchronize). Borrows
+ * both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_event_elapsed_time(const taper_event *start,
+                                      const taper_event *end,
+                                      double *out);
+
+/* Frees an event. Consumes event; NULL is fine. Returns false when it was no live event handle. Since 0.1. */
+bool taper_event_free(taper_event *event);
+
+/*
+ * The queue that this thread's work on a device goes to, as the device's own interface names it: a CUstream for CUDA; an
+ * error elsewhere. Other libraries can queue work there; it belongs to the library. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_device_get_stream(taper_device device,
+                                     uint64_t *out);
+
+/*
+ * The address of a tensor's first element in a CUDA device's memory, for other libraries; an error for other devices.
+ * Work that is queued there must be ordered after the library's (taper_tensor_ready_on). Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_device_address(taper_tensor *t,
+                                         uint64_t *out);
+
+/*
+ * Makes a CUstream of another library wait for what was queued on a tensor here; 0 and 1 are CUDA's default stream, 2 is
+ * the thread's. The host does not wait. When the tensor's memory is freed, the library waits in its turn for what that
+ * stream was given until then. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_ready_on(taper_tensor *t,
+                                   uint64_t stream);
+
+/* cuDNN's version as a number, like 91900; 0 where convolutions do not go to cuDNN. Since 0.1. */
+int64_t taper_cudnn_version(void);
 
 /* ==== Ops: Creation ======================================================================================= */
 

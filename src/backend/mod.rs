@@ -21,8 +21,10 @@ use crate::rng::Generator;
 use crate::tensor::device::{Device, DeviceType};
 use crate::tensor::dtype::{DType, Scalar};
 use crate::tensor::layout::Layout;
-use crate::tensor::storage::{Buffer, Storage};
+use crate::tensor::storage::{Buffer, HostOwner, Storage};
 use program::{Opcode, Program};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 /// A strided window on a storage: the argument of every kernel. Whether it is read or written is the kernel's
 /// contract; written views never overlap themselves.
@@ -203,6 +205,36 @@ pub struct StepTensors<'a> {
     pub state: Vec<View<'a>>,
 }
 
+/// Step count and learning rate of an optimiser's call that a graph repeats: the optimiser and the graph both count on.
+pub struct LiveStep {
+    /// Steps done.
+    count: AtomicU64,
+    /// Bits of the learning rate; NaN: the recorded one.
+    lr: AtomicU64,
+}
+impl LiveStep {
+    /// After `count` steps, with the learning rate that is recorded.
+    pub fn new(count: u64) -> LiveStep {
+        LiveStep { count: AtomicU64::new(count), lr: AtomicU64::new(f64::NAN.to_bits()) }
+    }
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+    pub fn set_count(&self, count: u64) {
+        self.count.store(count, Ordering::Relaxed);
+    }
+    /// One more step is done.
+    pub fn advance(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+    pub fn lr(&self) -> Option<f64> {
+        Some(f64::from_bits(self.lr.load(Ordering::Relaxed))).filter(|v| !v.is_nan())
+    }
+    pub fn set_lr(&self, lr: f64) {
+        self.lr.store(lr.to_bits(), Ordering::Relaxed);
+    }
+}
+
 /// What `taper_memory_stats` reports, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
@@ -226,8 +258,50 @@ macro_rules! unsupported {
 pub trait Graph: Send + Sync {
     /// Queues all of it again, with fresh random draws and the optimisers' next step.
     fn replay(&self) -> Result<()>;
-    /// The learning rate of the recorded optimiser steps from the next replay on.
+    /// The learning rate of the recorded optimiser steps from the next replay on, until an optimiser's own is set.
     fn set_lr(&self, lr: f64);
+    /// What the recorded optimiser call of this number uses in the next replay: its learning rate, and its step counted
+    /// from 1. An Index error when there are fewer.
+    fn set_step(&self, call: usize, lr: f64, step: u64) -> Result<()>;
+}
+
+/// A point in a device's queue, after the work that was queued before it.
+pub trait Mark: Send + Sync {
+    /// Whether the device has got there.
+    fn is_done(&self) -> Result<bool>;
+    /// Waits, on the host, until the device has got there.
+    fn wait(&self) -> Result<()>;
+    /// What this thread queues next on the device is done after the mark.
+    fn order(&self) -> Result<()>;
+    /// Milliseconds of the device between an earlier mark of the same device and this one; both made for timing.
+    fn millis_since(&self, earlier: &dyn Mark) -> Result<f64>;
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// A mark that was waited for when it was made: devices without asynchronous marks.
+pub struct Passed(pub std::time::Instant);
+impl Mark for Passed {
+    fn is_done(&self) -> Result<bool> {
+        Ok(true)
+    }
+    fn wait(&self) -> Result<()> {
+        Ok(())
+    }
+    fn order(&self) -> Result<()> {
+        Ok(())
+    }
+    fn millis_since(&self, earlier: &dyn Mark) -> Result<f64> {
+        match earlier.as_any().downcast_ref::<Passed>() {
+            Some(e) => Ok(match self.0.checked_duration_since(e.0) {
+                Some(d) => d.as_secs_f64() * 1e3,
+                None => -(e.0 - self.0).as_secs_f64() * 1e3,
+            }),
+            None => Err(Error::new(crate::error::ErrorKind::Value, "both events must be of the same device")),
+        }
+    }
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
 }
 
 /// One device's memory and kernels.
@@ -275,6 +349,37 @@ pub trait Backend: Send + Sync {
     /// What was recorded. The graph keeps all memory that it works on, also of tensors that are freed meanwhile.
     fn end_capture(&self) -> Result<Box<dyn Graph>> {
         Err(Error::new(crate::error::ErrorKind::Runtime, format!("no graph is captured on {}", self.device())))
+    }
+
+    // marks, and memory shared with others who use the device
+    /// Marks this point of what this thread queues; `timing`: for [`Mark::millis_since`].
+    fn mark(&self, timing: bool) -> Result<Box<dyn Mark>> {
+        self.synchronize()?;
+        Ok(Box::new(Passed(std::time::Instant::now())))
+    }
+    /// The address of a storage's first byte in the device's memory.
+    fn address(&self, s: &Storage) -> Result<u64> {
+        Err(self.keeps_apart("memory has no address that another library could use"))
+    }
+    /// A storage's buffer over another library's device memory; `owner` is dropped when nothing here uses it any more.
+    ///
+    /// # Safety
+    /// The device's memory from `address` on is valid for `nbytes` until then.
+    unsafe fn adopt(&self, address: u64, nbytes: usize, owner: Box<dyn HostOwner>) -> Result<Buffer> {
+        Err(self.keeps_apart("memory of another library cannot be used"))
+    }
+    /// The queue that this thread's work goes to, as the device's own interface names it (CUDA: a CUstream).
+    fn queue_handle(&self) -> Result<u64> {
+        Err(self.keeps_apart("queue has no handle that another library could use"))
+    }
+    /// What another library queues from now on on its queue `foreign` is done after what was queued here on a storage.
+    fn ready_on(&self, s: &Storage, foreign: u64) -> Result<()> {
+        Err(self.keeps_apart("queue cannot be waited for by another library"))
+    }
+    /// The error for one of the four above.
+    fn keeps_apart(&self, why: &str) -> Error {
+        let kind = crate::error::ErrorKind::NotImplemented;
+        Error::new(kind, format!("device {}: {why}; copy the tensor to the CPU", self.device()))
     }
 
     // elementwise
@@ -391,8 +496,18 @@ pub trait Backend: Send + Sync {
         unsupported!(self, "random", out.dtype)
     }
 
-    /// One optimiser step over all parameters, in one launch.
-    fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
+    /// Whether this thread's work is being recorded.
+    fn recording(&self) -> bool {
+        false
+    }
+    /// One optimiser step over all parameters, in one launch. In a recording `live` is what follows the optimiser, and
+    /// whether this call is the step's first.
+    fn optimizer_step(
+        &self,
+        kind: &StepKind,
+        tensors: &[StepTensors],
+        live: Option<(&Arc<LiveStep>, bool)>,
+    ) -> Result<()> {
         match tensors.first() {
             Some(t) => unsupported!(self, "optimizer_step", t.param.dtype),
             None => Ok(()),
@@ -415,4 +530,12 @@ pub fn get(device: Device) -> Result<&'static dyn Backend> {
             format!("device {device} is not available: this build of Taper has no backend for it"),
         )),
     }
+}
+
+/// cuDNN's version as a number; None where convolutions do not go to it.
+pub fn cudnn_version() -> Option<usize> {
+    #[cfg(feature = "cuda")]
+    return cuda::cudnn_version();
+    #[cfg(not(feature = "cuda"))]
+    None
 }

@@ -543,6 +543,11 @@ impl IntoC<*mut taper_generator> for Generator {
         new_handle(self)
     }
 }
+impl IntoC<*mut taper_event> for Arc<super::event::Event> {
+    fn into_c(self) -> Result<*mut taper_event> {
+        new_handle(self)
+    }
+}
 impl IntoC<*mut taper_graph> for Box<dyn crate::backend::Graph> {
     fn into_c(self) -> Result<*mut taper_graph> {
         new_handle(Arc::<dyn crate::backend::Graph>::from(self))

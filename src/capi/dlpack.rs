@@ -2,18 +2,20 @@
 
 use super::convert::guard;
 use super::dlpack_types::*;
-use super::tensor::{from_foreign, host_data};
+use super::tensor::{device_data, from_foreign, host_data};
 use super::types::*;
 use crate::autograd;
+use crate::tensor::device::DeviceType;
 use crate::tensor::layout::{contiguous_strides, Dims, Layout};
 use crate::tensor::storage::HostOwner;
 use crate::tensor::Tensor;
-use crate::{bail, ensure, DType, Result};
+use crate::{bail, ensure, DType, Device, Result};
 use std::os::raw::c_void;
 
-/// Exports a CPU tensor without copying; *out is a new DLManagedTensorVersioned of DLPack 1.0, whose deleter the receiver
-/// calls once, on any thread; it keeps the memory alive, also after t is freed. Fails for a tensor that requires grad
-/// and for other devices. Borrows t. Since 0.1.
+/// Exports a tensor of the CPU or of a CUDA device without copying; *out is a new DLManagedTensorVersioned of DLPack 1.0,
+/// whose deleter the receiver calls once, on any thread; it keeps the memory alive, also after t is freed. On CUDA call
+/// taper_tensor_ready_on first, with the stream that the receiver works on. Fails for a tensor that requires grad and for
+/// OpenCL. Borrows t. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_tensor_to_dlpack(
@@ -35,7 +37,7 @@ pub unsafe extern "C" fn taper_tensor_to_dlpack(
     })
 }
 
-/// Exports a CPU tensor in the form before DLPack 1.0 (Python capsules named "dltensor"); otherwise like
+/// Exports a tensor in the form before DLPack 1.0 (Python capsules named "dltensor"); otherwise like
 /// taper_tensor_to_dlpack. Since 0.1.
 #[no_mangle]
 #[must_use]
@@ -52,9 +54,10 @@ pub unsafe extern "C" fn taper_tensor_to_dlpack_legacy(
     })
 }
 
-/// Makes a tensor over another library's memory, without copying (memory marked read-only is copied). Consumes d: its
-/// deleter is called exactly once, when the last tensor that uses the memory is freed, or before this function returns
-/// an error. The result is owned by the caller. Since 0.1.
+/// Makes a tensor over another library's memory, without copying (memory marked read-only is copied). On CUDA what the
+/// other library has queued on the memory must be done, or this thread's stream (taper_device_get_stream) must have been
+/// made to wait for it. Consumes d: its deleter is called exactly once, when the last tensor that uses the memory is
+/// freed and a device has done what was queued on it, or before this function returns an error. The result is owned by the caller. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_tensor_from_dlpack(
@@ -104,6 +107,7 @@ struct Export {
     #[allow(dead_code)] // keeps the memory
     tensor: Tensor,
     data: *mut u8,
+    device: DLDevice,
     dtype: DLDataType,
     shape: Vec<i64>,
     strides: Vec<i64>,
@@ -117,10 +121,15 @@ impl Export {
         );
         // Its own handle on the memory: `.data =` on the original must not pull it away.
         let t = t.alias_same();
-        let data = host_data(&t)?;
+        let place = t.device();
+        let (data, device_type) = match place.kind {
+            DeviceType::Cuda => (device_data(&t)? as *mut u8, DEVICE_CUDA),
+            _ => (host_data(&t)?, DEVICE_CPU),
+        };
         let layout = t.layout();
         Ok(Export {
             data,
+            device: DLDevice { device_type, device_id: place.index as i32 },
             dtype: dtype_to_dl(t.dtype()),
             shape: layout.shape.to_vec(),
             strides: layout.strides.to_vec(),
@@ -130,7 +139,7 @@ impl Export {
     fn dl_tensor(&self) -> DLTensor {
         DLTensor {
             data: self.data as *mut c_void,
-            device: DLDevice { device_type: DEVICE_CPU, device_id: 0 },
+            device: self.device,
             ndim: self.shape.len() as i32,
             dtype: self.dtype,
             shape: self.shape.as_ptr() as *mut i64,
@@ -190,13 +199,17 @@ owner!(LegacyOwner);
 /// # Safety
 /// `dl` is a valid tensor of DLPack whose memory lives until `owner` is dropped.
 unsafe fn import(dl: &DLTensor, copy: bool, owner: Box<dyn HostOwner>) -> Result<Tensor> {
-    let device = dl.device;
-    ensure!(
-        matches!(device.device_type, DEVICE_CPU | DEVICE_CUDA_HOST),
-        Runtime,
-        "DLPack import of device type {} is not supported; copy the tensor to the CPU first",
-        device.device_type
-    );
+    let device = match dl.device.device_type {
+        DEVICE_CPU | DEVICE_CUDA_HOST => Device::CPU,
+        DEVICE_CUDA | DEVICE_CUDA_MANAGED => {
+            let index = u16::try_from(dl.device.device_id);
+            let Ok(index) = index else { bail!(Value, "DLPack tensor on CUDA device {}", dl.device.device_id) };
+            Device { kind: DeviceType::Cuda, index }
+        }
+        other => {
+            bail!(Runtime, "DLPack import of device type {other} is not supported; copy the tensor to the CPU first")
+        }
+    };
     let dtype = dtype_from_dl(dl.dtype)?;
     ensure!((0..=4096).contains(&dl.ndim), Value, "DLPack tensor with {} dimensions", dl.ndim);
     let ndim = dl.ndim as usize;
@@ -223,7 +236,7 @@ unsafe fn import(dl: &DLTensor, copy: bool, owner: Box<dyn HostOwner>) -> Result
     // The stride of a dimension of size 0 or 1 means nothing and may be anything.
     let strides = shape.iter().zip(strides).map(|(n, s)| if *n <= 1 { s.clamp(0, 1) } else { s }).collect();
     let data = (dl.data as *mut u8).wrapping_add(if dl.data.is_null() { 0 } else { dl.byte_offset as usize });
-    let t = from_foreign(data, Layout { shape, strides, offset: 0 }, dtype, owner)?;
+    let t = from_foreign(data, Layout { shape, strides, offset: 0 }, dtype, device, owner)?;
     if copy {
         return t.contiguous_copy();
     }

@@ -55,5 +55,8 @@ pub const CODE_BFLOAT: u8 = 4;
 pub const CODE_BOOL: u8 = 6;
 pub const FLAG_READ_ONLY: u64 = 1;
 pub const DEVICE_CPU: i32 = 1;
+pub const DEVICE_CUDA: i32 = 2;
+/// Memory of a device that the host can address too.
+pub const DEVICE_CUDA_MANAGED: i32 = 13;
 /// Host memory that CUDA has pinned: host memory all the same.
 pub const DEVICE_CUDA_HOST: i32 = 3;

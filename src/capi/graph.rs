@@ -30,16 +30,16 @@ pub unsafe extern "C" fn taper_graph_end(device: taper_device, out: *mut *mut ta
 }
 
 /// Queues all recorded work again, without waiting. Random calls draw anew from their generators; each recorded
-/// optimizer step counts on from the step that was recorded, which the first replay does. Any thread may replay; replays
-/// of one graph follow one another. Borrows graph. Since 0.1.
+/// optimizer step is the optimizer's next one: it counts, and takes the learning rate that the optimizer has then. Any
+/// thread may replay; replays of one graph follow one another. Borrows graph. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_graph_replay(graph: *const taper_graph) -> *mut taper_error {
     guard("graph_replay", |c| c.get(0, "graph", graph)?.replay())
 }
 
-/// Sets the learning rate of the graph's optimizer steps, from the next replay on; without it they keep the recorded
-/// one. An error when lr is negative or NaN. Borrows graph. Since 0.1.
+/// Sets the learning rate of the graph's optimizer steps, from the next replay on, until an optimizer's own is set. An
+/// error when lr is negative or NaN. Borrows graph. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_graph_set_lr(graph: *const taper_graph, lr: f64) -> *mut taper_error {
@@ -48,6 +48,25 @@ pub unsafe extern "C" fn taper_graph_set_lr(graph: *const taper_graph, lr: f64) 
         crate::ensure!(lr >= 0.0, Value, "Invalid learning rate: {lr}");
         graph.set_lr(lr);
         Ok(())
+    })
+}
+
+/// Sets what the graph's fused optimizer call number `call` (taper_fused_adam_, taper_fused_sgd_, counted from 0 in the
+/// order of the recording) uses in the next replay: its learning rate and, counted from 1, its step. Later replays count
+/// on. For programs that keep an optimizer's state themselves. Borrows graph. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_graph_set_step(
+    graph: *const taper_graph,
+    call: usize,
+    lr: f64,
+    step: i64,
+) -> *mut taper_error {
+    guard("graph_set_step", |c| {
+        let graph = c.get(0, "graph", graph)?;
+        crate::ensure!(lr >= 0.0, Value, "Invalid learning rate: {lr}");
+        crate::ensure!(step >= 1, Value, "step counts from 1, got {step}");
+        graph.set_step(call, lr, step as u64)
     })
 }
 

@@ -31,9 +31,10 @@ pub enum Kind {
     FunctionCtx = 0x1a,
     Scheduler = 0x1b,
     Graph = 0x1c,
+    Event = 0x1d,
 }
 impl Kind {
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 13] = [
         Kind::Tensor,
         Kind::TensorList,
         Kind::Error,
@@ -46,6 +47,7 @@ impl Kind {
         Kind::FunctionCtx,
         Kind::Scheduler,
         Kind::Graph,
+        Kind::Event,
     ];
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +63,7 @@ impl Kind {
             Kind::FunctionCtx => "function context",
             Kind::Scheduler => "scheduler",
             Kind::Graph => "graph",
+            Kind::Event => "event",
         }
     }
     fn from_byte(b: u8) -> Option<Kind> {

@@ -12,6 +12,7 @@ pub mod device;
 pub mod dlpack;
 pub mod dlpack_types;
 pub mod error;
+pub mod event;
 pub mod function;
 pub mod graph;
 pub mod handle;

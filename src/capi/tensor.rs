@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 use crate::tensor::layout::{contiguous_strides, Dims, Layout};
 use crate::tensor::storage::{HostOwner, Storage};
 use crate::tensor::Tensor;
-use crate::{ensure, DType};
+use crate::{ensure, DType, Device};
 use std::os::raw::{c_char, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -247,6 +247,13 @@ pub fn host_data(t: &Tensor) -> crate::Result<*mut u8> {
     Ok(base.as_ptr().wrapping_add(body.layout().offset as usize * body.dtype().size()))
 }
 
+/// Address of the first element in a device's memory; marks the memory as shared.
+pub fn device_data(t: &Tensor) -> crate::Result<u64> {
+    let body = t.materialize();
+    let base = crate::backend::get(body.device())?.address(body.storage())?;
+    Ok(base + body.layout().offset as u64 * body.dtype().size() as u64)
+}
+
 /// The value of a tensor of one element; waits for the device. Borrows t. Since 0.1.
 #[no_mangle]
 #[must_use]
@@ -363,12 +370,18 @@ pub unsafe extern "C" fn taper_tensor_from_buffer(
             return Err(c.invalid(ErrorKind::Value, 2, "strides", what));
         }
         let layout = Layout { shape: Dims::from_slice(sizes), strides, offset: 0 };
-        out.set(from_foreign(data as *mut u8, layout, dtype, Box::new(Foreign(owner)))?)
+        out.set(from_foreign(data as *mut u8, layout, dtype, Device::CPU, Box::new(Foreign(owner)))?)
     })
 }
 
-/// A CPU tensor over memory that `owner` keeps. The layout has no negative strides.
-pub fn from_foreign(data: *mut u8, layout: Layout, dtype: DType, owner: Box<dyn HostOwner>) -> crate::Result<Tensor> {
+/// A tensor over memory of the CPU or of a CUDA device that `owner` keeps. The layout has no negative strides.
+pub fn from_foreign(
+    data: *mut u8,
+    layout: Layout,
+    dtype: DType,
+    device: Device,
+    owner: Box<dyn HostOwner>,
+) -> crate::Result<Tensor> {
     let mut last = 0i64;
     let mut empty = false;
     for (n, s) in layout.shape.iter().zip(&layout.strides) {
@@ -391,7 +404,17 @@ pub fn from_foreign(data: *mut u8, layout: Layout, dtype: DType, owner: Box<dyn 
         "the data pointer {ptr:p} is not aligned for {dtype} elements of {} bytes; copy the data instead",
         dtype.size()
     );
-    Tensor::from_storage(Arc::new(Storage::from_host(ptr, nbytes as usize, owner)), layout, dtype)
+    let storage = match device.kind {
+        crate::tensor::device::DeviceType::Cpu => Storage::from_host(ptr, nbytes as usize, owner),
+        _ => {
+            // SAFETY: the memory is the device's by the caller's contract, and `owner` keeps it.
+            let buffer = unsafe { crate::backend::get(device)?.adopt(data as u64, nbytes as usize, owner) }?;
+            let storage = Storage::new(buffer, nbytes as usize, device);
+            storage.set_shared();
+            storage
+        }
+    };
+    Tensor::from_storage(Arc::new(storage), layout, dtype)
 }
 
 /// A dtype's name, like "float32", never freed; NULL for an unknown code. Since 0.1.

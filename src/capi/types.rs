@@ -26,6 +26,10 @@ pub struct taper_generator {
 pub struct taper_graph {
     _private: [u8; 0],
 }
+/// A point in a device's queue. Any thread may use it.
+pub struct taper_event {
+    _private: [u8; 0],
+}
 /// A node of the autograd graph: the backward of one op. Immutable; any thread may use it.
 pub struct taper_node {
     _private: [u8; 0],

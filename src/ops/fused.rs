@@ -1,6 +1,6 @@
 //! Optimiser steps over lists of tensors: checks, grouping by device and dtype, one kernel call each.
 
-use crate::backend::{self, StepKind, StepTensors, View};
+use crate::backend::{self, LiveStep, StepKind, StepTensors, View};
 use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use crate::{ensure, Result, Tensor};
@@ -86,7 +86,15 @@ fn check_disjoint(params: &[Tensor], grads: &[Tensor], states: &[Vec<Tensor>]) -
 ///
 /// `grads[i]` and every tensor of `states[i]` must have the shape, dtype and device of `params[i]`; `states[i]` holds
 /// the momentum buffer (SGD with momentum) or exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq.
-pub fn fused_step(kind: &StepKind, params: &[Tensor], grads: &[Tensor], states: &[Vec<Tensor>]) -> Result<()> {
+///
+/// In a recording of a device's work `live` is what the optimiser counts in.
+pub fn fused_step(
+    kind: &StepKind,
+    params: &[Tensor],
+    grads: &[Tensor],
+    states: &[Vec<Tensor>],
+    live: Option<&Arc<LiveStep>>,
+) -> Result<()> {
     ensure!(
         params.len() == grads.len() && params.len() == states.len(),
         Runtime,
@@ -126,7 +134,7 @@ pub fn fused_step(kind: &StepKind, params: &[Tensor], grads: &[Tensor], states: 
         }
     }
     check_disjoint(params, grads, states)?;
-    for (device, _, list) in groups {
+    for (number, (device, _, list)) in groups.into_iter().enumerate() {
         // Per parameter: the parameter, its gradient, its states.
         let targets: Vec<Vec<Target>> = list
             .iter()
@@ -148,7 +156,7 @@ pub fn fused_step(kind: &StepKind, params: &[Tensor], grads: &[Tensor], states: 
                     StepTensors { param: views[0], grad: views[1], state: views[2..].to_vec() }
                 })
                 .collect();
-            backend::get(device)?.optimizer_step(kind, &tensors)?;
+            backend::get(device)?.optimizer_step(kind, &tensors, live.map(|l| (l, number == 0)))?;
         }
         for parameter in &targets {
             for (at, target) in parameter.iter().enumerate() {
@@ -188,7 +196,7 @@ pub fn fused_sgd_(
 ) -> Result<()> {
     let momentum_init = is_first_step;
     let kind = StepKind::Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize, momentum_init };
-    fused_step(&kind, params, grads, &by_parameter("fused_sgd_", params.len(), &[momentum_buffers])?)
+    fused_step(&kind, params, grads, &by_parameter("fused_sgd_", params.len(), &[momentum_buffers])?, None)
 }
 
 /// One step of Adam or AdamW; see the op table.
@@ -213,5 +221,5 @@ pub fn fused_adam_(
     let step = step as f64;
     let kind = StepKind::Adam { lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step };
     let states = by_parameter("fused_adam_", params.len(), &[exp_avgs, exp_avg_sqs, max_exp_avg_sqs])?;
-    fused_step(&kind, params, grads, &states)
+    fused_step(&kind, params, grads, &states, None)
 }

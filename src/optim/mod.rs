@@ -3,11 +3,12 @@ mod state;
 use crate::ops::fused::{fused_step, zeroed_like};
 
 use crate::autograd::meta;
-use crate::backend::StepKind;
+use crate::backend::{LiveStep, StepKind};
 use crate::tensor::print::{py_bool, py_float};
 use crate::{autograd, bail, ensure, Result, Tensor};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
+use std::sync::{Arc, Weak};
 
 /// Options of stochastic gradient descent; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,8 +128,22 @@ pub struct ParamGroup {
 struct ParamState {
     /// Steps taken (Adam).
     step: u64,
+    /// The same, from when a step was recorded into a graph: its replays count too.
+    live: Option<Arc<LiveStep>>,
     /// SGD: momentum buffer. Adam: exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq.
     tensors: Vec<Tensor>,
+}
+
+impl ParamState {
+    fn count(&self) -> u64 {
+        self.live.as_ref().map_or(self.step, |l| l.count())
+    }
+    fn set_count(&mut self, count: u64) {
+        self.step = count;
+        if let Some(l) = &self.live {
+            l.set_count(count);
+        }
+    }
 }
 
 /// An optimiser: it changes its parameters in place from their `.grad`.
@@ -136,6 +151,8 @@ pub struct Optimizer {
     groups: Vec<ParamGroup>,
     /// By tensor id, so that a parameter moved with `Module::to` keeps its state's key.
     state: FxHashMap<u64, ParamState>,
+    /// Steps that graphs repeat, by group: they follow its learning rate.
+    recorded: Vec<(usize, Weak<LiveStep>)>,
 }
 
 impl Optimizer {
@@ -143,7 +160,7 @@ impl Optimizer {
     /// options out of range.
     pub fn new(params: Vec<Tensor>, options: Options) -> Result<Optimizer> {
         ensure!(!params.is_empty(), Value, "optimizer got an empty parameter list");
-        let mut o = Optimizer { groups: Vec::new(), state: FxHashMap::default() };
+        let mut o = Optimizer { groups: Vec::new(), state: FxHashMap::default(), recorded: Vec::new() };
         o.add_param_group(ParamGroup { params, options })?;
         Ok(o)
     }
@@ -193,7 +210,21 @@ impl Optimizer {
             options.name()
         );
         g.options = options;
+        self.tell_graphs(group);
         Ok(())
+    }
+    /// Passes a group's learning rate on to the graphs that repeat its steps.
+    fn tell_graphs(&mut self, group: usize) {
+        let lr = self.groups[group].options.lr();
+        self.recorded.retain(|(g, live)| match live.upgrade() {
+            Some(l) => {
+                if *g == group {
+                    l.set_lr(lr);
+                }
+                true
+            }
+            None => false,
+        });
     }
     /// Learning rate of a group; an Index error when there is no such group.
     pub fn lr(&self, group: usize) -> Result<f64> {
@@ -211,6 +242,7 @@ impl Optimizer {
         self.lr(group)?;
         ensure!(lr >= 0.0, Value, "Invalid learning rate: {}", py_float(lr));
         *self.groups[group].options.lr_mut() = lr;
+        self.tell_graphs(group);
         Ok(())
     }
     /// Drops the gradients of all parameters, or (`set_to_none` false) sets them to zero.
@@ -218,15 +250,18 @@ impl Optimizer {
         self.groups.iter().try_for_each(|g| crate::nn::zero_grad(&g.params, set_to_none))
     }
 
-    /// One step over all parameters that have a gradient.
+    /// One step over all parameters that have a gradient. While a graph is captured the step is recorded and not done: it
+    /// is the next one of each replay, which counts as a step and takes the learning rate that is set then.
     pub fn step(&mut self) -> Result<()> {
+        let (state, recorded) = (&mut self.state, &mut self.recorded);
         autograd::no_grad(|| {
-            for g in &self.groups {
+            for (i, g) in self.groups.iter().enumerate() {
                 let ready: Vec<(Tensor, Tensor)> =
                     g.params.iter().filter_map(|p| Some((p.clone(), meta::grad(p)?))).collect();
+                let mut record = |live: &Arc<LiveStep>| recorded.push((i, Arc::downgrade(live)));
                 match &g.options {
-                    Options::Sgd(o) => step_sgd(&mut self.state, o, ready)?,
-                    Options::Adam(o) => step_adam(&mut self.state, o, ready)?,
+                    Options::Sgd(o) => step_sgd(state, o, ready, &mut record)?,
+                    Options::Adam(o) => step_adam(state, o, ready, &mut record)?,
                 }
             }
             Ok(())
@@ -247,8 +282,17 @@ impl Batch {
         self.grads.push(g);
         self.states.push(s);
     }
-    fn run(&self, kind: &StepKind) -> Result<()> {
-        fused_step(kind, &self.params, &self.grads, &self.states)
+    fn run(&self, kind: &StepKind, live: Option<&Arc<LiveStep>>) -> Result<()> {
+        fused_step(kind, &self.params, &self.grads, &self.states, live)
+    }
+    /// Whether the step is recorded instead of done.
+    fn recording(&self) -> Result<bool> {
+        for p in &self.params {
+            if crate::backend::get(p.device())?.recording() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -260,7 +304,15 @@ fn follow(state: &mut Tensor, p: &Tensor) -> Result<()> {
     Ok(())
 }
 
-fn step_sgd(state: &mut FxHashMap<u64, ParamState>, o: &SgdOptions, ready: Vec<(Tensor, Tensor)>) -> Result<()> {
+/// Called with each step that a graph records.
+type Record<'a> = &'a mut dyn FnMut(&Arc<LiveStep>);
+
+fn step_sgd(
+    state: &mut FxHashMap<u64, ParamState>,
+    o: &SgdOptions,
+    ready: Vec<(Tensor, Tensor)>,
+    record: Record,
+) -> Result<()> {
     // New momentum buffers take the gradient as it is; the others are damped.
     let (mut old, mut new) = (Batch::default(), Batch::default());
     for (p, g) in ready {
@@ -281,7 +333,8 @@ fn step_sgd(state: &mut FxHashMap<u64, ParamState>, o: &SgdOptions, ready: Vec<(
         }
     }
     for (batch, momentum_init) in [(&old, false), (&new, true)] {
-        batch.run(&StepKind::Sgd {
+        let live = if batch.recording()? { Some(Arc::new(LiveStep::new(0))) } else { None };
+        let kind = StepKind::Sgd {
             lr: o.lr,
             momentum: o.momentum,
             dampening: o.dampening,
@@ -289,16 +342,23 @@ fn step_sgd(state: &mut FxHashMap<u64, ParamState>, o: &SgdOptions, ready: Vec<(
             nesterov: o.nesterov,
             maximize: o.maximize,
             momentum_init,
-        })?;
+        };
+        batch.run(&kind, live.as_ref())?;
+        live.iter().for_each(&mut *record);
     }
     // Only now do the buffers hold something.
     for (p, s) in new.params.iter().zip(new.states) {
-        state.insert(p.id(), ParamState { step: 0, tensors: s });
+        state.insert(p.id(), ParamState { tensors: s, ..ParamState::default() });
     }
     Ok(())
 }
 
-fn step_adam(state: &mut FxHashMap<u64, ParamState>, o: &AdamOptions, ready: Vec<(Tensor, Tensor)>) -> Result<()> {
+fn step_adam(
+    state: &mut FxHashMap<u64, ParamState>,
+    o: &AdamOptions,
+    ready: Vec<(Tensor, Tensor)>,
+    record: Record,
+) -> Result<()> {
     let mut batches: Vec<(u64, Batch)> = Vec::new();
     let want = 2 + o.amsgrad as usize;
     for (p, g) in ready {
@@ -307,7 +367,7 @@ fn step_adam(state: &mut FxHashMap<u64, ParamState>, o: &AdamOptions, ready: Vec
             s.tensors.push(zeroed_like(&p)?);
         }
         s.tensors.iter_mut().try_for_each(|t| follow(t, &p))?;
-        let step = s.step + 1;
+        let step = s.count() + 1;
         let tensors = s.tensors[..want].to_vec();
         let at = match batches.iter().position(|(k, _)| *k == step) {
             Some(i) => i,
@@ -319,7 +379,7 @@ fn step_adam(state: &mut FxHashMap<u64, ParamState>, o: &AdamOptions, ready: Vec
         batches[at].1.push(p, g, tensors);
     }
     for (step, batch) in &batches {
-        batch.run(&StepKind::Adam {
+        let kind = StepKind::Adam {
             lr: o.lr,
             beta1: o.betas.0,
             beta2: o.betas.1,
@@ -329,10 +389,24 @@ fn step_adam(state: &mut FxHashMap<u64, ParamState>, o: &AdamOptions, ready: Vec
             maximize: o.maximize,
             decoupled: o.decoupled,
             step: *step as f64,
-        })?;
+        };
+        if batch.recording()? {
+            // Graphs that repeat the steps of the same parameters count together.
+            let mut shared = batch.params.iter().map(|p| state.get(&p.id()).and_then(|s| s.live.clone()));
+            let known = shared.next().flatten();
+            let same = |l: &Arc<LiveStep>| shared.all(|s| s.is_some_and(|s| Arc::ptr_eq(&s, l)));
+            let live = known.filter(same).unwrap_or_else(|| Arc::new(LiveStep::new(step - 1)));
+            batch.run(&kind, Some(&live))?;
+            record(&live);
+            for p in &batch.params {
+                state.entry(p.id()).or_default().live = Some(live.clone());
+            }
+            continue;
+        }
+        batch.run(&kind, None)?;
         for p in &batch.params {
             if let Some(s) = state.get_mut(&p.id()) {
-                s.step = *step;
+                s.set_count(*step);
             }
         }
     }

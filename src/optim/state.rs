@@ -53,7 +53,7 @@ impl Optimizer {
             for p in &g.params {
                 if let Some(s) = self.state.get(&p.id()) {
                     if matches!(g.options, Options::Adam(_)) {
-                        out.insert(format!("state.{i}.step"), float(s.step as f64)?);
+                        out.insert(format!("state.{i}.step"), float(s.count() as f64)?);
                     }
                     for (name, t) in names(&g.options).iter().zip(&s.tensors) {
                         out.insert(format!("state.{i}.{name}"), t.alias_same());
@@ -165,6 +165,7 @@ impl Optimizer {
             g.options = o;
         }
         self.state = loaded;
+        (0..self.groups.len()).for_each(|g| self.tell_graphs(g));
         Ok(())
     }
 }

@@ -150,7 +150,12 @@ impl Backend for CpuBackend {
     fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
         sort::sort(input, dim, descending, values, indices)
     }
-    fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
+    fn optimizer_step(
+        &self,
+        kind: &StepKind,
+        tensors: &[StepTensors],
+        _live: Option<(&Arc<LiveStep>, bool)>,
+    ) -> Result<()> {
         optim::optimizer_step(kind, tensors)
     }
 }

@@ -1,6 +1,6 @@
 //! Matrix products by cuBLAS and, with an epilogue (bias, activation), by cuBLASLt.
 
-use super::api::{check, check_blas};
+use super::api::{check, check_blas, queued};
 use super::libs::{require, Lib};
 use super::stream::{Stream, Streams};
 use crate::backend::gpu::driver::{Matrix, Product};
@@ -60,6 +60,15 @@ impl Blas {
         }
         Ok(Blas { handle, light, workspace, chosen: HashMap::new() })
     }
+}
+
+/// Makes the stream's handles, where the library is there.
+pub fn prepare(stream: &Stream) -> Result<()> {
+    let mut slot = stream.blas.lock();
+    if slot.is_none() && available() {
+        *slot = Some(Blas::new(stream)?);
+    }
+    Ok(())
 }
 
 fn check_lt(code: lt::cublasStatus_t, call: &str) -> Result<()> {
@@ -245,6 +254,7 @@ pub fn product(streams: &Streams, stream: &Stream, call: &Product) -> Result<boo
                 algo,
             )
         };
+        queued("product of cuBLAS");
         check_blas(code, if bs == 1 { "cublasGemmEx" } else { "cublasGemmStridedBatchedEx" })?;
     }
     Ok(true)

@@ -1,11 +1,11 @@
 //! Convolutions by cuDNN.
 
-use super::api::check_dnn;
+use super::api::{check_dnn, queued};
 use super::libs::{require, Lib};
 use super::stream::{Stream, Streams};
 use crate::backend::gpu::driver::{ConvPass, Convolution, Place};
 use crate::backend::precision;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::tensor::dtype::DType;
 use cudarc::cudnn::sys::{self as dnn, cudnnDataType_t, cudnnHandle_t, cudnnMathType_t, cudnnStatus_t};
 use smallvec::SmallVec;
@@ -48,7 +48,8 @@ struct Choice {
 /// One stream's handle.
 pub struct Dnn {
     handle: cudnnHandle_t,
-    chosen: HashMap<Key, Option<Choice>>,
+    /// Algorithms of a shape, the best first; those that turned out not to work are gone.
+    chosen: HashMap<Key, SmallVec<[Choice; 8]>>,
 }
 // SAFETY: used under the stream's lock.
 unsafe impl Send for Dnn {}
@@ -63,6 +64,21 @@ impl Dnn {
         }
         Ok(Dnn { handle, chosen: HashMap::new() })
     }
+}
+
+/// Makes the stream's handle, where the library is there.
+pub fn prepare(stream: &Stream) -> Result<()> {
+    let mut slot = stream.dnn.lock();
+    if slot.is_none() && available() {
+        *slot = Some(Dnn::new(stream)?);
+    }
+    Ok(())
+}
+
+/// The library's version, like 91900; None where it is not used.
+pub fn version() -> Option<usize> {
+    // SAFETY: it only returns a number.
+    available().then(|| unsafe { dnn::cudnnGetVersion() })
 }
 
 macro_rules! descriptor {
@@ -189,20 +205,14 @@ pub fn convolution(
     }
     numbers.push(p.groups as i32);
     let key = Key { pass: call.pass, dtype: call.dtype, tf32, numbers };
-    let choice = match own.chosen.get(&key) {
-        Some(c) => *c,
-        None => {
-            // SAFETY: live descriptors.
-            let c = unsafe { choose(own.handle, call.pass, &x, &w, &conv, &y) };
-            own.chosen.insert(key, c);
-            c
-        }
-    };
-    let Some(choice) = choice else { return Ok(false) };
-    let memory = if choice.scratch > 0 { scratch(choice.scratch)? } else { 0 };
+    let handle = own.handle;
+    let choices = own.chosen.entry(key).or_insert_with(|| {
+        // SAFETY: live descriptors.
+        unsafe { choose(handle, call.pass, &x, &w, &conv, &y) }
+    });
     let size = call.dtype.size() as i64;
     let at = |p: &Place| (p.mem.handle as i64 + p.layout.offset * size) as *mut c_void;
-    let (px, pw, py, ps) = (at(&call.x), at(&call.w), at(&call.y), memory as *mut c_void);
+    let (px, pw, py) = (at(&call.x), at(&call.w), at(&call.y));
     let (singles, doubles) = ([1f32, 0.0], [1f64, 0.0]);
     let scale = |i: usize| -> *const c_void {
         match call.dtype {
@@ -210,27 +220,50 @@ pub fn convolution(
             _ => ptr::from_ref(&singles[i]).cast(),
         }
     };
-    let mems = [call.x.mem, call.w.mem, call.y.mem].into_iter().chain(call.bias.iter().map(|b| b.mem));
-    let _order = streams.order(stream, mems)?;
+    let mems = || [call.x.mem, call.w.mem, call.y.mem].into_iter().chain(call.bias.iter().map(|b| b.mem));
     // SAFETY: the pointers are this device's memory of the shapes described; the algorithm numbers came from cuDNN.
     unsafe {
-        check_dnn(dnn::cudnnSetConvolutionMathType(conv.0, choice.math), "cudnnSetConvolutionMathType")?;
-        let (h, one, zero, n) = (own.handle, scale(0), scale(1), choice.scratch);
-        let code = match call.pass {
-            ConvPass::Forward => {
-                let algo = std::mem::transmute::<u32, dnn::cudnnConvolutionFwdAlgo_t>(choice.algo);
-                dnn::cudnnConvolutionForward(h, one, x.0, px, w.0, pw, conv.0, algo, ps, n, zero, y.0, py)
-            }
-            ConvPass::Input => {
-                let algo = std::mem::transmute::<u32, dnn::cudnnConvolutionBwdDataAlgo_t>(choice.algo);
-                dnn::cudnnConvolutionBackwardData(h, one, w.0, pw, y.0, py, conv.0, algo, ps, n, zero, x.0, px)
-            }
-            ConvPass::Weight => {
-                let algo = std::mem::transmute::<u32, dnn::cudnnConvolutionBwdFilterAlgo_t>(choice.algo);
-                dnn::cudnnConvolutionBackwardFilter(h, one, x.0, px, y.0, py, conv.0, algo, ps, n, zero, w.0, pw)
+        let (h, one, zero) = (handle, scale(0), scale(1));
+        let mut run = |choice: &Choice| -> Result<_> {
+            let n = choice.scratch;
+            // Before the order is taken, which it takes too.
+            let ps = if n > 0 { scratch(n)? as *mut c_void } else { ptr::null_mut() };
+            let order = streams.order(stream, mems())?;
+            check_dnn(dnn::cudnnSetConvolutionMathType(conv.0, choice.math), "cudnnSetConvolutionMathType")?;
+            let code = match call.pass {
+                ConvPass::Forward => {
+                    let algo = std::mem::transmute::<u32, dnn::cudnnConvolutionFwdAlgo_t>(choice.algo);
+                    dnn::cudnnConvolutionForward(h, one, x.0, px, w.0, pw, conv.0, algo, ps, n, zero, y.0, py)
+                }
+                ConvPass::Input => {
+                    let algo = std::mem::transmute::<u32, dnn::cudnnConvolutionBwdDataAlgo_t>(choice.algo);
+                    dnn::cudnnConvolutionBackwardData(h, one, w.0, pw, y.0, py, conv.0, algo, ps, n, zero, x.0, px)
+                }
+                ConvPass::Weight => {
+                    let algo = std::mem::transmute::<u32, dnn::cudnnConvolutionBwdFilterAlgo_t>(choice.algo);
+                    dnn::cudnnConvolutionBackwardFilter(h, one, x.0, px, y.0, py, conv.0, algo, ps, n, zero, w.0, pw)
+                }
+            };
+            Ok((code, order))
+        };
+        // The library may find out only now that an algorithm does not do, or there may be no memory for it: then the next
+        // one has its turn, and without any the shared kernels.
+        let mut next = 0;
+        let _order = loop {
+            let Some(choice) = choices.get(next) else { return Ok(false) };
+            match run(choice) {
+                Ok((cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED | cudnnStatus_t::CUDNN_STATUS_BAD_PARAM, _)) => {
+                    choices.remove(next);
+                }
+                Ok((code, order)) => {
+                    check_dnn(code, &format!("the convolution ({:?})", call.pass))?;
+                    break order;
+                }
+                Err(e) if e.kind == ErrorKind::OutOfMemory && next + 1 < choices.len() => next += 1,
+                Err(e) => return Err(e),
             }
         };
-        check_dnn(code, &format!("the convolution ({:?})", call.pass))?;
+        queued("convolution of cuDNN");
         if let Some(b) = &call.bias {
             let t = Tensor::new()?;
             let mut sizes: Ints = ys.iter().map(|_| 1).collect();
@@ -245,24 +278,32 @@ pub fn convolution(
     Ok(true)
 }
 
-/// The best algorithm within the limit; deterministic ones go first.
+/// The algorithms within the limit, the best first, but deterministic ones before the others.
 ///
 /// # Safety
 /// Live descriptors that belong together.
-unsafe fn choose(h: cudnnHandle_t, pass: ConvPass, x: &Tensor, w: &Filter, conv: &Conv, y: &Tensor) -> Option<Choice> {
+unsafe fn choose(
+    h: cudnnHandle_t,
+    pass: ConvPass,
+    x: &Tensor,
+    w: &Filter,
+    conv: &Conv,
+    y: &Tensor,
+) -> SmallVec<[Choice; 8]> {
     const MOST: usize = 10;
     let mut n = 0;
     macro_rules! ask {
         ($ask:ident, $perf:ty, $($d:expr),*) => {{
             let mut list: [$perf; MOST] = std::mem::zeroed();
             if dnn::$ask(h, $($d),*, MOST as i32, &mut n, list.as_mut_ptr()) != cudnnStatus_t::CUDNN_STATUS_SUCCESS {
-                return None;
+                return SmallVec::new();
             }
             let list = &list[..(n.max(0) as usize).min(MOST)];
             let fits = |p: &&$perf| p.status == cudnnStatus_t::CUDNN_STATUS_SUCCESS && p.memory <= workspace_limit();
             let steady = |p: &&$perf| p.determinism == dnn::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
-            let found = list.iter().filter(fits).find(steady).or_else(|| list.iter().find(fits))?;
-            Some(Choice { algo: found.algo as u32, math: found.mathType, scratch: found.memory })
+            let good = || list.iter().filter(fits);
+            let (first, rest) = (good().filter(steady), good().filter(|p| !steady(p)));
+            first.chain(rest).map(|p| Choice { algo: p.algo as u32, math: p.mathType, scratch: p.memory }).collect()
         }};
     }
     match pass {

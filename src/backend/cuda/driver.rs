@@ -1,12 +1,13 @@
 //! One CUDA device as the shared backend's driver.
 
-use super::api::check;
+use super::api::{check, queued};
 use super::nvrtc::{self, Target};
 use super::stream::{buffers, Stream, Streams};
 use super::{blas, dnn};
 use crate::backend::gpu::driver::*;
 use crate::backend::info::DeviceInfo;
 use crate::backend::kernels;
+use crate::backend::Mark;
 use crate::bail;
 use crate::error::{Error, ErrorKind, Result};
 use cudarc::driver::sys::{self as cu, CUevent, CUfunction, CUgraphExec, CUresult};
@@ -19,19 +20,6 @@ pub struct Cuda {
     info: DeviceInfo,
     streams: Arc<Streams>,
     target: OnceLock<Result<Target>>,
-}
-
-/// What the shared backend wants to know.
-pub fn facts(i: &DeviceInfo) -> Facts {
-    Facts {
-        name: i.name.clone(),
-        kind: i.kind,
-        compute_units: i.compute_units,
-        global_memory: i.global_memory,
-        max_allocation: i.max_allocation,
-        max_parameter_size: i.max_parameter_size,
-        fp64: i.fp64,
-    }
 }
 
 impl Cuda {
@@ -95,6 +83,7 @@ impl Kernel for CudaKernel {
                 ptr::null_mut(),
             )
         };
+        queued(self.name);
         if code == CUresult::CUDA_SUCCESS {
             return Ok(());
         }
@@ -125,6 +114,53 @@ impl Drop for CudaEvent {
         unsafe {
             let _ = cu::cuEventDestroy_v2(self.0);
         }
+    }
+}
+/// A point of a stream.
+struct CudaMark(CudaEvent);
+// SAFETY: events may be used from any thread.
+unsafe impl Sync for CudaMark {}
+impl Mark for CudaMark {
+    fn is_done(&self) -> Result<bool> {
+        self.0 .1.enter()?;
+        // SAFETY: a live event.
+        match unsafe { cu::cuEventQuery(self.0 .0) } {
+            CUresult::CUDA_ERROR_NOT_READY => Ok(false),
+            code => check(code, "cuEventQuery").map(|()| true),
+        }
+    }
+    fn wait(&self) -> Result<()> {
+        self.0.wait()
+    }
+    fn order(&self) -> Result<()> {
+        let s = self.0 .1.current()?;
+        if s.capturing.load(Ordering::Relaxed) {
+            bail!(Runtime, "CUDA: an event from before cannot be waited for while a graph is captured");
+        }
+        // SAFETY: a live event and stream.
+        check(unsafe { cu::cuStreamWaitEvent(s.raw, self.0 .0, 0) }, "cuStreamWaitEvent")
+    }
+    fn millis_since(&self, earlier: &dyn Mark) -> Result<f64> {
+        let same = |m: &&CudaMark| Arc::ptr_eq(&m.0 .1, &self.0 .1);
+        let Some(earlier) = earlier.as_any().downcast_ref::<CudaMark>().filter(same) else {
+            bail!(Value, "both events must be of the same device");
+        };
+        self.0 .1.enter()?;
+        let mut out = 0f32;
+        // Its second form, which cudarc names, is missing in drivers before CUDA 12.8.
+        type ElapsedTime = unsafe extern "C" fn(*mut f32, CUevent, CUevent) -> CUresult;
+        // SAFETY: the function has this signature since CUDA 2; two live events and an out-pointer.
+        let code = unsafe {
+            match cu::culib().get::<ElapsedTime>(b"cuEventElapsedTime") {
+                Ok(f) => f(&mut out, earlier.0 .0, self.0 .0),
+                Err(_) => cu::cuEventElapsedTime_v2(&mut out, earlier.0 .0, self.0 .0),
+            }
+        };
+        check(code, "cuEventElapsedTime")?;
+        Ok(out as f64)
+    }
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
     }
 }
 /// A copy that is part of a graph.
@@ -288,8 +324,30 @@ impl Driver for Cuda {
     }
     fn finish(&self) -> Result<()> {
         self.waiting("the device was synchronised")?;
-        // SAFETY: the context is current.
-        check(unsafe { cu::cuCtxSynchronize() }, "cuCtxSynchronize")
+        self.streams.finish()
+    }
+    fn mark(&self, timing: bool) -> Result<Option<Box<dyn Mark>>> {
+        let s = self.waiting("an event was recorded")?;
+        let mut event = ptr::null_mut();
+        // SAFETY: an out-pointer to a local; a live stream. Flag: CU_EVENT_DISABLE_TIMING.
+        unsafe {
+            check(cu::cuEventCreate(&mut event, if timing { 0 } else { 2 }), "cuEventCreate")?;
+            let mark = CudaMark(CudaEvent(event, self.streams.clone()));
+            check(cu::cuEventRecord(event, s.raw), "cuEventRecord")?;
+            Ok(Some(Box::new(mark)))
+        }
+    }
+    fn queue_handle(&self) -> Result<Option<u64>> {
+        Ok(Some(self.streams.current()?.raw as u64))
+    }
+    fn ready_on(&self, mem: &Mem, foreign: u64) -> Result<()> {
+        self.streams.ready_on(mem, foreign)
+    }
+    fn after_others(&self, mem: &Mem, reach: Reach) -> Result<()> {
+        self.streams.after_others(mem, reach == Reach::Any)
+    }
+    fn settle(&self, mem: &Mem) -> Result<()> {
+        self.streams.settle(mem)
     }
 
     fn claim(&self, mem: &Mem) -> Result<()> {
@@ -303,11 +361,16 @@ impl Driver for Cuda {
     }
 
     fn begin_capture(&self) -> Result<()> {
-        self.finish()?;
         let s = self.streams.current()?;
+        // Made now: making them in the recording would wait for the device.
+        blas::prepare(s)?;
+        dnn::prepare(s)?;
+        self.finish()?;
+        let _gate = self.streams.gate.write();
         let mode = cu::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: a live stream.
         check(unsafe { cu::cuStreamBeginCapture_v2(s.raw, mode) }, "cuStreamBeginCapture")?;
+        self.streams.renumber(s);
         s.capturing.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -35,6 +35,107 @@ impl Lib {
             Lib::Cudnn => ("cuDNN", &[&["libcudnn.so.9", "libcudnn.so"]]),
         }
     }
+    /// The functions that are called.
+    fn symbols(self) -> &'static [&'static str] {
+        match self {
+            Lib::Driver => &[
+                "cuCtxSetCurrent",
+                "cuCtxSynchronize",
+                "cuDeviceGet",
+                "cuDeviceGetAttribute",
+                "cuDeviceGetCount",
+                "cuDeviceGetName",
+                "cuDevicePrimaryCtxRetain",
+                "cuDeviceTotalMem_v2",
+                "cuDriverGetVersion",
+                "cuEventCreate",
+                "cuEventDestroy_v2",
+                "cuEventQuery",
+                "cuEventRecord",
+                "cuEventSynchronize",
+                "cuGetErrorName",
+                "cuGetErrorString",
+                "cuGraphDestroy",
+                "cuGraphExecDestroy",
+                "cuGraphInstantiateWithFlags",
+                "cuGraphLaunch",
+                "cuInit",
+                "cuLaunchKernel",
+                "cuMemAlloc_v2",
+                "cuMemFreeHost",
+                "cuMemFree_v2",
+                "cuMemGetInfo_v2",
+                "cuMemHostAlloc",
+                "cuMemcpyDtoDAsync_v2",
+                "cuMemcpyDtoHAsync_v2",
+                "cuMemcpyHtoDAsync_v2",
+                "cuModuleGetFunction",
+                "cuModuleLoadData",
+                "cuStreamBeginCapture_v2",
+                "cuStreamCreate",
+                "cuStreamEndCapture",
+                "cuStreamSynchronize",
+                "cuStreamWaitEvent",
+            ],
+            Lib::Nvrtc => &[
+                "nvrtcCompileProgram",
+                "nvrtcCreateProgram",
+                "nvrtcDestroyProgram",
+                "nvrtcGetCUBIN",
+                "nvrtcGetErrorString",
+                "nvrtcGetCUBINSize",
+                "nvrtcGetNumSupportedArchs",
+                "nvrtcGetPTX",
+                "nvrtcGetPTXSize",
+                "nvrtcGetProgramLog",
+                "nvrtcGetProgramLogSize",
+                "nvrtcGetSupportedArchs",
+                "nvrtcVersion",
+            ],
+            Lib::Cublas => &[
+                "cublasCreate_v2",
+                "cublasGemmEx",
+                "cublasGemmStridedBatchedEx",
+                "cublasLtCreate",
+                "cublasLtMatmul",
+                "cublasLtMatmulAlgoGetHeuristic",
+                "cublasLtMatmulDescCreate",
+                "cublasLtMatmulDescDestroy",
+                "cublasLtMatmulDescSetAttribute",
+                "cublasLtMatmulPreferenceCreate",
+                "cublasLtMatmulPreferenceDestroy",
+                "cublasLtMatmulPreferenceSetAttribute",
+                "cublasLtMatrixLayoutCreate",
+                "cublasLtMatrixLayoutDestroy",
+                "cublasSetStream_v2",
+                "cublasSetWorkspace_v2",
+            ],
+            Lib::Cudnn => &[
+                "cudnnAddTensor",
+                "cudnnConvolutionBackwardData",
+                "cudnnConvolutionBackwardFilter",
+                "cudnnConvolutionForward",
+                "cudnnCreate",
+                "cudnnCreateConvolutionDescriptor",
+                "cudnnCreateFilterDescriptor",
+                "cudnnCreateTensorDescriptor",
+                "cudnnDestroyConvolutionDescriptor",
+                "cudnnDestroyFilterDescriptor",
+                "cudnnDestroyTensorDescriptor",
+                "cudnnGetConvolutionBackwardDataAlgorithm_v7",
+                "cudnnGetConvolutionBackwardFilterAlgorithm_v7",
+                "cudnnGetConvolutionForwardAlgorithm_v7",
+                "cudnnGetErrorString",
+                "cudnnGetVersion",
+                "cudnnSetConvolutionGroupCount",
+                "cudnnSetConvolutionMathType",
+                "cudnnSetConvolutionNdDescriptor",
+                "cudnnSetFilterNdDescriptor",
+                "cudnnSetStream",
+                "cudnnSetTensorNdDescriptor",
+            ],
+        }
+    }
     fn hint(self) -> &'static str {
         match self {
             Lib::Driver => "install the NVIDIA driver",
@@ -73,6 +174,7 @@ fn load(lib: Lib) -> Result<()> {
         }
     }
     use cudarc::*;
+    let unavailable = |why: String| Err(Error::new(ErrorKind::Runtime, format!("CUDA is not available: {why}")));
     // SAFETY: these only open libraries.
     let present = unsafe {
         match lib {
@@ -82,12 +184,32 @@ fn load(lib: Lib) -> Result<()> {
             Lib::Cudnn => cudnn::sys::is_culib_present(),
         }
     };
-    match present {
-        true => Ok(()),
-        false => {
-            Err(Error::new(ErrorKind::Runtime, format!("CUDA is not available: {name} has no name that is known")))
-        }
+    if !present {
+        return unavailable(format!("{name} has no name that is known"));
     }
+    // `cudarc` looks functions up when they are called, and panics where one is missing: an older driver, say.
+    let lacks = |symbol: &str| {
+        // SAFETY: the library was just found; the symbol is looked up and not called.
+        unsafe {
+            let library = match lib {
+                Lib::Driver => driver::sys::culib(),
+                Lib::Nvrtc => nvrtc::sys::culib(),
+                Lib::Cublas if symbol.starts_with("cublasLt") => cublaslt::sys::culib(),
+                Lib::Cublas => cublas::sys::culib(),
+                Lib::Cudnn => cudnn::sys::culib(),
+            };
+            library.get::<unsafe extern "C" fn()>(symbol.as_bytes()).is_err()
+        }
+    };
+    let missing: Vec<&str> = lib.symbols().iter().copied().filter(|s| lacks(s)).collect();
+    if !missing.is_empty() {
+        return unavailable(format!(
+            "{name} is too old or another version than CUDA 12 or 13 brings: it lacks {} ({})",
+            missing.join(", "),
+            lib.hint()
+        ));
+    }
+    Ok(())
 }
 
 /// Opens a library from the preferred folders, by name, or from the other folders.
@@ -217,5 +339,94 @@ mod tests {
         assert!(found.contains(&(wheel, false)) && found.contains(&(home, false)), "{found:?}");
         assert!(found.iter().all(|(p, _)| p.is_dir()));
         std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// Every function that this folder names is looked for when its library is opened.
+    #[test]
+    fn all_functions_are_listed() {
+        let known = [Lib::Driver, Lib::Nvrtc, Lib::Cublas, Lib::Cudnn].map(Lib::symbols).concat();
+        let sources = [
+            include_str!("api.rs"),
+            include_str!("blas.rs"),
+            include_str!("device.rs"),
+            include_str!("dnn.rs"),
+            include_str!("driver.rs"),
+            include_str!("nvrtc.rs"),
+            include_str!("stream.rs"),
+        ];
+        let mut seen = 0;
+        for source in sources {
+            // Without comments and texts, which name functions too.
+            let code: String = source.lines().map(|l| l.split("//").next().unwrap_or("").to_string() + "\n").collect();
+            let code: Vec<&str> = code.split('"').step_by(2).collect();
+            for word in code.iter().flat_map(|c| c.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')) {
+                let function = ["nvrtc", "cublasLt", "cublas", "cudnn", "cu"].iter().any(|p| {
+                    word.strip_prefix(p).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+                });
+                let is_type = word.ends_with("_t") || ["nvrtcProgram", "nvrtcResult"].contains(&word);
+                if function && !is_type {
+                    seen += 1;
+                    // A driver has it or its predecessor.
+                    let listed = known.contains(&word) || word == "cuEventElapsedTime_v2";
+                    assert!(listed, "{word} is called and not in Lib::symbols");
+                }
+            }
+        }
+        assert!(seen > 80, "{seen} functions found");
+    }
+
+    /// NVIDIA's own libraries load without a GPU: pip's wheels in this checkout, found by the search that programs use.
+    #[test]
+    fn real_libraries_have_every_function() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let environments = [".venv-bench", ".venv-cuda"].map(|v| root.join(v));
+        let Some(env) = environments.iter().find(|v| {
+            let site = children(&v.join("lib"), "python3").into_iter().map(|p| p.join("site-packages/nvidia"));
+            site.flat_map(|n| children(&n, "")).any(|p| p.join("lib/libnvrtc.so.13").exists())
+        }) else {
+            eprintln!("SKIPPED: no wheels of NVIDIA's libraries in .venv-bench or .venv-cuda");
+            return;
+        };
+        // In a process of its own: what is loaded stays, and other tests use the double.
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "backend::cuda::libs::tests::opens_real_libraries"])
+            .env("VIRTUAL_ENV", env)
+            .env("PATH", "/usr/bin:/bin")
+            .env_remove("TAPER_CUDA_LIBS")
+            .env_remove("LD_LIBRARY_PATH")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
+        assert!(child.status.success() && said.contains("1 passed"), "{said}");
+        eprintln!("{}", said.lines().filter(|l| l.starts_with("found ")).collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    #[ignore = "run by real_libraries_have_every_function"]
+    fn opens_real_libraries() {
+        require(Lib::Nvrtc).unwrap();
+        let target = super::super::nvrtc::target(90).unwrap();
+        assert_eq!(target.arch, "sm_90");
+        let cubin = super::super::nvrtc::compile("extern \"C\" __global__ void f(int *p) { *p = 1; }", "f", &target);
+        assert_eq!(&cubin.unwrap()[1..4], b"ELF");
+        // A device newer than the compiler gets its newest intermediate form.
+        let newer = super::super::nvrtc::target(999).unwrap();
+        assert!(newer.arch.starts_with("compute_1"), "{newer:?}");
+        let ptx = super::super::nvrtc::compile("extern \"C\" __global__ void f() {}", "f", &newer).unwrap();
+        assert!(String::from_utf8_lossy(&ptx).contains(".visible .entry f"));
+        eprintln!("found NVRTC {}", target.version);
+        // The compiler's wheel may be there alone.
+        for lib in [Lib::Cublas, Lib::Cudnn] {
+            match require(lib) {
+                Ok(()) => eprintln!("found {}", lib.files().0),
+                Err(e) => assert!(e.message.contains("was not found: looked for"), "{e}"),
+            }
+        }
+        if require(Lib::Cudnn).is_ok() {
+            // SAFETY: it only returns a number.
+            let version = unsafe { cudarc::cudnn::sys::cudnnGetVersion() };
+            assert!(version >= 90000, "{version}");
+            eprintln!("found cuDNN's version {version}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod tests;
 
 pub use super::gpu::{cache_dir, compile_counts, kernels_launched};
 pub use device::devices;
+pub use dnn::version as cudnn_version;
 
 use super::gpu::Gpu;
 use super::info::no_index;
@@ -55,5 +56,5 @@ fn make(index: u16) -> Result<&'static Gpu> {
     let info = &device::found()?[index as usize];
     let driver = driver::Cuda::new(index, info.clone())?;
     let disk_cache = std::env::var("TAPER_CUDA_CACHE").as_deref() != Ok("0");
-    Gpu::new(Device { kind: DeviceType::Cuda, index }, Box::new(driver), driver::facts(info), disk_cache)
+    Gpu::new(Device { kind: DeviceType::Cuda, index }, Box::new(driver), info.clone(), disk_cache)
 }

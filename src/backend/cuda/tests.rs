@@ -139,14 +139,138 @@ fn a_graph_draws_anew_and_its_optimizer_counts_on() {
     recorded.step().unwrap();
     let graph = d.end_capture().unwrap();
     for i in 0..4 {
-        if i == 2 {
-            by_hand.set_lr(0.01).unwrap();
-            graph.set_lr(0.01);
+        match i {
+            2 => by_hand.set_lr(0.01).and(recorded.set_lr(0.01)).unwrap(),
+            // Both ways of setting it; what was set last counts.
+            3 => {
+                graph.set_lr(0.02);
+                by_hand.set_lr(0.02).unwrap();
+            }
+            _ => {}
         }
         by_hand.step().unwrap();
         graph.replay().unwrap();
         assert_eq!(a.to_f64_vec().unwrap(), b.to_f64_vec().unwrap(), "step {i}");
     }
+    // The optimiser has counted the replays, and the graph counts a step between two of them.
+    let count = |o: &Optimizer| o.state_dict().unwrap()["state.0.step"].to_f64_vec().unwrap()[0];
+    assert_eq!((count(&by_hand), count(&recorded)), (5.0, 5.0));
+    recorded.set_lr(0.02).unwrap();
+    for _ in 0..2 {
+        by_hand.step().unwrap();
+        recorded.step().unwrap();
+        by_hand.step().unwrap();
+        graph.replay().unwrap();
+        assert_eq!(a.to_f64_vec().unwrap(), b.to_f64_vec().unwrap());
+    }
+    assert_eq!(count(&recorded), 9.0);
+    graph.set_step(0, 0.5, 100).unwrap();
+    graph.replay().unwrap();
+    assert_eq!(count(&recorded), 100.0);
+    let e = graph.set_step(1, 0.5, 1).unwrap_err();
+    assert!(e.message.contains("the graph has 1"), "{e}");
+}
+
+#[test]
+fn marks_do_not_wait_and_order_threads() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let x = filled(&[1 << 16], 0.0, d.device());
+    let first = d.mark(true).unwrap();
+    for _ in 0..50 {
+        add_one(&x);
+    }
+    let waits = crate::backend::gpu::host_waits();
+    let second: std::sync::Arc<dyn crate::backend::Mark> = std::sync::Arc::from(d.mark(true).unwrap());
+    assert_eq!(crate::backend::gpu::host_waits(), waits, "recording a mark waits for nothing");
+    let there = second.clone();
+    std::thread::spawn(move || there.order().unwrap()).join().unwrap();
+    second.wait().unwrap();
+    assert!(second.is_done().unwrap() && first.is_done().unwrap());
+    let ms = second.millis_since(&*first).unwrap();
+    assert!((0.0..60_000.0).contains(&ms), "{ms}");
+    let other = crate::backend::Passed(std::time::Instant::now());
+    assert!(second.millis_since(&other).unwrap_err().message.contains("same device"));
+}
+
+/// Foreign memory's owner: counts how often it is told that the memory is free.
+struct Counted(std::sync::Arc<std::sync::atomic::AtomicU32>);
+impl crate::tensor::storage::HostOwner for Counted {}
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn memory_of_another_library_is_used_and_given_back_once() {
+    use crate::tensor::storage::Storage;
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let lender = filled(&[1000], 1.0, d.device());
+    let freed = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = || freed.load(std::sync::atomic::Ordering::Relaxed);
+    let adopt = || {
+        let body = lender.body();
+        d.ready_on(body.storage(), d.queue_handle().unwrap()).unwrap();
+        let at = d.address(body.storage()).unwrap();
+        // SAFETY: the lender's memory, which outlives what is made here.
+        let buffer = unsafe { d.adopt(at, 4000, Box::new(Counted(freed.clone()))) }.unwrap();
+        let storage = std::sync::Arc::new(Storage::new(buffer, 4000, d.device()));
+        Tensor::from_storage(storage, crate::tensor::layout::Layout::contiguous(&[1000]), DType::F32).unwrap()
+    };
+    let held = d.memory_stats().allocated;
+    let mine = adopt();
+    assert_eq!(d.memory_stats().allocated, held);
+    add_one(&mine);
+    assert_eq!(count(), 0);
+    drop(mine);
+    assert_eq!(count(), 1);
+    assert_eq!(lender.to_f64_vec().unwrap(), vec![2.0; 1000]);
+    // A graph keeps it.
+    let mine = adopt();
+    d.begin_capture().unwrap();
+    add_one(&mine);
+    drop(mine);
+    let graph = d.end_capture().unwrap();
+    assert_eq!(count(), 1);
+    graph.replay().unwrap();
+    assert_eq!(lender.to_f64_vec().unwrap(), vec![3.0; 1000]);
+    drop(graph);
+    assert_eq!(count(), 2);
+}
+
+#[test]
+fn memory_that_was_shown_waits_for_the_others_before_it_serves_again() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    // CUDA's default stream, a stream of another library.
+    for stream in [0, 1, 2, d.queue_handle().unwrap()] {
+        let x = filled(&[1000], 1.0, d.device());
+        d.ready_on(x.body().storage(), stream).unwrap();
+        drop(x);
+        let y = filled(&[1000], 2.0, d.device());
+        assert_eq!(y.to_f64_vec().unwrap(), vec![2.0; 1000]);
+    }
+}
+
+#[test]
+fn a_thread_can_wait_for_the_device_while_another_one_captures() {
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let x = filled(&[100], 1.0, d.device());
+    d.begin_capture().unwrap();
+    add_one(&x);
+    let y = std::thread::spawn(move || {
+        let y = filled(&[100], 5.0, d.device());
+        add_one(&y);
+        d.synchronize().unwrap();
+        y.to_f64_vec().unwrap()
+    });
+    assert_eq!(y.join().unwrap(), vec![6.0; 100]);
+    let graph = d.end_capture().unwrap();
+    graph.replay().unwrap();
+    assert_eq!(x.to_f64_vec().unwrap(), vec![2.0; 100]);
 }
 
 #[test]

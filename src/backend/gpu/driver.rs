@@ -1,6 +1,6 @@
 //! What the shared backend asks of a device's driver: memory, kernels, one queue in order.
 
-use crate::backend::{Activation, ConvParams};
+use crate::backend::{Activation, ConvParams, Mark};
 use crate::bail;
 use crate::error::Result;
 use crate::tensor::dtype::DType;
@@ -20,23 +20,6 @@ impl Mem {
     pub fn new(handle: u64) -> Mem {
         Mem { handle, queue: AtomicU32::new(0) }
     }
-}
-
-/// What the planning of launches depends on.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    pub name: String,
-    /// `cpu`, `gpu`, `accelerator` or `other`.
-    pub kind: &'static str,
-    pub compute_units: u32,
-    /// Bytes.
-    pub global_memory: u64,
-    /// Largest single buffer, in bytes.
-    pub max_allocation: u64,
-    /// Bytes that the arguments of one kernel may take.
-    pub max_parameter_size: usize,
-    /// Whether float64 works.
-    pub fp64: bool,
 }
 
 /// An argument of a kernel.
@@ -129,6 +112,16 @@ pub trait Recording: Send + Sync {
     fn replay(&self) -> Result<()>;
 }
 
+/// Which queues of other libraries may have used a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reach {
+    None,
+    /// CUDA's default stream, where PyTorch works.
+    Default,
+    Any,
+}
+
 /// The completion of a queued copy.
 pub trait Event: Send {
     fn is_complete(&self) -> bool;
@@ -188,6 +181,26 @@ pub trait Driver: Send + Sync {
     }
     fn end_capture(&self) -> Result<Box<dyn Recording>> {
         bail!(NotImplemented, "graphs are captured on CUDA devices only")
+    }
+    /// Marks this point of the thread's queue; None where the device has no marks that are not waited for.
+    fn mark(&self, _timing: bool) -> Result<Option<Box<dyn Mark>>> {
+        Ok(None)
+    }
+    /// The thread's queue as other libraries know it; None where they cannot.
+    fn queue_handle(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+    /// What is queued from now on on another library's queue comes after the buffer's last use here.
+    fn ready_on(&self, _mem: &Mem, _foreign: u64) -> Result<()> {
+        bail!(NotImplemented, "another library cannot wait for this device")
+    }
+    /// What is queued from now on on the buffer comes after what other libraries have queued.
+    fn after_others(&self, _mem: &Mem, _reach: Reach) -> Result<()> {
+        Ok(())
+    }
+    /// Waits until what was queued on the buffer is done.
+    fn settle(&self, _mem: &Mem) -> Result<()> {
+        self.finish()
     }
     /// Gives memory of [`Driver::pinned`] back; the device no longer reads it.
     ///

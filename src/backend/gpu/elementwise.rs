@@ -178,9 +178,9 @@ impl Gpu {
         }
         // Held while compiling: two threads that want one kernel build it once.
         let (name, (source, scalars)) = match (kind, program) {
-            (Kind::Elementwise(walk), Some(p)) => ("elementwise", print::elementwise(p, walk)?),
+            (Kind::Elementwise(walk), Some(p)) => ("elementwise", print::elementwise(p, walk, self.device)?),
             (Kind::Elementwise(_), None) => bail!(Internal, "an elementwise kernel needs a program"),
-            (Kind::Reduce(spec), p) => ("reduce", reduce::reduce(&spec, p)?),
+            (Kind::Reduce(spec), p) => ("reduce", reduce::reduce(&spec, p, self.device)?),
         };
         let printed = Arc::new(Printed { kernel: self.compile(name, &source)?, scalars });
         cache.entries.entry(key).or_default().push((program.cloned(), kind, printed.clone()));

@@ -96,23 +96,35 @@ impl Gpu {
         self.launch_1d(&kernel, &args, n.div_ceil(per_block))
     }
 
-    pub(super) fn optimizer(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
-        let live: Vec<&StepTensors> = tensors.iter().filter(|t| t.param.layout.numel() > 0).collect();
-        let Some(first) = live.first() else { return Ok(()) };
+    pub(super) fn optimizer(
+        &self,
+        kind: &StepKind,
+        tensors: &[StepTensors],
+        live: Option<(&Arc<LiveStep>, bool)>,
+    ) -> Result<()> {
+        let filled: Vec<&StepTensors> = tensors.iter().filter(|t| t.param.layout.numel() > 0).collect();
+        let Some(first) = filled.first() else { return Ok(()) };
+        let live = self.record_step(kind, live)?;
         let states = first.state.len();
         // A kernel's parameters are limited to 1 KiB on some devices: buffers, offsets and counts.
         let per_tensor = (states + 2) * 16 + 16;
         let most = (self.info.max_parameter_size.saturating_sub(128) / per_tensor).clamp(1, 64);
         for dtype in DType::ALL {
-            let of_type: Vec<&&StepTensors> = live.iter().filter(|t| t.param.dtype == dtype).collect();
+            let of_type: Vec<&&StepTensors> = filled.iter().filter(|t| t.param.dtype == dtype).collect();
             for part in of_type.chunks(most) {
-                self.optimizer_part(kind, part, states)?;
+                self.optimizer_part(kind, part, states, live.as_ref())?;
             }
         }
         Ok(())
     }
 
-    fn optimizer_part(&self, kind: &StepKind, part: &[&&StepTensors], states: usize) -> Result<()> {
+    fn optimizer_part(
+        &self,
+        kind: &StepKind,
+        part: &[&&StepTensors],
+        states: usize,
+        live: Option<&Arc<LiveStep>>,
+    ) -> Result<()> {
         let dtype = part[0].param.dtype;
         if !dtype.is_float() {
             return Err(Error::unsupported("optimizer_step", dtype, self.device));
@@ -143,7 +155,10 @@ impl Gpu {
                 flag("DECOUPLED", decoupled);
             }
         }
-        let live = self.live_step(kind, acc == DType::F64)?;
+        let live = match live {
+            Some(l) => self.live_step(kind, l.clone(), acc == DType::F64)?,
+            None => None,
+        };
         if live.is_some() {
             defs.push(("LIVE", Def::Int(1)));
         }

@@ -294,7 +294,7 @@ impl Gpu {
         const ROWS: i64 = 1 << 17;
         let [bs, m, n, k] = dims;
         let Operands::Plain(a, b) = operands else { return None };
-        let rows = self.info.kind != "cpu" && m > ROWS && bs == 1;
+        let rows = self.info.kind != "cpu" && m > ROWS;
         if self.info.kind == "cpu" || (t.bias.is_some() && !rows) || (bs <= BATCHES && !rows) {
             return None;
         }

@@ -24,15 +24,8 @@ pub(super) struct Capture {
     buffer: Arc<DeviceBuffer>,
     constants: Vec<Constant>,
     launches: u64,
-    rate: Arc<Rate>,
-}
-
-/// A learning rate that replaces the recorded one; NaN bits where none was set.
-pub(super) struct Rate(AtomicU64);
-impl Rate {
-    fn get(&self) -> Option<f64> {
-        Some(f64::from_bits(self.0.load(Ordering::Relaxed))).filter(|v| !v.is_nan())
-    }
+    /// The optimiser calls in their order.
+    steps: Vec<Arc<LiveStep>>,
 }
 
 /// Pinned memory that a recorded upload reads at each replay.
@@ -61,7 +54,8 @@ struct GpuGraph {
     buffer: Arc<DeviceBuffer>,
     constants: Vec<Constant>,
     launches: u64,
-    rate: Arc<Rate>,
+    /// The optimiser calls in their order.
+    steps: Vec<Arc<LiveStep>>,
     /// Live values are written and used by one replay at a time.
     turn: Mutex<()>,
 }
@@ -83,7 +77,15 @@ impl Graph for GpuGraph {
         Ok(())
     }
     fn set_lr(&self, lr: f64) {
-        self.rate.0.store(lr.to_bits(), Ordering::Relaxed);
+        self.steps.iter().for_each(|s| s.set_lr(lr));
+    }
+    fn set_step(&self, call: usize, lr: f64, step: u64) -> Result<()> {
+        let Some(s) = self.steps.get(call) else {
+            bail!(Index, "optimizer call {call} is out of range: the graph has {}", self.steps.len());
+        };
+        s.set_lr(lr);
+        s.set_count(step - 1);
+        Ok(())
     }
 }
 
@@ -138,14 +140,18 @@ impl Gpu {
         made.transpose()
     }
 
-    /// The live hyperparameters of an optimiser's launch: its step counts on from replay to replay.
-    pub(super) fn live_step(&self, kind: &StepKind, double: bool) -> Result<Option<Live>> {
+    /// In a recording: notes an optimiser's step, and gives what it follows. The first step is refused.
+    pub(super) fn record_step(
+        &self,
+        kind: &StepKind,
+        live: Option<(&Arc<LiveStep>, bool)>,
+    ) -> Result<Option<Arc<LiveStep>>> {
         if !self.records() {
             return Ok(None);
         }
-        let first = match kind {
-            StepKind::Sgd { momentum, momentum_init, .. } => *momentum_init && *momentum != 0.0,
-            StepKind::Adam { step, .. } => *step < 2.0,
+        let (first, step) = match kind {
+            StepKind::Sgd { momentum, momentum_init, .. } => (*momentum_init && *momentum != 0.0, 1.0),
+            StepKind::Adam { step, .. } => (*step < 2.0, *step),
         };
         if first {
             bail!(
@@ -154,17 +160,30 @@ impl Gpu {
                  before the capture"
             );
         }
-        let Some(rate) = self.recorded(|c| c.rate.clone()) else { return Ok(None) };
-        let (kind, replays) = (kind.clone(), AtomicU64::new(0));
+        let (live, opens) = match live {
+            Some((l, opens)) => (l.clone(), opens),
+            None => (Arc::new(LiveStep::new(step as u64 - 1)), true),
+        };
+        if opens {
+            // A value of no words: counting on comes before the parts of this step are written.
+            let counted = live.clone();
+            self.live(0, || Box::new(move |_| counted.advance()))?;
+            self.recorded(|c| c.steps.push(live.clone()));
+        }
+        Ok(Some(live))
+    }
+
+    /// The live hyperparameters of one launch of an optimiser's step.
+    pub(super) fn live_step(&self, kind: &StepKind, live: Arc<LiveStep>, double: bool) -> Result<Option<Live>> {
+        let kind = kind.clone();
         let refill = move || -> Refill {
             Box::new(move |out| {
-                let done = replays.fetch_add(1, Ordering::Relaxed) as f64;
                 let mut kind = kind.clone();
                 match &mut kind {
-                    StepKind::Sgd { lr, .. } => *lr = rate.get().unwrap_or(*lr),
+                    StepKind::Sgd { lr, .. } => *lr = live.lr().unwrap_or(*lr),
                     StepKind::Adam { lr, step, .. } => {
-                        *lr = rate.get().unwrap_or(*lr);
-                        *step += done;
+                        *lr = live.lr().unwrap_or(*lr);
+                        *step = live.count() as f64;
                     }
                 }
                 let start = out.len();
@@ -211,7 +230,7 @@ impl Gpu {
             buffer,
             constants: Vec::new(),
             launches: 0,
-            rate: Arc::new(Rate(AtomicU64::new(f64::NAN.to_bits()))),
+            steps: Vec::new(),
         });
         self.capturing.store(true, Ordering::Relaxed);
         Ok(())
@@ -242,7 +261,7 @@ impl Gpu {
             buffer: c.buffer,
             constants: c.constants,
             launches: c.launches,
-            rate: c.rate,
+            steps: c.steps,
             turn: Mutex::new(()),
         }))
     }

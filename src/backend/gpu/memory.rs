@@ -1,14 +1,16 @@
 //! Device memory: a caching allocator over the driver's buffers, and pinned staging for uploads.
 
-use super::driver::{Driver, Event, Mem};
+use super::driver::{Driver, Event, Mem, Reach};
 use super::Gpu;
 use crate::backend::MemoryStats;
 use crate::bail;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::storage::HostOwner;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, HashSet};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A block of device memory; goes back to its device's cache when dropped. Reuse needs no waiting: the queue is in
 /// order, so work queued later sees the block after work queued earlier.
@@ -16,6 +18,10 @@ pub struct DeviceBuffer {
     mem: Option<Mem>,
     class: usize,
     owner: &'static Gpu,
+    /// Whose memory it is, if it is not the allocator's.
+    lender: Option<Box<dyn HostOwner>>,
+    /// A `Reach`: who else may use it.
+    reach: AtomicU8,
 }
 
 impl DeviceBuffer {
@@ -23,12 +29,36 @@ impl DeviceBuffer {
     pub fn mem(&self) -> &Mem {
         self.mem.as_ref().expect("a live buffer has memory")
     }
+
+    /// Another library's memory.
+    pub fn lent(owner: &'static Gpu, mem: Mem, lender: Box<dyn HostOwner>) -> DeviceBuffer {
+        DeviceBuffer { mem: Some(mem), class: 0, owner, lender: Some(lender), reach: AtomicU8::new(0) }
+    }
+
+    /// From here on other libraries may use the memory.
+    pub fn shown(&self, reach: Reach) {
+        self.reach.fetch_max(reach as u8, Ordering::Relaxed);
+    }
 }
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
-        if let Some(mem) = self.mem.take() {
-            self.owner.allocator.give_back(&*self.owner.driver, self.class, mem);
+        let Some(mem) = self.mem.take() else { return };
+        let (allocator, driver) = (&self.owner.allocator, &*self.owner.driver);
+        // What fails here has failed before and is reported at the next read.
+        match self.reach.load(Ordering::Relaxed) {
+            0 => {}
+            1 => drop(driver.after_others(&mem, Reach::Default)),
+            _ => drop(driver.after_others(&mem, Reach::Any)),
+        }
+        match self.lender.take() {
+            None => allocator.give_back(driver, self.class, mem),
+            Some(lender) => {
+                if let Some(lender) = allocator.hold_for_graph(&mem, lender) {
+                    let _ = driver.settle(&mem);
+                    drop(lender);
+                }
+            }
         }
     }
 }
@@ -51,6 +81,8 @@ struct GraphMemory {
     reusable: HashMap<usize, Vec<Mem>>,
     /// Freed blocks that wait for the end of the graph.
     withheld: Vec<(usize, Mem)>,
+    /// The same of other libraries' memory.
+    lenders: Vec<(u64, Box<dyn HostOwner>)>,
 }
 
 pub struct Allocator {
@@ -112,7 +144,7 @@ impl Allocator {
                 g.touched.insert(mem.handle);
             }
         }
-        Ok(DeviceBuffer { mem: Some(mem), class, owner })
+        Ok(DeviceBuffer { mem: Some(mem), class, owner, lender: None, reach: AtomicU8::new(0) })
     }
 
     fn fresh(&self, owner: &Gpu, class: usize) -> Result<Mem> {
@@ -175,6 +207,18 @@ impl Allocator {
         }
     }
 
+    /// Keeps another library's memory for a graph that uses it; gives the lender back where none does.
+    fn hold_for_graph(&self, mem: &Mem, lender: Box<dyn HostOwner>) -> Option<Box<dyn HostOwner>> {
+        let mut s = self.state.lock();
+        match s.graphs.iter_mut().find(|g| g.touched.contains(&mem.handle)) {
+            Some(g) => {
+                g.lenders.push((mem.handle, lender));
+                None
+            }
+            None => Some(lender),
+        }
+    }
+
     /// From here on the blocks of a capture are the graph's.
     pub fn begin_graph(&self, id: u64) {
         self.state.lock().graphs.push(GraphMemory {
@@ -184,6 +228,7 @@ impl Allocator {
             own: HashSet::new(),
             reusable: HashMap::new(),
             withheld: Vec::new(),
+            lenders: Vec::new(),
         });
     }
     /// The graph uses these blocks.
@@ -205,6 +250,13 @@ impl Allocator {
         let mut s = self.state.lock();
         let Some(at) = s.graphs.iter().position(|g| g.id == id) else { return };
         let gone = s.graphs.remove(at);
+        let mut done = Vec::new();
+        for (handle, lender) in gone.lenders {
+            match s.graphs.iter_mut().find(|g| g.touched.contains(&handle)) {
+                Some(g) => g.lenders.push((handle, lender)),
+                None => done.push(lender),
+            }
+        }
         let freed = gone
             .withheld
             .into_iter()
@@ -215,6 +267,9 @@ impl Allocator {
                 None => self.keep_or_free(&mut s, driver, class, mem),
             }
         }
+        // Other libraries' code runs without the lock.
+        drop(s);
+        drop(done);
     }
 
     /// Releases all cached blocks.

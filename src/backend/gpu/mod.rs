@@ -24,12 +24,13 @@ mod tune;
 
 pub use compile::{cache_dir, compile_counts};
 
+use super::info::DeviceInfo;
 use super::kernels::{self, Def};
 use super::*;
 use crate::bail;
 use crate::error::{ErrorKind, Result};
 use compile::Compiled;
-use driver::{Arg, Driver, Facts, Mem};
+use driver::{Arg, Driver, Mem, Reach};
 use memory::{Allocator, DeviceBuffer, Staging};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -80,7 +81,7 @@ struct KernelKey {
 /// One device in use.
 pub struct Gpu {
     device: Device,
-    info: Facts,
+    info: DeviceInfo,
     driver: Box<dyn Driver>,
     allocator: Allocator,
     staging: Staging,
@@ -120,7 +121,7 @@ impl Pack {
 
 impl Gpu {
     /// The backend of `device`; compiled kernels are kept on disk when `disk_cache` says so.
-    pub fn new(device: Device, driver: Box<dyn Driver>, info: Facts, disk_cache: bool) -> Result<&'static Gpu> {
+    pub fn new(device: Device, driver: Box<dyn Driver>, info: DeviceInfo, disk_cache: bool) -> Result<&'static Gpu> {
         watch_forks();
         let fault = driver.alloc(24)?;
         driver.write(&fault, 0, &[0; 24])?;
@@ -175,6 +176,16 @@ impl Gpu {
                 s.device()
             ),
         }
+    }
+
+    /// The buffer behind a storage, which others may use from here on.
+    fn shown<'a>(&self, s: &'a Storage, reach: Reach) -> Result<&'a Mem> {
+        let mem = self.mem(s)?;
+        if let Some(b) = s.device_buffer::<DeviceBuffer>() {
+            b.shown(reach);
+        }
+        s.set_shared();
+        Ok(mem)
     }
 
     /// The buffer of a view, after a check that its layout stays inside.
@@ -374,6 +385,47 @@ impl Backend for Gpu {
     fn end_capture(&self) -> Result<Box<dyn Graph>> {
         self.finish_capture()
     }
+    fn mark(&self, timing: bool) -> Result<Box<dyn Mark>> {
+        self.check_fork()?;
+        match self.driver.mark(timing)? {
+            Some(m) => Ok(m),
+            None => {
+                self.synchronize()?;
+                Ok(Box::new(Passed(std::time::Instant::now())))
+            }
+        }
+    }
+    fn address(&self, s: &Storage) -> Result<u64> {
+        if self.driver.queue_handle()?.is_none() {
+            return Err(self.keeps_apart("memory has no address that another library could use"));
+        }
+        Ok(self.shown(s, Reach::Default)?.handle)
+    }
+    unsafe fn adopt(&self, address: u64, _nbytes: usize, lender: Box<dyn HostOwner>) -> Result<Buffer> {
+        self.check_fork()?;
+        if self.driver.queue_handle()?.is_none() {
+            return Err(self.keeps_apart("memory of another library cannot be used"));
+        }
+        let mem = Mem::new(address);
+        // This thread's queue is the one that the lender was told to serve.
+        self.driver.claim(&mem)?;
+        Ok(Buffer::Device(Box::new(DeviceBuffer::lent(self.forever(), mem, lender))))
+    }
+    fn queue_handle(&self) -> Result<u64> {
+        self.check_fork()?;
+        match self.driver.queue_handle()? {
+            Some(h) => Ok(h),
+            None => Err(self.keeps_apart("queue has no handle that another library could use")),
+        }
+    }
+    fn ready_on(&self, s: &Storage, foreign: u64) -> Result<()> {
+        if self.driver.queue_handle()?.is_none() {
+            return Err(self.keeps_apart("queue cannot be waited for by another library"));
+        }
+        // CUDA's default stream goes by 0 and 1.
+        let mem = self.shown(s, if foreign <= 1 { Reach::Default } else { Reach::Any })?;
+        self.driver.ready_on(mem, foreign)
+    }
     fn memory_info(&self) -> Result<(u64, u64)> {
         match self.driver.memory_info()? {
             Some(known) => Ok(known),
@@ -439,7 +491,15 @@ impl Backend for Gpu {
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         self.random_fill(dist, generator, out)
     }
-    fn optimizer_step(&self, kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
-        self.optimizer(kind, tensors)
+    fn recording(&self) -> bool {
+        self.records()
+    }
+    fn optimizer_step(
+        &self,
+        kind: &StepKind,
+        tensors: &[StepTensors],
+        live: Option<(&Arc<LiveStep>, bool)>,
+    ) -> Result<()> {
+        self.optimizer(kind, tensors, live)
     }
 }

@@ -5,7 +5,10 @@ use super::reduce::{accumulator, reduce, Sharing, Spec};
 use super::{defines, Def, ROWS};
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::backend::ReduceOp;
+use crate::tensor::device::{Device, DeviceType};
 use crate::tensor::dtype::DType;
+
+const DEVICE: Device = Device { kind: DeviceType::Cuda, index: 0 };
 
 const CONV: &str = include_str!("conv.cl");
 const GEMM: &str = include_str!("gemm.cl");
@@ -81,14 +84,14 @@ fn programs(list: &mut List) {
         for ty in COMPUTE {
             let inputs = vec![ty; op.arity()];
             let out = if op.is_predicate() { DType::Bool } else { ty };
-            if let Ok((source, _)) = elementwise(&Program::single(*op, ty, &inputs, out), flat) {
+            if let Ok((source, _)) = elementwise(&Program::single(*op, ty, &inputs, out), flat, DEVICE) {
                 list.add(format!("elementwise-{op:?}.{ty:?}"), source);
             }
         }
         // With a scalar, on a half type.
         let inputs = vec![DType::F16; (op.arity() - 1).max(1)];
         let out = if op.is_predicate() { DType::Bool } else { DType::BF16 };
-        if let Ok((source, _)) = elementwise(&Program::single(*op, DType::F32, &inputs, out), walks[1]) {
+        if let Ok((source, _)) = elementwise(&Program::single(*op, DType::F32, &inputs, out), walks[1], DEVICE) {
             list.add(format!("elementwise-{op:?}.halves"), source);
         }
     }
@@ -96,7 +99,7 @@ fn programs(list: &mut List) {
         for to in DType::ALL {
             let walk = walks[(from as usize + to as usize) % walks.len()];
             let program = Program::single(Opcode::Cast, to, &[from], to);
-            let (source, _) = elementwise(&program, walk).expect("every cast has a kernel");
+            let (source, _) = elementwise(&program, walk, DEVICE).expect("every cast has a kernel");
             list.add(format!("cast-{from:?}.{to:?}"), source);
         }
     }
@@ -115,7 +118,7 @@ fn programs(list: &mut List) {
             outputs: [(1, ty), (2, DType::Bool)].into_iter().collect(),
         };
         for (i, walk) in walks.iter().enumerate() {
-            let (source, _) = elementwise(&chain, *walk).expect("a chain has a kernel");
+            let (source, _) = elementwise(&chain, *walk, DEVICE).expect("a chain has a kernel");
             list.add(format!("chain-{ty:?}.walk{i}"), source);
         }
     }
@@ -158,11 +161,11 @@ fn reductions(list: &mut List) {
                     writes_pairs: arg && i == 1,
                     reads_pairs: false,
                 };
-                let (source, _) = reduce(&spec, None).expect("a reduction has a kernel");
+                let (source, _) = reduce(&spec, None, DEVICE).expect("a reduction has a kernel");
                 list.add(format!("reduce-{op:?}.{input:?}.{sharing:?}"), source);
                 if arg && sharing == Sharing::Serial && input == input.compute() {
                     let second = Spec { reads_pairs: true, input: acc, ..spec };
-                    let (source, _) = reduce(&second, None).expect("a second pass has a kernel");
+                    let (source, _) = reduce(&second, None, DEVICE).expect("a second pass has a kernel");
                     list.add(format!("reduce-{op:?}.{input:?}.second"), source);
                 }
             }
@@ -188,7 +191,7 @@ fn reductions(list: &mut List) {
             writes_pairs: false,
             reads_pairs: false,
         };
-        let (source, _) = reduce(&spec, Some(&program)).expect("a fused reduction has a kernel");
+        let (source, _) = reduce(&spec, Some(&program), DEVICE).expect("a fused reduction has a kernel");
         list.add(format!("reduce-{op:?}.prologue"), source);
     }
 }

@@ -3,6 +3,7 @@
 use super::{compute_type, convert, load, math, storage_type, store};
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::error::{Error, Result};
+use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use std::fmt::Write;
 
@@ -18,7 +19,7 @@ pub struct Body {
 }
 
 /// Prints the instructions of a program. Inputs are the variables `in{n}` in their compute type.
-pub fn body(program: &Program) -> Result<Body> {
+pub fn body(program: &Program, device: Device) -> Result<Body> {
     let mut out = Body::default();
     let mut seen: Vec<(&'static str, DType)> = Vec::new();
     for (i, inst) in program.insts.iter().enumerate() {
@@ -36,7 +37,7 @@ pub fn body(program: &Program) -> Result<Body> {
                 }
             };
         }
-        let (text, needs) = expression(inst, &args[0], &args[1], &args[2])?;
+        let (text, needs) = expression(inst, [&args[0], &args[1], &args[2]], device)?;
         for name in needs {
             if !seen.contains(&(name, inst.ty)) {
                 seen.push((name, inst.ty));
@@ -50,7 +51,7 @@ pub fn body(program: &Program) -> Result<Body> {
 }
 
 /// One instruction as a C expression, and the helper sections it calls.
-fn expression(inst: &Inst, a: &str, b: &str, c: &str) -> Result<(String, Vec<&'static str>)> {
+fn expression(inst: &Inst, [a, b, c]: [&str; 3], device: Device) -> Result<(String, Vec<&'static str>)> {
     use Opcode::*;
     let ty = inst.ty;
     let t = compute_type(ty);
@@ -145,7 +146,7 @@ fn expression(inst: &Inst, a: &str, b: &str, c: &str) -> Result<(String, Vec<&'s
         Where => plain(format!("{a} ? {b} : {c}")),
         Relu => plain(format!("{a} < 0 ? ({t})0 : {a}")),
         ReluGrad => plain(format!("{b} > 0 ? {a} : ({t})0")),
-        _ if !float => Err(Error::unsupported(&format!("{:?}", inst.op), ty, "opencl")),
+        _ if !float => Err(Error::unsupported(&format!("{:?}", inst.op), ty, device)),
         Div => plain(format!("{a} / {b}")),
         Atan2 => call2("atan2"),
         Fmax => call2("fmax"),
@@ -203,7 +204,7 @@ fn expression(inst: &Inst, a: &str, b: &str, c: &str) -> Result<(String, Vec<&'s
         GeluGrad => helper("f:gelu_grad"),
         GeluTanhGrad => helper("f:gelu_tanh_grad"),
         SiluGrad => helper("f:silu_grad"),
-        _ => Err(Error::unsupported(&format!("{:?}", inst.op), ty, "opencl")),
+        _ => Err(Error::unsupported(&format!("{:?}", inst.op), ty, device)),
     }
 }
 
@@ -303,8 +304,8 @@ pub fn walk_struct(w: Walk, tensors: usize) -> String {
 }
 
 /// A whole kernel named `elementwise`: parameters are the inputs, the outputs, the struct, the scalars.
-pub fn elementwise(program: &Program, w: Walk) -> Result<(String, Vec<(u8, DType)>)> {
-    let body = body(program)?;
+pub fn elementwise(program: &Program, w: Walk, device: Device) -> Result<(String, Vec<(u8, DType)>)> {
+    let body = body(program, device)?;
     let n = program.inputs.len();
     let mut src = body.helpers;
     src += &walk_struct(w, n + program.outputs.len());

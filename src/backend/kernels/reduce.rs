@@ -5,6 +5,7 @@ use super::{compute_type, convert, load, storage_type, store};
 use crate::backend::program::Program;
 use crate::backend::ReduceOp;
 use crate::error::Result;
+use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use std::fmt::Write;
 
@@ -167,10 +168,10 @@ const PIECES: &str = "    const i64 begin = piece * m.piece, stop = begin + m.pi
 
 /// The kernel `reduce`: parameters are the inputs, (pairs: the index input), the output, (pairs: the index output), the
 /// struct, the scalars.
-pub fn reduce(s: &Spec, program: Option<&Program>) -> Result<(String, Vec<(u8, DType)>)> {
+pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(String, Vec<(u8, DType)>)> {
     let single = [s.input];
     let inputs: &[DType] = program.map_or(&single, |p| &p.inputs);
-    let body: Body = program.map_or(Ok(Body::default()), body)?;
+    let body: Body = program.map_or(Ok(Body::default()), |p| body(p, device))?;
     let n = inputs.len();
     let (kept, reduced) = (s.kept as usize, s.reduced as usize);
     let idx = if s.wide { "i64" } else { "u32" };

@@ -2,7 +2,7 @@
 
 use super::cl::{self, Context, DeviceId, Program, Queue};
 use super::device::Found;
-use crate::backend::gpu::driver::{Arg, Driver, Event, Facts, Kernel, Mem};
+use crate::backend::gpu::driver::{Arg, Driver, Event, Kernel, Mem};
 use crate::backend::info::DeviceInfo;
 use crate::backend::kernels;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,21 +17,6 @@ pub struct OpenCl {
     info: DeviceInfo,
     context: Context,
     queue: Arc<Queue>,
-}
-
-impl DeviceInfo {
-    /// What the shared backend wants to know.
-    pub fn facts(&self) -> Facts {
-        Facts {
-            name: self.name.clone(),
-            kind: self.kind,
-            compute_units: self.compute_units,
-            global_memory: self.global_memory,
-            max_allocation: self.max_allocation,
-            max_parameter_size: self.max_parameter_size,
-            fp64: self.fp64,
-        }
-    }
 }
 
 impl OpenCl {

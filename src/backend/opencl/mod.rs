@@ -40,10 +40,9 @@ pub(super) fn open(index: u16) -> Result<&'static Gpu> {
 fn make(index: u16) -> Result<&'static Gpu> {
     let found = &device::found()?[index as usize];
     let driver = driver::OpenCl::new(found)?;
-    let facts = found.info.facts();
     // Worth it even where the driver has a cache of its own: reading a binary back is many times faster on PoCL.
     let disk_cache = std::env::var("TAPER_OPENCL_CACHE").as_deref() != Ok("0");
-    Gpu::new(Device { kind: DeviceType::OpenCl, index }, Box::new(driver), facts, disk_cache)
+    Gpu::new(Device { kind: DeviceType::OpenCl, index }, Box::new(driver), found.info.clone(), disk_cache)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Custom functions", "function.rs"),
     ("Devices, memory, threads, random numbers", "device.rs"),
     ("Graphs, float32 precision", "graph.rs"),
+    ("Events, memory shared on a device", "event.rs"),
 ];
 /// Hand-written sections after the ops.
 const LATE_SECTIONS: &[(&str, &str)] =

@@ -179,7 +179,7 @@ fn optimiser_steps_over_many_parameters_in_one_launch() {
                     state: t[2..].iter().map(|s| s.view()).collect(),
                 })
                 .collect();
-            d.optimizer_step(kind, &steps).unwrap();
+            d.optimizer_step(kind, &steps, None).unwrap();
             for (lists, t) in data.iter().zip(&tensors) {
                 let mut want = lists.clone();
                 for j in 0..lists[0].len() {
