@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::device::{device, moved, Kernels};
+use common::device::{device, fixture, moved, Kernels};
 use safetensors::SafeTensors;
 use taper::rng::{self, Algorithm, Generator};
 use taper::{ops, DType, Device, Result, Scalar, Tensor};
@@ -137,7 +137,7 @@ fn tolerance(name: &str) -> f64 {
 
 #[test]
 fn random_ops_equal_pytorch() {
-    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rng.safetensors")).unwrap();
+    let file = fixture("rng.safetensors");
     let tensors = SafeTensors::deserialize(&file).unwrap();
     let mut failures = vec![];
     let mut count = 0;
@@ -210,7 +210,7 @@ fn draws_of_the_device_are_the_cpus_philox() {
         // src/rng and src/backend/cpu/random.rs hold the CPU's Philox against the published vectors.
         return;
     }
-    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rng.safetensors")).unwrap();
+    let file = fixture("rng.safetensors");
     let tensors = SafeTensors::deserialize(&file).unwrap();
     let names = tensors.names();
     let mut failures = vec![];

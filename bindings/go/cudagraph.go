@@ -74,8 +74,8 @@ func (g *Graph) Replay() error {
 	return check(uintptr(e))
 }
 
-// SetLR sets the learning rate of the recorded optimiser steps, from the next replay on; without it they keep the
-// recorded one.
+// SetLR sets the learning rate of the recorded optimiser steps, from the next replay on, until an optimiser's own is
+// set, which the graph follows.
 func (g *Graph) SetLR(lr float64) error {
 	e := C.go_graph_set_lr(C.uintptr_t(g.h.Load()), C.double(lr))
 	runtime.KeepAlive(g)

@@ -623,7 +623,9 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         }
         let windows = (0..o)
             .map(|k| {
-                let (a, b) = (k * size / o, ((k + 1) * size + o - 1) / o);
+                // Sizes of a broadcast tensor may be such that their product overflows.
+                let at = |k: i64, up: i64| ((k as i128 * size as i128 + up as i128) / o as i128) as i64;
+                let (a, b) = (at(k, 0), at(k + 1, o - 1));
                 mean_dim(&narrow(&out, d, a, b - a)?, Some(&[d]), true, None)
             })
             .collect::<Result<Vec<_>>>()?;

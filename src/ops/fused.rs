@@ -134,6 +134,10 @@ pub fn fused_step(
         }
     }
     check_disjoint(params, grads, states)?;
+    // Several launches are one call all the same.
+    let steps = if let StepKind::Adam { step, .. } = kind { *step as u64 - 1 } else { 0 };
+    let own = (live.is_none() && groups.len() > 1).then(|| Arc::new(LiveStep::new(steps)));
+    let live = live.or(own.as_ref());
     for (number, (device, _, list)) in groups.into_iter().enumerate() {
         // Per parameter: the parameter, its gradient, its states.
         let targets: Vec<Vec<Target>> = list

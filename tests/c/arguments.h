@@ -16,6 +16,7 @@ enum {
     KIND_NAMED_TENSORS,
     KIND_FUNCTION_CTX,
     KIND_GRAPH,
+    KIND_EVENT,
     KINDS
 };
 

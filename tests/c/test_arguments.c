@@ -61,6 +61,11 @@ static void make_pool(void)
     taper_generator *g = NULL;
     OK(taper_generator_new(&g));
     add(KIND_GENERATOR, g);
+    {
+        taper_event *event = NULL;
+        OK(taper_event_new(TAPER_CPU, true, &event));
+        add(KIND_EVENT, event);
+    }
     taper_named_tensors *named = NULL;
     OK(taper_named_tensors_new(&named));
     OK(taper_named_tensors_insert(named, "weight", pool[KIND_TENSOR][0]));
@@ -88,7 +93,7 @@ static void free_any(void *h)
     if (h)
         (void)(taper_tensor_free(h) || taper_tensor_list_free(h) || taper_error_free(h) || taper_string_free(h) ||
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
-               taper_named_tensors_free(h) || taper_graph_free(h));
+               taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h));
 }
 static void free_pool(void)
 {

@@ -91,11 +91,8 @@ static void train(taper_device d, bool recorded, double *losses, int steps)
     taper_tensor_free(y);
     y = t;
     for (int i = 0; i < steps; i++) {
-        if (i == 4) { /* a graph keeps its own rate until it is told */
-            if (g != NULL)
-                OK(taper_graph_set_lr(g, 0.01));
+        if (i == 4) /* a graph follows its optimizer */
             OK(taper_optimizer_set_lr(optimizer, 0.01));
-        }
         if (g == NULL) {
             const bool record = recorded && i == 2;
             if (record)
@@ -112,6 +109,9 @@ static void train(taper_device d, bool recorded, double *losses, int steps)
             if (record) {
                 OK(taper_graph_end(d, &g));
                 FAILS(taper_graph_set_lr(g, -1), TAPER_ERROR_VALUE, "Invalid learning rate");
+                FAILS(taper_graph_set_step(g, 0, -1, 1), TAPER_ERROR_VALUE, "Invalid learning rate");
+                FAILS(taper_graph_set_step(g, 0, 0.1, 0), TAPER_ERROR_VALUE, "step counts from 1");
+                FAILS(taper_graph_set_step(g, 1, 0.1, 5), TAPER_ERROR_INDEX, "the graph has 1");
                 OK(taper_graph_replay(g));
             }
         } else {
@@ -130,14 +130,66 @@ static void train(taper_device d, bool recorded, double *losses, int steps)
     taper_tensor_free(y);
 }
 
+/* Events and what others need of a device; values where it is CUDA. */
+static void events(taper_device d)
+{
+    const int64_t n = 100;
+    const bool cuda = d.type == TAPER_DEVICE_CUDA;
+    taper_event *start = NULL, *end = NULL, *plain = NULL;
+    taper_tensor *x = NULL;
+    bool done = false;
+    double ms = -1;
+    uint64_t stream = 0, at_byte = 0;
+    OK(taper_event_new(d, true, &start));
+    OK(taper_event_new(d, true, &end));
+    OK(taper_event_new(d, false, &plain));
+    OK(taper_event_query(start, &done));
+    CHECK(done);
+    OK(taper_event_synchronize(start));
+    OK(taper_event_wait(start));
+    FAILS(taper_event_elapsed_time(start, end, &ms), TAPER_ERROR_VALUE, "must be recorded");
+    FAILS(taper_event_elapsed_time(start, plain, &ms), TAPER_ERROR_VALUE, "enable_timing");
+    OK(taper_event_record(start));
+    OK(taper_ones(&n, 1, TAPER_FLOAT32, d, &x));
+    for (int i = 0; i < 10; i++)
+        OK(taper_mul_scalar_(x, taper_scalar_f64(2)));
+    OK(taper_event_record(end));
+    OK(taper_event_wait(end));
+    OK(taper_event_synchronize(end));
+    OK(taper_event_query(end, &done));
+    CHECK(done);
+    OK(taper_event_elapsed_time(start, end, &ms));
+    CHECK(ms >= 0 && ms < 60000);
+    CHECK(at(x, 0) == 1024);
+    if (cuda) {
+        OK(taper_device_get_stream(d, &stream));
+        CHECK(stream > 2);
+        OK(taper_tensor_device_address(x, &at_byte));
+        CHECK(at_byte != 0);
+        OK(taper_tensor_ready_on(x, 0));
+        OK(taper_tensor_ready_on(x, stream));
+    } else {
+        FAILS(taper_device_get_stream(d, &stream), TAPER_ERROR_NOT_IMPLEMENTED, "queue has no handle");
+        FAILS(taper_tensor_device_address(x, &at_byte), TAPER_ERROR_NOT_IMPLEMENTED, "no address");
+        FAILS(taper_tensor_ready_on(x, 0), TAPER_ERROR_NOT_IMPLEMENTED, "cannot be waited for");
+    }
+    taper_tensor_free(x);
+    CHECK(taper_event_free(start));
+    FAILS(taper_event_record(start), TAPER_ERROR_INVALID_HANDLE, "has been freed");
+    CHECK(taper_event_free(end) && taper_event_free(plain) && taper_event_free(NULL));
+}
+
 int main(void)
 {
     int32_t n = 0;
     misuse();
+    events(TAPER_CPU);
+    CHECK(taper_cudnn_version() == 0 || taper_cudnn_version() >= 8000);
     OK(taper_device_count(TAPER_DEVICE_CUDA, &n));
     if (n > 0) {
         double plain[8], replayed[8];
         forward(TAPER_CUDA(0));
+        events(TAPER_CUDA(0));
         train(TAPER_CUDA(0), false, plain, 8);
         train(TAPER_CUDA(0), true, replayed, 8);
         for (int i = 0; i < 8; i++) {

@@ -20,6 +20,13 @@ pub fn device() -> Device {
     device
 }
 
+/// A file of tests/fixtures, under the folder that cargo names when it runs a test, else that of the build.
+pub fn fixture(name: &str) -> Vec<u8> {
+    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
+    let path = std::path::Path::new(&root).join("tests/fixtures").join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
 /// Whether this process has number `i` of what several share: `TAPER_TEST_SHARD=1/2` takes the odd numbers. A device that
 /// compiles its kernels, one at a time, is faster with one process a core.
 pub fn shard(i: usize) -> bool {

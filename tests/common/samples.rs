@@ -1,6 +1,6 @@
 //! PyTorch's recorded samples of every op (tests/fixtures/make_ops.py).
 
-use super::device::moved;
+use super::device::{fixture, moved};
 use super::value::Value;
 use safetensors::SafeTensors;
 use taper::{DType, Layout, Scalar, Tensor};
@@ -12,8 +12,7 @@ pub struct Fixture {
 }
 
 pub fn load() -> Fixture {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ops.safetensors");
-    let file = std::fs::read(path).unwrap();
+    let file = fixture("ops.safetensors");
     let (_, meta) = SafeTensors::read_metadata(&file).unwrap();
     let cases = meta.metadata().as_ref().unwrap()["cases"].lines().map(str::to_string).collect();
     let data = SafeTensors::deserialize(&file).unwrap().tensor("data").unwrap().data().to_vec();

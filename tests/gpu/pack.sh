@@ -36,7 +36,7 @@ for source in tests/c/test_*.c; do
 done
 cc -std=c99 -O1 -g -Iinclude tests/gpu/device.c -o "$pack/bin/device" -L"$pack/lib" -ltaper -Wl,-rpath,'$ORIGIN/../lib' -lm
 cc -std=c99 -O2 -Iinclude examples/c/digits.c -o "$pack/bin/digits" -L"$pack/lib" -ltaper -Wl,-rpath,'$ORIGIN/../lib' -lm
-# The Rust tests open their fixtures by the path of the checkout that they were built in.
+# Where the test double lies, and that this is a pack.
 echo "$ROOT" >"$pack/origin"
 git rev-parse HEAD >"$pack/commit" 2>/dev/null || true
 cp -r tests/fixtures "$pack/tests/"
@@ -45,8 +45,31 @@ cp -r benches data Cargo.toml "$pack/"
 mkdir -p "$pack/bindings" "$pack/examples"
 cp -r bindings/python "$pack/bindings/"
 cp -r examples/python "$pack/examples/" 2>/dev/null || true
+# pytest, in case the Python there has none: plain Python, taken from the tests' environment.
+if [ -x .venv/bin/python ]; then
+    mkdir -p "$pack/site"
+    site=$(.venv/bin/python -c 'import pytest, pathlib; print(pathlib.Path(pytest.__file__).parents[1])')
+    for name in pytest _pytest pluggy iniconfig packaging pygments; do cp -r "$site/$name" "$pack/site/"; done
+else
+    echo "no .venv (scripts/deps.sh test): the pack brings no pytest"
+fi
+# compute-sanitizer, from NVIDIA's wheel; a version that CUDA 13's first drivers know.
+wheel=nvidia-cuda-sanitizer-api==13.0.85
+store=$ROOT/target/gpu-sanitizer
+if [ ! -e "$store/bin/compute-sanitizer" ]; then
+    temporary=$(mktemp -d)
+    if python3 -m pip download -q --no-deps --only-binary :all: -d "$temporary" "$wheel"; then
+        python3 -m zipfile -e "$temporary"/*.whl "$temporary/wheel"
+        mkdir -p "$store"
+        cp -r "$temporary"/wheel/nvidia/cu13/bin "$temporary"/wheel/nvidia/cu13/lib "$temporary"/wheel/*.dist-info/licenses "$store/"
+        ln -sf ../lib/libsanitizer-collection.so "$store/bin/libsanitizer-collection.so"
+        chmod +x "$store"/bin/* "$store"/lib/*
+    fi
+    rm -rf "$temporary"
+fi
+if [ -e "$store/bin/compute-sanitizer" ]; then cp -r "$store" "$pack/sanitizer"; else echo "no $wheel: the pack brings no compute-sanitizer"; fi
 find "$pack" -name __pycache__ -prune -exec rm -rf {} +
 tar -C "$ROOT/target" -c gpu-pack | xz -T2 -3 >"$pack.tar.xz"
-du -sh "$pack" "$pack.tar.xz"
+du -sh "$pack" "$pack"/* "$pack.tar.xz" | sort -h
 limit=$((60 << 20))
 [ "$(stat -c %s "$pack.tar.xz")" -lt $limit ] || { echo "the packed file is larger than 60 MB"; exit 1; }

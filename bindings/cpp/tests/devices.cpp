@@ -164,7 +164,22 @@ static void precision() {
     set_conv_allow_tf32(true);
 }
 
+static void events(const Device &d) {
+    Event start(d), end(d);
+    CHECK(start.done());
+    CHECK(throws("must be recorded", [&] { end.since(start); }));
+    start.record();
+    Tensor x = ones({100}, std::nullopt, d) + 1;
+    end.record();
+    end.wait();
+    end.synchronize();
+    CHECK(end.done() && end.since(start) >= 0);
+    CHECK(x.sum().item<double>() == 200);
+    CHECK(throws("enable_timing", [&] { end.since(Event(d, false)); }));
+}
+
 static void graphs() {
+    events(Device::cpu());
     const auto nothing = [] {};
     CHECK(throws("graphs are captured on CUDA devices only, not on cpu", [&] { Graph::capture(Device::cpu(), nothing); }));
     if (device_count(TAPER_DEVICE_CUDA) == 0) {
@@ -172,6 +187,7 @@ static void graphs() {
         return;
     }
     const Device d("cuda");
+    events(d);
     Tensor x = tensor({1.0, 2.0}).to(d), y;
     const auto work = [&] { y = (x * 2).exp(); };
     work();

@@ -1,8 +1,7 @@
 """What `taper.cuda` and `taper.opencl` share: discovery, memory, the current device, streams and events."""
 
 import ctypes
-import time
-from ctypes import Structure, addressof, byref, c_char, c_char_p, c_int32, c_uint64
+from ctypes import Structure, addressof, byref, c_bool, c_char, c_char_p, c_double, c_int32, c_uint64
 
 from . import _c, _dtype
 
@@ -309,9 +308,15 @@ class Stream:
         self.accelerator.synchronize(self.device)
 
     def query(self):
-        """Whether all work is done; it is waited for."""
-        self.synchronize()
-        return True
+        """Whether all work queued so far is done."""
+        return self.record_event().query()
+
+    @property
+    def cuda_stream(self):
+        """The handle of this thread's stream, for other libraries (CUDA)."""
+        from ._dlpack import own_stream
+
+        return own_stream(self.device)
 
     def record_event(self, event=None):
         """Records an event here; a new one when none is given."""
@@ -320,7 +325,8 @@ class Stream:
         return event
 
     def wait_event(self, event):
-        """Work queued later waits for the event; the queue is in order, so it does."""
+        """Work queued later waits for the event."""
+        event.wait(self)
 
     def wait_stream(self, stream):
         """Work queued later waits for the stream; on one device it is the same queue."""
@@ -338,39 +344,83 @@ class Stream:
 
 
 class Event:
-    """A mark in a device's queue. `record` waits for the work before it, so that `elapsed_time` is the device's."""
+    """A mark in a device's queue. On CUDA nothing waits when it is recorded; OpenCL devices are waited for then."""
 
     accelerator = None
 
-    def __init__(self, enable_timing=False, blocking=False, interprocess=False):
-        self.enable_timing = enable_timing
-        self._time = None
+    def __init__(self, enable_timing=False, blocking=False, interprocess=False, external=False):
+        self.enable_timing = bool(enable_timing)
+        self.device = None
+        self._h = None
 
     def record(self, stream=None):
         """Marks this point of the queue."""
-        if stream is None:
-            self.accelerator.synchronize()
-        else:
-            stream.synchronize()
-        self._time = time.perf_counter()
+        device = self.accelerator._device() if stream is None else stream.device
+        if self._h is None or device != self.device:
+            self._close()
+            o, p = _c.tls.o
+            self._call("event_new", _c.device_c(device), self.enable_timing, p)
+            self._h, self.device = o.value, device
+        self._call("event_record", self._h)
 
     def elapsed_time(self, end_event):
-        """Milliseconds from this event to another."""
+        """Milliseconds from this event to another, both recorded with timing and done."""
         if not (self.enable_timing and end_event.enable_timing):
             raise ValueError("Both events must be created with argument 'enable_timing=True'.")
-        if self._time is None or end_event._time is None:
+        if self._h is None or end_event._h is None:
             raise ValueError("Both events must be recorded before calculating elapsed time.")
-        return (end_event._time - self._time) * 1e3
+        out = c_double()
+        self._call("event_elapsed_time", self._h, end_event._h, addressof(out))
+        return out.value
 
     def wait(self, stream=None):
-        """Lets work queued later wait for the event; recording has waited already."""
+        """What this thread queues later waits for the event; the host does not."""
+        if self._h is not None:
+            self._call("event_wait", self._h)
 
     def query(self):
         """Whether the work before the event is done."""
-        return True
+        if self._h is None:
+            return True
+        out = c_bool()
+        self._call("event_query", self._h, addressof(out))
+        return out.value
 
     def synchronize(self):
         """Waits for the work before the event."""
+        if self._h is not None:
+            self._call("event_synchronize", self._h)
+
+    @staticmethod
+    def _call(name, *args):
+        e = _c.proto(name, *_EVENT[name])(*args)
+        if e:
+            _c.fail(e)
+
+    def _close(self):
+        h, self._h = self._h, None
+        if h is not None:
+            _free_event(h)
+
+    def __del__(self):
+        try:
+            self._close()
+        except (AttributeError, TypeError):  # the interpreter ends
+            pass
+
+    def __repr__(self):
+        return f"<taper.{self.accelerator.type}.Event {'uninitialized' if self._h is None else hex(self._h)}>"
+
+
+_EVENT = {
+    "event_new": (_c.Device, c_bool, _c.V),
+    "event_record": (_c.V,),
+    "event_elapsed_time": (_c.V, _c.V, _c.V),
+    "event_wait": (_c.V,),
+    "event_query": (_c.V, _c.V),
+    "event_synchronize": (_c.V,),
+}
+_free_event = _c.proto("event_free", _c.V, res=None, library=_c.quick)
 
 
 class StreamGuard:

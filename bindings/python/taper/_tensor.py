@@ -145,9 +145,9 @@ class Tensor:
         return _c.tensor_storage_offset(self._h)
 
     def data_ptr(self):
-        """Address of the first element (CPU tensors)."""
+        """Address of the first element, in the device's memory on CUDA; other devices have none."""
         out, p = tls.o
-        e = _c.tensor_data(self._h, p)
+        e = (_c.proto("tensor_device_address", _c.V, _c.V) if self.is_cuda else _c.tensor_data)(self._h, p)
         if e:
             fail(e)
         return out.value or 0
@@ -352,7 +352,13 @@ class Tensor:
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         from ._dlpack import to_capsule
 
-        return to_capsule(self, max_version, dl_device, copy)
+        return to_capsule(self, max_version, dl_device, copy, stream)
+
+    @property
+    def __cuda_array_interface__(self):
+        from ._dlpack import cuda_array_interface
+
+        return cuda_array_interface(self)
 
     def __dlpack_device__(self):
         d = _c.tensor_device(self._h)

@@ -29,7 +29,7 @@ def pytest_configure(config):
 
 
 # These choose their devices themselves, or make no tensors in this process.
-collect_ignore = [] if DEVICE == "cpu" else [f"test_{n}.py" for n in ("device", "opencl", "seed", "stubs")]
+collect_ignore = [] if DEVICE == "cpu" else [f"test_{n}.py" for n in ("cuda", "device", "opencl", "seed", "stubs")]
 
 
 @pytest.fixture(autouse=DEVICE != "cpu")

@@ -2,7 +2,7 @@
 remembered: Taper's results do not depend on timing, so `deterministic` changes nothing."""
 
 import sys
-from ctypes import c_bool
+from ctypes import c_bool, c_int64
 from types import ModuleType
 
 enabled = True
@@ -12,13 +12,17 @@ benchmark_limit = 10
 
 
 def is_available():
-    """Whether convolutions can go to cuDNN."""
-    return False
+    """Whether convolutions go to cuDNN where their layout allows: it is found and a CUDA device is there."""
+    from ..cuda import is_available
+
+    return is_available() and version() is not None
 
 
 def version():
-    """cuDNN's version as a number; None where it is not used."""
-    return None
+    """cuDNN's version as a number, 91900 say; None where the library is not found or not wanted."""
+    from .._c import proto
+
+    return proto("cudnn_version", res=c_int64)() or None
 
 
 def is_acceptable(tensor):

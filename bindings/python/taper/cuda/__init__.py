@@ -22,9 +22,9 @@ def __getattr__(name):
 
         return getattr(graphs, name)
     if name == "amp":
-        from .. import amp
+        from importlib import import_module
 
-        return amp
+        return import_module("taper.cuda.amp")
     if name.endswith("Tensor"):
         from .._creation import legacy_types
 

@@ -1,6 +1,8 @@
 """Graphs of CUDA: work recorded once and queued again as a whole, under PyTorch's names (`torch.cuda.CUDAGraph`,
 `torch.cuda.graph`, `torch.cuda.make_graphed_callables`)."""
 
+from ctypes import c_float
+
 from .. import _c, _dtype
 from .._c import fail
 
@@ -8,6 +10,7 @@ _begin = _c.proto("graph_begin", _c.Device)
 _end = _c.proto("graph_end", _c.Device, _c.V)
 _replay = _c.proto("graph_replay", _c.V)
 _set_lr = _c.proto("graph_set_lr", _c.V, _c.c_double)
+_set_step = _c.proto("graph_set_step", _c.V, _c.c_size_t, _c.c_double, _c.c_int64)
 _free = _c.proto("graph_free", _c.V, res=None, library=_c.quick)
 _capturing = None  # the graph that is being recorded
 
@@ -19,6 +22,7 @@ class CUDAGraph:
     def __init__(self, keep_graph=False):
         self._h = None
         self._device = None
+        self._steps = []  # of the recorded optimizer calls: group, counts (None for SGD), the address of the first count
 
     def capture_begin(self, pool=None, capture_error_mode="global"):
         """From here to capture_end this thread's work on the current device is recorded, not done."""
@@ -32,6 +36,7 @@ class CUDAGraph:
         if e:
             fail(e)
         self._device = device
+        self._steps = []
         _capturing = self
 
     def capture_end(self):
@@ -49,18 +54,39 @@ class CUDAGraph:
         self._h = o.value
 
     def replay(self):
-        """Queues the recorded work again, with fresh random draws and the optimizers' next step."""
-        if self._h is None:
+        """Queues the recorded work again, with fresh random draws and the optimizers' next step: SGD, Adam and AdamW
+        count it, and use the learning rate that their groups have now."""
+        h = self._h
+        if h is None:
             raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
-        e = _replay(self._h)
+        for call, (group, _, first) in enumerate(self._steps):
+            e = _set_step(h, call, group["lr"], 1 if first is None else int(first.value) + 1)
+            if e:
+                fail(e)
+        e = _replay(h)
         if e:
             fail(e)
+        for _, counts, _ in self._steps:
+            if counts is not None:
+                counts.add_(1)
+
+    def _record_step(self, optimizer, group, params, states=None):
+        """Called by an optimizer for each fused call that is recorded; states are those of its parameters."""
+        if not any(p.numel() for p in params):
+            return
+        counts = first = None
+        if states is not None:
+            counts = _packed(optimizer, states)
+            first = c_float.from_address(counts.data_ptr())
+        self._steps.append((group, counts, first))
 
     def set_lr(self, lr):
-        """Sets the learning rate of the recorded optimizer steps, from the next replay on; without it they keep the
-        recorded one. (PyTorch's way, a tensor as `lr`, is not needed.)"""
+        """Sets the learning rate of the recorded optimizer steps, that of SGD, Adam and AdamW in their groups too.
+        (Setting `group["lr"]`, as schedulers do, is enough; PyTorch's way, a tensor as `lr`, is not needed.)"""
         if self._h is None:
             raise RuntimeError("set_lr: nothing is recorded")
+        for group, _, _ in self._steps:
+            group["lr"] = lr
         e = _set_lr(self._h, lr)
         if e:
             fail(e)
@@ -68,6 +94,7 @@ class CUDAGraph:
     def reset(self):
         """Frees what was recorded."""
         h, self._h = self._h, None
+        self._steps = []
         if h is not None:
             _free(h)
 
@@ -80,6 +107,29 @@ class CUDAGraph:
             self.reset()
         except (AttributeError, TypeError):  # the interpreter ends
             pass
+
+
+def _packed(optimizer, states):
+    """The step counts of these states as one CPU tensor, which a replay counts up at once; `step` becomes a view of it."""
+    packs = optimizer.__dict__.setdefault("_step_packs", {})
+    key = tuple(id(s["step"]) for s in states)
+    counts = packs.get(key)
+    if counts is None:
+        from .. import full
+
+        counts = full((len(states),), float(states[0]["step"]), device="cpu", dtype=_dtype.float32)
+        for s, count in zip(states, counts.unbind()):
+            if not isinstance(s["step"], int):
+                s["step"].data = count
+            else:
+                s["step"] = count
+        packs[tuple(id(s["step"]) for s in states)] = counts
+    return counts
+
+
+def recording():
+    """The graph that is being recorded, or None."""
+    return _capturing
 
 
 def is_current_stream_capturing():

@@ -4,7 +4,7 @@ from .._convert import from_bytes
 from .._dtype import float32
 from .._ops import fused_adam_, zeros_like
 from .._tensor import Tensor
-from .optimizer import Optimizer, check, with_grads
+from .optimizer import Optimizer, check, recording_graph, with_grads
 
 
 def _step_tensor(n):
@@ -80,6 +80,7 @@ class Adam(Optimizer):
                 lists[4].append(state["max_exp_avg_sq"])
             lists[5].append(state)
         beta1, beta2 = group["betas"]
+        graph = recording_graph(params)
         for count, lists in by_step.items():
             fused_adam_(
                 *lists[:5],
@@ -93,6 +94,9 @@ class Adam(Optimizer):
                 decoupled=bool(group.get("decoupled_weight_decay", self._decoupled)),
                 step=count,
             )
+            if graph is not None:  # recorded, not done: replays count
+                graph._record_step(self, group, lists[0], lists[5])
+                continue
             for state in lists[5]:
                 step = state["step"]
                 if isinstance(step, Tensor):

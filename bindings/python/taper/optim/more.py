@@ -2,14 +2,20 @@
 
 from .._ops import full_like, maximum, zeros_like
 from .adam import _step_tensor
-from .optimizer import Optimizer, check, with_grads
+from .optimizer import Optimizer, check, recording_graph, with_grads
 
 
 class _Each(Optimizer):
     """An optimiser whose step is written for one parameter."""
 
     def _update(self, group):
-        for p, grad in zip(*with_grads(group)):
+        params, grads = with_grads(group)
+        if recording_graph(params) is not None:
+            raise RuntimeError(
+                f"Attempting CUDA graph capture of step() for an instance of {type(self).__name__}, whose numbers change "
+                "from step to step on the host: a graph can repeat the steps of SGD, Adam and AdamW"
+            )
+        for p, grad in zip(params, grads):
             if group.get("maximize"):
                 grad = -grad
             state = self.state[p]

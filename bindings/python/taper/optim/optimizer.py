@@ -2,6 +2,7 @@
 
 from collections import OrderedDict, defaultdict
 from itertools import chain
+from sys import modules
 
 from .._c import tensor_device
 from .._grad_mode import enable_grad, no_grad
@@ -215,6 +216,13 @@ def with_grads(group):
             params.append(p)
             grads.append(g)
     return params, grads
+
+
+def recording_graph(params):
+    """The graph into which work on these parameters is recorded, or None."""
+    graphs = modules.get("taper.cuda.graphs")
+    graph = None if graphs is None else graphs.recording()
+    return graph if graph is not None and params and params[0].is_cuda else None
 
 
 def check(ok, text):

@@ -1,7 +1,7 @@
 """Stochastic gradient descent."""
 
 from .._ops import empty_like, fused_sgd_
-from .optimizer import Optimizer, check, required, with_grads
+from .optimizer import Optimizer, check, recording_graph, required, with_grads
 
 
 class SGD(Optimizer):
@@ -43,6 +43,7 @@ class SGD(Optimizer):
         params, grads = with_grads(group)
         if not params:
             return
+        graph = recording_graph(params)
         options = {
             "lr": float(group["lr"]),
             "momentum": group["momentum"],
@@ -53,6 +54,8 @@ class SGD(Optimizer):
         }
         if not group["momentum"]:
             fused_sgd_(params, grads, (), **options)
+            if graph is not None:
+                graph._record_step(self, group, params)
             return
         # Buffers that are new take the gradient as it is; the others are damped.
         old, new = ([], [], []), ([], [], [])
@@ -68,3 +71,5 @@ class SGD(Optimizer):
         for lists, first in ((old, False), (new, True)):
             if lists[0]:
                 fused_sgd_(*lists, is_first_step=first, **options)
+                if graph is not None:
+                    graph._record_step(self, group, lists[0])

@@ -1,23 +1,6 @@
-"""Mixed precision: accepted switched off; the arithmetic stays in the tensors' own types."""
+"""GradScaler, under the name of its module in PyTorch."""
 
-from ._grad_mode import _Mode
-from .optim import Optimizer
-
-
-class autocast(_Mode):
-    """A block for automatic casts. On the CPU everything is computed in the tensors' own types."""
-
-    def __init__(self, device_type="cuda", dtype=None, enabled=True, cache_enabled=None):
-        self.device_type, self.dtype, self.enabled = device_type, dtype, enabled
-
-    def clone(self):
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
+from ..optim import Optimizer
 
 
 class GradScaler:
@@ -32,7 +15,7 @@ class GradScaler:
         growth_interval=2000,
         enabled=True,
     ):
-        from .cuda import is_available
+        from ..cuda import is_available
 
         self._enabled = bool(enabled) and is_available()
         self._scale, self._growth, self._backoff = init_scale, growth_factor, backoff_factor
