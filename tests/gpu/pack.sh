@@ -49,7 +49,7 @@ cp -r examples/python "$pack/examples/" 2>/dev/null || true
 if [ -x .venv/bin/python ]; then
     mkdir -p "$pack/site"
     site=$(.venv/bin/python -c 'import pytest, pathlib; print(pathlib.Path(pytest.__file__).parents[1])')
-    for name in pytest _pytest pluggy iniconfig packaging pygments; do cp -r "$site/$name" "$pack/site/"; done
+    for name in pytest _pytest pluggy iniconfig packaging pygments py.py; do cp -r "$site/$name" "$pack/site/"; done
 else
     echo "no .venv (scripts/deps.sh test): the pack brings no pytest"
 fi
