@@ -59,13 +59,11 @@ def _source(name):
 
 def __getattr__(name):
     space = globals()
-    if name.startswith("_"):
-        letters = _PROTOTYPES.get(name[1:])
-        if letters is None:
-            raise AttributeError(f"module 'taper._ops' has no attribute '{name}'")
+    letters = _PROTOTYPES.get(name[1:]) if name.startswith("_") else None
+    if letters is not None:
         quick = letters.endswith("!")
         types = [_TYPES[c] for c in letters.rstrip("!")]
-        f = space[name] = _proto(name[1:], *types, library=_quick if quick else _lib)
+        f = space[name] = _proto(name.lstrip("_"), *types, library=_quick if quick else _lib)
         return f
     found = _source(name)
     if found is None:

@@ -3658,7 +3658,7 @@ def _addmm_activation(input, mat1, mat2, *, beta=1, alpha=1, use_gelu=False, out
     """relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel."""
     try:
         o_, p_ = tls.o
-        e_ = _addmm_activation(input._h, mat1._h, mat2._h, scalar(beta), scalar(alpha), use_gelu, p_)
+        e_ = __addmm_activation(input._h, mat1._h, mat2._h, scalar(beta), scalar(alpha), use_gelu, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "_addmm_activation", "T:input T:mat1 T:mat2 S:beta S:alpha B:use_gelu ?:out", locals())
     if e_:
@@ -3733,7 +3733,7 @@ def _linear_activation(input, weight, bias=None, *, use_gelu=False):
     """relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features]."""
     try:
         o_, p_ = tls.o
-        e_ = _linear_activation(input._h, weight._h, None if bias is None else bias._h, use_gelu, p_)
+        e_ = __linear_activation(input._h, weight._h, None if bias is None else bias._h, use_gelu, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "_linear_activation", "T:input T:weight t:bias B:use_gelu", locals())
     if e_:

@@ -38,8 +38,8 @@ std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dim:VIBV all:VV a
 max:VV max_dim:VIBVV max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV min_other:VVV amin:VVNBV argmin:VVBV
 logsumexp:VVNBV norm:VSV norm_dim:VVVNBV dist:VVSV cumsum:VICV cumprod:VICV logcumsumexp:VIV cummax:VIVV
 cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV kthvalue:VIIBVV median:VV median_dim:VIBVV matmul:VVV mm:VVV
-bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV addmm_activation:VVVSSBV baddbmm:VVVSSV einsum:ZVNV trace:VV
-linear:VVVV linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
+bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV _addmm_activation:VVVSSBV baddbmm:VVVSSV einsum:ZVNV trace:VV
+linear:VVVV _linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
 unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV!
 squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV
 select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV

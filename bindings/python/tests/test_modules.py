@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 from conftest import plain
@@ -281,7 +282,8 @@ def test_fusion_is_switched_off_by_the_environment():
         "import taper as t; from taper import nn; t.manual_seed(0); m = nn.Sequential(nn.Linear(3, 2), nn.ReLU());"
         "y = m(t.ones(2, 3)); print(y.grad_fn.next_functions[0][0].name(), y.sum().item())"
     )
-    run = [subprocess.check_output([sys.executable, "-c", code], env={**os.environ, "TAPER_FUSION": v}) for v in "01"]
+    env = {**os.environ, "PYTHONPATH": str(Path(torch.__file__).parent.parent)}
+    run = [subprocess.check_output([sys.executable, "-c", code], env={**env, "TAPER_FUSION": v}) for v in "01"]
     (off, a), (on, b) = (line.decode().split() for line in run)
     assert off == "AddmmBackward0" and on != off and abs(float(a) - float(b)) < 1e-6
 

@@ -55,6 +55,12 @@ pub fn emit(ops: &[Op]) -> Option<String> {
     Some(s)
 }
 
+/// The name under which `_ops.py` knows the C function, less one underscore in front of it. That of an internal op
+/// (`_addmm_activation`) keeps its own, so that it is not the Python function's name.
+fn c_key(op: &Op) -> String {
+    format!("{}{}", if op.base_name.starts_with('_') { "_" } else { "" }, op.c_name)
+}
+
 /// `_ops_table.py`: prototypes, and which names are functions, methods, parts of nn.functional.
 pub fn emit_table(ops: &[Op]) -> Option<String> {
     let mut s = String::from(TABLE_HEAD);
@@ -64,7 +70,7 @@ pub fn emit_table(ops: &[Op]) -> Option<String> {
         // A view computes nothing: releasing the interpreter's lock around it would cost more than it takes.
         let copies = matches!(op.base_name.as_str(), "reshape" | "reshape_as" | "flatten" | "ravel");
         let quick = if op.view && !copies { "!" } else { "" };
-        format!("{}:{letters}{quick}", op.c_name)
+        format!("{}:{letters}{quick}", c_key(op))
     });
     write!(s, "PROTOTYPES = dict(\n    entry.split(\":\")\n    for entry in {}.split()\n)\n", words(prototypes))
         .unwrap();
@@ -664,7 +670,7 @@ fn call(s: &mut String, op: &Op, params: &[Param], indent: &str) {
             }
         }
     }
-    writeln!(s, "{indent}e_ = _{}({})", op.c_name, c_args.join(", ")).unwrap();
+    writeln!(s, "{indent}e_ = _{}({})", c_key(op), c_args.join(", ")).unwrap();
 }
 
 fn value_cell(ty: RetType) -> &'static str {
