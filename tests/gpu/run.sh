@@ -203,7 +203,13 @@ if [ $double = 1 ]; then
 fi
 alone bench bench "$python" benches/run.py --device $device --torch-device $torch --rounds $rounds --seconds $seconds \
     --json "$logs/bench.json" "${narrow[@]}"
-case ",$only," in *,bench,*) grep -aE '^\||^LeNet|^- |^Taper on' "$logs/bench.log" 2>/dev/null ;; esac
+# Without its tables, because it was cut short, the lines that it printed as it went.
+case ",$only," in
+*,bench,*)
+    grep -aE '^\||^LeNet|^- |^Taper on' "$logs/bench.log" 2>/dev/null | grep -q . &&
+        grep -aE '^\||^LeNet|^- |^Taper on' "$logs/bench.log" || grep -aE '^  .* \| ' "$logs/bench.log"
+    ;;
+esac
 
 cat "$rows"/*.why 2>/dev/null
 echo
