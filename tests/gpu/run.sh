@@ -34,7 +34,10 @@ begun=$SECONDS
 # Unpacked anew where the archive is newer: a later command may bring another one.
 if [ -e "$pack.tar.xz" ] && { [ ! -e "$pack/origin" ] || [ "$pack.tar.xz" -nt "$pack/unpacked" ]; }; then
     rm -rf "$pack"
-    tar -C "$(dirname "$pack")" -xJf "$pack.tar.xz" && touch "$pack/unpacked"
+    # Python where there is no xz.
+    { tar -C "$(dirname "$pack")" -xJf "$pack.tar.xz" 2>/dev/null ||
+        python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$pack.tar.xz" "$(dirname "$pack")"; } &&
+        touch "$pack/unpacked"
 fi
 [ -e "$pack/origin" ] || { echo "$pack was not made: run tests/gpu/pack.sh first"; exit 2; }
 pack=$(cd "$pack" && pwd)
