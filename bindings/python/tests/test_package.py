@@ -89,7 +89,10 @@ def test_run(run_python, tmp_path):
     script.write_text(SCRIPT)
     result = run_python("-m", "taper.run", str(script), "a", "--b")
     assert result.stderr == ""
-    assert result.stdout == "No module named 'torch.no_such_part' in Taper\n__main__ ['a', '--b'] False False\n"
+    import taper
+
+    there = taper.cuda.is_available()
+    assert result.stdout == f"No module named 'torch.no_such_part' in Taper\n__main__ ['a', '--b'] {there} False\n"
     (tmp_path / "other.py").write_text("import torch\nprint(torch.ones(1))")
     (tmp_path / "first.py").write_text("import other")
     assert run_python("-m", "taper.run", str(tmp_path / "first.py")).stdout == "tensor([1.])\n"
