@@ -130,6 +130,9 @@ if has languages; then
         PYTHONPATH=bindings/python TAPER_LIBRARY=$ROOT/target/debug/libtaper.so \
             checked python .venv/bin/python -m pytest -q bindings/python/tests/test_device.py \
             bindings/python/tests/test_cuda.py
+        # All other tests of Python, with CUDA as the default device.
+        TAPER_TEST_DEVICE=cuda PYTHONPATH=bindings/python TAPER_LIBRARY=$ROOT/target/debug/libtaper.so \
+            checked python-suite .venv/bin/python -m pytest -q bindings/python/tests
     fi
 fi
 echo "passed on the test double; only a run on a GPU (tests/gpu/run.sh) says that CUDA works"
