@@ -197,6 +197,14 @@ impl Epilogue<'_> {
     }
 }
 
+/// The gradients that a layer normalisation is asked for: [rows, n], [n], [n].
+#[derive(Clone, Copy)]
+pub struct LayerNormGrads<'a> {
+    pub input: Option<View<'a>>,
+    pub weight: Option<View<'a>>,
+    pub bias: Option<View<'a>>,
+}
+
 /// The views one parameter brings to a fused optimiser step; all contiguous, of one dtype and size.
 pub struct StepTensors<'a> {
     pub param: View<'a>,
@@ -412,6 +420,22 @@ pub trait Backend: Send + Sync {
     /// Gradient of softmax / log_softmax given its output.
     fn softmax_backward(&self, log: bool, grad: View, output: View, dim: usize, out: View) -> Result<()> {
         unsupported!(self, "softmax_backward", grad.dtype)
+    }
+    /// (x - mean) / sqrt(variance + eps) * weight + bias for each row of [rows, n], weight and bias being [n]. False
+    /// where the device has no kernel for these: then nothing was done.
+    fn layer_norm(&self, input: View, weight: Option<View>, bias: Option<View>, eps: f64, out: View) -> Result<bool> {
+        Ok(false)
+    }
+    /// Its gradients, given that of its output; false as above.
+    fn layer_norm_backward(
+        &self,
+        grad: View,
+        input: View,
+        weight: Option<View>,
+        eps: f64,
+        grads: LayerNormGrads,
+    ) -> Result<bool> {
+        Ok(false)
     }
     /// Sorts along `dim`, stably; indices are int64. NaN counts as the largest.
     fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {

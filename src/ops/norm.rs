@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autograd::record;
+use crate::backend::{self, LayerNormGrads};
 use crate::tensor::layout::wrap_dim;
 use crate::{bail, ensure, grads, Dims};
 
@@ -54,7 +55,132 @@ pub fn layer_norm(
     eps: f64,
 ) -> Result<Tensor> {
     let dims = check_normalized("layer_norm", input, normalized_shape, weight, bias)?;
+    if let Some(out) = layer_norm_at_once(input, normalized_shape, weight, bias, eps)? {
+        return Ok(out);
+    }
     affine(standardise(input, &dims, eps)?, weight, bias)
+}
+/// [rows, n] with the elements of a row side by side, which is what the kernel takes.
+fn dense_rows(t: &Tensor, n: i64) -> Result<Tensor> {
+    let rows = reshape(t, &[-1, n])?;
+    let scattered = n > 1 && rows.layout().strides[1] != 1;
+    if scattered && rows.device().is_cpu() {
+        contiguous(&rows)
+    } else {
+        Ok(rows)
+    }
+}
+/// The same by one kernel and one node; None where the device has none for these tensors.
+fn layer_norm_at_once(
+    input: &Tensor,
+    shape: &[i64],
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Option<Tensor>> {
+    let n: i64 = shape.iter().product();
+    let alike = |t: &Tensor| t.dtype() == input.dtype() && t.device() == input.device();
+    if n == 0 || !input.dtype().is_float() || ![weight, bias].into_iter().flatten().all(alike) {
+        return Ok(None);
+    }
+    let rows = |t: &Tensor| autograd::no_grad(|| dense_rows(&t.alias_same(), n));
+    let row = |t: Option<&Tensor>| t.map(|t| autograd::no_grad(|| reshape(&t.alias_same(), &[n]))).transpose();
+    let (x, w, b) = (rows(input)?, row(weight)?, row(bias)?);
+    let out = Tensor::empty(&x.shape(), input.dtype(), input.device())?;
+    let kernel = backend::get(input.device())?;
+    {
+        let (xb, ob) = (x.materialize(), out.body());
+        let [wb, bb] = [&w, &b].map(|t| t.as_ref().map(|t| t.materialize()));
+        let [wv, bv] = [&wb, &bb].map(|t| t.as_ref().map(|t| t.view()));
+        if !kernel.layer_norm(xb.view(), wv, bv, eps, ob.view())? {
+            return Ok(None);
+        }
+    }
+    out.set_layout(Layout::contiguous(&input.shape()));
+    let inputs: Vec<&Tensor> = std::iter::once(input).chain(weight).chain(bias).collect();
+    let dims: Vec<i64> = (0..shape.len() as i64).map(|i| i - shape.len() as i64).collect();
+    let (has_weight, has_bias, shape) = (weight.is_some(), bias.is_some(), Dims::from_slice(shape));
+    let out = record("NativeLayerNormBackward0", &inputs, out, |s, _| {
+        let (x, w) = (s.save(input), weight.map(|w| s.save(w)));
+        move |c, g| {
+            let (x, w) = (x.get(c)?, w.as_ref().map(|w| w.get(c)).transpose()?);
+            let wanted = [c.needs(0), has_weight && c.needs(1), has_bias && c.needs(1 + has_weight as usize)];
+            let [gx, gw, gb] = match layer_norm_gradients_at_once(g, &x, &shape, w.as_ref(), eps, wanted)? {
+                Some(grads) => grads,
+                None => layer_norm_gradients(g, &x, &shape, &dims, w.as_ref(), eps, wanted)?,
+            };
+            let mut grads = grads![gx];
+            if has_weight {
+                grads.push(gw);
+            }
+            if has_bias {
+                grads.push(gb);
+            }
+            Ok(grads)
+        }
+    })?;
+    Ok(Some(out))
+}
+/// The gradients of input, weight and bias by one kernel, unless they are to be differentiated.
+fn layer_norm_gradients_at_once(
+    g: &Tensor,
+    input: &Tensor,
+    shape: &[i64],
+    weight: Option<&Tensor>,
+    eps: f64,
+    wanted: [bool; 3],
+) -> Result<Option<[Option<Tensor>; 3]>> {
+    let n: i64 = shape.iter().product();
+    if autograd::recording(&[g, input]) || weight.is_some_and(|w| autograd::recording(&[w])) {
+        return Ok(None);
+    }
+    let (x, g) = (dense_rows(input, n)?, dense_rows(g, n)?);
+    let w = weight.map(|w| reshape(w, &[n])).transpose()?;
+    let new = |want: bool, s: &[i64]| want.then(|| Tensor::empty(s, input.dtype(), input.device())).transpose();
+    let outs = [new(wanted[0], &x.shape())?, new(wanted[1], &[n])?, new(wanted[2], &[n])?];
+    {
+        let (xb, gb) = (x.materialize(), g.materialize());
+        let wb = w.as_ref().map(|t| t.materialize());
+        let bodies = outs.each_ref().map(|t| t.as_ref().map(|t| t.body()));
+        let [input_view, weight_view, bias_view] = bodies.each_ref().map(|b| b.as_ref().map(|b| b.view()));
+        let grads = LayerNormGrads { input: input_view, weight: weight_view, bias: bias_view };
+        let wv = wb.as_ref().map(|b| b.view());
+        if !backend::get(input.device())?.layer_norm_backward(gb.view(), xb.view(), wv, eps, grads)? {
+            return Ok(None);
+        }
+    }
+    if let Some(t) = &outs[0] {
+        t.set_layout(Layout::contiguous(&input.shape()));
+    }
+    for t in outs[1..].iter().flatten() {
+        t.set_layout(Layout::contiguous(shape));
+    }
+    Ok(Some(outs))
+}
+/// The same of differentiable ops.
+fn layer_norm_gradients(
+    g: &Tensor,
+    x: &Tensor,
+    shape: &[i64],
+    dims: &[i64],
+    weight: Option<&Tensor>,
+    eps: f64,
+    wanted: [bool; 3],
+) -> Result<[Option<Tensor>; 3]> {
+    let mean = |t: &Tensor| mean_dim(t, Some(dims), true, None);
+    let center = sub(x, &mean(x)?, ONE)?;
+    let rstd = rsqrt(&add_scalar(&mean(&square(&center)?)?, Scalar::Float(eps), ONE)?)?;
+    let xhat = mul(&center, &rstd)?;
+    let gx = if wanted[0] {
+        let gw = weight.map_or_else(|| Ok(g.clone()), |w| mul(g, w))?;
+        let along = mul(&xhat, &mean(&mul(&gw, &xhat)?)?)?;
+        Some(mul(&rstd, &sub(&sub(&gw, &mean(&gw)?, ONE)?, &along, ONE)?)?)
+    } else {
+        None
+    };
+    let gw = if wanted[1] { Some(sum_to_size(&mul(g, &xhat)?, shape)?) } else { None };
+    let gb = if wanted[2] { Some(sum_to_size(g, shape)?) } else { None };
+    Ok([gx, gw, gb])
 }
 /// x / sqrt(mean(x^2) + eps) * weight; eps defaults to the dtype's epsilon.
 pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor>, eps: Option<f64>) -> Result<Tensor> {
@@ -65,10 +191,8 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
         DType::BF16 => 7.8125e-3,
         _ => f32::EPSILON as f64,
     });
-    in_float([input], |[input]| {
-        let ms = mean_dim(&square(input)?, Some(&dims), true, None)?;
-        affine(mul(input, &rsqrt(&add_scalar(&ms, Scalar::Float(eps), ONE)?)?)?, weight, None)
-    })
+    let ms = mean_dim(&square(input)?, Some(&dims), true, None)?;
+    affine(mul(input, &rsqrt(&add_scalar(&ms, Scalar::Float(eps), ONE)?)?)?, weight, None)
 }
 pub fn group_norm(
     input: &Tensor,
@@ -85,11 +209,9 @@ pub fn group_norm(
         "Expected number of channels in input to be divisible by num_groups, but got input of shape {:?} and num_groups={num_groups}",
         &s[..]
     );
-    in_float([input], |[input]| {
-        let grouped = reshape(input, &[s[0], num_groups, -1])?;
-        let x = reshape(&standardise(&grouped, &[2], eps)?, &s)?;
-        affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
-    })
+    let grouped = reshape(input, &[s[0], num_groups, -1])?;
+    let x = reshape(&standardise(&grouped, &[2], eps)?, &s)?;
+    affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
 }
 /// A vector of channels shaped to broadcast over [n, c, d..].
 fn per_channel(t: Option<&Tensor>, ndim: usize) -> Result<Option<Tensor>> {
@@ -149,10 +271,11 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let s = input.shape();
     ensure!(s.len() >= 3, Runtime, "instance_norm: expected at least 3 dimensions, got input of size {:?}", &s[..]);
     let dims: Vec<i64> = (2..s.len() as i64).collect();
-    in_float([input], |[input]| {
-        let x = standardise(input, &dims, eps)?;
-        affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
-    })
+    affine(
+        standardise(input, &dims, eps)?,
+        per_channel(weight, s.len())?.as_ref(),
+        per_channel(bias, s.len())?.as_ref(),
+    )
 }
 /// x / max(||x||_p, eps) along a dimension.
 pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
@@ -160,13 +283,11 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
     div(input, &clamp(&n, Some(Scalar::Float(eps)), None)?)
 }
 pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result<Tensor> {
-    in_float([x1, x2], |[x1, x2]| {
-        let bound = |t: &Tensor| -> Result<Tensor> {
-            clamp(&norm_dim(t, None, Some(&[dim]), true)?, Some(Scalar::Float(eps)), None)
-        };
-        let (a, b) = (div(x1, &bound(x1)?)?, div(x2, &bound(x2)?)?);
-        sum_dim(&mul(&a, &b)?, Some(&[dim]), false, None)
-    })
+    let bound = |t: &Tensor| -> Result<Tensor> {
+        clamp(&norm_dim(t, None, Some(&[dim]), true)?, Some(Scalar::Float(eps)), None)
+    };
+    let (a, b) = (div(x1, &bound(x1)?)?, div(x2, &bound(x2)?)?);
+    sum_dim(&mul(&a, &b)?, Some(&[dim]), false, None)
 }
 
 /// Pads (or with negative numbers crops) the last dimensions: pairs (before, after) from the last one backwards.

@@ -38,7 +38,6 @@ def _default_device():
     import taper
 
     taper.set_default_device(DEVICE)
-    taper.backends.cudnn.allow_tf32 = False  # the recorded values are float32's throughout
     yield
     taper.set_default_device("cpu")
 

@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from conftest import DEVICE
 
 import taper as torch
 import taper.nn.functional as F
@@ -90,8 +89,7 @@ def test_run(run_python, tmp_path):
     script.write_text(SCRIPT)
     result = run_python("-m", "taper.run", str(script), "a", "--b")
     assert result.stderr == ""
-    there = torch.cuda.is_available()
-    assert result.stdout == f"No module named 'torch.no_such_part' in Taper\n__main__ ['a', '--b'] {there} False\n"
+    assert result.stdout == "No module named 'torch.no_such_part' in Taper\n__main__ ['a', '--b'] False False\n"
     (tmp_path / "other.py").write_text("import torch\nprint(torch.ones(1))")
     (tmp_path / "first.py").write_text("import other")
     assert run_python("-m", "taper.run", str(tmp_path / "first.py")).stdout == "tensor([1.])\n"
@@ -142,8 +140,8 @@ def test_memory_is_flat_over_training():
         step()
     gc.collect()
     handles, memory, held = _c.handle_count(), resident(), len(_c.held)
-    steps, end = 0, time.monotonic() + (20 if DEVICE == "cpu" else 5)
-    while steps < 10_000 and (steps < 2000 or time.monotonic() < end):
+    steps, begin = 0, time.monotonic()
+    while steps < 10_000 and (steps < 2000 or time.monotonic() - begin < 20):
         last, steps = step(), steps + 1
     gc.collect()
     assert last < first

@@ -75,6 +75,12 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
         return None;
     }
     let arity = inst.op.arity();
+    // Half types go through one kernel where there is one, without conversions to memory.
+    let half = if inst.ty == DType::F32 && out.dtype.size() == 2 && out.dtype.is_float() {
+        simd::half::kernel(inst.op, out.dtype)
+    } else {
+        None
+    };
     let mut cast_from = None;
     let mut args = [Arg::Const([0; 8]); 3];
     let mut sizes = [1; 3];
@@ -84,6 +90,7 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
         args[k] = match inst.args[k] {
             Src::Input(i) => {
                 let v = inputs.get(i as usize)?;
+                let want = if half.is_some() { out.dtype } else { want };
                 if v.dtype != want {
                     if inst.op != Opcode::Cast {
                         return None;
@@ -105,6 +112,8 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
                     return None;
                 }
             }
+            // A number is not rounded to a half type first.
+            Src::Scalar(_) if half.is_some() => return None,
             Src::Scalar(s) => {
                 consts = true;
                 sizes[k] = want.size();
@@ -116,7 +125,9 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
     for k in arity..3 {
         args[k] = args[0];
     }
-    let kernel = if inst.op == Opcode::Cast {
+    let kernel = if let Some(k) = half {
+        k
+    } else if inst.op == Opcode::Cast {
         // Through `ty` in between, which changes nothing when it is what the output is computed in.
         if inst.ty != out.dtype.compute() {
             return None;

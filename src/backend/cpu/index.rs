@@ -378,7 +378,27 @@ fn check_index_shapes(what: &str, data: &View, indices: &[View], values: &View) 
 }
 
 /// Positions ahead at which `index` asks for memory.
-const AHEAD: usize = 6;
+const AHEAD: usize = 12;
+
+/// Rows of `n` neighbours from anywhere, to one after the other. Their lines are asked for a few rows early.
+///
+/// # Safety
+/// `x` is readable for `n` elements from each of `from` on, `y` writable for all rows.
+unsafe fn copy_rows<T: Copy>(from: &[isize], x: *const T, y: *mut T, n: usize) {
+    const LINES: usize = 8;
+    let lines = (n * size_of::<T>()).div_ceil(64).min(LINES);
+    // SAFETY: the caller's; a prefetch may name any address.
+    unsafe {
+        for (i, &at) in from.iter().enumerate() {
+            if let Some(&next) = from.get(i + AHEAD) {
+                for line in 0..lines {
+                    prefetch(x.wrapping_offset(next).cast::<u8>().wrapping_add(line * 64));
+                }
+            }
+            std::ptr::copy_nonoverlapping(x.offset(at), y.add(i * n), n);
+        }
+    }
+}
 
 /// out[i.., rest..] = input[indices[0][i..], indices[1][i..], .., rest..].
 pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
@@ -395,8 +415,17 @@ pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
     let (shape, strides) = (&out.layout.shape[..ni], &out.layout.strides[..ni]);
     let outer = rest.outer.iter().product::<i64>() as usize;
     let each = outer * rest.inner;
+    let whole_rows = outer == 1 && (rest.step == [1, 1] || rest.inner == 1) && out.layout.is_contiguous();
     dispatch_size!(out.dtype, T, {
         let (x, y) = (Ptr(ptr::<T>(&input)?), Ptr(ptr::<T>(&out)?));
+        if whole_rows {
+            parallel_for(from.len(), (TASK / each).max(1), |r| {
+                let to = y.at((r.start * each) as isize);
+                // SAFETY: rows lie inside their views; index positions are written by one task each.
+                unsafe { copy_rows(&from[r], x.at(0), to, each) }
+            });
+            return Ok(());
+        }
         parallel_for(from.len(), (TASK / each).max(1), |r| {
             let mut walk = Walk::new(shape, [strides], r.start);
             for i in r {

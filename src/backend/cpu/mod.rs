@@ -17,6 +17,7 @@ mod index;
 pub mod info;
 mod interp;
 mod lanes;
+mod norm;
 mod optim;
 pub mod parallel;
 mod pool;
@@ -140,6 +141,19 @@ impl Backend for CpuBackend {
     }
     fn gemm_epilogue(&self, a: View, b: View, out: View, alpha: f64, beta: f64, epilogue: &Epilogue) -> Result<()> {
         gemm::gemm(a, b, out, alpha, beta, epilogue)
+    }
+    fn layer_norm(&self, input: View, weight: Option<View>, bias: Option<View>, eps: f64, out: View) -> Result<bool> {
+        norm::layer_norm(input, weight, bias, eps, out)
+    }
+    fn layer_norm_backward(
+        &self,
+        grad: View,
+        input: View,
+        weight: Option<View>,
+        eps: f64,
+        grads: LayerNormGrads,
+    ) -> Result<bool> {
+        norm::layer_norm_backward(grad, input, weight, eps, grads)
     }
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         random::random(dist, generator, out)

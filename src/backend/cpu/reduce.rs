@@ -139,6 +139,8 @@ struct Job {
     pairs: Kernel,
     carry_pairs: Kernel,
     out_dtype: DType,
+    /// The first input's dtype where its elements, widened, are the values.
+    input: Option<DType>,
     failed: Mutex<Option<Error>>,
     zero_division: AtomicBool,
     cost: usize,
@@ -148,6 +150,11 @@ impl Job {
     /// Whether the values are the first input's, dense along dimension 0 of `space`.
     fn is_plain(&self, space: &Space) -> bool {
         self.source.code.is_identity() && space.strides[1][0] == self.dtype.size() as isize
+    }
+    /// Kernel for rows that are read where they lie, dense along dimension 0 of `space`.
+    fn row_kernel(&self, space: &Space) -> Option<LongRowKernel> {
+        let dtype = self.input?;
+        (space.strides[1][0] == dtype.size() as isize).then(|| self.fold.long_rows(dtype)).flatten()
     }
     /// Runs `f` over parts of `0..n` and keeps the first error.
     fn parallel(&self, n: usize, grain: usize, f: impl Fn(std::ops::Range<usize>) -> Result<bool> + Sync) {
@@ -313,6 +320,9 @@ pub fn reduce(
         code.apply(kernel, value, slot, dtype);
         value = slot;
     }
+    let widened = value_dtype.is_float() && value_dtype.compute() == dtype;
+    let input = (prologue.is_none() && before.is_none() && (value_dtype == dtype || widened) && dtype != DType::Bool)
+        .then_some(value_dtype);
     let slots = (0..operands.len()).map(|k| if k == 0 { 0 } else { code.extra_slot(inputs[k - 1].dtype) }).collect();
     let sizes = operands.iter().map(|o| o.1).collect();
     let cost = code.cost + 1;
@@ -325,6 +335,7 @@ pub fn reduce(
         pairs: fold.pairs(dtype).ok_or_else(unknown)?,
         carry_pairs: fold.pairs(carry).ok_or_else(unknown)?,
         out_dtype: out.dtype,
+        input,
         failed: Mutex::new(None),
         zero_division: AtomicBool::new(false),
         cost,
@@ -340,10 +351,10 @@ pub fn reduce(
         // Every row is one element.
         short_rows(&job, &space.with_unit_row());
     } else if gone[0] == 0 {
-        let plain = job.is_plain(&space) && gone.len() <= 2;
+        let plain = if gone.len() <= 2 { job.row_kernel(&space) } else { None };
         if gone.len() == 1 && space.shape[0] <= SHORT_ROW && space.ndim() > 1 {
             short_rows(&job, &space);
-        } else if let (true, Some(kernel)) = (plain, fold.long_rows(dtype)) {
+        } else if let Some(kernel) = plain {
             if gone.len() == 1 {
                 plain_rows(&job, kernel, space.shape[0], &space.select(&kept))?;
             } else {
@@ -532,7 +543,7 @@ const GROUP: usize = 64;
 
 /// Each output is the fold of `len` dense elements, read where they lie.
 fn plain_rows(job: &Job, kernel: LongRowKernel, len: usize, outer: &Space) -> Result<()> {
-    let (size, out_size, outputs) = (job.dtype.size(), job.out_dtype.size(), outer.numel());
+    let (size, out_size, outputs) = (job.source.sizes[1], job.out_dtype.size(), outer.numel());
     let parts = len.div_ceil(PART);
     let part = len.div_ceil(parts).next_multiple_of(64).min(len);
     let parts = len.div_ceil(part);

@@ -1,6 +1,7 @@
 //! Reductions of dense runs to one element, and the element-by-element kernels and identities that go with them.
 
 use super::interp::Bits;
+use super::simd::convert::To;
 use super::simd::float::{maximum, minimum};
 use super::simd::{self, Kernel};
 use crate::backend::program::Opcode;
@@ -79,14 +80,16 @@ impl Fold {
             _ => return None,
         })
     }
-    /// Reduces rows of any length, into the dtype that is carried from block to block.
+    /// Reduces rows of any length, into the dtype that is carried from block to block. Half types are widened on the way.
     pub fn long_rows(self, dtype: DType) -> Option<LongRowKernel> {
         Some(match (self, dtype) {
-            (Fold::Sum, DType::F32) => pick_long::<Sum, f32, f64, 64>(),
-            (Fold::Sum, DType::F64) => pick_long::<Sum, f64, f64, 32>(),
-            (Fold::Sum, DType::I64) => pick_long::<Sum, i64, i64, 32>(),
-            (Fold::Max, DType::F32) => pick_long::<Max, f32, f32, 64>(),
-            (Fold::Min, DType::F32) => pick_long::<Min, f32, f32, 64>(),
+            (Fold::Sum, DType::F32) => pick_long::<Sum, f32, f32, f64, 64>(),
+            (Fold::Sum, DType::BF16) => pick_long::<Sum, half::bf16, f32, f64, 64>(),
+            (Fold::Sum, DType::F16) => pick_long::<Sum, half::f16, f32, f64, 64>(),
+            (Fold::Sum, DType::F64) => pick_long::<Sum, f64, f64, f64, 32>(),
+            (Fold::Sum, DType::I64) => pick_long::<Sum, i64, i64, i64, 32>(),
+            (Fold::Max, DType::F32) => pick_long::<Max, f32, f32, f32, 64>(),
+            (Fold::Min, DType::F32) => pick_long::<Min, f32, f32, f32, 64>(),
             _ => return None,
         })
     }
@@ -159,52 +162,57 @@ impl<T: PartialOrd> Combine<T> for Min {
     }
 }
 
-/// One row: `L` running results side by side, folded in halves at the end, so that sums of a block lose little.
+/// One row, of elements S: `L` running results side by side, folded in halves at the end, so that sums of a block lose little.
 ///
 /// # Safety
 /// `a` is readable for `len > 0` elements.
 #[inline(always)]
-unsafe fn row<C: Combine<T>, T: Copy, const L: usize>(len: usize, a: *const T) -> T {
+unsafe fn row<C: Combine<T>, S: Copy + To<T>, T: Copy, const L: usize>(len: usize, a: *const S) -> T {
     // SAFETY: indices stay below len.
     unsafe {
         if len < L {
             // A short row: four running results.
-            let mut r = a.read_unaligned();
+            let mut r: T = a.read_unaligned().to();
             if len < 8 {
                 for i in 1..len {
                     simd::scalar_loop();
-                    r = C::combine(r, a.add(i).read_unaligned());
+                    r = C::combine(r, a.add(i).read_unaligned().to());
                 }
                 return r;
             }
-            let mut acc = [r, a.add(1).read_unaligned(), a.add(2).read_unaligned(), a.add(3).read_unaligned()];
+            let at = |i: usize| a.add(i).read_unaligned().to();
+            let mut acc = [r, at(1), at(2), at(3)];
             let mut i = 4;
             while i + 4 <= len {
                 for (k, v) in acc.iter_mut().enumerate() {
-                    *v = C::combine(*v, a.add(i + k).read_unaligned());
+                    *v = C::combine(*v, at(i + k));
                 }
                 i += 4;
             }
             while i < len {
                 simd::scalar_loop();
-                acc[0] = C::combine(acc[0], a.add(i).read_unaligned());
+                acc[0] = C::combine(acc[0], at(i));
                 i += 1;
             }
             return C::combine(C::combine(acc[0], acc[1]), C::combine(acc[2], acc[3]));
         }
-        let mut acc: [T; L] = a.cast::<[T; L]>().read_unaligned();
+        let first = a.cast::<[S; L]>().read_unaligned();
+        let mut acc: [T; L] = [first[0].to(); L];
+        for k in 1..L {
+            acc[k] = first[k].to();
+        }
         let mut i = L;
         while i + L <= len {
-            let v = a.add(i).cast::<[T; L]>().read_unaligned();
+            let v = a.add(i).cast::<[S; L]>().read_unaligned();
             for k in 0..L {
-                acc[k] = C::combine(acc[k], v[k]);
+                acc[k] = C::combine(acc[k], v[k].to());
             }
             i += L;
         }
         let mut k = 0;
         while i < len {
             simd::scalar_loop();
-            acc[k] = C::combine(acc[k], a.add(i).read_unaligned());
+            acc[k] = C::combine(acc[k], a.add(i).read_unaligned().to());
             k += 1;
             i += 1;
         }
@@ -219,24 +227,34 @@ unsafe fn row<C: Combine<T>, T: Copy, const L: usize>(len: usize, a: *const T) -
     }
 }
 #[inline(always)]
-unsafe fn rows<C: Combine<T>, T: Copy, const L: usize>(count: usize, len: usize, out: *mut u8, a: *const u8) {
+unsafe fn rows<C: Combine<T>, T: Copy + To<T>, const L: usize>(count: usize, len: usize, out: *mut u8, a: *const u8) {
     let (out, a) = (out.cast::<T>(), a.cast::<T>());
     for r in 0..count {
         // SAFETY: the caller's: count rows of len elements.
-        unsafe { out.add(r).write_unaligned(row::<C, T, L>(len, a.add(r * len))) };
+        unsafe { out.add(r).write_unaligned(row::<C, T, T, L>(len, a.add(r * len))) };
     }
 }
-unsafe fn rows_base<C: Combine<T>, T: Copy, const L: usize>(count: usize, len: usize, out: *mut u8, a: *const u8) {
+unsafe fn rows_base<C: Combine<T>, T: Copy + To<T>, const L: usize>(
+    count: usize,
+    len: usize,
+    out: *mut u8,
+    a: *const u8,
+) {
     // SAFETY: the caller's.
     unsafe { rows::<C, T, L>(count, len, out, a) }
 }
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn rows_avx2<C: Combine<T>, T: Copy, const L: usize>(count: usize, len: usize, out: *mut u8, a: *const u8) {
+unsafe fn rows_avx2<C: Combine<T>, T: Copy + To<T>, const L: usize>(
+    count: usize,
+    len: usize,
+    out: *mut u8,
+    a: *const u8,
+) {
     // SAFETY: the caller's.
     unsafe { rows::<C, T, L>(count, len, out, a) }
 }
-fn pick<C: Combine<T> + 'static, T: Copy + 'static, const L: usize>() -> RowKernel {
+fn pick<C: Combine<T> + 'static, T: Copy + To<T> + 'static, const L: usize>() -> RowKernel {
     #[cfg(target_arch = "x86_64")]
     if simd::level() >= simd::Level::Avx2 {
         return rows_avx2::<C, T, L>;
@@ -251,7 +269,7 @@ pub type LongRowKernel = unsafe fn(count: usize, stride: isize, len: usize, out:
 const RUN: usize = 4096;
 
 #[inline(always)]
-unsafe fn long_rows<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>, const L: usize>(
+unsafe fn long_rows<C: Combine<T> + Combine<A>, S: Copy + To<T>, T: Copy, A: Copy + From<T>, const L: usize>(
     count: usize,
     stride: isize,
     len: usize,
@@ -262,19 +280,19 @@ unsafe fn long_rows<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>, cons
     for r in 0..count {
         // SAFETY: the caller's: count rows of len elements.
         unsafe {
-            let a = a.offset(r as isize * stride).cast::<T>();
+            let a = a.offset(r as isize * stride).cast::<S>();
             let mut i = len.min(RUN);
-            let mut total: A = row::<C, T, L>(i, a).into();
+            let mut total: A = row::<C, S, T, L>(i, a).into();
             while i < len {
                 let n = RUN.min(len - i);
-                total = C::combine(total, row::<C, T, L>(n, a.add(i)).into());
+                total = C::combine(total, row::<C, S, T, L>(n, a.add(i)).into());
                 i += n;
             }
             out.add(r).write_unaligned(total);
         }
     }
 }
-unsafe fn long_rows_base<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>, const L: usize>(
+unsafe fn long_rows_base<C: Combine<T> + Combine<A>, S: Copy + To<T>, T: Copy, A: Copy + From<T>, const L: usize>(
     count: usize,
     stride: isize,
     len: usize,
@@ -282,11 +300,11 @@ unsafe fn long_rows_base<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>,
     a: *const u8,
 ) {
     // SAFETY: the caller's.
-    unsafe { long_rows::<C, T, A, L>(count, stride, len, out, a) }
+    unsafe { long_rows::<C, S, T, A, L>(count, stride, len, out, a) }
 }
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn long_rows_avx2<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>, const L: usize>(
+unsafe fn long_rows_avx2<C: Combine<T> + Combine<A>, S: Copy + To<T>, T: Copy, A: Copy + From<T>, const L: usize>(
     count: usize,
     stride: isize,
     len: usize,
@@ -294,15 +312,20 @@ unsafe fn long_rows_avx2<C: Combine<T> + Combine<A>, T: Copy, A: Copy + From<T>,
     a: *const u8,
 ) {
     // SAFETY: the caller's.
-    unsafe { long_rows::<C, T, A, L>(count, stride, len, out, a) }
+    unsafe { long_rows::<C, S, T, A, L>(count, stride, len, out, a) }
 }
-fn pick_long<C: Combine<T> + Combine<A> + 'static, T: Copy + 'static, A: Copy + From<T> + 'static, const L: usize>(
-) -> LongRowKernel {
+fn pick_long<
+    C: Combine<T> + Combine<A> + 'static,
+    S: Copy + To<T> + 'static,
+    T: Copy + 'static,
+    A: Copy + From<T> + 'static,
+    const L: usize,
+>() -> LongRowKernel {
     #[cfg(target_arch = "x86_64")]
     if simd::level() >= simd::Level::Avx2 {
-        return long_rows_avx2::<C, T, A, L>;
+        return long_rows_avx2::<C, S, T, A, L>;
     }
-    long_rows_base::<C, T, A, L>
+    long_rows_base::<C, S, T, A, L>
 }
 
 /// `acc[i] = fold(acc[i], column i)` for `rows` rows of `n` dense elements, `stride` bytes apart.

@@ -8,7 +8,7 @@ use super::alloc::Block;
 use super::geometry::{Rows, Space};
 use super::interp::{data, fill, gather, scalar_bits, scatter, BLOCK};
 use super::parallel::parallel_for;
-use super::simd::convert::convert;
+use super::simd::convert::{convert, To};
 use super::simd::{self, Kernel};
 use crate::backend::program::Opcode;
 use crate::backend::{ScanOp, View};
@@ -20,6 +20,57 @@ use std::sync::Mutex;
 
 /// Lines fewer than this are not scanned side by side.
 const SIDE_BY_SIDE: usize = 16;
+
+/// Lines that are scanned together where they lie: a step of one needs its last result, those of others do not.
+const TOGETHER: usize = 4;
+
+/// Scans `K` lines of `n` dense elements, computed in A.
+///
+/// # Safety
+/// Each pointer has `n` elements of T; outputs are disjoint from or equal to their inputs.
+#[inline(always)]
+unsafe fn run_lines<T: Copy + To<A>, A: Copy + To<T>, const K: usize>(
+    n: usize,
+    input: [*const u8; K],
+    output: [*mut u8; K],
+    initial: A,
+    f: impl Fn(A, A) -> A,
+) {
+    let mut carry = [initial; K];
+    for i in 0..n {
+        for k in 0..K {
+            // SAFETY: i < n.
+            unsafe {
+                carry[k] = f(carry[k], input[k].cast::<T>().add(i).read_unaligned().to());
+                output[k].cast::<T>().add(i).write_unaligned(carry[k].to());
+            }
+        }
+    }
+}
+/// Sums or products of lines whose elements are neighbours in input and output, of one dtype.
+///
+/// # Safety
+/// As `run_lines`.
+unsafe fn run_dense<const K: usize>(op: ScanOp, dtype: DType, n: usize, x: [*const u8; K], y: [*mut u8; K]) {
+    macro_rules! of {
+        ($t:ty, $a:ty, $one:expr, $add:expr, $mul:expr) => {
+            match op {
+                ScanOp::Sum => run_lines::<$t, $a, K>(n, x, y, <$a>::default(), $add),
+                _ => run_lines::<$t, $a, K>(n, x, y, $one, $mul),
+            }
+        };
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        match dtype {
+            DType::F32 => of!(f32, f64, 1.0, |a, b| a + b, |a, b| a * b),
+            DType::F64 => of!(f64, f64, 1.0, |a, b| a + b, |a, b| a * b),
+            DType::BF16 => of!(half::bf16, f32, 1.0, |a, b| a + b, |a, b| a * b),
+            DType::F16 => of!(half::f16, f32, 1.0, |a, b| a + b, |a, b| a * b),
+            _ => of!(i64, i64, 1, |a, b| a.wrapping_add(b), |a, b| a.wrapping_mul(b)),
+        }
+    }
+}
 
 /// Whether the running extreme gives way to `v`: the last of equals counts, and NaN stays.
 #[inline(always)]
@@ -230,6 +281,8 @@ pub fn scan(op: ScanOp, input: View, dim: usize, out: View, indices: Option<View
     // Side by side where that is how they lie in memory.
     if inner >= SIDE_BY_SIDE && others.strides[0][0] < job.strides[0] && job.len > 1 {
         columns(&job, &others);
+    } else if job.is_dense() {
+        dense_lines(&job, &others.with_unit_row());
     } else {
         lines(&job, &others.with_unit_row());
     }
@@ -246,6 +299,14 @@ impl Job {
     fn extreme(&self) -> bool {
         matches!(self.op, ScanOp::Max | ScanOp::Min)
     }
+    /// Whether `run_dense` serves: elements of one dtype, neighbours in both.
+    fn is_dense(&self) -> bool {
+        let size = self.dtypes[0].size() as isize;
+        matches!(self.op, ScanOp::Sum | ScanOp::Prod)
+            && self.dtypes[0] == self.dtypes[1]
+            && (self.dtypes[0].is_float() || self.dtypes[0] == DType::I64)
+            && (self.len == 1 || self.strides[..2] == [size; 2])
+    }
     fn initial(&self) -> [u8; 8] {
         let v = match self.op {
             ScanOp::Prod => Scalar::Int(1),
@@ -259,6 +320,32 @@ impl Job {
             self.failed.lock().unwrap_or_else(|p| p.into_inner()).get_or_insert(e);
         }
     }
+}
+
+/// Lines where they lie, several together.
+fn dense_lines(job: &Job, lines: &Space) {
+    parallel_for(lines.numel(), (4096 / job.len).max(1), |range| {
+        let mut rows = Rows::at(lines, range.start);
+        let mut left = range.len();
+        while left > 0 {
+            let count = if left >= TOGETHER { TOGETHER } else { 1 };
+            let (mut x, mut y) = ([std::ptr::null::<u8>(); TOGETHER], [std::ptr::null_mut::<u8>(); TOGETHER]);
+            // SAFETY: whole lines of input and output, which nobody else writes.
+            unsafe {
+                for k in 0..count {
+                    x[k] = job.base[1].offset(rows.offsets[1]);
+                    y[k] = job.base[0].offset(rows.offsets[0]);
+                    rows.advance();
+                }
+                if count == TOGETHER {
+                    run_dense::<TOGETHER>(job.op, job.dtypes[0], job.len, x, y);
+                } else {
+                    run_dense::<1>(job.op, job.dtypes[0], job.len, [x[0]], [y[0]]);
+                }
+            }
+            left -= count;
+        }
+    });
 }
 
 /// One line after the other, each in blocks.

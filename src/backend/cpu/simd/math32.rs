@@ -298,26 +298,56 @@ pub fn erfc<I: Isa>(x: f32) -> f32 {
     }
 }
 
-/// The normal distribution: exp(-x^2/2) and the probability of less than x.
+/// exp(-z^2 / 2) and the probability that a normal variate is below -z, for z in 0..=13; NaN stays.
 #[inline(always)]
-fn normal<I: Isa>(x: f32) -> (f32, f32) {
-    let z = clamp(x.abs() * std::f32::consts::FRAC_1_SQRT_2, 0.0, 10.2);
-    let (e, q) = erfc_parts::<I>(z);
-    let tail = 0.5 * e * q;
-    let inner = 0.5 * erf_small::<I>(x * std::f32::consts::FRAC_1_SQRT_2);
-    let outer = if x < 0.0 { tail } else { 1.0 - tail };
-    (e, if z < 1.0 { 0.5 + inner } else { outer })
+fn normal_tail<I: Isa>(z: f32) -> (f32, f32) {
+    // 2^(k z^2) with the factor in two parts.
+    const K: f32 = -0.721_347_5;
+    const K_LO: f32 = -9.629_815e-9;
+    let z2 = z * z;
+    let n = I::fma32(z2, K, MAGIC);
+    let f = I::fma32(z2, K_LO, I::fma32(z2, K, MAGIC - n));
+    let p = poly::<I, 6>(f, [1.000_000_07, 0.693_146_967, 0.240_221_197, 0.055_507_135, 0.009_675_541, 0.001_327_641]);
+    let e = f32::from_bits(p.to_bits().wrapping_add(n.to_bits() << 23));
+    // What is left is smooth in t.
+    let t = 1.0 / I::fma32(0.305, z, 1.0);
+    let q = poly::<I, 8>(
+        t,
+        [
+            0.121_639_733,
+            0.122_466_817,
+            0.103_420_841,
+            0.121_021_815,
+            -0.037_977_158,
+            0.185_717_316,
+            -0.152_988_576,
+            0.036_699_258,
+        ],
+    );
+    (e, e * (q * t))
+}
+#[inline(always)]
+fn at_most(x: f32, most: f32) -> f32 {
+    if x > most {
+        most
+    } else {
+        x
+    }
 }
 #[inline(always)]
 pub fn gelu<I: Isa>(x: f32) -> f32 {
-    x * normal::<I>(x).1
+    let z = at_most(x.abs(), 13.0);
+    let (_, tail) = normal_tail::<I>(z);
+    // x Phi(x) is what relu leaves, less |x| times the tail.
+    I::fma32(-z, tail, if x < 0.0 { 0.0 } else { x })
 }
 #[inline(always)]
 pub fn gelu_grad<I: Isa>(g: f32, x: f32) -> f32 {
-    let (e, p) = normal::<I>(x);
+    let z = at_most(x.abs(), 13.0);
+    let (e, tail) = normal_tail::<I>(z);
     const INV_SQRT_2PI: f32 = 0.398_942_3;
-    let c = clamp(x, -15.0, 15.0);
-    g * I::fma32(c * INV_SQRT_2PI, e, p)
+    let p = if x < 0.0 { tail } else { 1.0 - tail };
+    g * I::fma32(z.copysign(x) * INV_SQRT_2PI, e, p)
 }
 
 /// x^y by way of log2 and exp2 in f64.

@@ -7,6 +7,7 @@
 
 pub mod convert;
 pub mod float;
+pub mod half;
 pub mod int;
 pub mod math32;
 pub mod math64;
