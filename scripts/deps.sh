@@ -6,6 +6,9 @@
 #   python  also Python with numpy, pytest, ruff and matplotlib in .venv
 #   bench   also Python with PyTorch in .venv-bench
 #
+# TAPER_TEST_INTEL=1 scripts/deps.sh test  adds Intel's OpenCL runtime for CPUs in .venv-intel (a download of 270 MB, 850
+# MB on disk), for lane opencl.intel.
+#
 # Debian and Ubuntu packages are installed when this runs as root; otherwise the command to run is printed. Only what
 # the build itself cannot do without makes this script fail: a test lane that misses its tool says so and is skipped.
 set -u
@@ -82,6 +85,10 @@ if [ "$what" = test ] || [ "$what" = python ]; then
     # NVIDIA's compiler for kernels (90 MB); there is none for other machines.
     if [ "$what" = test ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
         venv .venv-cuda nvidia-cuda-nvrtc==13.0.88 || echo "no .venv-cuda: kernels will not be compiled for CUDA"
+        if [ "${TAPER_TEST_INTEL:-0}" = 1 ]; then
+            venv .venv-intel intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 ||
+                echo "no .venv-intel: nothing will run on Intel's OpenCL runtime"
+        fi
     fi
 else
     [ -n "${TAPER_BENCH_PYTHON:-}" ] || venv .venv-bench torch numpy || { echo "PyTorch could not be installed"; exit 1; }

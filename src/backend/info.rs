@@ -53,6 +53,13 @@ impl DeviceInfo {
         let text = text.to_lowercase();
         [&self.name, &self.platform, &self.vendor, &self.version].iter().any(|s| s.to_lowercase().contains(&text))
     }
+    /// The name for a list; with the platform's where the list has several platforms.
+    pub fn label(&self, all: &[DeviceInfo]) -> String {
+        if all.iter().any(|d| d.platform != self.platform) {
+            return format!("{}, {}", self.name, self.platform);
+        }
+        self.name.clone()
+    }
 }
 
 /// The devices of a kind in the order of their indices, or an error (Runtime) that says why there is none.
@@ -100,9 +107,9 @@ pub fn no_index(device: Device, all: &[DeviceInfo]) -> Error {
     )
 }
 
-/// `opencl:0 (NAME), opencl:1 (NAME)`
+/// `opencl:0 (NAME), opencl:1 (NAME)`, or `(NAME, PLATFORM)` where there are several platforms.
 fn listing(kind: DeviceType, all: &[DeviceInfo]) -> String {
-    let one = |(i, d): (usize, &DeviceInfo)| format!("{} ({})", Device { kind, index: i as u16 }, d.name);
+    let one = |(i, d): (usize, &DeviceInfo)| format!("{} ({})", Device { kind, index: i as u16 }, d.label(all));
     all.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -170,9 +177,13 @@ mod tests {
         assert_eq!(e, format!("no CPU device is called 'no such device'; there are: cpu ({name})"));
         let e = find(None, "no such device").unwrap_err().message;
         assert!(e.contains(&format!("cpu ({name})")), "{e}");
-        let all = [DeviceInfo { name: "A".into(), ..Default::default() }, Default::default()];
+        let all = [DeviceInfo { name: "A".into(), ..Default::default() }, DeviceInfo::default()];
         let e = no_index(Device { kind: DeviceType::OpenCl, index: 7 }, &all).message;
         assert_eq!(e, "device opencl:7 is not available: there are 2 OpenCL devices: opencl:0 (A), opencl:1 ()");
+        let [a, b] = all;
+        let all = [a, DeviceInfo { platform: "P".into(), ..b }];
+        let e = no_index(Device { kind: DeviceType::OpenCl, index: 2 }, &all).message;
+        assert!(e.ends_with("there are 2 OpenCL devices: opencl:0 (A, ), opencl:1 (, P)"), "{e}");
     }
 
     #[test]

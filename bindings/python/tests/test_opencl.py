@@ -419,3 +419,206 @@ print((x + 1).tolist())
     assert len(lines) == 7
     for line in lines[1:5]:
         assert "device opencl:0 was in use when this process was forked" in line and "'spawn'" in line
+
+
+# --- two OpenCL devices ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(run_python):
+    """Runs a script where there are two OpenCL devices: PoCL's drivers that do without and with threads."""
+    if taper.opencl.get_device_properties(0).platform != "Portable Computing Language":
+        pytest.skip("not PoCL, which can be told to have two devices")
+
+    def run(code, **environment):
+        r = run_python(code=code, **{"POCL_DEVICES": "basic pthread", **environment})
+        assert r.returncode == 0, r.stderr
+        return r.stdout.splitlines()
+
+    return run
+
+
+def test_two_devices_are_listed_and_chosen(two):
+    code = """
+import taper
+cl = taper.opencl
+print(cl.device_count(), cl.why_not())
+print([cl.get_device_name(i).split("-")[0] for i in range(cl.device_count())])
+for f in (lambda: cl.device("pthread"), lambda: cl.device("no such device"), lambda: taper.ones(2, device="opencl:2")):
+    try:
+        print(f())
+    except RuntimeError as e:
+        print(e)
+"""
+    lines = two(code)
+    assert lines[:3] == ["2 None", "['basic', 'pthread']", "opencl:1"]
+    assert lines[3].startswith("no OpenCL device is called 'no such device'; there are: opencl:0 (basic-")
+    assert lines[4].startswith("device opencl:2 is not available: there are 2 OpenCL devices: opencl:0 (basic-")
+    for line in lines[3:]:
+        assert "opencl:1 (pthread-" in line
+    for choice, names in {
+        "1,0": ["pthread", "basic"],
+        "PTHREAD": ["pthread"],
+        "portable,portable": ["basic", "pthread"],
+        " 1 , portable": ["pthread", "basic"],
+    }.items():
+        assert two(code, TAPER_OPENCL_DEVICE=choice)[:2] == [f"{len(names)} None", str(names)]
+    for choice, why in {
+        "2": "no OpenCL device matches '2'",
+        "0,none": "no OpenCL device matches 'none'",
+        "1,1": "'1' matches only devices that '1,1' names before",
+        ",": "',' names no device",
+    }.items():
+        line = two(code, TAPER_OPENCL_DEVICE=choice)[0]
+        assert line.startswith(f"0 TAPER_OPENCL_DEVICE: {why}; there are 0 (basic-") and ", 1 (pthread-" in line
+
+
+def test_two_devices_do_not_mix(two):
+    code = """
+import taper
+from taper import nn
+F = nn.functional
+zero, one = "opencl:0", "opencl:1"
+a, b = taper.ones(2, 2, device=zero), taper.ones(2, 2, device=one)
+i = taper.zeros(2, 2, dtype=taper.int64, device=one)
+for f in (
+    lambda: a + b,
+    lambda: b.add_(a),
+    lambda: a * taper.tensor(2.0, device=one),
+    lambda: a @ b,
+    lambda: taper.cat([a, b]),
+    lambda: taper.where(a > 0, b, b),
+    lambda: taper.gather(a, 0, i),
+    lambda: a.index_put_((i[0],), a),
+    lambda: a[b > 0],
+    lambda: F.linear(b, a),
+    lambda: F.conv2d(a.view(1, 1, 2, 2), b.view(1, 1, 2, 2)),
+    lambda: F.mse_loss(a, b),
+    lambda: F.cross_entropy(a, i[0]),
+    lambda: nn.BatchNorm1d(2).to(one)(a),
+    lambda: F.scaled_dot_product_attention(a[None], b[None], a[None]),
+    lambda: a.clone().requires_grad_().sum().backward(taper.tensor(1.0, device=one)),
+    lambda: setattr(a.clone().requires_grad_(), "grad", b),
+):
+    try:
+        print("no error", f())
+    except RuntimeError as e:
+        print(e)
+"""
+    lines = two(code)
+    assert len(lines) == 17
+    for line in lines:
+        assert "device" in line and "opencl:0" in line and "opencl:1" in line, line
+
+
+def test_tensors_move_between_two_devices(two):
+    code = """
+import taper
+zero, one = "opencl:0", "opencl:1"
+x = taper.arange(24.0).reshape(2, 3, 4)
+views = [lambda t: t, lambda t: t.transpose(0, 2), lambda t: t[:, ::2, 1:], lambda t: t[0, 0].expand(5, 4),
+         lambda t: t[1, 2, 3], lambda t: t[:0]]
+for view in views:
+    here = view(x)
+    there = view(x.to(zero)).to(one)
+    assert str(there.device) == one and there.stride() == here.to(zero).stride() and there.tolist() == here.tolist()
+    for dtype in (taper.float64, taper.float16, taper.int32, taper.bool):
+        y = view(x.to(one)).to(zero, dtype)
+        assert str(y.device) == zero and y.dtype is dtype and y.tolist() == here.to(dtype).tolist()
+t = taper.zeros(4, 3, device=one, dtype=taper.int64).t()
+t.copy_(taper.tensor([1.5, -2.5, 3.5, 4.0], device=zero))
+assert t.tolist() == [[1, -2, 3, 4]] * 3
+t[0] = taper.tensor([7, 8, 9, 10], device=zero)
+assert t[0].tolist() == [7, 8, 9, 10] and repr(t[0]) == "tensor([ 7,  8,  9, 10], device='opencl:1')"
+w = taper.tensor([1.0, 2.0], requires_grad=True, device=zero)
+(w.to(one, taper.float64) * taper.tensor([3.0, 4.0], device=one)).sum().backward()
+assert str(w.grad.device) == zero and w.grad.tolist() == [3.0, 4.0]
+with taper.device(one):
+    assert str(taper.ones(1).device) == one
+with taper.opencl.device_guard(1):
+    assert str(taper.ones(1, device="opencl").device) == str(w.opencl().device) == one
+assert str(taper.ones(1, device="opencl").device) == zero
+try:
+    taper.ones(3, device=one)[taper.tensor([7], device=one)].tolist()
+except IndexError as e:
+    assert "index 7" in str(e) and one in str(e)
+assert taper.opencl.memory_allocated(0) > 0 and taper.opencl.memory_allocated(1) > 0
+print("done")
+"""
+    assert two(code) == ["done"]
+
+
+def test_a_network_on_two_devices(two, tmp_path):
+    code = f"""
+import taper
+from taper import nn
+F = nn.functional
+zero, one = "opencl:0", "opencl:1"
+taper.manual_seed(1)
+x = taper.randn(16, 4)
+y = x.sum(1, keepdim=True)
+first, second = nn.Linear(4, 8), nn.Linear(8, 1)
+start = [p.detach().clone() for m in (first, second) for p in m.parameters()]
+def train(devices, make):
+    first.to(devices[0]), second.to(devices[1])
+    parameters = [*first.parameters(), *second.parameters()]
+    with taper.no_grad():
+        for p, s in zip(parameters, start):
+            p.copy_(s)
+    optimizer = make(parameters)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = F.mse_loss(second(F.relu(first(x.to(devices[0]))).to(devices[1])), y.to(devices[1]))
+        loss.backward()
+        losses.append(nn.utils.clip_grad_norm_(parameters, 1.0).item())
+        optimizer.step()
+        losses.append(loss.item())
+    for p in parameters:
+        for v in optimizer.state[p].values():
+            assert not isinstance(v, taper.Tensor) or v.is_cpu and v.dim() == 0 or v.device == p.device
+    return losses, optimizer
+for make in (lambda p: taper.optim.Adam(p, lr=0.05), lambda p: taper.optim.SGD(p, lr=0.05, momentum=0.9)):
+    want, _ = train(("cpu", "cpu"), make)
+    got, optimizer = train((zero, one), make)
+    assert want[-1] < want[1] and all(abs(a - b) < 1e-4 for a, b in zip(got, want)), (got, want)
+
+# Weights and the optimiser's state go from one device to the other, in memory and through a file.
+copy = nn.Linear(4, 8).to(one)
+copy.load_state_dict(first.state_dict())
+assert str(copy.weight.device) == one and copy.weight.tolist() == first.weight.tolist()
+path = {str(tmp_path / "weights.pt")!r}
+taper.save(first.state_dict(), path)
+for where, device in ((None, zero), (one, one), ({{zero: one}}, one), ("cpu", "cpu")):
+    loaded = taper.load(path, map_location=where)
+    assert {{str(v.device) for v in loaded.values()}} == {{device}}
+    copy.load_state_dict(loaded)
+    assert str(copy.weight.device) == one and copy.weight.tolist() == first.weight.tolist()
+other = taper.optim.SGD([*nn.Linear(4, 8).to(one).parameters(), *nn.Linear(8, 1).to(zero).parameters()], lr=0.05, momentum=0.9)
+other.load_state_dict(optimizer.state_dict())
+for group in other.param_groups:
+    for p in group["params"]:
+        assert other.state[p]["momentum_buffer"].device == p.device
+print("done")
+"""
+    assert two(code) == ["done"]
+
+
+def test_two_devices_from_two_threads(two):
+    code = """
+import taper, threading
+sums = {}
+def work(i, device):
+    x = taper.ones(32, 32, device=device)
+    for _ in range(20):
+        x = (x @ x.t()) / 32.0
+    sums[i] = x.sum().item()
+threads = [threading.Thread(target=work, args=(i, f"opencl:{i % 2}")) for i in range(4)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print(sorted(sums.items()))
+"""
+    # PoCL's basic driver waits for itself when several threads use it.
+    assert two(code, POCL_DEVICES="pthread pthread") == [str([(i, 1024.0) for i in range(4)])]

@@ -14,6 +14,7 @@ mod fill;
 mod gemm;
 mod reduce;
 mod rows;
+mod small;
 
 /// Tests share the device; those that provoke index faults or count memory hold it alone.
 static SHARED: RwLock<()> = RwLock::new(());

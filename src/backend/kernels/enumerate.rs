@@ -345,6 +345,14 @@ fn products(list: &mut List) {
                     list.file("gemm_packed", &[GEMM], &[&defs[..], epilogue].concat());
                 }
             }
+            if ty == acc {
+                let stream = [("GEMM_STREAM", ON), ("MR", Def::Int(4)), ("NV", Def::Int(2))];
+                let dot = [("GEMM_DOT", ON), ("MR", Def::Int(4)), ("NR", Def::Int(4))];
+                for part in [stream, dot] {
+                    let vectors = [("VL", Def::Int(columns / 2)), (base, Def::Flag)];
+                    list.file("gemm_small", &[GEMM], &with(&[&part[..], &vectors].concat()));
+                }
+            }
             list.file("gemm_pack", &[GEMM], &with(&[("R", Def::Int(8)), ("GEMM_PACK", ON)]));
             list.file("columns", &[CONV], &with(&[("COLUMNS", ON), ("R", Def::Int(columns)), ("POSITION_ROWS", ON)]));
         }
@@ -460,13 +468,13 @@ fn every_kernel_is_listed_once() {
     // Each file's kernels are all there: a kernel that only some macro switches on must not be forgotten.
     let sources: String = list.iter().map(|k| &k.name[..]).collect::<Vec<_>>().join(" ");
     for file in [CONV, GEMM, INDEX, OPTIM, POOL, RANDOM, SCAN, SOFTMAX, SORT] {
-        for line in file.lines().filter(|l| l.starts_with("#ifdef ")) {
-            let part = line[7..].trim();
-            // GEMM_DOT: for CPUs alone.
-            if ["__cplusplus", "GEMM_DOT"].contains(&part) {
-                continue;
-            }
-            assert!(sources.contains(&format!("-{part}")), "no kernel of the list defines {part}");
+        let tests = file.lines().filter(|l| l.starts_with("#ifdef ") || l.starts_with("#if "));
+        // `#ifdef X` and `defined(X)`.
+        let parts = tests.flat_map(|l| l.split(['(', ')', ' ', '!']).filter(|w| w.len() > 1));
+        for part in parts.filter(|w| w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')) {
+            // Numbers rather than switches: any value of them counts.
+            let switch = !["OP", "DIST", "STATES", "VL"].contains(&part);
+            assert!(!switch || sources.contains(&format!("-{part}")), "no kernel of the list defines {part}");
         }
     }
     if let Some(folder) = std::env::var_os("TAPER_KERNEL_LIST") {

@@ -89,7 +89,11 @@ fn discover() -> Result<Vec<Found>> {
         return Err(none(failures.join("; ")));
     }
     match std::env::var("TAPER_OPENCL_DEVICE") {
-        Ok(choice) if !choice.trim().is_empty() => choose(found, &choice),
+        Ok(choice) if !choice.trim().is_empty() => choose(found, &choice).map_err(|mut e| {
+            // What was asked for may be a device of a platform that failed.
+            e.message = [&[e.message][..], &failures].concat().join("; ");
+            e
+        }),
         _ => Ok(found),
     }
 }
@@ -97,28 +101,35 @@ fn discover() -> Result<Vec<Found>> {
 /// Applies `TAPER_OPENCL_DEVICE`: a comma-separated list of numbers or parts of names; only these devices are seen,
 /// in this order.
 fn choose(found: Vec<Found>, choice: &str) -> Result<Vec<Found>> {
+    let infos: Vec<DeviceInfo> = found.iter().map(|f| f.info.clone()).collect();
+    let chosen = chosen(&infos, choice)?;
     let mut found: Vec<Option<Found>> = found.into_iter().map(Some).collect();
-    let mut chosen = Vec::new();
+    Ok(chosen.into_iter().map(|i| found[i].take().expect("no index comes twice")).collect())
+}
+
+/// The indices that a choice means. A name means the first device with it that is not chosen yet.
+fn chosen(all: &[DeviceInfo], choice: &str) -> Result<Vec<usize>> {
+    let refuse = |why: String| {
+        let names: Vec<String> = all.iter().enumerate().map(|(i, d)| format!("{i} ({})", d.label(all))).collect();
+        Err(Error::new(ErrorKind::Runtime, format!("TAPER_OPENCL_DEVICE: {why}; there are {}", names.join(", "))))
+    };
+    let mut chosen: Vec<usize> = Vec::new();
     for part in choice.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-        let infos: Vec<Option<DeviceInfo>> = found.iter().map(|f| f.as_ref().map(|f| f.info.clone())).collect();
-        let index = match part.parse::<usize>() {
-            Ok(i) => Some(i).filter(|i| *i < infos.len() && infos[*i].is_some()),
-            Err(_) => infos.iter().position(|i| i.as_ref().is_some_and(|i| i.matches(part))),
+        let mut matching = match part.parse::<usize>() {
+            Ok(i) => (i..all.len().min(i.saturating_add(1))).collect::<Vec<_>>(),
+            Err(_) => (0..all.len()).filter(|i| all[*i].matches(part)).collect(),
         };
-        match index.and_then(|i| found[i].take()) {
-            Some(f) => chosen.push(f),
-            None => {
-                let names: Vec<String> = infos
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(i, d)| d.as_ref().map(|d| format!("{i} ({})", d.name)))
-                    .collect();
-                return Err(Error::new(
-                    ErrorKind::Runtime,
-                    format!("TAPER_OPENCL_DEVICE: no OpenCL device matches '{part}'; there are {}", names.join(", ")),
-                ));
-            }
+        if matching.is_empty() {
+            return refuse(format!("no OpenCL device matches '{part}'"));
         }
+        matching.retain(|i| !chosen.contains(i));
+        match matching.first() {
+            Some(i) => chosen.push(*i),
+            None => return refuse(format!("'{part}' matches only devices that '{choice}' names before")),
+        }
+    }
+    if chosen.is_empty() {
+        return refuse(format!("'{choice}' names no device"));
     }
     Ok(chosen)
 }
@@ -137,4 +148,37 @@ pub(super) fn found() -> Result<&'static [Found]> {
 /// once per process.
 pub fn devices() -> Result<Vec<DeviceInfo>> {
     Ok(found()?.iter().map(|f| f.info.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_narrows_and_orders() {
+        let device = |name: &str, platform: &str| DeviceInfo {
+            name: name.into(),
+            platform: platform.into(),
+            ..Default::default()
+        };
+        let all = [device("cpu", "PoCL"), device("fast", "Intel"), device("slow", "Intel")];
+        assert_eq!(chosen(&all, "2, 0").unwrap(), [2, 0]);
+        assert_eq!(chosen(&all, "intel,pocl,INTEL,").unwrap(), [1, 0, 2]);
+        assert_eq!(chosen(&all, "slow,intel").unwrap(), [2, 1]);
+        let list = "there are 0 (cpu, PoCL), 1 (fast, Intel), 2 (slow, Intel)";
+        for (choice, why) in [
+            ("3", "no OpenCL device matches '3'"),
+            ("18446744073709551615", "no OpenCL device matches '18446744073709551615'"),
+            ("0,nvidia", "no OpenCL device matches 'nvidia'"),
+            ("1,1", "'1' matches only devices that '1,1' names before"),
+            ("0,pocl", "'pocl' matches only devices that '0,pocl' names before"),
+            (" , ", "' , ' names no device"),
+        ] {
+            let e = chosen(&all, choice).unwrap_err();
+            assert_eq!(e.message, format!("TAPER_OPENCL_DEVICE: {why}; {list}"));
+        }
+        // One platform alone need not be named.
+        let e = chosen(&all[1..], "x").unwrap_err();
+        assert!(e.message.ends_with("there are 0 (fast), 1 (slow)"), "{e}");
+    }
 }

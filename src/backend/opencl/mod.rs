@@ -65,6 +65,6 @@ mod tests {
         assert!(e.message.contains(&first.name), "{e}");
         assert_eq!(open(0).unwrap().device().to_string(), "opencl:0");
         let e = backend(999).err().unwrap();
-        assert!(e.message.contains("opencl:999") && e.message.contains(&format!("opencl:0 ({})", first.name)), "{e}");
+        assert!(e.message.contains("opencl:999") && e.message.contains(&format!("opencl:0 ({}", first.name)), "{e}");
     }
 }

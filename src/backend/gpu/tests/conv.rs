@@ -4,7 +4,7 @@ use super::*;
 use crate::backend::gpu::conv::ConvMethod;
 use crate::backend::gpu::gemm::Method;
 
-struct Case {
+pub(super) struct Case {
     n: i64,
     c: i64,
     o: i64,
@@ -14,7 +14,7 @@ struct Case {
     p: ConvParams,
 }
 
-fn case(
+pub(super) fn case(
     n: i64,
     c: i64,
     o: i64,
@@ -98,10 +98,10 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-const METHODS: [ConvMethod; 4] =
+pub(super) const METHODS: [ConvMethod; 4] =
     [ConvMethod::Direct, ConvMethod::Columns(Method::Packed), ConvMethod::Columns(Method::Tiled), ConvMethod::Rows];
 
-fn check(d: &Gpu, c: &Case, dtype: DType, method: Option<ConvMethod>) {
+pub(super) fn check(d: &Gpu, c: &Case, dtype: DType, method: Option<ConvMethod>) {
     let fill = |shape: &[i64], seed: u64| -> Vec<f64> {
         noise(shape.iter().product::<i64>() as usize, seed).iter().map(|v| round_to(dtype, *v)).collect()
     };

@@ -4,7 +4,7 @@ use super::*;
 use crate::rng::{Algorithm, Generator};
 
 /// The same fill on the CPU and on the device, from the same state.
-fn both(d: &Gpu, dist: Distribution, dtype: DType, n: usize) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn both(d: &Gpu, dist: Distribution, dtype: DType, n: usize) -> (Vec<f64>, Vec<f64>) {
     let make = || {
         let g = Generator::with_algorithm(Algorithm::Philox);
         g.manual_seed(0x9876_5432_1012_3456);
@@ -124,9 +124,42 @@ fn reference(kind: &StepKind, p: &mut f64, g: f64, s: &mut [f64]) {
     }
 }
 
-#[test]
-fn optimiser_steps_over_many_parameters_in_one_launch() {
-    let Some(d) = device() else { return };
+/// A step over parameters of these sizes in one launch.
+pub(super) fn check_step(d: &Gpu, dtype: DType, kind: &StepKind, states: usize, sizes: &[i64]) {
+    let fill = |i: usize, seed: u64, positive: bool| -> Vec<f64> {
+        let v = noise(sizes[i] as usize, seed * 10 + i as u64);
+        v.iter().map(|x| round_to(dtype, if positive { x.abs() } else { *x })).collect()
+    };
+    let data: Vec<Vec<Vec<f64>>> =
+        (0..sizes.len()).map(|i| (0..states + 2).map(|k| fill(i, 70 + k as u64, k >= 3)).collect()).collect();
+    let tensors: Vec<Vec<T>> =
+        data.iter().zip(sizes).map(|(lists, n)| lists.iter().map(|v| T::of(d, dtype, v, &[*n])).collect()).collect();
+    let steps: Vec<StepTensors> = tensors
+        .iter()
+        .map(|t| StepTensors {
+            param: t[0].view(),
+            grad: t[1].view(),
+            state: t[2..].iter().map(|s| s.view()).collect(),
+        })
+        .collect();
+    d.optimizer_step(kind, &steps, None).unwrap();
+    for (lists, t) in data.iter().zip(&tensors) {
+        let mut want = lists.clone();
+        for j in 0..lists[0].len() {
+            let mut s: Vec<f64> = want[2..].iter().map(|v| v[j]).collect();
+            let mut p = want[0][j];
+            reference(kind, &mut p, want[1][j], &mut s);
+            want[0][j] = p;
+            s.iter().enumerate().for_each(|(k, v)| want[2 + k][j] = *v);
+        }
+        for (k, (w, t)) in want.iter().zip(t).enumerate() {
+            assert_close(&t.values(d), w, 4.0 * tolerance(dtype), &format!("{kind:?} {dtype} buffer {k}"));
+        }
+    }
+}
+
+/// Every kind of step, and how many states it keeps.
+pub(super) fn kinds() -> [(StepKind, usize); 5] {
     let sgd = |momentum: f64, nesterov: bool, first: bool| StepKind::Sgd {
         lr: 0.1,
         momentum,
@@ -147,52 +180,24 @@ fn optimiser_steps_over_many_parameters_in_one_launch() {
         decoupled,
         step: 3.0,
     };
-    let kinds = [
+    [
         (sgd(0.0, false, false), 0),
         (sgd(0.9, false, true), 1),
         (sgd(0.9, true, false), 1),
         (adam(false, false), 2),
         (adam(true, true), 3),
-    ];
+    ]
+}
+
+#[test]
+fn optimiser_steps_over_many_parameters_in_one_launch() {
+    let Some(d) = device() else { return };
     for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
         if dtype == DType::F64 && !d.info.fp64 {
             continue;
         }
-        for (kind, states) in &kinds {
-            let sizes = [3i64, 1000, 257, 1, 64];
-            let fill = |i: usize, seed: u64, positive: bool| -> Vec<f64> {
-                let v = noise(sizes[i] as usize, seed * 10 + i as u64);
-                v.iter().map(|x| round_to(dtype, if positive { x.abs() } else { *x })).collect()
-            };
-            let data: Vec<Vec<Vec<f64>>> =
-                (0..sizes.len()).map(|i| (0..states + 2).map(|k| fill(i, 70 + k as u64, k >= 3)).collect()).collect();
-            let tensors: Vec<Vec<T>> = data
-                .iter()
-                .zip(sizes)
-                .map(|(lists, n)| lists.iter().map(|v| T::of(d, dtype, v, &[n])).collect())
-                .collect();
-            let steps: Vec<StepTensors> = tensors
-                .iter()
-                .map(|t| StepTensors {
-                    param: t[0].view(),
-                    grad: t[1].view(),
-                    state: t[2..].iter().map(|s| s.view()).collect(),
-                })
-                .collect();
-            d.optimizer_step(kind, &steps, None).unwrap();
-            for (lists, t) in data.iter().zip(&tensors) {
-                let mut want = lists.clone();
-                for j in 0..lists[0].len() {
-                    let mut s: Vec<f64> = want[2..].iter().map(|v| v[j]).collect();
-                    let mut p = want[0][j];
-                    reference(kind, &mut p, want[1][j], &mut s);
-                    want[0][j] = p;
-                    s.iter().enumerate().for_each(|(k, v)| want[2 + k][j] = *v);
-                }
-                for (k, (w, t)) in want.iter().zip(t).enumerate() {
-                    assert_close(&t.values(d), w, 4.0 * tolerance(dtype), &format!("{kind:?} {dtype} buffer {k}"));
-                }
-            }
+        for (kind, states) in &kinds() {
+            check_step(d, dtype, kind, *states, &[3, 1000, 257, 1, 64]);
         }
     }
 }

@@ -21,7 +21,7 @@ fn reference(a: &[f64], b: &[f64], out: &[f64], s: [usize; 4], alpha: f64, beta:
 }
 
 /// Multiplies with the operands transposed in memory as asked.
-fn check(d: &Gpu, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: bool, alpha: f64, beta: f64) {
+pub(super) fn check(d: &Gpu, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: bool, alpha: f64, beta: f64) {
     let [bs, m, n, k] = s;
     let make = |rows: usize, cols: usize, t: bool, seed: u64| {
         let v: Vec<f64> = if dtype.is_float() {
@@ -45,7 +45,7 @@ fn check(d: &Gpu, method: Method, dtype: DType, s: [usize; 4], ta: bool, tb: boo
     assert_close(&o.values(d), &want, tol, &format!("{method:?} {dtype} {s:?} {ta} {tb} {alpha} {beta}"));
 }
 
-const METHODS: [Method; 5] = [Method::Tiled, Method::Packed, Method::Stream, Method::Dot, Method::Direct];
+pub(super) const METHODS: [Method; 5] = [Method::Tiled, Method::Packed, Method::Stream, Method::Dot, Method::Direct];
 
 #[test]
 fn every_method_and_dtype() {

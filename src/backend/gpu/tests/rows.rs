@@ -134,28 +134,30 @@ fn scans() {
     }
 }
 
+/// Sorts along a dimension, both ways.
+pub(super) fn check_sort(d: &Gpu, dtype: DType, shape: &[i64], dim: usize, x: &[f64]) {
+    for descending in [false, true] {
+        let t = T::of(d, dtype, x, shape);
+        let (v, i) = (T::zeros(d, dtype, shape), T::zeros(d, DType::I64, shape));
+        d.sort(t.view(), dim, descending, v.view(), i.view()).unwrap();
+        let order = |r: &[f64]| {
+            let mut at: Vec<usize> = (0..r.len()).collect();
+            let compare = |a: f64, b: f64| {
+                a.is_nan().cmp(&b.is_nan()).then(a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal))
+            };
+            at.sort_by(|a, b| if descending { compare(r[*b], r[*a]) } else { compare(r[*a], r[*b]) });
+            at
+        };
+        let places = by_row(shape, dim, x, |r| order(r).iter().map(|p| *p as f64).collect());
+        let values = by_row(shape, dim, x, |r| order(r).iter().map(|p| r[*p]).collect());
+        assert_close(&i.values(d), &places, 0.0, &format!("places {dtype} {shape:?} {descending}"));
+        assert_close(&v.values(d), &values, 0.0, &format!("values {dtype} {shape:?} {descending}"));
+    }
+}
+
 #[test]
 fn sorting_is_stable_and_puts_nan_last() {
     let Some(d) = device() else { return };
-    let check = |dtype: DType, shape: &[i64], dim: usize, x: &[f64]| {
-        for descending in [false, true] {
-            let t = T::of(d, dtype, x, shape);
-            let (v, i) = (T::zeros(d, dtype, shape), T::zeros(d, DType::I64, shape));
-            d.sort(t.view(), dim, descending, v.view(), i.view()).unwrap();
-            let order = |r: &[f64]| {
-                let mut at: Vec<usize> = (0..r.len()).collect();
-                let compare = |a: f64, b: f64| {
-                    a.is_nan().cmp(&b.is_nan()).then(a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal))
-                };
-                at.sort_by(|a, b| if descending { compare(r[*b], r[*a]) } else { compare(r[*a], r[*b]) });
-                at
-            };
-            let places = by_row(shape, dim, x, |r| order(r).iter().map(|p| *p as f64).collect());
-            let values = by_row(shape, dim, x, |r| order(r).iter().map(|p| r[*p]).collect());
-            assert_close(&i.values(d), &places, 0.0, &format!("places {dtype} {shape:?} {descending}"));
-            assert_close(&v.values(d), &values, 0.0, &format!("values {dtype} {shape:?} {descending}"));
-        }
-    };
     for dtype in DType::ALL {
         if dtype == DType::F64 && !d.info.fp64 {
             continue;
@@ -166,12 +168,12 @@ fn sorting_is_stable_and_puts_nan_last() {
             x[17] = f64::NAN;
             x[20] = f64::INFINITY;
         }
-        check(dtype, &[3, 40], 1, &x);
+        check_sort(d, dtype, &[3, 40], 1, &x);
     }
     let x: Vec<f64> = noise(5000, 35).iter().map(|v| (v * 100.0).round()).collect();
-    check(DType::F32, &[5000], 0, &x);
-    check(DType::I32, &[1000, 5], 0, &x);
-    check(DType::F32, &[10, 25, 20], 1, &x);
+    check_sort(d, DType::F32, &[5000], 0, &x);
+    check_sort(d, DType::I32, &[1000, 5], 0, &x);
+    check_sort(d, DType::F32, &[10, 25, 20], 1, &x);
     let s = T::of(d, DType::F32, &[2.0], &[]);
     let (v, i) = (T::zeros(d, DType::F32, &[]), T::zeros(d, DType::I64, &[]));
     d.sort(s.view(), 0, false, v.view(), i.view()).unwrap();

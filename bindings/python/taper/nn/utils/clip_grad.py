@@ -19,7 +19,8 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     norm_type = float(norm_type)
     if not tensors:
         return tensor(0.0)
-    norms = [g.norm(t, norm_type) for t in tensors]
+    device = tensors[0].device
+    norms = [g.norm(t, norm_type).to(device) for t in tensors]
     total = g.norm(g.stack(norms), norm_type)
     if error_if_nonfinite and not bool(g.isfinite(total)):
         raise RuntimeError(
@@ -34,7 +35,7 @@ def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
     """Scales the gradients by max_norm / total_norm where that is below 1."""
     scale = g.clamp_max(float(max_norm) / (total_norm + 1e-6), 1.0)
     for grad in _gradients(parameters):
-        grad.mul_(scale)
+        grad.mul_(scale.to(grad.device))
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):

@@ -1,0 +1,88 @@
+//! What the op fixtures are too small, or not made, to reach, in shapes for a simulator that looks at every access
+//! (lane opencl.oclgrind).
+
+use super::conv::case;
+use super::*;
+use crate::backend::gpu::gemm::Method;
+
+#[test]
+#[ignore = "lane opencl.oclgrind"]
+fn products() {
+    let Some(d) = device() else { return };
+    for method in gemm::METHODS {
+        for (ta, tb) in [(false, false), (false, true), (true, true)] {
+            gemm::check(d, method, DType::F32, [2, 7, 18, 5], ta, tb, 0.5, 0.25);
+        }
+        gemm::check(d, method, DType::F16, [1, 3, 5, 4], false, true, 1.0, 0.0);
+        gemm::check(d, method, DType::I32, [1, 3, 5, 4], false, false, 1.0, 0.0);
+    }
+    // A long sum in parts.
+    gemm::check(d, Method::Stream, DType::F32, [1, 2, 3, 2060], false, false, 1.0, 0.0);
+}
+
+#[test]
+#[ignore = "lane opencl.oclgrind"]
+fn convolutions() {
+    let Some(d) = device() else { return };
+    let cases = [
+        case(2, 2, 3, 1, &[4, 5], &[2, 3], &[1, 1], &[1, 1], &[1, 1]),
+        case(1, 4, 4, 2, &[5, 6], &[2, 2], &[2, 1], &[0, 1], &[1, 2]),
+        case(1, 3, 3, 3, &[7], &[3], &[2], &[1], &[1]),
+    ];
+    for c in &cases {
+        for m in conv::METHODS {
+            conv::check(d, c, DType::F32, Some(m));
+        }
+    }
+    conv::check(d, &cases[1], DType::BF16, None);
+}
+
+#[test]
+#[ignore = "lane opencl.oclgrind"]
+fn merged_sorts_and_sorted_writes() {
+    let Some(d) = device() else { return };
+    let x: Vec<f64> = noise(2 * 70, 91).iter().map(|v| (v * 8.0).round()).collect();
+    for dtype in [DType::F32, DType::I8] {
+        rows::check_sort(d, dtype, &[2, 70], 1, &x);
+    }
+    let index = [3i64, 0, -1, 3, 1, 3];
+    let values: Vec<f64> = (1..=12).map(f64::from).collect();
+    for accumulate in [false, true] {
+        let o = T::zeros(d, DType::F32, &[5, 2]);
+        let (i, v) = (T::new(d, &index, &[6]), T::of(d, DType::F32, &values, &[6, 2]));
+        d.index_write(o.view(), &[i.view()], v.view(), accumulate, true).unwrap();
+        let want = if accumulate {
+            [3.0, 4.0, 9.0, 10.0, 0.0, 0.0, 1.0 + 7.0 + 11.0, 2.0 + 8.0 + 12.0, 5.0, 6.0]
+        } else {
+            [3.0, 4.0, 9.0, 10.0, 0.0, 0.0, 11.0, 12.0, 5.0, 6.0]
+        };
+        assert_close(&o.values(d), &want, 0.0, &format!("{accumulate}"));
+    }
+}
+
+#[test]
+#[ignore = "lane opencl.oclgrind"]
+fn draws_and_steps() {
+    let Some(d) = device() else { return };
+    use Distribution::*;
+    for (dist, dtype) in [
+        (Uniform { low: 0.0, high: 1.0 }, DType::F32),
+        (Uniform { low: -1.0, high: 1.0 }, DType::F16),
+        (Bernoulli { p: 0.3 }, DType::Bool),
+        (Integer { low: -5, high: 200 }, DType::I64),
+        (FullRange, DType::I16),
+        (Permutation, DType::I64),
+    ] {
+        let (got, want) = fill::both(d, dist, dtype, 83);
+        assert_close(&got, &want, 0.0, &format!("{dist:?} {dtype}"));
+    }
+    for dtype in [DType::F32, DType::BF16] {
+        let (got, want) = fill::both(d, Normal { mean: 0.0, std: 1.0 }, dtype, 83);
+        // Logarithm and sine are the device's.
+        assert_close(&got, &want, tolerance(dtype), &format!("normal {dtype}"));
+    }
+    for (kind, states) in fill::kinds() {
+        fill::check_step(d, DType::F32, &kind, states, &[3, 70]);
+    }
+    fill::check_step(d, DType::F16, &fill::kinds()[4].0, 3, &[17]);
+}
