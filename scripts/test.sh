@@ -226,26 +226,32 @@ OCLGRIND_OPS+=,sort,topk,gather,scatter.src,scatter_add,index,index_put_,index_s
 OCLGRIND_OPS+=,linear,max_pool2d,avg_pool2d,layer_norm,batch_norm,cross_entropy,embedding,norm,conv1d,conv2d,conv3d
 OCLGRIND_OPS+=,conv_transpose1d,conv_transpose2d
 
-# A second driver: Intel's for CPUs, which has a compiler of its own kind and another idea of what a device is.
+# A second driver: Intel's for CPUs, whose compiler and idea of a device are others. It is found beside the installed ones
+# and chosen by name.
 lane_opencl.intel() {
-    local library=$ROOT/.venv-intel/lib/libintelocl.so vendors=$ROOT/target/intel-vendors out=$LOGS/opencl.intel
+    local library=$ROOT/.venv-intel/lib/libintelocl.so vendors=$ROOT/target/intel-vendors out=$LOGS/opencl.intel device
     [ -e "$library" ] || skip "no .venv-intel (850 MB): TAPER_TEST_INTEL=1 make test LANES=opencl.intel"
     need_library
-    # Every loader reads a folder of .icd files that OCL_ICD_VENDORS names; Khronos' also takes a list of them.
-    mkdir -p "$vendors"
-    echo "$library" >"$vendors/intel.icd"
-    export OCL_ICD_VENDORS=$vendors OCL_ICD_FILENAMES=$vendors/intel.icd
-    # Whatever else the loader found, this is the device that the tests open.
-    export TAPER_OPENCL_DEVICE=Intel TAPER_REQUIRE_OPENCL=1
-    TAPER_TEST_DEVICE=opencl cargo test --locked --lib backend::gpu::tests:: -- --nocapture || return 1
-    device_suite "$out" || return 1
-    unset TAPER_OPENCL_DEVICE
-    weights=target/demo/intel.safetensors
-    mkdir -p target/demo
-    scripts/example.sh c digits --epochs 3 --device Intel --weights "$weights" | tee "$out.demo"
+    need_python
+    # Loaders read a folder of .icd files that OCL_ICD_VENDORS names.
+    rm -rf "$vendors"
+    mkdir -p "$vendors" target/demo
+    cp /etc/OpenCL/vendors/*.icd "$vendors" 2>/dev/null
+    echo "$library" >"$vendors/taper-intel.icd"
+    export OCL_ICD_VENDORS=$vendors TAPER_REQUIRE_OPENCL=1
+    export PYTHONPATH=bindings/python
+    "$PYTHON" -c 'import taper; cl = taper.opencl; print(*map(cl.get_device_properties, range(cl.device_count())), sep="\n")'
+    device=$("$PYTHON" -c 'import taper; print(taper.opencl.device("Intel(R) OpenCL"))') || return 1
+    scripts/example.sh c digits --epochs 3 --device "$device" --weights target/demo/intel.safetensors | tee "$out.demo"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
-    grep -q 'test images, on opencl:[0-9]* (' "$out.demo" || { echo "the demo does not say that it ran on OpenCL"; return 1; }
-    accuracies "$out.demo" 2 85
+    grep -q "test images, on $device (" "$out.demo" || { echo "the demo does not say that it ran on $device"; return 1; }
+    accuracies "$out.demo" 2 85 || return 1
+    # Two drivers at once, where another one is installed.
+    TAPER_OPENCL_DEVICE= "$PYTHON" -m pytest -q -rs bindings/python/tests/test_opencl.py -k "two or forked or waits" || return 1
+    # From here on opencl:0 is Intel's.
+    export TAPER_OPENCL_DEVICE="Intel(R) OpenCL"
+    cargo test --locked --lib backend::gpu::tests:: -- --nocapture || return 1
+    device_suite "$out"
 }
 
 # On a test double of CUDA, which runs the kernels on the CPU.

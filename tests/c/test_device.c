@@ -254,6 +254,47 @@ static void two_devices(taper_device d)
     taper_tensor_free(y);
 }
 
+/* Two devices of one kind: tensors and training go from one to the other, and do not mix. */
+static void a_pair(taper_device first, taper_device second)
+{
+    const float v[] = {1, 2};
+    char weights[64];
+    taper_tensor *x = floats(v, 2, 0), *here = NULL, *there = NULL, *z = NULL;
+    taper_string *one = NULL, *other = NULL;
+    OK(taper_device_to_string(first, &one));
+    OK(taper_device_to_string(second, &other));
+    OK(taper_to_device(x, first, &here));
+    OK(taper_to_device(here, second, &there));
+    CHECK_INT(taper_tensor_device(here).index, first.index);
+    CHECK_INT(taper_tensor_device(there).index, second.index);
+    CHECK(at(there, 0) == 1 && at(there, 1) == 2);
+    FAILS(taper_add(here, there, taper_scalar_i64(1), &z), TAPER_ERROR_RUNTIME, taper_string_data(one));
+    FAILS(taper_mul(there, here, &z), TAPER_ERROR_RUNTIME, taper_string_data(other));
+    CHECK(z == NULL);
+    taper_string_free(one);
+    taper_string_free(other);
+    taper_tensor_free(x);
+    taper_tensor_free(here);
+    taper_tensor_free(there);
+
+    job a = new_job(TAPER_CPU), b = new_job(first);
+    for (int i = 0; i < 6; i++) {
+        const taper_device d = i / 2 % 2 == 0 ? first : second;
+        OK(taper_module_to(b.net, TAPER_DTYPE_NONE, d));
+        CHECK(fabs(step(b, d) - step(a, TAPER_CPU)) < 1e-5);
+    }
+    OK(taper_module_to(b.net, TAPER_DTYPE_NONE, first));
+    snprintf(weights, sizeof weights, "target/c-tests/pair-%d.safetensors", (int)getpid());
+    OK(taper_module_save(b.net, weights));
+    job c = new_job(second);
+    OK(taper_module_load(c.net, weights, true));
+    CHECK(fabs(step(c, second) - step(b, first)) < 1e-5);
+    free_job(a);
+    free_job(b);
+    free_job(c);
+    remove(weights);
+}
+
 static void seeds(taper_device d)
 {
     const int64_t many = 64;
@@ -284,6 +325,8 @@ static void seeds(taper_device d)
 
 int main(void)
 {
+    /* PoCL shows two devices when it is asked to. */
+    setenv("POCL_DEVICES", "pthread basic", 0);
     texts();
     discovery();
     memory(TAPER_CPU);
@@ -301,6 +344,10 @@ int main(void)
         seeds(d);
         moves(d);
         two_devices(d);
+        if (n > 1)
+            a_pair(d, taper_make_device(d.type, 1));
+        else
+            printf("             one device: nothing goes from one to another\n");
     }
     return finish("device");
 }
