@@ -29,7 +29,7 @@ KERNELS = ROOT / "src" / "backend" / "kernels"
 OPTIONS = ["--fmad=false", "--std=c++17", "--device-as-default-execution-space"]
 # Kernels in which every value must stay in registers: a frame would be a spill (they have no local arrays that are
 # indexed at run time).
-NO_STACK = ("reduce", "elementwise", "cast", "chain", "softmax", "optimizer_step", "pool")
+NO_STACK = ("reduce", "elementwise", "cast", "chain", "softmax", "optimizer_step", "pool", "gemm_tiled")
 
 
 def find_library():

@@ -209,14 +209,14 @@ impl Gpu {
         let (taps, positions) = g.extent(side, images);
         let (cols, k) = if side == Side::Weight { (taps, positions) } else { (positions, taps) };
         let dims = [g.groups, m, cols, k];
-        let tile = self.tile(method, acc, dims.iter().product());
-        let b = self.columns(g, side, (method == Method::Packed).then_some(tile), n0, images)?;
+        let how = self.how(method, acc, dims);
+        let b = self.columns(g, side, (method == Method::Packed).then_some(how.tile), n0, images)?;
         if method == Method::Packed {
-            let a = self.pack_panels(&a, [g.groups, m, k], tile.rows as usize, acc)?;
-            return self.product(method, tile, dims, Operands::Panels(&a, &b), target);
+            let a = self.pack_panels(&a, [g.groups, m, k], how.tile.rows as usize, acc)?;
+            return self.product(how, dims, Operands::Panels(&a, &b), target);
         }
         let b = Plain { mem: b.buffer.mem(), dtype: acc, offset: 0, batch: k * cols, row: 1, k: cols, limit: 0 };
-        self.product(method, tile, dims, Operands::Plain(a, b), target)
+        self.product(how, dims, Operands::Plain(a, b), target)
     }
 
     /// A contiguous copy of a view with other shape and strides (the same elements, permuted).

@@ -162,6 +162,10 @@ impl Gpu {
         if live.is_some() {
             defs.push(("LIVE", Def::Int(1)));
         }
+        let block = if self.info.kind == "cpu" { GROUP } else { 1 };
+        if block > 1 {
+            defs.push(("BLOCK", Def::Int(block as i64)));
+        }
         let kernel = self.kernel_made("optimizer_step", &defs, || kernels::optimizer_lists(count, states) + OPTIM)?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         let (mut start, mut counts, mut offsets) = (Pack::default(), Pack::default(), Pack::default());
@@ -181,7 +185,7 @@ impl Gpu {
         args.push(start.arg());
         if let Some((buffer, at)) = &live {
             args.extend([buffer.mem().into(), (*at).into()]);
-            return self.launch_1d(&kernel, &args, total);
+            return self.launch_1d(&kernel, &args, total / block);
         }
         let mut values = Pack::default();
         for h in hyperparameters(kind) {
@@ -191,7 +195,8 @@ impl Gpu {
             }
         }
         args.push(values.arg());
-        self.launch_1d(&kernel, &args, total)
+        let local = if block > 1 { 1 } else { GROUP };
+        self.launch(&kernel, &args, [total / block, 1, 1], [local, 1, 1])
     }
 }
 

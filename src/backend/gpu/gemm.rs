@@ -2,7 +2,7 @@
 
 use super::driver::{Matrix, Product};
 use super::elementwise::scalar_arg;
-use super::tune::Tile;
+use super::tune::{default_of, How, Tile};
 use super::*;
 use crate::backend::program::{Inst, Opcode, Src};
 
@@ -47,6 +47,11 @@ const DOT_TILE: i64 = 4;
 /// Most elements of b that are read where they lie, over and over: beyond, packing pays.
 const STREAM_MOST: i64 = 1 << 18;
 const DOT_MOST: i64 = 1 << 17;
+
+/// Steps of k of the panels of large products, and bytes of the panels of `a` that are used over and over: with a panel
+/// of `b` they fit a core's second cache.
+const PANEL_DEPTH: i64 = 1024;
+const BAND_BYTES: usize = 1 << 18;
 
 fn is_native(d: DType) -> bool {
     d.is_float() && accumulator(d) == d
@@ -106,6 +111,68 @@ pub(super) struct Bias<'a> {
     pub offset: i64,
     pub row: i64,
     pub col: i64,
+}
+
+impl Target<'_> {
+    /// Whether every `q` columns from a multiple of `q` on are one aligned vector.
+    fn has_vectors(&self, q: i64, batches: i64, rows: i64) -> bool {
+        let steps = [self.offset, step(self.batch, batches), step(self.row, rows), self.inner, self.outer];
+        self.col == 1 && steps.iter().all(|s| s % q == 0)
+    }
+}
+
+/// A stride that is never taken is none.
+fn step(stride: i64, size: i64) -> i64 {
+    if size > 1 {
+        stride
+    } else {
+        0
+    }
+}
+
+/// Elements of the accumulator in a vector of 16 bytes: `Q` of `gemm_tiled`.
+fn vector(acc: DType) -> i64 {
+    16 / acc.size() as i64
+}
+
+/// How `gemm_tiled` fetches an operand: along k or along its rows, by vectors or one by one.
+struct Fetch {
+    along_k: bool,
+    width: i64,
+}
+
+impl Fetch {
+    fn of(p: &Plain, rows: i64, k: i64, acc: DType) -> Fetch {
+        let q = vector(acc);
+        let (row_step, k_step) = (step(p.row, rows), step(p.k, k));
+        let aligned = |across: i64| p.offset % q == 0 && p.batch % q == 0 && across % q == 0;
+        if p.k == 1 && aligned(row_step) {
+            Fetch { along_k: true, width: q }
+        } else if p.row == 1 && aligned(k_step) {
+            Fetch { along_k: false, width: q }
+        } else {
+            Fetch { along_k: k_step.abs() < row_step.abs(), width: 1 }
+        }
+    }
+}
+
+/// What `gemm_tiled` is made of for a tile.
+pub(super) fn tiled_defs(tile: Tile, acc: DType) -> [(&'static str, Def); 5] {
+    [
+        ("GEMM_TILED", Def::Int(1)),
+        ("PM", Def::Int(tile.rows)),
+        ("PN", Def::Int(tile.columns)),
+        ("Q", Def::Int(vector(acc))),
+        ("BK", Def::Int(slab(tile, acc))),
+    ]
+}
+
+/// Steps of k in a slab of `gemm_tiled`: two slabs of both operands stay below 32 KB.
+fn slab(tile: Tile, acc: DType) -> i64 {
+    match tile.rows * tile.columns * acc.size() as i64 {
+        large if large >= 256 => 8,
+        _ => 16 / (acc.size() as i64 / 4),
+    }
 }
 
 /// batch, m, n, k
@@ -188,13 +255,15 @@ impl Gpu {
         }
         let (m, n, k) = (out.layout.shape[1], out.layout.shape[2], a.layout.shape[2]);
         let work = m * n * k;
+        let choice = self.choice(accumulator(out.dtype), [out.layout.shape[0], m, n, k]);
+        let large = |default: Method| choice.map_or(default, |c| c.large.method);
         let method = match self.info.kind {
             "cpu" if work >= 1 << 12 && k * n <= STREAM_MOST && streams(&a, &b) => Method::Stream,
             "cpu" if work >= 1 << 12 && k * n <= DOT_MOST && dots(&a, &b) => Method::Dot,
-            "cpu" if m >= 4 && n >= 8 && work >= 1 << 15 => Method::Packed,
+            "cpu" if m >= 4 && n >= 8 && work >= 1 << 15 => large(Method::Packed),
             "cpu" => Method::Direct,
-            _ if m.min(n) < 8 && k < 1024 => Method::Direct,
-            _ => Method::Tiled,
+            _ if m.min(n) < 8 && k < 1024 => choice.map_or(Method::Direct, |c| c.thin.method),
+            _ => large(Method::Tiled),
         };
         self.gemm_by(method, a, b, out, alpha, beta, e)
     }
@@ -210,16 +279,16 @@ impl Gpu {
         beta: f64,
         e: &Epilogue,
     ) -> Result<()> {
-        let (l, acc) = (out.layout, accumulator(out.dtype));
-        let tile = self.tile(method, acc, l.shape[0] * l.shape[1] * l.shape[2] * a.layout.shape[2]);
-        self.gemm_tile(method, tile, a, b, out, alpha, beta, e)
+        let s = &out.layout.shape;
+        let how = self.how(method, accumulator(out.dtype), [s[0], s[1], s[2], a.layout.shape[2]]);
+        self.gemm_how(how, a, b, out, alpha, beta, e)
     }
 
-    /// The same with a tile for the methods that take one (`tune::candidates`).
-    pub(super) fn gemm_tile(
+    /// The same with all parameters given.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn gemm_how(
         &self,
-        method: Method,
-        tile: Tile,
+        how: How,
         a: View,
         b: View,
         out: View,
@@ -258,19 +327,19 @@ impl Gpu {
             alpha,
             beta,
         };
-        if method == Method::Packed && bs * m * n * dims[3] > 0 {
-            let acc = accumulator(out.dtype);
-            let a = self.pack_panels(&pa, [bs, m, dims[3]], tile.rows as usize, acc)?;
-            let b = self.pack_panels(&pb, [bs, n, dims[3]], tile.width() as usize, acc)?;
-            return self.product(Method::Packed, tile, dims, Operands::Panels(&a, &b), &target);
-        }
-        let method = match method {
-            Method::Packed => Method::Direct,
-            Method::Stream if !streams(&a, &b) => Method::Direct,
-            Method::Dot if !dots(&a, &b) => Method::Direct,
-            method => method,
+        let acc = accumulator(out.dtype);
+        let how = match how.method {
+            Method::Packed if bs * m * n * dims[3] > 0 => {
+                let a = self.pack_panels(&pa, [bs, m, dims[3]], how.tile.rows as usize, acc)?;
+                let b = self.pack_panels(&pb, [bs, n, dims[3]], how.tile.width() as usize, acc)?;
+                return self.product(how, dims, Operands::Panels(&a, &b), &target);
+            }
+            Method::Packed => default_of(Method::Direct, acc),
+            Method::Stream if !streams(&a, &b) => default_of(Method::Direct, acc),
+            Method::Dot if !dots(&a, &b) => default_of(Method::Direct, acc),
+            _ => how,
         };
-        self.product(method, tile, dims, Operands::Plain(pa, pb), &target)
+        self.product(how, dims, Operands::Plain(pa, pb), &target)
     }
 
     fn matrix<'a>(&self, v: &View<'a>) -> Result<Matrix<'a>> {
@@ -289,7 +358,7 @@ impl Gpu {
     }
 
     /// A product of more rows or batches than a GPU's grid has room for, in parts. None when it fits.
-    fn in_bands(&self, method: Method, tile: Tile, dims: Dims4, operands: &Operands, t: &Target) -> Option<Result<()>> {
+    fn in_bands(&self, how: How, dims: Dims4, operands: &Operands, t: &Target) -> Option<Result<()>> {
         const BATCHES: i64 = 1 << 14;
         const ROWS: i64 = 1 << 17;
         let [bs, m, n, k] = dims;
@@ -314,25 +383,19 @@ impl Gpu {
                 t.offset += first * t.batch;
                 t.pre = t.pre.map(|(mem, at)| (mem, at + first * t.batch));
             }
-            self.product(method, tile, dims, Operands::Plain(a, b), &t)
+            self.product(how, dims, Operands::Plain(a, b), &t)
         };
         Some((0..whole).step_by(step as usize).try_for_each(part))
     }
 
     /// Queues one product. The tile is that of the panels, or (`Method::Tiled`) of a work-item.
-    pub(super) fn product(
-        &self,
-        method: Method,
-        tile: Tile,
-        dims: Dims4,
-        operands: Operands,
-        t: &Target,
-    ) -> Result<()> {
+    pub(super) fn product(&self, how: How, dims: Dims4, operands: Operands, t: &Target) -> Result<()> {
+        let How { method, tile, groups } = how;
         let [bs, m, n, k] = dims;
         if bs * m * n == 0 {
             return Ok(());
         }
-        if let Some(done) = self.in_bands(method, tile, dims, &operands, t) {
+        if let Some(done) = self.in_bands(how, dims, &operands, t) {
             return done;
         }
         let acc = accumulator(t.dtype);
@@ -349,10 +412,19 @@ impl Gpu {
         };
         // Few tiles with a long k are split along k, to occupy the device and to keep the digits of long sums.
         let tiles = bs * ((m + th - 1) / th) * ((n + tw - 1) / tw);
-        let wanted = self.info.compute_units as i64 * if method == Method::Tiled { 4 } else { 2 };
+        let wanted = self.info.compute_units as i64 * groups;
+        let shortest = if method == Method::Tiled { 256 } else { 1024 };
         let splits = match method {
             Method::Direct => 1,
-            _ => ((wanted + tiles - 1) / tiles).min(k / 1024).max((k + 16383) / 16384).max(1),
+            _ => ((wanted + tiles - 1) / tiles).min(k / shortest).max((k + 16383) / 16384).max(1),
+        };
+        // Parts whose panels stay in a core's cache while they are used again, if the results of all parts take less
+        // room than the panels.
+        let splits = match method {
+            Method::Packed if k >= 2 * PANEL_DEPTH && m.min(n) >= 256 && 2 * m * n <= k * (m + n) * 4 => {
+                splits.max(k / PANEL_DEPTH)
+            }
+            _ => splits,
         };
         let k_step = ((k + splits - 1) / splits + 15) / 16 * 16;
         let splits = if k == 0 { 1 } else { (k + k_step - 1) / k_step };
@@ -422,11 +494,22 @@ impl Gpu {
         let (mu, nu, z) = (m as usize, n as usize, (bs * splits) as usize);
         match method {
             Method::Tiled => {
-                defs.push(("GEMM_TILED", Def::Int(1)));
-                defs.push(("PER", Def::Int(tile.rows)));
+                let Operands::Plain(pa, pb) = &operands else {
+                    bail!(Internal, "tiles are made from operands where they lie")
+                };
+                defs.extend(tiled_defs(tile, acc));
+                let (a, b) = (Fetch::of(pa, m, k, acc), Fetch::of(pb, n, k, acc));
+                defs.extend([("A_K", Def::Int(a.along_k as i64)), ("A_W", Def::Int(a.width))]);
+                defs.extend([("B_K", Def::Int(b.along_k as i64)), ("B_W", Def::Int(b.width))]);
+                if match splits {
+                    1 => t.has_vectors(vector(acc), bs, m),
+                    _ => n % vector(acc) == 0,
+                } {
+                    defs.push(("OUT_VEC", Def::Int(1)));
+                }
                 let kernel = self.kernel("gemm_tiled", SOURCE, &defs)?;
-                let groups = |size: usize, tile: i64| size.div_ceil(tile as usize) * 16;
-                self.launch(&kernel, &args, [groups(nu, tw), groups(mu, th), z], [16, 16, 1])?;
+                let groups = mu.div_ceil(th as usize) * nu.div_ceil(tw as usize);
+                self.launch(&kernel, &args, [groups * GROUP, 1, z], [GROUP, 1, 1])?;
             }
             Method::Direct => {
                 let rows = if mu < 4 { 1 } else { 4 };
@@ -460,8 +543,17 @@ impl Gpu {
                 if let (Method::Stream, Operands::Plain(_, b)) = (method, &operands) {
                     args.push(b.limit.into());
                 }
+                let (mut down, across) = (mu.div_ceil(th as usize), nu.div_ceil(tw as usize));
+                let mut bands = 1;
+                if method == Method::Packed {
+                    // Rows of tiles in bands, one after the other: a band's panels stay in the cache.
+                    let panel = (th * k_step.min(k)) as usize * acc.size();
+                    bands = down.div_ceil((BAND_BYTES / panel).max(1));
+                    down = down.div_ceil(bands);
+                    args.push((bands as i64).into());
+                }
                 let kernel = self.kernel(name, SOURCE, &defs)?;
-                self.launch(&kernel, &args, [mu.div_ceil(th as usize), nu.div_ceil(tw as usize), z], [1, 1, 1])?;
+                self.launch(&kernel, &args, [down, across, z * bands], [1, 1, 1])?;
             }
         }
         let Some(partial) = &partial else { return Ok(()) };

@@ -3,6 +3,7 @@
 use super::*;
 
 const SOURCE: &str = include_str!("../kernels/pool.cl");
+const ROWS: &str = include_str!("../kernels/pool_rows.cl");
 
 /// Five strides (two leading, three spatial) and the offset of a view with `n` spatial dimensions.
 fn place(l: &Layout, n: usize) -> [i64; 6] {
@@ -75,21 +76,29 @@ impl Gpu {
         let acc = if input.dtype.is_float() { input.dtype.compute() } else { DType::I64 };
         if self.info.kind == "cpu" && tiled(part, roles, p) {
             let backward = part == "MAX_BACKWARD";
-            let (name, part) = if backward {
-                ("max_pool_tiles_backward", "TILES_BACKWARD")
-            } else {
-                ("max_pool_tiles", "TILES_FORWARD")
-            };
             let [k0, k1, k2] = sizes(&p.kernel, 1);
-            let defs = [
+            let width = lists[1][2];
+            let vectors = input.dtype == DType::F32 && k2 == 2 && width >= 4;
+            let (name, part) = match (vectors, backward) {
+                (true, false) => ("max_pool_rows", "ROWS_FORWARD"),
+                (true, true) => ("max_pool_rows_backward", "ROWS_BACKWARD"),
+                (false, false) => ("max_pool_tiles", "TILES_FORWARD"),
+                (false, true) => ("max_pool_tiles_backward", "TILES_BACKWARD"),
+            };
+            let mut defs: SmallVec<[(&'static str, Def); 8]> = SmallVec::from_slice(&[
                 ("T", Def::Type(input.dtype)),
                 ("A", Def::Type(acc)),
                 (part, Def::Int(1)),
                 ("K0", Def::Int(k0)),
                 ("K1", Def::Int(k1)),
-                ("K2", Def::Int(k2)),
-            ];
-            let kernel = self.kernel_of(name, &[SOURCE], &defs)?;
+            ]);
+            let kernel = if vectors {
+                defs.push(("VL", Def::Int(if width >= 8 { 8 } else { 4 })));
+                self.kernel_of(name, &[SOURCE, ROWS], &defs)?
+            } else {
+                defs.push(("K2", Def::Int(k2)));
+                self.kernel_of(name, &[SOURCE], &defs)?
+            };
             let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
             for v in views {
                 args.push(Arg::Mem(self.view(v)?));

@@ -1,8 +1,11 @@
-//! Parameters of the matrix product, measured once per device.
+//! How to multiply on this device, measured once.
 //!
-//! The first large product of a dtype times a few kernels on this device, for well under a second, and keeps the best
-//! one on disk beside the compiled kernels, under the device's and its driver's names. Small products use defaults, so
-//! that what a product does depends on its shape alone. `TAPER_OPENCL_TUNE=0` (`TAPER_CUDA_TUNE=0`) switches this off.
+//! The first large product of a dtype times a few kernels on this device and keeps what was best on disk, beside the
+//! compiled kernels and under the device's and its driver's names. Measured are the method and the tile of large
+//! products, the method of thin ones, and into how many parts a long k is cut. All of it is bounded: no candidate is
+//! begun after [`BUDGET`], which counts the compiler's time, and one that is beaten on its first run gets no more. Small
+//! products use defaults, so that what they do depends on their shape alone. `TAPER_OPENCL_TUNE=0` (`TAPER_CUDA_TUNE=0`)
+//! switches this off.
 
 use super::compile::{hash, read_entry, write_entry};
 use super::gemm::{tile_columns, Method, Operands, Plain, Target, TILE_ROWS};
@@ -25,12 +28,21 @@ impl Tile {
     pub fn width(self) -> i64 {
         self.columns * self.lanes
     }
+}
+
+/// A method with what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct How {
+    pub method: Method,
+    pub tile: Tile,
+    /// Groups per compute unit that a product with few tiles is cut into along k.
+    pub groups: i64,
+}
+
+impl How {
     fn text(self) -> String {
-        format!("{} {} {}", self.rows, self.columns, self.lanes)
-    }
-    /// A tile from its text, if it is one of `known`.
-    fn parse(text: &[u8], known: &[Tile]) -> Option<Tile> {
-        known.iter().copied().find(|t| t.text().as_bytes() == text)
+        let How { method, tile, groups } = self;
+        format!("{method:?} {} {} {} {groups}", tile.rows, tile.columns, tile.lanes)
     }
 }
 
@@ -39,8 +51,8 @@ pub(super) fn candidates(method: Method, acc: DType) -> SmallVec<[Tile; 6]> {
     let lanes = tile_columns(acc) as i64 / 2;
     match method {
         // 16 x 16 work-items in local memory of at most 32 KB.
-        Method::Tiled if acc.size() == 8 => SmallVec::from_slice(&[square(4)]),
-        Method::Tiled => SmallVec::from_slice(&[square(4), square(8)]),
+        Method::Tiled if acc.size() == 8 => SmallVec::from_slice(&[tile(4, 4), tile(8, 4)]),
+        Method::Tiled => SmallVec::from_slice(&[tile(4, 4), tile(8, 4), tile(8, 8)]),
         // Registers of 64, 32 and 16 bytes.
         _ => [(TILE_ROWS, lanes), (6, lanes / 2), (12, lanes), (4, lanes / 4)]
             .into_iter()
@@ -50,38 +62,79 @@ pub(super) fn candidates(method: Method, acc: DType) -> SmallVec<[Tile; 6]> {
     }
 }
 
-fn square(side: i64) -> Tile {
-    Tile { rows: side, columns: side, lanes: 1 }
+fn tile(rows: i64, columns: i64) -> Tile {
+    Tile { rows, columns, lanes: 1 }
 }
 
-/// Multiplications of a product that is worth tuned parameters.
-const LARGE: i64 = 1 << 24;
-/// No candidate is begun after this time; the compiler's is counted.
-const BUDGET: Duration = Duration::from_millis(700);
+/// A method's default.
+pub(super) fn default_of(method: Method, acc: DType) -> How {
+    How { method, tile: candidates(method, acc)[0], groups: if method == Method::Tiled { 4 } else { 2 } }
+}
 
-/// What has been found out, by accumulator: f32, f64, others keep the default.
+/// Multiplications of a product that is worth measured parameters.
+const LARGE: i64 = 1 << 24;
+/// No candidate is begun after this time; each of the three measurements has it. Nearly all of it is the compiler's: runs
+/// take milliseconds.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// What was found out for an accumulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub large: How,
+    /// For products of few rows or columns.
+    pub thin: How,
+}
+
+/// By accumulator: f32, f64; others keep the defaults.
 #[derive(Default)]
 pub(super) struct Tuning {
-    found: [OnceLock<Tile>; 2],
+    found: [OnceLock<Choice>; 2],
 }
 
 impl Gpu {
-    /// The tile for a product of `work` multiplications.
-    pub(super) fn tile(&self, method: Method, acc: DType, work: i64) -> Tile {
-        let all = candidates(method, acc);
+    /// The device's own method for large products.
+    fn family(&self) -> Method {
+        match self.info.kind {
+            "cpu" => Method::Packed,
+            _ => Method::Tiled,
+        }
+    }
+
+    /// What was measured, for a product that is large enough; measures when it is the first one.
+    pub(super) fn choice(&self, acc: DType, dims: [i64; 4]) -> Option<Choice> {
         let slot = match acc {
             DType::F32 => 0,
             DType::F64 => 1,
-            _ => return all[0],
+            _ => return None,
         };
-        if work < LARGE || all.len() == 1 || !matches!(method, Method::Packed | Method::Tiled) || !self.tunes() {
-            return all[0];
+        if dims.iter().product::<i64>() < LARGE || !self.tunes() {
+            return None;
         }
+        let found = &self.tuning.found[slot];
         if self.capturing.load(Ordering::Relaxed) {
             // A graph being captured cannot wait for a measurement.
-            return *self.tuning.found[slot].get().unwrap_or(&all[0]);
+            return found.get().copied();
         }
-        *self.tuning.found[slot].get_or_init(|| self.tuned(method, acc, &all))
+        let n = if self.info.kind == "cpu" { 384 } else { 1024 };
+        Some(*found.get_or_init(|| self.tuned(acc, n)))
+    }
+
+    /// Parameters of `method` for a product `[batch, m, n, k]`.
+    pub(super) fn how(&self, method: Method, acc: DType, dims: [i64; 4]) -> How {
+        let plain = default_of(method, acc);
+        let how = match self.choice(acc, dims) {
+            Some(c) if c.large.method == method => c.large,
+            Some(c) if c.thin.method == method => c.thin,
+            _ => return plain,
+        };
+        // Large tiles that leave compute units idle are worse than small ones.
+        let [bs, m, n, _] = dims;
+        let (th, tw) = (16 * how.tile.rows, 16 * how.tile.columns);
+        let tiles = bs * ((m + th - 1) / th) * ((n + tw - 1) / tw);
+        match method {
+            Method::Tiled if tiles < self.info.compute_units as i64 => How { tile: plain.tile, ..how },
+            _ => how,
+        }
     }
 
     fn tunes(&self) -> bool {
@@ -91,33 +144,55 @@ impl Gpu {
         !cfg!(test) && !off[(self.device.kind != DeviceType::OpenCl) as usize]
     }
 
-    /// The best of the candidates: from the disk or by trying.
-    pub(super) fn tuned(&self, method: Method, acc: DType, all: &[Tile]) -> Tile {
-        let known: Vec<String> = all.iter().map(|t| t.text()).collect();
+    /// The best choice: from the disk or by trying products of about `n` rows and columns.
+    pub(super) fn tuned(&self, acc: DType, n: i64) -> Choice {
+        let own = self.family();
+        let plain = Choice { large: default_of(own, acc), thin: default_of(Method::Direct, acc) };
+        // The device's own kind of kernel with every tile, and the other kind's default: some CPUs announce themselves
+        // as something else, and some GPUs have no local memory worth the name.
+        let other = if own == Method::Packed { Method::Tiled } else { Method::Packed };
+        let large: Vec<How> = candidates(own, acc)
+            .iter()
+            .map(|t| How { tile: *t, ..plain.large })
+            .chain([default_of(other, acc)])
+            .collect();
         // A driver that cannot say what it compiles for will say so to the product itself.
-        let Ok(build_key) = self.driver.build_key() else { return all[0] };
-        let key = format!("{build_key}\ntile of {method:?} {acc} among {}", known.join(", "));
-        let path = self.disk_cache.as_ref().map(|dir| dir.join(format!("{:016x}.tile", hash(0, key.as_bytes()))));
+        let Ok(build_key) = self.driver.build_key() else { return plain };
+        let known: Vec<String> = large.iter().map(|h| h.text()).collect();
+        let key = format!("{build_key}\nproducts of {n} in {acc} among {}", known.join(", "));
+        let path = self.disk_cache.as_ref().map(|dir| dir.join(format!("{:016x}.tuned", hash(0, key.as_bytes()))));
         let stored = path.as_ref().and_then(|p| read_entry(p, &key));
-        if let Some(tile) = stored.and_then(|text| Tile::parse(&text, all)) {
-            return tile;
+        if let Some(choice) = stored.and_then(|text| parse(&text, &large, acc)) {
+            return choice;
         }
-        let best = self.try_tiles(method, acc, all).unwrap_or(all[0]);
+        let best = self.measure(&large, acc, n).unwrap_or(plain);
         if let Some(path) = path {
-            let _ = write_entry(&path, &key, best.text().as_bytes());
+            let _ = write_entry(&path, &key, text(&best).as_bytes());
         }
         best
     }
 
-    /// Times the candidates on a product of zeros.
-    fn try_tiles(&self, method: Method, acc: DType, all: &[Tile]) -> Result<Tile> {
-        let n = if self.info.kind == "cpu" { 384 } else { 1024 };
-        let zeros = vec![0u8; (n * n) as usize * acc.size()];
-        let buffers = [self.scratch(zeros.len())?, self.scratch(zeros.len())?, self.scratch(zeros.len())?];
-        for b in &buffers {
-            self.driver.write(b.mem(), 0, &zeros)?;
-        }
-        let plain = |mem| Plain { mem, dtype: acc, offset: 0, batch: 0, row: n, k: 1, limit: n * n };
+    fn measure(&self, large: &[How], acc: DType, n: i64) -> Result<Choice> {
+        let best = self.fastest(large, [1, n, n, n], acc)?;
+        // Few tiles and a long k.
+        let groups = self.fastest(&cut(best), [1, n / 8, n / 8, 16 * n], acc)?.groups;
+        let best = How { groups, ..best };
+        // Few rows.
+        let thin = self.fastest(&[default_of(Method::Direct, acc), best], [1, 6, 2 * n, n], acc)?;
+        Ok(Choice { large: best, thin })
+    }
+
+    /// The fastest of several ways to do a product of zeros.
+    fn fastest(&self, all: &[How], dims: [i64; 4], acc: DType) -> Result<How> {
+        let [_, m, n, k] = dims;
+        let zeros = |count: i64| -> Result<DeviceBuffer> {
+            let bytes = vec![0u8; count as usize * acc.size()];
+            let buffer = self.scratch(bytes.len())?;
+            self.driver.write(buffer.mem(), 0, &bytes)?;
+            Ok(buffer)
+        };
+        let buffers = [zeros(m * k)?, zeros(k * n)?, zeros(m * n)?];
+        let plain = |mem, row, k, limit| Plain { mem, dtype: acc, offset: 0, batch: 0, row, k, limit };
         let target = Target {
             mem: buffers[2].mem(),
             dtype: acc,
@@ -135,33 +210,75 @@ impl Gpu {
         };
         let start = Instant::now();
         let mut best = (Duration::MAX, all[0]);
-        for tile in all {
+        for how in all {
             if start.elapsed() > BUDGET {
                 break;
             }
-            let (a, b) = (plain(buffers[0].mem()), plain(buffers[1].mem()));
-            let panels = match method {
-                Method::Packed => Some((
-                    self.pack_panels(&a, [1, n, n], tile.rows as usize, acc)?,
-                    self.pack_panels(&b, [1, n, n], tile.width() as usize, acc)?,
-                )),
-                _ => None,
-            };
-            // The first run builds the kernel.
+            let (a, b) = (plain(buffers[0].mem(), k, 1, m * k), plain(buffers[1].mem(), 1, n, k * n));
+            // The first run builds the kernels.
             for run in 0..4 {
                 self.driver.finish()?;
                 let begin = Instant::now();
-                let operands = match &panels {
-                    Some((a, b)) => Operands::Panels(a, b),
-                    None => Operands::Plain(a, b),
-                };
-                self.product(method, *tile, [1, n, n, n], operands, &target)?;
+                if how.method == Method::Packed {
+                    // What packing costs belongs to it.
+                    let a = self.pack_panels(&a, [1, m, k], how.tile.rows as usize, acc)?;
+                    let b = self.pack_panels(&b, [1, n, k], how.tile.width() as usize, acc)?;
+                    self.product(*how, dims, Operands::Panels(&a, &b), &target)?;
+                } else {
+                    self.product(*how, dims, Operands::Plain(a, b), &target)?;
+                }
                 self.driver.finish()?;
-                if run > 0 && begin.elapsed() < best.0 {
-                    best = (begin.elapsed(), *tile);
+                let took = begin.elapsed();
+                if run == 0 {
+                    continue;
+                }
+                if took < best.0 {
+                    best = (took, *how);
+                } else if took > best.0 * 2 {
+                    break;
                 }
             }
         }
         Ok(best.1)
+    }
+}
+
+/// The same with more and fewer parts of a long k; its own first.
+fn cut(how: How) -> [How; 3] {
+    [how.groups, how.groups / 2, how.groups * 2].map(|groups| How { groups, ..how })
+}
+
+fn text(c: &Choice) -> String {
+    format!("{}, {}", c.large.text(), c.thin.text())
+}
+
+/// A choice from its text, if it is one that a measurement could give.
+fn parse(stored: &[u8], large: &[How], acc: DType) -> Option<Choice> {
+    large.iter().flat_map(|h| cut(*h)).find_map(|large| {
+        [default_of(Method::Direct, acc), large]
+            .into_iter()
+            .map(|thin| Choice { large, thin })
+            .find(|c| text(c).as_bytes() == stored)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_survive_as_text_and_strangers_do_not() {
+        let all = [default_of(Method::Packed, DType::F32), default_of(Method::Tiled, DType::F32)];
+        for how in all {
+            for large in cut(how) {
+                for thin in [default_of(Method::Direct, DType::F32), large] {
+                    let c = Choice { large, thin };
+                    assert_eq!(parse(text(&c).as_bytes(), &all, DType::F32), Some(c));
+                    assert_eq!(parse(text(&c).as_bytes(), &all[..1], DType::F32).is_some(), how == all[0]);
+                }
+            }
+        }
+        assert_eq!(parse(b"", &all, DType::F32), None);
+        assert_eq!(parse(b"Tiled 999 4 1 4, Direct 8 2 16 2", &all, DType::F32), None);
     }
 }

@@ -287,20 +287,30 @@ fn products(list: &mut List) {
         }
         let with =
             |more: &[(&'static str, Def)]| common.iter().copied().chain(more.iter().copied()).collect::<Vec<_>>();
-        for (b, split, bias) in [(ty, false, false), (acc, false, true), (ty, true, false)] {
-            let mut defs = with(&[("TA", Def::Type(ty)), ("TB", Def::Type(b))]);
-            if split {
-                defs.push(("SPLIT", ON));
+        // Fetched along k or rows, by vectors or one by one; tiles of `tune::candidates`.
+        let q = 16 / acc.size() as i64;
+        for (i, (pm, pn)) in [(4, 4), (8, 4), (8, 8)].into_iter().enumerate() {
+            if (pm, pn) == (8, 8) && acc.size() == 8 {
+                continue;
             }
-            if bias {
-                defs.push(("BIAS", ON));
-            }
-            defs.push(("GEMM_TILED", ON));
-            for per in [4, 8] {
-                // Tiles of 8 x 8 elements of 8 bytes would not fit local memory.
-                if per == 4 || acc.size() < 8 {
-                    list.file("gemm_tiled", &[GEMM], &[&defs[..], &[("PER", Def::Int(per))]].concat());
+            let bk = if pm * pn * acc.size() as i64 >= 256 { 8 } else { 64 / acc.size() as i64 };
+            for (n, (ak, aw, bk_first, bw)) in
+                [(1, q, 0, q), (0, q, 1, q), (0, 1, 1, 1), (1, 1, 0, q)].into_iter().enumerate()
+            {
+                let mut defs = with(&[("TA", Def::Type(ty)), ("TB", Def::Type(if n == 1 { acc } else { ty }))]);
+                match (n + i) % 4 {
+                    1 => defs.push(("SPLIT", ON)),
+                    2 => defs.push(("BIAS", ON)),
+                    _ => {}
                 }
+                if n < 3 {
+                    defs.push(("OUT_VEC", ON));
+                }
+                let shape = [("PM", pm), ("PN", pn), ("Q", q), ("BK", bk)];
+                let fetch = [("A_K", ak), ("A_W", aw), ("B_K", bk_first), ("B_W", bw)];
+                defs.extend(shape.into_iter().chain(fetch).map(|(name, v)| (name, Def::Int(v))));
+                defs.push(("GEMM_TILED", ON));
+                list.file("gemm_tiled", &[GEMM], &defs);
             }
         }
         for rows in [1, 4] {
@@ -312,7 +322,10 @@ fn products(list: &mut List) {
         if ty.is_float() {
             let operands = [("TA", Def::Type(ty)), ("TB", Def::Type(ty))];
             for epilogue in [&[("BIAS", ON), ("RELU", ON)][..], &[("BIAS", ON), ("PRE", ON), ("GELU", ON)]] {
-                let tiled = [("GEMM_TILED", ON), ("PER", Def::Int(4))];
+                let shape = [("PM", 4), ("PN", 4), ("Q", q), ("BK", 64 / acc.size() as i64)];
+                let fetch = [("A_K", 1), ("A_W", q), ("B_K", 0), ("B_W", 1)];
+                let mut tiled: Vec<_> = shape.into_iter().chain(fetch).map(|(name, v)| (name, Def::Int(v))).collect();
+                tiled.extend([("OUT_VEC", ON), ("GEMM_TILED", ON)]);
                 list.file("gemm_tiled", &[GEMM], &with(&[&operands[..], epilogue, &tiled].concat()));
                 let direct = [("GEMM_DIRECT", ON), ("ROWS", Def::Int(4))];
                 list.file("gemm_direct", &[GEMM], &with(&[&operands[..], epilogue, &direct].concat()));

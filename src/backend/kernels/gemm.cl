@@ -50,11 +50,13 @@ INLINE A activate(A x) {
 #else
 #define activate(x) (x)
 #endif
+#define PLACE(at, row, col)                                                                               \
+    const i64 block_ = g.o_inner > 0 ? (i64)(col) / g.o_inner : 0;                                        \
+    const i64 at = g.o_off + batch * g.o_batch + (i64)(row) * g.o_row + block_ * g.o_outer +               \
+                   ((i64)(col)-block_ * g.o_inner) * g.o_col;
 #define STORE_FINAL(value, row, col)                                                                      \
     {                                                                                                     \
-        const i64 block_ = g.o_inner > 0 ? (i64)(col) / g.o_inner : 0;                                    \
-        const i64 at = g.o_off + batch * g.o_batch + (i64)(row) * g.o_row + block_ * g.o_outer +           \
-                       ((i64)(col)-block_ * g.o_inner) * g.o_col;                                         \
+        PLACE(at, row, col)                                                                               \
         A result = alpha * (value);                                                                       \
         ADD_BIAS(row, col)                                                                                \
         if (beta != 0) result = result + beta * (A)T_LD(out, at);                                         \
@@ -67,7 +69,9 @@ INLINE A activate(A x) {
 #define PARTS(z)                                                          \
     const i64 batch = (z) / g.splits, first = ((z)-batch * g.splits) * g.k_step; \
     const i64 last = first + g.k_step < g.k ? first + g.k_step : g.k;
-#define STORE(value, row, col) out[((i64)GRP(2) * g.m + (i64)(row)) * g.n + (i64)(col)] = (value);
+// PART: batch and part, where a kernel does not have them as its third index.
+#define PART (i64)GRP(2)
+#define STORE(value, row, col) out[(PART * g.m + (i64)(row)) * g.n + (i64)(col)] = (value);
 #else
 #define OUT T_S
 #define PARTS(z) const i64 batch = (z), first = 0, last = g.k;
@@ -75,61 +79,208 @@ INLINE A activate(A x) {
 #endif
 
 #ifdef GEMM_TILED
-// For GPUs: PER x PER outputs per work-item, groups of 16 x 16, through local memory in steps of 16. A work-item's
-// outputs are 16 apart, so that neighbours read and write neighbours.
-#define TILE (16 * PER)
-#define STEP 16
-KERNEL WG_HINT2(16, 16)
+// For GPUs: a group of 256 makes TM x TN outputs, a work-item PM x PN of them in registers, from slabs of BK steps of k
+// in local memory. Two slabs take turns: while one is used, the next is on its way into registers, and one barrier per
+// slab is enough. Q elements of the accumulator are a vector of 16 bytes. A work-item's outputs are blocks of Q x Q, 16
+// blocks apart, so that neighbours read and write neighbouring vectors.
+// Per operand: A_K (1: fetched along k, 0: along its rows), A_W (elements per fetch: Q where that direction is
+// contiguous and aligned, else 1), the same for B. OUT_VEC: Q columns of the output are an aligned vector.
+#define QUAD(type) PASTE(PASTE(type, x), Q)
+#if Q == 4
+#define EACH_LANE(DO) DO(0, x) DO(1, y) DO(2, z) DO(3, w)
+#else
+#define EACH_LANE(DO) DO(0, x) DO(1, y)
+#endif
+#define TM (16 * PM)
+#define TN (16 * PN)
+// One vector more than a row: what is written across rows goes to other banks.
+#define A_ROW (TM + Q)
+#define B_ROW (TN + Q)
+// How many fetches a slab takes each work-item, and how far apart they are (rows where along k, else steps of k).
+#define A_N (TM * BK / 256 / A_W)
+#define B_N (TN * BK / 256 / B_W)
+#define A_GAP (256 * A_W / (A_K ? BK : TM))
+#define B_GAP (256 * B_W / (B_K ? BK : TN))
+#define FROM_A(l, lane) ra[i * A_W + l] = v.lane;
+#define FROM_B(l, lane) rb[i * B_W + l] = v.lane;
+#define INTO_A(l, lane) v.lane = (A)TA_LD(ra, i * A_W + l);
+#define INTO_B(l, lane) v.lane = (A)TB_LD(rb, i * B_W + l);
+// The i-th fetch of a share of which `rows` rows and `ks` steps of k are in the matrix, from element `at` on; zeros past
+// the ends.
+#define FETCH_ONES(ALONG, W, GAP, p, raw, rows, ks, at, st_row, st_k)                                             \
+    for (int j = 0; j < W; j++)                                                                                  \
+        raw[i * W + j] = (ALONG ? i * GAP : j) < (rows) && (ALONG ? j : i * GAP) < (ks)                           \
+                             ? p[(at) + i * GAP * (ALONG ? st_row : st_k) + j]                                   \
+                             : 0;
+#define IS_WHOLE(ALONG, W, GAP, rows, ks) ((ALONG ? i * GAP : W - 1) < (rows) && (ALONG ? W - 1 : i * GAP) < (ks))
+#define KEEP_ONES(ALONG, W, GAP, T_LD_, raw, to, width, row, k) \
+    for (int j = 0; j < W; j++)                                 \
+        to[((k) + (ALONG ? j : i * GAP)) * width + (row) + (ALONG ? i * GAP : j)] = (A)T_LD_(raw, i * W + j);
+
+#if Q == 4 && !defined(SPLIT)
+KERNEL WG_TWICE(256)
+#else
+KERNEL WG_HINT(256)
+#endif
 void gemm_tiled(GLOBAL const TA_S *a, GLOBAL const TB_S *b, EPILOGUE_PARAMS GLOBAL OUT *out, const Gemm g, const A alpha,
                 const A beta) {
-    LOCAL A ta[STEP][TILE + 1];
-    LOCAL A tb[STEP][TILE + 1];
-    const u32 tx = LID(0), ty = LID(1), lid = ty * 16 + tx;
-    const i64 col0 = (i64)GRP(0) * TILE, row0 = (i64)GRP(1) * TILE;
+    LOCAL QUAD(A) slabs_a[2 * BK * A_ROW / Q];
+    LOCAL QUAD(A) slabs_b[2 * BK * B_ROW / Q];
+    const u32 lid = LID(0);
+    // Tiles of eight rows of tiles follow each other, so that those at work share what they read.
+    const u32 tiles_n = (u32)((g.n + TN - 1) / TN), tiles_m = (u32)((g.m + TM - 1) / TM);
+    const u32 band = GRP(0) / (8 * tiles_n), in_band = GRP(0) - band * 8 * tiles_n;
+    const u32 band_rows = tiles_m - band * 8 < 8 ? tiles_m - band * 8 : 8, tile_n = in_band / band_rows;
+    const i64 row0 = (i64)(band * 8 + in_band - tile_n * band_rows) * TM, col0 = (i64)tile_n * TN;
     PARTS((i64)GRP(2))
-    A acc[PER][PER];
-    for (int i = 0; i < PER; i++)
-        for (int j = 0; j < PER; j++) acc[i][j] = 0;
-    const i64 abase = g.a_off + batch * g.a_batch, bbase = g.b_off + batch * g.b_batch;
-    for (i64 k0 = first; k0 < last; k0 += STEP) {
-        for (u32 e = lid; e < TILE * STEP; e += 256) {
-            // The fast index follows the contiguous direction of each operand.
-            u32 r, kk;
-            if (g.a_col == 1) {
-                kk = e % STEP;
-                r = e / STEP;
-            } else {
-                r = e % TILE;
-                kk = e / TILE;
+    // Of 32 work-items in a row, 8 x 4 are neighbours in the tile: they read few vectors of local memory at a time.
+    const u32 tx = (lid & 7) | ((lid >> 2) & 8), ty = ((lid >> 3) & 3) | ((lid >> 4) & 12);
+    A acc[PM][PN];
+#pragma unroll
+    for (int i = 0; i < PM; i++)
+#pragma unroll
+        for (int j = 0; j < PN; j++) acc[i][j] = 0;
+    // This work-item's first fetch in the slab and in memory.
+    const u32 ar = A_K ? lid / (BK / A_W) : lid % (TM / A_W) * A_W, ak = A_K ? lid % (BK / A_W) * A_W : lid / (TM / A_W);
+    const u32 br = B_K ? lid / (BK / B_W) : lid % (TN / B_W) * B_W, bk = B_K ? lid % (BK / B_W) * B_W : lid / (TN / B_W);
+    i64 at_a = g.a_off + batch * g.a_batch + (row0 + ar) * g.a_row + (first + ak) * g.a_col;
+    i64 at_b = g.b_off + batch * g.b_batch + (col0 + br) * g.b_col + (first + bk) * g.b_row;
+    // Rows and steps of k from there on; the host splits a long k.
+    const i32 a_rows = (i32)(g.m - row0 < TM ? g.m - row0 : TM) - (i32)ar;
+    const i32 b_rows = (i32)(g.n - col0 < TN ? g.n - col0 : TN) - (i32)br;
+    const i32 depth = (i32)(last - first);
+    TA_S ra[A_N * A_W];
+    TB_S rb[B_N * B_W];
+    LOCAL_PTR(A) to_a = (LOCAL_PTR(A))slabs_a;
+    LOCAL_PTR(A) to_b = (LOCAL_PTR(A))slabs_b;
+    // The first round only fetches.
+    for (i32 k0 = -BK; k0 < depth; k0 += BK) {
+        const i32 left = depth - k0 - BK;
+        if (left > 0) {
+#pragma unroll
+            for (int i = 0; i < A_N; i++) {
+#if A_W > 1
+                if (IS_WHOLE(A_K, A_W, A_GAP, a_rows, left - (i32)ak)) {
+                    const QUAD(TA_S) v = GLOBAL_AT(const QUAD(TA_S), a + at_a + i * A_GAP * (A_K ? g.a_row : g.a_col));
+                    EACH_LANE(FROM_A)
+                } else
+#endif
+                {
+#pragma unroll
+                    FETCH_ONES(A_K, A_W, A_GAP, a, ra, a_rows, left - (i32)ak, at_a, g.a_row, g.a_col)
+                }
             }
-            i64 row = row0 + r, kx = k0 + kk;
-            ta[kk][r] = row < g.m && kx < last ? (A)TA_LD(a, abase + row * g.a_row + kx * g.a_col) : (A)0;
-            if (g.b_row == 1) {
-                kk = e % STEP;
-                r = e / STEP;
-            } else {
-                r = e % TILE;
-                kk = e / TILE;
+#pragma unroll
+            for (int i = 0; i < B_N; i++) {
+#if B_W > 1
+                if (IS_WHOLE(B_K, B_W, B_GAP, b_rows, left - (i32)bk)) {
+                    const QUAD(TB_S) v = GLOBAL_AT(const QUAD(TB_S), b + at_b + i * B_GAP * (B_K ? g.b_col : g.b_row));
+                    EACH_LANE(FROM_B)
+                } else
+#endif
+                {
+#pragma unroll
+                    FETCH_ONES(B_K, B_W, B_GAP, b, rb, b_rows, left - (i32)bk, at_b, g.b_col, g.b_row)
+                }
             }
-            i64 col = col0 + r;
-            kx = k0 + kk;
-            tb[kk][r] = col < g.n && kx < last ? (A)TB_LD(b, bbase + kx * g.b_row + col * g.b_col) : (A)0;
+            at_a += BK * g.a_col;
+            at_b += BK * g.b_row;
         }
-        BARRIER();
-        for (int kk = 0; kk < STEP; kk++) {
-            A x[PER], y[PER];
-            for (int i = 0; i < PER; i++) x[i] = ta[kk][ty + 16 * i];
-            for (int j = 0; j < PER; j++) y[j] = tb[kk][tx + 16 * j];
-            for (int i = 0; i < PER; i++)
-                for (int j = 0; j < PER; j++) acc[i][j] = FMA(x[i], y[j], acc[i][j]);
+        if (k0 >= 0) {
+            LOCAL_PTR(const A) xs = to_a + (k0 / BK & 1) * (BK * A_ROW) + ty * Q;
+            LOCAL_PTR(const A) ys = to_b + (k0 / BK & 1) * (BK * B_ROW) + tx * Q;
+#pragma unroll
+            for (int kk = 0; kk < BK; kk++) {
+                A x[PM], y[PN];
+#define INTO_X(l, lane) x[i * Q + l] = v.lane;
+#define INTO_Y(l, lane) y[i * Q + l] = v.lane;
+#pragma unroll
+                for (int i = 0; i < PM / Q; i++) {
+                    const QUAD(A) v = LOCAL_AT(const QUAD(A), xs + kk * A_ROW + i * 16 * Q);
+                    EACH_LANE(INTO_X)
+                }
+#pragma unroll
+                for (int i = 0; i < PN / Q; i++) {
+                    const QUAD(A) v = LOCAL_AT(const QUAD(A), ys + kk * B_ROW + i * 16 * Q);
+                    EACH_LANE(INTO_Y)
+                }
+#pragma unroll
+                for (int i = 0; i < PM; i++)
+#pragma unroll
+                    for (int j = 0; j < PN; j++) acc[i][j] = FMA(x[i], y[j], acc[i][j]);
+            }
+        }
+        if (left > 0) {
+            LOCAL_PTR(A) xs = to_a + (k0 / BK + 1 & 1) * (BK * A_ROW);
+            LOCAL_PTR(A) ys = to_b + (k0 / BK + 1 & 1) * (BK * B_ROW);
+#pragma unroll
+            for (int i = 0; i < A_N; i++) {
+#if A_W > 1 && !A_K
+                QUAD(A) v;
+                EACH_LANE(INTO_A)
+                LOCAL_AT(QUAD(A), xs + (ak + i * A_GAP) * A_ROW + ar) = v;
+#else
+#pragma unroll
+                KEEP_ONES(A_K, A_W, A_GAP, TA_LD, ra, xs, A_ROW, ar, ak)
+#endif
+            }
+#pragma unroll
+            for (int i = 0; i < B_N; i++) {
+#if B_W > 1 && !B_K
+                QUAD(A) v;
+                EACH_LANE(INTO_B)
+                LOCAL_AT(QUAD(A), ys + (bk + i * B_GAP) * B_ROW + br) = v;
+#else
+#pragma unroll
+                KEEP_ONES(B_K, B_W, B_GAP, TB_LD, rb, ys, B_ROW, br, bk)
+#endif
+            }
         }
         BARRIER();
     }
-    for (int i = 0; i < PER; i++)
-        for (int j = 0; j < PER; j++) {
-            const i64 row = row0 + ty + 16 * i, col = col0 + tx + 16 * j;
-            if (row < g.m && col < g.n) STORE(acc[i][j], row, col)
+#pragma unroll
+    for (int i = 0; i < PM; i++) {
+        const i64 row = row0 + ty * Q + i / Q * (16 * Q) + i % Q;
+        if (row >= g.m) continue;
+#pragma unroll
+        for (int j = 0; j < PN; j += Q) {
+            const i64 col = col0 + tx * Q + j * 16;
+#ifdef OUT_VEC
+            if (col + Q <= g.n) {
+                QUAD(OUT) v;
+#ifdef SPLIT
+                const i64 at = (PART * g.m + row) * g.n + col;
+#define INTO_OUT(l, lane) v.lane = acc[i][j + l];
+                EACH_LANE(INTO_OUT)
+#else
+                PLACE(at, row, col)
+                T_S lanes[Q];
+#define FROM_OUT(l, lane) lanes[l] = v.lane;
+#define INTO_OUT(l, lane) v.lane = lanes[l];
+                if (beta != 0) {
+                    v = GLOBAL_AT(const QUAD(OUT), out + at);
+                    EACH_LANE(FROM_OUT)
+                }
+#pragma unroll
+                for (int l = 0; l < Q; l++) {
+                    A result = alpha * acc[i][j + l];
+                    ADD_BIAS(row, col + l)
+                    if (beta != 0) result = result + beta * (A)T_LD(lanes, l);
+                    STORE_PRE(at + l)
+                    result = activate(result);
+                    T_ST(lanes, l, (T)result);
+                }
+                EACH_LANE(INTO_OUT)
+#endif
+                GLOBAL_AT(QUAD(OUT), out + at) = v;
+                continue;
+            }
+#endif
+#pragma unroll
+            for (int l = 0; l < Q; l++)
+                if (col + l < g.n) STORE(acc[i][j + l], row, col + l)
         }
+    }
 }
 #endif
 
@@ -229,14 +380,22 @@ INLINE V activate_lanes(V x) {
 // For CPUs: one work-item makes MR x (NV * VL) outputs in registers, from packed panels, or (STREAM) from operands where
 // they lie; then b's columns are neighbours, and b_limit elements of b may be read.
 #ifdef GEMM_PACKED
+// Rows of tiles come in bands, the slowest index, so that a band's panels are used while a cache holds them.
 KERNEL MIN_VECTOR void gemm_packed(GLOBAL const A *pa, GLOBAL const A *pb, EPILOGUE_PARAMS GLOBAL OUT *out, const Gemm g,
-                                   const A alpha, const A beta) {
+                                   const A alpha, const A beta, const i64 bands) {
+    const i64 z = (i64)GID(2) / bands;
+    PARTS(z)
+    const i64 ip = ((i64)GID(2) - z * bands) * (i64)GSIZE(0) + (i64)GID(0), jp = (i64)GID(1);
+    if (ip * MR >= g.m) return;
+#undef PART
+#define PART z
 #else
 KERNEL MIN_VECTOR void gemm_stream(GLOBAL const A *pa, GLOBAL const A *pb, EPILOGUE_PARAMS GLOBAL OUT *out, const Gemm g,
                                    const A alpha, const A beta, const i64 b_limit) {
-#endif
     PARTS((i64)GID(2))
-    const i64 ip = (i64)GID(0), jp = (i64)GID(1), row0 = ip * MR, col0 = jp * (NV * VL);
+    const i64 ip = (i64)GID(0), jp = (i64)GID(1);
+#endif
+    const i64 row0 = ip * MR, col0 = jp * (NV * VL);
     V acc[MR][NV];
 #pragma unroll
     for (int i = 0; i < MR; i++)

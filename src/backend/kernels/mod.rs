@@ -11,7 +11,7 @@ pub mod reduce;
 use crate::tensor::dtype::DType;
 use std::fmt::Write;
 
-pub const PRELUDE_OPENCL: &str = include_str!("prelude_opencl.h");
+pub const PRELUDE_OPENCL: &str = concat!(include_str!("prelude_opencl.h"), include_str!("math_cpu.h"));
 pub const PRELUDE_CUDA: &str = include_str!("prelude_cuda.h");
 pub const COMMON: &str = include_str!("common.h");
 /// Rows along one dimension; wants `NT` and `RANK` defined first.

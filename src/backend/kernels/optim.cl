@@ -1,6 +1,6 @@
 // One optimiser step over COUNT parameters. Macros: T, A (what is calculated in), ADAM or SGD, STATES, COUNT and the
 // lists made by the host: PARAMS (the kernel's buffers), CASES (which buffers belong to parameter k). A work-item
-// updates one element; `start` says where each parameter's elements begin, in whole groups.
+// updates one element, or BLOCK of them (CPUs); `start` says where each parameter's elements begin, in whole groups.
 typedef struct {
     u64 start[COUNT + 1];
     u64 n[COUNT];
@@ -20,12 +20,15 @@ KERNEL void optimizer_step(PARAMS const Lists l, HYPER) {
 #ifdef LIVE
     const Hyper h = *(GLOBAL const Hyper *)(live + live_at);
 #endif
-    const u64 i = (u64)GID(0);
+#ifndef BLOCK
+#define BLOCK 1
+#endif
+    const u64 i = (u64)GID(0) * BLOCK;
     int k = 0;
     while (k < COUNT && i >= l.start[k + 1]) k++;
     if (k >= COUNT) return;
-    const u64 j = i - l.start[k];
-    if (j >= l.n[k]) return;
+    const u64 j0 = i - l.start[k];
+    if (j0 >= l.n[k]) return;
     GLOBAL T_S *p, *gr;
 #if STATES > 0
     GLOBAL T_S *s0;
@@ -38,6 +41,14 @@ KERNEL void optimizer_step(PARAMS const Lists l, HYPER) {
 #endif
     switch (k) { CASES }
 #define OFF(t) (l.off[k * (STATES + 2) + (t)] + (i64)j)
+#if BLOCK > 1
+    const u64 j1 = j0 + BLOCK < l.n[k] ? j0 + BLOCK : l.n[k];
+    INDEPENDENT
+    for (u64 j = j0; j < j1; j++) {
+#else
+    const u64 j = j0;
+    {
+#endif
     const i64 ip = OFF(0), ig = OFF(1);
     A x = (A)T_LD(p, ip), grad = (A)T_LD(gr, ig);
 #ifdef MAXIMIZE
@@ -81,4 +92,5 @@ KERNEL void optimizer_step(PARAMS const Lists l, HYPER) {
     x = x - h.lr * grad;
 #endif
     T_ST(p, ip, (T)x);
+    }
 }

@@ -133,7 +133,7 @@ KERNEL void avg_pool_backward(GLOBAL const T_S *grad, GLOBAL T_S *gin, const Poo
 
 // For CPUs: windows that tile the input (stride K0 x K1 x K2 is the window, no padding, all windows whole), rows of unit
 // stride. One work-item makes one plane.
-#if defined(TILES_FORWARD) || defined(TILES_BACKWARD)
+#if defined(TILES_FORWARD) || defined(TILES_BACKWARD) || defined(VL)
 #define PLANE(s)                                                                  \
     const i64 plane_ = (i64)GID(0), rest_ = plane_ / s[0], c0 = plane_ - rest_ * s[0]; \
     const i64 l0 = rest_ / g.lead1, l1 = rest_ - l0 * g.lead1;                    \

@@ -20,6 +20,8 @@
 #define GSIZE(d) ((u64)gridDim.AXIS_##d * blockDim.AXIS_##d)
 #define WG_HINT(n) __launch_bounds__(n)
 #define WG_HINT2(x, y) __launch_bounds__((x) * (y))
+// Registers are to last for two groups at a time.
+#define WG_TWICE(n) __launch_bounds__(n, 2)
 #define MIN_VECTOR
 #define HAVE_FP64 1
 #define AS_GLOBAL(type, address) ((type *)(address))
@@ -35,6 +37,18 @@ typedef long long i64;
 typedef unsigned long long u64;
 typedef float f32;
 typedef double f64;
+// Vectors; what GLOBAL_AT and LOCAL_AT read or write is aligned to its size.
+typedef char4 i8x4;
+typedef uchar4 u8x4;
+typedef short4 i16x4;
+typedef ushort4 u16x4;
+typedef int4 i32x4;
+typedef float4 f32x4;
+typedef longlong2 i64x2;
+typedef double2 f64x2;
+#define GLOBAL_AT(type, p) (*(type *)(p))
+#define LOCAL_AT(type, p) (*(type *)(p))
+#define LOCAL_PTR(type) type *
 
 #define AS_F32(x) __uint_as_float(x)
 #define AS_U32(x) __float_as_uint(x)

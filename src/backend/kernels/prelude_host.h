@@ -14,6 +14,7 @@
 #define WG_HINT(n) WG_HINT2(n, 1)
 // Compilers ignore the attribute; the runner reads it in the preprocessed text.
 #define WG_HINT2(x, y) __attribute__((host_group(x, y)))
+#define WG_TWICE(n) WG_HINT(n)
 
 typedef signed char i8;
 typedef unsigned char u8;
@@ -27,6 +28,17 @@ typedef long i64;
 typedef unsigned long u64;
 typedef float f32;
 typedef double f64;
+// Vectors. Devices fault where an address is not aligned to the vector's size, or round it: here it is a trap.
+#define HOST_VEC4(type) struct __attribute__((may_alias, aligned(4 * sizeof(type)))) type##x4 { type x, y, z, w; };
+#define HOST_VEC2(type) struct __attribute__((may_alias, aligned(2 * sizeof(type)))) type##x2 { type x, y; };
+HOST_VEC4(i8) HOST_VEC4(u8) HOST_VEC4(i16) HOST_VEC4(u16) HOST_VEC4(i32) HOST_VEC4(f32) HOST_VEC2(i64) HOST_VEC2(f64)
+template <class V, class E> static inline V *host_aligned(E *p) {
+    if ((u64)p % alignof(V) != 0) __builtin_trap();
+    return (V *)p;
+}
+#define GLOBAL_AT(type, p) (*host_aligned<type>(p))
+#define LOCAL_AT(type, p) (*host_aligned<type>(p))
+#define LOCAL_PTR(type) type *
 
 // The place of the running work-item.
 struct HostIds {

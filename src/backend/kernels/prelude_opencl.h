@@ -23,6 +23,7 @@
 #define GROUPS(d) ((u32)get_num_groups(d))
 #define WG_HINT(n) __attribute__((reqd_work_group_size(n, 1, 1)))
 #define WG_HINT2(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
+#define WG_TWICE(n) WG_HINT(n)
 
 typedef char i8;
 typedef uchar u8;
@@ -36,7 +37,19 @@ typedef ulong u64;
 typedef float f32;
 #ifdef HAVE_FP64
 typedef double f64;
+typedef double2 f64x2;
 #endif
+// Vectors; what GLOBAL_AT and LOCAL_AT read or write is aligned to its size.
+typedef char4 i8x4;
+typedef uchar4 u8x4;
+typedef short4 i16x4;
+typedef ushort4 u16x4;
+typedef int4 i32x4;
+typedef float4 f32x4;
+typedef long2 i64x2;
+#define GLOBAL_AT(type, p) (*(__global type *)(p))
+#define LOCAL_AT(type, p) (*(__local type *)(p))
+#define LOCAL_PTR(type) __local type *
 
 #define AS_F32(x) as_float(x)
 #define AS_U32(x) as_uint(x)
@@ -50,35 +63,6 @@ typedef double f64;
 #define INF_F64 ((f64)INFINITY)
 #define NAN_F64 ((f64)NAN)
 #define CLAIM(p) (atomic_cmpxchg((volatile __global int *)(p), 0, 1) == 0)
-
-#ifdef SLOW_LOG
-// For devices whose log is a call per element (PoCL on CPUs): below 1 ulp, without branches. x = m * 2^e with m around
-// 1, then the series of log((1 + s) / (1 - s)), s = (m - 1) / (m + 1).
-INLINE f32 __attribute__((overloadable)) log_(f32 x) {
-    const int tiny = x < 1.17549435e-38f;
-    const u32 b = AS_U32(tiny ? x * 8388608.0f : x);
-    const i32 e = (i32)(b - 0x3f3504f3u) >> 23;
-    const f32 k = (f32)(tiny ? e - 23 : e), f = AS_F32(b - ((u32)e << 23)) - 1.0f;
-    const f32 s = f / (2.0f + f), z = s * s, w = z * z, half_square = 0.5f * f * f;
-    const f32 even = w * (0.40000972152f + w * 0.24279078841f), odd = z * (0.66666662693f + w * 0.28498786688f);
-    f32 r = s * (half_square + (odd + even)) + k * 9.0580006145e-06f - half_square + f + k * 0.69313812256f;
-    r = x == INFINITY ? x : r;
-    r = x == 0.0f ? -INFINITY : r;
-    return x >= 0.0f ? r : NAN;
-}
-// log(u) of the rounded u = 1 + x, mended by what rounding took.
-INLINE f32 __attribute__((overloadable)) log1p_(f32 x) {
-    const f32 u = 1.0f + x, lost = (x - (u - 1.0f)) / u;
-    const f32 r = log_(u) + (u == INFINITY || x == -1.0f ? 0.0f : lost);
-    return u == 1.0f ? x : r;
-}
-#ifdef HAVE_FP64
-INLINE f64 __attribute__((overloadable)) log_(f64 x) { return log(x); }
-INLINE f64 __attribute__((overloadable)) log1p_(f64 x) { return log1p(x); }
-#endif
-#define log log_
-#define log1p log1p_
-#endif
 
 // Before a loop whose iterations do not depend on each other: a CPU's compiler may use vectors.
 #ifdef __clang__

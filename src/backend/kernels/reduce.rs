@@ -109,10 +109,12 @@ fn step(s: &Spec, a: &str, ai: &str, v: &str, at: &str) -> String {
         Any => format!("{a} = {a} | ({v} != 0);"),
         All => format!("{a} = {a} & ({v} != 0);"),
         ArgMax | ArgMin => {
+            // Selects instead of branches, which random data would mispredict and vectors cannot take.
             let better = if s.op == ArgMax { ">" } else { "<" };
             format!(
-                "if ({ai} < 0 || ({a} == {a} && ({v} != {v} || {v} {better} {a})) || \
-                 (({v} == {a} || ({v} != {v} && {a} != {a})) && {at} < {ai})) {{ {a} = {v}; {ai} = {at}; }}"
+                "{{ const i64 at_ = {at}; const int take_ = ({ai} < 0) | (({a} == {a}) & (({v} != {v}) | ({v} {better} {a}))) | \
+                 ((({v} == {a}) | (({v} != {v}) & ({a} != {a}))) & (at_ < {ai})); \
+                 {a} = take_ ? {v} : {a}; {ai} = take_ ? at_ : {ai}; }}"
             )
         }
     }

@@ -190,6 +190,75 @@ fn float_opcodes_match_the_host() {
     }
 }
 
+/// Error in units of the last place of float32; infinite where one is special and the other is not.
+fn ulps(got: f64, want: f64) -> f64 {
+    let exact = want as f32;
+    if exact.is_nan() || got.is_nan() {
+        return if exact.is_nan() == got.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    if exact.is_infinite() || got.is_infinite() {
+        // Just beyond the largest number either may be.
+        let largest = f32::MAX as f64;
+        let near = got.abs().min(want.abs()) >= 0.99999 * largest && got.signum() == want.signum();
+        return if got == exact as f64 || near { 0.0 } else { f64::INFINITY };
+    }
+    if exact == 0.0 && got == 0.0 {
+        return if exact.is_sign_negative() == got.is_sign_negative() { 0.0 } else { f64::INFINITY };
+    }
+    (got - want).abs() / 2f64.powi((want.abs().max(1.2e-38).log2().floor() as i32).max(-126) - 23)
+}
+
+#[test]
+fn functions_are_accurate_over_all_of_float32() {
+    let Some(d) = device() else { return };
+    let specials = [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN, 1.5e-45];
+    let edges =
+        [88.7, 89.0, -103.9, -87.4, 128.0, -126.0, 16777216.0, 8388607.0, 2.5, -3.0, 0.5, -0.5, 3.999, 1.5707964];
+    let mut x: Vec<f32> = specials.into_iter().chain(edges).collect();
+    x.extend((0..1u64 << 32).step_by(299_993).map(|bits| f32::from_bits(bits as u32)));
+    x.extend(noise(4000, 31).iter().map(|v| (v * 12.0) as f32));
+    // Devices may flush numbers below the normal ones to zero.
+    x.retain(|v| *v == 0.0 || !v.is_finite() || v.abs() >= f32::MIN_POSITIVE);
+    let wide: Vec<f64> = x.iter().map(|v| *v as f64).collect();
+    let t = T::new(d, &x, &[x.len() as i64]);
+    let table: [(Opcode, F1, f64); 13] = [
+        (Exp, f64::exp, 3.0),
+        (Exp2, f64::exp2, 3.0),
+        (Expm1, f64::exp_m1, 3.0),
+        (Log, f64::ln, 3.0),
+        (Log2, f64::log2, 3.0),
+        (Log10, f64::log10, 3.0),
+        (Log1p, f64::ln_1p, 3.0),
+        (Sin, f64::sin, 4.0),
+        (Cos, f64::cos, 4.0),
+        (Tan, f64::tan, 5.0),
+        (Atan, f64::atan, 5.0),
+        (Tanh, f64::tanh, 5.0),
+        (Erf, libm::erf, 16.0),
+    ];
+    for (op, f, most) in table {
+        for (i, got) in run(d, op, DType::F32, &[&t], DType::F32).into_iter().enumerate() {
+            let want = f(wide[i]);
+            let tiny = want.abs() < 1.2e-38 && got.abs() < 1.2e-38;
+            assert!(tiny || ulps(got, want) <= most, "{op:?} of {:e} is {got:e}, should be {want:e}", x[i]);
+        }
+    }
+    // Powers: each number with a shifted list of the others, and every pair of special ones.
+    let some: Vec<f32> = x.iter().copied().take(24).collect();
+    let mut a: Vec<f32> = x.clone();
+    let mut b: Vec<f32> = noise(x.len(), 32).iter().map(|v| (v * 10.0) as f32).collect();
+    for p in &some {
+        a.extend(some.iter().map(|_| *p));
+        b.extend(&some);
+    }
+    let (ta, tb) = (T::new(d, &a, &[a.len() as i64]), T::new(d, &b, &[b.len() as i64]));
+    for (i, got) in run(d, Pow, DType::F32, &[&ta, &tb], DType::F32).into_iter().enumerate() {
+        let want = (a[i] as f64).powf(b[i] as f64);
+        let tiny = want.abs() < 1.2e-38 && got.abs() < 1.2e-38;
+        assert!(tiny || ulps(got, want) <= 16.0, "{:e} to the power {:e} is {got:e}, should be {want:e}", a[i], b[i]);
+    }
+}
+
 #[test]
 fn special_functions_at_known_points() {
     let Some(d) = device() else { return };
