@@ -163,6 +163,36 @@ static void faults(void)
     OK(taper_scope_end());
 }
 
+/* Memory handed out and taken back, as another library would; events. CUDA alone. */
+static void sharing(void)
+{
+    const int64_t n = 1000;
+    taper_tensor *x = NULL, *y = NULL, *sum = NULL;
+    struct DLManagedTensorVersioned *managed = NULL;
+    taper_event *event = NULL;
+    taper_scalar v;
+    uint64_t stream = 0;
+    if (device.type != TAPER_DEVICE_CUDA) return;
+    for (int round = 0; round < 5; round++) {
+        OK(taper_ones(&n, 1, TAPER_FLOAT32, device, &x));
+        OK(taper_device_get_stream(device, &stream));
+        OK(taper_tensor_ready_on(x, round % 2 ? stream : 1));
+        OK(taper_tensor_to_dlpack(x, &managed));
+        OK(taper_tensor_from_dlpack(managed, &y));
+        CHECK(taper_tensor_free(x));
+        OK(taper_mul_scalar_(y, taper_scalar_f64(3)));
+        OK(taper_event_new(device, true, &event));
+        OK(taper_event_record(event));
+        OK(taper_sum(y, TAPER_DTYPE_NONE, &sum));
+        OK(taper_tensor_item(sum, &v));
+        CHECK(v.f == 3000);
+        OK(taper_event_synchronize(event));
+        taper_event_free(event);
+        taper_tensor_free(sum);
+        taper_tensor_free(y);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "cuda";
@@ -174,6 +204,7 @@ int main(int argc, char **argv)
     shapes(33, 257);
     training();
     faults();
+    sharing();
     OK(taper_synchronize(device));
     OK(taper_memory_empty_cache(device));
     return finish(name);

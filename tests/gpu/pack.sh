@@ -50,6 +50,7 @@ if [ -x .venv/bin/python ]; then
     mkdir -p "$pack/site"
     site=$(.venv/bin/python -c 'import pytest, pathlib; print(pathlib.Path(pytest.__file__).parents[1])')
     for name in pytest _pytest pluggy iniconfig packaging pygments py.py; do cp -r "$site/$name" "$pack/site/"; done
+    for name in pytest pluggy; do cp -r "$site/$name"-*.dist-info "$pack/site/"; done # it asks for its version
 else
     echo "no .venv (scripts/deps.sh test): the pack brings no pytest"
 fi
