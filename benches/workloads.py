@@ -287,7 +287,7 @@ def layer_norm(T):
     return lambda: F.layer_norm(a, (1024,))
 
 
-@workload("layer_norm 1,024x1,024 with weights, and its gradients")
+@workload("layer_norm 1,024x1,024 with weights, and gradients")
 def layer_norm_gradients(T):
     a = T.rand(1024, 1024).requires_grad_()
     m = T.nn.LayerNorm(1024)
@@ -300,7 +300,7 @@ def layer_norm_gradients(T):
     return run
 
 
-@workload("MLP block 256x512, Linear 512-2048, GELU (tanh), Linear 2048-512, with gradients")
+@workload("MLP block 512-2048-512 with GELU, and its gradients")
 def mlp_block(T):
     nn = T.nn
     a = T.rand(256, 512).requires_grad_()
