@@ -318,6 +318,11 @@ pub fn alias(a: &Tensor) -> Result<Tensor> {
 }
 /// `tensor[items] = value`.
 pub fn index_items_put(a: &Tensor, items: &[IndexItem], value: &Tensor) -> Result<()> {
+    if let [IndexItem::Tensor(mask)] = items {
+        if let Some(mask) = mask_for_fill(a, mask, value)? {
+            return masked_fill_(a, &mask, value);
+        }
+    }
     let p = parse(a, items)?;
     if p.indices.is_empty() {
         let mut vs = value.shape();
@@ -328,6 +333,21 @@ pub fn index_items_put(a: &Tensor, items: &[IndexItem], value: &Tensor) -> Resul
         return if p.view.is_same(a) { copy_(&view_same(a)?, &value) } else { copy_(&p.view, &value) };
     }
     put_impl(&p.view, &p.indices, value, false)
+}
+/// The mask of `tensor[mask] = number`, broadcast over the tensor: no positions have to be counted, for which a device would
+/// be waited for. None where the general way must be gone.
+fn mask_for_fill(a: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Option<Tensor>> {
+    let (shape, n) = (a.shape(), mask.ndim());
+    let plain = value.ndim() == 0 && value.dtype() == a.dtype() && mask.dtype() == DType::Bool;
+    let fits = n > 0 && n <= shape.len() && mask.shape()[..] == shape[..n];
+    let known = (mask.device() == a.device() || mask.device().is_cpu())
+        && (value.device() == a.device() || value.device().is_cpu());
+    if !plain || !fits || !known || std::sync::Arc::ptr_eq(&mask.storage(), &a.storage()) {
+        return Ok(None);
+    }
+    let mut sizes = mask.shape();
+    sizes.resize(shape.len(), 1);
+    reshape(&to_device(mask, a.device())?, &sizes).map(Some)
 }
 /// `tensor[items] = number`.
 pub fn index_items_fill(a: &Tensor, items: &[IndexItem], value: Scalar) -> Result<()> {

@@ -397,6 +397,32 @@ def test_a_training_step_waits_for_nothing():
         assert waits() == before + 1
 
 
+def test_no_value_is_looked_at_that_nobody_reads():
+    from ctypes import c_uint64
+
+    from taper import _c
+
+    waits = _c.proto("host_waits", res=c_uint64)
+
+    def work(x, y):
+        h = x.clone()
+        h[x > 0.5] = 0
+        h[x[:, 0] < 0.25] = taper.tensor(7.0, device=x.device)
+        hot = nn.functional.one_hot(y, 4)
+        return h, hot, nn.functional.binary_cross_entropy(x, hot.float())
+
+    x, y = taper.arange(12.0).reshape(3, 4) / 12, taper.tensor([2, 0, 3])
+    there = x.to("opencl"), y.to("opencl")
+    before = waits()
+    got = work(*there)
+    assert waits() == before
+    for a, b in zip(got, work(x, y)):
+        assert a.is_opencl and taper.allclose(a.cpu(), b)
+    nn.functional.one_hot(there[1], 3)
+    with pytest.raises(IndexError, match="index 3 is out of bounds for dimension with size 3"):
+        taper.opencl.synchronize()
+
+
 def test_a_forked_process_says_what_to_do(run_python):
     code = """
 import os, taper

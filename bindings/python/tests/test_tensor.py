@@ -286,6 +286,27 @@ def test_printoptions():
     assert plain(repr(torch.tensor([1.23456]))) == "tensor([1.2346])"
 
 
+def test_assigning_to_a_mask():
+    x = torch.arange(6.0).reshape(2, 3)
+    x[x > 3] = 0
+    x[torch.tensor([True, False])] = torch.tensor(9.0)
+    assert x.tolist() == [[9.0, 9.0, 9.0], [3.0, 0.0, 0.0]]
+    with pytest.raises(IndexError, match="shape of the mask"):
+        x[torch.ones(3, dtype=torch.bool)] = 0
+    b = torch.tensor([True, False, True])
+    b[b] = False
+    assert b.tolist() == [False, False, False]
+    i = torch.arange(3)
+    i[i > 0] = 2.7
+    assert i.tolist() == [0, 2, 2]
+    w, v = torch.ones(2, 2, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    y = w * 2
+    y[torch.tensor([[True, False], [True, True]])] = v
+    y[0] *= 5
+    y.sum().backward()
+    assert w.grad.tolist() == [[0.0, 10.0], [0.0, 0.0]] and v.grad.item() == 7.0
+
+
 def test_random_state():
     torch.manual_seed(3)
     state = torch.get_rng_state()
