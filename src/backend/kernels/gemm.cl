@@ -44,8 +44,7 @@ INLINE A activate(A x) { return x < 0 ? (A)0 : x; }
 #elif defined(GELU)
 #define CONST PASTE(C_, A)
 INLINE A activate(A x) {
-    const A u = CONST(0.79788456080286535588) * (x + CONST(0.044715) * x * x * x);
-    return CONST(0.5) * x * (1 + tanh(u));
+    return x / (1 + exp(-CONST(1.5957691216057308) * (x + CONST(0.044715) * x * x * x)));
 }
 #else
 #define activate(x) (x)

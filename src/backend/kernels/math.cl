@@ -44,15 +44,15 @@ INLINE $T gelu_grad_$T($T g, $T x) {
     return g * (cdf + x * pdf);
 }
 //@ f:gelu_tanh
+// (1 + tanh u) / 2 is the sigmoid of 2u, which keeps its digits where x is negative.
 INLINE $T gelu_tanh_$T($T x) {
-    $T u = C_$T(0.79788456080286535588) * (x + C_$T(0.044715) * x * x * x);
-    return C_$T(0.5) * x * (1 + tanh(u));
+    return x / (1 + exp(-C_$T(1.5957691216057308) * (x + C_$T(0.044715) * x * x * x)));
 }
 //@ f:gelu_tanh_grad
 INLINE $T gelu_tanh_grad_$T($T g, $T x) {
-    $T t = tanh(C_$T(0.79788456080286535588) * (x + C_$T(0.044715) * x * x * x));
-    $T du = C_$T(0.79788456080286535588) * (1 + 3 * C_$T(0.044715) * x * x);
-    return g * (C_$T(0.5) * (1 + t) + C_$T(0.5) * x * (1 - t * t) * du);
+    $T s = 1 / (1 + exp(-C_$T(1.5957691216057308) * (x + C_$T(0.044715) * x * x * x)));
+    $T d = C_$T(1.5957691216057308) * (1 + 3 * C_$T(0.044715) * x * x);
+    return g * (s + x * s * (1 - s) * d);
 }
 //@ f:silu_grad
 INLINE $T silu_grad_$T($T g, $T x) {
