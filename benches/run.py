@@ -253,6 +253,8 @@ def main():
     names = [name for name in WORKLOADS if any(part in name.lower() for part in options.only.lower().split("|"))]
     if options.device == "cpu":
         names = [name for name in names if name not in GPU_ONLY]
+    else:  # what is there for devices comes first: time on them may be short
+        names.sort(key=lambda name: name not in GPU_ONLY)
     results = run_workloads(
         names,
         options.threads,

@@ -166,6 +166,8 @@ device_suite() { # device_suite OUTPUT: prints OUTPUT.0.out and so on when it is
     done
     for part in 0 1; do wait -n || status=1; done
     suite "$out.2.out" autograd rng_ops train || status=1
+    # Optimisers are tested inside the crate.
+    cargo test --locked --lib optim::tests -- --nocapture --test-threads=1 >"$out.3.out" 2>&1 || status=1
     cat "$out".?.out
     kernels_ran "$out".?.out || status=1
     return $status

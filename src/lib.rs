@@ -17,6 +17,14 @@ pub mod optim;
 pub mod rng;
 pub mod tensor;
 
+// The device under test, as for the suites under tests/.
+#[cfg(test)]
+extern crate self as taper;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/common/device.rs"]
+mod test_device;
+
 pub use error::{Error, ErrorKind, Result};
 pub use tensor::device::{Device, DeviceType};
 pub use tensor::dtype::{DType, Scalar};

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -184,4 +185,39 @@ func TestGraphs(t *testing.T) {
 	if v := values(t, Must(y.ToDevice(CPU))); math.Abs(v[0]-1) > 1e-6 || math.Abs(v[1]-math.Exp(2)) > 1e-4 {
 		t.Error(v)
 	}
+}
+
+func TestEvents(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	devices := []Device{CPU}
+	if n, _ := DeviceCount(DeviceCUDA); n > 0 {
+		devices = append(devices, CUDA)
+	}
+	for _, d := range devices {
+		start, end := Must(NewEvent(d)), Must(NewEvent(d))
+		if done, err := start.Done(); !done || err != nil {
+			t.Error(done, err)
+		}
+		_, err := end.Since(start)
+		wantError(t, err, ErrorValue, "must be recorded")
+		Check(start.Record())
+		x := Must(Must(FromRows([][]float32{{1, 2}})).ToDevice(d))
+		y := Must(x.MulScalar(Int(2)))
+		Check(end.Record())
+		Check(end.Synchronize())
+		took, err := end.Since(start)
+		if done := Must(end.Done()); err != nil || !done || took < 0 {
+			t.Error(took, err, done)
+		}
+		if v := values(t, Must(y.ToDevice(CPU))); v[1] != 4 {
+			t.Error(v)
+		}
+		Check(start.Close())
+		Check(start.Close())
+		wantError(t, start.Record(), ErrorInvalidHandle, "NULL")
+		Check(end.Close())
+	}
+	_, err := NewEvent(Device{99, 0})
+	wantError(t, err, ErrorRuntime, "invalid device type")
 }

@@ -12,22 +12,25 @@ fn number(v: f64) -> Scalar {
 /// x limited to [min_val, max_val].
 pub fn hardtanh(a: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tensor> {
     ensure!(a.dtype() != DType::Bool, Runtime, "Bool inputs not supported for hardtanh");
-    clamp(a, Some(min_val), Some(max_val))
+    clamp_passing(a, min_val, max_val, Passes::NaN)
 }
 /// The self-normalising exponential linear unit.
 pub fn selu(a: &Tensor) -> Result<Tensor> {
-    mul_scalar(&elu(a, number(1.673_263_242_354_377_2))?, number(1.050_700_987_355_480_5))
+    in_float([a], |[a]| mul_scalar(&elu(a, number(1.673_263_242_354_377_2))?, number(1.050_700_987_355_480_5)))
 }
 /// max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)).
 pub fn celu(a: &Tensor, alpha: Scalar) -> Result<Tensor> {
     let v = alpha.to_f64();
     ensure!(v != 0.0, Runtime, "ZeroDivisionError: alpha cannot be 0 for CELU");
-    let low = mul_scalar(&expm1(&div_scalar(a, alpha)?)?, alpha)?;
-    add(&clamp_min(a, Scalar::Int(0))?, &clamp_max(&low, Scalar::Int(0))?, ONE)
+    in_float([a], |[a]| {
+        let positive = gt_scalar(a, Scalar::Int(0))?;
+        let low = masked_fill_scalar(a, &positive, Scalar::Int(0))?;
+        where_(&positive, a, &mul_scalar(&expm1(&div_scalar(&low, alpha)?)?, alpha)?)
+    })
 }
 /// x * tanh(softplus(x)).
 pub fn mish(a: &Tensor) -> Result<Tensor> {
-    mul(a, &tanh(&softplus(a, ONE, Scalar::Int(20))?)?)
+    in_float([a], |[a]| mul(a, &tanh(&softplus(a, ONE, Scalar::Int(20))?)?))
 }
 /// x / (1 + |x|).
 pub fn softsign(a: &Tensor) -> Result<Tensor> {

@@ -421,7 +421,8 @@ pub fn atan2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let (x, y) = (s.save(a), s.save(b));
         move |c, g| {
             let (x, y) = (x.get(c)?, y.get(c)?);
-            let r = div(g, &add(&square(&x)?, &square(&y)?, ONE)?)?;
+            let length = add(&square(&x)?, &square(&y)?, ONE)?;
+            let r = masked_fill_scalar(&div(g, &length)?, &eq_scalar(&length, Scalar::Int(0))?, Scalar::Int(0))?;
             Ok(grads![Some(mul(&r, &y)?), Some(neg(&mul(&r, &x)?)?)])
         }
     })

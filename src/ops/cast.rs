@@ -92,3 +92,17 @@ pub fn copy_(a: &Tensor, src: &Tensor) -> Result<()> {
     }
     inplace(a, &[src], false, |old, dest| copy_impl(src, old, dest))
 }
+
+/// `f` of half tensors is computed in float32 and rounded once, as PyTorch's kernels do: a square or an exponential on the
+/// way may be beyond the range of 16 bits.
+pub(super) fn in_float<const N: usize>(
+    inputs: [&Tensor; N],
+    f: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let dtype = inputs[0].dtype();
+    if !matches!(dtype, DType::F16 | DType::BF16) || inputs.iter().any(|t| t.dtype() != dtype) {
+        return f(inputs);
+    }
+    let wide = inputs.iter().map(|t| cast(t, DType::F32)).collect::<Result<Vec<_>>>()?;
+    cast(&f(std::array::from_fn(|i| &wide[i]))?, dtype)
+}

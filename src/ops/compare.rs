@@ -168,7 +168,18 @@ pub fn masked_fill_scalar_(a: &Tensor, mask: &Tensor, value: Scalar) -> Result<(
     inplace(a, &[], false, |x, d| masked_fill_impl(x, mask, value.into(), d))
 }
 
-fn clamp_impl(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>, dest: Dest) -> Result<Tensor> {
+/// What of the gradient passes, besides what lies strictly between the bounds.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Passes {
+    Nothing,
+    NaN,
+    BoundsAndNaN,
+}
+/// `clamp` with another derivative at the bounds.
+pub(super) fn clamp_passing(a: &Tensor, min: Scalar, max: Scalar, passes: Passes) -> Result<Tensor> {
+    clamp_impl(a, Some(min), Some(max), passes, None)
+}
+fn clamp_impl(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>, passes: Passes, dest: Dest) -> Result<Tensor> {
     let mut args: Vec<Arg> = vec![a.into()];
     args.extend(min.map(Arg::S));
     args.extend(max.map(Arg::S));
@@ -186,20 +197,30 @@ fn clamp_impl(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>, dest: Dest) 
             let x = x.get(c)?;
             let mut g = g.clone();
             if let Some(lo) = min {
-                g = masked_fill_scalar(&g, &lt_scalar(&x, lo)?, Scalar::Int(0))?;
+                let stopped = match passes {
+                    Passes::Nothing => logical_not(&gt_scalar(&x, lo)?)?,
+                    Passes::NaN => le_scalar(&x, lo)?,
+                    Passes::BoundsAndNaN => lt_scalar(&x, lo)?,
+                };
+                g = masked_fill_scalar(&g, &stopped, Scalar::Int(0))?;
             }
             if let Some(hi) = max {
-                g = masked_fill_scalar(&g, &gt_scalar(&x, hi)?, Scalar::Int(0))?;
+                let stopped = match passes {
+                    Passes::Nothing => logical_not(&lt_scalar(&x, hi)?)?,
+                    Passes::NaN => ge_scalar(&x, hi)?,
+                    Passes::BoundsAndNaN => gt_scalar(&x, hi)?,
+                };
+                g = masked_fill_scalar(&g, &stopped, Scalar::Int(0))?;
             }
             Ok(grads![Some(g)])
         }
     })
 }
 pub fn clamp(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<Tensor> {
-    clamp_impl(a, min, max, None)
+    clamp_impl(a, min, max, Passes::Nothing, None)
 }
 pub fn clamp_(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<()> {
-    inplace(a, &[], true, |x, d| clamp_impl(x, min, max, d))
+    inplace(a, &[], true, |x, d| clamp_impl(x, min, max, Passes::Nothing, d))
 }
 /// Clamps between tensors.
 pub fn clamp_tensors(a: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<Tensor> {

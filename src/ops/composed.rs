@@ -83,13 +83,11 @@ pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Opt
 }
 /// sin(pi x) / (pi x), 1 at zero.
 pub fn sinc(a: &Tensor) -> Result<Tensor> {
-    if matches!(a.dtype(), DType::F16 | DType::BF16) {
-        // Rounding pi x to 16 bits would move the zeros.
-        return cast(&sinc(&cast(a, DType::F32)?)?, a.dtype());
-    }
-    let zero = eq_scalar(&detach(a)?, Scalar::Int(0))?;
-    let x = masked_fill_scalar(&mul_scalar(a, Scalar::Float(std::f64::consts::PI))?, &zero, ONE)?;
-    masked_fill_scalar(&div(&sin(&x)?, &x)?, &zero, ONE)
+    in_float([a], |[a]| {
+        let zero = eq_scalar(&detach(a)?, Scalar::Int(0))?;
+        let x = masked_fill_scalar(&mul_scalar(a, Scalar::Float(std::f64::consts::PI))?, &zero, ONE)?;
+        masked_fill_scalar(&div(&sin(&x)?, &x)?, &zero, ONE)
+    })
 }
 /// a to the power b in float64.
 pub fn float_power(a: &Tensor, exponent: &Tensor) -> Result<Tensor> {

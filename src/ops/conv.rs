@@ -617,6 +617,11 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         let mut shape = out.shape();
         shape[d as usize] = o;
         drop(Tensor::empty(&shape, out.dtype(), out.device())?);
+        if o > 0 && shape.contains(&0) {
+            // Empty, however many windows there would be.
+            out = expand(&mean_dim(&out, Some(&[d]), true, None)?, &shape)?;
+            continue;
+        }
         if o > 0 && size % o == 0 {
             out = mean_dim(&unflatten(&contiguous(&out)?, d, &[o, size / o])?, Some(&[d + 1]), false, None)?;
             continue;

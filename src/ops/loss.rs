@@ -38,10 +38,12 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     if beta == 0.0 {
         return l1_loss(input, target, reduction);
     }
-    let d = abs(&sub(input, target, ONE)?)?;
-    let low = mul_scalar(&square(&d)?, Scalar::Float(0.5 / beta))?;
-    let high = sub_scalar(&d, Scalar::Float(0.5 * beta), ONE)?;
-    reduce_loss(where_(&lt_scalar(&d, Scalar::Float(beta))?, &low, &high)?, reduction)
+    in_float([input, target], |[input, target]| {
+        let d = abs(&sub(input, target, ONE)?)?;
+        let low = mul_scalar(&square(&d)?, Scalar::Float(0.5 / beta))?;
+        let high = sub_scalar(&d, Scalar::Float(0.5 * beta), ONE)?;
+        reduce_loss(where_(&lt_scalar(&d, Scalar::Float(beta))?, &low, &high)?, reduction)
+    })
 }
 pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) -> Result<Tensor> {
     ensure!(delta > 0.0, Runtime, "huber_loss does not support non-positive values for delta.");
@@ -63,7 +65,8 @@ pub fn binary_cross_entropy(
         &target.shape()[..],
         &input.shape()[..]
     );
-    if input.numel() > 0 {
+    // Elsewhere looking would wait for the device; there what is no probability gives NaN.
+    if input.device().is_cpu() && input.numel() > 0 {
         let (lo, hi) =
             autograd::no_grad(|| Ok::<_, Error>((min(input)?.item()?.to_f64(), max(input)?.item()?.to_f64())))?;
         ensure!(

@@ -191,8 +191,10 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
         DType::BF16 => 7.8125e-3,
         _ => f32::EPSILON as f64,
     });
-    let ms = mean_dim(&square(input)?, Some(&dims), true, None)?;
-    affine(mul(input, &rsqrt(&add_scalar(&ms, Scalar::Float(eps), ONE)?)?)?, weight, None)
+    in_float([input], |[input]| {
+        let ms = mean_dim(&square(input)?, Some(&dims), true, None)?;
+        affine(mul(input, &rsqrt(&add_scalar(&ms, Scalar::Float(eps), ONE)?)?)?, weight, None)
+    })
 }
 pub fn group_norm(
     input: &Tensor,
@@ -209,9 +211,11 @@ pub fn group_norm(
         "Expected number of channels in input to be divisible by num_groups, but got input of shape {:?} and num_groups={num_groups}",
         &s[..]
     );
-    let grouped = reshape(input, &[s[0], num_groups, -1])?;
-    let x = reshape(&standardise(&grouped, &[2], eps)?, &s)?;
-    affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
+    in_float([input], |[input]| {
+        let grouped = reshape(input, &[s[0], num_groups, -1])?;
+        let x = reshape(&standardise(&grouped, &[2], eps)?, &s)?;
+        affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
+    })
 }
 /// A vector of channels shaped to broadcast over [n, c, d..].
 fn per_channel(t: Option<&Tensor>, ndim: usize) -> Result<Option<Tensor>> {
@@ -271,11 +275,10 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let s = input.shape();
     ensure!(s.len() >= 3, Runtime, "instance_norm: expected at least 3 dimensions, got input of size {:?}", &s[..]);
     let dims: Vec<i64> = (2..s.len() as i64).collect();
-    affine(
-        standardise(input, &dims, eps)?,
-        per_channel(weight, s.len())?.as_ref(),
-        per_channel(bias, s.len())?.as_ref(),
-    )
+    in_float([input], |[input]| {
+        let x = standardise(input, &dims, eps)?;
+        affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
+    })
 }
 /// x / max(||x||_p, eps) along a dimension.
 pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
@@ -283,11 +286,13 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
     div(input, &clamp(&n, Some(Scalar::Float(eps)), None)?)
 }
 pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result<Tensor> {
-    let bound = |t: &Tensor| -> Result<Tensor> {
-        clamp(&norm_dim(t, None, Some(&[dim]), true)?, Some(Scalar::Float(eps)), None)
-    };
-    let (a, b) = (div(x1, &bound(x1)?)?, div(x2, &bound(x2)?)?);
-    sum_dim(&mul(&a, &b)?, Some(&[dim]), false, None)
+    in_float([x1, x2], |[x1, x2]| {
+        let bound = |t: &Tensor| -> Result<Tensor> {
+            clamp(&norm_dim(t, None, Some(&[dim]), true)?, Some(Scalar::Float(eps)), None)
+        };
+        let (a, b) = (div(x1, &bound(x1)?)?, div(x2, &bound(x2)?)?);
+        sum_dim(&mul(&a, &b)?, Some(&[dim]), false, None)
+    })
 }
 
 /// Pads (or with negative numbers crops) the last dimensions: pairs (before, after) from the last one backwards.

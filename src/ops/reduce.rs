@@ -152,9 +152,11 @@ pub fn var_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar
     let c = correction.map_or(1.0, Scalar::to_f64);
     let dims: Vec<i64> = (0..a.ndim()).filter(|&i| marks[i]).map(|i| i as i64).collect();
     let dims = (!dims.is_empty()).then_some(&dims[..]);
-    let center = sub(a, &mean_dim(a, dims, true, None)?, Scalar::Int(1))?;
-    let total = sum_dim(&square(&center)?, dims, keepdim, None)?;
-    div_scalar(&total, Scalar::Float((n - c).max(0.0)))
+    in_float([a], |[a]| {
+        let center = sub(a, &mean_dim(a, dims, true, None)?, Scalar::Int(1))?;
+        let total = sum_dim(&square(&center)?, dims, keepdim, None)?;
+        div_scalar(&total, Scalar::Float((n - c).max(0.0)))
+    })
 }
 pub fn var(a: &Tensor, unbiased: bool) -> Result<Tensor> {
     var_correction(a, None, Some(Scalar::Int(unbiased as i64)), false)
@@ -163,13 +165,13 @@ pub fn var_dim(a: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: bool) -
     var_correction(a, dim, Some(Scalar::Int(unbiased as i64)), keepdim)
 }
 pub fn std_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<Tensor> {
-    sqrt(&var_correction(a, dim, correction, keepdim)?)
+    in_float([a], |[a]| sqrt(&var_correction(a, dim, correction, keepdim)?))
 }
 pub fn std(a: &Tensor, unbiased: bool) -> Result<Tensor> {
-    sqrt(&var(a, unbiased)?)
+    std_correction(a, None, Some(Scalar::Int(unbiased as i64)), false)
 }
 pub fn std_dim(a: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: bool) -> Result<Tensor> {
-    sqrt(&var_dim(a, dim, unbiased, keepdim)?)
+    std_correction(a, dim, Some(Scalar::Int(unbiased as i64)), keepdim)
 }
 pub fn var_mean_correction(
     a: &Tensor,

@@ -399,21 +399,33 @@ pub fn leaky_relu(a: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
 }
 /// alpha * (exp(x) - 1) below zero.
 pub fn elu(a: &Tensor, alpha: Scalar) -> Result<Tensor> {
-    let positive = gt_scalar(a, Scalar::Int(0))?;
-    let low = clamp(a, None, Some(Scalar::Int(0)))?;
-    where_(&positive, a, &mul_scalar(&expm1(&low)?, alpha)?)
+    in_float([a], |[a]| {
+        let positive = gt_scalar(a, Scalar::Int(0))?;
+        let low = masked_fill_scalar(a, &positive, Scalar::Int(0))?;
+        where_(&positive, a, &mul_scalar(&expm1(&low)?, alpha)?)
+    })
 }
 /// log(1 + exp(beta x)) / beta, x itself above the threshold.
 pub fn softplus(a: &Tensor, beta: Scalar, threshold: Scalar) -> Result<Tensor> {
-    let bx = mul_scalar(a, beta)?;
-    let linear = gt_scalar(&bx, threshold)?;
-    let low = masked_fill_scalar(&bx, &linear, Scalar::Int(0))?;
-    where_(&linear, a, &div_scalar(&log1p(&exp(&low)?)?, beta)?)
+    in_float([a], |[a]| {
+        let bx = mul_scalar(a, beta)?;
+        let linear = gt_scalar(&bx, threshold)?;
+        let low = masked_fill_scalar(&bx, &linear, Scalar::Int(0))?;
+        where_(&linear, a, &div_scalar(&log1p(&exp(&low)?)?, beta)?)
+    })
 }
 /// log(sigmoid x), computed without overflow.
 pub fn logsigmoid(a: &Tensor) -> Result<Tensor> {
-    let low = clamp(a, None, Some(Scalar::Int(0)))?;
-    sub(&low, &log1p(&exp(&neg(&abs(a)?)?)?)?, ONE)
+    in_float([a], |[a]| {
+        let out = autograd::no_grad(|| {
+            let low = clamp(a, None, Some(Scalar::Int(0)))?;
+            sub(&low, &log1p(&exp(&neg(&abs(a)?)?)?)?, ONE)
+        })?;
+        record("LogSigmoidBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c, g| Ok(grads![Some(mul(g, &sigmoid(&neg(&x.get(c)?)?)?)?)])
+        })
+    })
 }
 /// x * relu6(x + 3) / 6.
 pub fn hardswish(a: &Tensor) -> Result<Tensor> {
@@ -425,7 +437,7 @@ pub fn hardsigmoid(a: &Tensor) -> Result<Tensor> {
 }
 /// clamp(x, 0, 6).
 pub fn relu6(a: &Tensor) -> Result<Tensor> {
-    clamp(a, Some(Scalar::Int(0)), Some(Scalar::Int(6)))
+    clamp_passing(a, Scalar::Int(0), Scalar::Int(6), Passes::NaN)
 }
 /// logarithm of x / (1 - x), x clamped to [eps, 1 - eps] when eps is given.
 pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
@@ -435,10 +447,19 @@ pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
     let clamped;
     let a = match eps {
         Some(e) => {
-            clamped = clamp(a, Some(Scalar::Float(e)), Some(Scalar::Float(1.0 - e)))?;
+            clamped = clamp_passing(a, Scalar::Float(e), Scalar::Float(1.0 - e), Passes::BoundsAndNaN)?;
             &clamped
         }
         None => a,
     };
-    log(&div(a, &one_minus(a)?)?)
+    let out = autograd::no_grad(|| log(&div(a, &one_minus(a)?)?))?;
+    record("LogitBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| {
+            let x = x.get(c)?;
+            let outside = logical_or(&lt_scalar(&x, Scalar::Int(0))?, &gt_scalar(&x, ONE)?)?;
+            let slope = div(g, &mul(&x, &one_minus(&x)?)?)?;
+            Ok(grads![Some(masked_fill_scalar(&slope, &outside, Scalar::Float(f64::NAN))?)])
+        }
+    })
 }

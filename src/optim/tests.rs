@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ops::fused::fused_step;
+use crate::test_device::{device, moved, Kernels};
 use crate::DType;
 use std::collections::HashMap;
 
@@ -10,11 +11,11 @@ fn grad(s: i64, i: i64) -> f64 {
     (((s * 31 + i * 17) % 23) - 11) as f64 / (4.0 + s as f64)
 }
 fn tensor(v: &[f64], dtype: DType) -> Tensor {
-    let t = Tensor::from_slice(v, &[v.len() as i64]).unwrap();
+    let t = moved(&Tensor::from_slice(v, &[v.len() as i64]).unwrap());
     if dtype == DType::F64 {
         t
     } else {
-        crate::nn::convert(&t, dtype, crate::Device::CPU).unwrap()
+        crate::nn::convert(&t, dtype, device()).unwrap()
     }
 }
 fn leaf(v: &[f64], dtype: DType) -> Tensor {
@@ -83,6 +84,7 @@ fn blocks() -> Vec<&'static str> {
 
 #[test]
 fn trajectories_are_pytorchs() {
+    let _kernels = Kernels::counted();
     let all = blocks();
     assert_eq!(all.len(), 32);
     for b in all {
@@ -121,13 +123,13 @@ fn a_saved_optimiser_goes_on_where_it_was() {
 fn parameters_of_any_layout() {
     // A transposed parameter and gradient step as their contiguous copies do.
     let data: Vec<f64> = (0..6).map(f64::from).collect();
-    let base = Tensor::from_slice(&data, &[2, 3]).unwrap();
+    let base = moved(&Tensor::from_slice(&data, &[2, 3]).unwrap());
     let mut layout = base.layout();
     layout.shape.reverse();
     layout.strides.reverse();
     let p = base.alias(layout.clone());
     autograd::set_requires_grad(&p, true).unwrap();
-    let g = Tensor::from_slice(&data, &[2, 3]).unwrap().alias(layout);
+    let g = moved(&Tensor::from_slice(&data, &[2, 3]).unwrap()).alias(layout);
     meta::set_grad(&p, Some(g)).unwrap();
     let version = p.version();
     let mut o = Optimizer::sgd(vec![p.clone()], SgdOptions { lr: 0.5, momentum: 0.9, ..Default::default() }).unwrap();
@@ -242,6 +244,7 @@ fn tensors_of_a_step_must_not_overlap() {
 
 #[test]
 fn large_and_half_parameters_step_like_small_ones() {
+    let _kernels = Kernels::counted();
     // Sizes around the vector width and the threads' grain; half types within their rounding of f64.
     for n in [1usize, 15, 16, 17, 40_000] {
         let p: Vec<f64> = (0..n).map(|i| (i % 13) as f64 / 8.0 - 0.5).collect();

@@ -121,14 +121,18 @@ if has languages; then
         (cd bindings/go && CGO_LDFLAGS="-L$ROOT/target/debug -Wl,-rpath,$ROOT/target/debug" go test -c -o "$out/go-test" .)
         # Go ends without C's exit handlers, so the double cannot write its report.
         step go
-        (cd bindings/go && "$out/go-test" -test.v -test.run '^(TestDevices|TestMoves|TestPrecision|TestGraphs)$') \
+        (cd bindings/go && "$out/go-test" -test.v -test.run '^(TestDevices|TestMoves|TestPrecision|TestGraphs|TestEvents)$') \
             >"$out/go.log" 2>&1 || { tail -n 60 "$out/go.log" && exit 1; }
         ! grep -m 20 MISUSE "$out/go.log" || exit 1
         grep -q 'cuda:0: ' "$out/go.log" && ! grep SKIP "$out/go.log" || { echo "FAILED: go: no CUDA device was used"; exit 1; }
     fi
     if [ -x .venv/bin/python ]; then
         PYTHONPATH=bindings/python TAPER_LIBRARY=$ROOT/target/debug/libtaper.so \
-            checked python .venv/bin/python -m pytest -q bindings/python/tests/test_device.py
+            checked python .venv/bin/python -m pytest -q bindings/python/tests/test_device.py \
+            bindings/python/tests/test_cuda.py
+        # All other tests of Python, with CUDA as the default device.
+        TAPER_TEST_DEVICE=cuda PYTHONPATH=bindings/python TAPER_LIBRARY=$ROOT/target/debug/libtaper.so \
+            checked python-suite .venv/bin/python -m pytest -q bindings/python/tests
     fi
 fi
 echo "passed on the test double; only a run on a GPU (tests/gpu/run.sh) says that CUDA works"

@@ -197,6 +197,7 @@ int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "cuda";
     device = strcmp(name, "cuda") == 0 ? TAPER_CUDA(0) : strcmp(name, "opencl") == 0 ? TAPER_OPENCL(0) : TAPER_CPU;
+    taper_set_conv_allow_tf32(false); /* what it is held to is float32 throughout */
     taper_manual_seed(1);
     shapes(1, 1);
     shapes(3, 5);

@@ -5,5 +5,7 @@ set -eu
 . "$(dirname "$0")/../../scripts/env.sh"
 cd "$ROOT"
 rm -rf target/kernels
+# The libraries load without a GPU too, as far as they are there.
+cargo test --locked -q --lib backend::cuda::libs
 TAPER_KERNEL_LIST=$ROOT/target/kernels cargo test --locked -q --lib backend::kernels::enumerate
 exec .venv-cuda/bin/python tests/gpu/nvrtc.py --list target/kernels --dump target/kernel-dump "$@"

@@ -34,7 +34,10 @@ begun=$SECONDS
 # Unpacked anew where the archive is newer: a later command may bring another one.
 if [ -e "$pack.tar.xz" ] && { [ ! -e "$pack/origin" ] || [ "$pack.tar.xz" -nt "$pack/unpacked" ]; }; then
     rm -rf "$pack"
-    tar -C "$(dirname "$pack")" -xJf "$pack.tar.xz" && touch "$pack/unpacked"
+    # Python where there is no xz.
+    { tar -C "$(dirname "$pack")" -xJf "$pack.tar.xz" 2>/dev/null ||
+        python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$pack.tar.xz" "$(dirname "$pack")"; } &&
+        touch "$pack/unpacked"
 fi
 [ -e "$pack/origin" ] || { echo "$pack was not made: run tests/gpu/pack.sh first"; exit 2; }
 pack=$(cd "$pack" && pwd)
@@ -58,7 +61,8 @@ export TAPER_TEST_DEVICE=$device TAPER_TEST_CUDA=1 TAPER_LIBRARY=$pack/lib/libta
 # Rust's tests look for their fixtures there.
 export CARGO_MANIFEST_DIR=$pack
 export PYTHONPATH=$pack/bindings/python${PYTHONPATH:+:$PYTHONPATH}
-"$python" -c 'import pytest' 2>/dev/null || export PYTHONPATH=$PYTHONPATH:$pack/site
+# Beside the package, where programs that the tests start find it too.
+"$python" -c 'import pytest' 2>/dev/null || cp -r "$pack"/site/. "$pack/bindings/python/"
 export TAPER_CACHE_DIR=${TAPER_GPU_CACHE:-/tmp/taper-gpu-cache-$(id -u)}
 mkdir -p "$TAPER_CACHE_DIR" && chmod 700 "$TAPER_CACHE_DIR"
 cores=$(nproc)
@@ -95,7 +99,7 @@ trap 'rm -rf "$rows"' EXIT
 # What of a failing program's output tells why: some 40 lines.
 digest() {
     grep -aE 'panicked at|^E  |Error|error:|error at|FAILED|FAIL|failed|MISUSE|left:|right:|differ|off by|=========|should be|expected|not found' -A 2 "$1" |
-        grep -avE '^--$|^test .* ok$|^$' | cut -c1-300 | awk '!seen[$0]++' | head -n 40
+        grep -avE '^--$|^test .* ok$|^$| PASSED | SKIPPED ' | cut -c1-300 | awk '!seen[$0]++' | head -n 40
     echo "    ... the end:"
     tail -n 6 "$1" | cut -c1-300
 }
@@ -164,7 +168,7 @@ python_tests() {
     shift
     cd bindings/python || return 1
     if [ -n "$on" ]; then export TAPER_TEST_DEVICE=$on; else unset TAPER_TEST_DEVICE; fi
-    "$python" -m pytest -q -p no:cacheprovider --tb=short "$@"
+    "$python" -m pytest -v -p no:cacheprovider --tb=short "$@"
 }
 export -f python_tests
 export python
@@ -203,7 +207,13 @@ if [ $double = 1 ]; then
 fi
 alone bench bench "$python" benches/run.py --device $device --torch-device $torch --rounds $rounds --seconds $seconds \
     --json "$logs/bench.json" "${narrow[@]}"
-case ",$only," in *,bench,*) grep -aE '^\||^LeNet|^- |^Taper on' "$logs/bench.log" 2>/dev/null ;; esac
+# Without its tables, because it was cut short, the lines that it printed as it went.
+case ",$only," in
+*,bench,*)
+    grep -aE '^\||^LeNet|^- |^Taper on' "$logs/bench.log" 2>/dev/null | grep -q . &&
+        grep -aE '^\||^LeNet|^- |^Taper on' "$logs/bench.log" || grep -aE '^  .* \| ' "$logs/bench.log"
+    ;;
+esac
 
 cat "$rows"/*.why 2>/dev/null
 echo

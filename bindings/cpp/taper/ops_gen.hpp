@@ -1046,7 +1046,7 @@ T sum(std::optional<DType> dtype = std::nullopt) const {
     return T::adopt(out_);
 }
 /// Sum over the dimensions dim (all when none are given).
-T sum(const std::optional<IntList> &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
+T sum(const OptionalIntList &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
     taper_tensor *out_{};
     detail::check(taper_sum_dim(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return T::adopt(out_);
@@ -1058,7 +1058,7 @@ T sum_to_size(const IntList &size) const {
     return T::adopt(out_);
 }
 /// Sum with NaN counted as zero.
-T nansum(const std::optional<IntList> &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
+T nansum(const OptionalIntList &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
     taper_tensor *out_{};
     detail::check(taper_nansum(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return T::adopt(out_);
@@ -1070,20 +1070,20 @@ T mean(std::optional<DType> dtype = std::nullopt) const {
     return T::adopt(out_);
 }
 /// Mean over the dimensions dim (all when none are given).
-T mean(const std::optional<IntList> &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
+T mean(const OptionalIntList &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
     taper_tensor *out_{};
     detail::check(taper_mean_dim(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return T::adopt(out_);
 }
 /// Variance over dimensions, over n - correction (default 1).
-T var(const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) const {
+T var(const OptionalIntList &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) const {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *out_{};
     detail::check(taper_var_correction(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, correction_raw.get(), keepdim, &out_));
     return T::adopt(out_);
 }
 /// Standard deviation over dimensions, over n - correction (default 1).
-T std(const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) const {
+T std(const OptionalIntList &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) const {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *out_{};
     detail::check(taper_std_correction(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, correction_raw.get(), keepdim, &out_));
@@ -1206,7 +1206,7 @@ T norm(Scalar p = 2) const {
     return T::adopt(out_);
 }
 /// p-norm (default 2) over dimensions.
-T norm(std::optional<Scalar> p, const std::optional<IntList> &dim, bool keepdim = false) const {
+T norm(std::optional<Scalar> p, const OptionalIntList &dim, bool keepdim = false) const {
     const detail::OptionalScalar p_raw(p);
     taper_tensor *out_{};
     detail::check(taper_norm_dim(this->raw_handle(), p_raw.get(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
@@ -2009,7 +2009,7 @@ std::tuple<T, T> aminmax(std::optional<int64_t> dim = std::nullopt, bool keepdim
     return {T::adopt(min_), T::adopt(max_)};
 }
 /// Mean of the elements that are not NaN.
-T nanmean(const std::optional<IntList> &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
+T nanmean(const OptionalIntList &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) const {
     taper_tensor *out_{};
     detail::check(taper_nanmean(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return T::adopt(out_);
@@ -3242,13 +3242,13 @@ inline Tensor sum(const Tensor &self, std::optional<DType> dtype = std::nullopt)
     return Tensor::adopt(out_);
 }
 /// Sum over the dimensions dim (all when none are given).
-inline Tensor sum(const Tensor &self, const std::optional<IntList> &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+inline Tensor sum(const Tensor &self, const OptionalIntList &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_sum_dim(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return Tensor::adopt(out_);
 }
 /// Sum with NaN counted as zero.
-inline Tensor nansum(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+inline Tensor nansum(const Tensor &self, const OptionalIntList &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_nansum(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return Tensor::adopt(out_);
@@ -3260,27 +3260,27 @@ inline Tensor mean(const Tensor &self, std::optional<DType> dtype = std::nullopt
     return Tensor::adopt(out_);
 }
 /// Mean over the dimensions dim (all when none are given).
-inline Tensor mean(const Tensor &self, const std::optional<IntList> &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+inline Tensor mean(const Tensor &self, const OptionalIntList &dim, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_mean_dim(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return Tensor::adopt(out_);
 }
 /// Variance over dimensions, over n - correction (default 1).
-inline Tensor var(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
+inline Tensor var(const Tensor &self, const OptionalIntList &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *out_{};
     detail::check(taper_var_correction(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, correction_raw.get(), keepdim, &out_));
     return Tensor::adopt(out_);
 }
 /// Standard deviation over dimensions, over n - correction (default 1).
-inline Tensor std(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
+inline Tensor std(const Tensor &self, const OptionalIntList &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *out_{};
     detail::check(taper_std_correction(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, correction_raw.get(), keepdim, &out_));
     return Tensor::adopt(out_);
 }
 /// Variance and mean over dimensions.
-inline std::tuple<Tensor, Tensor> var_mean(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
+inline std::tuple<Tensor, Tensor> var_mean(const Tensor &self, const OptionalIntList &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *var_{};
     taper_tensor *mean_{};
@@ -3288,7 +3288,7 @@ inline std::tuple<Tensor, Tensor> var_mean(const Tensor &self, const std::option
     return {Tensor::adopt(var_), Tensor::adopt(mean_)};
 }
 /// Standard deviation and mean over dimensions.
-inline std::tuple<Tensor, Tensor> std_mean(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
+inline std::tuple<Tensor, Tensor> std_mean(const Tensor &self, const OptionalIntList &dim = std::nullopt, std::optional<Scalar> correction = std::nullopt, bool keepdim = false) {
     const detail::OptionalScalar correction_raw(correction);
     taper_tensor *std_{};
     taper_tensor *mean_{};
@@ -3412,7 +3412,7 @@ inline Tensor norm(const Tensor &self, Scalar p = 2) {
     return Tensor::adopt(out_);
 }
 /// p-norm (default 2) over dimensions.
-inline Tensor norm(const Tensor &self, std::optional<Scalar> p, const std::optional<IntList> &dim, bool keepdim = false) {
+inline Tensor norm(const Tensor &self, std::optional<Scalar> p, const OptionalIntList &dim, bool keepdim = false) {
     const detail::OptionalScalar p_raw(p);
     taper_tensor *out_{};
     detail::check(taper_norm_dim(self.handle(), p_raw.get(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
@@ -4163,7 +4163,7 @@ inline std::tuple<Tensor, Tensor> aminmax(const Tensor &self, std::optional<int6
     return {Tensor::adopt(min_), Tensor::adopt(max_)};
 }
 /// Mean of the elements that are not NaN.
-inline Tensor nanmean(const Tensor &self, const std::optional<IntList> &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+inline Tensor nanmean(const Tensor &self, const OptionalIntList &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_nanmean(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
     return Tensor::adopt(out_);

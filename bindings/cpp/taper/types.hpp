@@ -118,6 +118,13 @@ class IntList {
     std::vector<int64_t> own_;
 };
 
+/// Dimensions or none. Unlike std::optional it takes a braced list: x.sum({0, 1}).
+class OptionalIntList : public std::optional<IntList> {
+  public:
+    using std::optional<IntList>::optional;
+    OptionalIntList(std::initializer_list<int64_t> v) : std::optional<IntList>(IntList(v)) {}
+};
+
 /// A generator of random numbers; the default one is seeded by manual_seed.
 class Generator {
   public:

@@ -49,6 +49,10 @@ static void tensors() {
     CHECK((1 - a).to_vector<int64_t>() == std::vector<int64_t>{0, -1, -2, -3});
     CHECK((a / 2).to_vector<double>() == V{0.5, 1, 1.5, 2});
     CHECK((a == 2).sum().item<int64_t>() == 1);
+    const Tensor all = arange(24).to(float32).view({2, 3, 4});
+    CHECK(all.sum({0, 2}).to_vector<float>() == (std::vector<float>{60, 92, 124}));
+    CHECK(all.mean({-1}, true).sizes() == (std::vector<int64_t>{2, 3, 1}) && all.sum(1).sum().item() == 276);
+    CHECK(sum(all, std::vector<int64_t>{0, 1, 2}).item() == 276 && var(all, std::nullopt, 0.0).item() > 47);
     CHECK(a[1].to_vector<int64_t>() == std::vector<int64_t>{3, 4});
     CHECK(a.index({All, 0}).to_vector<int64_t>() == std::vector<int64_t>{1, 3});
     CHECK(a.index({Slice{{}, {}, 2}, None}).sizes() == std::vector<int64_t>{1, 1, 2});

@@ -38,6 +38,7 @@ def _default_device():
     import taper
 
     taper.set_default_device(DEVICE)
+    taper.backends.cudnn.allow_tf32 = False  # the recorded values are float32's throughout
     yield
     taper.set_default_device("cpu")
 

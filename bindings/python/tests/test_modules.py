@@ -445,6 +445,8 @@ def test_optimizer_state_and_groups():
 def test_functional_names_of_pytorch():
     x = torch.randn(1, 2, 4, 4)
     assert F.adaptive_avg_pool2d(x, (None, 1)).shape == (1, 2, 4, 1)
+    # Empty, however many windows there would be.
+    assert F.adaptive_avg_pool1d(torch.zeros(0, 2, 3), 1 << 40).shape == (0, 2, 1 << 40)
     assert F.adaptive_max_pool2d(x, 2).shape == (1, 2, 2, 2)
     values, indices = F.max_pool2d(x, 2, return_indices=True)
     assert values.shape == indices.shape == (1, 2, 2, 2)

@@ -39,7 +39,7 @@ fn type_of(a: &Arg, tensor: &str) -> String {
         Type::Bool => "bool ".into(),
         Type::OptBool => "std::optional<bool> ".into(),
         Type::IntList(_) => "const IntList &".into(),
-        Type::OptIntList(_) => "const std::optional<IntList> &".into(),
+        Type::OptIntList(_) => "const OptionalIntList &".into(),
         Type::DType => "DType ".into(),
         Type::OptDType => "std::optional<DType> ".into(),
         Type::Device => "std::optional<Device> ".into(),
