@@ -151,3 +151,37 @@ fn indexing_and_its_gradient() {
     let e = ops::index_items(&a, &[Int(3)]).unwrap_err();
     assert_eq!(e.message, "index 3 is out of bounds for dimension 0 with size 3");
 }
+
+/// An in-place op saves what it needs of the tensor that it writes into; that must not hold the graph.
+#[test]
+fn what_is_written_into_and_saved_is_let_go() {
+    let x = leaf(&[2.0, 3.0], &[2]);
+    let made = || ops::add_scalar(&x, ONE, ONE).unwrap();
+    let by_itself = || {
+        let y = made();
+        ops::mul_(&y, &y).unwrap();
+        y
+    };
+    let by_a_view = || {
+        let y = made();
+        ops::mul_(&y, &ops::view(&y, &[2]).unwrap()).unwrap();
+        y
+    };
+    let without_a_gradient_before = || {
+        let y = taper::autograd::no_grad(made);
+        ops::addcmul_(&y, &y, &x, ONE).unwrap();
+        y
+    };
+    let through_another = || {
+        let y = made();
+        ops::add_(&y, &ops::mul(&y, &x).unwrap(), ONE).unwrap();
+        y
+    };
+    let cases: [&dyn Fn() -> taper::Tensor; 4] = [&by_itself, &by_a_view, &without_a_gradient_before, &through_another];
+    for (i, case) in cases.into_iter().enumerate() {
+        let y = case();
+        let node = std::sync::Arc::downgrade(&autograd::grad_fn(&y).unwrap());
+        drop(y);
+        assert!(node.upgrade().is_none(), "case {i}");
+    }
+}

@@ -223,7 +223,20 @@ impl Saver {
     /// Keeps an input (or any tensor other than the op's outputs).
     pub fn save(&mut self, t: &Tensor) -> Saved {
         self.count += 1;
-        Saved { tensor: t.clone(), version: t.version(), output_nr: None }
+        // As it is now, in an object of its own: `y.add_(y * x)` makes y hold a node that comes after this one, which
+        // would hold y. Leaves cannot be written into so.
+        let edge = meta::gradient_edge(t);
+        let leaf = edge.as_ref().is_some_and(|e| matches!(e.node.kind, Kind::Accumulate(_)));
+        let tensor = if leaf {
+            t.clone()
+        } else {
+            let alias = t.alias_same();
+            if edge.is_some() {
+                meta::set_history(&alias, edge);
+            }
+            alias
+        };
+        Saved { tensor, version: t.version(), output_nr: None }
     }
     /// Keeps output number `nr` of the op itself.
     pub fn save_output(&mut self, t: &Tensor, nr: usize) -> Saved {
