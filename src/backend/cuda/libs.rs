@@ -213,10 +213,23 @@ fn load(lib: Lib) -> Result<()> {
 }
 
 /// Opens a library from the preferred folders, by name, or from the other folders.
+/// Loads files whose names start so and that lie beside a library. NVRTC opens its built-in functions by name alone, which
+/// succeeds where they are loaded already.
+fn open_beside(library: &Path, start: &str) {
+    let beside = library.parent().map(|dir| children(dir, start)).unwrap_or_default();
+    for file in beside {
+        // Whoever needs it says so.
+        let _ = open(&file.to_string_lossy());
+    }
+}
+
 fn open_first(file: &str, folders: &[(PathBuf, bool)], failures: &mut Vec<String>) -> bool {
     let mut try_in = |preferred: bool| {
         folders.iter().filter(|(_, p)| *p == preferred).any(|(dir, _)| {
             let path = dir.join(file);
+            if path.exists() && file.starts_with("libnvrtc.") {
+                open_beside(&path, "libnvrtc-builtins.so");
+            }
             path.exists() && open(&path.to_string_lossy()).map_err(|e| failures.push(e)).is_ok()
         })
     };
