@@ -30,6 +30,9 @@ OPTIONS = ["--fmad=false", "--std=c++17", "--device-as-default-execution-space"]
 # Kernels in which every value must stay in registers: a frame would be a spill (they have no local arrays that are
 # indexed at run time).
 NO_STACK = ("reduce", "elementwise", "cast", "chain", "softmax", "optimizer_step", "pool", "gemm_tiled")
+# Bytes that are let pass: NVRTC 13.0 puts an address or two of four of gemm_tiled's variants there (13.2 does not), although
+# registers are left over.
+LET_PASS = {"gemm_tiled": 16}
 
 
 def find_library():
@@ -209,7 +212,7 @@ def main():
             # A frame that accuracy costs: the reduction of large arguments of sin, cos and tan keeps its digits there.
             if (
                 family in NO_STACK
-                and f["frame"] > 0
+                and f["frame"] > LET_PASS.get(family, 0)
                 and not re.search(r"\b(sin|cos|tan|lgamma|digamma)\b", r["label"], re.I)
             ):
                 frames.append(f"{r['label']} (sm_{r['arch']}): kernel {name} has a frame of {f['frame']} bytes")

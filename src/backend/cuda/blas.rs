@@ -175,7 +175,7 @@ pub fn product(streams: &Streams, stream: &Stream, call: &Product) -> Result<boo
             let lying = lies(p, m, n).filter(|(turned, ld)| !turned && ld % 8 == 0);
             let (Some((_, ld)), Some(Activation::Gelu)) = (lying, call.activation) else { return Ok(false) };
             (pre, pre_at) = (ld, at(p));
-            if pre_at as u64 % 16 != 0 {
+            if !(pre_at as u64).is_multiple_of(16) {
                 return Ok(false);
             }
         }

@@ -281,7 +281,7 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
         Sharing::Group | Sharing::Rows => {
             let together = together.expect("a group");
             let _ = writeln!(src, "    {acc} a = {initial}; i64 ai = -1;");
-            src += &match s.sharing {
+            src += match s.sharing {
                 Sharing::Rows => "    const i64 begin = 0, stop = o < m.outer ? m.inner : 0;\n",
                 _ => {
                     "    const i64 begin = c * m.piece, stop = begin + m.piece < m.inner ? begin + m.piece : m.inner;\n"

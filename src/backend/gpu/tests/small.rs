@@ -37,6 +37,36 @@ fn convolutions() {
     conv::check(d, &cases[1], DType::BF16, None);
 }
 
+/// Windows two wide, over rows long enough for vectors.
+#[test]
+#[ignore = "lane opencl.oclgrind"]
+fn pools_by_rows() {
+    let Some(d) = device() else { return };
+    for (height, width) in [(4i64, 8i64), (3, 17), (2, 6)] {
+        let n = (2 * height * width) as usize;
+        let x = T::of(d, DType::F32, &noise(n, 61), &[2, height, width]);
+        let p = PoolParams { kernel: vec![2, 2], stride: vec![2, 2], padding: vec![0, 0], dilation: vec![1, 1] };
+        let (rows, columns) = (height / 2, width / 2);
+        let (o, i) = (T::zeros(d, DType::F32, &[2, rows, columns]), T::zeros(d, DType::I64, &[2, rows, columns]));
+        d.max_pool(x.view(), &p, o.view(), i.view()).unwrap();
+        let (values, mut best, mut gx) = (x.values(d), vec![], vec![0.0; n]);
+        let g = noise((2 * rows * columns) as usize, 62);
+        for plane in 0..2 {
+            for (r, c) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+                let at = |y: i64, x: i64| ((plane * height + 2 * r + y) * width + 2 * c + x) as usize;
+                let places = [at(0, 0), at(0, 1), at(1, 0), at(1, 1)];
+                let most = places.into_iter().fold(places[0], |b, p| if values[p] > values[b] { p } else { b });
+                gx[most] += round_to(DType::F32, g[best.len()]);
+                best.push(values[most]);
+            }
+        }
+        assert_close(&o.values(d), &best, 0.0, &format!("{height}x{width}"));
+        let (gt, r) = (T::of(d, DType::F32, &g, &[2, rows, columns]), T::zeros(d, DType::F32, &[2, height, width]));
+        d.max_pool_backward(gt.view(), i.view(), &p, r.view()).unwrap();
+        assert_close(&r.values(d), &gx, 1e-6, &format!("gradient of {height}x{width}"));
+    }
+}
+
 #[test]
 #[ignore = "lane opencl.oclgrind"]
 fn merged_sorts_and_sorted_writes() {
