@@ -14,9 +14,9 @@ typedef struct {
 #ifdef LIVE
 #define HYPER GLOBAL const u64 *live, const i64 live_at
 #else
-#define HYPER const Hyper h
+#define HYPER const IN_PLACE Hyper h
 #endif
-KERNEL void optimizer_step(PARAMS const Lists l, HYPER) {
+KERNEL void optimizer_step(PARAMS const IN_PLACE Lists l, HYPER) {
 #ifdef LIVE
     const Hyper h = *(GLOBAL const Hyper *)(live + live_at);
 #endif

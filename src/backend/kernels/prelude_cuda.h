@@ -23,6 +23,12 @@
 // Registers are to last for two groups at a time.
 #define WG_TWICE(n) __launch_bounds__(n, 2)
 #define MIN_VECTOR
+// A structure passed by value and only read: without this an index into it may have it copied to local memory.
+#if __CUDACC_VER_MAJOR__ >= 12 && __CUDA_ARCH__ >= 700
+#define IN_PLACE __grid_constant__
+#else
+#define IN_PLACE
+#endif
 #define HAVE_FP64 1
 #define AS_GLOBAL(type, address) ((type *)(address))
 

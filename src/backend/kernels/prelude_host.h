@@ -15,6 +15,7 @@
 // Compilers ignore the attribute; the runner reads it in the preprocessed text.
 #define WG_HINT2(x, y) __attribute__((host_group(x, y)))
 #define WG_TWICE(n) WG_HINT(n)
+#define IN_PLACE
 
 typedef signed char i8;
 typedef unsigned char u8;

@@ -24,6 +24,7 @@
 #define WG_HINT(n) __attribute__((reqd_work_group_size(n, 1, 1)))
 #define WG_HINT2(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
 #define WG_TWICE(n) WG_HINT(n)
+#define IN_PLACE
 
 typedef char i8;
 typedef uchar u8;

@@ -316,7 +316,7 @@ pub fn elementwise(program: &Program, w: Walk, device: Device) -> Result<(String
     for (k, (_, d)) in program.outputs.iter().enumerate() {
         params.push(format!("GLOBAL {} *p{}", storage_type(*d), n + k));
     }
-    params.push("const Meta m".into());
+    params.push("const IN_PLACE Meta m".into());
     for (k, d) in &body.scalars {
         params.push(format!("const {0} s{k}_{0}", compute_type(*d)));
     }

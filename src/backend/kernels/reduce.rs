@@ -204,7 +204,7 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
     if s.writes_pairs {
         params.push("GLOBAL i64 *out_index".into());
     }
-    params.push("const Meta m".into());
+    params.push("const IN_PLACE Meta m".into());
     for (k, d) in &body.scalars {
         params.push(format!("const {0} s{k}_{0}", compute_type(*d)));
     }
