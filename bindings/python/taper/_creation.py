@@ -31,7 +31,8 @@ def _has_len(v):
     return hasattr(type(v), "__len__") and hasattr(type(v), "__getitem__")
 
 
-def _flatten(data, shape, depth, out):
+def _flatten(data, shape, depth, out, kinds):
+    """Appends the elements to `out`; `kinds` collects their Python types, or the dtypes that they or their arrays carry."""
     if depth == len(shape):
         if _has_len(data) or isinstance(data, (list, tuple)):
             raise ValueError(
@@ -40,6 +41,7 @@ def _flatten(data, shape, depth, out):
                 else f"expected sequence of length {len(data)} at dim {depth} (got {len(data)})"
             )
         out.append(data)
+        _kinds_of((data,), kinds)
         return
     try:
         n = len(data)
@@ -49,11 +51,21 @@ def _flatten(data, shape, depth, out):
         raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {n})")
     if depth + 1 == len(shape):
         if isinstance(data, Tensor) or hasattr(data, "tolist"):
+            kinds.add(data.dtype)
             data = data.tolist()
+        else:
+            _kinds_of(data, kinds)
         out.extend(data)
     else:
         for d in data:
-            _flatten(d, shape, depth + 1, out)
+            _flatten(d, shape, depth + 1, out, kinds)
+
+
+def _kinds_of(values, kinds):
+    found = set(map(type, values))
+    if not found <= {int, float, bool}:
+        found = {getattr(v, "dtype", type(v)) for v in values}
+    kinds |= found
 
 
 def _number(v):
@@ -79,27 +91,26 @@ def _type_error(v):
     return RuntimeError(f"Could not infer dtype of {type(v).__name__}")
 
 
-def _infer_dtype(flat):
-    kinds = set(map(type, flat))
-    if kinds <= {bool}:
-        return _dtype.bool if kinds else _c.get_default_dtype()
-    if kinds <= {bool, int}:
-        return _dtype.int64
-    return _c.get_default_dtype()
+def _infer_dtype(kinds):
+    """The dtype that elements of these Python types and dtypes have in common."""
+    if kinds <= {int, float, bool}:
+        if not kinds or float in kinds:
+            return _c.get_default_dtype()
+        return _dtype.int64 if int in kinds else _dtype.bool
+    from ._functions import promote_types
 
-
-def _element_dtype(flat):
-    """The dtype of elements that carry one (tensors, NumPy scalars), or None."""
     found = None
-    for v in flat:
-        d = getattr(v, "dtype", None)
-        if d is None:
-            return None
-        if not isinstance(d, _dtype.dtype):
-            d = getattr(_dtype, "bool" if d.name == "bool" else d.name, None)
-        if found is not None and d is not found:
-            return None
-        found = d
+    for k in kinds:
+        if not isinstance(k, _dtype.dtype):
+            name = getattr(k, "name", None)  # of a NumPy dtype
+            if name is None:
+                # What has no dtype of its own counts as the Python number that it becomes.
+                k = _infer_dtype({int if hasattr(k, "__index__") and k is not bool else k if k is bool else float})
+            else:
+                k = getattr(_dtype, name, None)
+                if not isinstance(k, _dtype.dtype):
+                    return _c.get_default_dtype()
+        found = k if found is None else promote_types(found, k)
     return found
 
 
@@ -162,15 +173,12 @@ def _from_data(data, dtype, device):
         if shape:
             raise ValueError(f"too many dimensions '{type(v).__name__}'")
         raise _type_error(v)
-    flat = []
-    _flatten(data, shape, 0, flat)
-    kinds = set(map(type, flat))
+    flat, kinds = [], set()
+    _flatten(data, shape, 0, flat, kinds)
     if not kinds <= {int, float, bool}:
-        if dtype is None:
-            dtype = _element_dtype(flat)
         flat = [_number(v) for v in flat]
     if dtype is None:
-        dtype = _infer_dtype(flat)
+        dtype = _infer_dtype(kinds)
     if dtype is _dtype.bfloat16:
         return from_bytes(_pack(flat, _dtype.float32), shape, _dtype.float32, device).to(dtype)
     return from_bytes(_pack(flat, dtype), shape, dtype, device)

@@ -471,3 +471,47 @@ def test_modules_are_collected():
     del net
     gc.collect()
     assert gone() is None
+
+
+def test_backward_hook_without_input_gradients():
+    seen = []
+    layer = nn.Linear(3, 2)
+    layer.register_full_backward_hook(lambda m, gi, go: seen.append((gi, go[0].tolist())))
+    layer(torch.ones(1, 3)).sum().backward()
+    assert seen == [((None,), [[1.0, 1.0]])]
+
+
+def test_embedding_max_norm():
+    layer = nn.Embedding(4, 2, max_norm=1.0)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[3.0, 4.0], [0.3, 0.4], [6.0, 8.0], [0.0, 2.0]]))
+    rows = layer(torch.tensor([[0, 1], [0, 3]]))
+    expected = torch.tensor([[[0.6, 0.8], [0.3, 0.4]], [[0.6, 0.8], [0.0, 1.0]]])
+    assert torch.allclose(rows, expected)
+    # Rows that were not asked for stay.
+    assert layer.weight[2].tolist() == [6.0, 8.0]
+
+
+def test_load_result():
+    result = nn.Linear(1, 1).load_state_dict({"weight": torch.ones(1, 1), "other": torch.ones(1)}, strict=False)
+    assert repr(result) == "_IncompatibleKeys(missing_keys=['bias'], unexpected_keys=['other'])"
+
+
+def test_grad_scaler(device):
+    scaler = torch.amp.GradScaler(device.type, init_scale=4.0, growth_interval=1)
+    w = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([w], lr=0.5)
+    scaler.scale((w * 3).sum()).backward()
+    assert scaler.is_enabled() and w.grad.item() == 12.0
+    scaler.step(optimizer)
+    scaler.update()
+    assert w.item() == -0.5 and scaler.get_scale() == 8.0
+    w.grad.fill_(float("inf"))
+    scaler.step(optimizer)
+    scaler.update()
+    assert w.item() == -0.5 and scaler.get_scale() == 4.0
+
+
+def test_autocast_says_that_it_does_nothing(device):
+    with pytest.warns(UserWarning, match="autocast has no effect"), torch.autocast(device.type, dtype=torch.bfloat16):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32

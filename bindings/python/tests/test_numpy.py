@@ -182,3 +182,19 @@ def test_frombuffer():
     assert torch.frombuffer(data, dtype=torch.int32, offset=4).tolist() == [2]
     with pytest.raises(ValueError, match="multiple of element size"):
         torch.frombuffer(data, dtype=torch.int32, offset=2)
+
+
+def test_dtype_of_nested_arrays():
+    # The arrays' dtypes count, and promote with numbers beside them.
+    def dtype(data):
+        return torch.tensor(data).dtype
+
+    assert dtype([np.ones(2), np.zeros(2)]) is torch.float64
+    assert dtype([np.ones(2, np.float32), np.zeros(2, np.float32)]) is torch.float32
+    assert dtype([np.ones(1, np.int32), [1]]) is torch.int64
+    assert dtype([np.ones(1, np.int32), [1.5]]) is torch.float32
+    assert dtype([[np.float32(1), np.float64(2)]]) is torch.float64
+    assert dtype([np.array([True]), [True]]) is torch.bool
+    assert dtype([torch.ones(1, dtype=torch.float16), torch.ones(1, dtype=torch.float16)]) is torch.float16
+    assert dtype([np.int16(1), 2.5]) is torch.float32
+    assert dtype([np.array([])]) is torch.float64

@@ -1,4 +1,4 @@
-"""Mixed precision: accepted switched off; the arithmetic stays in the tensors' own types."""
+"""Mixed precision: scaling of losses; automatic casts are accepted with a warning and do nothing."""
 
 from .autocast_mode import autocast
 from .grad_scaler import GradScaler

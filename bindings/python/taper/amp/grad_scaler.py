@@ -1,5 +1,9 @@
 """GradScaler, under the name of its module in PyTorch."""
 
+import warnings
+from importlib import import_module
+
+from .._dtype import device as to_device
 from ..optim import Optimizer
 
 
@@ -15,9 +19,14 @@ class GradScaler:
         growth_interval=2000,
         enabled=True,
     ):
-        from ..cuda import is_available
-
-        self._enabled = bool(enabled) and is_available()
+        kind = to_device(device).type
+        self._enabled = bool(enabled)
+        if self._enabled and kind != "cpu" and not import_module(f"taper.{kind}").is_available():
+            warnings.warn(
+                f"torch.{kind}.amp.GradScaler is enabled, but {kind.upper()} is not available.  Disabling.",
+                stacklevel=2,
+            )
+            self._enabled = False
         self._scale, self._growth, self._backoff = init_scale, growth_factor, backoff_factor
         self._interval, self._good = growth_interval, 0
         self._unscaled, self._found = set(), False

@@ -376,7 +376,8 @@ def embedding(
         from .._grad_mode import no_grad
 
         with no_grad():
-            rows = g.unique(input.flatten()) if hasattr(g, "unique") else input.flatten()
+            # An index that occurs twice is scaled to the same numbers twice.
+            rows = input.flatten()
             norms = g.norm(weight[rows], norm_type, 1, True)
             weight[rows] = weight[rows] * g.clamp_max(max_norm / (norms + 1e-7), 1.0)
     rows = g.embedding(weight, input, -1 if padding_idx is None else padding_idx)

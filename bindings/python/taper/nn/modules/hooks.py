@@ -46,8 +46,10 @@ class BackwardWatch:
         self.pre_hooks = list(module._backward_pre_hooks.values())
         self.grad_outputs = None
         self.watched_inputs = False
+        self.n_inputs = 0
 
     def inputs(self, args):
+        self.n_inputs = len(args)
         places = [i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad]
         if not places or not self.hooks:
             return args
@@ -105,7 +107,8 @@ class BackwardWatch:
                         full = r if isinstance(r, tuple) else (r,)
                 watch.grad_outputs = full
                 if not watch.watched_inputs:
-                    watch.call(())
+                    # No argument of the module has a gradient; the hooks see a None for each.
+                    watch.call((None,) * watch.n_inputs)
                 return tuple(full[i] for i in places)
 
         results = BackwardHookFunctionBackward.apply(*[tensors[i] for i in places])

@@ -8,7 +8,7 @@ from ..parameter import Parameter, is_lazy
 EXTRA = "_extra_state"
 
 
-class LoadResult(tuple):
+class _IncompatibleKeys(tuple):
     """What load_state_dict returns: `missing_keys` and `unexpected_keys`."""
 
     __slots__ = ()
@@ -18,7 +18,7 @@ class LoadResult(tuple):
     def __repr__(self):
         if not self[0] and not self[1]:
             return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self[0]!r}, unexpected_keys={self[1]!r})"
+        return f"_IncompatibleKeys(missing_keys={self[0]!r}, unexpected_keys={self[1]!r})"
 
 
 def save_state(module, destination, prefix, keep_vars):
@@ -131,7 +131,7 @@ def load_state(module, state_dict, strict, assign):
             if child is not None:
                 start = f"{prefix}{name}."
                 load(child, {k: v for k, v in state.items() if k.startswith(start)}, start)
-        result = LoadResult((missing, unexpected))
+        result = _IncompatibleKeys((missing, unexpected))
         for hook in m._load_state_dict_post_hooks.values():
             if hook(m, result) is not None:
                 raise AssertionError(
@@ -150,4 +150,4 @@ def load_state(module, state_dict, strict, assign):
     if errors:
         lines = "\n\t".join(errors)
         raise RuntimeError(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{lines}")
-    return LoadResult((missing, unexpected))
+    return _IncompatibleKeys((missing, unexpected))
