@@ -5,9 +5,7 @@ import "C"
 
 import (
 	"fmt"
-	"runtime"
 	"runtime/cgo"
-	"time"
 	"unsafe"
 )
 
@@ -226,21 +224,11 @@ func goRelease(user C.uintptr_t) {
 	f()
 }
 
-// goOutOfMemory lets the collector find tensors that nobody refers to and waits for their cleanups, so that the
-// library's second try finds the memory that they held.
+// goOutOfMemory frees tensors that nobody refers to, so that the library's second try finds the memory that they held.
 //
 //export goOutOfMemory
 func goOutOfMemory() C.int32_t {
-	for range 2 {
-		done := make(chan struct{})
-		// The sentinel dies in the same collection as the tensors, after which its cleanup is queued behind theirs.
-		runtime.AddCleanup(new(object), func(c chan struct{}) { close(c) }, done)
-		runtime.GC()
-		select {
-		case <-done:
-		case <-time.After(time.Second):
-		}
-	}
+	collect()
 	return 1
 }
 

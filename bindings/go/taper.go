@@ -2,9 +2,9 @@
 // libtaper.
 //
 // Whatever can fail returns an error of type *Error, which carries the code and the op. Tensors hold memory that Go's
-// collector does not see: call Close when one is no longer needed. A tensor that is dropped without Close is freed by
-// a cleanup some time after the collector finds it; when the library runs out of memory it asks for a collection once
-// before it gives up.
+// collector does not see: call Close when one is no longer needed. What is dropped without Close is freed by a cleanup
+// after the next collection; the package runs one when the library's memory has grown much since the last (128 MiB at
+// least), and when the library runs out of memory, before it gives up. Close is faster and uses less.
 //
 // Grad mode belongs to the operating system's thread, which a goroutine may change: switch it with NoGrad, which pins
 // the goroutine while its function runs. Everything else may be used from any goroutine.

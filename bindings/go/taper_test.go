@@ -425,6 +425,26 @@ func TestSharedMemory(t *testing.T) {
 	}
 }
 
+// A loop that closes nothing must not fill the memory: Go's collector does not see what tensors hold.
+func TestForgottenTensorsAreFreed(t *testing.T) {
+	const n = 1 << 20 // 4 MiB
+	devices := []Device{CPU}
+	if OpenCL.Check() == nil {
+		devices = append(devices, OpenCL)
+	}
+	for _, d := range devices {
+		start := Must(d.MemoryStats()).Allocated
+		peak := start
+		for range 400 {
+			Must(Empty([]int64{n}, EmptyOptions{Device: d}))
+			peak = max(peak, Must(d.MemoryStats()).Allocated)
+		}
+		if grown := peak - start; grown > 600<<20 {
+			t.Errorf("%v: 1600 MiB of forgotten tensors took up to %d MiB", d, grown>>20)
+		}
+	}
+}
+
 func TestOutOfMemoryRunsTheCollector(t *testing.T) {
 	runtime.GC()
 	before := handleCount()

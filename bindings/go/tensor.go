@@ -125,6 +125,7 @@ func adopt(h uintptr) *Tensor {
 	}
 	t := &Tensor{}
 	t.own(h, freeTensor)
+	relieve(t)
 	return t
 }
 
