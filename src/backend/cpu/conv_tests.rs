@@ -205,6 +205,10 @@ fn chosen_geometries() {
         case(1, 1, 8, 8, 70, 3, 1, 1),
         case(3, 1, 4, 12, 16, 4, 4, 0),
         case(2, 1, 5, 3, 6, 1, 3, 0),
+        // The weight's gradient in several passes over channels, and of several blocks of bundled images.
+        case(9, 1, 40, 32, 7, 3, 1, 1),
+        case(200, 1, 1, 2, 8, 3, 1, 1),
+        case(130, 1, 2, 3, 17, 3, 2, 1),
     ] {
         for layout in 0..3 {
             check(&c, 7, layout);

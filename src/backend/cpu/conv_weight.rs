@@ -19,11 +19,28 @@ const ACC_BYTES: usize = 512 * 1024;
 /// Bytes of accumulators of all blocks together.
 const ALL_BYTES: usize = 8 << 20;
 const MAX_BLOCKS: usize = 16;
+/// Positions that a block has at least: its accumulators are to be worth their clearing and adding.
+const BLOCK: usize = 4096;
+/// Each pass over some of the input channels reads the gradient again.
+const FEWEST_CHANNELS: usize = 4;
 /// Positions that one pass of a tile covers, so that rows of the gradient stay in the first-level cache.
 const BAND: usize = 1536;
 
-fn acc_bytes<T: FloatElement>(set: Isa, g: &Geometry) -> usize {
-    g.groups * g.oc * g.ic * g.taps() * vector_shape::<T::C>(set).0 * std::mem::size_of::<T::C>()
+/// Bytes of accumulators of one input channel of every group.
+fn channel_bytes<T: FloatElement>(set: Isa, g: &Geometry) -> usize {
+    g.groups * g.oc * g.taps() * vector_shape::<T::C>(set).0 * std::mem::size_of::<T::C>()
+}
+
+/// Input channels dealt with at a time, so that their accumulators stay in the cache; 0: too few for this way.
+fn channels_at_once<T: FloatElement>(set: Isa, g: &Geometry) -> usize {
+    let most = ACC_BYTES / channel_bytes::<T>(set, g).max(1);
+    if most >= g.ic {
+        g.ic
+    } else if g.groups == 1 && most >= FEWEST_CHANNELS {
+        g.ic.div_ceil(g.ic.div_ceil(most))
+    } else {
+        0
+    }
 }
 
 /// Whether this way is cheaper than im2col and gemm.
@@ -31,7 +48,7 @@ pub(super) fn suits<T: FloatElement>(set: Isa, g: &Geometry) -> bool {
     let lanes = vector_shape::<T::C>(set).0;
     let axis = Axis::forward(g, 2);
     let (rows, flat) = lane_counts(g.output, g.output[2] + (axis.qmax - axis.qmin) as usize, lanes);
-    acc_bytes::<T>(set, g) <= ACC_BYTES && rows.min(flat) * (g.oc + 4) <= g.positions() * (g.oc + IM2COL_COST)
+    channels_at_once::<T>(set, g) > 0 && rows.min(flat) * (g.oc + 4) <= g.positions() * (g.oc + IM2COL_COST)
 }
 
 struct Job<'a, T: FloatElement> {
@@ -51,6 +68,8 @@ struct Job<'a, T: FloatElement> {
     flat: bool,
     x_len: usize,
     grad_len: usize,
+    /// Images that one pass of a tile covers, where one is small.
+    bundle: usize,
     acc: Ptr<T::C>,
     per_block: usize,
     blocks: usize,
@@ -59,6 +78,16 @@ struct Job<'a, T: FloatElement> {
 }
 
 pub(super) fn run<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
+    let step = channels_at_once::<T>(set, g).max(1);
+    for c in (0..g.ic).step_by(step) {
+        let part = Geometry { ic: step.min(g.ic - c), ..*g };
+        let from = |image: Image<T>| Image { p: Ptr(image.at(0, c)), ..image };
+        run_channels(set, &part, grad, from(x), from(gw))?;
+    }
+    Ok(())
+}
+
+fn run_channels<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
     let lanes = vector_shape::<T::C>(set).0;
     let axes = [0, 1, 2].map(|d| Axis::forward(g, d));
     let k = g.ic * g.taps();
@@ -103,13 +132,15 @@ pub(super) fn run<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Im
     }
 
     let weights = g.groups * g.oc * k;
-    let blocks = (ALL_BYTES / acc_bytes::<T>(set, g).max(1)).clamp(1, MAX_BLOCKS).min(g.n.max(1));
+    let most = (ALL_BYTES / (g.ic * channel_bytes::<T>(set, g)).max(1)).clamp(1, MAX_BLOCKS).min(g.n.max(1));
+    let blocks = (g.n * g.positions() / BLOCK).clamp(1, most);
     let work = rows.max(1) * k * g.oc * g.groups * g.n;
     let mut parts = 1;
     if blocks * g.groups < num_threads() {
         parts = (2 * num_threads()).div_ceil(blocks * g.groups).min(work / TASK).min(g.oc.div_ceil(4)).max(1);
     }
     let per_block = weights * lanes;
+    let bundle = if od == 1 { (BAND / g.positions().max(1)).clamp(1, g.n.div_ceil(blocks).max(1)) } else { 1 };
     let acc = Scratch::new::<T::C>(per_block * blocks)?;
     let job = Job {
         g,
@@ -126,6 +157,7 @@ pub(super) fn run<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Im
         flat,
         x_len,
         grad_len,
+        bundle,
         acc: Ptr(acc.ptr()),
         per_block,
         blocks,
@@ -134,10 +166,12 @@ pub(super) fn run<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Im
     };
     let tasks = blocks * g.groups * parts;
     let failed = parking_lot::Mutex::new(None);
-    parallel_for(tasks, (TASK / (work / tasks + 1)).max(1), |r| match Scratch::new::<T::C>(job.x_len + job.grad_len) {
-        // SAFETY: each task owns its part of the accumulators; images are only read.
-        Ok(s) => unsafe { run_range(set, &job, r, s.ptr(), s.ptr::<T::C>().add(job.x_len)) },
-        Err(e) => *failed.lock() = Some(e),
+    parallel_for(tasks, (TASK / (work / tasks + 1)).max(1), |r| {
+        match Scratch::new::<T::C>(job.bundle * (job.x_len + job.grad_len)) {
+            // SAFETY: each task owns its part of the accumulators; images are only read.
+            Ok(s) => unsafe { run_range(set, &job, r, s.ptr(), s.ptr::<T::C>().add(job.bundle * job.x_len)) },
+            Err(e) => *failed.lock() = Some(e),
+        }
     });
     if let Some(e) = failed.into_inner() {
         return Err(e);
@@ -202,30 +236,38 @@ unsafe fn run_range_body<T: FloatElement, V: Lanes<T = T::C>>(
         for i in 0..(oc1 - oc0) * k {
             V::zero().store(acc.add(i * V::N));
         }
-        for n in block * g.n / job.blocks..(block + 1) * g.n / job.blocks {
-            let src = job.x.at(n, group * g.ic);
-            let x: *const T::C = if job.pack_x {
-                let planes = Planes {
-                    axes: &job.axes,
-                    t0: [0; 3],
-                    len: g.output,
-                    pitch: job.pitch,
-                    phase: job.phase_stride,
-                    channel: job.channel_stride,
-                };
-                pack_planes::<T, V>(&planes, g.ic, src, &job.x, x_buf);
-                x_buf
-            } else {
+        let end = (block + 1) * g.n / job.blocks;
+        for n0 in (block * g.n / job.blocks..end).step_by(job.bundle) {
+            let images = job.bundle.min(end - n0);
+            let (mut x, mut x_image) = (x_buf as *const T::C, job.x_len as isize);
+            let (mut grad, mut grad_image) = (grad_buf as *const T::C, job.grad_len as isize);
+            for i in 0..images {
+                if job.pack_x {
+                    let planes = Planes {
+                        axes: &job.axes,
+                        t0: [0; 3],
+                        len: g.output,
+                        pitch: job.pitch,
+                        phase: job.phase_stride,
+                        channel: job.channel_stride,
+                    };
+                    let from = job.x.at(n0 + i, group * g.ic);
+                    pack_planes::<T, V>(&planes, g.ic, from, &job.x, x_buf.add(i * job.x_len));
+                }
+                if job.pack_grad {
+                    let from = job.grad.at(n0 + i, group * g.oc + oc0);
+                    pack_grad::<T, V>(job, from, oc1 - oc0, grad_buf.add(i * job.grad_len));
+                }
+            }
+            if !job.pack_x {
                 let at: isize = (0..3).map(|d| (job.axes[d].qmin - job.axes[d].lo) * job.pitch[d]).sum();
-                (src as *const T::C).wrapping_offset(at)
-            };
-            let from = job.grad.at(n, group * g.oc + oc0);
-            let grad: *const T::C = if job.pack_grad {
-                pack_grad::<T, V>(job, from, oc1 - oc0, grad_buf);
-                grad_buf
-            } else {
-                from as *const T::C
-            };
+                x = (job.x.at(n0, group * g.ic) as *const T::C).wrapping_offset(at);
+                x_image = job.x.n;
+            }
+            if !job.pack_grad {
+                grad = job.grad.at(n0, group * g.oc + oc0) as *const T::C;
+                grad_image = job.grad.n;
+            }
             for d in 0..od as isize {
                 for h0 in (0..oh).step_by(band) {
                     let rows = band.min(oh - h0);
@@ -237,6 +279,9 @@ unsafe fn run_range_body<T: FloatElement, V: Lanes<T = T::C>>(
                         grad_channel: job.grad_pitch[2],
                         x: x.wrapping_offset(d * job.pitch[0] + h0 as isize * job.pitch[1]),
                         x_pitch: job.pitch[1],
+                        images,
+                        grad_image,
+                        x_image,
                         rows,
                         width,
                         offs: job.offs.as_ptr(),
@@ -283,13 +328,16 @@ unsafe fn pack_grad<T: FloatElement, V: Lanes<T = T::C>>(job: &Job<T>, from: *co
     }
 }
 
-/// One band of one image: dot products of every gradient channel with every shifted input channel.
+/// One band of one image, or several small images: dot products of every gradient channel with every shifted input channel.
 struct Run<C> {
     grad: *const C,
     grad_pitch: isize,
     grad_channel: isize,
     x: *const C,
     x_pitch: isize,
+    images: usize,
+    grad_image: isize,
+    x_image: isize,
     rows: usize,
     width: usize,
     offs: *const isize,
@@ -345,38 +393,41 @@ unsafe fn tile<C: Real, V: Lanes<T = C>, const OB: usize, const KB: usize>(r: &R
     for t in 0..KB {
         offs[t] = *r.offs.add(j + t);
     }
-    let mut grad = r.grad.wrapping_offset(i as isize * r.grad_channel);
-    let mut x = r.x;
-    for _ in 0..r.rows {
-        let mut w = 0;
-        while w + V::N <= r.width {
-            let mut gv = [V::zero(); OB];
-            for o in 0..OB {
-                gv[o] = V::load(grad.wrapping_offset(o as isize * r.grad_channel).add(w));
-            }
-            for t in 0..KB {
-                let xv = V::load(x.wrapping_offset(offs[t]).wrapping_add(w));
+    let first = r.grad.wrapping_offset(i as isize * r.grad_channel);
+    for image in 0..r.images as isize {
+        let mut grad = first.wrapping_offset(image * r.grad_image);
+        let mut x = r.x.wrapping_offset(image * r.x_image);
+        for _ in 0..r.rows {
+            let mut w = 0;
+            while w + V::N <= r.width {
+                let mut gv = [V::zero(); OB];
                 for o in 0..OB {
-                    acc[o][t] = gv[o].fma(xv, acc[o][t]);
+                    gv[o] = V::load(grad.wrapping_offset(o as isize * r.grad_channel).add(w));
+                }
+                for t in 0..KB {
+                    let xv = V::load(x.wrapping_offset(offs[t]).wrapping_add(w));
+                    for o in 0..OB {
+                        acc[o][t] = gv[o].fma(xv, acc[o][t]);
+                    }
+                }
+                w += V::N;
+            }
+            if w < r.width {
+                let n = r.width - w;
+                let mut gv = [V::zero(); OB];
+                for o in 0..OB {
+                    gv[o] = V::load_n(grad.wrapping_offset(o as isize * r.grad_channel).add(w), n);
+                }
+                for t in 0..KB {
+                    let xv = V::load_n(x.wrapping_offset(offs[t]).wrapping_add(w), n);
+                    for o in 0..OB {
+                        acc[o][t] = gv[o].fma(xv, acc[o][t]);
+                    }
                 }
             }
-            w += V::N;
+            grad = grad.wrapping_offset(r.grad_pitch);
+            x = x.wrapping_offset(r.x_pitch);
         }
-        if w < r.width {
-            let n = r.width - w;
-            let mut gv = [V::zero(); OB];
-            for o in 0..OB {
-                gv[o] = V::load_n(grad.wrapping_offset(o as isize * r.grad_channel).add(w), n);
-            }
-            for t in 0..KB {
-                let xv = V::load_n(x.wrapping_offset(offs[t]).wrapping_add(w), n);
-                for o in 0..OB {
-                    acc[o][t] = gv[o].fma(xv, acc[o][t]);
-                }
-            }
-        }
-        grad = grad.wrapping_offset(r.grad_pitch);
-        x = x.wrapping_offset(r.x_pitch);
     }
     for o in 0..OB {
         for t in 0..KB {
