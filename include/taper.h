@@ -739,6 +739,19 @@ bool taper_inference_mode_enabled(void);
 bool taper_set_inference_mode(bool enabled);
 
 /*
+ * Anomaly mode, for all threads: with true, a backward pass that computes a NaN ends with an error that names the
+ * function. Every function's gradients are read for it, so it is slow. Returns whether it was on. Since 0.1.
+ */
+bool taper_set_detect_anomaly(bool enabled,
+                              bool check_nan);
+
+/* Whether anomaly mode is on. Since 0.1. */
+bool taper_detect_anomaly_enabled(void);
+
+/* Whether anomaly mode is on and looks for NaN. Since 0.1. */
+bool taper_detect_anomaly_checks_nan(void);
+
+/*
  * Calls vtable->call with the tensor's gradient whenever backward computes it. id receives the hook's number, for
  * taper_tensor_remove_hook. Borrows t; user is owned by the hook (vtable->drop). Fails when t requires no grad.
  * Since 0.1.
@@ -1465,6 +1478,20 @@ TAPER_MUST_USE taper_error *taper_tril(taper_tensor *self, int64_t diagonal, tap
  */
 TAPER_MUST_USE taper_error *taper_triu(taper_tensor *self, int64_t diagonal, taper_tensor **out);
 
+/*
+ * Zeros above the diagonal-th diagonal, in place.
+ *
+ * `tril_(Tensor(a!) self, int diagonal=0) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_tril_(taper_tensor *self, int64_t diagonal);
+
+/*
+ * Zeros below the diagonal-th diagonal, in place.
+ *
+ * `triu_(Tensor(a!) self, int diagonal=0) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_triu_(taper_tensor *self, int64_t diagonal);
+
 /* ==== Ops: Arithmetic ===================================================================================== */
 
 /*
@@ -1704,6 +1731,20 @@ TAPER_MUST_USE taper_error *taper_fmod(taper_tensor *self, taper_tensor *other, 
  * `fmod.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_fmod_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * Remainder with the sign of the dividend (C's fmod), written into self.
+ *
+ * `fmod_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fmod_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * Remainder with the sign of the dividend (C's fmod) for a number, written into self.
+ *
+ * `fmod_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fmod_scalar_(taper_tensor *self, taper_scalar other);
 
 /*
  * other - alpha * self.
@@ -3017,6 +3058,20 @@ TAPER_MUST_USE taper_error *taper_clamp_min(taper_tensor *self, taper_scalar min
  */
 TAPER_MUST_USE taper_error *taper_clamp_max(taper_tensor *self, taper_scalar max, taper_tensor **out);
 
+/*
+ * max(self, min), in place.
+ *
+ * `clamp_min_(Tensor(a!) self, Scalar min) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clamp_min_(taper_tensor *self, taper_scalar min);
+
+/*
+ * min(self, max), in place.
+ *
+ * `clamp_max_(Tensor(a!) self, Scalar max) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clamp_max_(taper_tensor *self, taper_scalar max);
+
 /* ==== Ops: Reductions ===================================================================================== */
 
 /*
@@ -3391,6 +3446,20 @@ taper_error *taper_cumprod(taper_tensor *self,
                            taper_tensor **out);
 
 /*
+ * Running sum along a dimension, in place.
+ *
+ * `cumsum_(Tensor(a!) self, int dim, *, ScalarType? dtype=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cumsum_(taper_tensor *self, int64_t dim, int32_t dtype);
+
+/*
+ * Running product along a dimension, in place.
+ *
+ * `cumprod_(Tensor(a!) self, int dim, *, ScalarType? dtype=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cumprod_(taper_tensor *self, int64_t dim, int32_t dtype);
+
+/*
  * Running log(sum(exp)) along a dimension.
  *
  * `logcumsumexp(Tensor self, int dim) -> Tensor`. Since 0.1.
@@ -3488,6 +3557,18 @@ taper_error *taper_median_dim(taper_tensor *self,
                               taper_tensor **values,
                               taper_tensor **indices);
 
+/*
+ * The most frequent element along a dimension, the smallest of several, and its last position.
+ *
+ * `mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_mode(taper_tensor *self,
+                        int64_t dim,
+                        bool keepdim,
+                        taper_tensor **values,
+                        taper_tensor **indices);
+
 /* ==== Ops: Linear algebra ================================================================================= */
 
 /*
@@ -3546,6 +3627,18 @@ taper_error *taper_addmm(taper_tensor *self,
                          taper_tensor **out);
 
 /*
+ * beta * self + alpha * (mat1 @ mat2), in place.
+ *
+ * `addmm_(Tensor(a!) self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addmm_(taper_tensor *self,
+                          taper_tensor *mat1,
+                          taper_tensor *mat2,
+                          taper_scalar beta,
+                          taper_scalar alpha);
+
+/*
  * relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel.
  *
  * `_addmm_activation(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1, bool use_gelu=False) -> Tensor`. Since 0.1.
@@ -3571,6 +3664,25 @@ taper_error *taper_baddbmm(taper_tensor *self,
                            taper_scalar beta,
                            taper_scalar alpha,
                            taper_tensor **out);
+
+/*
+ * beta * self + alpha * (batch1 @ batch2), in place.
+ *
+ * `baddbmm_(Tensor(a!) self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_baddbmm_(taper_tensor *self,
+                            taper_tensor *batch1,
+                            taper_tensor *batch2,
+                            taper_scalar beta,
+                            taper_scalar alpha);
+
+/*
+ * Square matrices times themselves n times, n at least 0.
+ *
+ * `matrix_power(Tensor self, int n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_matrix_power(taper_tensor *self, int64_t n, taper_tensor **out);
 
 /*
  * Einstein summation, such as 'bij,bjk->bik'.
@@ -4290,6 +4402,19 @@ taper_error *taper_scatter_reduce_two(taper_tensor *self,
                                       taper_tensor **out);
 
 /*
+ * Reduces src into self, in place.
+ *
+ * `scatter_reduce_.two(Tensor(a!) self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_scatter_reduce_two_(taper_tensor *self,
+                                       int64_t dim,
+                                       taper_tensor *index,
+                                       taper_tensor *src,
+                                       const char *reduce,
+                                       bool include_self);
+
+/*
  * Rows along dim picked by a vector of positions.
  *
  * `index_select(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
@@ -4492,6 +4617,16 @@ taper_error *taper_masked_scatter(taper_tensor *self,
                                   taper_tensor *mask,
                                   taper_tensor *source,
                                   taper_tensor **out);
+
+/*
+ * Writes the elements of source, in order, where the bool mask holds; waits for the device.
+ *
+ * `masked_scatter_(Tensor(a!) self, Tensor mask, Tensor source) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_masked_scatter_(taper_tensor *self,
+                                   taper_tensor *mask,
+                                   taper_tensor *source);
 
 /*
  * self with src in place of one index of a dimension.
@@ -4838,6 +4973,17 @@ taper_error *taper_nan_to_num(taper_tensor *self,
                               taper_tensor **out);
 
 /*
+ * NaN (by 0) and infinities (by the dtype's limits) replaced, in place.
+ *
+ * `nan_to_num_(Tensor(a!) self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nan_to_num_(taper_tensor *self,
+                               const double *nan,
+                               const double *posinf,
+                               const double *neginf);
+
+/*
  * sin(pi x) / (pi x), 1 at zero.
  *
  * `sinc(Tensor self) -> Tensor`. Since 0.1.
@@ -5085,6 +5231,26 @@ taper_error *taper_conv_transpose2d(taper_tensor *input,
                                     taper_tensor **out);
 
 /*
+ * The gradient of conv3d with respect to its input; weight [c, out / groups, ..].
+ *
+ * `conv_transpose3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=[1, 1, 1], int[3] padding=[0, 0, 0], int[3] output_padding=[0, 0, 0], int groups=1, int[3] dilation=[1, 1, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_transpose3d(taper_tensor *input,
+                                    taper_tensor *weight,
+                                    taper_tensor *bias,
+                                    const int64_t *stride,
+                                    size_t stride_len,
+                                    const int64_t *padding,
+                                    size_t padding_len,
+                                    const int64_t *output_padding,
+                                    size_t output_padding_len,
+                                    int64_t groups,
+                                    const int64_t *dilation,
+                                    size_t dilation_len,
+                                    taper_tensor **out);
+
+/*
  * Largest element of each window; stride defaults to kernel_size.
  *
  * `max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> Tensor`. Since 0.1.
@@ -5193,6 +5359,24 @@ taper_error *taper_avg_pool2d(taper_tensor *self,
                               taper_tensor **out);
 
 /*
+ * Mean of each window.
+ *
+ * `avg_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_avg_pool3d(taper_tensor *self,
+                              const int64_t *kernel_size,
+                              size_t kernel_size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              bool ceil_mode,
+                              bool count_include_pad,
+                              const int64_t *divisor_override,
+                              taper_tensor **out);
+
+/*
  * Means of evenly spread windows that give output_size.
  *
  * `adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor`. Since 0.1.
@@ -5210,6 +5394,17 @@ taper_error *taper_adaptive_avg_pool1d(taper_tensor *self,
  */
 TAPER_MUST_USE
 taper_error *taper_adaptive_avg_pool2d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * Means of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_avg_pool3d(Tensor self, int[3] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_avg_pool3d(taper_tensor *self,
                                        const int64_t *output_size,
                                        size_t output_size_len,
                                        taper_tensor **out);

@@ -185,3 +185,22 @@ fn what_is_written_into_and_saved_is_let_go() {
         assert!(node.upgrade().is_none(), "case {i}");
     }
 }
+
+#[test]
+fn anomaly_mode_names_the_function_that_made_a_nan() {
+    use taper::autograd::mode::{set_anomaly, Anomaly};
+    // The message is about this thread's pass; the mode is the process's, and other tests' passes make no NaN.
+    let run = || {
+        let x = leaf(&[4.0, 0.0], &[2]);
+        let y = ops::mul_scalar(&ops::sqrt(&x).unwrap(), Scalar::Int(0)).unwrap();
+        ops::backward(&[ops::sum(&y, None).unwrap()], &[None], Options::default(), None)
+    };
+    run().unwrap();
+    set_anomaly(Anomaly::On);
+    run().unwrap();
+    set_anomaly(Anomaly::CheckNan);
+    let error = run().unwrap_err();
+    assert_eq!(set_anomaly(Anomaly::Off), Anomaly::CheckNan);
+    assert_eq!(error.message, "Function 'SqrtBackward0' returned nan values in its 0th output.");
+    run().unwrap();
+}

@@ -120,6 +120,10 @@ func InferenceMode(f func() error) error {
 	return f()
 }
 
+// DetectAnomaly switches anomaly mode on or off for the whole process and returns what it was: while it is on, a
+// backward pass that computes a NaN ends with an error that names the function.
+func DetectAnomaly(on bool) bool { return bool(C.taper_set_detect_anomaly(C.bool(on), true)) }
+
 // GradEnabled says whether ops are recorded on this thread.
 func GradEnabled() bool { return bool(C.taper_grad_mode_enabled()) }
 

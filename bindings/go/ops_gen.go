@@ -132,6 +132,12 @@ static inline taper_go_t go_taper_triu(uintptr_t a_self, int64_t a_diagonal) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_tril_(uintptr_t a_self, int64_t a_diagonal) {
+    return (uintptr_t)taper_tril_((taper_tensor *)a_self, a_diagonal);
+}
+static inline uintptr_t go_taper_triu_(uintptr_t a_self, int64_t a_diagonal) {
+    return (uintptr_t)taper_triu_((taper_tensor *)a_self, a_diagonal);
+}
 static inline taper_go_t go_taper_add(uintptr_t a_self, uintptr_t a_other, taper_scalar a_alpha) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -279,6 +285,12 @@ static inline taper_go_t go_taper_fmod_scalar(uintptr_t a_self, taper_scalar a_o
     r.err = (uintptr_t)taper_fmod_scalar((taper_tensor *)a_self, a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_fmod_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_fmod_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_fmod_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_fmod_scalar_((taper_tensor *)a_self, a_other);
 }
 static inline taper_go_t go_taper_rsub(uintptr_t a_self, uintptr_t a_other, taper_scalar a_alpha) {
     taper_go_t r = {0};
@@ -1239,6 +1251,12 @@ static inline taper_go_t go_taper_clamp_max(uintptr_t a_self, taper_scalar a_max
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_clamp_min_(uintptr_t a_self, taper_scalar a_min) {
+    return (uintptr_t)taper_clamp_min_((taper_tensor *)a_self, a_min);
+}
+static inline uintptr_t go_taper_clamp_max_(uintptr_t a_self, taper_scalar a_max) {
+    return (uintptr_t)taper_clamp_max_((taper_tensor *)a_self, a_max);
+}
 static inline taper_go_t go_taper_sum(uintptr_t a_self, int32_t a_dtype) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1506,6 +1524,12 @@ static inline taper_go_t go_taper_cumprod(uintptr_t a_self, int64_t a_dim, int32
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_cumsum_(uintptr_t a_self, int64_t a_dim, int32_t a_dtype) {
+    return (uintptr_t)taper_cumsum_((taper_tensor *)a_self, a_dim, a_dtype);
+}
+static inline uintptr_t go_taper_cumprod_(uintptr_t a_self, int64_t a_dim, int32_t a_dtype) {
+    return (uintptr_t)taper_cumprod_((taper_tensor *)a_self, a_dim, a_dtype);
+}
 static inline taper_go_t go_taper_logcumsumexp(uintptr_t a_self, int64_t a_dim) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1581,6 +1605,15 @@ static inline taper_go_t_t go_taper_median_dim(uintptr_t a_self, int64_t a_dim, 
     r.r1 = (uintptr_t)p1;
     return r;
 }
+static inline taper_go_t_t go_taper_mode(uintptr_t a_self, int64_t a_dim, bool a_keepdim) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_mode((taper_tensor *)a_self, a_dim, a_keepdim, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
 static inline taper_go_t go_taper_matmul(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1630,6 +1663,9 @@ static inline taper_go_t go_taper_addmm(uintptr_t a_self, uintptr_t a_mat1, uint
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_addmm_(uintptr_t a_self, uintptr_t a_mat1, uintptr_t a_mat2, taper_scalar a_beta, taper_scalar a_alpha) {
+    return (uintptr_t)taper_addmm_((taper_tensor *)a_self, (taper_tensor *)a_mat1, (taper_tensor *)a_mat2, a_beta, a_alpha);
+}
 static inline taper_go_t go_taper_addmm_activation(uintptr_t a_self, uintptr_t a_mat1, uintptr_t a_mat2, taper_scalar a_beta, taper_scalar a_alpha, bool a_use_gelu) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1641,6 +1677,16 @@ static inline taper_go_t go_taper_baddbmm(uintptr_t a_self, uintptr_t a_batch1, 
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_baddbmm((taper_tensor *)a_self, (taper_tensor *)a_batch1, (taper_tensor *)a_batch2, a_beta, a_alpha, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_baddbmm_(uintptr_t a_self, uintptr_t a_batch1, uintptr_t a_batch2, taper_scalar a_beta, taper_scalar a_alpha) {
+    return (uintptr_t)taper_baddbmm_((taper_tensor *)a_self, (taper_tensor *)a_batch1, (taper_tensor *)a_batch2, a_beta, a_alpha);
+}
+static inline taper_go_t go_taper_matrix_power(uintptr_t a_self, int64_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_matrix_power((taper_tensor *)a_self, a_n, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2103,6 +2149,9 @@ static inline taper_go_t go_taper_scatter_reduce_two(uintptr_t a_self, int64_t a
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_scatter_reduce_two_(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_src, const char *a_reduce, bool a_include_self) {
+    return (uintptr_t)taper_scatter_reduce_two_((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_src, a_reduce, a_include_self);
+}
 static inline taper_go_t go_taper_index_select(uintptr_t a_self, int64_t a_dim, uintptr_t a_index) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2226,6 +2275,9 @@ static inline taper_go_t go_taper_masked_scatter(uintptr_t a_self, uintptr_t a_m
     r.err = (uintptr_t)taper_masked_scatter((taper_tensor *)a_self, (taper_tensor *)a_mask, (taper_tensor *)a_source, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_masked_scatter_(uintptr_t a_self, uintptr_t a_mask, uintptr_t a_source) {
+    return (uintptr_t)taper_masked_scatter_((taper_tensor *)a_self, (taper_tensor *)a_mask, (taper_tensor *)a_source);
 }
 static inline taper_go_t go_taper_select_scatter(uintptr_t a_self, uintptr_t a_src, int64_t a_dim, int64_t a_index) {
     taper_go_t r = {0};
@@ -2459,6 +2511,9 @@ static inline taper_go_t go_taper_nan_to_num(uintptr_t a_self, bool has_a_nan, d
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_nan_to_num_(uintptr_t a_self, bool has_a_nan, double a_nan, bool has_a_posinf, double a_posinf, bool has_a_neginf, double a_neginf) {
+    return (uintptr_t)taper_nan_to_num_((taper_tensor *)a_self, has_a_nan ? &a_nan : 0, has_a_posinf ? &a_posinf : 0, has_a_neginf ? &a_neginf : 0);
+}
 static inline taper_go_t go_taper_sinc(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2622,6 +2677,13 @@ static inline taper_go_t go_taper_conv_transpose2d(uintptr_t a_input, uintptr_t 
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_conv_transpose3d(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_output_padding, size_t a_output_padding_len, int64_t a_groups, const int64_t *a_dilation, size_t a_dilation_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_conv_transpose3d((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_stride, a_stride_len, a_padding, a_padding_len, a_output_padding, a_output_padding_len, a_groups, a_dilation, a_dilation_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_max_pool1d(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_dilation, size_t a_dilation_len, bool a_ceil_mode) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2666,6 +2728,13 @@ static inline taper_go_t go_taper_avg_pool2d(uintptr_t a_self, const int64_t *a_
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_avg_pool3d(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, bool a_ceil_mode, bool a_count_include_pad, bool has_a_divisor_override, int64_t a_divisor_override) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_avg_pool3d((taper_tensor *)a_self, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_padding, a_padding_len, a_ceil_mode, a_count_include_pad, has_a_divisor_override ? &a_divisor_override : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_adaptive_avg_pool1d(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2677,6 +2746,13 @@ static inline taper_go_t go_taper_adaptive_avg_pool2d(uintptr_t a_self, const in
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_adaptive_avg_pool2d((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_adaptive_avg_pool3d(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_adaptive_avg_pool3d((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -3353,6 +3429,32 @@ func (t *Tensor) Triu(opts ...TriuOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// TrilInPlaceOptions are the optional arguments of TrilInPlace; unset fields take their defaults.
+type TrilInPlaceOptions struct {
+	Diagonal int64 // default 0
+}
+
+// TrilInPlace: Zeros above the diagonal-th diagonal, in place.
+func (t *Tensor) TrilInPlace(opts ...TrilInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_tril_(t.ptr(), C.int64_t(o.Diagonal))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// TriuInPlaceOptions are the optional arguments of TriuInPlace; unset fields take their defaults.
+type TriuInPlaceOptions struct {
+	Diagonal int64 // default 0
+}
+
+// TriuInPlace: Zeros below the diagonal-th diagonal, in place.
+func (t *Tensor) TriuInPlace(opts ...TriuInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_triu_(t.ptr(), C.int64_t(o.Diagonal))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // AddOptions are the optional arguments of Add; unset fields take their defaults.
 type AddOptions struct {
 	Alpha Scalar // default 1
@@ -3661,6 +3763,21 @@ func (t *Tensor) FmodScalar(other Scalar) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// FmodInPlace: Remainder with the sign of the dividend (C's fmod), written into self.
+func (t *Tensor) FmodInPlace(other *Tensor) error {
+	r := C.go_taper_fmod_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// FmodScalarInPlace: Remainder with the sign of the dividend (C's fmod) for a number, written into self.
+func (t *Tensor) FmodScalarInPlace(other Scalar) error {
+	r := C.go_taper_fmod_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // RsubOptions are the optional arguments of Rsub; unset fields take their defaults.
@@ -5375,6 +5492,20 @@ func (t *Tensor) ClampMax(max Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// ClampMinInPlace: max(self, min), in place.
+func (t *Tensor) ClampMinInPlace(min Scalar) error {
+	r := C.go_taper_clamp_min_(t.ptr(), C.taper_scalar(min.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// ClampMaxInPlace: min(self, max), in place.
+func (t *Tensor) ClampMaxInPlace(max Scalar) error {
+	r := C.go_taper_clamp_max_(t.ptr(), C.taper_scalar(max.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // SumOptions are the optional arguments of Sum; unset fields take their defaults.
 type SumOptions struct {
 	Dtype DType // default None
@@ -5961,6 +6092,32 @@ func (t *Tensor) Cumprod(dim int64, opts ...CumprodOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// CumsumInPlaceOptions are the optional arguments of CumsumInPlace; unset fields take their defaults.
+type CumsumInPlaceOptions struct {
+	Dtype DType // default None
+}
+
+// CumsumInPlace: Running sum along a dimension, in place.
+func (t *Tensor) CumsumInPlace(dim int64, opts ...CumsumInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_cumsum_(t.ptr(), C.int64_t(dim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// CumprodInPlaceOptions are the optional arguments of CumprodInPlace; unset fields take their defaults.
+type CumprodInPlaceOptions struct {
+	Dtype DType // default None
+}
+
+// CumprodInPlace: Running product along a dimension, in place.
+func (t *Tensor) CumprodInPlace(dim int64, opts ...CumprodInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_cumprod_(t.ptr(), C.int64_t(dim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Logcumsumexp: Running log(sum(exp)) along a dimension.
 func (t *Tensor) Logcumsumexp(dim int64) (*Tensor, error) {
 	r := C.go_taper_logcumsumexp(t.ptr(), C.int64_t(dim))
@@ -6086,6 +6243,23 @@ func (t *Tensor) MedianDim(dim int64, opts ...MedianDimOptions) (*Tensor, *Tenso
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
+// ModeOptions are the optional arguments of Mode; unset fields take their defaults.
+type ModeOptions struct {
+	Dim     *int64 // default -1
+	Keepdim bool   // default False
+}
+
+// Mode: The most frequent element along a dimension, the smallest of several, and its last position.
+func (t *Tensor) Mode(opts ...ModeOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_mode(t.ptr(), C.int64_t(or(o.Dim, -1)), C.bool(o.Keepdim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
 // Matmul: Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
 func (t *Tensor) Matmul(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_matmul(t.ptr(), other.ptr())
@@ -6171,6 +6345,22 @@ func (t *Tensor) Addmm(mat1 *Tensor, mat2 *Tensor, opts ...AddmmOptions) (*Tenso
 	return adopt(uintptr(r.r0)), nil
 }
 
+// AddmmInPlaceOptions are the optional arguments of AddmmInPlace; unset fields take their defaults.
+type AddmmInPlaceOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// AddmmInPlace: beta * self + alpha * (mat1 @ mat2), in place.
+func (t *Tensor) AddmmInPlace(mat1 *Tensor, mat2 *Tensor, opts ...AddmmInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_addmm_(t.ptr(), mat1.ptr(), mat2.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(mat1)
+	runtime.KeepAlive(mat2)
+	return check(uintptr(r))
+}
+
 // AddmmActivationOptions are the optional arguments of AddmmActivation; unset fields take their defaults.
 type AddmmActivationOptions struct {
 	Beta    Scalar // default 1
@@ -6204,6 +6394,32 @@ func (t *Tensor) Baddbmm(batch1 *Tensor, batch2 *Tensor, opts ...BaddbmmOptions)
 	runtime.KeepAlive(t)
 	runtime.KeepAlive(batch1)
 	runtime.KeepAlive(batch2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BaddbmmInPlaceOptions are the optional arguments of BaddbmmInPlace; unset fields take their defaults.
+type BaddbmmInPlaceOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// BaddbmmInPlace: beta * self + alpha * (batch1 @ batch2), in place.
+func (t *Tensor) BaddbmmInPlace(batch1 *Tensor, batch2 *Tensor, opts ...BaddbmmInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_baddbmm_(t.ptr(), batch1.ptr(), batch2.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(batch1)
+	runtime.KeepAlive(batch2)
+	return check(uintptr(r))
+}
+
+// MatrixPower: Square matrices times themselves n times, n at least 0.
+func (t *Tensor) MatrixPower(n int64) (*Tensor, error) {
+	r := C.go_taper_matrix_power(t.ptr(), C.int64_t(n))
+	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -7090,6 +7306,23 @@ func (t *Tensor) ScatterReduceTwo(dim int64, index *Tensor, src *Tensor, reduce 
 	return adopt(uintptr(r.r0)), nil
 }
 
+// ScatterReduceTwoInPlaceOptions are the optional arguments of ScatterReduceTwoInPlace; unset fields take their defaults.
+type ScatterReduceTwoInPlaceOptions struct {
+	IncludeSelf *bool // default True
+}
+
+// ScatterReduceTwoInPlace: Reduces src into self, in place.
+func (t *Tensor) ScatterReduceTwoInPlace(dim int64, index *Tensor, src *Tensor, reduce string, opts ...ScatterReduceTwoInPlaceOptions) error {
+	o := first(opts)
+	reduceText := text(reduce)
+	defer freeText(reduceText)
+	r := C.go_taper_scatter_reduce_two_(t.ptr(), C.int64_t(dim), index.ptr(), src.ptr(), (*C.char)(reduceText), C.bool(or(o.IncludeSelf, true)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(src)
+	return check(uintptr(r))
+}
+
 // IndexSelect: Rows along dim picked by a vector of positions.
 func (t *Tensor) IndexSelect(dim int64, index *Tensor) (*Tensor, error) {
 	r := C.go_taper_index_select(t.ptr(), C.int64_t(dim), index.ptr())
@@ -7351,6 +7584,15 @@ func (t *Tensor) MaskedScatter(mask *Tensor, source *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// MaskedScatterInPlace: Writes the elements of source, in order, where the bool mask holds; waits for the device.
+func (t *Tensor) MaskedScatterInPlace(mask *Tensor, source *Tensor) error {
+	r := C.go_taper_masked_scatter_(t.ptr(), mask.ptr(), source.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(mask)
+	runtime.KeepAlive(source)
+	return check(uintptr(r))
 }
 
 // SelectScatter: self with src in place of one index of a dimension.
@@ -7841,6 +8083,21 @@ func (t *Tensor) NanToNum(opts ...NanToNumOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// NanToNumInPlaceOptions are the optional arguments of NanToNumInPlace; unset fields take their defaults.
+type NanToNumInPlaceOptions struct {
+	Nan    *float64 // default None
+	Posinf *float64 // default None
+	Neginf *float64 // default None
+}
+
+// NanToNumInPlace: NaN (by 0) and infinities (by the dtype's limits) replaced, in place.
+func (t *Tensor) NanToNumInPlace(opts ...NanToNumInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_nan_to_num_(t.ptr(), C.bool(o.Nan != nil), C.double(or(o.Nan, 0)), C.bool(o.Posinf != nil), C.double(or(o.Posinf, 0)), C.bool(o.Neginf != nil), C.double(or(o.Neginf, 0)))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Sinc: sin(pi x) / (pi x), 1 at zero.
 func (t *Tensor) Sinc() (*Tensor, error) {
 	r := C.go_taper_sinc(t.ptr())
@@ -8196,6 +8453,33 @@ func ConvTranspose2d(input *Tensor, weight *Tensor, opts ...ConvTranspose2dOptio
 	return adopt(uintptr(r.r0)), nil
 }
 
+// ConvTranspose3dOptions are the optional arguments of ConvTranspose3d; unset fields take their defaults.
+type ConvTranspose3dOptions struct {
+	Bias          *Tensor // default None
+	Stride        []int64 // default [1, 1, 1]
+	Padding       []int64 // default [0, 0, 0]
+	OutputPadding []int64 // default [0, 0, 0]
+	Groups        *int64  // default 1
+	Dilation      []int64 // default [1, 1, 1]
+}
+
+// ConvTranspose3d: The gradient of conv3d with respect to its input; weight [c, out / groups, ..].
+func ConvTranspose3d(input *Tensor, weight *Tensor, opts ...ConvTranspose3dOptions) (*Tensor, error) {
+	o := first(opts)
+	strideInts := orInts(o.Stride, 1, 1, 1)
+	paddingInts := orInts(o.Padding, 0, 0, 0)
+	outputPaddingInts := orInts(o.OutputPadding, 0, 0, 0)
+	dilationInts := orInts(o.Dilation, 1, 1, 1)
+	r := C.go_taper_conv_transpose3d(input.ptr(), weight.ptr(), o.Bias.ptr(), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(outputPaddingInts)), C.size_t(len(outputPaddingInts)), C.int64_t(or(o.Groups, 1)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(o.Bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // MaxPool1dOptions are the optional arguments of MaxPool1d; unset fields take their defaults.
 type MaxPool1dOptions struct {
 	Stride   []int64 // default []
@@ -8333,6 +8617,29 @@ func (t *Tensor) AvgPool2d(kernelSize []int64, opts ...AvgPool2dOptions) (*Tenso
 	return adopt(uintptr(r.r0)), nil
 }
 
+// AvgPool3dOptions are the optional arguments of AvgPool3d; unset fields take their defaults.
+type AvgPool3dOptions struct {
+	Stride          []int64 // default []
+	Padding         []int64 // default [0, 0, 0]
+	CeilMode        bool    // default False
+	CountIncludePad *bool   // default True
+	DivisorOverride *int64  // default None
+}
+
+// AvgPool3d: Mean of each window.
+func (t *Tensor) AvgPool3d(kernelSize []int64, opts ...AvgPool3dOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding, 0, 0, 0)
+	r := C.go_taper_avg_pool3d(t.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), C.bool(o.CeilMode), C.bool(or(o.CountIncludePad, true)), C.bool(o.DivisorOverride != nil), C.int64_t(or(o.DivisorOverride, 0)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // AdaptiveAvgPool1d: Means of evenly spread windows that give output_size.
 func (t *Tensor) AdaptiveAvgPool1d(outputSize []int64) (*Tensor, error) {
 	outputSizeInts := outputSize
@@ -8348,6 +8655,17 @@ func (t *Tensor) AdaptiveAvgPool1d(outputSize []int64) (*Tensor, error) {
 func (t *Tensor) AdaptiveAvgPool2d(outputSize []int64) (*Tensor, error) {
 	outputSizeInts := outputSize
 	r := C.go_taper_adaptive_avg_pool2d(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AdaptiveAvgPool3d: Means of evenly spread windows that give output_size (-1 keeps a size).
+func (t *Tensor) AdaptiveAvgPool3d(outputSize []int64) (*Tensor, error) {
+	outputSizeInts := outputSize
+	r := C.go_taper_adaptive_avg_pool3d(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))

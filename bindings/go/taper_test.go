@@ -349,6 +349,17 @@ func TestGraph(t *testing.T) {
 	if err := Gradcheck(wrong, []*Tensor{x}); err == nil {
 		t.Error("a wrong gradient passed")
 	}
+	nan := func() error { return Must(Must(Must(x.SubScalar(Int(100))).Sqrt()).Sum()).Backward() }
+	Check(nan())
+	if DetectAnomaly(true) {
+		t.Error("anomaly mode was on")
+	}
+	if err := nan(); err == nil || !strings.Contains(err.Error(), "Function 'SqrtBackward0' returned nan values") {
+		t.Errorf("a NaN in anomaly mode: %v", err)
+	}
+	if !DetectAnomaly(false) {
+		t.Error("anomaly mode was off")
+	}
 	Check(InferenceMode(func() error {
 		if Must(x.Mul(x)).RequiresGrad() {
 			t.Error("recorded in inference mode")

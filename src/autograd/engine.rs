@@ -1,7 +1,7 @@
 //! The backward engine: runs nodes in reverse order of their making, on the calling thread, without recursion.
 
 use super::meta;
-use super::mode::GradMode;
+use super::mode::{self, Anomaly, GradMode};
 use super::node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
 use super::{algebra, Algebra};
 use crate::error::Result;
@@ -350,6 +350,13 @@ fn execute(
     let ctx = Ctx { node, create_graph: options.create_graph };
     let mut results = f(&ctx, &grads)?;
     drop(f);
+    if mode::anomaly() == Anomaly::CheckNan {
+        for (i, g) in results.iter().enumerate() {
+            if let Some(g) = g {
+                ensure!(!alg.has_nan(g)?, Runtime, "Function '{}' returned nan values in its {i}th output.", node.name);
+            }
+        }
+    }
     if !options.retain_graph {
         node.release();
     }

@@ -40,6 +40,7 @@ pub trait Algebra: Send + Sync {
     fn as_strided_backward(&self, g: &Tensor, base: &Layout, view: &Layout) -> Result<Tensor>;
     fn copy_(&self, dst: &Tensor, src: &Tensor) -> Result<()>;
     fn zero_(&self, t: &Tensor) -> Result<()>;
+    fn has_nan(&self, t: &Tensor) -> Result<bool>;
 }
 
 static ALGEBRA: OnceLock<&'static dyn Algebra> = OnceLock::new();

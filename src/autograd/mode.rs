@@ -1,6 +1,7 @@
-//! Grad mode and inference mode, per thread.
+//! Grad mode and inference mode, per thread; anomaly mode, for all threads.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 thread_local! {
     /// One cell for both, because every op asks.
@@ -34,6 +35,32 @@ pub fn inference_mode() -> bool {
 /// Sets inference mode on this thread and returns what it was.
 pub fn set_inference_mode(on: bool) -> bool {
     set(INFERENCE, on)
+}
+
+/// What backward passes look for besides computing gradients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Anomaly {
+    Off = 0,
+    On = 1,
+    /// A gradient that contains NaN is an error that names the function.
+    CheckNan = 2,
+}
+static ANOMALY: AtomicU8 = AtomicU8::new(0);
+
+/// What backward passes of this process look for.
+#[inline]
+pub fn anomaly() -> Anomaly {
+    match ANOMALY.load(Ordering::Relaxed) {
+        0 => Anomaly::Off,
+        1 => Anomaly::On,
+        _ => Anomaly::CheckNan,
+    }
+}
+/// Sets it, for every thread, and returns what it was.
+pub fn set_anomaly(to: Anomaly) -> Anomaly {
+    let old = anomaly();
+    ANOMALY.store(to as u8, Ordering::Relaxed);
+    old
 }
 
 /// Restores the grad mode when dropped.

@@ -97,6 +97,30 @@ pub extern "C" fn taper_set_inference_mode(enabled: bool) -> bool {
     mode::set_inference_mode(enabled)
 }
 
+/// Anomaly mode, for all threads: with true, a backward pass that computes a NaN ends with an error that names the
+/// function. Every function's gradients are read for it, so it is slow. Returns whether it was on. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_set_detect_anomaly(enabled: bool, check_nan: bool) -> bool {
+    let to = match (enabled, check_nan) {
+        (false, _) => mode::Anomaly::Off,
+        (true, false) => mode::Anomaly::On,
+        (true, true) => mode::Anomaly::CheckNan,
+    };
+    mode::set_anomaly(to) != mode::Anomaly::Off
+}
+
+/// Whether anomaly mode is on. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_detect_anomaly_enabled() -> bool {
+    mode::anomaly() != mode::Anomaly::Off
+}
+
+/// Whether anomaly mode is on and looks for NaN. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_detect_anomaly_checks_nan() -> bool {
+    mode::anomaly() == mode::Anomaly::CheckNan
+}
+
 /// A tensor hook.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -379,6 +379,36 @@ pub unsafe extern "C" fn taper_triu(
     })
 }
 
+/// Zeros above the diagonal-th diagonal, in place.
+///
+/// `tril_(Tensor(a!) self, int diagonal=0) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tril_(
+    self_: *mut taper_tensor,
+    diagonal: i64,
+) -> *mut taper_error {
+    guard("tril_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::tril_(&self_, diagonal)
+    })
+}
+
+/// Zeros below the diagonal-th diagonal, in place.
+///
+/// `triu_(Tensor(a!) self, int diagonal=0) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_triu_(
+    self_: *mut taper_tensor,
+    diagonal: i64,
+) -> *mut taper_error {
+    guard("triu_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        ops::triu_(&self_, diagonal)
+    })
+}
+
 // == Arithmetic ==
 
 /// self + alpha * other; shapes broadcast, dtypes promote.
@@ -894,6 +924,38 @@ pub unsafe extern "C" fn taper_fmod_scalar(
         let self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         out.set(ops::fmod_scalar(&self_, other)?)
+    })
+}
+
+/// Remainder with the sign of the dividend (C's fmod), written into self.
+///
+/// `fmod_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fmod_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fmod_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        ops::fmod_(&self_, &other)
+    })
+}
+
+/// Remainder with the sign of the dividend (C's fmod) for a number, written into self.
+///
+/// `fmod_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fmod_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("fmod_scalar_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        ops::fmod_scalar_(&self_, other)
     })
 }
 
@@ -3837,6 +3899,38 @@ pub unsafe extern "C" fn taper_clamp_max(
     })
 }
 
+/// max(self, min), in place.
+///
+/// `clamp_min_(Tensor(a!) self, Scalar min) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_min_(
+    self_: *mut taper_tensor,
+    min: taper_scalar,
+) -> *mut taper_error {
+    guard("clamp_min_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.scalar(1, "min", min)?;
+        ops::clamp_min_(&self_, min)
+    })
+}
+
+/// min(self, max), in place.
+///
+/// `clamp_max_(Tensor(a!) self, Scalar max) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_max_(
+    self_: *mut taper_tensor,
+    max: taper_scalar,
+) -> *mut taper_error {
+    guard("clamp_max_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let max = c.scalar(1, "max", max)?;
+        ops::clamp_max_(&self_, max)
+    })
+}
+
 // == Reductions ==
 
 /// Sum of all elements; integers and bools give int64.
@@ -4609,6 +4703,40 @@ pub unsafe extern "C" fn taper_cumprod(
     })
 }
 
+/// Running sum along a dimension, in place.
+///
+/// `cumsum_(Tensor(a!) self, int dim, *, ScalarType? dtype=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cumsum_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    dtype: i32,
+) -> *mut taper_error {
+    guard("cumsum_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        ops::cumsum_(&self_, dim, dtype)
+    })
+}
+
+/// Running product along a dimension, in place.
+///
+/// `cumprod_(Tensor(a!) self, int dim, *, ScalarType? dtype=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cumprod_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    dtype: i32,
+) -> *mut taper_error {
+    guard("cumprod_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        ops::cumprod_(&self_, dim, dtype)
+    })
+}
+
 /// Running log(sum(exp)) along a dimension.
 ///
 /// `logcumsumexp(Tensor self, int dim) -> Tensor`. Since 0.1.
@@ -4814,6 +4942,31 @@ pub unsafe extern "C" fn taper_median_dim(
     })
 }
 
+/// The most frequent element along a dimension, the smallest of several, and its last position.
+///
+/// `mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mode(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mode", |c| {
+        let values = c.out(3, "values", values);
+        let indices = c.out(4, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let (values_value, indices_value) = ops::mode(&self_, dim, keepdim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
 // == Linear algebra ==
 
 /// Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
@@ -4955,6 +5108,28 @@ pub unsafe extern "C" fn taper_addmm(
     })
 }
 
+/// beta * self + alpha * (mat1 @ mat2), in place.
+///
+/// `addmm_(Tensor(a!) self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addmm_(
+    self_: *mut taper_tensor,
+    mat1: *mut taper_tensor,
+    mat2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("addmm_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let mat1 = c.tensor(1, "mat1", mat1)?;
+        let mat2 = c.tensor(2, "mat2", mat2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
+    })
+}
+
 /// relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel.
 ///
 /// `_addmm_activation(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1, bool use_gelu=False) -> Tensor`. Since 0.1.
@@ -5003,6 +5178,46 @@ pub unsafe extern "C" fn taper_baddbmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         out.set(ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)?)
+    })
+}
+
+/// beta * self + alpha * (batch1 @ batch2), in place.
+///
+/// `baddbmm_(Tensor(a!) self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_baddbmm_(
+    self_: *mut taper_tensor,
+    batch1: *mut taper_tensor,
+    batch2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("baddbmm_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let batch1 = c.tensor(1, "batch1", batch1)?;
+        let batch2 = c.tensor(2, "batch2", batch2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
+    })
+}
+
+/// Square matrices times themselves n times, n at least 0.
+///
+/// `matrix_power(Tensor self, int n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_matrix_power(
+    self_: *mut taper_tensor,
+    n: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("matrix_power", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::matrix_power(&self_, n)?)
     })
 }
 
@@ -6410,6 +6625,28 @@ pub unsafe extern "C" fn taper_scatter_reduce_two(
     })
 }
 
+/// Reduces src into self, in place.
+///
+/// `scatter_reduce_.two(Tensor(a!) self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_scatter_reduce_two_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    src: *mut taper_tensor,
+    reduce: *const c_char,
+    include_self: bool,
+) -> *mut taper_error {
+    guard("scatter_reduce_two_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let src = c.tensor(3, "src", src)?;
+        let reduce = c.str(4, "reduce", reduce)?;
+        ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
+    })
+}
+
 /// Rows along dim picked by a vector of positions.
 ///
 /// `index_select(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
@@ -6806,6 +7043,24 @@ pub unsafe extern "C" fn taper_masked_scatter(
         let mask = c.tensor(1, "mask", mask)?;
         let source = c.tensor(2, "source", source)?;
         out.set(ops::masked_scatter(&self_, &mask, &source)?)
+    })
+}
+
+/// Writes the elements of source, in order, where the bool mask holds; waits for the device.
+///
+/// `masked_scatter_(Tensor(a!) self, Tensor mask, Tensor source) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_masked_scatter_(
+    self_: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    source: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("masked_scatter_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let mask = c.tensor(1, "mask", mask)?;
+        let source = c.tensor(2, "source", source)?;
+        ops::masked_scatter_(&self_, &mask, &source)
     })
 }
 
@@ -7492,6 +7747,26 @@ pub unsafe extern "C" fn taper_nan_to_num(
     })
 }
 
+/// NaN (by 0) and infinities (by the dtype's limits) replaced, in place.
+///
+/// `nan_to_num_(Tensor(a!) self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nan_to_num_(
+    self_: *mut taper_tensor,
+    nan: *const f64,
+    posinf: *const f64,
+    neginf: *const f64,
+) -> *mut taper_error {
+    guard("nan_to_num_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let nan = c.opt(1, "nan", nan)?;
+        let posinf = c.opt(2, "posinf", posinf)?;
+        let neginf = c.opt(3, "neginf", neginf)?;
+        ops::nan_to_num_(&self_, nan, posinf, neginf)
+    })
+}
+
 /// sin(pi x) / (pi x), 1 at zero.
 ///
 /// `sinc(Tensor self) -> Tensor`. Since 0.1.
@@ -8002,6 +8277,40 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
     })
 }
 
+/// The gradient of conv3d with respect to its input; weight [c, out / groups, ..].
+///
+/// `conv_transpose3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=[1, 1, 1], int[3] padding=[0, 0, 0], int[3] output_padding=[0, 0, 0], int groups=1, int[3] dilation=[1, 1, 1]) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv_transpose3d(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    dilation: *const i64,
+    dilation_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv_transpose3d", |c| {
+        let out = c.out(8, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
+        let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
+        out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
+    })
+}
+
 /// Largest element of each window; stride defaults to kernel_size.
 ///
 /// `max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> Tensor`. Since 0.1.
@@ -8186,6 +8495,36 @@ pub unsafe extern "C" fn taper_avg_pool2d(
     })
 }
 
+/// Mean of each window.
+///
+/// `avg_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_avg_pool3d(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("avg_pool3d", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
+        out.set(ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
+    })
+}
+
 /// Means of evenly spread windows that give output_size.
 ///
 /// `adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor`. Since 0.1.
@@ -8223,6 +8562,26 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
         let self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
+    })
+}
+
+/// Means of evenly spread windows that give output_size (-1 keeps a size).
+///
+/// `adaptive_avg_pool3d(Tensor self, int[3] output_size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_avg_pool3d", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
     })
 }
 

@@ -285,6 +285,12 @@ pub fn fmod(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 pub fn fmod_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
     remainder_impl(true, a, b.into(), None)
 }
+pub fn fmod_(a: &Tensor, b: &Tensor) -> Result<()> {
+    inplace(a, &[b], true, |x, d| remainder_impl(true, x, b.into(), d))
+}
+pub fn fmod_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
+    inplace(a, &[], false, |x, d| remainder_impl(true, x, b.into(), d))
+}
 
 fn check_int_pow(ty: DType, exponent: Scalar) -> Result<()> {
     ensure!(ty.is_float() || exponent.to_f64() >= 0.0, Runtime, "Integers to negative integer powers are not allowed.");

@@ -238,6 +238,12 @@ pub fn clamp_min(a: &Tensor, min: Scalar) -> Result<Tensor> {
 pub fn clamp_max(a: &Tensor, max: Scalar) -> Result<Tensor> {
     clamp(a, None, Some(max))
 }
+pub fn clamp_min_(a: &Tensor, min: Scalar) -> Result<()> {
+    clamp_(a, Some(min), None)
+}
+pub fn clamp_max_(a: &Tensor, max: Scalar) -> Result<()> {
+    clamp_(a, None, Some(max))
+}
 
 /// |self - other| <= atol + rtol * |other|, elementwise; equal infinities are close.
 pub fn isclose(a: &Tensor, b: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {

@@ -325,6 +325,18 @@ pub fn conv_transpose2d(
 ) -> Result<Tensor> {
     conv_transpose_nd("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 }
+pub fn conv_transpose3d(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    output_padding: &[i64],
+    groups: i64,
+    dilation: &[i64],
+) -> Result<Tensor> {
+    conv_transpose_nd("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+}
 
 // pooling
 
@@ -588,6 +600,28 @@ pub fn avg_pool2d(
         divisor_override,
     )
 }
+pub fn avg_pool3d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: Option<i64>,
+) -> Result<Tensor> {
+    avg_pool_nd(
+        "avg_pool3d",
+        3,
+        "AvgPool3DBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
+}
 /// Mean over evenly spread windows that give the output size asked for (-1 keeps a size).
 fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
     let s = input.shape();
@@ -646,4 +680,7 @@ pub fn adaptive_avg_pool1d(input: &Tensor, output_size: &[i64]) -> Result<Tensor
 }
 pub fn adaptive_avg_pool2d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
     adaptive_avg_nd(2, input, output_size)
+}
+pub fn adaptive_avg_pool3d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    adaptive_avg_nd(3, input, output_size)
 }

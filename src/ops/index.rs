@@ -550,27 +550,35 @@ pub fn scatter_value(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Res
     let src = scalar_tensor(value, a.dtype(), a.device())?;
     scatter_src(a, dim, index, &expand(&src, &index.shape())?)
 }
-/// Runs an op out of place and writes its result, with its history, into the tensor.
-fn write_back(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
+/// Runs an op out of place and writes its result, with its history, into the tensor. `keeps_input`: the derivative
+/// needs the values from before.
+pub(super) fn write_back(a: &Tensor, keeps_input: bool, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
     tracking::check_inplace(a)?;
     let edge = autograd::gradient_edge(a);
-    let ghost = a.alias_same();
+    let ghost = if keeps_input && autograd::grad_enabled() { a.contiguous_copy()? } else { a.alias_same() };
     if edge.is_some() {
         autograd::meta::set_history(&ghost, edge);
     }
     let out = f(&ghost)?;
+    ensure!(
+        out.shape() == a.shape(),
+        Runtime,
+        "output with shape {:?} doesn't match the broadcast shape {:?}",
+        &a.shape()[..],
+        &out.shape()[..]
+    );
     a.copy_from(&out)?;
     a.bump_version();
     tracking::rebase(a, autograd::gradient_edge(&out).filter(|_| autograd::grad_enabled()))
 }
 pub fn scatter_src_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
-    write_back(a, |x| scatter_src(x, dim, index, src))
+    write_back(a, false, |x| scatter_src(x, dim, index, src))
 }
 pub fn scatter_value_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
-    write_back(a, |x| scatter_value(x, dim, index, value))
+    write_back(a, false, |x| scatter_value(x, dim, index, value))
 }
 pub fn scatter_add_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
-    write_back(a, |x| scatter_add(x, dim, index, src))
+    write_back(a, false, |x| scatter_add(x, dim, index, src))
 }
 fn index_vector(name: &str, index: &Tensor) -> Result<Tensor> {
     ensure!(index.ndim() <= 1, Index, "{name}(): Index is supposed to be a vector, got {} dimensions", index.ndim());
@@ -626,7 +634,7 @@ pub fn index_add(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: S
     index_put_advanced(a, &items, &source, true)
 }
 pub fn index_add_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<()> {
-    write_back(a, |x| index_add(x, dim, index, source, alpha))
+    write_back(a, false, |x| index_add(x, dim, index, source, alpha))
 }
 pub fn index_copy(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let index = index_vector("index_copy", index)?;
@@ -636,14 +644,14 @@ pub fn index_copy(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Resu
     index_put_advanced(a, &items, source, false)
 }
 pub fn index_copy_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<()> {
-    write_back(a, |x| index_copy(x, dim, index, source))
+    write_back(a, false, |x| index_copy(x, dim, index, source))
 }
 pub fn index_fill_scalar(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
     let v = scalar_tensor(value, a.dtype(), a.device())?;
     index_copy(a, dim, index, &v)
 }
 pub fn index_fill_scalar_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
-    write_back(a, |x| index_fill_scalar(x, dim, index, value))
+    write_back(a, false, |x| index_fill_scalar(x, dim, index, value))
 }
 /// Positions of nonzero elements as rows; waits for the device.
 pub fn nonzero(a: &Tensor) -> Result<Tensor> {

@@ -200,6 +200,44 @@ pub fn addmm(a: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scal
 pub fn baddbmm(a: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
     combine(a, bmm(batch1, batch2)?, beta, alpha)
 }
+pub fn addmm_(a: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
+    index::write_back(a, false, |x| addmm(x, mat1, mat2, beta, alpha))
+}
+pub fn baddbmm_(a: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
+    index::write_back(a, false, |x| baddbmm(x, batch1, batch2, beta, alpha))
+}
+/// Square matrices times themselves n times, by repeated squaring.
+pub fn matrix_power(a: &Tensor, n: i64) -> Result<Tensor> {
+    let s = a.shape();
+    ensure!(
+        s.len() >= 2 && s[s.len() - 1] == s[s.len() - 2],
+        Runtime,
+        "matrix_power: A must be batches of square matrices, but they are {:?}",
+        &s[..]
+    );
+    ensure!(n >= 0, NotImplemented, "matrix_power: a negative power ({n}) needs an inverse, which does not exist yet");
+    if n == 0 {
+        let one = eye(s[s.len() - 1], Some(a.dtype()), Some(a.device()))?;
+        // With zeros of a, whose gradient is 0.
+        let everywhere = ones(&[], Some(DType::Bool), Some(a.device()))?;
+        return add(&masked_fill_scalar(a, &everywhere, Scalar::Int(0))?, &one, Scalar::Int(1));
+    }
+    let (mut left, mut square, mut out) = (n, a.clone(), None);
+    loop {
+        if left & 1 == 1 {
+            out = Some(match out {
+                None => square.clone(),
+                Some(o) => matmul(&o, &square)?,
+            });
+        }
+        left >>= 1;
+        if left == 0 {
+            // The first power is the matrix itself, as a tensor of its own.
+            return if n == 1 { clone(a) } else { Ok(out.expect("n > 0")) };
+        }
+        square = matmul(&square, &square)?;
+    }
+}
 fn combine(a: &Tensor, product: Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
     let product = if alpha.to_f64() == 1.0 { product } else { mul_scalar(&product, alpha)? };
     if beta.to_f64() == 0.0 {

@@ -103,6 +103,9 @@ impl Algebra for Ops {
     fn zero_(&self, t: &Tensor) -> Result<()> {
         zero_(t)
     }
+    fn has_nan(&self, t: &Tensor) -> Result<bool> {
+        autograd::no_grad(|| Ok(any(&isnan(t)?)?.item()?.to_bool()))
+    }
 }
 
 /// See [`autograd::engine::backward`].

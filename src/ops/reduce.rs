@@ -495,6 +495,27 @@ pub fn cumsum(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
         }
     })
 }
+pub fn cumsum_(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
+    scan_in_place("cumsum_", a, dtype, |x, ty| cumsum(x, dim, ty))
+}
+pub fn cumprod_(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
+    scan_in_place("cumprod_", a, dtype, |x, ty| cumprod(x, dim, ty))
+}
+fn scan_in_place(
+    op: &str,
+    a: &Tensor,
+    dtype: Option<DType>,
+    f: impl FnOnce(&Tensor, Option<DType>) -> Result<Tensor>,
+) -> Result<()> {
+    ensure!(
+        dtype.is_none_or(|d| d == a.dtype()),
+        Runtime,
+        "{op}: provided dtype must match the dtype of self tensor. Got {} and {}.",
+        a.dtype().scalar_name(),
+        dtype.unwrap_or(a.dtype()).scalar_name()
+    );
+    index::write_back(a, true, |x| f(x, Some(a.dtype())))
+}
 pub fn cumprod(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     let d = wrap_dim(dim, a.ndim())?;
     let a = &cast(a, sum_dtype(a, dtype))?;

@@ -131,6 +131,16 @@ fn extreme(op: ScatterOp, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) ->
         }
     })
 }
+pub fn scatter_reduce_two_(
+    a: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    src: &Tensor,
+    reduce: &str,
+    include_self: bool,
+) -> Result<()> {
+    index::write_back(a, true, |x| scatter_reduce_two(x, dim, index, src, reduce, include_self))
+}
 fn by_name(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor, reduce: &str) -> Result<Tensor> {
     match reduce {
         "add" => scatter_add(a, dim, index, src),

@@ -290,3 +290,33 @@ pub fn masked_scatter(a: &Tensor, mask: &Tensor, source: &Tensor) -> Result<Tens
     let place = clamp_min(&sub_scalar(&count, Scalar::Int(1), Scalar::Int(1))?, Scalar::Int(0))?;
     where_(&mask, &take(source, &reshape(&place, &shape)?)?, &a)
 }
+pub fn masked_scatter_(a: &Tensor, mask: &Tensor, source: &Tensor) -> Result<()> {
+    index::write_back(a, false, |x| masked_scatter(x, mask, source))
+}
+/// The most frequent element along a dimension (the smallest of several) and its last position.
+pub fn mode(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    let d = wrap_dim(dim, a.ndim())? as i64;
+    if a.ndim() == 0 {
+        return Ok((clone(a)?, zeros(&[], Some(DType::I64), Some(a.device()))?));
+    }
+    let n = a.size(d)?;
+    ensure!(n > 0, Index, "mode(): Expected reduction dim {d} to have non-zero size.");
+    let index = autograd::no_grad(|| {
+        let (sorted, place) = sort(a, d, false)?;
+        let mut shape = vec![1i64; a.ndim()];
+        shape[d as usize] = n;
+        let at = reshape(&arange(Scalar::Int(n), Some(DType::I64), Some(a.device()))?, &shape)?;
+        // Where each run of equal elements begins; an element's distance from there is the longest at the run's end.
+        let begins = ne(&narrow(&sorted, d, 1, n - 1)?, &narrow(&sorted, d, 0, n - 1)?)?;
+        let begins = mul(&narrow(&at, d, 1, n - 1)?, &cast(&begins, DType::I64)?)?;
+        let begins = cat(&[zeros_like(&narrow(&place, d, 0, 1)?, None, None)?, begins], d)?;
+        let distance = sub(&at, &cummax(&begins, d)?.0, Scalar::Int(1))?;
+        gather(&place, d, &argmax(&distance, Some(d), true)?)
+    })?;
+    let values = gather(a, d, &index)?;
+    if keepdim {
+        Ok((values, index))
+    } else {
+        Ok((squeeze_dim(&values, d)?, squeeze_dim(&index, d)?))
+    }
+}

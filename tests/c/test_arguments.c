@@ -113,6 +113,7 @@ static void restore(void)
     taper_error_free(e);
     taper_set_grad_mode(true);
     taper_set_inference_mode(false);
+    taper_set_detect_anomaly(false, true);
     taper_error_free(taper_set_default_dtype(TAPER_FLOAT32));
     taper_error_free(taper_set_default_device(TAPER_CPU));
     taper_error_free(taper_set_num_threads(2));

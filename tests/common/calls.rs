@@ -23,6 +23,8 @@ pub const NAMES: &[&str] = &[
     "eye.m",
     "tril",
     "triu",
+    "tril_",
+    "triu_",
     "add.Tensor",
     "add.Scalar",
     "add_.Tensor",
@@ -51,6 +53,8 @@ pub const NAMES: &[&str] = &[
     "remainder_.Scalar",
     "fmod.Tensor",
     "fmod.Scalar",
+    "fmod_.Tensor",
+    "fmod_.Scalar",
     "rsub.Tensor",
     "rsub.Scalar",
     "rdiv",
@@ -220,6 +224,8 @@ pub const NAMES: &[&str] = &[
     "clamp_",
     "clamp_min",
     "clamp_max",
+    "clamp_min_",
+    "clamp_max_",
     "sum",
     "sum.dim",
     "sum_to_size",
@@ -257,6 +263,8 @@ pub const NAMES: &[&str] = &[
     "dist",
     "cumsum",
     "cumprod",
+    "cumsum_",
+    "cumprod_",
     "logcumsumexp",
     "cummax",
     "cummin",
@@ -266,6 +274,7 @@ pub const NAMES: &[&str] = &[
     "kthvalue",
     "median",
     "median.dim",
+    "mode",
     "matmul",
     "mm",
     "bmm",
@@ -273,8 +282,11 @@ pub const NAMES: &[&str] = &[
     "dot",
     "outer",
     "addmm",
+    "addmm_",
     "_addmm_activation",
     "baddbmm",
+    "baddbmm_",
+    "matrix_power",
     "einsum",
     "trace",
     "linear",
@@ -348,6 +360,7 @@ pub const NAMES: &[&str] = &[
     "scatter.reduce",
     "scatter.value_reduce",
     "scatter_reduce.two",
+    "scatter_reduce_.two",
     "index_select",
     "index_add",
     "index_add_",
@@ -368,6 +381,7 @@ pub const NAMES: &[&str] = &[
     "bincount",
     "argwhere",
     "masked_scatter",
+    "masked_scatter_",
     "select_scatter",
     "slice_scatter",
     "diagonal_scatter",
@@ -400,6 +414,7 @@ pub const NAMES: &[&str] = &[
     "copysign.Scalar",
     "heaviside",
     "nan_to_num",
+    "nan_to_num_",
     "sinc",
     "float_power.Tensor",
     "float_power.Scalar",
@@ -423,14 +438,17 @@ pub const NAMES: &[&str] = &[
     "conv3d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "conv_transpose3d",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
     "max_pool2d_with_indices",
     "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
     "layer_norm",
     "rms_norm",
     "group_norm",
@@ -526,6 +544,14 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "eye.m" => vec![Value::Tensor(ops::eye_m(a.int(0), a.int(1), a.opt_dtype(2), None)?)],
         "tril" => vec![Value::Tensor(ops::tril(a.tensor(0), a.int(1))?)],
         "triu" => vec![Value::Tensor(ops::triu(a.tensor(0), a.int(1))?)],
+        "tril_" => {
+            ops::tril_(a.tensor(0), a.int(1))?;
+            vec![]
+        }
+        "triu_" => {
+            ops::triu_(a.tensor(0), a.int(1))?;
+            vec![]
+        }
         "add.Tensor" => vec![Value::Tensor(ops::add(a.tensor(0), a.tensor(1), a.scalar(2))?)],
         "add.Scalar" => vec![Value::Tensor(ops::add_scalar(a.tensor(0), a.scalar(1), a.scalar(2))?)],
         "add_.Tensor" => {
@@ -590,6 +616,14 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         }
         "fmod.Tensor" => vec![Value::Tensor(ops::fmod(a.tensor(0), a.tensor(1))?)],
         "fmod.Scalar" => vec![Value::Tensor(ops::fmod_scalar(a.tensor(0), a.scalar(1))?)],
+        "fmod_.Tensor" => {
+            ops::fmod_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "fmod_.Scalar" => {
+            ops::fmod_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "rsub.Tensor" => vec![Value::Tensor(ops::rsub(a.tensor(0), a.tensor(1), a.scalar(2))?)],
         "rsub.Scalar" => vec![Value::Tensor(ops::rsub_scalar(a.tensor(0), a.scalar(1), a.scalar(2))?)],
         "rdiv" => vec![Value::Tensor(ops::rdiv(a.tensor(0), a.scalar(1))?)],
@@ -924,6 +958,14 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         }
         "clamp_min" => vec![Value::Tensor(ops::clamp_min(a.tensor(0), a.scalar(1))?)],
         "clamp_max" => vec![Value::Tensor(ops::clamp_max(a.tensor(0), a.scalar(1))?)],
+        "clamp_min_" => {
+            ops::clamp_min_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
+        "clamp_max_" => {
+            ops::clamp_max_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "sum" => vec![Value::Tensor(ops::sum(a.tensor(0), a.opt_dtype(1))?)],
         "sum.dim" => vec![Value::Tensor(ops::sum_dim(a.tensor(0), a.opt_ints(1), a.bool(2), a.opt_dtype(3))?)],
         "sum_to_size" => vec![Value::Tensor(ops::sum_to_size(a.tensor(0), a.ints(1))?)],
@@ -973,6 +1015,14 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "dist" => vec![Value::Tensor(ops::dist(a.tensor(0), a.tensor(1), a.scalar(2))?)],
         "cumsum" => vec![Value::Tensor(ops::cumsum(a.tensor(0), a.int(1), a.opt_dtype(2))?)],
         "cumprod" => vec![Value::Tensor(ops::cumprod(a.tensor(0), a.int(1), a.opt_dtype(2))?)],
+        "cumsum_" => {
+            ops::cumsum_(a.tensor(0), a.int(1), a.opt_dtype(2))?;
+            vec![]
+        }
+        "cumprod_" => {
+            ops::cumprod_(a.tensor(0), a.int(1), a.opt_dtype(2))?;
+            vec![]
+        }
         "logcumsumexp" => vec![Value::Tensor(ops::logcumsumexp(a.tensor(0), a.int(1))?)],
         "cummax" => {
             let (r0, r1) = ops::cummax(a.tensor(0), a.int(1))?;
@@ -1000,6 +1050,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             let (r0, r1) = ops::median_dim(a.tensor(0), a.int(1), a.bool(2))?;
             vec![Value::Tensor(r0), Value::Tensor(r1)]
         }
+        "mode" => {
+            let (r0, r1) = ops::mode(a.tensor(0), a.int(1), a.bool(2))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
         "matmul" => vec![Value::Tensor(ops::matmul(a.tensor(0), a.tensor(1))?)],
         "mm" => vec![Value::Tensor(ops::mm(a.tensor(0), a.tensor(1))?)],
         "bmm" => vec![Value::Tensor(ops::bmm(a.tensor(0), a.tensor(1))?)],
@@ -1007,8 +1061,17 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "dot" => vec![Value::Tensor(ops::dot(a.tensor(0), a.tensor(1))?)],
         "outer" => vec![Value::Tensor(ops::outer(a.tensor(0), a.tensor(1))?)],
         "addmm" => vec![Value::Tensor(ops::addmm(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?)],
+        "addmm_" => {
+            ops::addmm_(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?;
+            vec![]
+        }
         "_addmm_activation" => vec![Value::Tensor(ops::addmm_activation(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4), a.bool(5))?)],
         "baddbmm" => vec![Value::Tensor(ops::baddbmm(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?)],
+        "baddbmm_" => {
+            ops::baddbmm_(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?;
+            vec![]
+        }
+        "matrix_power" => vec![Value::Tensor(ops::matrix_power(a.tensor(0), a.int(1))?)],
         "einsum" => vec![Value::Tensor(ops::einsum(a.str(0), a.tensors(1))?)],
         "trace" => vec![Value::Tensor(ops::trace(a.tensor(0))?)],
         "linear" => vec![Value::Tensor(ops::linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?)],
@@ -1121,6 +1184,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "scatter.reduce" => vec![Value::Tensor(ops::scatter_reduce(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.str(4))?)],
         "scatter.value_reduce" => vec![Value::Tensor(ops::scatter_value_reduce(a.tensor(0), a.int(1), a.tensor(2), a.scalar(3), a.str(4))?)],
         "scatter_reduce.two" => vec![Value::Tensor(ops::scatter_reduce_two(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.str(4), a.bool(5))?)],
+        "scatter_reduce_.two" => {
+            ops::scatter_reduce_two_(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.str(4), a.bool(5))?;
+            vec![]
+        }
         "index_select" => vec![Value::Tensor(ops::index_select(a.tensor(0), a.int(1), a.tensor(2))?)],
         "index_add" => vec![Value::Tensor(ops::index_add(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.scalar(4))?)],
         "index_add_" => {
@@ -1153,6 +1220,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "bincount" => vec![Value::Tensor(ops::bincount(a.tensor(0), a.opt_tensor(1), a.int(2))?)],
         "argwhere" => vec![Value::Tensor(ops::argwhere(a.tensor(0))?)],
         "masked_scatter" => vec![Value::Tensor(ops::masked_scatter(a.tensor(0), a.tensor(1), a.tensor(2))?)],
+        "masked_scatter_" => {
+            ops::masked_scatter_(a.tensor(0), a.tensor(1), a.tensor(2))?;
+            vec![]
+        }
         "select_scatter" => vec![Value::Tensor(ops::select_scatter(a.tensor(0), a.tensor(1), a.int(2), a.int(3))?)],
         "slice_scatter" => vec![Value::Tensor(ops::slice_scatter(a.tensor(0), a.tensor(1), a.int(2), a.opt_int(3), a.opt_int(4), a.int(5))?)],
         "diagonal_scatter" => vec![Value::Tensor(ops::diagonal_scatter(a.tensor(0), a.tensor(1), a.int(2), a.int(3), a.int(4))?)],
@@ -1197,6 +1268,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "copysign.Scalar" => vec![Value::Tensor(ops::copysign_scalar(a.tensor(0), a.scalar(1))?)],
         "heaviside" => vec![Value::Tensor(ops::heaviside(a.tensor(0), a.tensor(1))?)],
         "nan_to_num" => vec![Value::Tensor(ops::nan_to_num(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?)],
+        "nan_to_num_" => {
+            ops::nan_to_num_(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?;
+            vec![]
+        }
         "sinc" => vec![Value::Tensor(ops::sinc(a.tensor(0))?)],
         "float_power.Tensor" => vec![Value::Tensor(ops::float_power(a.tensor(0), a.tensor(1))?)],
         "float_power.Scalar" => vec![Value::Tensor(ops::float_power_scalar(a.tensor(0), a.scalar(1))?)],
@@ -1223,6 +1298,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "conv3d" => vec![Value::Tensor(ops::conv3d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6))?)],
         "conv_transpose1d" => vec![Value::Tensor(ops::conv_transpose1d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7))?)],
         "conv_transpose2d" => vec![Value::Tensor(ops::conv_transpose2d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7))?)],
+        "conv_transpose3d" => vec![Value::Tensor(ops::conv_transpose3d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7))?)],
         "max_pool1d" => vec![Value::Tensor(ops::max_pool1d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
         "max_pool2d" => vec![Value::Tensor(ops::max_pool2d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
         "max_pool3d" => vec![Value::Tensor(ops::max_pool3d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
@@ -1232,8 +1308,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         }
         "avg_pool1d" => vec![Value::Tensor(ops::avg_pool1d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.bool(4), a.bool(5))?)],
         "avg_pool2d" => vec![Value::Tensor(ops::avg_pool2d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.bool(4), a.bool(5), a.opt_int(6))?)],
+        "avg_pool3d" => vec![Value::Tensor(ops::avg_pool3d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.bool(4), a.bool(5), a.opt_int(6))?)],
         "adaptive_avg_pool1d" => vec![Value::Tensor(ops::adaptive_avg_pool1d(a.tensor(0), a.ints(1))?)],
         "adaptive_avg_pool2d" => vec![Value::Tensor(ops::adaptive_avg_pool2d(a.tensor(0), a.ints(1))?)],
+        "adaptive_avg_pool3d" => vec![Value::Tensor(ops::adaptive_avg_pool3d(a.tensor(0), a.ints(1))?)],
         "layer_norm" => vec![Value::Tensor(ops::layer_norm(a.tensor(0), a.ints(1), a.opt_tensor(2), a.opt_tensor(3), a.float(4))?)],
         "rms_norm" => vec![Value::Tensor(ops::rms_norm(a.tensor(0), a.ints(1), a.opt_tensor(2), a.opt_float(3))?)],
         "group_norm" => vec![Value::Tensor(ops::group_norm(a.tensor(0), a.int(1), a.opt_tensor(2), a.opt_tensor(3), a.float(4))?)],

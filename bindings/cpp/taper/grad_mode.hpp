@@ -34,6 +34,18 @@ class InferenceMode {
   private:
     bool old_;
 };
+/// While it lives, a backward pass (of any thread) that computes a NaN throws an error that names the function.
+class DetectAnomaly {
+  public:
+    explicit DetectAnomaly(bool on = true, bool check_nan = true)
+        : nan_(taper_detect_anomaly_checks_nan()), old_(taper_set_detect_anomaly(on, check_nan)) {}
+    ~DetectAnomaly() { taper_set_detect_anomaly(old_, nan_); }
+    DetectAnomaly(const DetectAnomaly &) = delete;
+    DetectAnomaly &operator=(const DetectAnomaly &) = delete;
+
+  private:
+    bool nan_, old_;
+};
 /// Whether ops on this thread are recorded.
 inline bool is_grad_enabled() noexcept { return taper_grad_mode_enabled(); }
 

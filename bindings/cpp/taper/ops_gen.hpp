@@ -15,6 +15,16 @@ T triu(int64_t diagonal = 0) const {
     detail::check(taper_triu(this->raw_handle(), diagonal, &out_));
     return T::adopt(out_);
 }
+/// Zeros above the diagonal-th diagonal, in place.
+T &tril_(int64_t diagonal = 0) {
+    detail::check(taper_tril_(this->raw_handle(), diagonal));
+    return static_cast<T &>(*this);
+}
+/// Zeros below the diagonal-th diagonal, in place.
+T &triu_(int64_t diagonal = 0) {
+    detail::check(taper_triu_(this->raw_handle(), diagonal));
+    return static_cast<T &>(*this);
+}
 /// self + alpha * other; shapes broadcast, dtypes promote.
 T add(const T &other, Scalar alpha = 1) const {
     taper_tensor *out_{};
@@ -170,6 +180,16 @@ T fmod(Scalar other) const {
     taper_tensor *out_{};
     detail::check(taper_fmod_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
+}
+/// Remainder with the sign of the dividend (C's fmod), written into self.
+T &fmod_(const T &other) {
+    detail::check(taper_fmod_(this->raw_handle(), other.handle()));
+    return static_cast<T &>(*this);
+}
+/// Remainder with the sign of the dividend (C's fmod) for a number, written into self.
+T &fmod_(Scalar other) {
+    detail::check(taper_fmod_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<T &>(*this);
 }
 /// other - alpha * self.
 T rsub(const T &other, Scalar alpha = 1) const {
@@ -1039,6 +1059,16 @@ T clamp_max(Scalar max) const {
     detail::check(taper_clamp_max(this->raw_handle(), max.raw(), &out_));
     return T::adopt(out_);
 }
+/// max(self, min), in place.
+T &clamp_min_(Scalar min) {
+    detail::check(taper_clamp_min_(this->raw_handle(), min.raw()));
+    return static_cast<T &>(*this);
+}
+/// min(self, max), in place.
+T &clamp_max_(Scalar max) {
+    detail::check(taper_clamp_max_(this->raw_handle(), max.raw()));
+    return static_cast<T &>(*this);
+}
 /// Sum of all elements; integers and bools give int64.
 T sum(std::optional<DType> dtype = std::nullopt) const {
     taper_tensor *out_{};
@@ -1230,6 +1260,16 @@ T cumprod(int64_t dim, std::optional<DType> dtype = std::nullopt) const {
     detail::check(taper_cumprod(this->raw_handle(), dim, detail::raw(dtype), &out_));
     return T::adopt(out_);
 }
+/// Running sum along a dimension, in place.
+T &cumsum_(int64_t dim, std::optional<DType> dtype = std::nullopt) {
+    detail::check(taper_cumsum_(this->raw_handle(), dim, detail::raw(dtype)));
+    return static_cast<T &>(*this);
+}
+/// Running product along a dimension, in place.
+T &cumprod_(int64_t dim, std::optional<DType> dtype = std::nullopt) {
+    detail::check(taper_cumprod_(this->raw_handle(), dim, detail::raw(dtype)));
+    return static_cast<T &>(*this);
+}
 /// Running log(sum(exp)) along a dimension.
 T logcumsumexp(int64_t dim) const {
     taper_tensor *out_{};
@@ -1290,6 +1330,13 @@ std::tuple<T, T> median(int64_t dim, bool keepdim = false) const {
     detail::check(taper_median_dim(this->raw_handle(), dim, keepdim, &values_, &indices_));
     return {T::adopt(values_), T::adopt(indices_)};
 }
+/// The most frequent element along a dimension, the smallest of several, and its last position.
+std::tuple<T, T> mode(int64_t dim = -1, bool keepdim = false) const {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_mode(this->raw_handle(), dim, keepdim, &values_, &indices_));
+    return {T::adopt(values_), T::adopt(indices_)};
+}
 /// Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
 T matmul(const T &other) const {
     taper_tensor *out_{};
@@ -1332,10 +1379,26 @@ T addmm(const T &mat1, const T &mat2, Scalar beta = 1, Scalar alpha = 1) const {
     detail::check(taper_addmm(this->raw_handle(), mat1.handle(), mat2.handle(), beta.raw(), alpha.raw(), &out_));
     return T::adopt(out_);
 }
+/// beta * self + alpha * (mat1 @ mat2), in place.
+T &addmm_(const T &mat1, const T &mat2, Scalar beta = 1, Scalar alpha = 1) {
+    detail::check(taper_addmm_(this->raw_handle(), mat1.handle(), mat2.handle(), beta.raw(), alpha.raw()));
+    return static_cast<T &>(*this);
+}
 /// beta * self + alpha * (batch1 @ batch2).
 T baddbmm(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) const {
     taper_tensor *out_{};
     detail::check(taper_baddbmm(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw(), &out_));
+    return T::adopt(out_);
+}
+/// beta * self + alpha * (batch1 @ batch2), in place.
+T &baddbmm_(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) {
+    detail::check(taper_baddbmm_(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw()));
+    return static_cast<T &>(*this);
+}
+/// Square matrices times themselves n times, n at least 0.
+T matrix_power(int64_t n) const {
+    taper_tensor *out_{};
+    detail::check(taper_matrix_power(this->raw_handle(), n, &out_));
     return T::adopt(out_);
 }
 /// Sum of a matrix's diagonal.
@@ -1721,6 +1784,11 @@ T scatter_reduce(int64_t dim, const T &index, const T &src, const std::string &r
     detail::check(taper_scatter_reduce_two(this->raw_handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self, &out_));
     return T::adopt(out_);
 }
+/// Reduces src into self, in place.
+T &scatter_reduce_(int64_t dim, const T &index, const T &src, const std::string &reduce, bool include_self = true) {
+    detail::check(taper_scatter_reduce_two_(this->raw_handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self));
+    return static_cast<T &>(*this);
+}
 /// Rows along dim picked by a vector of positions.
 T index_select(int64_t dim, const T &index) const {
     taper_tensor *out_{};
@@ -1827,6 +1895,11 @@ T masked_scatter(const T &mask, const T &source) const {
     taper_tensor *out_{};
     detail::check(taper_masked_scatter(this->raw_handle(), mask.handle(), source.handle(), &out_));
     return T::adopt(out_);
+}
+/// Writes the elements of source, in order, where the bool mask holds; waits for the device.
+T &masked_scatter_(const T &mask, const T &source) {
+    detail::check(taper_masked_scatter_(this->raw_handle(), mask.handle(), source.handle()));
+    return static_cast<T &>(*this);
 }
 /// self with src in place of one index of a dimension.
 T select_scatter(const T &src, int64_t dim, int64_t index) const {
@@ -1970,6 +2043,11 @@ T nan_to_num(std::optional<double> nan = std::nullopt, std::optional<double> pos
     taper_tensor *out_{};
     detail::check(taper_nan_to_num(this->raw_handle(), nan ? &*nan : nullptr, posinf ? &*posinf : nullptr, neginf ? &*neginf : nullptr, &out_));
     return T::adopt(out_);
+}
+/// NaN (by 0) and infinities (by the dtype's limits) replaced, in place.
+T &nan_to_num_(std::optional<double> nan = std::nullopt, std::optional<double> posinf = std::nullopt, std::optional<double> neginf = std::nullopt) {
+    detail::check(taper_nan_to_num_(this->raw_handle(), nan ? &*nan : nullptr, posinf ? &*posinf : nullptr, neginf ? &*neginf : nullptr));
+    return static_cast<T &>(*this);
 }
 /// sin(pi x) / (pi x), 1 at zero.
 T sinc() const {
@@ -2199,6 +2277,16 @@ inline Tensor triu(const Tensor &self, int64_t diagonal = 0) {
     detail::check(taper_triu(self.handle(), diagonal, &out_));
     return Tensor::adopt(out_);
 }
+/// Zeros above the diagonal-th diagonal, in place.
+inline const Tensor &tril_(const Tensor &self, int64_t diagonal = 0) {
+    detail::check(taper_tril_(self.handle(), diagonal));
+    return self;
+}
+/// Zeros below the diagonal-th diagonal, in place.
+inline const Tensor &triu_(const Tensor &self, int64_t diagonal = 0) {
+    detail::check(taper_triu_(self.handle(), diagonal));
+    return self;
+}
 /// self + alpha * other; shapes broadcast, dtypes promote.
 inline Tensor add(const Tensor &self, const Tensor &other, Scalar alpha = 1) {
     taper_tensor *out_{};
@@ -2354,6 +2442,16 @@ inline Tensor fmod(const Tensor &self, Scalar other) {
     taper_tensor *out_{};
     detail::check(taper_fmod_scalar(self.handle(), other.raw(), &out_));
     return Tensor::adopt(out_);
+}
+/// Remainder with the sign of the dividend (C's fmod), written into self.
+inline const Tensor &fmod_(const Tensor &self, const Tensor &other) {
+    detail::check(taper_fmod_(self.handle(), other.handle()));
+    return self;
+}
+/// Remainder with the sign of the dividend (C's fmod) for a number, written into self.
+inline const Tensor &fmod_(const Tensor &self, Scalar other) {
+    detail::check(taper_fmod_scalar_(self.handle(), other.raw()));
+    return self;
 }
 /// other - alpha * self.
 inline Tensor rsub(const Tensor &self, const Tensor &other, Scalar alpha = 1) {
@@ -3235,6 +3333,16 @@ inline Tensor clamp_max(const Tensor &self, Scalar max) {
     detail::check(taper_clamp_max(self.handle(), max.raw(), &out_));
     return Tensor::adopt(out_);
 }
+/// max(self, min), in place.
+inline const Tensor &clamp_min_(const Tensor &self, Scalar min) {
+    detail::check(taper_clamp_min_(self.handle(), min.raw()));
+    return self;
+}
+/// min(self, max), in place.
+inline const Tensor &clamp_max_(const Tensor &self, Scalar max) {
+    detail::check(taper_clamp_max_(self.handle(), max.raw()));
+    return self;
+}
 /// Sum of all elements; integers and bools give int64.
 inline Tensor sum(const Tensor &self, std::optional<DType> dtype = std::nullopt) {
     taper_tensor *out_{};
@@ -3436,6 +3544,16 @@ inline Tensor cumprod(const Tensor &self, int64_t dim, std::optional<DType> dtyp
     detail::check(taper_cumprod(self.handle(), dim, detail::raw(dtype), &out_));
     return Tensor::adopt(out_);
 }
+/// Running sum along a dimension, in place.
+inline const Tensor &cumsum_(const Tensor &self, int64_t dim, std::optional<DType> dtype = std::nullopt) {
+    detail::check(taper_cumsum_(self.handle(), dim, detail::raw(dtype)));
+    return self;
+}
+/// Running product along a dimension, in place.
+inline const Tensor &cumprod_(const Tensor &self, int64_t dim, std::optional<DType> dtype = std::nullopt) {
+    detail::check(taper_cumprod_(self.handle(), dim, detail::raw(dtype)));
+    return self;
+}
 /// Running log(sum(exp)) along a dimension.
 inline Tensor logcumsumexp(const Tensor &self, int64_t dim) {
     taper_tensor *out_{};
@@ -3496,6 +3614,13 @@ inline std::tuple<Tensor, Tensor> median(const Tensor &self, int64_t dim, bool k
     detail::check(taper_median_dim(self.handle(), dim, keepdim, &values_, &indices_));
     return {Tensor::adopt(values_), Tensor::adopt(indices_)};
 }
+/// The most frequent element along a dimension, the smallest of several, and its last position.
+inline std::tuple<Tensor, Tensor> mode(const Tensor &self, int64_t dim = -1, bool keepdim = false) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_mode(self.handle(), dim, keepdim, &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
 /// Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
 inline Tensor matmul(const Tensor &self, const Tensor &other) {
     taper_tensor *out_{};
@@ -3538,6 +3663,11 @@ inline Tensor addmm(const Tensor &self, const Tensor &mat1, const Tensor &mat2, 
     detail::check(taper_addmm(self.handle(), mat1.handle(), mat2.handle(), beta.raw(), alpha.raw(), &out_));
     return Tensor::adopt(out_);
 }
+/// beta * self + alpha * (mat1 @ mat2), in place.
+inline const Tensor &addmm_(const Tensor &self, const Tensor &mat1, const Tensor &mat2, Scalar beta = 1, Scalar alpha = 1) {
+    detail::check(taper_addmm_(self.handle(), mat1.handle(), mat2.handle(), beta.raw(), alpha.raw()));
+    return self;
+}
 /// relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel.
 inline Tensor _addmm_activation(const Tensor &self, const Tensor &mat1, const Tensor &mat2, Scalar beta = 1, Scalar alpha = 1, bool use_gelu = false) {
     taper_tensor *out_{};
@@ -3548,6 +3678,17 @@ inline Tensor _addmm_activation(const Tensor &self, const Tensor &mat1, const Te
 inline Tensor baddbmm(const Tensor &self, const Tensor &batch1, const Tensor &batch2, Scalar beta = 1, Scalar alpha = 1) {
     taper_tensor *out_{};
     detail::check(taper_baddbmm(self.handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// beta * self + alpha * (batch1 @ batch2), in place.
+inline const Tensor &baddbmm_(const Tensor &self, const Tensor &batch1, const Tensor &batch2, Scalar beta = 1, Scalar alpha = 1) {
+    detail::check(taper_baddbmm_(self.handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw()));
+    return self;
+}
+/// Square matrices times themselves n times, n at least 0.
+inline Tensor matrix_power(const Tensor &self, int64_t n) {
+    taper_tensor *out_{};
+    detail::check(taper_matrix_power(self.handle(), n, &out_));
     return Tensor::adopt(out_);
 }
 /// Einstein summation, such as 'bij,bjk->bik'.
@@ -3833,6 +3974,11 @@ inline Tensor scatter_reduce(const Tensor &self, int64_t dim, const Tensor &inde
     detail::check(taper_scatter_reduce_two(self.handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self, &out_));
     return Tensor::adopt(out_);
 }
+/// Reduces src into self, in place.
+inline const Tensor &scatter_reduce_(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &src, const std::string &reduce, bool include_self = true) {
+    detail::check(taper_scatter_reduce_two_(self.handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self));
+    return self;
+}
 /// Rows along dim picked by a vector of positions.
 inline Tensor index_select(const Tensor &self, int64_t dim, const Tensor &index) {
     taper_tensor *out_{};
@@ -3932,6 +4078,11 @@ inline Tensor masked_scatter(const Tensor &self, const Tensor &mask, const Tenso
     taper_tensor *out_{};
     detail::check(taper_masked_scatter(self.handle(), mask.handle(), source.handle(), &out_));
     return Tensor::adopt(out_);
+}
+/// Writes the elements of source, in order, where the bool mask holds; waits for the device.
+inline const Tensor &masked_scatter_(const Tensor &self, const Tensor &mask, const Tensor &source) {
+    detail::check(taper_masked_scatter_(self.handle(), mask.handle(), source.handle()));
+    return self;
 }
 /// self with src in place of one index of a dimension.
 inline Tensor select_scatter(const Tensor &self, const Tensor &src, int64_t dim, int64_t index) {
@@ -4124,6 +4275,11 @@ inline Tensor nan_to_num(const Tensor &self, std::optional<double> nan = std::nu
     taper_tensor *out_{};
     detail::check(taper_nan_to_num(self.handle(), nan ? &*nan : nullptr, posinf ? &*posinf : nullptr, neginf ? &*neginf : nullptr, &out_));
     return Tensor::adopt(out_);
+}
+/// NaN (by 0) and infinities (by the dtype's limits) replaced, in place.
+inline const Tensor &nan_to_num_(const Tensor &self, std::optional<double> nan = std::nullopt, std::optional<double> posinf = std::nullopt, std::optional<double> neginf = std::nullopt) {
+    detail::check(taper_nan_to_num_(self.handle(), nan ? &*nan : nullptr, posinf ? &*posinf : nullptr, neginf ? &*neginf : nullptr));
+    return self;
 }
 /// sin(pi x) / (pi x), 1 at zero.
 inline Tensor sinc(const Tensor &self) {
@@ -4544,6 +4700,12 @@ inline Tensor conv_transpose2d(const Tensor &input, const Tensor &weight, const 
     detail::check(taper_conv_transpose2d(input.handle(), weight.handle(), bias.handle(), stride.data(), stride.size(), padding.data(), padding.size(), output_padding.data(), output_padding.size(), groups, dilation.data(), dilation.size(), &out_));
     return Tensor::adopt(out_);
 }
+/// The gradient of conv3d with respect to its input; weight [c, out / groups, ..].
+inline Tensor conv_transpose3d(const Tensor &input, const Tensor &weight, const Tensor &bias = {}, const IntList &stride = IntList{1, 1, 1}, const IntList &padding = IntList{0, 0, 0}, const IntList &output_padding = IntList{0, 0, 0}, int64_t groups = 1, const IntList &dilation = IntList{1, 1, 1}) {
+    taper_tensor *out_{};
+    detail::check(taper_conv_transpose3d(input.handle(), weight.handle(), bias.handle(), stride.data(), stride.size(), padding.data(), padding.size(), output_padding.data(), output_padding.size(), groups, dilation.data(), dilation.size(), &out_));
+    return Tensor::adopt(out_);
+}
 /// Largest element of each window; stride defaults to kernel_size.
 inline Tensor max_pool1d(const Tensor &self, const IntList &kernel_size, const IntList &stride = IntList{}, const IntList &padding = IntList{0}, const IntList &dilation = IntList{1}, bool ceil_mode = false) {
     taper_tensor *out_{};
@@ -4581,6 +4743,12 @@ inline Tensor avg_pool2d(const Tensor &self, const IntList &kernel_size, const I
     detail::check(taper_avg_pool2d(self.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), ceil_mode, count_include_pad, divisor_override ? &*divisor_override : nullptr, &out_));
     return Tensor::adopt(out_);
 }
+/// Mean of each window.
+inline Tensor avg_pool3d(const Tensor &self, const IntList &kernel_size, const IntList &stride = IntList{}, const IntList &padding = IntList{0, 0, 0}, bool ceil_mode = false, bool count_include_pad = true, std::optional<int64_t> divisor_override = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_avg_pool3d(self.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), ceil_mode, count_include_pad, divisor_override ? &*divisor_override : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
 /// Means of evenly spread windows that give output_size.
 inline Tensor adaptive_avg_pool1d(const Tensor &self, const IntList &output_size) {
     taper_tensor *out_{};
@@ -4591,6 +4759,12 @@ inline Tensor adaptive_avg_pool1d(const Tensor &self, const IntList &output_size
 inline Tensor adaptive_avg_pool2d(const Tensor &self, const IntList &output_size) {
     taper_tensor *out_{};
     detail::check(taper_adaptive_avg_pool2d(self.handle(), output_size.data(), output_size.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Means of evenly spread windows that give output_size (-1 keeps a size).
+inline Tensor adaptive_avg_pool3d(const Tensor &self, const IntList &output_size) {
+    taper_tensor *out_{};
+    detail::check(taper_adaptive_avg_pool3d(self.handle(), output_size.data(), output_size.size(), &out_));
     return Tensor::adopt(out_);
 }
 /// Standardised over the last dimensions (normalized_shape), then scaled and shifted.

@@ -201,6 +201,13 @@ static void graphs() {
         CHECK(!is_grad_enabled());
     }
     CHECK(is_grad_enabled());
+    const auto nan = [&] { (x - 100).sqrt().sum().backward(); };
+    nan();
+    {
+        DetectAnomaly guard;
+        CHECK(throws<RuntimeError>("Function 'SqrtBackward0' returned nan values in its 0th output.", nan));
+    }
+    nan();
     // Payloads of other languages are none of ours.
     CHECK(throws<CallbackError>("from C", [&] {
         taper_hook_vtable v = TAPER_HOOK_VTABLE_INIT;

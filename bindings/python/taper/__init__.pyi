@@ -102,6 +102,9 @@ from .nn.functional import (
     conv_transpose2d as conv_transpose2d,
 )
 from .nn.functional import (
+    conv_transpose3d as conv_transpose3d,
+)
+from .nn.functional import (
     cosine_similarity as cosine_similarity,
 )
 from .nn.functional import (

@@ -295,6 +295,28 @@ def triu(input, diagonal=0, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def tril_(input, diagonal=0):
+    """Zeros above the diagonal-th diagonal, in place."""
+    try:
+        e_ = _tril_(input._h, diagonal)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tril_", "T:input I:diagonal", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def triu_(input, diagonal=0):
+    """Zeros below the diagonal-th diagonal, in place."""
+    try:
+        e_ = _triu_(input._h, diagonal)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "triu_", "T:input I:diagonal", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def add(input, other, *, alpha=1, out=None):
     """self + alpha * other; shapes broadcast, dtypes promote.
 
@@ -550,6 +572,22 @@ def fmod(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def fmod_(input, other):
+    """Remainder with the sign of the dividend (C's fmod), written into self.
+
+    Remainder with the sign of the dividend (C's fmod) for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _fmod_(input._h, other._h)
+        else:
+            e_ = _fmod_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fmod_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def rsub(input, other, *, alpha=1, out=None):
@@ -2656,6 +2694,28 @@ def clamp_max(input, max, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def clamp_min_(input, min):
+    """max(self, min), in place."""
+    try:
+        e_ = _clamp_min_(input._h, scalar(min))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clamp_min_", "T:input S:min", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def clamp_max_(input, max):
+    """min(self, max), in place."""
+    try:
+        e_ = _clamp_max_(input._h, scalar(max))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clamp_max_", "T:input S:max", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def sum(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
     """Sum of all elements; integers and bools give int64.
 
@@ -3341,6 +3401,32 @@ def cumprod(input, dim=M, *, dtype=None, axis=M, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def cumsum_(input, dim=M, *, dtype=None, axis=M):
+    """Running sum along a dimension, in place."""
+    if axis is not M:
+        dim = axis
+    try:
+        e_ = _cumsum_(input._h, dim, -1 if dtype is None else dtype.code)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cumsum_", "T:input I:dim d:dtype", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def cumprod_(input, dim=M, *, dtype=None, axis=M):
+    """Running product along a dimension, in place."""
+    if axis is not M:
+        dim = axis
+    try:
+        e_ = _cumprod_(input._h, dim, -1 if dtype is None else dtype.code)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cumprod_", "T:input I:dim d:dtype", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def logcumsumexp(input, dim=M, *, axis=M, out=None):
     """Running log(sum(exp)) along a dimension."""
     if axis is not M:
@@ -3549,6 +3635,33 @@ def median(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return r_ if out is None else copy_out(r_, out)
 
 
+def mode(input, dim=-1, keepdim=False, *, axis=M, keepdims=M, out=None):
+    """The most frequent element along a dimension, the smallest of several, and its last position."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _mode(input._h, dim, keepdim, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "mode", "T:input I:dim B:keepdim ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r_ = return_type("mode", ("values", "indices"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
 def matmul(input, other, *, out=None):
     """Matrix product with PyTorch's rules for vectors, matrices and broadcast batches."""
     try:
@@ -3654,6 +3767,17 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def addmm_(input, mat1, mat2, *, beta=1, alpha=1):
+    """beta * self + alpha * (mat1 @ mat2), in place."""
+    try:
+        e_ = _addmm_(input._h, mat1._h, mat2._h, scalar(beta), scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addmm_", "T:input T:mat1 T:mat2 S:beta S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def _addmm_activation(input, mat1, mat2, *, beta=1, alpha=1, use_gelu=False, out=None):
     """relu (or gelu's tanh form) of beta * self + alpha * (mat1 @ mat2), in one kernel."""
     try:
@@ -3676,6 +3800,32 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
         e_ = _baddbmm(input._h, batch1._h, batch2._h, scalar(beta), scalar(alpha), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "baddbmm", "T:input T:batch1 T:batch2 S:beta S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def baddbmm_(input, batch1, batch2, *, beta=1, alpha=1):
+    """beta * self + alpha * (batch1 @ batch2), in place."""
+    try:
+        e_ = _baddbmm_(input._h, batch1._h, batch2._h, scalar(beta), scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "baddbmm_", "T:input T:batch1 T:batch2 S:beta S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def matrix_power(input, n, *, out=None):
+    """Square matrices times themselves n times, n at least 0."""
+    try:
+        o_, p_ = tls.o
+        e_ = _matrix_power(input._h, n, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "matrix_power", "T:input I:n ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -4723,6 +4873,17 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=Non
     return r_ if out is None else copy_out(r_, out)
 
 
+def scatter_reduce_(input, dim, index, src, reduce, *, include_self=True):
+    """Reduces src into self, in place."""
+    try:
+        e_ = _scatter_reduce_two_(input._h, dim, index._h, src._h, reduce.encode(), include_self)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "scatter_reduce_", "T:input I:dim T:index T:src Z:reduce B:include_self", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def index_select(input, dim, index, *, out=None):
     """Rows along dim picked by a vector of positions."""
     try:
@@ -5004,6 +5165,17 @@ def masked_scatter(input, mask, source, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def masked_scatter_(input, mask, source):
+    """Writes the elements of source, in order, where the bool mask holds; waits for the device."""
+    try:
+        e_ = _masked_scatter_(input._h, mask._h, source._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "masked_scatter_", "T:input T:mask T:source", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def select_scatter(input, src, dim, index, *, out=None):
@@ -5488,6 +5660,17 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def nan_to_num_(input, nan=None, posinf=None, neginf=None):
+    """NaN (by 0) and infinities (by the dtype's limits) replaced, in place."""
+    try:
+        e_ = _nan_to_num_(input._h, None if nan is None else byref(F(nan)), None if posinf is None else byref(F(posinf)), None if neginf is None else byref(F(neginf)))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nan_to_num_", "T:input f:nan f:posinf f:neginf", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def sinc(input, *, out=None):
     """sin(pi x) / (pi x), 1 at zero."""
     try:
@@ -5893,6 +6076,33 @@ def conv_transpose2d(input, weight, bias=None, stride=(1, 1), padding=(0, 0), ou
     return r_
 
 
+def conv_transpose3d(input, weight, bias=None, stride=(1, 1, 1), padding=(0, 0, 0), output_padding=(0, 0, 0), groups=1, dilation=(1, 1, 1)):
+    """The gradient of conv3d with respect to its input; weight [c, out / groups, ..]."""
+    try:
+        if type(stride) is int:
+            stride = (stride,) * 3
+        n_stride = len(stride)
+        if type(padding) is int:
+            padding = (padding,) * 3
+        n_padding = len(padding)
+        if type(output_padding) is int:
+            output_padding = (output_padding,) * 3
+        n_output_padding = len(output_padding)
+        if type(dilation) is int:
+            dilation = (dilation,) * 3
+        n_dilation = len(dilation)
+        o_, p_ = tls.o
+        e_ = _conv_transpose3d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups, PACKS[n_dilation](*dilation), n_dilation, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv_transpose3d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
 def max_pool1d(input, kernel_size, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
     """Largest element of each window; stride defaults to kernel_size."""
     try:
@@ -6056,6 +6266,30 @@ def avg_pool2d(input, kernel_size, stride=(), padding=(0, 0), ceil_mode=False, c
     return r_
 
 
+def avg_pool3d(input, kernel_size, stride=(), padding=(0, 0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None):
+    """Mean of each window."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 3
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 3
+        n_stride = len(stride)
+        if type(padding) is int:
+            padding = (padding,) * 3
+        n_padding = len(padding)
+        o_, p_ = tls.o
+        e_ = _avg_pool3d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, ceil_mode, count_include_pad, None if divisor_override is None else pack1(divisor_override), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "avg_pool3d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad i:divisor_override", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
 def adaptive_avg_pool1d(input, output_size):
     """Means of evenly spread windows that give output_size."""
     try:
@@ -6084,6 +6318,24 @@ def adaptive_avg_pool2d(input, output_size):
         e_ = _adaptive_avg_pool2d(input._h, PACKS[n_output_size](*output_size), n_output_size, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "adaptive_avg_pool2d", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def adaptive_avg_pool3d(input, output_size):
+    """Means of evenly spread windows that give output_size (-1 keeps a size)."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 3
+        n_output_size = len(output_size)
+        o_, p_ = tls.o
+        e_ = _adaptive_avg_pool3d(input._h, PACKS[n_output_size](*output_size), n_output_size, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_avg_pool3d", "T:input N:output_size", locals())
     if e_:
         fail(e_)
     h_ = o_.value

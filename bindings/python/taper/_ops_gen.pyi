@@ -65,6 +65,10 @@ def tril(input: Tensor, diagonal: _int = ..., *, out: Any = ...) -> Tensor:
     """The lower triangle of matrices, zeros above the diagonal-th diagonal."""
 def triu(input: Tensor, diagonal: _int = ..., *, out: Any = ...) -> Tensor:
     """The upper triangle of matrices, zeros below the diagonal-th diagonal."""
+def tril_(input: Tensor, diagonal: _int = ...) -> Tensor:
+    """Zeros above the diagonal-th diagonal, in place."""
+def triu_(input: Tensor, diagonal: _int = ...) -> Tensor:
+    """Zeros below the diagonal-th diagonal, in place."""
 @overload
 def add(input: Tensor, other: Tensor, *, alpha: _Number = ..., out: Any = ...) -> Tensor:
     """self + alpha * other; shapes broadcast, dtypes promote."""
@@ -131,6 +135,12 @@ def fmod(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
 @overload
 def fmod(input: Tensor, other: _Number, *, out: Any = ...) -> Tensor:
     """Remainder with the sign of the dividend (C's fmod), for a number."""
+@overload
+def fmod_(input: Tensor, other: Tensor) -> Tensor:
+    """Remainder with the sign of the dividend (C's fmod), written into self."""
+@overload
+def fmod_(input: Tensor, other: _Number) -> Tensor:
+    """Remainder with the sign of the dividend (C's fmod) for a number, written into self."""
 @overload
 def rsub(input: Tensor, other: Tensor, *, alpha: _Number = ..., out: Any = ...) -> Tensor:
     """other - alpha * self."""
@@ -478,6 +488,10 @@ def clamp_min(input: Tensor, min: _Number, *, out: Any = ...) -> Tensor:
     """max(self, min)."""
 def clamp_max(input: Tensor, max: _Number, *, out: Any = ...) -> Tensor:
     """min(self, max)."""
+def clamp_min_(input: Tensor, min: _Number) -> Tensor:
+    """max(self, min), in place."""
+def clamp_max_(input: Tensor, max: _Number) -> Tensor:
+    """min(self, max), in place."""
 @overload
 def sum(input: Tensor, *, dtype: Optional[_dtype] = ..., out: Any = ...) -> Tensor:
     """Sum of all elements; integers and bools give int64."""
@@ -532,6 +546,10 @@ def cumsum(input: Tensor, dim: _int, *, dtype: Optional[_dtype] = ..., out: Any 
     """Running sum along a dimension."""
 def cumprod(input: Tensor, dim: _int, *, dtype: Optional[_dtype] = ..., out: Any = ...) -> Tensor:
     """Running product along a dimension."""
+def cumsum_(input: Tensor, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tensor:
+    """Running sum along a dimension, in place."""
+def cumprod_(input: Tensor, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tensor:
+    """Running product along a dimension, in place."""
 def logcumsumexp(input: Tensor, dim: _int, *, out: Any = ...) -> Tensor:
     """Running log(sum(exp)) along a dimension."""
 def cummax(input: Tensor, dim: _int, *, out: Any = ...) -> _values_indices:
@@ -548,6 +566,8 @@ def median(input: Tensor, *, out: Any = ...) -> Tensor:
 @overload
 def median(input: Tensor, dim: _int, keepdim: _bool = ..., *, out: Any = ...) -> _values_indices:
     """Lower median along a dimension."""
+def mode(input: Tensor, dim: _int = ..., keepdim: _bool = ..., *, out: Any = ...) -> _values_indices:
+    """The most frequent element along a dimension, the smallest of several, and its last position."""
 def matmul(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """Matrix product with PyTorch's rules for vectors, matrices and broadcast batches."""
 def mm(input: Tensor, mat2: Tensor, *, out: Any = ...) -> Tensor:
@@ -562,8 +582,14 @@ def outer(input: Tensor, vec2: Tensor, *, out: Any = ...) -> Tensor:
     """Outer product of two vectors."""
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
     """beta * self + alpha * (mat1 @ mat2)."""
+def addmm_(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+    """beta * self + alpha * (mat1 @ mat2), in place."""
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
     """beta * self + alpha * (batch1 @ batch2)."""
+def baddbmm_(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+    """beta * self + alpha * (batch1 @ batch2), in place."""
+def matrix_power(input: Tensor, n: _int, *, out: Any = ...) -> Tensor:
+    """Square matrices times themselves n times, n at least 0."""
 def trace(input: Tensor, *, out: Any = ...) -> Tensor:
     """Sum of a matrix's diagonal."""
 def reshape(input: Tensor, *shape: _Ints) -> Tensor:
@@ -639,6 +665,8 @@ def scatter_add_(input: Tensor, dim: _int, index: Tensor, src: Tensor) -> Tensor
     """Adds src where index says."""
 def scatter_reduce(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ..., out: Any = ...) -> Tensor:
     """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
+def scatter_reduce_(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
+    """Reduces src into self, in place."""
 def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Any = ...) -> Tensor:
     """Rows along dim picked by a vector of positions."""
 def index_add(input: Tensor, dim: _int, index: Tensor, source: Tensor, *, alpha: _Number = ..., out: Any = ...) -> Tensor:
@@ -671,6 +699,8 @@ def argwhere(input: Tensor, *, out: Any = ...) -> Tensor:
     """Positions of nonzero elements as rows of int64; waits for the device."""
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Any = ...) -> Tensor:
     """self with the elements of source, in order, where the bool mask holds; waits for the device."""
+def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """Writes the elements of source, in order, where the bool mask holds; waits for the device."""
 def select_scatter(input: Tensor, src: Tensor, dim: _int, index: _int, *, out: Any = ...) -> Tensor:
     """self with src in place of one index of a dimension."""
 def slice_scatter(input: Tensor, src: Tensor, dim: _int = ..., start: Optional[_int] = ..., end: Optional[_int] = ..., step: _int = ..., *, out: Any = ...) -> Tensor:
@@ -740,6 +770,8 @@ def heaviside(input: Tensor, values: Tensor, *, out: Any = ...) -> Tensor:
     """0 below zero, 1 above, values at zero."""
 def nan_to_num(input: Tensor, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ..., *, out: Any = ...) -> Tensor:
     """NaN (by 0) and infinities (by the dtype's limits) replaced."""
+def nan_to_num_(input: Tensor, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ...) -> Tensor:
+    """NaN (by 0) and infinities (by the dtype's limits) replaced, in place."""
 def sinc(input: Tensor, *, out: Any = ...) -> Tensor:
     """sin(pi x) / (pi x), 1 at zero."""
 @overload
@@ -784,6 +816,10 @@ class TensorOps:
         """The lower triangle of matrices, zeros above the diagonal-th diagonal."""
     def triu(self, diagonal: _int = ...) -> Tensor:
         """The upper triangle of matrices, zeros below the diagonal-th diagonal."""
+    def tril_(self, diagonal: _int = ...) -> Tensor:
+        """Zeros above the diagonal-th diagonal, in place."""
+    def triu_(self, diagonal: _int = ...) -> Tensor:
+        """Zeros below the diagonal-th diagonal, in place."""
     @overload
     def add(self, other: Tensor, *, alpha: _Number = ...) -> Tensor:
         """self + alpha * other; shapes broadcast, dtypes promote."""
@@ -850,6 +886,12 @@ class TensorOps:
     @overload
     def fmod(self, other: _Number) -> Tensor:
         """Remainder with the sign of the dividend (C's fmod), for a number."""
+    @overload
+    def fmod_(self, other: Tensor) -> Tensor:
+        """Remainder with the sign of the dividend (C's fmod), written into self."""
+    @overload
+    def fmod_(self, other: _Number) -> Tensor:
+        """Remainder with the sign of the dividend (C's fmod) for a number, written into self."""
     @overload
     def rsub(self, other: Tensor, *, alpha: _Number = ...) -> Tensor:
         """other - alpha * self."""
@@ -1200,6 +1242,10 @@ class TensorOps:
         """max(self, min)."""
     def clamp_max(self, max: _Number) -> Tensor:
         """min(self, max)."""
+    def clamp_min_(self, min: _Number) -> Tensor:
+        """max(self, min), in place."""
+    def clamp_max_(self, max: _Number) -> Tensor:
+        """min(self, max), in place."""
     @overload
     def sum(self, *, dtype: Optional[_dtype] = ...) -> Tensor:
         """Sum of all elements; integers and bools give int64."""
@@ -1256,6 +1302,10 @@ class TensorOps:
         """Running sum along a dimension."""
     def cumprod(self, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tensor:
         """Running product along a dimension."""
+    def cumsum_(self, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tensor:
+        """Running sum along a dimension, in place."""
+    def cumprod_(self, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tensor:
+        """Running product along a dimension, in place."""
     def logcumsumexp(self, dim: _int) -> Tensor:
         """Running log(sum(exp)) along a dimension."""
     def cummax(self, dim: _int) -> _values_indices:
@@ -1272,6 +1322,8 @@ class TensorOps:
     @overload
     def median(self, dim: _int, keepdim: _bool = ...) -> _values_indices:
         """Lower median along a dimension."""
+    def mode(self, dim: _int = ..., keepdim: _bool = ...) -> _values_indices:
+        """The most frequent element along a dimension, the smallest of several, and its last position."""
     def matmul(self, other: Tensor) -> Tensor:
         """Matrix product with PyTorch's rules for vectors, matrices and broadcast batches."""
     def mm(self, mat2: Tensor) -> Tensor:
@@ -1286,8 +1338,14 @@ class TensorOps:
         """Outer product of two vectors."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
         """beta * self + alpha * (mat1 @ mat2)."""
+    def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * (mat1 @ mat2), in place."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
         """beta * self + alpha * (batch1 @ batch2)."""
+    def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * (batch1 @ batch2), in place."""
+    def matrix_power(self, n: _int) -> Tensor:
+        """Square matrices times themselves n times, n at least 0."""
     def trace(self) -> Tensor:
         """Sum of a matrix's diagonal."""
     def view(self, *size: _Ints) -> Tensor:
@@ -1411,6 +1469,8 @@ class TensorOps:
         """Adds src where index says."""
     def scatter_reduce(self, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
         """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
+    def scatter_reduce_(self, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
+        """Reduces src into self, in place."""
     def index_select(self, dim: _int, index: Tensor) -> Tensor:
         """Rows along dim picked by a vector of positions."""
     def index_add(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _Number = ...) -> Tensor:
@@ -1445,6 +1505,8 @@ class TensorOps:
         """Positions of nonzero elements as rows of int64; waits for the device."""
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
         """self with the elements of source, in order, where the bool mask holds; waits for the device."""
+    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
+        """Writes the elements of source, in order, where the bool mask holds; waits for the device."""
     def select_scatter(self, src: Tensor, dim: _int, index: _int) -> Tensor:
         """self with src in place of one index of a dimension."""
     def slice_scatter(self, src: Tensor, dim: _int = ..., start: Optional[_int] = ..., end: Optional[_int] = ..., step: _int = ...) -> Tensor:
@@ -1491,6 +1553,8 @@ class TensorOps:
         """0 below zero, 1 above, values at zero."""
     def nan_to_num(self, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ...) -> Tensor:
         """NaN (by 0) and infinities (by the dtype's limits) replaced."""
+    def nan_to_num_(self, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ...) -> Tensor:
+        """NaN (by 0) and infinities (by the dtype's limits) replaced, in place."""
     def sinc(self) -> Tensor:
         """sin(pi x) / (pi x), 1 at zero."""
     @overload

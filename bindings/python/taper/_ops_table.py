@@ -9,60 +9,62 @@ PROTOTYPES = dict(
     entry.split(":")
     for entry in """empty:VNCDV zeros:VNCDV ones:VNCDV full:VNSCDV empty_like:VCDV zeros_like:VCDV ones_like:VCDV full_like:VSCDV
 arange:SCDV arange_start:SSCDV arange_start_step:SSSCDV linspace:SSICDV logspace:SSIFCDV eye:ICDV eye_m:IICDV
-tril:VIV triu:VIV add:VVSV add_scalar:VSSV add_:VVS add_scalar_:VSS sub:VVSV sub_scalar:VSSV sub_:VVS
-sub_scalar_:VSS mul:VVV mul_scalar:VSV mul_:VV mul_scalar_:VS div:VVV div_scalar:VSV div_:VV div_scalar_:VS
-div_tensor_mode:VVZV div_scalar_mode:VSZV floor_divide:VVV floor_divide_scalar:VSV floor_divide_:VV
+tril:VIV triu:VIV tril_:VI triu_:VI add:VVSV add_scalar:VSSV add_:VVS add_scalar_:VSS sub:VVSV sub_scalar:VSSV
+sub_:VVS sub_scalar_:VSS mul:VVV mul_scalar:VSV mul_:VV mul_scalar_:VS div:VVV div_scalar:VSV div_:VV
+div_scalar_:VS div_tensor_mode:VVZV div_scalar_mode:VSZV floor_divide:VVV floor_divide_scalar:VSV floor_divide_:VV
 floor_divide_scalar_:VS remainder:VVV remainder_scalar:VSV remainder_:VV remainder_scalar_:VS fmod:VVV
-fmod_scalar:VSV rsub:VVSV rsub_scalar:VSSV rdiv:VSV rfloor_divide:VSV rremainder:VSV pow:VVV pow_scalar:VSV
-pow_scalar_base:SVV pow_:VV pow_scalar_:VS maximum:VVV minimum:VVV fmax:VVV fmin:VVV atan2:VVV hypot:VVV
-logaddexp:VVV xlogy:VVV lerp:VVVV lerp_scalar:VVSV lerp_scalar_:VVS addcmul:VVVSV addcmul_:VVVS addcdiv:VVVSV
-addcdiv_:VVVS exp:VV exp_:V exp2:VV exp2_:V expm1:VV expm1_:V log:VV log_:V log2:VV log2_:V log10:VV log10_:V
-log1p:VV log1p_:V sqrt:VV sqrt_:V rsqrt:VV rsqrt_:V reciprocal:VV reciprocal_:V sin:VV sin_:V cos:VV cos_:V tan:VV
-tan_:V asin:VV asin_:V acos:VV acos_:V atan:VV atan_:V sinh:VV sinh_:V cosh:VV cosh_:V asinh:VV asinh_:V acosh:VV
-acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV erfc_:V erfinv:VV erfinv_:V sigmoid:VV sigmoid_:V tanh:VV tanh_:V
-lgamma:VV lgamma_:V digamma:VV neg:VV neg_:V abs:VV abs_:V square:VV square_:V sign:VV sign_:V floor:VV floor_:V
-ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV relu:VV relu_:V silu:VV silu_:V gelu:VZV
-leaky_relu:VSV elu:VSV softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV relu6:VV glu:VIV logit:VVV
-softmax:VICV log_softmax:VICV eq:VVV eq_scalar:VSV ne:VVV ne_scalar:VSV lt:VVV lt_scalar:VSV le:VVV le_scalar:VSV
-gt:VVV gt_scalar:VSV ge:VVV ge_scalar:VSV logical_and:VVV logical_or:VVV logical_xor:VVV logical_not:VV
-bitwise_and:VVV bitwise_and_scalar:VSV bitwise_and_:VV bitwise_and_scalar_:VS bitwise_or:VVV bitwise_or_scalar:VSV
-bitwise_or_:VV bitwise_or_scalar_:VS bitwise_xor:VVV bitwise_xor_scalar:VSV bitwise_xor_:VV bitwise_xor_scalar_:VS
-bitwise_left_shift:VVV bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV bitwise_left_shift_scalar_:VS
-bitwise_right_shift:VVV bitwise_right_shift_scalar:VSV bitwise_right_shift_:VV bitwise_right_shift_scalar_:VS
-bitwise_not:VV isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV equal:VVV where:VVVV
-where_scalar_self:VSVV where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV masked_fill_scalar:VVSV
-masked_fill_:VVV masked_fill_scalar_:VVS clamp:VVVV clamp_tensors:VVVV clamp_:VVV clamp_min:VSV clamp_max:VSV
-sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV mean:VCV mean_dim:VVNBCV var:VBV var_dim:VVNBBV
-var_correction:VVNVBV std:VBV std_dim:VVNBBV std_correction:VVNVBV var_mean_correction:VVNVBVV
-std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dim:VIBV all:VV all_dim:VIBV count_nonzero:VVV
-max:VV max_dim:VIBVV max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV min_other:VVV amin:VVNBV argmin:VVBV
-logsumexp:VVNBV norm:VSV norm_dim:VVVNBV dist:VVSV cumsum:VICV cumprod:VICV logcumsumexp:VIV cummax:VIVV
-cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV kthvalue:VIIBVV median:VV median_dim:VIBVV matmul:VVV mm:VVV
-bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV _addmm_activation:VVVSSBV baddbmm:VVVSSV einsum:ZVNV trace:VV
-linear:VVVV _linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
-unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV!
-squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV
-select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV
-split_with_sizes:VVNIV chunk:VIIV unfold:VIIIV! as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V unsqueeze_:VI
-squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV repeat:VVNV tile:VVNV flip:VVNV roll:VVNVNV
-meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV cast:VCV to:VCDBV to_device:VDV clone:VV
-contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV
+fmod_scalar:VSV fmod_:VV fmod_scalar_:VS rsub:VVSV rsub_scalar:VSSV rdiv:VSV rfloor_divide:VSV rremainder:VSV
+pow:VVV pow_scalar:VSV pow_scalar_base:SVV pow_:VV pow_scalar_:VS maximum:VVV minimum:VVV fmax:VVV fmin:VVV
+atan2:VVV hypot:VVV logaddexp:VVV xlogy:VVV lerp:VVVV lerp_scalar:VVSV lerp_scalar_:VVS addcmul:VVVSV addcmul_:VVVS
+addcdiv:VVVSV addcdiv_:VVVS exp:VV exp_:V exp2:VV exp2_:V expm1:VV expm1_:V log:VV log_:V log2:VV log2_:V log10:VV
+log10_:V log1p:VV log1p_:V sqrt:VV sqrt_:V rsqrt:VV rsqrt_:V reciprocal:VV reciprocal_:V sin:VV sin_:V cos:VV
+cos_:V tan:VV tan_:V asin:VV asin_:V acos:VV acos_:V atan:VV atan_:V sinh:VV sinh_:V cosh:VV cosh_:V asinh:VV
+asinh_:V acosh:VV acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV erfc_:V erfinv:VV erfinv_:V sigmoid:VV
+sigmoid_:V tanh:VV tanh_:V lgamma:VV lgamma_:V digamma:VV neg:VV neg_:V abs:VV abs_:V square:VV square_:V sign:VV
+sign_:V floor:VV floor_:V ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV relu:VV relu_:V silu:VV
+silu_:V gelu:VZV leaky_relu:VSV elu:VSV softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV relu6:VV glu:VIV
+logit:VVV softmax:VICV log_softmax:VICV eq:VVV eq_scalar:VSV ne:VVV ne_scalar:VSV lt:VVV lt_scalar:VSV le:VVV
+le_scalar:VSV gt:VVV gt_scalar:VSV ge:VVV ge_scalar:VSV logical_and:VVV logical_or:VVV logical_xor:VVV
+logical_not:VV bitwise_and:VVV bitwise_and_scalar:VSV bitwise_and_:VV bitwise_and_scalar_:VS bitwise_or:VVV
+bitwise_or_scalar:VSV bitwise_or_:VV bitwise_or_scalar_:VS bitwise_xor:VVV bitwise_xor_scalar:VSV bitwise_xor_:VV
+bitwise_xor_scalar_:VS bitwise_left_shift:VVV bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV
+bitwise_left_shift_scalar_:VS bitwise_right_shift:VVV bitwise_right_shift_scalar:VSV bitwise_right_shift_:VV
+bitwise_right_shift_scalar_:VS bitwise_not:VV isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV
+equal:VVV where:VVVV where_scalar_self:VSVV where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV
+masked_fill_scalar:VVSV masked_fill_:VVV masked_fill_scalar_:VVS clamp:VVVV clamp_tensors:VVVV clamp_:VVV
+clamp_min:VSV clamp_max:VSV clamp_min_:VS clamp_max_:VS sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV
+mean:VCV mean_dim:VVNBCV var:VBV var_dim:VVNBBV var_correction:VVNVBV std:VBV std_dim:VVNBBV std_correction:VVNVBV
+var_mean_correction:VVNVBVV std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dim:VIBV all:VV
+all_dim:VIBV count_nonzero:VVV max:VV max_dim:VIBVV max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV
+min_other:VVV amin:VVNBV argmin:VVBV logsumexp:VVNBV norm:VSV norm_dim:VVVNBV dist:VVSV cumsum:VICV cumprod:VICV
+cumsum_:VIC cumprod_:VIC logcumsumexp:VIV cummax:VIVV cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV
+kthvalue:VIIBVV median:VV median_dim:VIBVV mode:VIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV
+addmm:VVVSSV addmm_:VVVSS _addmm_activation:VVVSSBV baddbmm:VVVSSV baddbmm_:VVVSS matrix_power:VIV einsum:ZVNV
+trace:VV linear:VVVV _linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV
+ravel:VV unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV!
+squeeze:VV! squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV!
+broadcast_tensors:VNV select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV
+split:VIIV split_with_sizes:VVNIV chunk:VIIV unfold:VIIIV! as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V
+unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV repeat:VVNV tile:VVNV flip:VVNV
+roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV cast:VCV to:VCDBV to_device:VDV
+clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV
 scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV scatter_reduce:VIVVZV
-scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV index_select:VIVV index_add:VIVVSV index_add_:VIVVS
-index_copy:VIVVV index_copy_:VIVV index_fill_scalar:VIVSV index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV
-index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV take_along_dim:VVVV embedding:VVIV
-one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV select_scatter:VVIIV slice_scatter:VVIVVIV
-diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV
-searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV
-isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV
-histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV deg2rad:VV rad2deg:VV positive:VV sgn:VV signbit:VV
-isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV heaviside:VVV nan_to_num:VVVVV sinc:VV float_power:VVV
-float_power_scalar:VSV logaddexp2:VVV ldexp:VVV aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV selu:VV
-celu:VSV mish:VV softsign:VV tanhshrink:VV hardshrink:VSV softshrink:VSV threshold:VSSV prelu:VVV
-conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_transpose1d:VVVVNVNVNIVNV
-conv_transpose2d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV
-max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV avg_pool2d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV
-adaptive_avg_pool2d:VVNV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV
+scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV scatter_reduce_two_:VIVVZB index_select:VIVV
+index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill_scalar:VIVSV index_fill_scalar_:VIVS
+index:VVNV index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV
+take_along_dim:VVVV embedding:VVIV one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV masked_scatter_:VVV
+select_scatter:VVIIV slice_scatter:VVIVVIV diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV
+triu_indices:IIICDV diagflat:VIV searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV
+bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV
+unique_dim:VIBBBVVV unique_consecutive:VBBVVVV histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV
+deg2rad:VV rad2deg:VV positive:VV sgn:VV signbit:VV isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV
+heaviside:VVV nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV float_power:VVV float_power_scalar:VSV logaddexp2:VVV
+ldexp:VVV aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV selu:VV celu:VSV mish:VV softsign:VV tanhshrink:VV
+hardshrink:VSV softshrink:VSV threshold:VSSV prelu:VVV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV
+conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV
+max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV
+avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV
+adaptive_avg_pool3d:VVNV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV
 instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV
 pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
 binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV rand:VNVCDV
@@ -78,60 +80,62 @@ init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV fuse
 fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
-FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu add add_ sub sub_
-mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod rsub pow pow_ maximum minimum fmax fmin
-atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_ expm1 expm1_ log log_
-log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_ cos cos_ tan tan_ asin
-asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv
-erfinv_ sigmoid sigmoid_ tanh tanh_ lgamma lgamma_ digamma neg neg_ abs abs_ square square_ sign sign_ floor floor_
-ceil ceil_ trunc trunc_ round round_ frac relu relu_ logit softmax log_softmax eq ne lt le gt ge logical_and
-logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_
-bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan isinf isfinite
-isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max sum nansum mean var_mean
-std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod logcumsumexp
-cummax cummin sort argsort topk kthvalue median matmul mm bmm mv dot outer addmm _addmm_activation baddbmm einsum
-trace reshape flatten ravel unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors
-select narrow diagonal diag diag_embed unbind split split_with_sizes chunk as_strided detach detach_ cat stack tile
-flip roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce
+FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu tril_ triu_ add
+add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub pow pow_ maximum
+minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_
+expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_
+cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf
+erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ lgamma lgamma_ digamma neg neg_ abs abs_ square square_
+sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac relu relu_ logit softmax log_softmax eq ne lt le
+gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor
+bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan
+isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_
+clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp
+norm dist cumsum cumprod cumsum_ cumprod_ logcumsumexp cummax cummin sort argsort topk kthvalue median mode matmul
+mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace reshape flatten ravel
+unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag
+diag_embed unbind split split_with_sizes chunk as_strided detach detach_ cat stack tile flip roll meshgrid
+repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
 index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero
-masked_select take take_along_dim embedding bincount argwhere masked_scatter select_scatter slice_scatter
-diagonal_scatter tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim
+masked_select take take_along_dim embedding bincount argwhere masked_scatter masked_scatter_ select_scatter
+slice_scatter diagonal_scatter tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim
 unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside
-nan_to_num sinc float_power logaddexp2 ldexp aminmax nanmean inner rand rand_like randn randn_like randperm normal
-bernoulli multinomial init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_
-init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_
+nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax nanmean inner rand rand_like randn randn_like
+randperm normal bernoulli multinomial init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_
+init_dirac_ init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_
 init_orthogonal_ init_sparse_ init_default_ calculate_gain fused_sgd_ fused_adam_""".split()
 
-METHODS = """tril triu add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod rsub rdiv
-rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_
-addcdiv addcdiv_ exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt
-rsqrt_ reciprocal reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_
-asinh asinh_ acosh acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ lgamma
-lgamma_ digamma neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac
-relu relu_ logit softmax log_softmax eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and
-bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_
+METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
+fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_
+addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_
+sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh
+sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh
+tanh_ lgamma lgamma_ digamma neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round
+round_ frac relu relu_ logit softmax log_softmax eq ne lt le gt ge logical_and logical_or logical_xor logical_not
+bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_
 bitwise_right_shift bitwise_right_shift_ bitwise_not isnan isinf isfinite isclose allclose equal masked_fill
-masked_fill_ clamp clamp_ clamp_min clamp_max sum sum_to_size nansum mean prod any all count_nonzero max amax
-argmax min amin argmin logsumexp norm dist cumsum cumprod logcumsumexp cummax cummin sort argsort topk kthvalue
-median matmul mm bmm mv dot outer addmm baddbmm trace view view_as reshape reshape_as flatten ravel unflatten
-permute transpose t numpy_t mt movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal
-diag diag_embed unbind split split_with_sizes chunk unfold as_strided alias detach detach_ unsqueeze_ squeeze_
-transpose_ t_ repeat tile flip roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather
-scatter scatter_add scatter_ scatter_add_ scatter_reduce index_select index_add index_add_ index_copy index_copy_
-index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take take_along_dim bincount
-argwhere masked_scatter select_scatter slice_scatter diagonal_scatter fill_diagonal_ diagflat unique unique_dim
-unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside
-nan_to_num sinc float_power logaddexp2 ldexp aminmax nanmean inner bernoulli multinomial uniform_ normal_
-log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
+masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ sum sum_to_size nansum mean prod any all
+count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ logcumsumexp
+cummax cummin sort argsort topk kthvalue median mode matmul mm bmm mv dot outer addmm addmm_ baddbmm baddbmm_
+matrix_power trace view view_as reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim
+unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal diag diag_embed unbind split
+split_with_sizes chunk unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_ repeat tile flip
+roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_
+scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill
+index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take take_along_dim bincount argwhere
+masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter fill_diagonal_ diagflat unique
+unique_dim unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign
+heaviside nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax nanmean inner bernoulli multinomial
+uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
 NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu linear _linear_activation
 one_hot hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d conv2d conv3d
-conv_transpose1d conv_transpose2d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d
-adaptive_avg_pool1d adaptive_avg_pool2d layer_norm rms_norm group_norm batch_norm instance_norm normalize
-cosine_similarity pad scaled_dot_product_attention pixel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss
-binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss cross_entropy dropout dropout_ alpha_dropout
-feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
+conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices
+avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d layer_norm rms_norm
+group_norm batch_norm instance_norm normalize cosine_similarity pad scaled_dot_product_attention pixel_shuffle
+mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss
+cross_entropy dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
 UNMERGED = """arange var std randint randint_like random_""".split()

@@ -101,6 +101,16 @@ def is_inference_mode_enabled():
     return _c.inference_mode_enabled()
 
 
+def is_anomaly_enabled():
+    """Whether anomaly mode is on (`torch.autograd.set_detect_anomaly`)."""
+    return _c.detect_anomaly_enabled()
+
+
+def is_anomaly_check_nan_enabled():
+    """Whether anomaly mode looks for NaN."""
+    return _c.detect_anomaly_checks_nan()
+
+
 def is_storage(obj):
     """Whether obj is what `untyped_storage()` returns."""
     from ._methods import Storage
@@ -152,6 +162,8 @@ __all__ = [
     "get_float32_matmul_precision",
     "get_num_interop_threads",
     "get_num_threads",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_autocast_enabled",
     "is_inference_mode_enabled",
     "is_storage",

@@ -12,6 +12,7 @@ from conftest import DEVICE, EXPECTED, FIXTURES, plain
 import taper as torch
 import taper.nn as nn
 import taper.nn.functional as F
+from taper.optim import swa_utils
 
 # Where Taper says more than PyTorch, or says it in other words: expression -> pattern of the message.
 OTHER_WORDS = {
@@ -153,6 +154,8 @@ OPTIMIZERS = {
     "Adamax": lambda p: torch.optim.Adamax(p),
     "NAdam": lambda p: torch.optim.NAdam(p),
     "RAdam": lambda p: torch.optim.RAdam(p, lr=5e-3),
+    "Rprop": lambda p: torch.optim.Rprop(p, lr=1e-3, etas=(0.4, 1.3), step_sizes=(1e-5, 2e-3)),
+    "ASGD": lambda p: torch.optim.ASGD(p, lr=0.05, lambd=0.01, t0=3, weight_decay=1e-3),
 }
 
 
@@ -185,6 +188,7 @@ SCHEDULERS = {
     "ConstantLR": lambda lr, o: lr.ConstantLR(o, 0.5, 3),
     "PolynomialLR": lambda lr, o: lr.PolynomialLR(o, 5, 2.0),
     "OneCycleLR": lambda lr, o: lr.OneCycleLR(o, 1.0, total_steps=12),
+    "SWALR": lambda lr, o: swa_utils.SWALR(o, 0.05, anneal_epochs=4),
     "CyclicLR": lambda lr, o: lr.CyclicLR(o, 0.1, 1.0, 3),
     "SequentialLR": lambda lr, o: lr.SequentialLR(
         o, [lr.ConstantLR(o, 0.1, 3), lr.ExponentialLR(o, 0.9)], milestones=[3]

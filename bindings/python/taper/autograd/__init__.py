@@ -157,24 +157,36 @@ class Variable(metaclass=_VariableMeta):
         return t.requires_grad_(requires_grad) if requires_grad is not None else t
 
 
-class detect_anomaly:
-    """Accepted for compatibility; errors name the operation in any case."""
+class set_detect_anomaly:
+    """Switches anomaly mode, as a function or for a block: on, a backward pass that computes a NaN is an error that
+    names the function. It holds for every thread."""
+
+    def __init__(self, mode, check_nan=True):
+        self.previous = _c.detect_anomaly_checks_nan()
+        self.previous = (_c.set_detect_anomaly(mode, check_nan), self.previous)
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *exc):
+        _c.set_detect_anomaly(*self.previous)
+
+
+class detect_anomaly(set_detect_anomaly):
+    """A block in anomaly mode, see set_detect_anomaly."""
 
     def __init__(self, check_nan=True):
+        import warnings
+
+        warnings.warn(
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+            "debugging.",
+            stacklevel=2,
+        )
         self.check_nan = check_nan
 
     def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
-
-
-class set_detect_anomaly(detect_anomaly):
-    """Accepted for compatibility, see detect_anomaly."""
-
-    def __init__(self, mode, check_nan=True):
-        super().__init__(check_nan)
+        super().__init__(True, self.check_nan)
 
 
 def __getattr__(name):

@@ -70,6 +70,8 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ...
     """The gradient of conv1d with respect to its input; weight [c, out / groups, ..]."""
 def conv_transpose2d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., output_padding: _Ints = ..., groups: _int = ..., dilation: _Ints = ...) -> Tensor:
     """The gradient of conv2d with respect to its input; weight [c, out / groups, ..]."""
+def conv_transpose3d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., output_padding: _Ints = ..., groups: _int = ..., dilation: _Ints = ...) -> Tensor:
+    """The gradient of conv3d with respect to its input; weight [c, out / groups, ..]."""
 def max_pool1d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., ceil_mode: _bool = ...) -> Tensor:
     """Largest element of each window; stride defaults to kernel_size."""
 def max_pool2d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., ceil_mode: _bool = ...) -> Tensor:
@@ -82,9 +84,13 @@ def avg_pool1d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: 
     """Mean of each window."""
 def avg_pool2d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., ceil_mode: _bool = ..., count_include_pad: _bool = ..., divisor_override: Optional[_int] = ...) -> Tensor:
     """Mean of each window."""
+def avg_pool3d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., ceil_mode: _bool = ..., count_include_pad: _bool = ..., divisor_override: Optional[_int] = ...) -> Tensor:
+    """Mean of each window."""
 def adaptive_avg_pool1d(input: Tensor, output_size: _Ints) -> Tensor:
     """Means of evenly spread windows that give output_size."""
 def adaptive_avg_pool2d(input: Tensor, output_size: _Ints) -> Tensor:
+    """Means of evenly spread windows that give output_size (-1 keeps a size)."""
+def adaptive_avg_pool3d(input: Tensor, output_size: _Ints) -> Tensor:
     """Means of evenly spread windows that give output_size (-1 keeps a size)."""
 def layer_norm(input: Tensor, normalized_shape: _Ints, weight: Optional[Tensor] = ..., bias: Optional[Tensor] = ..., eps: _float = ...) -> Tensor:
     """Standardised over the last dimensions (normalized_shape), then scaled and shifted."""

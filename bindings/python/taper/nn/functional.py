@@ -218,11 +218,34 @@ def avg_pool2d(
     return g.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+def avg_pool3d(
+    input: Tensor,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override=None,
+) -> Tensor:
+    """The mean of each window."""
+    stride = () if stride is None else stride
+    return g.avg_pool3d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _kept_sizes(input, output_size, dims):
+    if isinstance(output_size, int):
+        return output_size
+    return [input.size(i - dims) if n is None else n for i, n in enumerate(output_size)]
+
+
 def adaptive_avg_pool2d(input: Tensor, output_size) -> Tensor:
     """The mean over windows that give the wanted output size; None keeps a size."""
-    if not isinstance(output_size, int):
-        output_size = [input.size(i - 2) if n is None else n for i, n in enumerate(output_size)]
-    return g.adaptive_avg_pool2d(input, output_size)
+    return g.adaptive_avg_pool2d(input, _kept_sizes(input, output_size, 2))
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size) -> Tensor:
+    """The mean over windows that give the wanted output size; None keeps a size."""
+    return g.adaptive_avg_pool3d(input, _kept_sizes(input, output_size, 3))
 
 
 def _windows(n, out):
@@ -256,11 +279,20 @@ def adaptive_max_pool1d(input: Tensor, output_size, return_indices: bool = False
     return g.stack([input[..., a:b].amax(-1) for a, b in _windows(input.size(-1), n)], -1)
 
 
+def _norm_of_means(mean, norm_type, count):
+    return (g.sign(mean) * relu(g.abs(mean)) * count).pow(1.0 / norm_type)
+
+
+def lp_pool1d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
+    """The p-norm of each window."""
+    k = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
+    return _norm_of_means(avg_pool1d(input.pow(norm_type), k, stride, 0, ceil_mode), norm_type, k)
+
+
 def lp_pool2d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
     """The p-norm of each window."""
     kh, kw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    mean = avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
-    return (g.sign(mean) * relu(g.abs(mean)) * (kh * kw)).pow(1.0 / norm_type)
+    return _norm_of_means(avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, kh * kw)
 
 
 # --- convolution -----------------------------------------------------------------------------------------------------
@@ -646,6 +678,64 @@ def triplet_margin_loss(
     if swap:
         far = g.minimum(far, pairwise_distance(positive, negative, p, eps))
     return _reduced(g.clamp_min(near - far + margin, 0), _reduction(size_average, reduce, reduction))
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function=None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin) for a distance of one's own."""
+    distance = pairwise_distance if distance_function is None else distance_function
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = g.minimum(far, distance(positive, negative))
+    return _reduced(g.clamp_min(near - far + margin, 0), reduction)
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight=None, size_average=None, reduce=None, reduction: str = "mean"
+) -> Tensor:
+    """The mean over classes of each class's logistic loss; targets are 0 or 1."""
+    loss = -(target * g.logsigmoid(input) + (1 - target) * g.logsigmoid(-input))
+    if weight is not None:
+        loss = loss * weight
+    return _reduced(loss.mean(-1), _reduction(size_average, reduce, reduction))
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight=None,
+    size_average=None,
+    reduce=None,
+    reduction: str = "mean",
+) -> Tensor:
+    """sum over the other classes of max(0, margin - x[y] + x[i])^p, by the number of classes."""
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    single = input.ndim < 2
+    x, y = (input.reshape(1, -1), target.reshape(1)) if single else (input, target)
+    if x.ndim != 2 or y.ndim != 1 or y.size(0) != x.size(0):
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
+            f"Expected target size {[x.size(0)]}, but got {list(target.shape)}. Input has shape {list(input.shape)}."
+        )
+    at = y.unsqueeze(1)
+    loss = g.clamp_min(margin - g.gather(x, 1, at) + x, 0)
+    if p == 2:
+        loss = loss * loss
+    if weight is not None:
+        loss = loss * weight[y].unsqueeze(1)
+    loss = g.scatter(loss, 1, at, 0.0).sum(1) / x.size(1)
+    return _reduced(loss[0] if single else loss, _reduction(size_average, reduce, reduction))
 
 
 def poisson_nll_loss(

@@ -2,11 +2,12 @@
 
 from . import lr_scheduler  # noqa: F401
 from .adam import Adam, AdamW
-from .more import Adadelta, Adagrad, Adamax, NAdam, RAdam, RMSprop
+from .more import ASGD, Adadelta, Adagrad, Adamax, NAdam, RAdam, RMSprop, Rprop
 from .optimizer import Optimizer
 from .sgd import SGD
 
 __all__ = [
+    "ASGD",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -17,5 +18,6 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "Rprop",
     "lr_scheduler",
 ]

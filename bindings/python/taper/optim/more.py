@@ -1,6 +1,6 @@
-"""RMSprop, Adagrad, Adadelta, Adamax, NAdam and RAdam, one parameter after the other."""
+"""RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop and ASGD, one parameter after the other."""
 
-from .._ops import full_like, maximum, zeros_like
+from .._ops import full_like, maximum, where, zeros_like
 from .adam import _step_tensor
 from .optimizer import Optimizer, check, recording_graph, with_grads
 
@@ -22,7 +22,7 @@ class _Each(Optimizer):
             if not state:
                 self._start(p.detach(), state, group)
             state["step"] += 1
-            if group["weight_decay"] and not group.get("decoupled_weight_decay"):
+            if group.get("weight_decay") and not group.get("decoupled_weight_decay"):
                 grad = grad.add(p, alpha=group["weight_decay"])
             self._one(p, grad, state, group)
 
@@ -352,3 +352,98 @@ class RAdam(_Each):
             p.add_(corrected * lr * (correction2**0.5 / root) * rectify, alpha=-1.0)
         else:
             p.add_(corrected * lr, alpha=-1.0)
+
+
+class Rprop(_Each):
+    """Steps by the gradient's sign, longer while it stays and shorter when it turns."""
+
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        etas=(0.5, 1.2),
+        step_sizes=(1e-6, 50),
+        *,
+        capturable=False,
+        foreach=None,
+        maximize=False,
+        differentiable=False,
+    ):
+        check(lr >= 0.0, f"Invalid learning rate: {lr}")
+        check(0.0 < etas[0] < 1.0 < etas[1], f"Invalid eta values: {etas[0]}, {etas[1]}")
+        defaults = {
+            "lr": lr,
+            "etas": etas,
+            "step_sizes": step_sizes,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults)
+
+    def _start(self, p, state, group):
+        state["step"] = _step_tensor(0.0)
+        state["prev"] = zeros_like(p)
+        state["step_size"] = full_like(p, group["lr"])
+
+    def _one(self, p, grad, state, group):
+        shorter, longer = group["etas"]
+        agree = grad * state["prev"]
+        turned = agree < 0
+        size = state["step_size"]
+        factor = where(turned, shorter, where(agree > 0, longer, full_like(size, 1.0)))
+        size.mul_(factor).clamp_(*group["step_sizes"])
+        # Where it turned, one step is left out, and the next begins anew.
+        grad = grad.masked_fill(turned, 0)
+        p.addcmul_(grad.sign(), size, value=-1)
+        state["prev"].copy_(grad)
+
+
+class ASGD(_Each):
+    """SGD whose state keeps the average of the parameters, `ax`."""
+
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        lambd=1e-4,
+        alpha=0.75,
+        t0=1e6,
+        weight_decay=0,
+        foreach=None,
+        maximize=False,
+        differentiable=False,
+        capturable=False,
+    ):
+        check(lr >= 0.0, f"Invalid learning rate: {lr}")
+        check(weight_decay >= 0.0, f"Invalid weight_decay value: {weight_decay}")
+        defaults = {
+            "lr": lr,
+            "lambd": lambd,
+            "alpha": alpha,
+            "t0": t0,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults)
+
+    def _start(self, p, state, group):
+        state["step"] = _step_tensor(0.0)
+        state["eta"] = _step_tensor(group["lr"])
+        state["mu"] = _step_tensor(1.0)
+        state["ax"] = zeros_like(p)
+
+    def _one(self, p, grad, state, group):
+        eta, mu, average = state["eta"].item(), state["mu"].item(), state["ax"]
+        p.mul_(1 - group["lambd"] * eta).add_(grad, alpha=-eta)
+        if mu == 1:
+            average.copy_(p)
+        else:
+            average.lerp_(p, mu)
+        step = state["step"].item()
+        state["eta"].fill_(group["lr"] / (1 + group["lambd"] * group["lr"] * step) ** group["alpha"])
+        state["mu"].fill_(1 / max(1, step - group["t0"]))
