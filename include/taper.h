@@ -970,7 +970,7 @@ typedef struct taper_device_properties {
 typedef struct taper_memory_info {
     /* Held by live tensors now. */
     uint64_t allocated;
-    /* Held by live tensors at most so far. */
+    /* Held by live tensors at most so far, on the CPU to within 64 KiB for each thread. */
     uint64_t allocated_peak;
     /* Obtained from the system: live and cached. */
     uint64_t reserved;

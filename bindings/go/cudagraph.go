@@ -21,14 +21,10 @@ import "C"
 
 import (
 	"runtime"
-	"sync/atomic"
 )
 
 // Graph is work of a device that was recorded once and is queued again as a whole. CUDA devices alone have graphs.
-type Graph struct {
-	h       atomic.Uintptr
-	cleanup runtime.Cleanup
-}
+type Graph struct{ object }
 
 func freeGraph(h uintptr) { C.go_graph_free(C.uintptr_t(h)) }
 
@@ -62,14 +58,19 @@ func CaptureGraph(d Device, work func() error) (*Graph, error) {
 		return nil, err
 	}
 	g := &Graph{}
-	g.h.Store(uintptr(r.out))
-	g.cleanup = runtime.AddCleanup(g, freeGraph, uintptr(r.out))
+	g.own(uintptr(r.out), freeGraph)
 	return g, nil
+}
+func (g *Graph) ptr() C.uintptr_t {
+	if g == nil {
+		return 0
+	}
+	return C.uintptr_t(g.h)
 }
 
 // Replay queues the recorded work again, with fresh random draws and the optimisers' next step.
 func (g *Graph) Replay() error {
-	e := C.go_graph_replay(C.uintptr_t(g.h.Load()))
+	e := C.go_graph_replay(g.ptr())
 	runtime.KeepAlive(g)
 	return check(uintptr(e))
 }
@@ -77,16 +78,15 @@ func (g *Graph) Replay() error {
 // SetLR sets the learning rate of the recorded optimiser steps, from the next replay on, until an optimiser's own is
 // set, which the graph follows.
 func (g *Graph) SetLR(lr float64) error {
-	e := C.go_graph_set_lr(C.uintptr_t(g.h.Load()), C.double(lr))
+	e := C.go_graph_set_lr(g.ptr(), C.double(lr))
 	runtime.KeepAlive(g)
 	return check(uintptr(e))
 }
 
 // Close frees the graph.
 func (g *Graph) Close() error {
-	if h := g.h.Swap(0); h != 0 {
-		g.cleanup.Stop()
-		freeGraph(h)
+	if g == nil {
+		return nil
 	}
-	return nil
+	return g.release(freeGraph)
 }

@@ -215,7 +215,7 @@ func TestEvents(t *testing.T) {
 		}
 		Check(start.Close())
 		Check(start.Close())
-		wantError(t, start.Record(), ErrorInvalidHandle, "NULL")
+		wantError(t, start.Record(), ErrorInvalidHandle, "has been freed")
 		Check(end.Close())
 	}
 	_, err := NewEvent(Device{99, 0})

@@ -22,17 +22,13 @@ import "C"
 
 import (
 	"runtime"
-	"sync/atomic"
 	"time"
 )
 
 // Event is a point in a device's queue. On CUDA recording waits for nothing; other devices are waited for. A goroutine's
 // work goes to the queue of the thread that it runs on: lock the thread (runtime.LockOSThread) from the first recorded
 // event to the last.
-type Event struct {
-	h       atomic.Uintptr
-	cleanup runtime.Cleanup
-}
+type Event struct{ object }
 
 func freeEvent(h uintptr) { C.go_event_free(C.uintptr_t(h)) }
 
@@ -43,14 +39,19 @@ func NewEvent(d Device) (*Event, error) {
 		return nil, err
 	}
 	e := &Event{}
-	e.h.Store(uintptr(r.out))
-	e.cleanup = runtime.AddCleanup(e, freeEvent, uintptr(r.out))
+	e.own(uintptr(r.out), freeEvent)
 	return e, nil
+}
+func (e *Event) ptr() C.uintptr_t {
+	if e == nil {
+		return 0
+	}
+	return C.uintptr_t(e.h)
 }
 
 // Record marks this point of what the thread queues on the device.
 func (e *Event) Record() error {
-	err := C.go_event_record(C.uintptr_t(e.h.Load()))
+	err := C.go_event_record(e.ptr())
 	runtime.KeepAlive(e)
 	return check(uintptr(err))
 }
@@ -58,14 +59,14 @@ func (e *Event) Record() error {
 // Done says whether the device has done what was queued before; true for an event that was never recorded.
 func (e *Event) Done() (bool, error) {
 	var out C.bool
-	err := C.go_event_query(C.uintptr_t(e.h.Load()), &out)
+	err := C.go_event_query(e.ptr(), &out)
 	runtime.KeepAlive(e)
 	return bool(out), check(uintptr(err))
 }
 
 // Synchronize waits until the device has.
 func (e *Event) Synchronize() error {
-	err := C.go_event_synchronize(C.uintptr_t(e.h.Load()))
+	err := C.go_event_synchronize(e.ptr())
 	runtime.KeepAlive(e)
 	return check(uintptr(err))
 }
@@ -73,7 +74,7 @@ func (e *Event) Synchronize() error {
 // Since gives the device's time from an earlier event to this one; both must be done.
 func (e *Event) Since(earlier *Event) (time.Duration, error) {
 	var out C.double
-	err := C.go_event_elapsed_time(C.uintptr_t(earlier.h.Load()), C.uintptr_t(e.h.Load()), &out)
+	err := C.go_event_elapsed_time(earlier.ptr(), e.ptr(), &out)
 	runtime.KeepAlive(e)
 	runtime.KeepAlive(earlier)
 	return time.Duration(float64(out) * float64(time.Millisecond)), check(uintptr(err))
@@ -81,9 +82,8 @@ func (e *Event) Since(earlier *Event) (time.Duration, error) {
 
 // Close frees the event.
 func (e *Event) Close() error {
-	if h := e.h.Swap(0); h != 0 {
-		e.cleanup.Stop()
-		freeEvent(h)
+	if e == nil {
+		return nil
 	}
-	return nil
+	return e.release(freeEvent)
 }

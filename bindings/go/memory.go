@@ -16,6 +16,12 @@ static inline uintptr_t go_tensor_strides(uintptr_t t, int64_t *buf, size_t len)
     return (uintptr_t)taper_tensor_strides((taper_tensor *)t, buf, len, &n);
 }
 static inline uint64_t go_tensor_storage_id(uintptr_t t) { return taper_tensor_storage_id((taper_tensor *)t); }
+static inline int64_t go_tensor_storage_offset(uintptr_t t) { return taper_tensor_storage_offset((taper_tensor *)t); }
+static inline size_t go_dtype_size(int32_t d) { return taper_dtype_size(d); }
+static inline uintptr_t go_set_printoptions(const char *profile, const int64_t *precision, const double *threshold,
+                                            const int64_t *edgeitems, const int64_t *linewidth, const bool *sci_mode) {
+    return (uintptr_t)taper_set_printoptions(precision, threshold, edgeitems, linewidth, profile, sci_mode);
+}
 static inline uintptr_t go_tensor_set_data(uintptr_t t, uintptr_t src) {
     return (uintptr_t)taper_tensor_set_data((taper_tensor *)t, (taper_tensor *)src);
 }
@@ -132,6 +138,38 @@ func (t *Tensor) Strides() []int64 {
 func (t *Tensor) StorageID() uint64 {
 	defer runtime.KeepAlive(t)
 	return uint64(C.go_tensor_storage_id(t.ptr()))
+}
+
+// StorageOffset is the position of the first element in the memory that the tensor views, in elements; -1 for a closed
+// tensor.
+func (t *Tensor) StorageOffset() int64 {
+	defer runtime.KeepAlive(t)
+	return int64(C.go_tensor_storage_offset(t.ptr()))
+}
+
+// Size is the number of bytes of one element.
+func (d DType) Size() int { return int(C.go_dtype_size(C.int32_t(d.code()))) }
+
+// Nbytes is the number of bytes of the tensor's elements; 0 for a closed tensor.
+func (t *Tensor) Nbytes() int64 { return max(0, t.Numel()) * int64(t.DType().Size()) }
+
+// PrintOptions say how tensors are printed, as torch.set_printoptions: what the profile ("default", "short", "full"; empty
+// is the default) says, then each value that is given.
+type PrintOptions struct {
+	Profile                         string
+	Precision, Edgeitems, Linewidth *int64
+	Threshold                       *float64
+	// SciMode nil is what the numbers suggest.
+	SciMode *bool
+}
+
+// SetPrintOptions sets them for the whole process.
+func SetPrintOptions(o PrintOptions) error {
+	profile := text(orString(o.Profile, "default"))
+	defer freeText(profile)
+	e := C.go_set_printoptions((*C.char)(profile), (*C.int64_t)(o.Precision), (*C.double)(o.Threshold),
+		(*C.int64_t)(o.Edgeitems), (*C.int64_t)(o.Linewidth), (*C.bool)(o.SciMode))
+	return check(uintptr(e))
 }
 
 // SetData lets t take over the memory, shape and dtype of src and keep its identity, like t.data = src.

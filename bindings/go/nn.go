@@ -443,6 +443,9 @@ func (m *Module) RemoveHook(id uint64) error {
 
 // String is the form that PyTorch prints.
 func (m *Module) String() string {
+	if m == nil {
+		return "<nil>"
+	}
 	r := C.go_module_to_string(m.ptr())
 	runtime.KeepAlive(m)
 	if err := check(uintptr(r.err)); err != nil {

@@ -236,6 +236,9 @@ func (o *Optimizer) LoadStateDict(state *NamedTensors) error {
 
 // String is the form that PyTorch prints.
 func (o *Optimizer) String() string {
+	if o == nil {
+		return "<nil>"
+	}
 	r := C.go_optimizer_to_string(o.ptr())
 	runtime.KeepAlive(o)
 	if err := check(uintptr(r.err)); err != nil {

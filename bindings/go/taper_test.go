@@ -436,6 +436,46 @@ func TestSharedMemory(t *testing.T) {
 	}
 }
 
+func TestLayoutAndPrinting(t *testing.T) {
+	x := Must(Zeros([]int64{4, 3}, ZerosOptions{Dtype: Float64}))
+	part := Must(x.Get(Range(1, 3)))
+	if part.StorageOffset() != 3 || part.Nbytes() != 48 || part.DType().Size() != 8 || (DType(0)).Size() != 0 {
+		t.Error(part.StorageOffset(), part.Nbytes())
+	}
+	Check(part.Close())
+	if part.Nbytes() != 0 || part.StorageOffset() != -1 {
+		t.Error("a closed tensor has bytes")
+	}
+	defer func() { Check(SetPrintOptions(PrintOptions{})) }()
+	Check(SetPrintOptions(PrintOptions{Precision: Ptr(int64(2)), SciMode: Ptr(true)}))
+	if s := Must(FromSlice([]float32{1.5, 2})).String(); s != "tensor([1.50e+00, 2.00e+00])" {
+		t.Error(s)
+	}
+	Check(SetPrintOptions(PrintOptions{}))
+	if s := Must(FromSlice([]float32{1.5, 2})).String(); s != "tensor([1.5000, 2.0000])" {
+		t.Error(s)
+	}
+	wantError(t, SetPrintOptions(PrintOptions{Profile: "loud"}), ErrorValue, "loud")
+	if s := fmt.Sprint((*Tensor)(nil), (*Module)(nil), (*Optimizer)(nil)); s != "<nil> <nil> <nil>" {
+		t.Error(s)
+	}
+}
+
+// Objects that are absent or closed give errors, never a crash.
+func TestAbsentObjects(t *testing.T) {
+	var g *Graph
+	var e *Event
+	wantError(t, g.Replay(), ErrorInvalidHandle, "expected a graph handle, got NULL")
+	wantError(t, e.Record(), ErrorInvalidHandle, "expected an event handle, got NULL")
+	here := Must(NewEvent(CPU))
+	_, err := here.Since(nil)
+	wantError(t, err, ErrorInvalidHandle, "got NULL")
+	Check(g.Close())
+	Check(e.Close())
+	Check(here.Close())
+	wantError(t, here.Record(), ErrorInvalidHandle, "this event handle")
+}
+
 // A loop that closes nothing must not fill the memory: Go's collector does not see what tensors hold.
 func TestForgottenTensorsAreFreed(t *testing.T) {
 	const n = 1 << 20 // 4 MiB

@@ -413,7 +413,7 @@ func (t *Tensor) SetGrad(g *Tensor) error {
 	return check(uintptr(e))
 }
 
-// IndexItem is one part of an index expression: an int, a Slice, NewAxis, Ellipsis or an index tensor.
+// IndexItem is one part of an index expression: At, a Slice, NewAxis, Ellipsis or an index tensor.
 type IndexItem interface{ item() [5]int64 }
 
 // At is one index of a dimension, which disappears.

@@ -165,12 +165,17 @@ impl Call {
     }
     #[cold]
     fn fault(&self, index: usize, name: &str, wanted: Kind, bits: usize, fault: Fault) -> Error {
-        let wanted = wanted.name();
+        let some = |kind: Kind| {
+            let name = kind.name();
+            format!("{} {name}", if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
+        };
         let what = match fault {
-            Fault::Null => format!("expected a {wanted} handle, got NULL"),
-            Fault::Foreign => format!("expected a {wanted} handle, got {bits:#x}, which is no handle of this library"),
-            Fault::WrongKind(kind) => format!("expected a {wanted} handle, got a {} handle", kind.name()),
-            Fault::Stale => format!("this {wanted} handle ({bits:#x}) has been freed"),
+            Fault::Null => format!("expected {} handle, got NULL", some(wanted)),
+            Fault::Foreign => {
+                format!("expected {} handle, got {bits:#x}, which is no handle of this library", some(wanted))
+            }
+            Fault::WrongKind(kind) => format!("expected {} handle, got {} handle", some(wanted), some(kind)),
+            Fault::Stale => format!("this {} handle ({bits:#x}) has been freed", wanted.name()),
         };
         self.bad(ErrorKind::InvalidHandle, index, name, what)
     }

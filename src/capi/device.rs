@@ -245,7 +245,7 @@ pub extern "C" fn taper_host_waits() -> u64 {
 pub struct taper_memory_info {
     /// Held by live tensors now.
     pub allocated: u64,
-    /// Held by live tensors at most so far.
+    /// Held by live tensors at most so far, on the CPU to within 64 KiB for each thread.
     pub allocated_peak: u64,
     /// Obtained from the system: live and cached.
     pub reserved: u64,

@@ -12,10 +12,11 @@ pub(crate) fn reduce_loss(loss: Tensor, reduction: &str) -> Result<Tensor> {
         "none" => Ok(loss),
         "mean" => mean(&loss, None),
         "sum" => sum(&loss, None),
-        other => bail!(Value, "{other} is not a valid value for reduction; valid are 'none', 'mean' and 'sum'"),
+        other => Err(check_reduction(other).expect_err("all valid ones are above")),
     }
 }
-fn check_reduction(reduction: &str) -> Result<()> {
+/// An error that lists the valid ones unless `reduction` is one of them.
+pub(crate) fn check_reduction(reduction: &str) -> Result<()> {
     ensure!(
         matches!(reduction, "none" | "mean" | "sum"),
         Value,

@@ -53,8 +53,11 @@ impl Device {
             4 => DeviceType::OpenCl,
             _ => bail!(Runtime, "invalid device type {kind}; valid are 1 (cpu), 2 (cuda) and 4 (opencl)"),
         };
-        if !(0..=u16::MAX as i32).contains(&index) || (kind == DeviceType::Cpu && index != 0) {
-            bail!(Runtime, "invalid device index {index} for {kind:?}");
+        let last = if kind == DeviceType::Cpu { 0 } else { u16::MAX };
+        if !(0..=last as i32).contains(&index) {
+            let valid =
+                if last == 0 { "the CPU is one device, 0".to_string() } else { format!("0 to {last} are valid") };
+            bail!(Runtime, "invalid device index {index} for {}: {valid}", kind.name());
         }
         Ok(Device { kind, index: index as u16 })
     }

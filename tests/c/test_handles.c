@@ -9,6 +9,7 @@ static void wrong_handles(void)
     taper_string *s = NULL;
     int on_stack = 0;
 
+    FAILS(taper_optimizer_step(NULL), TAPER_ERROR_INVALID_HANDLE, "expected an optimizer handle, got NULL");
     FAILS(taper_relu(NULL, &out), TAPER_ERROR_INVALID_HANDLE, "relu(): argument 'self' (position 1): expected a tensor handle, got NULL");
     CHECK(out == NULL);
     FAILS(taper_add(a, NULL, taper_scalar_i64(1), &out), TAPER_ERROR_INVALID_HANDLE, "add(): argument 'other' (position 2)");

@@ -60,7 +60,7 @@ static void creation(void)
     FAILS(taper_tensor_from_data(v, sizes, 2, 8, TAPER_CPU, &t), TAPER_ERROR_TYPE, "invalid dtype code 8; valid are");
     FAILS(taper_tensor_from_data(v, sizes, 2, -1, TAPER_CPU, &t), TAPER_ERROR_TYPE, "invalid dtype code -1");
     FAILS(taper_tensor_from_data(v, sizes, 2, TAPER_FLOAT32, taper_make_device(3, 0), &t), TAPER_ERROR_RUNTIME, "invalid device type 3");
-    FAILS(taper_tensor_from_data(v, sizes, 2, TAPER_FLOAT32, taper_make_device(1, 5), &t), TAPER_ERROR_RUNTIME, "invalid device index 5");
+    FAILS(taper_tensor_from_data(v, sizes, 2, TAPER_FLOAT32, taper_make_device(1, 5), &t), TAPER_ERROR_RUNTIME, "invalid device index 5 for cpu: the CPU is one device, 0");
     FAILS(taper_tensor_from_data(v, sizes, 2, TAPER_FLOAT32, TAPER_CUDA(200), &t), TAPER_ERROR_RUNTIME, "cuda");
     CHECK(t == NULL);
     sizes[0] = -2;

@@ -102,14 +102,15 @@ class Tensor : public detail::TensorOps<Tensor> {
     explicit operator bool() const noexcept { return defined(); }
     bool is_same(const Tensor &o) const noexcept { return taper_tensor_id(handle()) == taper_tensor_id(o.handle()); }
 
-    std::vector<int64_t> sizes() const {
-        std::vector<int64_t> s(static_cast<size_t>(dim()));
+    Sizes sizes() const {
+        Sizes s(static_cast<size_t>(dim()));
         size_t n = 0;
         detail::check(taper_tensor_sizes(handle(), s.data(), s.size(), &n));
         return s;
     }
-    std::vector<int64_t> strides() const {
-        std::vector<int64_t> s(static_cast<size_t>(dim()));
+    /// In elements.
+    Sizes strides() const {
+        Sizes s(static_cast<size_t>(dim()));
         size_t n = 0;
         detail::check(taper_tensor_strides(handle(), s.data(), s.size(), &n));
         return s;
@@ -143,6 +144,15 @@ class Tensor : public detail::TensorOps<Tensor> {
         dim();
         const taper_device d = taper_tensor_device(handle());
         return Device(d.type, d.index);
+    }
+    bool is_cuda() const { return device().type() == TAPER_DEVICE_CUDA; }
+    /// Bytes of one element, and of all.
+    int64_t element_size() const { return static_cast<int64_t>(taper_dtype_size(static_cast<int32_t>(dtype()))); }
+    int64_t nbytes() const { return numel() * element_size(); }
+    /// Position of the first element in the memory that the tensor views, in elements.
+    int64_t storage_offset() const {
+        dim();
+        return taper_tensor_storage_offset(handle());
     }
     bool is_contiguous() const { return taper_tensor_is_contiguous(handle()) == 1; }
 
@@ -195,9 +205,12 @@ class Tensor : public detail::TensorOps<Tensor> {
     autograd::Node grad_fn() const;
     void remove_hook(uint64_t id) const { detail::check(taper_tensor_remove_hook(handle(), id)); }
 
-    /// The tensor on another device.
+    /// The tensor on another device; itself when it is there already.
     Tensor to(const Device &d) const { return TensorOps::to(std::nullopt, d); }
     Tensor to(DType d) const { return TensorOps::to(d); }
+    Tensor cpu() const { return to(Device::cpu()); }
+    Tensor cuda(int32_t index = 0) const { return to(Device(TAPER_DEVICE_CUDA, index)); }
+    Tensor opencl(int32_t index = 0) const { return to(Device(TAPER_DEVICE_OPENCL, index)); }
     using detail::TensorOps<Tensor>::to;
 
     /// t[0], t[Slice{1, 3}], t[mask]: see also index({..}) for several items.
@@ -210,6 +223,9 @@ class Tensor : public detail::TensorOps<Tensor> {
 
     /// The text that PyTorch prints.
     std::string str() const {
+        if (!defined()) {
+            return "[ Tensor (undefined) ]";
+        }
         taper_string *s = nullptr;
         detail::check(taper_tensor_to_string(handle(), &s));
         return detail::take_string(s);

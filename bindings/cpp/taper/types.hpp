@@ -118,6 +118,18 @@ class IntList {
     std::vector<int64_t> own_;
 };
 
+/// A tensor's sizes or strides: a vector that prints as "[2, 3]".
+struct Sizes : std::vector<int64_t> {
+    using std::vector<int64_t>::vector;
+};
+inline std::ostream &operator<<(std::ostream &o, const Sizes &sizes) {
+    o << '[';
+    for (size_t i = 0; i < sizes.size(); ++i) {
+        o << (i ? ", " : "") << sizes[i];
+    }
+    return o << ']';
+}
+
 /// Dimensions or none. Unlike std::optional it takes a braced list: x.sum({0, 1}).
 class OptionalIntList : public std::optional<IntList> {
   public:
@@ -131,7 +143,13 @@ class Generator {
     Generator() {
         taper_generator *g = nullptr;
         detail::check(taper_generator_new(&g));
-        h_.reset(g, [](taper_generator *x) { taper_generator_free(x); });
+        set(g);
+    }
+    /// The one that is used where none is given.
+    static Generator default_generator() {
+        taper_generator *g = nullptr;
+        detail::check(taper_generator_default(&g));
+        return Generator(g);
     }
     Generator &manual_seed(uint64_t seed) {
         detail::check(taper_generator_manual_seed(h_.get(), seed));
@@ -158,6 +176,10 @@ class Generator {
     taper_generator *handle() const noexcept { return h_.get(); }
 
   private:
+    explicit Generator(taper_generator *g) { set(g); }
+    void set(taper_generator *g) {
+        h_.reset(g, [](taper_generator *x) { taper_generator_free(x); });
+    }
     std::shared_ptr<taper_generator> h_;
 };
 inline void manual_seed(uint64_t seed) { taper_manual_seed(seed); }
@@ -179,6 +201,22 @@ class OptionalScalar {
 };
 
 } // namespace detail
+
+/// How tensors are printed, as torch.set_printoptions: what the profile ("default", "short", "full") says, then each value
+/// that is given.
+struct PrintOptions {
+    std::string profile = "default";
+    std::optional<int64_t> precision, edgeitems, linewidth;
+    std::optional<double> threshold;
+    /// Absent: as the numbers suggest.
+    std::optional<bool> sci_mode;
+};
+/// Sets them for the whole process.
+inline void set_printoptions(const PrintOptions &p) {
+    const auto raw = [](const auto &v) { return v ? &*v : nullptr; };
+    detail::check(taper_set_printoptions(raw(p.precision), raw(p.threshold), raw(p.edgeitems), raw(p.linewidth),
+                                         p.profile.c_str(), raw(p.sci_mode)));
+}
 
 /// Threads that CPU kernels use; results do not depend on it.
 inline int32_t num_threads() { return taper_get_num_threads(); }

@@ -73,7 +73,32 @@ static void tensors() {
     const Tensor moved = std::move(b);
     CHECK(!b.defined() && moved.defined());
     CHECK(throws<ValueError>("undefined", [&] { b.sizes(); }));
+    CHECK(text(b) == "[ Tensor (undefined) ]");
     CHECK(throws<ValueError>("", [&] { b + moved; }));
+}
+static void printing() {
+    const auto a = zeros({2, 3});
+    std::ostringstream out;
+    out << a.sizes() << a.strides() << tensor(1).sizes() << " " << a.grad();
+    CHECK(out.str() == "[2, 3][3, 1][] [ Tensor (undefined) ]");
+    const std::vector<int64_t> plain = a.sizes();
+    CHECK(plain == a.sizes() && ones(a.sizes()).sizes() == plain && a.sum(a.sizes()[0] - 1).dim() == 1);
+    PrintOptions options;
+    options.precision = 2;
+    options.sci_mode = true;
+    set_printoptions(options);
+    CHECK(text(tensor({1.5, 2.0})) == "tensor([1.50e+00, 2.00e+00])");
+    set_printoptions({}); // the defaults again
+    CHECK(text(tensor({1.5, 2.0})) == "tensor([1.5000, 2.0000])");
+    options.profile = "loud";
+    CHECK(throws<ValueError>("loud", [&] { set_printoptions(options); }));
+}
+static void layout() {
+    const auto t = zeros({4, 3}, float64);
+    const auto part = t[Slice{1, 3}];
+    CHECK(part.storage_offset() == 3 && part.element_size() == 8 && part.nbytes() == 48 && !part.is_cuda());
+    CHECK(part.cpu().device() == Device::cpu());
+    CHECK(throws<ValueError>("undefined", [] { Tensor().nbytes(); }));
 }
 static void memory() {
     const uint64_t before = taper_tensor_handle_count();
@@ -362,6 +387,8 @@ static void no_leaks() {
 int main() {
     detail::check(taper_check_abi(TAPER_ABI_VERSION));
     tensors();
+    printing();
+    layout();
     memory();
     errors();
     gradients();

@@ -134,7 +134,7 @@ def test_environment_variable(run_python):
     code = "import taper; print(taper.opencl.device_count(), taper.opencl.why_not())"
     assert run_python(code=code, TAPER_OPENCL_DEVICE="0").stdout == "1 None\n"
     out = run_python(code=code, TAPER_OPENCL_DEVICE="no such device").stdout
-    assert out.startswith("0 TAPER_OPENCL_DEVICE: no OpenCL device matches 'no such device'; there are 0 (")
+    assert out.startswith("0 TAPER_OPENCL_DEVICE: no OpenCL device matches 'no such device'; there are: 0 (")
 
 
 @opencl

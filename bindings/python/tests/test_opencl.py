@@ -512,7 +512,7 @@ for f in (lambda: cl.device(names[1]), lambda: cl.device("no such device"), lamb
         ",": "',' names no device",
     }.items():
         lines = two("import taper; print(taper.opencl.why_not())", TAPER_OPENCL_DEVICE=choice)
-        assert lines == [f"TAPER_OPENCL_DEVICE: {why}; there are 0 ({first}), 1 ({second})"]
+        assert lines == [f"TAPER_OPENCL_DEVICE: {why}; there are: 0 ({first}), 1 ({second})"]
 
 
 def test_two_devices_do_not_mix(two):

@@ -177,10 +177,10 @@ pub trait Driver: Send + Sync {
 
     /// From here to [`Driver::end_capture`] this thread's work is recorded instead of done.
     fn begin_capture(&self) -> Result<()> {
-        bail!(NotImplemented, "graphs are captured on CUDA devices only")
+        bail!(NotImplemented, "graphs are captured on CUDA devices only, not on OpenCL")
     }
     fn end_capture(&self) -> Result<Box<dyn Recording>> {
-        bail!(NotImplemented, "graphs are captured on CUDA devices only")
+        bail!(NotImplemented, "graphs are captured on CUDA devices only, not on OpenCL")
     }
     /// Marks this point of the thread's queue; None where the device has no marks that are not waited for.
     fn mark(&self, _timing: bool) -> Result<Option<Box<dyn Mark>>> {

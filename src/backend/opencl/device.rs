@@ -49,8 +49,31 @@ fn describe(platform: cl::PlatformId, id: DeviceId) -> DeviceInfo {
 fn allowed(feature: &str) -> bool {
     std::env::var("TAPER_OPENCL_WITHOUT").map_or(true, |v| !v.split(',').any(|f| f.trim() == feature))
 }
+/// A feature that does not exist is a mistake of whoever set the variable.
+fn check_features(without: &str) -> Result<()> {
+    match without.split(',').map(str::trim).find(|f| !matches!(*f, "fp64" | "fp16" | "")) {
+        Some(f) => Err(Error::new(
+            ErrorKind::Runtime,
+            format!("TAPER_OPENCL_WITHOUT: '{f}' is no feature that can be left out; valid are fp64 and fp16"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Why the loader found nothing; `folder` is where it was told to look.
+fn no_platform(folder: Option<&str>) -> String {
+    let entry = match folder {
+        Some(f) if !f.is_empty() => format!("OCL_ICD_VENDORS, which is '{f}'"),
+        _ => "/etc/OpenCL/vendors".to_string(),
+    };
+    format!(
+        "OpenCL is not available: the loader found no platform (no driver is installed, or its entry under {entry} names a \
+         library that does not load)"
+    )
+}
 
 fn discover() -> Result<Vec<Found>> {
+    check_features(&std::env::var("TAPER_OPENCL_WITHOUT").unwrap_or_default())?;
     let none = |why: String| Error::new(ErrorKind::Runtime, why);
     if let Some(why) = cl::load_error() {
         return Err(none(format!(
@@ -58,21 +81,16 @@ fn discover() -> Result<Vec<Found>> {
              or name the library in TAPER_OPENCL_LIBRARY"
         )));
     }
-    let platforms =
-        match cl::platforms() {
-            Ok(p) if !p.is_empty() => p,
-            Ok(_) | Err(-1001) => return Err(none(
-                "OpenCL is not available: the loader found no platform (no driver is installed, or its entry under \
-                 /etc/OpenCL/vendors names a library that does not load)"
-                    .to_string(),
-            )),
-            Err(code) => {
-                return Err(none(format!(
-                    "OpenCL is not available: clGetPlatformIDs failed with {} ({code})",
-                    cl::error_name(code)
-                )))
-            }
-        };
+    let platforms = match cl::platforms() {
+        Ok(p) if !p.is_empty() => p,
+        Ok(_) | Err(-1001) => return Err(none(no_platform(std::env::var("OCL_ICD_VENDORS").ok().as_deref()))),
+        Err(code) => {
+            return Err(none(format!(
+                "OpenCL is not available: clGetPlatformIDs failed with {} ({code})",
+                cl::error_name(code)
+            )))
+        }
+    };
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for platform in platforms {
         match platform.devices() {
@@ -111,7 +129,7 @@ fn choose(found: Vec<Found>, choice: &str) -> Result<Vec<Found>> {
 fn chosen(all: &[DeviceInfo], choice: &str) -> Result<Vec<usize>> {
     let refuse = |why: String| {
         let names: Vec<String> = all.iter().enumerate().map(|(i, d)| format!("{i} ({})", d.label(all))).collect();
-        Err(Error::new(ErrorKind::Runtime, format!("TAPER_OPENCL_DEVICE: {why}; there are {}", names.join(", "))))
+        Err(Error::new(ErrorKind::Runtime, format!("TAPER_OPENCL_DEVICE: {why}; there are: {}", names.join(", "))))
     };
     let mut chosen: Vec<usize> = Vec::new();
     for part in choice.split(',').map(str::trim).filter(|p| !p.is_empty()) {
@@ -155,6 +173,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn variables_that_make_no_sense_are_named() {
+        check_features("fp64, fp16,").unwrap();
+        let e = check_features("fp64,double").unwrap_err();
+        assert!(e.message.contains("'double' is no feature") && e.message.contains("fp64 and fp16"), "{e}");
+        assert!(no_platform(Some("/some/folder")).contains("under OCL_ICD_VENDORS, which is '/some/folder'"));
+        assert!(
+            no_platform(Some("")).contains("under /etc/OpenCL/vendors") && no_platform(None).contains("/etc/OpenCL")
+        );
+    }
+
+    #[test]
     fn a_choice_narrows_and_orders() {
         let device = |name: &str, platform: &str| DeviceInfo {
             name: name.into(),
@@ -165,7 +194,7 @@ mod tests {
         assert_eq!(chosen(&all, "2, 0").unwrap(), [2, 0]);
         assert_eq!(chosen(&all, "intel,pocl,INTEL,").unwrap(), [1, 0, 2]);
         assert_eq!(chosen(&all, "slow,intel").unwrap(), [2, 1]);
-        let list = "there are 0 (cpu, PoCL), 1 (fast, Intel), 2 (slow, Intel)";
+        let list = "there are: 0 (cpu, PoCL), 1 (fast, Intel), 2 (slow, Intel)";
         for (choice, why) in [
             ("3", "no OpenCL device matches '3'"),
             ("18446744073709551615", "no OpenCL device matches '18446744073709551615'"),
@@ -179,6 +208,6 @@ mod tests {
         }
         // One platform alone need not be named.
         let e = chosen(&all[1..], "x").unwrap_err();
-        assert!(e.message.ends_with("there are 0 (fast), 1 (slow)"), "{e}");
+        assert!(e.message.ends_with("there are: 0 (fast), 1 (slow)"), "{e}");
     }
 }

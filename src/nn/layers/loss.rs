@@ -18,7 +18,7 @@ fn loss(
     weight: Option<Tensor>,
     call: impl Fn(&Module, &Tensor, &Tensor, &str) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Result<Module> {
-    ensure!(matches!(reduction, "none" | "mean" | "sum"), Value, "{reduction} is not a valid value for reduction");
+    ops::check_reduction(reduction)?;
     let how = reduction.to_string();
     let m = Module::new(name, Loss(move |m: &Module, x: &Tensor, y: &Tensor| call(m, x, y, &how)));
     if let Some(w) = weight {

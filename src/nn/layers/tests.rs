@@ -157,7 +157,7 @@ fn bad_arguments_are_pytorchs_errors() {
         (linear(-1, 2, true), "in_features must not be negative, got -1"),
         (layer_norm(&[], 1e-5, true, true), "normalized_shape must have at least one dimension"),
         (gelu("fast"), "approximate argument must be either none or tanh, got 'fast'"),
-        (mse_loss("max"), "max is not a valid value for reduction"),
+        (mse_loss("max"), "max is not a valid value for reduction; valid are 'none', 'mean' and 'sum'"),
     ] {
         assert_eq!(got.unwrap_err().message, want);
     }
