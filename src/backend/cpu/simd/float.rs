@@ -267,7 +267,7 @@ fn sigmoid<I: Isa, T: Float>(x: T) -> T {
 #[inline(always)]
 pub fn maximum<T: PartialOrd>(a: T, b: T) -> T {
     #[allow(clippy::eq_op)]
-    if a > b || a != a {
+    if (a > b) | (a != a) {
         a
     } else {
         b
@@ -277,7 +277,7 @@ pub fn maximum<T: PartialOrd>(a: T, b: T) -> T {
 #[inline(always)]
 pub fn minimum<T: PartialOrd>(a: T, b: T) -> T {
     #[allow(clippy::eq_op)]
-    if a < b || a != a {
+    if (a < b) | (a != a) {
         a
     } else {
         b
@@ -410,8 +410,8 @@ ops! { binary
     OpAtan2, false, |I, a, b| T::of(a.wide().atan2(b.wide()));
     OpMaximum, false, |I, a, b| maximum(a, b);
     OpMinimum, false, |I, a, b| minimum(a, b);
-    OpFmax, false, |I, a, b| if a > b || b != b { a } else { b };
-    OpFmin, false, |I, a, b| if a < b || b != b { a } else { b };
+    OpFmax, false, |I, a, b| if (a > b) | (b != b) { a } else { b };
+    OpFmin, false, |I, a, b| if (a < b) | (b != b) { a } else { b };
     OpHypot, false, |I, a, b| T::of(a.wide().hypot(b.wide()));
     OpCopysign, false, |I, a, b| a.copysign(b);
     OpNextafter, false, |I, a, b| a.nextafter(b);

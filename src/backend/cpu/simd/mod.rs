@@ -182,7 +182,7 @@ unsafe fn chunk<I: Isa, O: Op, const L: usize>(
     }
 }
 
-/// Keeps the compiler from vectorising a loop that runs a few times only.
+/// Keeps the compiler from vectorising the loop that this stands in.
 #[inline(always)]
 pub fn scalar_loop() {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -216,6 +216,8 @@ unsafe fn run<I: Isa, O: Op, const L: usize>(n: usize, out: *mut u8, a: *const u
     // SAFETY: indices stay below n; the padded chunk works on local arrays.
     unsafe {
         while i + L <= n {
+            // One chunk's elements belong in one vector, not every sixteenth of several chunks.
+            scalar_loop();
             bad |= chunk::<I, O, L>(out.add(i), a.add(i), b.add(i), c.add(i));
             i += L;
         }
