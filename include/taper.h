@@ -927,6 +927,12 @@ int32_t taper_function_ctx_needs_input_grad(const taper_function_ctx *ctx, size_
 #define TAPER_DEVICE_KIND_GPU 2
 #define TAPER_DEVICE_KIND_ACCELERATOR 3
 
+/* PyTorch's CPU numbers: what a generator's draws on the CPU are at first. */
+#define TAPER_RANDOM_MT19937 0
+
+/* Philox4x32-10: what every other device draws. */
+#define TAPER_RANDOM_PHILOX 1
+
 /*
  * What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are
  * UTF-8 with a NUL, cut where they are longer.
@@ -1099,6 +1105,18 @@ TAPER_MUST_USE taper_error *taper_generator_default(taper_generator **out);
 
 /* A new generator with PyTorch's CPU numbers (MT19937), owned by the caller. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_generator_new(taper_generator **out);
+
+/*
+ * Chooses which numbers the CPU draws from a generator: TAPER_RANDOM_MT19937 or TAPER_RANDOM_PHILOX, with which the same
+ * seed gives the same numbers on every device (normal ones to a few units of the last place). A change starts the generator
+ * anew from its seed. With the handle of taper_generator_default it holds for layers and dropout too. Borrows g. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_generator_set_algorithm(taper_generator *g,
+                                           int32_t algorithm);
+
+/* The TAPER_RANDOM_... code of what the CPU draws from a generator; -1 for a bad handle. Borrows g. Since 0.1. */
+int32_t taper_generator_algorithm(const taper_generator *g);
 
 /* Starts a generator anew from a seed. Borrows g. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_generator_manual_seed(taper_generator *g, uint64_t seed);

@@ -35,6 +35,10 @@ static inline uintptr_t go_generator_new(uintptr_t *out) {
 static inline uintptr_t go_generator_manual_seed(uintptr_t g, uint64_t seed) {
     return (uintptr_t)taper_generator_manual_seed((taper_generator *)g, seed);
 }
+static inline uintptr_t go_generator_set_algorithm(uintptr_t g, int32_t algorithm) {
+    return (uintptr_t)taper_generator_set_algorithm((taper_generator *)g, algorithm);
+}
+static inline int32_t go_generator_algorithm(uintptr_t g) { return taper_generator_algorithm((taper_generator *)g); }
 static inline uintptr_t go_generator_default(uintptr_t *out) {
     taper_generator *g = 0;
     uintptr_t e = (uintptr_t)taper_generator_default(&g);
@@ -318,6 +322,29 @@ func (g *Generator) Close() error {
 		return nil
 	}
 	return g.release(freeGenerator)
+}
+
+// RandomAlgorithm says which numbers the CPU draws.
+type RandomAlgorithm int32
+
+// MT19937 draws PyTorch's numbers on the CPU; Philox draws there what every other device draws.
+const (
+	MT19937 = RandomAlgorithm(C.TAPER_RANDOM_MT19937)
+	Philox  = RandomAlgorithm(C.TAPER_RANDOM_PHILOX)
+)
+
+// SetAlgorithm chooses which numbers the CPU draws; with Philox the same seed gives the same ones on every device. A
+// change starts the generator anew from its seed.
+func (g *Generator) SetAlgorithm(a RandomAlgorithm) error {
+	e := C.go_generator_set_algorithm(g.ptr(), C.int32_t(a))
+	runtime.KeepAlive(g)
+	return check(uintptr(e))
+}
+
+// Algorithm is what SetAlgorithm chose; -1 for a closed generator.
+func (g *Generator) Algorithm() RandomAlgorithm {
+	defer runtime.KeepAlive(g)
+	return RandomAlgorithm(C.go_generator_algorithm(g.ptr()))
 }
 
 // ManualSeed restarts the generator.

@@ -624,6 +624,20 @@ func TestGenerators(t *testing.T) {
 	if !Must(a.Equal(b)) || g.InitialSeed() != 3 {
 		t.Error(a, b, g.InitialSeed())
 	}
+	Check(g.SetAlgorithm(Philox))
+	Check(g.ManualSeed(3))
+	if c := Must(Rand([]int64{4}, RandOptions{Generator: g})); Must(a.Equal(c)) || g.Algorithm() != Philox {
+		t.Error(a, c, g.Algorithm())
+	}
+	if OpenCL.Check() == nil {
+		draw := func(d Device) *Tensor {
+			Check(g.ManualSeed(3))
+			return Must(Must(Rand([]int64{1000}, RandOptions{Generator: g, Device: d})).ToDevice(CPU))
+		}
+		if !Must(draw(CPU).Equal(draw(OpenCL))) {
+			t.Error("CPU and OpenCL draw different numbers with Philox")
+		}
+	}
 	Check(g.Close())
 	_, err := Rand([]int64{4}, RandOptions{Generator: g})
 	wantError(t, err, ErrorInvalidHandle, "has been freed")

@@ -6,7 +6,7 @@ use super::types::*;
 use super::user::{read_struct, write_struct, CStruct, User};
 use crate::backend::{self, cpu::parallel, info};
 use crate::error::ErrorKind;
-use crate::rng::{self, Generator};
+use crate::rng::{self, Algorithm, Generator};
 use crate::tensor::storage::{set_out_of_memory_hook, OutOfMemoryHook};
 use crate::tensor::{self, print};
 use crate::Device;
@@ -427,6 +427,42 @@ pub unsafe extern "C" fn taper_generator_default(out: *mut *mut taper_generator)
 #[must_use]
 pub unsafe extern "C" fn taper_generator_new(out: *mut *mut taper_generator) -> *mut taper_error {
     guard("generator_new", |c| c.out(0, "out", out)?.set(Generator::new()))
+}
+
+/// PyTorch's CPU numbers: what a generator's draws on the CPU are at first.
+pub const TAPER_RANDOM_MT19937: i32 = 0;
+/// Philox4x32-10: what every other device draws.
+pub const TAPER_RANDOM_PHILOX: i32 = 1;
+
+/// Chooses which numbers the CPU draws from a generator: TAPER_RANDOM_MT19937 or TAPER_RANDOM_PHILOX, with which the same
+/// seed gives the same numbers on every device (normal ones to a few units of the last place). A change starts the generator
+/// anew from its seed. With the handle of taper_generator_default it holds for layers and dropout too. Borrows g. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_generator_set_algorithm(g: *mut taper_generator, algorithm: i32) -> *mut taper_error {
+    guard("generator_set_algorithm", |c| {
+        let algorithm = match algorithm {
+            TAPER_RANDOM_MT19937 => Algorithm::Mt19937,
+            TAPER_RANDOM_PHILOX => Algorithm::Philox,
+            other => {
+                let what = format!("invalid algorithm {other}; valid are 0 (MT19937) and 1 (Philox)");
+                return Err(c.invalid(ErrorKind::Value, 1, "algorithm", what));
+            }
+        };
+        c.get(0, "g", g as *const taper_generator)?.set_algorithm(algorithm);
+        Ok(())
+    })
+}
+
+/// The TAPER_RANDOM_... code of what the CPU draws from a generator; -1 for a bad handle. Borrows g. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_generator_algorithm(g: *const taper_generator) -> i32 {
+    getter(-1, || {
+        object(g).ok().map(|g| match g.algorithm() {
+            Algorithm::Mt19937 => TAPER_RANDOM_MT19937,
+            Algorithm::Philox => TAPER_RANDOM_PHILOX,
+        })
+    })
 }
 
 /// Starts a generator anew from a seed. Borrows g. Since 0.1.

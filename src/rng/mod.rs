@@ -110,6 +110,13 @@ impl Generator {
     pub fn algorithm(&self) -> Algorithm {
         self.0.lock().algorithm
     }
+    /// Chooses which numbers the CPU draws. A change starts the generator anew from its seed.
+    pub fn set_algorithm(&self, algorithm: Algorithm) {
+        let mut s = self.0.lock();
+        if s.algorithm != algorithm {
+            *s = State::new(algorithm, s.engine.seed);
+        }
+    }
     /// Starts anew from `seed`; cached normals and the Philox offset are dropped.
     pub fn manual_seed(&self, seed: u64) {
         let mut s = self.0.lock();

@@ -323,6 +323,52 @@ static void seeds(taper_device d)
     taper_tensor_free(c);
 }
 
+/* The same Philox state gives the same draws on every device. */
+static void same_draws(taper_device there)
+{
+    taper_generator *g = NULL;
+    const int64_t n = 1000;
+    const uint64_t before = taper_tensor_handle_count();
+    float here_draws[1000], there_draws[1000];
+    int i, kind;
+    OK(taper_generator_new(&g));
+    CHECK_INT(taper_generator_algorithm(g), TAPER_RANDOM_MT19937);
+    OK(taper_generator_set_algorithm(g, TAPER_RANDOM_PHILOX));
+    CHECK_INT(taper_generator_algorithm(g), TAPER_RANDOM_PHILOX);
+    FAILS(taper_generator_set_algorithm(g, 2), TAPER_ERROR_VALUE, "invalid algorithm 2; valid are 0 (MT19937) and 1 (Philox)");
+    FAILS(taper_generator_set_algorithm(NULL, 1), TAPER_ERROR_INVALID_HANDLE, "expected a generator handle, got NULL");
+    CHECK_INT(taper_generator_algorithm(NULL), -1);
+    taper_scope_begin();
+    for (kind = 0; kind < 4; kind++) {
+        const taper_device where[2] = {TAPER_CPU, there};
+        for (i = 0; i < 2; i++) {
+            taper_tensor *t = NULL, *ones = NULL;
+            OK(taper_generator_manual_seed(g, 11));
+            if (kind == 0) {
+                OK(taper_rand(&n, 1, g, TAPER_FLOAT32, where[i], &t));
+            } else if (kind == 1) {
+                OK(taper_randint(1000, &n, 1, g, TAPER_FLOAT32, where[i], &t));
+            } else if (kind == 2) {
+                OK(taper_ones(&n, 1, TAPER_FLOAT32, where[i], &ones));
+                OK(taper_dropout(ones, 0.3, true, g, &t));
+            } else {
+                OK(taper_randn(&n, 1, g, TAPER_FLOAT32, where[i], &t));
+            }
+            OK(taper_tensor_copy_to_host(t, i ? there_draws : here_draws, sizeof here_draws));
+        }
+        for (i = 0; i < n; i++) {
+            const float far = fabsf(here_draws[i] - there_draws[i]);
+            if (kind < 3 ? far != 0 : far > 1e-6f * (1 + fabsf(here_draws[i]))) {
+                break;
+            }
+        }
+        CHECK_INT(i, n);
+    }
+    OK(taper_scope_end());
+    CHECK_INT(taper_tensor_handle_count(), before);
+    taper_generator_free(g);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "count") == 0) {
@@ -346,6 +392,7 @@ int main(int argc, char **argv)
         check_properties(d);
         memory(d);
         seeds(d);
+        same_draws(d);
         moves(d);
         two_devices(d);
         if (n > 1)

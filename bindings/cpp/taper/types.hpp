@@ -137,6 +137,9 @@ class OptionalIntList : public std::optional<IntList> {
     OptionalIntList(std::initializer_list<int64_t> v) : std::optional<IntList>(IntList(v)) {}
 };
 
+/// Which numbers the CPU draws: PyTorch's, or those of every other device.
+enum class RandomAlgorithm : int32_t { MT19937 = TAPER_RANDOM_MT19937, Philox = TAPER_RANDOM_PHILOX };
+
 /// A generator of random numbers; the default one is seeded by manual_seed.
 class Generator {
   public:
@@ -155,6 +158,13 @@ class Generator {
         detail::check(taper_generator_manual_seed(h_.get(), seed));
         return *this;
     }
+    /// Chooses which numbers the CPU draws; with Philox the same seed gives the same ones on every device. A change starts
+    /// the generator anew from its seed.
+    Generator &set_algorithm(RandomAlgorithm a) {
+        detail::check(taper_generator_set_algorithm(h_.get(), static_cast<int32_t>(a)));
+        return *this;
+    }
+    RandomAlgorithm algorithm() const { return static_cast<RandomAlgorithm>(taper_generator_algorithm(h_.get())); }
     /// Restarts it from the system's entropy and gives the seed.
     uint64_t seed() {
         uint64_t s = 0;

@@ -93,6 +93,15 @@ static void printing() {
     options.profile = "loud";
     CHECK(throws<ValueError>("loud", [&] { set_printoptions(options); }));
 }
+static void random_algorithms() {
+    Generator g;
+    CHECK(g.algorithm() == RandomAlgorithm::MT19937);
+    g.manual_seed(3);
+    const auto first = rand({4}, &g), again = rand({4}, &g.manual_seed(3));
+    g.set_algorithm(RandomAlgorithm::Philox).manual_seed(3);
+    CHECK(g.algorithm() == RandomAlgorithm::Philox && first.equal(again) && !first.equal(rand({4}, &g)));
+    CHECK(Generator::default_generator().algorithm() == RandomAlgorithm::MT19937);
+}
 static void layout() {
     const auto t = zeros({4, 3}, float64);
     const auto part = t[Slice{1, 3}];
@@ -388,6 +397,7 @@ int main() {
     detail::check(taper_check_abi(TAPER_ABI_VERSION));
     tensors();
     printing();
+    random_algorithms();
     layout();
     memory();
     errors();

@@ -33,6 +33,20 @@ class Generator:
             fail(e)
         return self
 
+    @property
+    def algorithm(self):
+        """Which numbers the CPU draws: "mt19937", PyTorch's, or "philox", those that every other device draws. A change
+        starts the generator anew from its seed."""
+        return ("mt19937", "philox")[_c.generator_algorithm(self._h)]
+
+    @algorithm.setter
+    def algorithm(self, name):
+        if name not in ("mt19937", "philox"):
+            raise ValueError(f"Generator.algorithm must be 'mt19937' or 'philox', got {name!r}")
+        e = _c.generator_set_algorithm(self._h, name == "philox")
+        if e:
+            fail(e)
+
     def seed(self):
         """Starts anew from the system's entropy and returns the seed."""
         value = _c.c_uint64()
@@ -72,16 +86,16 @@ class Generator:
         return self
 
     def clone_state(self):
-        g = Generator()
-        g.set_state(self.get_state())
-        return g
+        return _restored(self.get_state(), self.algorithm)
 
     def __reduce__(self):
-        return (_restored, (self.get_state(),))
+        return (_restored, (self.get_state(), self.algorithm))
 
 
-def _restored(state):
-    return Generator().set_state(state)
+def _restored(state, algorithm="mt19937"):
+    g = Generator()
+    g.algorithm = algorithm
+    return g.set_state(state)
 
 
 Generator.__module__ = "taper"

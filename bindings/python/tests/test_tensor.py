@@ -354,3 +354,18 @@ def test_size_and_stride_of_one_dimension():
             call("x")
     with pytest.raises(IndexError, match="tensor has no dimensions"):
         torch.tensor(1.0).size(0)
+
+
+def test_algorithm_of_a_generator():
+    import pickle
+
+    g = torch.Generator().manual_seed(3)
+    first = torch.rand(4, generator=g)
+    assert g.algorithm == "mt19937" and torch.default_generator.algorithm == "mt19937"
+    g.algorithm = "philox"
+    g.manual_seed(3)
+    assert g.algorithm == "philox" and not torch.equal(first, torch.rand(4, generator=g))
+    copy = pickle.loads(pickle.dumps(g))
+    assert copy.algorithm == "philox" and torch.equal(torch.rand(4, generator=copy), torch.rand(4, generator=g))
+    with pytest.raises(ValueError, match="must be 'mt19937' or 'philox', got 'xorshift'"):
+        g.algorithm = "xorshift"
