@@ -109,28 +109,25 @@ def to_seed(seed):
     return seed & 0xFFFF_FFFF_FFFF_FFFF
 
 
-_default = None
+def _find_default():
+    o, p = tls.o
+    e = _c.generator_default(p)
+    if e:
+        fail(e)
+    g = object.__new__(Generator)
+    g._h = o.value
+    g.device = _c.to_device("cpu")
+    return g
 
 
-def default_generator():
-    """The generator that is used when none is given."""
-    global _default
-    if _default is None:
-        o, p = tls.o
-        e = _c.generator_default(p)
-        if e:
-            fail(e)
-        g = object.__new__(Generator)
-        g._h = o.value
-        g.device = _c.to_device("cpu")
-        _default = g
-    return _default
+# The generator that is used when none is given.
+default_generator = _find_default()
 
 
 def manual_seed(seed):
     """Seeds the default generator and returns it."""
     _c.manual_seed(to_seed(seed))
-    return default_generator()
+    return default_generator
 
 
 def seed():
@@ -140,17 +137,17 @@ def seed():
 
 def initial_seed():
     """The default generator's seed."""
-    return default_generator().initial_seed()
+    return default_generator.initial_seed()
 
 
 def get_rng_state():
     """The default generator's state as a tensor of bytes."""
-    return default_generator().get_state()
+    return default_generator.get_state()
 
 
 def set_rng_state(state):
     """Restores a state of the default generator."""
-    default_generator().set_state(state)
+    default_generator.set_state(state)
 
 
 class fork_rng:

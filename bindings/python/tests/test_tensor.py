@@ -319,7 +319,7 @@ def test_random_state():
     torch.set_rng_state(state)
     torch.rand(4)
     assert torch.equal(torch.rand(2), b)
-    assert torch.manual_seed(-1) is torch.default_generator()
+    assert torch.manual_seed(-1) is torch.default_generator
 
 
 def test_every_name_resolves():
