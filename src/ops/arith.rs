@@ -27,14 +27,31 @@ fn check_alpha(alpha: Scalar, ty: DType) -> Result<()> {
     Ok(())
 }
 
-fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Result<Tensor> {
-    let ty = promote(&[a.into(), b]);
-    check_alpha(alpha, ty)?;
+/// Bools cannot be subtracted, nor subtracted from.
+fn check_sub(a: DType, b: Arg) -> Result<()> {
+    let other = match b {
+        Arg::T(t) => t.dtype() == DType::Bool,
+        Arg::S(s) => matches!(s, Scalar::Bool(_)),
+    };
     ensure!(
-        !(subtract && ty == DType::Bool),
+        !(a == DType::Bool && other),
         NotImplemented,
         "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
     );
+    ensure!(
+        a != DType::Bool && !other,
+        NotImplemented,
+        "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+    );
+    Ok(())
+}
+
+fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b]);
+    check_alpha(alpha, ty)?;
+    if subtract {
+        check_sub(a.dtype(), b)?;
+    }
     let unit = alpha.to_f64() == 1.0;
     let out = match b {
         Arg::S(s) => {
@@ -111,7 +128,7 @@ pub fn rsub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
         &scaled_a
     };
     let ty = promote(&[a.into(), b.into()]);
-    ensure!(ty != DType::Bool, NotImplemented, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+    check_sub(a.dtype(), b.into())?;
     let out = pointwise(Opcode::Sub, ty, ty, &[b.into(), a.into()], None)?;
     record("RsubBackward1", &[a], out, |_, _| |_, g| Ok(grads![Some(neg(g)?)]))
 }

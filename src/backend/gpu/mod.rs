@@ -442,7 +442,7 @@ impl Backend for Gpu {
         self.softmax_rows(log, &[grad, output, out], dim)
     }
     fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
-        self.sort_rows(input, dim, descending, values, indices)
+        self.sort_rows(input, dim, descending, values, indices, self.info.kind == "cpu")
     }
     fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
         self.conv_forward(None, input, weight, bias, p, out)

@@ -162,6 +162,7 @@ impl Gpu {
         self.launch(&kernel, &args, [plan.rows, 1, 1], [local, 1, 1])
     }
 
+    /// `serial`: with work-items that merge a stretch each, for a device whose work-items run one after the other.
     pub(super) fn sort_rows(
         &self,
         input: View,
@@ -169,13 +170,14 @@ impl Gpu {
         descending: bool,
         values: View,
         indices: View,
+        serial: bool,
     ) -> Result<()> {
         if input.layout.numel() == 0 {
             return Ok(());
         }
         let dim = (input.layout.ndim() > 0).then_some(dim);
         let from = RowPlan::new(&input.layout.shape, dim, &[input.layout]);
-        let (keys, places) = self.sorted(&input, self.view(&input)?, &from, descending)?;
+        let (keys, places) = self.sorted(&input, self.view(&input)?, &from, descending, serial)?;
         let to = RowPlan::new(&input.layout.shape, dim, &[values.layout, indices.layout]);
         let defs = [("T", Def::Type(input.dtype)), ("SORT_STORE", Def::Int(1))];
         let kernel = self.row_kernel("sort_store", SORT, &to, &defs)?;
@@ -185,8 +187,16 @@ impl Gpu {
     }
 
     /// Keys (in the compute type) and original places of the rows of `mem`, sorted stably.
-    fn sorted(&self, v: &View, mem: &Mem, plan: &RowPlan, descending: bool) -> Result<(DeviceBuffer, DeviceBuffer)> {
+    fn sorted(
+        &self,
+        v: &View,
+        mem: &Mem,
+        plan: &RowPlan,
+        descending: bool,
+        serial: bool,
+    ) -> Result<(DeviceBuffer, DeviceBuffer)> {
         const RUN: usize = 32;
+        const PART: usize = 2 * RUN;
         let total = plan.rows * plan.len;
         let make = || -> Result<(DeviceBuffer, DeviceBuffer)> {
             Ok((self.scratch(total * v.dtype.compute().size())?, self.scratch(total * 8)?))
@@ -210,8 +220,14 @@ impl Gpu {
             return Ok(first);
         }
         let second = make()?;
-        defs.push(("SORT_MERGE", Def::Int(1)));
-        let kernel = self.kernel_of("sort_merge", &[SORT], &defs)?;
+        let parts = serial.then(|| plan.rows * plan.len.div_ceil(PART));
+        let kernel = if parts.is_some() {
+            defs.extend([("SORT_MERGE_PARTS", Def::Int(1)), ("PART", Def::Int(PART as i64))]);
+            self.kernel_of("sort_merge_parts", &[SORT], &defs)?
+        } else {
+            defs.push(("SORT_MERGE", Def::Int(1)));
+            self.kernel_of("sort_merge", &[SORT], &defs)?
+        };
         let (mut from, mut to, mut width) = (first, second, RUN);
         while width < plan.len {
             let args = [
@@ -223,7 +239,10 @@ impl Gpu {
                 (plan.len as i64).into(),
                 (width as i64).into(),
             ];
-            self.launch_1d(&kernel, &args, total)?;
+            match parts {
+                Some(n) => self.launch(&kernel, &args, [n, 1, 1], [if n >= 256 { 32 } else { 1 }, 1, 1])?,
+                None => self.launch_1d(&kernel, &args, total)?,
+            }
             std::mem::swap(&mut from, &mut to);
             width *= 2;
         }
@@ -369,7 +388,7 @@ impl Gpu {
             let layout = Layout::contiguous(&[n as i64]);
             let plan = RowPlan::new(&layout.shape, Some(0), &[&layout]);
             let as_view = View { storage: out.storage, layout: &layout, dtype: DType::I64 };
-            let (keys, order) = self.sorted(&as_view, places.mem(), &plan, false)?;
+            let (keys, order) = self.sorted(&as_view, places.mem(), &plan, false, self.info.kind == "cpu")?;
             let args = [om.into(), keys.mem().into(), order.mem().into(), vm.into(), meta];
             return self.launch_1d(&kernel, &args, n * rest as usize);
         }

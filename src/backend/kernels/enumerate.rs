@@ -242,6 +242,9 @@ fn rows(list: &mut List) {
             let mut runs = shape(1, 2).to_vec();
             runs.extend(common.iter().copied().chain([("RUN", Def::Int(32)), ("SORT_RUNS", ON)]));
             list.file("sort_runs", &[ROWS, SORT], &runs);
+            let mut parts = common.clone();
+            parts.extend([("SORT_MERGE_PARTS", ON), ("PART", Def::Int(64))]);
+            list.file("sort_merge_parts", &[SORT], &parts);
             common.push(("SORT_MERGE", ON));
             list.file("sort_merge", &[SORT], &common);
         }

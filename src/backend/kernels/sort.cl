@@ -67,6 +67,44 @@ KERNEL void sort_merge(GLOBAL const T *keys, GLOBAL const i64 *places, GLOBAL T 
 }
 #endif
 
+#ifdef SORT_MERGE_PARTS
+// The same with a work-item for each PART elements of the result, which it merges one after the other: for devices
+// whose work-items run serially. 2 * width is a multiple of PART.
+KERNEL void sort_merge_parts(GLOBAL const T *keys, GLOBAL const i64 *places, GLOBAL T *keys_out,
+                             GLOBAL i64 *places_out, const i64 rows, const i64 len, const i64 width) {
+    const i64 parts = (len + PART - 1) / PART;
+    const i64 i = (i64)GID(0);
+    if (i >= rows * parts) return;
+    const i64 o = i / parts, first = (i - o * parts) * PART;
+    const i64 pair = first / (2 * width) * (2 * width), skip = first - pair;
+    const i64 rest = len - pair;
+    const i64 na = rest < width ? rest : width, nb = rest - na < width ? rest - na : width;
+    GLOBAL const T *ka = keys + o * len + pair;
+    GLOBAL const T *kb = ka + na;
+    GLOBAL const i64 *pa = places + o * len + pair;
+    GLOBAL const i64 *pb = pa + na;
+    // How many of the first `skip` come from the left run, which goes first among equals.
+    i64 lo = skip > nb ? skip - nb : 0, hi = skip < na ? skip : na;
+    while (lo < hi) {
+        const i64 mid = (lo + hi) / 2;
+        if (BEFORE(kb[skip - 1 - mid], ka[mid])) hi = mid; else lo = mid + 1;
+    }
+    i64 a = lo, b = skip - lo;
+    const i64 to = o * len + first, n = len - first < PART ? len - first : PART;
+    for (i64 j = 0; j < n; j++) {
+        if (a < na && (b >= nb || !BEFORE(kb[b], ka[a]))) {
+            keys_out[to + j] = ka[a];
+            places_out[to + j] = pa[a];
+            a++;
+        } else {
+            keys_out[to + j] = kb[b];
+            places_out[to + j] = pb[b];
+            b++;
+        }
+    }
+}
+#endif
+
 #ifdef SORT_STORE
 KERNEL void sort_store(GLOBAL const T *keys, GLOBAL const i64 *places, GLOBAL T_S *values, GLOBAL i64 *index, const Rows r) {
     const i64 i = (i64)GID(0);

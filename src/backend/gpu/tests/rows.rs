@@ -134,12 +134,12 @@ fn scans() {
     }
 }
 
-/// Sorts along a dimension, both ways.
+/// Sorts along a dimension, both ways, by both methods.
 pub(super) fn check_sort(d: &Gpu, dtype: DType, shape: &[i64], dim: usize, x: &[f64]) {
-    for descending in [false, true] {
+    for (descending, serial) in [(false, false), (false, true), (true, false), (true, true)] {
         let t = T::of(d, dtype, x, shape);
         let (v, i) = (T::zeros(d, dtype, shape), T::zeros(d, DType::I64, shape));
-        d.sort(t.view(), dim, descending, v.view(), i.view()).unwrap();
+        d.sort_rows(t.view(), dim, descending, v.view(), i.view(), serial).unwrap();
         let order = |r: &[f64]| {
             let mut at: Vec<usize> = (0..r.len()).collect();
             let compare = |a: f64, b: f64| {
@@ -150,8 +150,8 @@ pub(super) fn check_sort(d: &Gpu, dtype: DType, shape: &[i64], dim: usize, x: &[
         };
         let places = by_row(shape, dim, x, |r| order(r).iter().map(|p| *p as f64).collect());
         let values = by_row(shape, dim, x, |r| order(r).iter().map(|p| r[*p]).collect());
-        assert_close(&i.values(d), &places, 0.0, &format!("places {dtype} {shape:?} {descending}"));
-        assert_close(&v.values(d), &values, 0.0, &format!("values {dtype} {shape:?} {descending}"));
+        assert_close(&i.values(d), &places, 0.0, &format!("places {dtype} {shape:?} {descending} {serial}"));
+        assert_close(&v.values(d), &values, 0.0, &format!("values {dtype} {shape:?} {descending} {serial}"));
     }
 }
 
