@@ -1,6 +1,6 @@
 //! Ops on f32 and f64.
 
-use super::{cheap, long, math32, math64, plain, Isa, Kernel, Op};
+use super::{cheap, long, math32, math64, plain, wide32, Isa, Kernel, Op};
 use crate::backend::program::Opcode;
 use crate::tensor::dtype::Bool8;
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
@@ -39,6 +39,20 @@ pub trait Float:
     fn log1p<I: Isa>(self) -> Self;
     fn sin<I: Isa>(self) -> Self;
     fn cos<I: Isa>(self) -> Self;
+    fn tan<I: Isa>(self) -> Self;
+    fn asin<I: Isa>(self) -> Self;
+    fn acos<I: Isa>(self) -> Self;
+    fn atan<I: Isa>(self) -> Self;
+    fn sinh<I: Isa>(self) -> Self;
+    fn cosh<I: Isa>(self) -> Self;
+    fn asinh<I: Isa>(self) -> Self;
+    fn acosh<I: Isa>(self) -> Self;
+    fn atanh<I: Isa>(self) -> Self;
+    fn erfinv<I: Isa>(self) -> Self;
+    fn atan2<I: Isa>(self, x: Self) -> Self;
+    fn hypot(self, b: Self) -> Self;
+    fn fmod<I: Isa>(self, b: Self) -> Self;
+    fn fmod_is_slow(self, b: Self) -> bool;
     fn trig_is_slow(self) -> bool;
     fn tanh<I: Isa>(self) -> Self;
     fn erf<I: Isa>(self) -> Self;
@@ -84,7 +98,8 @@ impl Float for f32 {
     }
     #[inline(always)]
     fn copysign(self, s: f32) -> f32 {
-        self.copysign(s)
+        // In integers: the compiler makes vectors of that.
+        f32::from_bits(self.to_bits() & 0x7fff_ffff | s.to_bits() & 0x8000_0000)
     }
     fn nextafter(self, b: f32) -> f32 {
         math64::nextafter32(self, b)
@@ -128,6 +143,62 @@ impl Float for f32 {
     #[inline(always)]
     fn cos<I: Isa>(self) -> f32 {
         math32::cos::<I>(self)
+    }
+    #[inline(always)]
+    fn tan<I: Isa>(self) -> f32 {
+        wide32::tan::<I>(self)
+    }
+    #[inline(always)]
+    fn asin<I: Isa>(self) -> f32 {
+        wide32::asin::<I>(self)
+    }
+    #[inline(always)]
+    fn acos<I: Isa>(self) -> f32 {
+        wide32::acos::<I>(self)
+    }
+    #[inline(always)]
+    fn atan<I: Isa>(self) -> f32 {
+        wide32::atan::<I>(self)
+    }
+    #[inline(always)]
+    fn sinh<I: Isa>(self) -> f32 {
+        wide32::sinh::<I>(self)
+    }
+    #[inline(always)]
+    fn cosh<I: Isa>(self) -> f32 {
+        wide32::cosh::<I>(self)
+    }
+    #[inline(always)]
+    fn asinh<I: Isa>(self) -> f32 {
+        wide32::asinh::<I>(self)
+    }
+    #[inline(always)]
+    fn acosh<I: Isa>(self) -> f32 {
+        wide32::acosh::<I>(self)
+    }
+    #[inline(always)]
+    fn atanh<I: Isa>(self) -> f32 {
+        wide32::atanh::<I>(self)
+    }
+    #[inline(always)]
+    fn erfinv<I: Isa>(self) -> f32 {
+        wide32::erfinv::<I>(self)
+    }
+    #[inline(always)]
+    fn atan2<I: Isa>(self, x: f32) -> f32 {
+        wide32::atan2::<I>(self, x)
+    }
+    #[inline(always)]
+    fn hypot(self, b: f32) -> f32 {
+        wide32::hypot(self, b)
+    }
+    #[inline(always)]
+    fn fmod<I: Isa>(self, b: f32) -> f32 {
+        wide32::fmod::<I>(self, b)
+    }
+    #[inline(always)]
+    fn fmod_is_slow(self, b: f32) -> bool {
+        wide32::fmod_is_slow(self, b)
     }
     #[inline(always)]
     fn trig_is_slow(self) -> bool {
@@ -195,7 +266,7 @@ impl Float for f64 {
     }
     #[inline(always)]
     fn copysign(self, s: f64) -> f64 {
-        self.copysign(s)
+        f64::from_bits(self.to_bits() & (u64::MAX >> 1) | s.to_bits() & (1 << 63))
     }
     fn nextafter(self, b: f64) -> f64 {
         math64::nextafter(self, b)
@@ -231,6 +302,54 @@ impl Float for f64 {
     }
     fn cos<I: Isa>(self) -> f64 {
         self.cos()
+    }
+    fn tan<I: Isa>(self) -> f64 {
+        self.tan()
+    }
+    fn asin<I: Isa>(self) -> f64 {
+        self.asin()
+    }
+    fn acos<I: Isa>(self) -> f64 {
+        self.acos()
+    }
+    fn atan<I: Isa>(self) -> f64 {
+        self.atan()
+    }
+    fn sinh<I: Isa>(self) -> f64 {
+        self.sinh()
+    }
+    fn cosh<I: Isa>(self) -> f64 {
+        self.cosh()
+    }
+    fn asinh<I: Isa>(self) -> f64 {
+        libm::asinh(self)
+    }
+    fn acosh<I: Isa>(self) -> f64 {
+        // libm's is wrong below -1.
+        if self < 1.0 {
+            f64::NAN
+        } else {
+            libm::acosh(self)
+        }
+    }
+    fn atanh<I: Isa>(self) -> f64 {
+        libm::atanh(self)
+    }
+    fn erfinv<I: Isa>(self) -> f64 {
+        math64::erfinv(self)
+    }
+    fn atan2<I: Isa>(self, x: f64) -> f64 {
+        self.atan2(x)
+    }
+    fn hypot(self, b: f64) -> f64 {
+        self.hypot(b)
+    }
+    fn fmod<I: Isa>(self, b: f64) -> f64 {
+        self % b
+    }
+    #[inline(always)]
+    fn fmod_is_slow(self, _: f64) -> bool {
+        false
     }
     #[inline(always)]
     fn trig_is_slow(self) -> bool {
@@ -288,31 +407,26 @@ pub fn minimum<T: PartialOrd>(a: T, b: T) -> T {
 fn gelu_inner<T: Float>(x: T) -> T {
     T::of(1.595_769_121_605_731) * (x + T::of(0.044715) * x * x * x)
 }
-fn floor_div<T: Float>(a: T, b: T) -> T {
-    let zero = T::of(0.0);
+/// floor(a / b) and a - b floor(a / b) as Python has them, from m = fmod(a, b).
+#[inline(always)]
+fn floor_div<T: Float>(a: T, b: T, m: T) -> T {
+    let (zero, one) = (T::of(0.0), T::of(1.0));
+    let d = (a - m) / b;
+    let d = if (m != zero) & ((b < zero) != (m < zero)) { d - one } else { d };
+    let f = d.floor();
+    let f = if d - f > T::of(0.5) { f + one } else { f };
+    let q = a / b;
+    let f = if d == zero { zero.copysign(q) } else { f };
     if b == zero {
-        return a / b;
-    }
-    let m = a % b;
-    let mut d = (a - m) / b;
-    if m != zero && (b < zero) != (m < zero) {
-        d = d - T::of(1.0);
-    }
-    if d != zero {
-        let f = d.floor();
-        if d - f > T::of(0.5) {
-            f + T::of(1.0)
-        } else {
-            f
-        }
+        q
     } else {
-        zero.copysign(a / b)
+        f
     }
 }
-fn remainder<T: Float>(a: T, b: T) -> T {
+#[inline(always)]
+fn remainder<T: Float>(b: T, m: T) -> T {
     let zero = T::of(0.0);
-    let m = a % b;
-    if m != zero && (b < zero) != (m < zero) {
+    if (m != zero) & ((b < zero) != (m < zero)) {
         m + b
     } else {
         m
@@ -383,17 +497,15 @@ ops! { unary
     OpSilu, true, |I, a| a / (T::of(1.0) + (-a).exp::<I>());
     OpGelu, true, |I, a| a.gelu::<I>();
     OpGeluTanh, true, |I, a| a / (T::of(1.0) + (-gelu_inner(a)).exp::<I>());
-    // In f64 and rounded: rare enough.
-    OpTan, false, |I, a| T::of(a.wide().tan());
-    OpAsin, false, |I, a| T::of(a.wide().asin());
-    OpAcos, false, |I, a| T::of(a.wide().acos());
-    OpAtan, false, |I, a| T::of(a.wide().atan());
-    OpSinh, false, |I, a| T::of(a.wide().sinh());
-    OpCosh, false, |I, a| T::of(a.wide().cosh());
-    OpAsinh, false, |I, a| T::of(libm::asinh(a.wide()));
-    OpAcosh, false, |I, a| T::of(libm::acosh(a.wide()));
-    OpAtanh, false, |I, a| T::of(libm::atanh(a.wide()));
-    OpErfinv, false, |I, a| T::of(math64::erfinv(a.wide()));
+    OpAsin, true, |I, a| a.asin::<I>();
+    OpAcos, true, |I, a| a.acos::<I>();
+    OpAtan, true, |I, a| a.atan::<I>();
+    OpSinh, true, |I, a| a.sinh::<I>();
+    OpCosh, true, |I, a| a.cosh::<I>();
+    OpAsinh, true, |I, a| a.asinh::<I>();
+    OpAcosh, true, |I, a| a.acosh::<I>();
+    OpAtanh, true, |I, a| a.atanh::<I>();
+    OpErfinv, true, |I, a| a.erfinv::<I>();
     OpLgamma, false, |I, a| T::of(libm::lgamma(a.wide()));
     OpDigamma, false, |I, a| T::of(math64::digamma(a.wide()));
 }
@@ -402,17 +514,14 @@ ops! { binary
     OpSub, false, |I, a, b| a - b;
     OpMul, false, |I, a, b| a * b;
     OpDiv, false, |I, a, b| a / b;
-    OpFloorDiv, false, |I, a, b| floor_div(a, b);
     OpTruncDiv, false, |I, a, b| (a / b).trunc();
-    OpRemainder, false, |I, a, b| remainder(a, b);
-    OpFmod, false, |I, a, b| a % b;
     OpPow, true, |I, a, b| a.pow::<I>(b);
-    OpAtan2, false, |I, a, b| T::of(a.wide().atan2(b.wide()));
+    OpAtan2, true, |I, a, b| a.atan2::<I>(b);
     OpMaximum, false, |I, a, b| maximum(a, b);
     OpMinimum, false, |I, a, b| minimum(a, b);
     OpFmax, false, |I, a, b| if (a > b) | (b != b) { a } else { b };
     OpFmin, false, |I, a, b| if (a < b) | (b != b) { a } else { b };
-    OpHypot, false, |I, a, b| T::of(a.wide().hypot(b.wide()));
+    OpHypot, true, |I, a, b| a.hypot(b);
     OpCopysign, false, |I, a, b| a.copysign(b);
     OpNextafter, false, |I, a, b| a.nextafter(b);
     OpLogAddExp, true, |I, a, b| {
@@ -491,6 +600,41 @@ macro_rules! trig_op {
 }
 trig_op!(OpSin, sin);
 trig_op!(OpCos, cos);
+trig_op!(OpTan, tan);
+
+/// Ops made of a remainder `m`, which needs a slower way for some arguments.
+macro_rules! remainder_op {
+    ($name:ident, |$a:ident, $b:ident, $m:ident| $body:expr) => {
+        pub struct $name<T>(std::marker::PhantomData<T>);
+        impl<T: Float> Op for $name<T> {
+            type A = T;
+            type B = T;
+            type C = ();
+            type Out = T;
+            const LONG: bool = true;
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn apply<I: Isa>($a: T, $b: T, _: ()) -> T {
+                let $m = $a.fmod::<I>($b);
+                $body
+            }
+            const HAS_SLOW: bool = T::VECTOR;
+            #[inline(always)]
+            fn is_slow(a: T, b: T) -> bool {
+                a.fmod_is_slow(b)
+            }
+            #[inline(never)]
+            #[allow(unused_variables)]
+            fn slow($a: T, $b: T) -> T {
+                let $m = $a % $b;
+                $body
+            }
+        }
+    };
+}
+remainder_op!(OpFmod, |a, b, m| m);
+remainder_op!(OpRemainder, |a, b, m| remainder(b, m));
+remainder_op!(OpFloorDiv, |a, b, m| floor_div(a, b, m));
 
 /// Elements per chunk.
 const L: usize = 16;
@@ -514,17 +658,17 @@ pub fn kernel<T: Float>(op: Opcode) -> Option<Kernel> {
         O::Sub => cheap::<OpSub<T>, L>(),
         O::Mul => cheap::<OpMul<T>, L>(),
         O::Div => cheap::<OpDiv<T>, L>(),
-        O::FloorDiv => plain::<OpFloorDiv<T>, 1>(),
+        O::FloorDiv => math::<T, OpFloorDiv<T>>(),
         O::TruncDiv => cheap::<OpTruncDiv<T>, L>(),
-        O::Remainder => plain::<OpRemainder<T>, 1>(),
-        O::Fmod => plain::<OpFmod<T>, 1>(),
+        O::Remainder => math::<T, OpRemainder<T>>(),
+        O::Fmod => math::<T, OpFmod<T>>(),
         O::Pow => math::<T, OpPow<T>>(),
-        O::Atan2 => plain::<OpAtan2<T>, 1>(),
+        O::Atan2 => math::<T, OpAtan2<T>>(),
         O::Maximum => cheap::<OpMaximum<T>, L>(),
         O::Minimum => cheap::<OpMinimum<T>, L>(),
         O::Fmax => cheap::<OpFmax<T>, L>(),
         O::Fmin => cheap::<OpFmin<T>, L>(),
-        O::Hypot => plain::<OpHypot<T>, 1>(),
+        O::Hypot => math::<T, OpHypot<T>>(),
         O::Copysign => cheap::<OpCopysign<T>, L>(),
         O::Nextafter => plain::<OpNextafter<T>, 1>(),
         O::LogAddExp => math::<T, OpLogAddExp<T>>(),
@@ -561,19 +705,19 @@ pub fn kernel<T: Float>(op: Opcode) -> Option<Kernel> {
         O::Log1p => math::<T, OpLog1p<T>>(),
         O::Sin => math::<T, OpSin<T>>(),
         O::Cos => math::<T, OpCos<T>>(),
-        O::Tan => plain::<OpTan<T>, 1>(),
-        O::Asin => plain::<OpAsin<T>, 1>(),
-        O::Acos => plain::<OpAcos<T>, 1>(),
-        O::Atan => plain::<OpAtan<T>, 1>(),
-        O::Sinh => plain::<OpSinh<T>, 1>(),
-        O::Cosh => plain::<OpCosh<T>, 1>(),
+        O::Tan => math::<T, OpTan<T>>(),
+        O::Asin => math::<T, OpAsin<T>>(),
+        O::Acos => math::<T, OpAcos<T>>(),
+        O::Atan => math::<T, OpAtan<T>>(),
+        O::Sinh => math::<T, OpSinh<T>>(),
+        O::Cosh => math::<T, OpCosh<T>>(),
         O::Tanh => math::<T, OpTanh<T>>(),
-        O::Asinh => plain::<OpAsinh<T>, 1>(),
-        O::Acosh => plain::<OpAcosh<T>, 1>(),
-        O::Atanh => plain::<OpAtanh<T>, 1>(),
+        O::Asinh => math::<T, OpAsinh<T>>(),
+        O::Acosh => math::<T, OpAcosh<T>>(),
+        O::Atanh => math::<T, OpAtanh<T>>(),
         O::Erf => math::<T, OpErf<T>>(),
         O::Erfc => math::<T, OpErfc<T>>(),
-        O::Erfinv => plain::<OpErfinv<T>, 1>(),
+        O::Erfinv => math::<T, OpErfinv<T>>(),
         O::Lgamma => plain::<OpLgamma<T>, 1>(),
         O::Digamma => plain::<OpDigamma<T>, 1>(),
         O::Sigmoid => long::<OpSigmoid<T>, L>(),

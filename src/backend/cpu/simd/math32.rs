@@ -194,9 +194,9 @@ pub fn tanh<I: Isa>(x: f32) -> f32 {
 /// Above this sine and cosine reduce their argument in a slower way.
 pub const TRIG_MAX: f32 = 1.0e6;
 
-/// sin(x + quarter turns * pi/2) for |x| <= TRIG_MAX; arithmetic in f64.
+/// Sine and cosine of x less the nearest multiple k of pi/2, and k, for |x| <= TRIG_MAX; arithmetic in f64.
 #[inline(always)]
-fn trig<I: Isa>(x: f32, quarter: u64) -> f32 {
+pub fn sin_cos<I: Isa>(x: f32) -> (f64, f64, u64) {
     const MAGIC64: f64 = 6755399441055744.0; // 1.5 * 2^52
                                              // pi/2 in two parts; products of the first (33 bits) with n < 2^20 are exact.
     const HI: f64 = f64::from_bits(0x3FF9_21FB_5440_0000);
@@ -204,7 +204,7 @@ fn trig<I: Isa>(x: f32, quarter: u64) -> f32 {
     let x = x as f64;
     let t = x * std::f64::consts::FRAC_2_PI + MAGIC64;
     let n = t - MAGIC64;
-    let k = t.to_bits().wrapping_add(quarter);
+    let k = t.to_bits();
     let r = I::fma64(n, -LO, I::fma64(n, -HI, x));
     let z = r * r;
     let mut s = 2.718_308_102_550_994_8e-6;
@@ -217,6 +217,13 @@ fn trig<I: Isa>(x: f32, quarter: u64) -> f32 {
         c4 = I::fma64(c4, z, c);
     }
     let cos = I::fma64(c4 * z, z, I::fma64(z, -0.5, 1.0));
+    (sin, cos, k)
+}
+/// sin(x + quarter turns * pi/2) for |x| <= TRIG_MAX.
+#[inline(always)]
+fn trig<I: Isa>(x: f32, quarter: u64) -> f32 {
+    let (sin, cos, k) = sin_cos::<I>(x);
+    let k = k.wrapping_add(quarter);
     let y = if k & 1 == 0 { sin } else { cos };
     f64::from_bits(y.to_bits() ^ ((k & 2) << 62)) as f32
 }
@@ -288,7 +295,7 @@ pub fn erfc<I: Isa>(x: f32) -> f32 {
     let a = clamp(x.abs(), 0.0, 10.2);
     let (e, q) = erfc_parts::<I>(a);
     // exp(-z^2) with the rounding error of z^2 put right.
-    let e = e * (1.0 - I::fma32(a, a, -(a * a)));
+    let e = e * (1.0 - (a as f64 * a as f64 - (a * a) as f64) as f32);
     let tail = e * q;
     let large = if x < 0.0 { 2.0 - tail } else { tail };
     if a < 0.5 {
@@ -511,7 +518,14 @@ mod tests {
         check(Erf, 1.5, libm::erf);
         check(Erfc, 6.0, libm::erfc);
         check(Atan, 1.0, f64::atan);
+        check(Asin, 1.0, f64::asin);
+        check(Acos, 1.0, f64::acos);
+        check(Sinh, 1.0, f64::sinh);
+        check(Cosh, 1.0, f64::cosh);
         check(Asinh, 1.0, libm::asinh);
+        check(Acosh, 1.0, |x| if x < 1.0 { f64::NAN } else { libm::acosh(x) });
+        check(Atanh, 1.0, libm::atanh);
+        check(Erfinv, 1.0, crate::backend::cpu::simd::math64::erfinv);
         check(Sqrt, 0.5, f64::sqrt);
         check(Rsqrt, 1.5, |x| 1.0 / x.sqrt());
     }
@@ -556,6 +570,51 @@ mod tests {
             let want = (x[i] as f64).powf(y[i] as f64);
             let u = ulps(got[i], want);
             assert!(u <= 1.0, "{:e} ^ {:e} = {:e}, not {want:e}: {u} ulp", x[i], y[i], got[i]);
+        }
+    }
+
+    #[test]
+    fn acosh_of_f64() {
+        let (x, mut y) = ([-6969.0f64, -1.0, 0.5, 1.0, 2.0, f64::NAN], [0f64; 6]);
+        let p = x.as_ptr().cast();
+        // SAFETY: six elements each.
+        unsafe { kernel(Opcode::Acosh, DType::F64).unwrap()(6, y.as_mut_ptr().cast(), p, p, p) };
+        assert!(y[..3].iter().chain(&y[5..]).all(|v| v.is_nan()), "{y:?}");
+        assert_eq!(y[3], 0.0);
+        assert!((y[4] - 1.3169578969248167).abs() < 1e-15);
+    }
+
+    #[test]
+    fn of_two_arguments() {
+        let mut v: Vec<f32> = (0..=u32::MAX).step_by(7_919_011).map(f32::from_bits).collect();
+        v.extend((-60..60).map(|i| i as f32 * 0.25));
+        v.extend((1..60).map(|i| i as f32 * 0.1));
+        v.extend([0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-45, -1e-45, 3e38, 1.0000001, 0.9999999]);
+        let a: Vec<f32> = v.iter().flat_map(|a| v.iter().map(|_| *a)).collect();
+        let b: Vec<f32> = v.iter().flat_map(|_| v.iter().copied()).collect();
+        fn remainder(a: f64, b: f64) -> f64 {
+            let m = a % b;
+            // In f32, as the sum is.
+            if m != 0.0 && (b < 0.0) != (m < 0.0) {
+                (m as f32 + b as f32) as f64
+            } else {
+                m
+            }
+        }
+        for (op, most, f) in [
+            (Opcode::Atan2, 1.0, f64::atan2 as fn(f64, f64) -> f64),
+            (Opcode::Hypot, 1.0, f64::hypot),
+            // Exact.
+            (Opcode::Fmod, 0.0, |a, b| a % b),
+            (Opcode::Remainder, 0.0, remainder),
+            (Opcode::Copysign, 0.0, f64::copysign),
+        ] {
+            let got = run(kernel(op, DType::F32).unwrap(), &a, &b);
+            for i in 0..a.len() {
+                let want = f(a[i] as f64, b[i] as f64);
+                let u = ulps(got[i], want);
+                assert!(u <= most, "{op:?}({:e}, {:e}) = {:e}, not {want:e}: {u} ulp", a[i], b[i], got[i]);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ pub mod half;
 pub mod int;
 pub mod math32;
 pub mod math64;
+pub mod wide32;
 
 use crate::backend::program::Opcode;
 use crate::tensor::dtype::DType;
@@ -347,16 +348,16 @@ pub fn kernel(op: Opcode, ty: DType) -> Option<Kernel> {
 pub fn cost(op: Opcode, ty: DType) -> usize {
     use Opcode::*;
     match op {
-        Exp | Exp2 | Expm1 | Log | Log2 | Log10 | Log1p | Sin | Cos | Tanh | Erf | Erfc | Sigmoid | Silu | Gelu
-        | GeluTanh | Pow | LogAddExp | LogAddExp2 | Xlogy | GeluGrad | GeluTanhGrad | SiluGrad => {
+        Exp | Exp2 | Expm1 | Log | Log2 | Log10 | Log1p | Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh | Tanh
+        | Asinh | Acosh | Atanh | Erf | Erfc | Erfinv | Sigmoid | Silu | Gelu | GeluTanh | Pow | Atan2 | Hypot
+        | Fmod | Remainder | FloorDiv | LogAddExp | LogAddExp2 | Xlogy | GeluGrad | GeluTanhGrad | SiluGrad => {
             if ty == DType::F32 {
                 4
             } else {
                 16
             }
         }
-        Tan | Asin | Acos | Atan | Sinh | Cosh | Asinh | Acosh | Atanh | Erfinv | Lgamma | Digamma | Atan2 | Hypot
-        | Fmod | Remainder | FloorDiv => 16,
+        Lgamma | Digamma => 16,
         Div | TruncDiv | Sqrt | Rsqrt | Reciprocal => 2,
         _ => 1,
     }
