@@ -78,6 +78,10 @@ struct MaxPool2d : Module {
         : Module(detail::make(taper_nn_max_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
                               stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(),
                               ceil_mode)) {}
+    /// MaxPool2d({2, 3}): a list in braces alone could also mean a MaxPool2d.
+    explicit MaxPool2d(std::initializer_list<int64_t> kernel_size, const IntList &stride = std::vector<int64_t>{},
+                       const IntList &padding = 0, const IntList &dilation = 1, bool ceil_mode = false)
+        : MaxPool2d(IntList(kernel_size), stride, padding, dilation, ceil_mode) {}
 };
 struct AvgPool2d : Module {
     explicit AvgPool2d(const IntList &kernel_size, const IntList &stride = std::vector<int64_t>{},
@@ -85,6 +89,9 @@ struct AvgPool2d : Module {
         : Module(detail::make(taper_nn_avg_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
                               stride.size(), padding.data(), padding.size(), ceil_mode, count_include_pad,
                               static_cast<const int64_t *>(nullptr))) {}
+    explicit AvgPool2d(std::initializer_list<int64_t> kernel_size, const IntList &stride = std::vector<int64_t>{},
+                       const IntList &padding = 0, bool ceil_mode = false, bool count_include_pad = true)
+        : AvgPool2d(IntList(kernel_size), stride, padding, ceil_mode, count_include_pad) {}
 };
 struct ReLU : Module {
     explicit ReLU(bool inplace = false) : Module(detail::make(taper_nn_relu_new, inplace)) {}
@@ -127,6 +134,9 @@ struct LayerNorm : Module {
                        bool bias = true)
         : Module(detail::make(taper_nn_layer_norm_new, normalized_shape.data(), normalized_shape.size(), eps,
                               elementwise_affine, bias)) {}
+    explicit LayerNorm(std::initializer_list<int64_t> normalized_shape, double eps = 1e-5,
+                       bool elementwise_affine = true, bool bias = true)
+        : LayerNorm(IntList(normalized_shape), eps, elementwise_affine, bias) {}
 };
 struct BatchNorm1d : Module {
     explicit BatchNorm1d(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,

@@ -102,6 +102,12 @@ static void random_algorithms() {
     CHECK(g.algorithm() == RandomAlgorithm::Philox && first.equal(again) && !first.equal(rand({4}, &g)));
     CHECK(Generator::default_generator().algorithm() == RandomAlgorithm::MT19937);
 }
+static void sizes_in_braces() {
+    CHECK(nn::LayerNorm({2, 3}).str() == "LayerNorm((2, 3), eps=1e-05, elementwise_affine=True, bias=True)");
+    CHECK(nn::LayerNorm({4}, 1e-3, false)(ones({2, 4})).sizes() == std::vector<int64_t>{2, 4});
+    CHECK(nn::MaxPool2d({2, 3})(ones({1, 1, 6, 6})).sizes() == std::vector<int64_t>{1, 1, 3, 2});
+    CHECK(nn::AvgPool2d({2, 3}, {1, 1})(ones({1, 1, 6, 6})).sizes() == std::vector<int64_t>{1, 1, 5, 4});
+}
 static void layout() {
     const auto t = zeros({4, 3}, float64);
     const auto part = t[Slice{1, 3}];
@@ -398,6 +404,7 @@ int main() {
     tensors();
     printing();
     random_algorithms();
+    sizes_in_braces();
     layout();
     memory();
     errors();
