@@ -3,15 +3,7 @@
 
 #include <iostream>
 
-static void print_shape(const taper::Tensor &t) {
-    std::cout << "torch.Size([";
-    const char *comma = "";
-    for (int64_t s : t.sizes()) {
-        std::cout << comma << s;
-        comma = ", ";
-    }
-    std::cout << "])\n";
-}
+static void print_shape(const taper::Tensor &t) { std::cout << "torch.Size(" << t.sizes() << ")\n"; }
 
 int main() {
     using namespace taper;
