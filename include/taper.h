@@ -6224,6 +6224,29 @@ TAPER_MUST_USE taper_error *taper_calculate_gain(const char *nonlinearity, const
 /* ==== Ops: Optimiser steps ================================================================================ */
 
 /*
+ * Scales the parameters' gradients, in place and unrecorded, so that the norm of all their elements together is at most max_norm; the result is the norm before. norm_type may be infinity. No value is waited for, unless error_if_nonfinite asks for an error about infinity and NaN.
+ *
+ * `clip_grad_norm_(Tensor[] parameters, float max_norm, float norm_type=2.0, bool error_if_nonfinite=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_clip_grad_norm_(taper_tensor *const *parameters,
+                                   size_t parameters_len,
+                                   double max_norm,
+                                   double norm_type,
+                                   bool error_if_nonfinite,
+                                   taper_tensor **out);
+
+/*
+ * Limits each element of the parameters' gradients to [-clip_value, clip_value], in place and unrecorded.
+ *
+ * `clip_grad_value_(Tensor[] parameters, float clip_value) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_clip_grad_value_(taper_tensor *const *parameters,
+                                    size_t parameters_len,
+                                    double clip_value);
+
+/*
  * One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is.
  *
  * `fused_sgd_(Tensor(a!)[] params, Tensor[] grads, Tensor[] momentum_buffers, *, float lr, float momentum=0.0, float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool maximize=False, bool is_first_step=False) -> ()`. Since 0.1.

@@ -3136,6 +3136,16 @@ static inline taper_go_f go_taper_calculate_gain(const char *a_nonlinearity, boo
     r.err = (uintptr_t)taper_calculate_gain(a_nonlinearity, has_a_param ? &a_param : 0, &r.r0);
     return r;
 }
+static inline taper_go_t go_taper_clip_grad_norm_(uintptr_t *a_parameters, size_t a_parameters_len, double a_max_norm, double a_norm_type, bool a_error_if_nonfinite) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_clip_grad_norm_((taper_tensor *const *)a_parameters, a_parameters_len, a_max_norm, a_norm_type, a_error_if_nonfinite, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_clip_grad_value_(uintptr_t *a_parameters, size_t a_parameters_len, double a_clip_value) {
+    return (uintptr_t)taper_clip_grad_value_((taper_tensor *const *)a_parameters, a_parameters_len, a_clip_value);
+}
 static inline uintptr_t go_taper_fused_sgd_(uintptr_t *a_params, size_t a_params_len, uintptr_t *a_grads, size_t a_grads_len, uintptr_t *a_momentum_buffers, size_t a_momentum_buffers_len, double a_lr, double a_momentum, double a_dampening, double a_weight_decay, bool a_nesterov, bool a_maximize, bool a_is_first_step) {
     return (uintptr_t)taper_fused_sgd_((taper_tensor *const *)a_params, a_params_len, (taper_tensor *const *)a_grads, a_grads_len, (taper_tensor *const *)a_momentum_buffers, a_momentum_buffers_len, a_lr, a_momentum, a_dampening, a_weight_decay, a_nesterov, a_maximize, a_is_first_step);
 }
@@ -9874,6 +9884,32 @@ func CalculateGain(nonlinearity string, opts ...CalculateGainOptions) (float64, 
 		return 0, check(uintptr(r.err))
 	}
 	return float64(r.r0), nil
+}
+
+// ClipGradNormInPlaceOptions are the optional arguments of ClipGradNormInPlace; unset fields take their defaults.
+type ClipGradNormInPlaceOptions struct {
+	NormType         *float64 // default 2.0
+	ErrorIfNonfinite bool     // default False
+}
+
+// ClipGradNormInPlace: Scales the parameters' gradients, in place and unrecorded, so that the norm of all their elements together is at most max_norm; the result is the norm before. norm_type may be infinity. No value is waited for, unless error_if_nonfinite asks for an error about infinity and NaN.
+func ClipGradNormInPlace(parameters []*Tensor, maxNorm float64, opts ...ClipGradNormInPlaceOptions) (*Tensor, error) {
+	o := first(opts)
+	parametersHandles := handlesOf(parameters)
+	r := C.go_taper_clip_grad_norm_(handleArray(parametersHandles), C.size_t(len(parametersHandles)), C.double(maxNorm), C.double(or(o.NormType, 2.0)), C.bool(o.ErrorIfNonfinite))
+	runtime.KeepAlive(parameters)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ClipGradValueInPlace: Limits each element of the parameters' gradients to [-clip_value, clip_value], in place and unrecorded.
+func ClipGradValueInPlace(parameters []*Tensor, clipValue float64) error {
+	parametersHandles := handlesOf(parameters)
+	r := C.go_taper_clip_grad_value_(handleArray(parametersHandles), C.size_t(len(parametersHandles)), C.double(clipValue))
+	runtime.KeepAlive(parameters)
+	return check(uintptr(r))
 }
 
 // FusedSgdInPlaceOptions are the optional arguments of FusedSgdInPlace; unset fields take their defaults.

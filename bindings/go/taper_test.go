@@ -436,6 +436,17 @@ func TestSharedMemory(t *testing.T) {
 	}
 }
 
+func TestClipping(t *testing.T) {
+	w := Must(Ones([]int64{2}))
+	Check(w.SetRequiresGrad(true))
+	Check(w.SetGrad(Must(FromSlice([]float32{3, 4}))))
+	norm := Must(ClipGradNormInPlace([]*Tensor{w}, 10))
+	Check(ClipGradValueInPlace([]*Tensor{w}, 3.5))
+	if got := Must(ToSlice[float32](Must(w.Grad()))); Must(norm.Item()).Float64() != 5 || !reflect.DeepEqual(got, []float32{3, 3.5}) {
+		t.Error(norm, got)
+	}
+}
+
 func TestLayoutAndPrinting(t *testing.T) {
 	x := Must(Zeros([]int64{4, 3}, ZerosOptions{Dtype: Float64}))
 	part := Must(x.Get(Range(1, 3)))

@@ -10029,6 +10029,43 @@ pub unsafe extern "C" fn taper_calculate_gain(
 
 // == Optimiser steps ==
 
+/// Scales the parameters' gradients, in place and unrecorded, so that the norm of all their elements together is at most max_norm; the result is the norm before. norm_type may be infinity. No value is waited for, unless error_if_nonfinite asks for an error about infinity and NaN.
+///
+/// `clip_grad_norm_(Tensor[] parameters, float max_norm, float norm_type=2.0, bool error_if_nonfinite=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clip_grad_norm_(
+    parameters: *const *mut taper_tensor,
+    parameters_len: usize,
+    max_norm: f64,
+    norm_type: f64,
+    error_if_nonfinite: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clip_grad_norm_", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
+        out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
+    })
+}
+
+/// Limits each element of the parameters' gradients to [-clip_value, clip_value], in place and unrecorded.
+///
+/// `clip_grad_value_(Tensor[] parameters, float clip_value) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clip_grad_value_(
+    parameters: *const *mut taper_tensor,
+    parameters_len: usize,
+    clip_value: f64,
+) -> *mut taper_error {
+    guard("clip_grad_value_", |c| {
+        let parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
+        ops::clip_grad_value_(&parameters, clip_value)
+    })
+}
+
 /// One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is.
 ///
 /// `fused_sgd_(Tensor(a!)[] params, Tensor[] grads, Tensor[] momentum_buffers, *, float lr, float momentum=0.0, float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool maximize=False, bool is_first_step=False) -> ()`. Since 0.1.

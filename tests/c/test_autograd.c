@@ -498,6 +498,44 @@ static void gradcheck(void)
     CHECK(taper_tensor_free(x));
 }
 
+/* Gradients (3, 4) and (12), whose norm is 13. */
+static void clipping(taper_device d)
+{
+    const float one[2] = {1, 1}, first[2] = {3, 4}, second[1] = {12}, wild[1] = {INFINITY};
+    const int64_t two = 2, single = 1;
+    float got[2];
+    taper_tensor *p[3] = {NULL, NULL, NULL}, *g = NULL, *norm = NULL;
+    int i;
+    taper_scope_begin();
+    for (i = 0; i < 3; i++) {
+        OK(taper_tensor_from_data(one, i == 1 ? &single : &two, 1, TAPER_FLOAT32, d, &p[i]));
+        OK(taper_tensor_set_requires_grad(p[i], true));
+    }
+    OK(taper_clip_grad_norm_(p, 3, 1.0, 2.0, false, &norm));
+    CHECK(item(norm) == 0);
+    for (i = 0; i < 3; i++) {
+        OK(taper_tensor_from_data(first, &two, 1, TAPER_FLOAT32, d, &g));
+        OK(taper_tensor_set_grad(p[0], g));
+        OK(taper_tensor_from_data(second, &single, 1, TAPER_FLOAT32, d, &g));
+        OK(taper_tensor_set_grad(p[1], g)); /* p[2] has none */
+        if (i == 2) {
+            OK(taper_clip_grad_value_(p, 3, 3.5));
+        } else {
+            OK(taper_clip_grad_norm_(p, 3, i ? 1.0 : 100.0, i ? INFINITY : 2.0, true, &norm));
+            CHECK(fabs(item(norm) - (i ? 12 : 13)) < 1e-5);
+        }
+        OK(taper_tensor_grad(p[0], &g));
+        OK(taper_tensor_copy_to_host(g, got, sizeof got));
+        CHECK(fabsf(got[0] - (i == 1 ? 0.25f : 3)) < 1e-6f && fabsf(got[1] - (i == 0 ? 4 : i == 1 ? 4.0f / 12 : 3.5f)) < 1e-6f);
+    }
+    OK(taper_tensor_from_data(wild, &single, 1, TAPER_FLOAT32, d, &g));
+    OK(taper_tensor_set_grad(p[1], g));
+    FAILS(taper_clip_grad_norm_(p, 3, 1.0, 2.0, true, &norm), TAPER_ERROR_RUNTIME, "The total norm of order 2.0 for gradients");
+    FAILS(taper_clip_grad_value_(p, 3, -1), TAPER_ERROR_VALUE, "clip_value must not be negative, got -1.0");
+    FAILS(taper_clip_grad_norm_(p, 3, NAN, 2.0, true, &norm), TAPER_ERROR_VALUE, "max_norm must be a number");
+    OK(taper_scope_end());
+}
+
 int main(void)
 {
     backward();
@@ -506,5 +544,12 @@ int main(void)
     functions();
     node_hooks();
     gradcheck();
+    clipping(TAPER_CPU);
+    {
+        int32_t n = 0;
+        OK(taper_device_count(TAPER_DEVICE_OPENCL, &n));
+        if (n > 0)
+            clipping(TAPER_OPENCL(0));
+    }
     return finish("autograd");
 }

@@ -519,6 +519,8 @@ pub const NAMES: &[&str] = &[
     "init_sparse_",
     "init_default_",
     "calculate_gain",
+    "clip_grad_norm_",
+    "clip_grad_value_",
     "fused_sgd_",
     "fused_adam_",
 ];
@@ -1463,6 +1465,11 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![]
         }
         "calculate_gain" => vec![Value::Scalar(Scalar::Float(ops::calculate_gain(a.str(0), a.opt_float(1))?))],
+        "clip_grad_norm_" => vec![Value::Tensor(ops::clip_grad_norm_(a.tensors(0), a.float(1), a.float(2), a.bool(3))?)],
+        "clip_grad_value_" => {
+            ops::clip_grad_value_(a.tensors(0), a.float(1))?;
+            vec![]
+        }
         "fused_sgd_" => {
             ops::fused_sgd_(a.tensors(0), a.tensors(1), a.tensors(2), a.float(3), a.float(4), a.float(5), a.float(6), a.bool(7), a.bool(8), a.bool(9))?;
             vec![]

@@ -4507,6 +4507,18 @@ inline double calculate_gain(const std::string &nonlinearity, std::optional<doub
     detail::check(taper_calculate_gain(nonlinearity.c_str(), param ? &*param : nullptr, &out_));
     return out_;
 }
+/// Scales the parameters' gradients, in place and unrecorded, so that the norm of all their elements together is at most max_norm; the result is the norm before. norm_type may be infinity. No value is waited for, unless error_if_nonfinite asks for an error about infinity and NaN.
+inline Tensor clip_grad_norm_(const std::vector<Tensor> &parameters, double max_norm, double norm_type = 2.0, bool error_if_nonfinite = false) {
+    const auto parameters_list = detail::handles(parameters);
+    taper_tensor *out_{};
+    detail::check(taper_clip_grad_norm_(parameters_list.data(), parameters_list.size(), max_norm, norm_type, error_if_nonfinite, &out_));
+    return Tensor::adopt(out_);
+}
+/// Limits each element of the parameters' gradients to [-clip_value, clip_value], in place and unrecorded.
+inline void clip_grad_value_(const std::vector<Tensor> &parameters, double clip_value) {
+    const auto parameters_list = detail::handles(parameters);
+    detail::check(taper_clip_grad_value_(parameters_list.data(), parameters_list.size(), clip_value));
+}
 /// One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is.
 inline void fused_sgd_(const std::vector<Tensor> &params, const std::vector<Tensor> &grads, const std::vector<Tensor> &momentum_buffers, double lr, double momentum = 0.0, double dampening = 0.0, double weight_decay = 0.0, bool nesterov = false, bool maximize = false, bool is_first_step = false) {
     const auto params_list = detail::handles(params);

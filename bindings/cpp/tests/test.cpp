@@ -108,6 +108,14 @@ static void sizes_in_braces() {
     CHECK(nn::MaxPool2d({2, 3})(ones({1, 1, 6, 6})).sizes() == std::vector<int64_t>{1, 1, 3, 2});
     CHECK(nn::AvgPool2d({2, 3}, {1, 1})(ones({1, 1, 6, 6})).sizes() == std::vector<int64_t>{1, 1, 5, 4});
 }
+static void clipping() {
+    auto w = ones({2});
+    w.requires_grad_();
+    w.set_grad(tensor({3.0, 4.0}));
+    CHECK(clip_grad_norm_({w}, 10).item() == 5 && w.grad().to_vector<double>() == V{3, 4});
+    clip_grad_value_({w}, 3.5);
+    CHECK(w.grad().to_vector<double>() == V{3, 3.5});
+}
 static void layout() {
     const auto t = zeros({4, 3}, float64);
     const auto part = t[Slice{1, 3}];
@@ -405,6 +413,7 @@ int main() {
     printing();
     random_algorithms();
     sizes_in_braces();
+    clipping();
     layout();
     memory();
     errors();

@@ -60,7 +60,7 @@ _FUNCTION_ONLY = frozenset(
 )
 _METHOD_ONLY = frozenset(("div_", "clamp_", "scatter_", "random_"))
 # Ops that are in the table for the bindings' own use.
-_INTERNAL = ("init_", "fused_")
+_INTERNAL = ("init_", "fused_", "clip_grad_")
 
 _nn = frozenset(NN)
 _function_names = frozenset(n for n in FUNCTIONS if not n.startswith(_INTERNAL)) | (MERGED | COMPOSED) - _METHOD_ONLY

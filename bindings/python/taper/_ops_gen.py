@@ -7295,6 +7295,32 @@ def calculate_gain(nonlinearity, param=None):
     return v_.value
 
 
+def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, *, out=None):
+    """Scales the parameters' gradients, in place and unrecorded, so that the norm of all their elements together is at most max_norm; the result is the norm before. norm_type may be infinity. No value is waited for, unless error_if_nonfinite asks for an error about infinity and NaN."""
+    try:
+        o_, p_ = tls.o
+        e_ = _clip_grad_norm_(handles(parameters), len(parameters), max_norm, norm_type, error_if_nonfinite, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clip_grad_norm_", "L:parameters F:max_norm F:norm_type B:error_if_nonfinite ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def clip_grad_value_(parameters, clip_value):
+    """Limits each element of the parameters' gradients to [-clip_value, clip_value], in place and unrecorded."""
+    try:
+        e_ = _clip_grad_value_(handles(parameters), len(parameters), clip_value)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "clip_grad_value_", "L:parameters F:clip_value", locals())
+    if e_:
+        fail(e_)
+    return None
+
+
 def fused_sgd_(params, grads, momentum_buffers, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False, is_first_step=False):
     """One step of SGD over lists, in place and unrecorded. With momentum, momentum_buffers holds one tensor per parameter (else none); on the first step they take the gradient as it is."""
     try:

@@ -76,8 +76,8 @@ bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VF
 feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV
 init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV
 init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV
-init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV fused_sgd_:VNVNVNFFFFBBB
-fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV clip_grad_norm_:VNFFBV
+clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu tril_ triu_ add
@@ -103,7 +103,7 @@ unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isp
 nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax nanmean inner rand rand_like randn randn_like
 randperm normal bernoulli multinomial init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_
 init_dirac_ init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_
-init_orthogonal_ init_sparse_ init_default_ calculate_gain fused_sgd_ fused_adam_""".split()
+init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
 fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_

@@ -104,7 +104,7 @@ pub fn emit_nn(ops: &[Op]) -> Option<String> {
 
 fn groups(ops: &[Op]) -> Vec<(&str, Vec<&Op>)> {
     let mut groups: Vec<(&str, Vec<&Op>)> = Vec::new();
-    let internal = |n: &str| ["_", "init_", "fused_"].iter().any(|p| n.starts_with(p));
+    let internal = |n: &str| ["_", "init_", "fused_", "clip_grad_"].iter().any(|p| n.starts_with(p));
     let public = |o: &&Op| !BY_HAND.contains(&o.base_name.as_str()) && !internal(&o.base_name);
     for op in ops.iter().filter(public) {
         match groups.iter_mut().find(|g| g.0 == op.base_name) {

@@ -41,9 +41,7 @@ def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
     """Scales the gradients so that their total norm is at most max_norm; returns the norm before."""
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite)
-    clip_grads_with_norm_(parameters, max_norm, total)
-    return total
+    return g.clip_grad_norm_(parameters, float(max_norm), float(norm_type), error_if_nonfinite)
 
 
 clip_grad_norm = clip_grad_norm_
@@ -52,6 +50,5 @@ clip_grad_norm = clip_grad_norm_
 @no_grad()
 def clip_grad_value_(parameters, clip_value, foreach=None):
     """Limits each element of the gradients to [-clip_value, clip_value]."""
-    clip_value = float(clip_value)
-    for grad in _gradients(parameters):
-        grad.clamp_(-clip_value, clip_value)
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    g.clip_grad_value_(parameters, float(clip_value))
