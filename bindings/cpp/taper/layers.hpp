@@ -150,11 +150,17 @@ struct BatchNorm2d : Module {
         : Module(detail::make(taper_nn_batch_norm2d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
                               track_running_stats)) {}
 };
-/// Modules run one after the other: nn::Sequential(nn::Linear(4, 8), nn::ReLU(), nn::Linear(8, 1)).
+/// Modules run one after the other: nn::Sequential(nn::Linear(4, 8), nn::ReLU(), nn::Linear(8, 1)). Modules made in place
+/// are kept; one that has a name must live as long as this one is used.
 struct Sequential : Module {
-    template <class... M> explicit Sequential(const M &...modules) : Module(build({modules.handle()...})) {}
+    template <class... M> explicit Sequential(M &&...modules) : Module(build({modules.handle()...})) {
+        (keep(std::forward<M>(modules)), ...);
+    }
     /// Appends a module.
-    void push_back(const Module &m) { taper::detail::check(taper_module_append(handle(), m.handle())); }
+    template <class M> void push_back(M &&m) {
+        taper::detail::check(taper_module_append(handle(), m.handle()));
+        keep(std::forward<M>(m));
+    }
 
   private:
     static taper_module *build(std::initializer_list<taper_module *> l) {
@@ -162,11 +168,16 @@ struct Sequential : Module {
         return detail::make(taper_nn_sequential_new, v.data(), v.size());
     }
 };
-/// Holds modules and computes nothing itself.
+/// Holds modules, as Sequential does, and computes nothing itself.
 struct ModuleList : Module {
-    template <class... M> explicit ModuleList(const M &...modules) : Module(build({modules.handle()...})) {}
+    template <class... M> explicit ModuleList(M &&...modules) : Module(build({modules.handle()...})) {
+        (keep(std::forward<M>(modules)), ...);
+    }
     /// Appends a module.
-    void push_back(const Module &m) { taper::detail::check(taper_module_append(handle(), m.handle())); }
+    template <class M> void push_back(M &&m) {
+        taper::detail::check(taper_module_append(handle(), m.handle()));
+        keep(std::forward<M>(m));
+    }
 
   private:
     static taper_module *build(std::initializer_list<taper_module *> l) {

@@ -41,12 +41,13 @@ class Module {
     }
     /// Takes over a module of the library.
     explicit Module(taper_module *m) { set(m); }
-    Module(Module &&o) noexcept : h_(std::move(o.h_)), self_(std::move(o.self_)) { rebind(); }
+    Module(Module &&o) noexcept : h_(std::move(o.h_)), self_(std::move(o.self_)), parts_(std::move(o.parts_)) { rebind(); }
     Module &operator=(Module &&o) noexcept {
         if (this != &o) {
             forget();
             h_ = std::move(o.h_);
             self_ = std::move(o.self_);
+            parts_ = std::move(o.parts_);
             rebind();
         }
         return *this;
@@ -84,9 +85,10 @@ class Module {
         detail::check(taper_module_register_module(handle(), name.c_str(), m.handle()));
         return std::forward<M>(m);
     }
-    /// Registers a part that stays where it is.
-    void add_module(const std::string &name, const Module &m) {
+    /// Registers a part that stays where it is; one that has no name of its own is kept here.
+    template <class M> void add_module(const std::string &name, M &&m) {
         detail::check(taper_module_register_module(handle(), name.c_str(), m.handle()));
+        keep(std::forward<M>(m));
     }
     /// Registers a parameter (it will require grad).
     Tensor register_parameter(const std::string &name, Tensor t, bool requires_grad = true) {
@@ -208,6 +210,15 @@ class Module {
         return h_.get();
     }
 
+  protected:
+    /// Takes over a part that its maker does not keep, so that its forward can be called as long as this module lives.
+    template <class M> void keep(M &&m) {
+        using Part = std::remove_reference_t<M>;
+        if constexpr (!std::is_lvalue_reference_v<M> && !std::is_const_v<Part> && std::is_move_constructible_v<Part>) {
+            parts_.push_back(std::make_shared<Part>(std::forward<M>(m)));
+        }
+    }
+
   private:
     using Self = std::shared_ptr<Module *>;
     static Module *alive(void *user) {
@@ -248,6 +259,7 @@ class Module {
     }
     std::shared_ptr<taper_module> h_;
     Self self_;
+    std::vector<std::shared_ptr<Module>> parts_;
 };
 inline std::ostream &operator<<(std::ostream &o, const Module &m) { return o << m.str(); }
 

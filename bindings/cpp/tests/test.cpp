@@ -116,6 +116,36 @@ static void clipping() {
     clip_grad_value_({w}, 3.5);
     CHECK(w.grad().to_vector<double>() == V{3, 3.5});
 }
+struct Twice : nn::Module {
+    nn::Linear fc = register_module("fc", nn::Linear(2, 2));
+    Twice() : Module("Twice") {}
+    Tensor forward(const Tensor &x) override { return fc(fc(x)); }
+};
+/// Modules of the user's, made where they are handed over: the container keeps them.
+static void parts() {
+    const auto x = ones({1, 2});
+    nn::Sequential s(Twice{}, nn::Sequential(nn::ReLU(), Twice{}));
+    s.push_back(Twice());
+    const auto y = s(x);
+    nn::Sequential moved = std::move(s);
+    CHECK(moved(x).equal(y) && moved.parameters().size() == 6);
+    nn::ModuleList list(Twice{});
+    list.push_back(Twice());
+    CHECK(list.get_submodule("0")(x).dim() == 2 && list.get_submodule("1")(x).dim() == 2);
+    struct Net : nn::Module {
+        Net() : Module("Net") { add_module("body", nn::Sequential(Twice())); }
+        Tensor forward(const Tensor &in) override { return get_submodule("body")(in); }
+    };
+    CHECK(Net()(x).sizes() == std::vector<int64_t>{1, 2});
+    // One that has a name is only borrowed.
+    nn::Sequential borrows;
+    {
+        Twice here;
+        borrows.push_back(here);
+        CHECK(borrows(x).dim() == 2);
+    }
+    CHECK(throws<ValueError>("keep it alive", [&] { borrows(x); }));
+}
 static void layout() {
     const auto t = zeros({4, 3}, float64);
     const auto part = t[Slice{1, 3}];
@@ -414,6 +444,7 @@ int main() {
     random_algorithms();
     sizes_in_braces();
     clipping();
+    parts();
     layout();
     memory();
     errors();
