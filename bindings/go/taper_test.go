@@ -490,11 +490,7 @@ func TestAbsentObjects(t *testing.T) {
 // A loop that closes nothing must not fill the memory: Go's collector does not see what tensors hold.
 func TestForgottenTensorsAreFreed(t *testing.T) {
 	const n = 1 << 20 // 4 MiB
-	devices := []Device{CPU}
-	if OpenCL.Check() == nil {
-		devices = append(devices, OpenCL)
-	}
-	for _, d := range devices {
+	for _, d := range Devices() {
 		start := Must(d.MemoryStats()).Allocated
 		peak := start
 		for range 400 {
