@@ -1,6 +1,8 @@
 //! Conversions between dtypes: PyTorch's results, x86's where PyTorch leaves them undefined.
 
 use super::{cheap, int, Isa, Kernel, Op};
+#[cfg(target_arch = "x86_64")]
+use super::{level, Level};
 use crate::tensor::dtype::{Bool8, DType};
 use half::{bf16, f16};
 use std::marker::PhantomData;
@@ -171,6 +173,14 @@ pub fn convert(from: DType, to: DType) -> Kernel {
     if from == to {
         return int::copy(from.size());
     }
+    #[cfg(target_arch = "x86_64")]
+    if level() >= Level::Avx2 {
+        match (from, to) {
+            (DType::F32, DType::F16) => return f16c::narrow,
+            (DType::F16, DType::F32) => return f16c::widen,
+            _ => {}
+        }
+    }
     fn into<S>(to: DType) -> Kernel
     where
         S: Copy + 'static,
@@ -181,9 +191,84 @@ pub fn convert(from: DType, to: DType) -> Kernel {
     crate::dispatch!(from, S, into::<S>(to))
 }
 
+/// Conversions between f16 and f32 by the instructions that x86 has for them: the values of `To`, another NaN at most.
+#[cfg(target_arch = "x86_64")]
+mod f16c {
+    use std::arch::x86_64::*;
+
+    /// Copies elements that may lie at any address.
+    unsafe fn copy<T>(to: *mut T, from: *const T, n: usize) {
+        // SAFETY: the caller's.
+        unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), n * size_of::<T>()) }
+    }
+    /// # Safety
+    /// As `Kernel`, on a machine of `Level::Avx2`.
+    #[target_feature(enable = "avx2,f16c")]
+    pub unsafe fn narrow(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
+        let (out, a) = (out.cast::<u16>(), a.cast::<f32>());
+        // SAFETY: the caller's; the last elements go through arrays of their own.
+        unsafe {
+            let half = |from: *const f32, to: *mut u16| {
+                let h = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(from));
+                _mm_storeu_si128(to.cast(), h);
+            };
+            let whole = n / 8 * 8;
+            for i in (0..whole).step_by(8) {
+                half(a.add(i), out.add(i));
+            }
+            if whole < n {
+                let (mut x, mut y) = ([0f32; 8], [0u16; 8]);
+                copy(x.as_mut_ptr(), a.add(whole), n - whole);
+                half(x.as_ptr(), y.as_mut_ptr());
+                copy(out.add(whole), y.as_ptr(), n - whole);
+            }
+        }
+        false
+    }
+    /// # Safety
+    /// As `Kernel`, on a machine of `Level::Avx2`.
+    #[target_feature(enable = "avx2,f16c")]
+    pub unsafe fn widen(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
+        let (out, a) = (out.cast::<f32>(), a.cast::<u16>());
+        // SAFETY: as in `narrow`.
+        unsafe {
+            let single = |from: *const u16, to: *mut f32| {
+                _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(from.cast())));
+            };
+            let whole = n / 8 * 8;
+            for i in (0..whole).step_by(8) {
+                single(a.add(i), out.add(i));
+            }
+            if whole < n {
+                let (mut x, mut y) = ([0u16; 8], [0f32; 8]);
+                copy(x.as_mut_ptr(), a.add(whole), n - whole);
+                single(x.as_ptr(), y.as_mut_ptr());
+                copy(out.add(whole), y.as_ptr(), n - whole);
+            }
+        }
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The machine's own conversions give what `To` gives.
+    #[test]
+    fn f16_kernels() {
+        let all: Vec<u16> = (0..=u16::MAX).chain(0..5).collect();
+        let wide: Vec<f32> = run(DType::F16, DType::F32, &all);
+        for (h, x) in all.iter().zip(&wide) {
+            let want: f32 = f16::from_bits(*h).to();
+            assert!(x.to_bits() == want.to_bits() || x.is_nan() && want.is_nan(), "{h:x}: {x}");
+        }
+        let many: Vec<f32> = (0..=u32::MAX).step_by(10_007).map(f32::from_bits).collect();
+        for (x, h) in many.iter().zip(run::<_, u16>(DType::F32, DType::F16, &many)) {
+            let want: f16 = x.to();
+            assert!(h == want.to_bits() || f16::from_bits(h).is_nan() && want.is_nan(), "{x:e}: {h:x}");
+        }
+    }
 
     #[test]
     fn every_f16_both_ways() {

@@ -62,7 +62,7 @@ pub fn atan2<I: Isa>(y: f32, x: f32) -> f32 {
     let r = if x.is_sign_negative() { PI - r } else { r };
     let r = (r as f32).copysign(y);
     // Comparisons above are false for NaN.
-    if (x != x) | (y != y) {
+    if x.is_nan() | y.is_nan() {
         f32::NAN
     } else {
         r
