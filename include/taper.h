@@ -5427,6 +5427,31 @@ taper_error *taper_adaptive_avg_pool3d(taper_tensor *self,
                                        size_t output_size_len,
                                        taper_tensor **out);
 
+/*
+ * Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
+ *
+ * `grid_sample(Tensor input, Tensor grid, str mode="bilinear", str padding_mode="zeros", bool align_corners=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_grid_sample(taper_tensor *input,
+                               taper_tensor *grid,
+                               const char *mode,
+                               const char *padding_mode,
+                               bool align_corners,
+                               taper_tensor **out);
+
+/*
+ * The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's.
+ *
+ * `affine_grid(Tensor theta, int[] size, bool align_corners=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_affine_grid(taper_tensor *theta,
+                               const int64_t *size,
+                               size_t size_len,
+                               bool align_corners,
+                               taper_tensor **out);
+
 /* ==== Ops: Normalisation and attention ==================================================================== */
 
 /*

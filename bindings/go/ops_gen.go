@@ -2756,6 +2756,20 @@ static inline taper_go_t go_taper_adaptive_avg_pool3d(uintptr_t a_self, const in
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_grid_sample(uintptr_t a_input, uintptr_t a_grid, const char *a_mode, const char *a_padding_mode, bool a_align_corners) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_grid_sample((taper_tensor *)a_input, (taper_tensor *)a_grid, a_mode, a_padding_mode, a_align_corners, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_affine_grid(uintptr_t a_theta, const int64_t *a_size, size_t a_size_len, bool a_align_corners) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_affine_grid((taper_tensor *)a_theta, a_size, a_size_len, a_align_corners, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_layer_norm(uintptr_t a_input, const int64_t *a_normalized_shape, size_t a_normalized_shape_len, uintptr_t a_weight, uintptr_t a_bias, double a_eps) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -8677,6 +8691,46 @@ func (t *Tensor) AdaptiveAvgPool3d(outputSize []int64) (*Tensor, error) {
 	outputSizeInts := outputSize
 	r := C.go_taper_adaptive_avg_pool3d(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
 	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// GridSampleOptions are the optional arguments of GridSample; unset fields take their defaults.
+type GridSampleOptions struct {
+	Mode         string // default "bilinear"
+	PaddingMode  string // default "zeros"
+	AlignCorners bool   // default False
+}
+
+// GridSample: Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
+func GridSample(input *Tensor, grid *Tensor, opts ...GridSampleOptions) (*Tensor, error) {
+	o := first(opts)
+	modeText := text(orString(o.Mode, "bilinear"))
+	defer freeText(modeText)
+	paddingModeText := text(orString(o.PaddingMode, "zeros"))
+	defer freeText(paddingModeText)
+	r := C.go_taper_grid_sample(input.ptr(), grid.ptr(), (*C.char)(modeText), (*C.char)(paddingModeText), C.bool(o.AlignCorners))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(grid)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AffineGridOptions are the optional arguments of AffineGrid; unset fields take their defaults.
+type AffineGridOptions struct {
+	AlignCorners bool // default False
+}
+
+// AffineGrid: The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's.
+func AffineGrid(theta *Tensor, size []int64, opts ...AffineGridOptions) (*Tensor, error) {
+	o := first(opts)
+	sizeInts := size
+	r := C.go_taper_affine_grid(theta.ptr(), (*C.int64_t)(ints(sizeInts)), C.size_t(len(sizeInts)), C.bool(o.AlignCorners))
+	runtime.KeepAlive(theta)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}

@@ -8585,6 +8585,51 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
     })
 }
 
+/// Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
+///
+/// `grid_sample(Tensor input, Tensor grid, str mode="bilinear", str padding_mode="zeros", bool align_corners=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_grid_sample(
+    input: *mut taper_tensor,
+    grid: *mut taper_tensor,
+    mode: *const c_char,
+    padding_mode: *const c_char,
+    align_corners: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("grid_sample", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let grid = c.tensor(1, "grid", grid)?;
+        let mode = c.str(2, "mode", mode)?;
+        let padding_mode = c.str(3, "padding_mode", padding_mode)?;
+        out.set(ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)?)
+    })
+}
+
+/// The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's.
+///
+/// `affine_grid(Tensor theta, int[] size, bool align_corners=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_affine_grid(
+    theta: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    align_corners: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("affine_grid", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let theta = c.tensor(0, "theta", theta)?;
+        let size = c.slice(1, "size", size, size_len)?;
+        out.set(ops::affine_grid(&theta, size, align_corners)?)
+    })
+}
+
 // == Normalisation and attention ==
 
 /// Standardised over the last dimensions (normalized_shape), then scaled and shifted.

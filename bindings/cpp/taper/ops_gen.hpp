@@ -4779,6 +4779,18 @@ inline Tensor adaptive_avg_pool3d(const Tensor &self, const IntList &output_size
     detail::check(taper_adaptive_avg_pool3d(self.handle(), output_size.data(), output_size.size(), &out_));
     return Tensor::adopt(out_);
 }
+/// Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
+inline Tensor grid_sample(const Tensor &input, const Tensor &grid, const std::string &mode = "bilinear", const std::string &padding_mode = "zeros", bool align_corners = false) {
+    taper_tensor *out_{};
+    detail::check(taper_grid_sample(input.handle(), grid.handle(), mode.c_str(), padding_mode.c_str(), align_corners, &out_));
+    return Tensor::adopt(out_);
+}
+/// The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's.
+inline Tensor affine_grid(const Tensor &theta, const IntList &size, bool align_corners = false) {
+    taper_tensor *out_{};
+    detail::check(taper_affine_grid(theta.handle(), size.data(), size.size(), align_corners, &out_));
+    return Tensor::adopt(out_);
+}
 /// Standardised over the last dimensions (normalized_shape), then scaled and shifted.
 inline Tensor layer_norm(const Tensor &input, const IntList &normalized_shape, const Tensor &weight = {}, const Tensor &bias = {}, double eps = 1e-5) {
     taper_tensor *out_{};

@@ -6344,6 +6344,37 @@ def adaptive_avg_pool3d(input, output_size):
     return r_
 
 
+def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=False):
+    """Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1."""
+    try:
+        o_, p_ = tls.o
+        e_ = _grid_sample(input._h, grid._h, mode.encode(), padding_mode.encode(), align_corners, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "grid_sample", "T:input T:grid Z:mode Z:padding_mode B:align_corners", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def affine_grid(theta, size, align_corners=False):
+    """The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's."""
+    try:
+        n_size = len(size)
+        o_, p_ = tls.o
+        e_ = _affine_grid(theta._h, PACKS[n_size](*size), n_size, align_corners, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "affine_grid", "T:theta N:size B:align_corners", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Standardised over the last dimensions (normalized_shape), then scaled and shifted."""
     try:

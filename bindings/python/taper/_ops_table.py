@@ -64,20 +64,21 @@ hardshrink:VSV softshrink:VSV threshold:VSSV prelu:VVV conv1d:VVVVNVNVNIV conv2d
 conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV
 max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV
 avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV
-adaptive_avg_pool3d:VVNV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV
-instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV
-pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
-binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV rand:VNVCDV
-rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV randint_low:IIVNVCDV randint_like:VIVCDV
-randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV normal_float_tensor:FVVV normal_tensor_tensor:VVVV
-normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV multinomial:VIBVV uniform_:VFFV normal_:VFFV
-log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV random_:VV random_to_:VIV random_from_:VIVV
-bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VFBVV feature_dropout:VFBVV
-feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV
-init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV
-init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV
-init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV clip_grad_norm_:VNFFBV
-clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+adaptive_avg_pool3d:VVNV grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV
+batch_norm:VVVVVBFFV instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV
+scaled_dot_product_attention:VVVVFBVV pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV
+huber_loss:VVZFV binary_cross_entropy:VVVZV binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV
+cross_entropy:VVVIZFV rand:VNVCDV rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV
+randint_low:IIVNVCDV randint_like:VIVCDV randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV
+normal_float_tensor:FVVV normal_tensor_tensor:VVVV normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV
+multinomial:VIBVV uniform_:VFFV normal_:VFFV log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV
+random_:VV random_to_:VIV random_from_:VIVV bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV
+alpha_dropout:VFBVV feature_dropout:VFBVV feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV
+dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V
+init_dirac_:VI init_xavier_uniform_:VFV init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV
+init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV
+calculate_gain:ZVV clip_grad_norm_:VNFFBV clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB
+fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu tril_ triu_ add
@@ -132,10 +133,11 @@ uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split
 NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu linear _linear_activation
 one_hot hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d conv2d conv3d
 conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices
-avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d layer_norm rms_norm
-group_norm batch_norm instance_norm normalize cosine_similarity pad scaled_dot_product_attention pixel_shuffle
-mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss
-cross_entropy dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
+avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d grid_sample
+affine_grid layer_norm rms_norm group_norm batch_norm instance_norm normalize cosine_similarity pad
+scaled_dot_product_attention pixel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy
+binary_cross_entropy_with_logits kl_div nll_loss cross_entropy dropout dropout_ alpha_dropout feature_dropout
+feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
 UNMERGED = """arange var std randint randint_like random_""".split()

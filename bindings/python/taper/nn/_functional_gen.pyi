@@ -92,6 +92,10 @@ def adaptive_avg_pool2d(input: Tensor, output_size: _Ints) -> Tensor:
     """Means of evenly spread windows that give output_size (-1 keeps a size)."""
 def adaptive_avg_pool3d(input: Tensor, output_size: _Ints) -> Tensor:
     """Means of evenly spread windows that give output_size (-1 keeps a size)."""
+def grid_sample(input: Tensor, grid: Tensor, mode: _str = ..., padding_mode: _str = ..., align_corners: _bool = ...) -> Tensor:
+    """Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1."""
+def affine_grid(theta: Tensor, size: _Ints, align_corners: _bool = ...) -> Tensor:
+    """The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's."""
 def layer_norm(input: Tensor, normalized_shape: _Ints, weight: Optional[Tensor] = ..., bias: Optional[Tensor] = ..., eps: _float = ...) -> Tensor:
     """Standardised over the last dimensions (normalized_shape), then scaled and shifted."""
 def rms_norm(input: Tensor, normalized_shape: _Ints, weight: Optional[Tensor] = ..., eps: Optional[_float] = ...) -> Tensor:

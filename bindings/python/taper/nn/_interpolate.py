@@ -1,8 +1,9 @@
-"""Resizing by interpolation."""
+"""Resizing by interpolation, sampling at the points of a grid."""
 
 from __future__ import annotations
 
 import math
+import warnings
 
 from .. import _ops as g
 from .._tensor import Tensor
@@ -60,7 +61,7 @@ def interpolate(
             "(supported: nearest, nearest-exact, linear, bilinear, bicubic, trilinear, area of 1 and 2 dimensions)"
         )
     for i, n in enumerate(size):
-        input = along[1](input, i + 2, n, scales[i], bool(align_corners))
+        input = along[1](input, i + 2, n, scales[i], _aligned(align_corners))
     return input
 
 
@@ -115,3 +116,25 @@ def _interpolate_cubic(input, dim, n, scale, align):
         w = _from_data([weight(p - i) for p, i in zip(places, low)], input.dtype, input.device).view(shape)
         total = taps * w if total is None else total + taps * w
     return total
+
+
+def _aligned(align_corners):
+    if align_corners is None:
+        warnings.warn(
+            "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
+            "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
+            stacklevel=3,
+        )
+    return bool(align_corners)
+
+
+def grid_sample(
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners=None
+) -> Tensor:
+    """The values of images at the points of a grid, whose coordinates go from -1 to 1 over the image."""
+    return g.grid_sample(input, grid, mode, padding_mode, _aligned(align_corners))
+
+
+def affine_grid(theta: Tensor, size, align_corners=None) -> Tensor:
+    """The grid for grid_sample of a batch of affine maps."""
+    return g.affine_grid(theta, size, _aligned(align_corners))

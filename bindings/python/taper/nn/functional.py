@@ -7,6 +7,8 @@ import math
 from .. import _ops as g
 from .._ops_table import FUNCTIONS, NN
 from .._tensor import Tensor
+from ._interpolate import affine_grid as affine_grid
+from ._interpolate import grid_sample as grid_sample
 from ._interpolate import interpolate
 
 TYPE_CHECKING = False
