@@ -208,6 +208,7 @@ class Tensor : public detail::TensorOps<Tensor> {
     /// The tensor on another device; itself when it is there already.
     Tensor to(const Device &d) const { return TensorOps::to(std::nullopt, d); }
     Tensor to(DType d) const { return TensorOps::to(d); }
+    Tensor to(const Device &d, DType dtype) const { return TensorOps::to(dtype, d); }
     Tensor cpu() const { return to(Device::cpu()); }
     Tensor cuda(int32_t index = 0) const { return to(Device(TAPER_DEVICE_CUDA, index)); }
     Tensor opencl(int32_t index = 0) const { return to(Device(TAPER_DEVICE_OPENCL, index)); }
@@ -414,6 +415,17 @@ inline uint64_t Tensor::register_post_accumulate_grad_hook(std::function<void(co
 #define TAPER_OPS_FUNCTIONS
 #include "ops_gen.hpp"
 #undef TAPER_OPS_FUNCTIONS
+/// What PyTorch has in both places.
+namespace nn {
+namespace functional {
+using taper::log_softmax;
+using taper::relu;
+using taper::relu_;
+using taper::sigmoid;
+using taper::softmax;
+using taper::tanh;
+} // namespace functional
+} // namespace nn
 
 /// A tensor with a copy of row-major data, on the default device if none is named.
 template <class T> Tensor from_data(const T *data, const IntList &sizes, std::optional<Device> device = std::nullopt) {

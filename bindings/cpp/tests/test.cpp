@@ -150,7 +150,8 @@ static void layout() {
     const auto t = zeros({4, 3}, float64);
     const auto part = t[Slice{1, 3}];
     CHECK(part.storage_offset() == 3 && part.element_size() == 8 && part.nbytes() == 48 && !part.is_cuda());
-    CHECK(part.cpu().device() == Device::cpu());
+    CHECK(part.cpu().device() == Device::cpu() && part.to(Device::cpu(), float16).dtype() == float16);
+    CHECK(nn::functional::relu(part).equal(relu(part)) && nn::functional::softmax(part, 1).equal(part.softmax(1)));
     CHECK(throws<ValueError>("undefined", [] { Tensor().nbytes(); }));
 }
 static void memory() {
