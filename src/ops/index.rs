@@ -193,18 +193,21 @@ fn index_advanced(a: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     let k = p.indices.len();
     let out = {
         let fb = front.materialize();
-        let mut shape = p.index_shape.clone();
-        shape.extend_from_slice(&fb.shape()[k..]);
-        let out = Tensor::empty(&shape, fb.dtype(), fb.device())?;
+        let (lead, rest) = (&p.index_shape[..], &fb.shape()[k..]);
+        // The CPU writes every dimension where it belongs at once; devices write the indexed ones first.
+        let at = if fb.device().is_cpu() { p.at } else { 0 };
+        let out = Tensor::empty(&[&rest[..at], lead, &rest[at..]].concat(), fb.dtype(), fb.device())?;
         check_empty_source(fb.shape(), k, &p.index_shape)?;
         if out.numel() > 0 {
             let guards: Vec<_> = p.indices.iter().map(|t| t.materialize()).collect();
             let views: Vec<_> = guards.iter().map(|g| g.view()).collect();
-            backend::get(fb.device())?.index(fb.view(), &views, out.body().view())?;
+            let target = autograd::no_grad(|| unsettle(&out, lead.len(), at))?;
+            let body = target.body();
+            backend::get(fb.device())?.index(fb.view(), &views, body.view())?;
         }
         out
     };
-    let out = settle(&out, p.index_shape.len(), p.at)?;
+    let out = if a.device().is_cpu() { out } else { settle(&out, p.index_shape.len(), p.at)? };
     let out = if out.is_contiguous() { out } else { out.alias_same() };
     let (shape, indices) = (a.shape(), indices.to_vec());
     record("IndexBackward0", &[a], out, |s, _| {
@@ -571,14 +574,35 @@ pub(super) fn write_back(a: &Tensor, keeps_input: bool, f: impl FnOnce(&Tensor) 
     a.bump_version();
     tracking::rebase(a, autograd::gradient_edge(&out).filter(|_| autograd::grad_enabled()))
 }
+/// Whether an in-place op on `a` may write into its memory at once: nothing is recorded, and what it reads lies elsewhere.
+fn writes_at_once(a: &Tensor, others: &[&Tensor]) -> bool {
+    let apart = |t: &&Tensor| t.ndim() > 0 && !std::sync::Arc::ptr_eq(&t.storage(), &a.storage());
+    a.ndim() > 0
+        && a.layout().is_dense()
+        && others.iter().all(apart)
+        && !autograd::recording(&[a])
+        && !autograd::recording(others)
+}
+/// `scatter_impl` in place.
+fn scatter_impl_(name: &'static str, op: ScatterOp, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
+    if !writes_at_once(a, &[index, src]) {
+        return write_back(a, false, |x| scatter_impl(name, op, x, dim, index, src));
+    }
+    tracking::check_inplace(a)?;
+    let (d, src) = scatter_args(name, a, dim, index, src)?;
+    scatter_raw(op, a, d, index, &src)?;
+    a.bump_version();
+    Ok(())
+}
 pub fn scatter_src_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
-    write_back(a, false, |x| scatter_src(x, dim, index, src))
+    scatter_impl_("scatter", ScatterOp::Set, a, dim, index, src)
 }
 pub fn scatter_value_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
-    write_back(a, false, |x| scatter_value(x, dim, index, value))
+    let src = scalar_tensor(value, a.dtype(), a.device())?;
+    scatter_src_(a, dim, index, &expand(&src, &index.shape())?)
 }
 pub fn scatter_add_(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
-    write_back(a, false, |x| scatter_add(x, dim, index, src))
+    scatter_impl_("scatter_add", ScatterOp::Add, a, dim, index, src)
 }
 fn index_vector(name: &str, index: &Tensor) -> Result<Tensor> {
     ensure!(index.ndim() <= 1, Index, "{name}(): Index is supposed to be a vector, got {} dimensions", index.ndim());
@@ -616,10 +640,21 @@ pub fn index_select(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
 }
 /// self with alpha * source added at the rows that `index` names.
 pub fn index_add(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<Tensor> {
-    let index = index_vector("index_add", index)?;
     if a.ndim() == 0 {
-        return reshape(&index_add(&at_least_1d(a)?, 0, &index, &at_least_1d(source)?, alpha)?, &[]);
+        return reshape(&index_add(&at_least_1d(a)?, 0, index, &at_least_1d(source)?, alpha)?, &[]);
     }
+    let (items, source) = index_add_args(a, dim, index, source, alpha)?;
+    index_put_advanced(a, &items, &source, true)
+}
+/// Checks one index_add: the indices per dimension, and the source times alpha.
+fn index_add_args(
+    a: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    source: &Tensor,
+    alpha: Scalar,
+) -> Result<(Vec<Option<Tensor>>, Tensor)> {
+    let index = index_vector("index_add", index)?;
     let d = wrap_dim(dim, a.ndim())?;
     ensure!(
         source.ndim() == a.ndim() && source.shape()[d] == index.numel() as i64,
@@ -631,10 +666,17 @@ pub fn index_add(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: S
     let source = if alpha.to_f64() == 1.0 { source.clone() } else { mul_scalar(source, alpha)? };
     let mut items: Vec<Option<Tensor>> = vec![None; d];
     items.push(Some(index));
-    index_put_advanced(a, &items, &source, true)
+    Ok((items, source))
 }
 pub fn index_add_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<()> {
-    write_back(a, false, |x| index_add(x, dim, index, source, alpha))
+    if !writes_at_once(a, &[index, source]) {
+        return write_back(a, false, |x| index_add(x, dim, index, source, alpha));
+    }
+    tracking::check_inplace(a)?;
+    let (items, source) = index_add_args(a, dim, index, source, alpha)?;
+    put_raw(a, &items, &source, true)?;
+    a.bump_version();
+    Ok(())
 }
 pub fn index_copy(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let index = index_vector("index_copy", index)?;
@@ -797,8 +839,12 @@ pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
         ensure!(min(a)?.item()?.to_i64() >= 0, Runtime, "Class values must be non-negative.");
         ensure!(max(a)?.item()?.to_i64() < n, Runtime, "Class values must be smaller than num_classes.");
     }
-    let classes = arange(Scalar::Int(n), Some(DType::I64), Some(a.device()))?;
-    cast(&eq(&unsqueeze(a, -1)?, &classes)?, DType::I64)
+    let shape: Vec<i64> = a.shape().iter().copied().chain([n]).collect();
+    let out = zeros(&shape, Some(DType::I64), Some(a.device()))?;
+    if a.numel() > 0 {
+        scatter_value_(&out, -1, &unsqueeze(a, -1)?, Scalar::Int(1))?;
+    }
+    Ok(out)
 }
 /// How often each non-negative integer occurs (weighted when weights are given).
 pub fn bincount(a: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<Tensor> {

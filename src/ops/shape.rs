@@ -661,9 +661,20 @@ pub fn flip(a: &Tensor, dims: &[i64]) -> Result<Tensor> {
         let d = wrap_dim(d, n)?;
         ensure!(!seen[d], Runtime, "dim {d} appears multiple times in the list of dims");
         seen[d] = true;
-        if n == 0 {
-            continue;
+    }
+    if a.device().is_cpu() && a.numel() > 0 {
+        // The CPU's copies can walk backwards; no tensor but this one ever has such strides.
+        let mut back = a.layout();
+        for d in (0..n).filter(|d| seen[*d]) {
+            back.offset += (back.shape[d] - 1) * back.strides[d];
+            back.strides[d] = -back.strides[d];
         }
+        let out = Tensor::empty(&back.shape, a.dtype(), a.device())?;
+        out.copy_from(&a.alias(back))?;
+        let dims = dims.to_vec();
+        return record("FlipBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(flip(g, &dims)?)]));
+    }
+    for d in (0..n).filter(|d| seen[*d]) {
         let len = a.shape()[d];
         let back = arange_start_step(
             Scalar::Int(len - 1),

@@ -5,6 +5,7 @@
 //! into buffers first, so that kernels see dense runs only.
 
 use super::alloc::Block;
+use super::copy::copy_run;
 use super::geometry::{Rows, Space};
 use super::interp::*;
 use super::parallel::{parallel_for, parallel_for_units};
@@ -309,7 +310,7 @@ fn run_blocks(program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &
     drop(job.code.scratch(blocks.elements())?);
     if blocks.block_rows == 1 && job.space.ndim() > 1 && (no..views.len()).any(|k| job.is_crosswise(k)) {
         job.run_tiles(blocks, moves)
-    } else if moves && matches!(job.access[..], [Access::Direct, Access::Direct]) && blocks.block_rows == 1 {
+    } else if moves && job.has_dense_rows(&blocks) {
         job.run_copy(&blocks)
     } else {
         job.run(&blocks)
@@ -384,16 +385,26 @@ impl Job {
         self.finish()
     }
 
+    /// Whether rows are runs of memory in both operands of a copy, and long enough to be copied one by one.
+    fn has_dense_rows(&self, blocks: &Blocks) -> bool {
+        let size = self.sizes[0] as isize;
+        let dense = self.space.strides.iter().all(|s| s[0] == size);
+        matches!(self.access[..], [Access::Direct, Access::Direct]) && blocks.block_rows == 1
+            || dense && blocks.row_len * self.sizes[0] >= 8
+    }
     /// Rows that are copied as they are.
     fn run_copy(self, blocks: &Blocks) -> Result<()> {
-        self.parallel(blocks.count, 0, blocks.elements(), |range, _| {
+        // Short rows come in blocks of several, which are taken one by one.
+        let each = if blocks.block_rows == 1 { blocks.elements() } else { blocks.row_len };
+        let rows = Blocks { block_rows: 1, count: blocks.rows * blocks.parts, ..*blocks };
+        self.parallel(rows.count, 0, each, |range, _| {
             // The whole job, not its pointers alone, goes to the other threads.
             let job = &self;
             let strides = &job.space.strides;
-            blocks.for_each(&job.space, range, |rows, col, _, len| {
+            rows.for_each(&job.space, range, |rows, col, _, len| {
                 let at = |k: usize| job.base.0[k].wrapping_offset(rows.offsets[k] + col as isize * strides[k][0]);
-                // SAFETY: a run of elements of both operands; `memmove`, as they may be one.
-                unsafe { std::ptr::copy(at(1), at(0), len * job.sizes[0]) };
+                // SAFETY: a run of elements of both operands, which may be one.
+                unsafe { copy_run(at(0), at(1), len * job.sizes[0]) };
             });
             Ok(false)
         });

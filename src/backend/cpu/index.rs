@@ -141,18 +141,20 @@ pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
             let mut walk = Walk::new(outer, strides, r.start / cut);
             for task in r {
                 let from = task % cut * TASK;
-                let (x, ix, y) = (x.at(walk.offset[0]), ix.at(walk.offset[1]), y.at(walk.offset[2]));
-                for j in from..n.min(from + TASK) {
-                    let j_ = j as isize;
-                    // SAFETY: all positions lie inside their views; the index is checked before it is used.
-                    unsafe {
-                        let i = *ix.offset(j_ * steps[1]);
-                        if i < 0 || i >= size {
-                            bad.report(task / cut * n + j, i);
-                            return;
-                        }
-                        *y.offset(j_ * steps[2]) = *x.offset(j_ * steps[0] + i as isize * stride);
+                let to = n.min(from + TASK);
+                let at = |k: usize| walk.offset[k] + from as isize * steps[k];
+                let (x, ix, y) = (x.at(at(0)), ix.at(at(1)), y.at(at(2)));
+                // SAFETY: all positions lie inside their views.
+                let found = unsafe {
+                    match (steps, stride) {
+                        ([0, 1, 1], 1) => gather_run(x, ix, y, to - from, [0, 1, 1], 1, size),
+                        ([1, 1, 1], _) => gather_run(x, ix, y, to - from, [1, 1, 1], stride, size),
+                        _ => gather_run(x, ix, y, to - from, steps, stride, size),
                     }
+                };
+                if let Some((j, i)) = found {
+                    bad.report(task / cut * n + from + j, i);
+                    return;
                 }
                 if (task + 1) % cut == 0 {
                     walk.step();
@@ -161,6 +163,92 @@ pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
         });
     });
     bad.result(dim, size)
+}
+
+/// Indices that are checked at once, before the elements they name are touched: loops without branches.
+const CHECKED: usize = 64;
+
+/// The first of `n` indices that is out of range, with its position.
+///
+/// # Safety
+/// `ix` is readable `n` times at distances of `step`.
+#[inline(always)]
+unsafe fn first_bad(ix: *const i64, step: isize, n: usize, size: i64) -> Option<(usize, i64)> {
+    // SAFETY: the caller's.
+    let get = |j: usize| unsafe { *ix.offset(j as isize * step) };
+    // Negative where an index is, or where it exceeds the last one.
+    let signs = (0..n).fold(0, |signs, j| signs | get(j) | (size - 1).wrapping_sub(get(j)));
+    if signs >= 0 {
+        return None;
+    }
+    (0..n).map(|j| (j, get(j))).find(|(_, i)| *i < 0 || *i >= size)
+}
+
+/// One run of `gather`: `y[j] = x[j + index[j] * stride]`; `steps` are those of j in x, the index and y. Stops at an
+/// index out of range, which it returns with its position.
+///
+/// # Safety
+/// The index and y have `n` elements at their steps; x has those that valid indices name.
+#[inline(always)]
+unsafe fn gather_run<T: Copy>(
+    x: *const T,
+    ix: *const i64,
+    y: *mut T,
+    n: usize,
+    steps: [isize; 3],
+    stride: isize,
+    size: i64,
+) -> Option<(usize, i64)> {
+    for from in (0..n).step_by(CHECKED) {
+        let len = (n - from).min(CHECKED);
+        // SAFETY: the caller's, and indices are checked first.
+        unsafe {
+            let ix = ix.offset(from as isize * steps[1]);
+            if let Some((j, i)) = first_bad(ix, steps[1], len, size) {
+                return Some((from + j, i));
+            }
+            for j in 0..len {
+                let at = (from + j) as isize;
+                let i = *ix.offset(j as isize * steps[1]) as isize;
+                *y.offset(at * steps[2]) = *x.offset(at * steps[0] + i * stride);
+            }
+        }
+    }
+    None
+}
+
+/// One run of `scatter`: `y[j + index[j] * stride] = f(.., x[j])` with the steps of j in y, the index and x; otherwise as
+/// `gather_run`.
+///
+/// # Safety
+/// As `gather_run`.
+#[inline(always)]
+unsafe fn scatter_run<T: Copy>(
+    y: *mut T,
+    ix: *const i64,
+    x: *const T,
+    n: usize,
+    steps: [isize; 3],
+    stride: isize,
+    size: i64,
+    f: &impl Fn(T, T) -> T,
+) -> Option<(usize, i64)> {
+    for from in (0..n).step_by(CHECKED) {
+        let len = (n - from).min(CHECKED);
+        // SAFETY: the caller's, and indices are checked first.
+        unsafe {
+            let ix = ix.offset(from as isize * steps[1]);
+            if let Some((j, i)) = first_bad(ix, steps[1], len, size) {
+                return Some((from + j, i));
+            }
+            for j in 0..len {
+                let at = (from + j) as isize;
+                let to = y.offset(at * steps[0] + *ix.offset(j as isize * steps[1]) as isize * stride);
+                *to = f(*to, *x.offset(at * steps[2]));
+            }
+        }
+    }
+    None
 }
 
 /// How the elements of a dtype are combined by a scatter.
@@ -255,25 +343,34 @@ fn scatter_with<T: Copy>(out: View, dim: usize, index: View, src: View, f: impl 
     const WIDTH: usize = 256;
     let blocks = width.div_ceil(WIDTH);
     let lines = shape.iter().product::<i64>() as usize;
+    // Runs go along the line where its indices lie closer together than those of neighbouring lines.
+    let along = width == 1 || stride[1].unsigned_abs() < step[1].unsigned_abs();
+    let (run_steps, run_stride) = if along { ([0, stride[1], stride[2]], stride[0]) } else { (step, stride[0]) };
     let bad = FirstBad::new();
     parallel_for(lines * blocks, (TASK / (n as usize * width.min(WIDTH))).max(1), |r| {
         let mut walk = Walk::new(&shape, [&so[..], &si[..], &sx[..]], r.start / blocks);
         for task in r {
             let from = task % blocks * WIDTH;
-            let (y, ix, x) = (y.at(walk.offset[0]), ix.at(walk.offset[1]), x.at(walk.offset[2]));
-            for l in 0..n as isize {
-                for j in from..width.min(from + WIDTH) {
-                    let j_ = j as isize;
-                    // SAFETY: all positions lie inside their views; the index is checked before it is used.
-                    unsafe {
-                        let i = *ix.offset(l * stride[1] + j_ * step[1]);
-                        if i < 0 || i >= size {
-                            bad.report((task / blocks * n as usize + l as usize) * width + j, i);
-                            return;
-                        }
-                        let to = y.offset(i as isize * stride[0] + j_ * step[0]);
-                        *to = f(*to, *x.offset(l * stride[2] + j_ * step[2]));
+            let end = width.min(from + WIDTH);
+            let (runs, len) = if along { (from..end, n as usize) } else { (0..n as usize, end - from) };
+            for run in runs {
+                let at = |k: usize| {
+                    let (l, j) = if along { (0, run) } else { (run, from) };
+                    walk.offset[k] + j as isize * step[k] + if k == 0 { 0 } else { l as isize * stride[k] }
+                };
+                let (y, ix, x) = (y.at(at(0)), ix.at(at(1)), x.at(at(2)));
+                // SAFETY: all positions lie inside their views.
+                let found = unsafe {
+                    match (run_steps, run_stride) {
+                        ([0, 1, 1], 1) => scatter_run(y, ix, x, len, [0, 1, 1], 1, size, &f),
+                        ([1, 1, 1], _) => scatter_run(y, ix, x, len, [1, 1, 1], run_stride, size, &f),
+                        _ => scatter_run(y, ix, x, len, run_steps, run_stride, size, &f),
                     }
+                };
+                if let Some((k, i)) = found {
+                    let (l, j) = if along { (k, run) } else { (run, from + k) };
+                    bad.report((task / blocks * n as usize + l) * width + j, i);
+                    return;
                 }
             }
             if (task + 1) % blocks == 0 {
@@ -426,6 +523,31 @@ pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
             });
             return Ok(());
         }
+        if index_is_innermost(&out, ni, &rest) {
+            // Picked from within rows: row by row.
+            let (n, step) = (from.len(), strides[0] as isize);
+            let behind = [&input.layout.strides[indices.len()..], &out.layout.strides[ni..]];
+            parallel_for(each, (TASK / n).max(1), |r| {
+                let mut walk = Walk::new(&out.layout.shape[ni..], behind, r.start);
+                for _ in r {
+                    let (x, y) = (x.at(walk.offset[0]), y.at(walk.offset[1]));
+                    // SAFETY: inside both views; rows are written by one task each.
+                    unsafe {
+                        if step == 1 {
+                            for (i, at) in from.iter().enumerate() {
+                                *y.add(i) = *x.offset(*at);
+                            }
+                        } else {
+                            for (i, at) in from.iter().enumerate() {
+                                *y.offset(i as isize * step) = *x.offset(*at);
+                            }
+                        }
+                    }
+                    walk.step();
+                }
+            });
+            return Ok(());
+        }
         parallel_for(from.len(), (TASK / each).max(1), |r| {
             let mut walk = Walk::new(shape, [strides], r.start);
             for i in r {
@@ -462,6 +584,12 @@ pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
     Ok(())
 }
 
+/// Whether the one index dimension of `values` lies closer together than what is behind it.
+fn index_is_innermost(values: &View, ni: usize, rest: &Rest) -> bool {
+    let step = rest.step[1].unsigned_abs() as i64;
+    ni == 1 && rest.inner > 1 && values.layout.strides[0].abs() < step
+}
+
 /// out[indices[0][i..], .., rest..] = values[i.., rest..], or += when `accumulate`; later positions come later.
 pub fn index_put(out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
     check_index_shapes("index_put_", &out, indices, &values)?;
@@ -488,6 +616,7 @@ fn put<T: Copy>(to: &[isize], out: View, indices: &[View], values: View, f: impl
     // Index positions may meet at one target, so threads share out what lies behind a position instead: the outer
     // walk, or parts of the run.
     const RUN: usize = 64;
+    let inside = index_is_innermost(&values, ni, &rest);
     let parts = rest.inner.div_ceil(RUN);
     let grain = (TASK / (to.len() * rest.inner.min(RUN))).max(1);
     parallel_for(outer * parts, grain, |r| {
@@ -498,15 +627,36 @@ fn put<T: Copy>(to: &[isize], out: View, indices: &[View], values: View, f: impl
             let end = r.end.min((row + 1) * parts);
             let cols = task % parts * RUN..rest.inner.min((end - row * parts) * RUN);
             let at = Walk::new(&rest.outer, [&rest.strides[0][..], &rest.strides[1][..]], row).offset;
+            if inside {
+                let step = strides[0] as isize;
+                for j in cols {
+                    let j = j as isize;
+                    let (y, v) = (y.at(at[0] + j * rest.step[0]), v.at(at[1] + j * rest.step[1]));
+                    for (i, t) in to.iter().enumerate() {
+                        // SAFETY: as below.
+                        unsafe {
+                            let y = y.offset(*t);
+                            *y = f(*y, *v.offset(i as isize * step));
+                        }
+                    }
+                }
+                task = end;
+                continue;
+            }
             let mut walk = Walk::new(shape, [strides], 0);
             for t in to {
                 let (y, v) = (y.at(t + at[0]), v.at(walk.offset[0] + at[1]));
-                for j in cols.clone() {
-                    let j = j as isize;
-                    // SAFETY: both runs lie inside their views; this thread alone has these columns.
-                    unsafe {
-                        let y = y.offset(j * rest.step[0]);
-                        *y = f(*y, *v.offset(j * rest.step[1]));
+                // SAFETY: both runs lie inside their views; this thread alone has these columns.
+                unsafe {
+                    if rest.step == [1, 1] {
+                        for j in cols.clone() {
+                            *y.add(j) = f(*y.add(j), *v.add(j));
+                        }
+                    } else {
+                        for j in cols.clone() {
+                            let y = y.offset(j as isize * rest.step[0]);
+                            *y = f(*y, *v.offset(j as isize * rest.step[1]));
+                        }
                     }
                 }
                 walk.step();
@@ -527,28 +677,36 @@ pub fn nonzero(input: View) -> Result<Vec<i64>> {
     let contiguous = input.layout.is_contiguous();
     dispatch!(input.dtype, T, {
         let p = Ptr(ptr::<T>(&input)?);
-        let zero = <T as Element>::from_i64(0);
-        let each = |range: std::ops::Range<usize>, f: &mut dyn FnMut(usize)| {
-            let mut walk = Walk::new(shape, [strides], if contiguous { 0 } else { range.start });
-            for i in range {
-                // SAFETY: inside the view.
-                if unsafe { *p.at(if contiguous { i as isize } else { walk.offset[0] }) } != zero {
-                    f(i);
-                }
-                if !contiguous {
-                    walk.step();
-                }
-            }
-        };
         // Count per chunk, then write each chunk at its place.
         let chunks = n.div_ceil(TASK);
         let span = |c: usize| c * TASK..n.min((c + 1) * TASK);
         let mut starts = vec![0usize; chunks + 1];
         let counts = Ptr(starts.as_mut_ptr());
+        let blocks = |c: usize, f: &mut dyn FnMut(usize, &[T])| {
+            let range = span(c);
+            let mut walk = Walk::new(shape, [strides], if contiguous { 0 } else { range.start });
+            let mut copy = [<T as Element>::from_i64(0); BLOCK];
+            for i in range.clone().step_by(BLOCK) {
+                let len = (range.end - i).min(BLOCK);
+                if contiguous {
+                    // SAFETY: inside the view.
+                    f(i, unsafe { std::slice::from_raw_parts(p.at(i as isize), len) });
+                    continue;
+                }
+                for v in &mut copy[..len] {
+                    // SAFETY: inside the view.
+                    *v = unsafe { *p.at(walk.offset[0]) };
+                    walk.step();
+                }
+                f(i, &copy[..len]);
+            }
+        };
         parallel_for(chunks, 1, |r| {
             for c in r {
                 let mut count = 0;
-                each(span(c), &mut |_| count += 1);
+                blocks(c, &mut |_, v| {
+                    count += v.iter().map(|v| is_nonzero(*v) as u32).sum::<u32>() as usize;
+                });
                 // SAFETY: one slot per chunk.
                 unsafe { *counts.at(c as isize + 1) = count };
             }
@@ -556,24 +714,55 @@ pub fn nonzero(input: View) -> Result<Vec<i64>> {
         for c in 0..chunks {
             starts[c + 1] += starts[c];
         }
-        let mut out = vec![0i64; starts[chunks] * nd];
+        let mut out: Vec<i64> = Vec::new();
+        let total = starts[chunks] * nd;
+        if out.try_reserve_exact(total).is_err() {
+            return Err(Error::new(ErrorKind::OutOfMemory, format!("nonzero: not enough memory for {total} indices")));
+        }
         let to = Ptr(out.as_mut_ptr());
         parallel_for(chunks, 1, |r| {
             for c in r {
-                let mut at = starts[c];
-                each(span(c), &mut |i| {
-                    let mut rest = i as i64;
-                    for d in (0..nd).rev() {
-                        // SAFETY: the first pass counted the same elements.
-                        unsafe { *to.at((at * nd + d) as isize) = rest % shape[d] };
-                        rest /= shape[d];
+                let mut at = starts[c] * nd;
+                let mut found = [0u32; BLOCK];
+                // Row-major position: the last dimension's, and those before it.
+                let last = shape[nd - 1] as usize;
+                let mut lead = Walk::new(&shape[..nd - 1], [], span(c).start / last);
+                let mut row = span(c).start / last * last;
+                blocks(c, &mut |first, v| {
+                    // Every position is written, and stays where its element counts: no branch to guess.
+                    let mut count = 0;
+                    for (i, v) in v.iter().enumerate() {
+                        found[count] = i as u32;
+                        count += is_nonzero(*v) as usize;
                     }
-                    at += 1;
+                    for i in &found[..count] {
+                        let i = first + *i as usize;
+                        while i - row >= last {
+                            row += last;
+                            lead.step();
+                        }
+                        // SAFETY: the first pass counted the same elements, so that this chunk has room for them.
+                        unsafe {
+                            for (d, x) in lead.at.iter().enumerate() {
+                                *to.at((at + d) as isize) = *x;
+                            }
+                            *to.at((at + nd - 1) as isize) = (i - row) as i64;
+                        }
+                        at += nd;
+                    }
                 });
             }
         });
+        // SAFETY: all chunks together wrote every one.
+        unsafe { out.set_len(total) };
         Ok(out)
     })
+}
+/// Elements that `nonzero` looks at together.
+const BLOCK: usize = 256;
+#[inline(always)]
+fn is_nonzero<T: Element>(v: T) -> bool {
+    v != <T as Element>::from_i64(0)
 }
 
 #[cfg(test)]

@@ -546,6 +546,8 @@ unsafe fn gather_as<T: Copy>(
                 }
             } else if stride == 0 {
                 fill_as(dst, src.cast::<T>().read_unaligned(), len);
+            } else if stride == -size {
+                reverse(dst, src.cast::<T>(), len);
             } else {
                 let mut p = src;
                 for i in 0..len {
@@ -555,6 +557,28 @@ unsafe fn gather_as<T: Copy>(
             }
             dst = dst.add(len);
         });
+    }
+}
+
+/// `dst[i] = src[-i]`, in blocks that are turned in registers.
+///
+/// # Safety
+/// `dst` holds `len` elements, and so does the memory that ends with `src`; they do not overlap.
+#[inline(always)]
+unsafe fn reverse<T: Copy>(dst: *mut T, src: *const T, len: usize) {
+    const N: usize = 16;
+    // SAFETY: the caller's.
+    unsafe {
+        let mut i = 0;
+        while i + N <= len {
+            let mut block = src.offset(-((i + N - 1) as isize)).cast::<[T; N]>().read_unaligned();
+            block.reverse();
+            dst.add(i).cast::<[T; N]>().write_unaligned(block);
+            i += N;
+        }
+        for i in i..len {
+            dst.add(i).write_unaligned(src.offset(-(i as isize)).read_unaligned());
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod conv_gemm;
 mod conv_geometry;
 mod conv_kernels;
 mod conv_weight;
+mod copy;
 mod elementwise;
 mod gemm;
 mod gemm_finish;

@@ -201,7 +201,7 @@ impl Drop for Scratch {
 pub struct Walk<'a, const K: usize> {
     shape: &'a [i64],
     strides: [&'a [i64]; K],
-    at: Dims,
+    pub at: Dims,
     pub offset: [isize; K],
 }
 impl<'a, const K: usize> Walk<'a, K> {
