@@ -442,6 +442,12 @@ pub trait Backend: Send + Sync {
         unsupported!(self, "sort", input.dtype)
     }
 
+    /// The first elements that such a sort (`largest`: descending) has along `dim`, as many as `values` has there; false
+    /// where the device has no kernel for it: then nothing was done.
+    fn topk(&self, input: View, dim: usize, largest: bool, values: View, indices: View) -> Result<bool> {
+        Ok(false)
+    }
+
     // linear algebra
     /// out = beta * out + alpha * (a @ b) for [batch, m, k] @ [batch, k, n]; any strides, batch stride 0 broadcasts.
     fn gemm(&self, a: View, b: View, out: View, alpha: f64, beta: f64) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::pointwise::promote_float;
 use super::*;
+use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::tensor::layout::wrap_dim;
 use crate::{bail, ensure, Dims};
 
@@ -197,6 +198,25 @@ pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
 pub fn triu_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
     triangle(row, col, false, offset, dtype, device)
 }
+/// The bin of every element, given the scalars low, high, bins per unit, the last bin, the bin for all others.
+fn bins_program(dtype: DType) -> Program {
+    let (x, reg, scalar) = (Src::Input(0), Src::Reg, Src::Scalar);
+    let inst = |op, args| Inst { op, ty: DType::F64, args };
+    Program {
+        inputs: smallvec::SmallVec::from_slice(&[dtype]),
+        insts: smallvec::SmallVec::from_slice(&[
+            inst(Opcode::Sub, [x, scalar(0), x]),
+            inst(Opcode::Mul, [reg(0), scalar(2), reg(0)]),
+            inst(Opcode::Floor, [reg(1); 3]),
+            inst(Opcode::Minimum, [reg(2), scalar(3), reg(2)]),
+            inst(Opcode::Ge, [x, scalar(0), x]),
+            inst(Opcode::Le, [x, scalar(1), x]),
+            inst(Opcode::LogicalAnd, [reg(4), reg(5), reg(4)]),
+            inst(Opcode::Where, [reg(6), reg(3), scalar(4)]),
+        ]),
+        outputs: smallvec::SmallVec::from_slice(&[(7, DType::I64)]),
+    }
+}
 /// How many elements fall into each of equal bins between min and max (both included; others are left out).
 pub fn histc(a: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tensor> {
     ensure!(bins > 0, Runtime, "bins must be > 0");
@@ -211,12 +231,19 @@ pub fn histc(a: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tensor> 
     }
     ensure!(low.is_finite() && high.is_finite(), Runtime, "range of [{low}, {high}] is not finite");
     ensure!(low < high, Runtime, "max must be larger than min");
-    let x = cast(&a, DType::F64)?;
-    let inside = logical_and(&ge_scalar(&x, Scalar::Float(low))?, &le_scalar(&x, Scalar::Float(high))?)?;
-    let x = masked_select(&x, &inside)?;
-    let place = mul_scalar(&sub_scalar(&x, Scalar::Float(low), ONE)?, Scalar::Float(bins as f64 / (high - low)))?;
-    let place = clamp_max(&cast(&floor(&place)?, DType::I64)?, Scalar::Int(bins - 1))?;
-    cast(&bincount(&place, None, bins)?, a.dtype())
+    // One more bin takes what lies outside, NaN too.
+    let counts = zeros(&[bins + 1], Some(DType::I64), Some(a.device()))?;
+    if a.numel() > 0 {
+        let place = Tensor::empty(&a.shape(), DType::I64, a.device())?;
+        let program = bins_program(a.dtype());
+        let scalars = [low, high, bins as f64 / (high - low), (bins - 1) as f64, bins as f64].map(Scalar::Float);
+        let (x, kernel) = (a.materialize(), crate::backend::get(a.device())?);
+        kernel.run_program(&program, &[x.view()], &scalars, &[place.body().view()])?;
+        drop(x);
+        let one = ones(&[1], Some(DType::I64), Some(a.device()))?;
+        scatter_add_(&counts, 0, &place, &expand(&one, &place.shape())?)?;
+    }
+    cast(&narrow(&counts, 0, 0, bins)?, a.dtype())
 }
 /// The q-quantiles along dim, or of all elements; q is a number's 0-dim tensor or a vector, whose size comes first.
 pub fn quantile(a: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, interpolation: &str) -> Result<Tensor> {

@@ -634,6 +634,10 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         &s[..]
     );
     let sizes = spread("adaptive_avg_pool", "output_size", output_size, n)?;
+    if sizes.iter().all(|o| *o == 1) && input.numel() > 0 {
+        let dims: Vec<i64> = (s.len() - n..s.len()).map(|d| d as i64).collect();
+        return mean_dim(input, Some(&dims), true, None);
+    }
     let mut out = input.clone();
     // Separable: each dimension is averaged in turn.
     for (i, &o) in sizes.iter().enumerate() {

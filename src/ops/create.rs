@@ -127,12 +127,21 @@ pub fn arange_start_step(
 /// A host tensor of n elements, computed one by one. Memory that cannot be had is an error.
 fn generate<T: crate::tensor::dtype::Element>(n: i64, f: impl Fn(i64) -> T) -> Result<Tensor> {
     crate::tensor::layout::checked_numel(&[n, 8])?;
-    let mut v = Vec::new();
-    if v.try_reserve_exact(n as usize).is_err() {
-        crate::bail!(OutOfMemory, "not enough memory for {n} elements of {}", T::DTYPE);
+    let out = Tensor::empty(&[n], T::DTYPE, Device::CPU)?;
+    {
+        // In pieces that stay in the cache until they are copied.
+        const PIECE: usize = 1024;
+        let mut piece = [<T as bytemuck::Zeroable>::zeroed(); PIECE];
+        let (body, cpu) = (out.body(), crate::backend::get(Device::CPU)?);
+        for from in (0..n).step_by(PIECE) {
+            let len = ((n - from) as usize).min(PIECE);
+            for (k, v) in piece[..len].iter_mut().enumerate() {
+                *v = f(from + k as i64);
+            }
+            cpu.upload(bytemuck::cast_slice(&piece[..len]), body.storage(), from as usize * size_of::<T>())?;
+        }
     }
-    v.extend((0..n).map(f));
-    Tensor::from_slice(&v, &[n])
+    Ok(out)
 }
 fn from_f64(n: i64, dtype: DType, f: impl Fn(i64) -> f64) -> Result<Tensor> {
     crate::dispatch!(dtype, T, generate::<T>(n, |i| <T as crate::tensor::dtype::Element>::from_f64(f(i))))
@@ -215,7 +224,17 @@ fn tri(a: &Tensor, diagonal: i64, lower: bool) -> Result<Tensor> {
         "{}: input tensor must have at least 2 dimensions",
         if lower { "tril" } else { "triu" }
     );
-    let outside = logical_not(&triangle(s[s.len() - 2], s[s.len() - 1], diagonal, lower, a.device())?)?;
+    let (rows, cols) = (s[s.len() - 2], s[s.len() - 1]);
+    let outside = if a.device().is_cpu() && a.numel() > 0 {
+        // Every row has the same steps, one further along: windows on one row, which the CPU's kernels can step back in.
+        let steps = arange_start(Scalar::Int(1 - rows), Scalar::Int(cols), Some(DType::I64), Some(a.device()))?;
+        let (shape, strides) = (crate::Dims::from_slice(&[rows, cols]), crate::Dims::from_slice(&[-1, 1]));
+        let row =
+            if lower { gt_scalar(&steps, Scalar::Int(diagonal))? } else { lt_scalar(&steps, Scalar::Int(diagonal))? };
+        row.alias(Layout { shape, strides, offset: rows - 1 })
+    } else {
+        logical_not(&triangle(rows, cols, diagonal, lower, a.device())?)?
+    };
     let out = autograd::no_grad(|| masked_fill_scalar(a, &outside, Scalar::Int(0)))?;
     let name = if lower { "TrilBackward0" } else { "TriuBackward0" };
     record(name, &[a], out, |_, _| move |_, g| Ok(grads![Some(tri(g, diagonal, lower)?)]))

@@ -106,8 +106,19 @@ fn parse(a: &Tensor, items: &[IndexItem]) -> Result<Parsed> {
                     dim += 1;
                     continue;
                 }
-                let positions = nonzero(t)?;
                 pad(&mut indices, dim);
+                // Dimensions that lie like one are one here: a position is one number instead of several.
+                let mut flat = Dims::from_slice(&vs[..dim]);
+                flat.push(ms.iter().product());
+                flat.extend_from_slice(&vs[dim + ms.len()..]);
+                if ms.len() > 1 && t.is_contiguous() && view.layout().view_strides(&flat).is_some() {
+                    view = super::view(&view, &flat)?;
+                    let positions = reshape(&nonzero(&reshape(&t.alias_same(), &[-1])?)?, &[-1])?;
+                    indices.push(Some(to_device(&positions, a.device())?));
+                    dim += 1;
+                    continue;
+                }
+                let positions = nonzero(t)?;
                 for k in 0..ms.len() {
                     let column = contiguous(&select(&positions, 1, k as i64)?)?;
                     indices.push(Some(to_device(&column, a.device())?));
@@ -867,8 +878,10 @@ pub fn bincount(a: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<
     autograd::no_grad(|| {
         let w = match weights {
             Some(w) => cast(w, if w.dtype() == DType::F32 { DType::F32 } else { DType::F64 })?,
-            None => ones(&x.shape(), Some(DType::I64), Some(x.device()))?,
+            None => expand(&ones(&[1], Some(DType::I64), Some(x.device()))?, &x.shape())?,
         };
-        scatter_add(&zeros(&[n], Some(w.dtype()), Some(x.device()))?, 0, &x, &w)
+        let out = zeros(&[n], Some(w.dtype()), Some(x.device()))?;
+        scatter_add_(&out, 0, &x, &w)?;
+        Ok(out)
     })
 }

@@ -213,7 +213,7 @@ pub fn group_norm(
     );
     in_float([input], |[input]| {
         let grouped = reshape(input, &[s[0], num_groups, -1])?;
-        let x = reshape(&standardise(&grouped, &[2], eps)?, &s)?;
+        let x = reshape(&layer_norm(&grouped, &[grouped.size(2)?], None, None, eps)?, &s)?;
         affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
     })
 }
@@ -266,6 +266,15 @@ pub fn batch_norm(
         let (Some(m), Some(v)) = (per_channel(running_mean, s.len())?, per_channel(running_var, s.len())?) else {
             bail!(Runtime, "Expected running_mean and running_var to be defined when training=False");
         };
+        let given = [running_mean, running_var, weight, bias];
+        if given.into_iter().flatten().all(|t| t.dtype() == input.dtype()) {
+            // One multiplication and one addition per element.
+            let scale = rsqrt(&add_scalar(&v, Scalar::Float(eps), ONE)?)?;
+            let scale = affine(scale, per_channel(weight, s.len())?.as_ref(), None)?;
+            let shift = neg(&mul(&m, &scale)?)?;
+            let shift = affine(shift, None, per_channel(bias, s.len())?.as_ref())?;
+            return addcmul(&shift, input, &scale, ONE);
+        }
         mul(&sub(input, &m, ONE)?, &rsqrt(&add_scalar(&v, Scalar::Float(eps), ONE)?)?)?
     };
     affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
@@ -292,6 +301,64 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
         };
         let (a, b) = (div(x1, &bound(x1)?)?, div(x2, &bound(x2)?)?);
         sum_dim(&mul(&a, &b)?, Some(&[dim]), false, None)
+    })
+}
+
+/// One dimension's padding: the position in the input, of size `size` there, that each position of the result repeats.
+struct PadStep {
+    dim: usize,
+    size: i64,
+    before: i64,
+    rows: Vec<i64>,
+}
+impl PadStep {
+    fn index(&self, device: Device) -> Result<Tensor> {
+        to_device(&Tensor::from_slice(&self.rows, &[self.rows.len() as i64])?, device)
+    }
+}
+/// The input in the middle, then what is around it, one slice of each dimension after the other.
+fn pad_by_copies(mode: &str, input: &Tensor, steps: Vec<PadStep>) -> Result<Tensor> {
+    let mut window = input.layout();
+    let mut shape = input.shape();
+    steps.iter().for_each(|s| shape[s.dim] = s.rows.len() as i64);
+    crate::tensor::layout::checked_numel(&shape)?;
+    let out = Tensor::empty(&shape, input.dtype(), input.device())?;
+    let strides = out.strides();
+    window.strides = strides.clone();
+    window.offset = steps.iter().map(|s| s.before * strides[s.dim]).sum();
+    out.alias(window.clone()).copy_from(input)?;
+    for s in &steps {
+        let stride = strides[s.dim];
+        window.offset -= s.before * stride;
+        let slice = |k: i64| {
+            let mut l = window.clone();
+            l.shape[s.dim] = 1;
+            l.offset += k * stride;
+            out.alias(l)
+        };
+        for (k, row) in (0..).zip(&s.rows) {
+            if k < s.before || k >= s.before + s.size {
+                slice(k).copy_from(&slice(s.before + row))?;
+            }
+        }
+        window.shape[s.dim] = s.rows.len() as i64;
+    }
+    let name = match mode {
+        "reflect" => "ReflectionPadNdBackward0",
+        "replicate" => "ReplicationPadNdBackward0",
+        _ => "CircularPadNdBackward0",
+    };
+    record(name, &[input], out, |_, _| {
+        move |_, g| {
+            let mut g = g.clone();
+            for s in steps.iter().rev() {
+                let mut shape = g.shape();
+                shape[s.dim] = s.size;
+                let zero = zeros(&shape, Some(g.dtype()), Some(g.device()))?;
+                g = index_add(&zero, s.dim as i64, &s.index(g.device())?, &g, ONE)?;
+            }
+            Ok(grads![Some(g)])
+        }
     })
 }
 
@@ -343,7 +410,7 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
         }
         "reflect" | "replicate" | "circular" => {
             ensure!(value.is_none_or(|v| v == 0.0), Value, "Padding mode \"{mode}\" doesn't take in value argument");
-            let mut x = input.clone();
+            let mut steps = Vec::new();
             for i in 0..pad_.len() / 2 {
                 let d = s.len() - 1 - i;
                 let (before, after, n) = (pad_[2 * i], pad_[2 * i + 1], s[d]);
@@ -367,8 +434,14 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                         _ => k.clamp(0, n - 1),
                     })
                     .collect();
-                let index = to_device(&Tensor::from_slice(&rows, &[rows.len() as i64])?, input.device())?;
-                x = index_select(&x, d as i64, &index)?;
+                steps.push(PadStep { dim: d, size: n, before, rows });
+            }
+            if input.device().is_cpu() && input.numel() > 0 && pad_.iter().all(|p| *p >= 0) {
+                return pad_by_copies(mode, input, steps);
+            }
+            let mut x = input.clone();
+            for step in steps {
+                x = index_select(&x, step.dim as i64, &step.index(input.device())?)?;
             }
             Ok(x)
         }

@@ -413,6 +413,23 @@ pub fn argsort(a: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
 pub fn topk(a: &Tensor, k: i64, dim: i64, largest: bool, _sorted: bool) -> Result<(Tensor, Tensor)> {
     let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
     ensure!(k >= 0 && k <= n, Runtime, "selected index k out of range: k={k} for a dimension of size {n}");
+    if a.ndim() > 0 {
+        let d = wrap_dim(dim, a.ndim())?;
+        let (shape, mut front) = (a.shape(), a.shape());
+        front[d] = k;
+        let (values, index) =
+            (Tensor::empty(&front, a.dtype(), a.device())?, Tensor::empty(&front, DType::I64, a.device())?);
+        let b = a.materialize();
+        let kernel = backend::get(b.device())?;
+        if values.numel() == 0 || kernel.topk(b.view(), d, largest, values.body().view(), index.body().view())? {
+            drop(b);
+            let values = record("TopkBackward0", &[a], values, |s, _| {
+                let index = s.save(&index);
+                move |c, g| Ok(grads![Some(place(g, &shape, d, &index.get(c)?, true)?)])
+            })?;
+            return Ok((values, index));
+        }
+    }
     let (v, i) = sort(a, dim, largest)?;
     if a.ndim() == 0 {
         return Ok((v, i));

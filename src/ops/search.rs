@@ -156,22 +156,29 @@ pub fn isin_scalar_tensor(
 }
 
 /// Distinct rows of `rows` ([n, m]), which come in `order` such that equal ones are neighbours: the places of their
-/// first ones in that order, the number of each row's group (in the rows' own order), the sizes of the groups.
-fn groups(rows: &Tensor, order: Option<&Tensor>) -> Result<(Tensor, Tensor, Tensor)> {
+/// first ones in that order, the number of each row's group (in the rows' own order), the sizes of the groups. The second is empty unless asked for.
+fn groups(rows: &Tensor, order: Option<&Tensor>, inverse: bool) -> Result<(Tensor, Tensor, Tensor)> {
     let n = rows.size(0)?;
     let device = Some(rows.device());
     let first = ones(&[n], Some(DType::Bool), device)?;
     if n > 1 {
         let changed = ne(&narrow(rows, 0, 1, n - 1)?, &narrow(rows, 0, 0, n - 1)?)?;
-        let changed =
-            if rows.size(1)? == 0 { zeros(&[n - 1], Some(DType::Bool), device)? } else { any_dim(&changed, 1, false)? };
+        let changed = match rows.size(1)? {
+            0 => zeros(&[n - 1], Some(DType::Bool), device)?,
+            1 => reshape(&changed, &[-1])?,
+            _ => any_dim(&changed, 1, false)?,
+        };
         copy_(&narrow(&first, 0, 1, n - 1)?, &changed)?;
     }
     let starts = reshape(&nonzero(&first)?, &[-1])?;
-    let group = sub_scalar(&cumsum(&first, 0, Some(DType::I64))?, Scalar::Int(1), Scalar::Int(1))?;
-    let inverse = match order {
-        None => group,
-        Some(order) => scatter_src(&zeros(&[n], Some(DType::I64), device)?, 0, order, &group)?,
+    let inverse = if inverse {
+        let group = sub_scalar(&cumsum(&first, 0, Some(DType::I64))?, Scalar::Int(1), Scalar::Int(1))?;
+        match order {
+            None => group,
+            Some(order) => scatter_src(&zeros(&[n], Some(DType::I64), device)?, 0, order, &group)?,
+        }
+    } else {
+        empty_index(rows)?
     };
     let k = starts.size(0)?;
     let end = full(&[1.min(k)], Scalar::Int(n), Some(DType::I64), device)?;
@@ -199,9 +206,10 @@ pub fn unique(
     autograd::no_grad(|| {
         let flat = reshape(a, &[-1])?;
         let (values, order) = sort(&flat, 0, false)?;
-        let (starts, inverse, counts) = groups(&unsqueeze(&values, 1)?, Some(&order))?;
+        let (starts, inverse, counts) = groups(&unsqueeze(&values, 1)?, Some(&order), return_inverse)?;
         let distinct = index_select(&values, 0, &starts)?;
-        Ok((distinct, some(return_inverse, reshape(&inverse, &a.shape())?)?, some(return_counts, counts)?))
+        let inverse = if return_inverse { reshape(&inverse, &a.shape())? } else { inverse };
+        Ok((distinct, inverse, some(return_counts, counts)?))
     })
 }
 /// The distinct slices along a dimension, in lexicographic order.
@@ -222,9 +230,9 @@ pub fn unique_dim(
             let key = index_select(&select(&rows, 1, column)?, 0, &order)?;
             order = index_select(&order, 0, &argsort(&key, 0, false)?)?;
         }
-        let (starts, inverse, counts) = groups(&index_select(&rows, 0, &order)?, Some(&order))?;
+        let (starts, inverse, counts) = groups(&index_select(&rows, 0, &order)?, Some(&order), return_inverse)?;
         let distinct = index_select(a, d, &index_select(&order, 0, &starts)?)?;
-        Ok((distinct, some(return_inverse, inverse)?, some(return_counts, counts)?))
+        Ok((distinct, inverse, some(return_counts, counts)?))
     })
 }
 fn as_rows(a: &Tensor, d: i64) -> Result<Tensor> {
@@ -251,10 +259,10 @@ pub fn unique_consecutive(
                 (a.clone(), d, vec![a.size(d)?])
             }
         };
-        let (starts, inverse, counts) = groups(&as_rows(&source, d)?, None)?;
+        let (starts, inverse, counts) = groups(&as_rows(&source, d)?, None, return_inverse)?;
         Ok((
             index_select(&source, d, &starts)?,
-            some(return_inverse, reshape(&inverse, &shape)?)?,
+            if return_inverse { reshape(&inverse, &shape)? } else { inverse },
             some(return_counts, counts)?,
         ))
     })

@@ -453,6 +453,22 @@ def kron(input, other):
 
 def cdist(x1, x2, p=2.0, compute_mode=None):
     """Distances between all pairs of rows."""
+    mode = compute_mode or "use_mm_for_euclid_dist_if_necessary"
+    if mode not in (
+        "use_mm_for_euclid_dist_if_necessary",
+        "use_mm_for_euclid_dist",
+        "donot_use_mm_for_euclid_dist",
+    ):
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+    many = x1.size(-2) > 25 or x2.size(-2) > 25
+    if p == 2 and (mode == "use_mm_for_euclid_dist" or many and mode.endswith("necessary")):
+        # |a - b|^2 = |a|^2 - 2 a b + |b|^2 as one product; equal rows have distance and gradient 0.
+        a2, b2 = (x1 * x1).sum(-1, True), (x2 * x2).sum(-1, True)
+        a = g.cat([x1 * -2, a2, g.ones_like(a2)], -1)
+        b = g.cat([x2, g.ones_like(b2), b2], -1)
+        square = g.matmul(a, b.transpose(-2, -1)).clamp(min=0)
+        zero = square.detach() == 0
+        return square.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
     return g.norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 

@@ -34,6 +34,7 @@ mod sort;
 mod test_arrays;
 #[cfg(test)]
 mod testing;
+mod topk;
 mod transfer;
 mod transpose;
 mod workers;
@@ -164,6 +165,9 @@ impl Backend for CpuBackend {
     }
     fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
         sort::sort(input, dim, descending, values, indices)
+    }
+    fn topk(&self, input: View, dim: usize, largest: bool, values: View, indices: View) -> Result<bool> {
+        topk::topk(input, dim, largest, values, indices).map(|_| true)
     }
     fn optimizer_step(
         &self,

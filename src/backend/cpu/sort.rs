@@ -13,7 +13,7 @@ use crate::{bail, ensure};
 use half::{bf16, f16};
 
 /// An element as an integer that sorts as it does.
-trait Key: Copy {
+pub(super) trait Key: Copy {
     fn key(self) -> u64;
 }
 macro_rules! int_key {
@@ -75,10 +75,18 @@ unsafe fn sort_line<T: Key>(line: &Line, descending: bool, short: &mut Vec<u64>,
             values.offset(i as isize * line.strides[1]).write_unaligned(v);
             line.indices.offset(i as isize * line.strides[2]).write_unaligned(at as i64);
         };
-        if size_of::<T>() <= 4 && line.len <= u32::MAX as usize {
-            let turn = if descending { u32::MAX as u64 } else { 0 };
+        // Keys that fit four bytes, as they are or less the smallest one.
+        let (mut low, mut high) = (0, u32::MAX as u64);
+        if size_of::<T>() > 4 {
+            (low, high) = (0..line.len).map(|i| get(i).key()).fold((u64::MAX, 0), |(l, h), k| (l.min(k), h.max(k)));
+        }
+        if high - low <= u32::MAX as u64 && line.len <= u32::MAX as usize {
             short.clear();
-            short.extend((0..line.len).map(|i| ((get(i).key() ^ turn) << 32) | i as u64));
+            if descending {
+                short.extend((0..line.len).map(|i| ((high - get(i).key()) << 32) | i as u64));
+            } else {
+                short.extend((0..line.len).map(|i| ((get(i).key() - low) << 32) | i as u64));
+            }
             sort_words(short);
             // Written after all is read: `values` may be the input itself.
             let copy: Vec<T> = short.iter().map(|k| get(*k as u32 as usize)).collect();
@@ -245,6 +253,13 @@ mod tests {
     fn extreme_values_and_nothing() {
         let a = Array::of_slice(&[5], DType::F64, &[f64::INFINITY, -1e308, f64::NEG_INFINITY, 5e-324, -5e-324]);
         check(&a, 0, false, Kind::Contiguous);
+        for spread in [100.0, u32::MAX as f64, 2.0 * u32::MAX as f64] {
+            let a = Array::of(&[6000], DType::I64, Kind::Contiguous, |i| {
+                ((i * 2654435761 % 4096) as f64 / 4095.0 * spread).floor() - 1e12
+            });
+            check(&a, 0, false, Kind::Contiguous);
+            check(&a, 0, true, Kind::Contiguous);
+        }
         let a = Array::of(&[10_000], DType::I32, Kind::Contiguous, |i| ((i * 2654435761) as u32 as i32) as f64);
         check(&a, 0, true, Kind::Contiguous);
         let e = Array::new(&[2, 0], DType::F32, Kind::Contiguous);
