@@ -6,6 +6,7 @@ import weakref
 import pytest
 
 import taper as torch
+from taper import nn
 from taper.autograd import Function, grad, gradcheck, gradgradcheck
 from taper.autograd.functional import hessian, hvp, jacobian, jvp, vjp
 
@@ -348,3 +349,42 @@ def test_callbacks_are_let_go():
     del y, hook, thing
     gc.collect()
     assert gone() is None and len(_c.held) == before
+
+
+def test_functional_call_leaves_the_module_as_it_was():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+            self.b.weight = self.a.weight
+
+        def forward(self, x):
+            return self.b(self.a(x))
+
+    net = Tied()
+    before = net.a.weight
+    w = (torch.eye(2) * 2).requires_grad_()
+    out = torch.func.functional_call(net, {"a.weight": w}, torch.ones(1, 2))
+    out.sum().backward()
+    assert out.tolist() == [[4.0, 4.0]] and w.grad is not None
+    assert net.a.weight is before is net.b.weight and before.grad is None
+    with pytest.raises(ValueError, match="multiple dictionaries"):
+        torch.func.functional_call(net, [{"a.weight": w}, {"a.weight": w}], torch.ones(1, 2))
+    with pytest.raises(RuntimeError, match=r"unexpected key\(s\): \['zz'\]"):
+        torch.func.functional_call(net, {"zz": w}, torch.ones(1, 2), strict=True)
+
+
+def test_gradient_of_a_function_of_parameters():
+    net = nn.Linear(2, 1)
+    parameters = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
+
+    def loss(p, x):
+        return torch.func.functional_call(net, p, (x,)).pow(2).sum()
+
+    grads, value = torch.func.grad_and_value(loss)(parameters, torch.tensor([[1.0, 2.0]]))
+    assert value.item() == 9.0 and grads["weight"].tolist() == [[6.0, 12.0]] and grads["bias"].tolist() == [6.0]
+    assert not value.requires_grad and not grads["bias"].requires_grad
+    with pytest.raises(RuntimeError, match="return a scalar tensor, got tensor with 1 dims"):
+        torch.func.grad(lambda t: t)(torch.ones(2))
+    with pytest.raises(RuntimeError, match="expected tensors, got int"):
+        torch.func.grad(lambda t: t)(3)
