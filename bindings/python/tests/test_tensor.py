@@ -369,3 +369,50 @@ def test_algorithm_of_a_generator():
     assert copy.algorithm == "philox" and torch.equal(torch.rand(4, generator=copy), torch.rand(4, generator=g))
     with pytest.raises(ValueError, match="must be 'mt19937' or 'philox', got 'xorshift'"):
         g.algorithm = "xorshift"
+
+
+def test_cdist_by_products():
+    # More than 25 rows go through one matrix product; the last row of b is one of a's.
+    torch.manual_seed(0)
+    a = torch.rand(2, 30, 4, dtype=torch.float64)
+    b = torch.cat([torch.rand(2, 6, 4, dtype=torch.float64), a[:, 3:4]], 1)
+    results = []
+    for mode in ("use_mm_for_euclid_dist_if_necessary", "donot_use_mm_for_euclid_dist"):
+        x, y = a.clone().requires_grad_(), b.clone().requires_grad_()
+        d = torch.cdist(x, y, compute_mode=mode)
+        assert d[:, 3, 6].abs().max().item() < 1e-7
+        (d[:, :, :6] * torch.arange(6.0, dtype=torch.float64).cos()).sum().backward()
+        results.append((d, x.grad, y.grad))
+    for got, want in zip(*results):
+        assert (got - want).abs().max().item() < 1e-7
+    # Equal rows have the gradient 0 rather than none.
+    x = torch.ones(30, 4, requires_grad=True)
+    torch.cdist(x, x.detach()).sum().backward()
+    assert x.grad.abs().max().item() == 0
+    with pytest.raises(ValueError, match="nonsense is not a valid value for compute_mode"):
+        torch.cdist(x, x, compute_mode="nonsense")
+
+
+def test_in_place_scatters_and_masks():
+    # Written at once, as well as where the source shares the memory or a gradient is recorded.
+    index = torch.tensor([[1, 0, 1], [2, 2, 0]])
+    a = torch.zeros(2, 3)
+    a.scatter_add_(1, index, torch.tensor([[1.0, 2, 3], [4, 5, 6]]))
+    assert a.tolist() == [[2, 4, 0], [6, 0, 9]]
+    a.scatter_add_(1, index, a)
+    assert a.tolist() == [[6, 6, 0], [15, 0, 15]]
+    b = torch.arange(6.0).view(2, 3)
+    b.index_add_(1, torch.tensor([0, 2, 0]), b.clone())
+    assert b.tolist() == [[2, 1, 3], [11, 4, 9]]
+    w = torch.ones(2, 3, requires_grad=True)
+    c = w * 2
+    c.scatter_(1, index[:, :2], 7.0)
+    c.sum().backward()
+    assert c.tolist() == [[7, 7, 2], [2, 2, 7]] and w.grad.tolist() == [[0, 0, 2], [2, 2, 0]]
+    with pytest.raises(IndexError, match="index 3 is out of bounds for dimension 1 with size 3"):
+        a.scatter_(1, index + 1, 0.0)
+    x = torch.arange(24.0).view(2, 3, 4)
+    mask = torch.tensor([[True, False, False], [False, True, True]])
+    assert x[mask][:, 0].tolist() == [0.0, 16.0, 20.0] and x.transpose(0, 1)[mask.t()].shape == (3, 4)
+    x[mask] = torch.tensor([[-1.0], [-2], [-3]])
+    assert x[:, :, 1].tolist() == [[-1.0, 5, 9], [13, -2, -3]]
