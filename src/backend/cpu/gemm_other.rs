@@ -134,88 +134,8 @@ macro_rules! wrapping {
 }
 wrapping!(u8, i8, i16, i32, i64);
 
-/// Rows and columns of the tile of results that stays in registers.
-const TILE: (usize, usize) = (4, 16);
-
-/// The sums of a tile of `TILE`, whose rows of b are dense.
-///
-/// # Safety
-/// `a` holds TILE.0 rows and k columns at its strides, `b` k rows of TILE.1 dense elements.
-#[inline(always)]
-unsafe fn tile<T: Wrapping>(
-    k: usize,
-    a: *const T,
-    a_strides: [isize; 2],
-    b: *const T,
-    b_row: isize,
-) -> [[T; TILE.1]; TILE.0] {
-    let mut acc = [[T::ZERO; TILE.1]; TILE.0];
-    for l in 0..k as isize {
-        // SAFETY: the caller's.
-        unsafe {
-            let b = b.offset(l * b_row).cast::<[T; TILE.1]>().read_unaligned();
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let x = *a.offset(r as isize * a_strides[0] + l * a_strides[1]);
-                for (s, b) in acc.iter_mut().zip(b) {
-                    *s = x.mul_add(b, *s);
-                }
-            }
-        }
-    }
-    acc
-}
-type Tile<T> = unsafe fn(usize, *const T, [isize; 2], *const T, isize) -> [[T; TILE.1]; TILE.0];
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-unsafe fn tile_avx512<T: Wrapping>(
-    k: usize,
-    a: *const T,
-    a_strides: [isize; 2],
-    b: *const T,
-    b_row: isize,
-) -> [[T; TILE.1]; TILE.0] {
-    // SAFETY: the caller's.
-    unsafe { tile(k, a, a_strides, b, b_row) }
-}
-fn pick_tile<T: Wrapping>() -> Tile<T> {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-    {
-        return tile_avx512::<T>;
-    }
-    tile::<T>
-}
-
 pub(super) fn run_int<T: Wrapping>(p: Problem<T>, alpha: T, beta: T) {
     let Problem { batch, m, n, k, .. } = p;
-    if p.b.col == 1 && n >= TILE.1 && m >= TILE.0 {
-        let tile = pick_tile::<T>();
-        let (rows, cols) = (m.div_ceil(TILE.0), n.div_ceil(TILE.1));
-        let grain = (TASK / 4 / (TILE.0 * TILE.1 * k + 1)).max(1);
-        parallel_for(batch * rows * cols, grain, |r| {
-            for t in r {
-                let (i, t) = (t / (rows * cols), t % (rows * cols));
-                let (row, col) = (t % rows * TILE.0, t / rows * TILE.1);
-                // The last tiles are moved back to lie inside; what other tiles have is not written again.
-                let (r0, c0) = (row.min(m - TILE.0), col.min(n - TILE.1));
-                // SAFETY: inside the views; each element is written by one task.
-                unsafe {
-                    let sums = tile(k, p.a.at(i, r0, 0), [p.a.row, p.a.col], p.b.at(i, 0, c0), p.b.row);
-                    for (r, sums) in sums.iter().enumerate().skip(row - r0) {
-                        for (c, s) in sums.iter().enumerate().skip(col - c0) {
-                            let x = p.c.at(i, r0 + r, c0 + c);
-                            let v = alpha.mul_add(*s, T::ZERO);
-                            *x = if beta == T::ZERO { v } else { beta.mul_add(*x, v) };
-                        }
-                    }
-                }
-            }
-        });
-        return;
-    }
     let grain = (TASK / 4 / (n * k + 1)).max(1);
     parallel_for(batch * m, grain, |r| {
         for t in r {
