@@ -1,20 +1,19 @@
-//! gather, scatter, advanced indexing and nonzero: all dtypes, any strides.
-//!
-//! Copies go by element size; only scatters that compute know the type. Where several sources meet one target, they
-//! are applied in index order, whatever the number of threads.
+//! Advanced indexing and nonzero: all dtypes, any strides. Where several sources meet one target, they are applied in
+//! index order, whatever the number of threads. What it shares with gather.rs (gather, scatter) is here.
 
+use super::gather::Combine;
 use super::parallel::parallel_for;
 use super::scratch::{ptr, Ptr, Walk};
 use super::simd::prefetch;
-use crate::backend::{ScatterOp, View};
+use crate::backend::View;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::dtype::{Bool8, DType, Element};
+use crate::tensor::dtype::{DType, Element};
 use crate::tensor::layout::Dims;
 use crate::{dispatch, ensure};
 use parking_lot::Mutex;
 
 /// Elements that are worth a task.
-const TASK: usize = 16_384;
+pub(super) const TASK: usize = 16_384;
 
 /// Runs `$body` with `$t` an unsigned integer of the dtype's size: enough to move elements.
 macro_rules! dispatch_size {
@@ -40,20 +39,22 @@ macro_rules! dispatch_size {
     };
 }
 
+pub(super) use dispatch_size;
+
 /// The first index out of range in row-major order, found by several threads.
-struct FirstBad(Mutex<Option<(usize, i64)>>);
+pub(super) struct FirstBad(Mutex<Option<(usize, i64)>>);
 impl FirstBad {
-    fn new() -> FirstBad {
+    pub(super) fn new() -> FirstBad {
         FirstBad(Mutex::new(None))
     }
     #[cold]
-    fn report(&self, at: usize, index: i64) {
+    pub(super) fn report(&self, at: usize, index: i64) {
         let mut first = self.0.lock();
         if first.is_none_or(|f| at < f.0) {
             *first = Some((at, index));
         }
     }
-    fn result(self, dim: usize, size: i64) -> Result<()> {
+    pub(super) fn result(self, dim: usize, size: i64) -> Result<()> {
         match self.0.into_inner() {
             Some((_, index)) => Err(out_of_bounds(index, dim, size)),
             None => Ok(()),
@@ -61,326 +62,18 @@ impl FirstBad {
     }
 }
 #[cold]
-fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
+pub(super) fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
     Error::new(ErrorKind::Index, format!("index {index} is out of bounds for dimension {dim} with size {size}"))
 }
 
-fn check_int64(what: &str, index: &View) -> Result<()> {
+pub(super) fn check_int64(what: &str, index: &View) -> Result<()> {
     ensure!(index.dtype == DType::I64, Runtime, "{what}(): Expected dtype int64 for index, got {}", index.dtype);
     Ok(())
 }
-fn check_same(what: &str, a: &View, b: &View) -> Result<()> {
+pub(super) fn check_same(what: &str, a: &View, b: &View) -> Result<()> {
     ensure!(a.dtype == b.dtype, Runtime, "{what}(): expected tensors of one dtype, got {} and {}", a.dtype, b.dtype);
     Ok(())
 }
-/// gather and scatter: equal ranks, and the index no larger than the data beside `dim`.
-fn check_along(what: &str, data: &View, index: &View, dim: usize) -> Result<()> {
-    let (sd, si) = (&data.layout.shape, &index.layout.shape);
-    ensure!(
-        sd.len() == si.len() && dim < sd.len().max(1),
-        Runtime,
-        "{what}(): Index tensor must have the same number of dimensions as input tensor"
-    );
-    ensure!(
-        (0..sd.len()).all(|d| d == dim || si[d] <= sd[d]),
-        Runtime,
-        "{what}(): Expected index {si:?} to be no larger than {sd:?} apart from dimension {dim}"
-    );
-    Ok(())
-}
-
-/// The strides with one dimension's set to 0: that dimension is addressed through an index.
-fn without(strides: &Dims, dim: usize) -> Dims {
-    let mut s = strides.clone();
-    s[dim] = 0;
-    s
-}
-
-/// out[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on.
-pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
-    check_int64("gather", &index)?;
-    check_same("gather", &input, &out)?;
-    ensure!(
-        index.layout.shape == out.layout.shape,
-        Runtime,
-        "gather(): expected an output of the index's shape {:?}, got {:?}",
-        index.layout.shape,
-        out.layout.shape
-    );
-    check_along("gather", &input, &index, dim)?;
-    if out.layout.numel() == 0 {
-        return Ok(());
-    }
-    if input.layout.ndim() == 0 {
-        // A scalar is a row of one element.
-        let i = ptr::<i64>(&index)?;
-        // SAFETY: each view holds one element.
-        unsafe {
-            if *i != 0 {
-                return Err(out_of_bounds(*i, 0, 1));
-            }
-            dispatch_size!(out.dtype, T, *ptr::<T>(&out)? = *ptr::<T>(&input)?);
-        }
-        return Ok(());
-    }
-    let (size, stride) = (input.layout.shape[dim], input.layout.strides[dim] as isize);
-    let beside = without(&input.layout.strides, dim);
-    let shape = &out.layout.shape[..];
-    let last = shape.len() - 1;
-    let n = shape[last] as usize;
-    let steps = [beside[last] as isize, index.layout.strides[last] as isize, out.layout.strides[last] as isize];
-    let outer = &shape[..last];
-    let rows = outer.iter().product::<i64>() as usize;
-    let bad = FirstBad::new();
-    dispatch_size!(out.dtype, T, {
-        let (x, ix, y) = (Ptr(ptr::<T>(&input)?), Ptr(ptr::<i64>(&index)?), Ptr(ptr::<T>(&out)?));
-        let strides = [&beside[..last], &index.layout.strides[..last], &out.layout.strides[..last]];
-        // Long rows are cut too, so that one-dimensional gathers run in parallel.
-        let cut = n.div_ceil(TASK);
-        parallel_for(rows * cut, (TASK / n.min(TASK)).max(1), |r| {
-            let mut walk = Walk::new(outer, strides, r.start / cut);
-            for task in r {
-                let from = task % cut * TASK;
-                let to = n.min(from + TASK);
-                let at = |k: usize| walk.offset[k] + from as isize * steps[k];
-                let (x, ix, y) = (x.at(at(0)), ix.at(at(1)), y.at(at(2)));
-                // SAFETY: all positions lie inside their views.
-                let found = unsafe {
-                    match (steps, stride) {
-                        ([0, 1, 1], 1) => gather_run(x, ix, y, to - from, [0, 1, 1], 1, size),
-                        ([1, 1, 1], _) => gather_run(x, ix, y, to - from, [1, 1, 1], stride, size),
-                        _ => gather_run(x, ix, y, to - from, steps, stride, size),
-                    }
-                };
-                if let Some((j, i)) = found {
-                    bad.report(task / cut * n + from + j, i);
-                    return;
-                }
-                if (task + 1) % cut == 0 {
-                    walk.step();
-                }
-            }
-        });
-    });
-    bad.result(dim, size)
-}
-
-/// Indices that are checked at once, before the elements they name are touched: loops without branches.
-const CHECKED: usize = 64;
-
-/// The first of `n` indices that is out of range, with its position.
-///
-/// # Safety
-/// `ix` is readable `n` times at distances of `step`.
-#[inline(always)]
-unsafe fn first_bad(ix: *const i64, step: isize, n: usize, size: i64) -> Option<(usize, i64)> {
-    // SAFETY: the caller's.
-    let get = |j: usize| unsafe { *ix.offset(j as isize * step) };
-    // Negative where an index is, or where it exceeds the last one.
-    let signs = (0..n).fold(0, |signs, j| signs | get(j) | (size - 1).wrapping_sub(get(j)));
-    if signs >= 0 {
-        return None;
-    }
-    (0..n).map(|j| (j, get(j))).find(|(_, i)| *i < 0 || *i >= size)
-}
-
-/// One run of `gather`: `y[j] = x[j + index[j] * stride]`; `steps` are those of j in x, the index and y. Stops at an
-/// index out of range, which it returns with its position.
-///
-/// # Safety
-/// The index and y have `n` elements at their steps; x has those that valid indices name.
-#[inline(always)]
-unsafe fn gather_run<T: Copy>(
-    x: *const T,
-    ix: *const i64,
-    y: *mut T,
-    n: usize,
-    steps: [isize; 3],
-    stride: isize,
-    size: i64,
-) -> Option<(usize, i64)> {
-    for from in (0..n).step_by(CHECKED) {
-        let len = (n - from).min(CHECKED);
-        // SAFETY: the caller's, and indices are checked first.
-        unsafe {
-            let ix = ix.offset(from as isize * steps[1]);
-            if let Some((j, i)) = first_bad(ix, steps[1], len, size) {
-                return Some((from + j, i));
-            }
-            for j in 0..len {
-                let at = (from + j) as isize;
-                let i = *ix.offset(j as isize * steps[1]) as isize;
-                *y.offset(at * steps[2]) = *x.offset(at * steps[0] + i * stride);
-            }
-        }
-    }
-    None
-}
-
-/// One run of `scatter`: `y[j + index[j] * stride] = f(.., x[j])` with the steps of j in y, the index and x; otherwise as
-/// `gather_run`.
-///
-/// # Safety
-/// As `gather_run`.
-#[inline(always)]
-unsafe fn scatter_run<T: Copy>(
-    y: *mut T,
-    ix: *const i64,
-    x: *const T,
-    n: usize,
-    steps: [isize; 3],
-    stride: isize,
-    size: i64,
-    f: &impl Fn(T, T) -> T,
-) -> Option<(usize, i64)> {
-    for from in (0..n).step_by(CHECKED) {
-        let len = (n - from).min(CHECKED);
-        // SAFETY: the caller's, and indices are checked first.
-        unsafe {
-            let ix = ix.offset(from as isize * steps[1]);
-            if let Some((j, i)) = first_bad(ix, steps[1], len, size) {
-                return Some((from + j, i));
-            }
-            for j in 0..len {
-                let at = (from + j) as isize;
-                let to = y.offset(at * steps[0] + *ix.offset(j as isize * steps[1]) as isize * stride);
-                *to = f(*to, *x.offset(at * steps[2]));
-            }
-        }
-    }
-    None
-}
-
-/// How the elements of a dtype are combined by a scatter.
-trait Combine: Element {
-    fn plus(self, b: Self) -> Self;
-    fn times(self, b: Self) -> Self;
-    /// NaN wins.
-    fn larger(self, b: Self) -> Self;
-    fn smaller(self, b: Self) -> Self;
-}
-macro_rules! combine {
-    ($($t:ty: |$a:ident, $b:ident| $plus:expr, $times:expr;)*) => {$(
-        impl Combine for $t {
-            #[inline(always)]
-            fn plus(self, $b: Self) -> Self {
-                let $a = self;
-                $plus
-            }
-            #[inline(always)]
-            fn times(self, $b: Self) -> Self {
-                let $a = self;
-                $times
-            }
-            #[inline(always)]
-            #[allow(clippy::eq_op)]
-            fn larger(self, b: Self) -> Self {
-                if b > self || b != b { b } else { self }
-            }
-            #[inline(always)]
-            #[allow(clippy::eq_op)]
-            fn smaller(self, b: Self) -> Self {
-                if b < self || b != b { b } else { self }
-            }
-        })*};
-}
-combine!(
-    u8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i16: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i32: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i64: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    f32: |a, b| a + b, a * b;
-    f64: |a, b| a + b, a * b;
-    half::f16: |a, b| a + b, a * b;
-    half::bf16: |a, b| a + b, a * b;
-    Bool8: |a, b| Bool8((a.0 | b.0 != 0) as u8), Bool8((a.0 != 0 && b.0 != 0) as u8);
-);
-
-/// out[index[i][j][k]][j][k] op= src[i][j][k] for dim 0, and so on, in index order.
-pub fn scatter(op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
-    check_int64("scatter", &index)?;
-    check_same("scatter", &out, &src)?;
-    check_along("scatter", &out, &index, dim)?;
-    let (si, ss) = (&index.layout.shape, &src.layout.shape);
-    ensure!(
-        si.len() == ss.len() && (0..si.len()).all(|d| si[d] <= ss[d]),
-        Runtime,
-        "scatter(): Expected index {si:?} to be no larger than src {ss:?}"
-    );
-    if index.layout.numel() == 0 {
-        return Ok(());
-    }
-    dispatch!(out.dtype, T, {
-        match op {
-            ScatterOp::Set => {
-                dispatch_size!(out.dtype, U, scatter_with::<U>(out, dim, index, src, |_, b| b))
-            }
-            ScatterOp::Add => scatter_with::<T>(out, dim, index, src, |a, b| a.plus(b)),
-            ScatterOp::Mul => scatter_with::<T>(out, dim, index, src, |a, b| a.times(b)),
-            ScatterOp::Max => scatter_with::<T>(out, dim, index, src, |a, b| a.larger(b)),
-            ScatterOp::Min => scatter_with::<T>(out, dim, index, src, |a, b| a.smaller(b)),
-        }
-    })
-}
-
-/// Lines along `dim` are independent; within a line, sources come in index order.
-fn scatter_with<T: Copy>(out: View, dim: usize, index: View, src: View, f: impl Fn(T, T) -> T + Sync) -> Result<()> {
-    let (y, ix, x) = (Ptr(ptr::<T>(&out)?), Ptr(ptr::<i64>(&index)?), Ptr(ptr::<T>(&src)?));
-    let (mut shape, mut so) = (index.layout.shape.clone(), out.layout.strides.clone());
-    let (mut si, mut sx) = (index.layout.strides.clone(), src.layout.strides.clone());
-    let (n, size, stride) = if shape.is_empty() {
-        (1, 1, [0; 3])
-    } else {
-        let size = out.layout.shape[dim];
-        (shape.remove(dim), size, [so.remove(dim), si.remove(dim), sx.remove(dim)].map(|s| s as isize))
-    };
-    // The last remaining dimension runs innermost, over a block of lines, so that rows are read along memory.
-    let (width, step) = match shape.pop() {
-        Some(w) => (w as usize, [so.pop(), si.pop(), sx.pop()].map(|s| s.unwrap_or(0) as isize)),
-        None => (1, [0; 3]),
-    };
-    const WIDTH: usize = 256;
-    let blocks = width.div_ceil(WIDTH);
-    let lines = shape.iter().product::<i64>() as usize;
-    // Runs go along the line where its indices lie closer together than those of neighbouring lines.
-    let along = width == 1 || stride[1].unsigned_abs() < step[1].unsigned_abs();
-    let (run_steps, run_stride) = if along { ([0, stride[1], stride[2]], stride[0]) } else { (step, stride[0]) };
-    let bad = FirstBad::new();
-    parallel_for(lines * blocks, (TASK / (n as usize * width.min(WIDTH))).max(1), |r| {
-        let mut walk = Walk::new(&shape, [&so[..], &si[..], &sx[..]], r.start / blocks);
-        for task in r {
-            let from = task % blocks * WIDTH;
-            let end = width.min(from + WIDTH);
-            let (runs, len) = if along { (from..end, n as usize) } else { (0..n as usize, end - from) };
-            for run in runs {
-                let at = |k: usize| {
-                    let (l, j) = if along { (0, run) } else { (run, from) };
-                    walk.offset[k] + j as isize * step[k] + if k == 0 { 0 } else { l as isize * stride[k] }
-                };
-                let (y, ix, x) = (y.at(at(0)), ix.at(at(1)), x.at(at(2)));
-                // SAFETY: all positions lie inside their views.
-                let found = unsafe {
-                    match (run_steps, run_stride) {
-                        ([0, 1, 1], 1) => scatter_run(y, ix, x, len, [0, 1, 1], 1, size, &f),
-                        ([1, 1, 1], _) => scatter_run(y, ix, x, len, [1, 1, 1], run_stride, size, &f),
-                        _ => scatter_run(y, ix, x, len, run_steps, run_stride, size, &f),
-                    }
-                };
-                if let Some((k, i)) = found {
-                    let (l, j) = if along { (k, run) } else { (run, from + k) };
-                    bad.report((task / blocks * n as usize + l) * width + j, i);
-                    return;
-                }
-            }
-            if (task + 1) % blocks == 0 {
-                walk.step();
-            }
-        }
-    });
-    bad.result(dim, size)
-}
-
 /// Element offsets of the indexed dimensions for every index position, checked and wrapped.
 fn targets(what: &str, data: &View, indices: &[View]) -> Result<Vec<isize>> {
     let shape = &indices[0].layout.shape;
@@ -767,9 +460,11 @@ fn is_nonzero<T: Element>(v: T) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gather::{gather, scatter};
     use super::super::parallel::set_num_threads;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
+    use crate::backend::ScatterOp;
 
     fn unravel(mut i: usize, shape: &[i64]) -> Vec<usize> {
         let mut v = vec![0; shape.len()];

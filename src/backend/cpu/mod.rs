@@ -9,6 +9,7 @@ mod conv_kernels;
 mod conv_weight;
 mod copy;
 mod elementwise;
+mod gather;
 mod gemm;
 mod gemm_finish;
 mod gemm_other;
@@ -127,10 +128,10 @@ impl Backend for CpuBackend {
         softmax::softmax_backward(log, grad, output, dim, out)
     }
     fn gather(&self, input: View, dim: usize, index: View, out: View) -> Result<()> {
-        index::gather(input, dim, index, out)
+        gather::gather(input, dim, index, out)
     }
     fn scatter(&self, op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
-        index::scatter(op, out, dim, index, src)
+        gather::scatter(op, out, dim, index, src)
     }
     fn index(&self, input: View, indices: &[View], out: View) -> Result<()> {
         index::index(input, indices, out)
