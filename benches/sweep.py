@@ -158,6 +158,8 @@ def calls(T):
 
 def work(library, pattern):
     """Prints the least seconds of a call of each op as JSON."""
+    from worker import SHORTEST, measure
+
     T = __import__(library)
     __import__(library + ".nn")
     T.set_num_threads(1)
@@ -166,14 +168,7 @@ def work(library, pattern):
         if pattern not in name:
             continue
         try:
-            call()
-            best, count, end = math.inf, 0, time.thread_time() + SECONDS
-            while count < 3 or time.thread_time() < end:
-                begin = time.thread_time()
-                call()
-                best = min(best, time.thread_time() - begin)
-                count += 1
-            times[name] = best
+            times[name] = measure(call, SECONDS, time.thread_time, lambda: None, SHORTEST)["best"]
         except Exception as error:  # a missing op must not end the sweep
             times[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     print(json.dumps(times))

@@ -11,6 +11,8 @@ import time
 
 from workloads import WORKLOADS
 
+SHORTEST = 2e-4  # seconds of a group of calls on the CPU
+
 
 def measure(call, seconds, clock, wait, shortest):
     """Calls `call` for about `seconds` and gives the best and the median time of a call.
@@ -50,7 +52,7 @@ def main():
     library.set_num_threads(threads)
     device = sys.argv[3] if len(sys.argv) > 3 else "cpu"
     clock = time.thread_time if sys.argv[4:] == ["cpu"] else time.perf_counter
-    wait, shortest = (lambda: None), 2e-4
+    wait, shortest = (lambda: None), SHORTEST
     if device != "cpu":
         library.set_default_device(device)
         wait, shortest = getattr(library, device.split(":")[0]).synchronize, 5e-3
