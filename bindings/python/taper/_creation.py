@@ -105,7 +105,9 @@ def _infer_dtype(kinds):
             name = getattr(k, "name", None)  # of a NumPy dtype
             if name is None:
                 # What has no dtype of its own counts as the Python number that it becomes.
-                k = _infer_dtype({int if hasattr(k, "__index__") and k is not bool else k if k is bool else float})
+                if k is not bool:
+                    k = int if hasattr(k, "__index__") else float
+                k = _infer_dtype({k})
             else:
                 k = getattr(_dtype, name, None)
                 if not isinstance(k, _dtype.dtype):

@@ -206,32 +206,27 @@ def avg_pool1d(
     return g.avg_pool1d(input, kernel_size, () if stride is None else stride, padding, ceil_mode, count_include_pad)
 
 
-def avg_pool2d(
-    input: Tensor,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override=None,
-) -> Tensor:
-    """The mean of each window."""
-    stride = () if stride is None else stride
-    return g.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+def _avg_pool(dims):
+    name = f"avg_pool{dims}d"
+
+    def function(
+        input: Tensor,
+        kernel_size,
+        stride=None,
+        padding=0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override=None,
+    ) -> Tensor:
+        stride = () if stride is None else stride
+        return getattr(g, name)(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+    function.__name__ = name
+    function.__doc__ = "The mean of each window."
+    return function
 
 
-def avg_pool3d(
-    input: Tensor,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override=None,
-) -> Tensor:
-    """The mean of each window."""
-    stride = () if stride is None else stride
-    return g.avg_pool3d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+avg_pool2d, avg_pool3d = _avg_pool(2), _avg_pool(3)
 
 
 def _kept_sizes(input, output_size, dims):
