@@ -105,24 +105,35 @@ pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
 /// Indices that are checked at once, before the elements they name are touched: loops without branches.
 const CHECKED: usize = 64;
 
-/// The first of `n` indices that is out of range, with its position.
+/// Calls `each(j, index)` for `n` indices in order. Stops at one that is out of range, which it returns with its position.
 ///
 /// # Safety
 /// `ix` is readable `n` times at distances of `step`.
 #[inline(always)]
-unsafe fn first_bad(ix: *const i64, step: isize, n: usize, size: i64) -> Option<(usize, i64)> {
+unsafe fn checked_run(
+    ix: *const i64,
+    step: isize,
+    n: usize,
+    size: i64,
+    mut each: impl FnMut(isize, isize),
+) -> Option<(usize, i64)> {
     // SAFETY: the caller's.
     let get = |j: usize| unsafe { *ix.offset(j as isize * step) };
-    // Negative where an index is, or where it exceeds the last one.
-    let signs = (0..n).fold(0, |signs, j| signs | get(j) | (size - 1).wrapping_sub(get(j)));
-    if signs >= 0 {
-        return None;
+    for from in (0..n).step_by(CHECKED) {
+        let part = from..n.min(from + CHECKED);
+        // Negative where an index is, or where it exceeds the last one.
+        let signs = part.clone().fold(0, |signs, j| signs | get(j) | (size - 1).wrapping_sub(get(j)));
+        if signs < 0 {
+            return part.map(|j| (j, get(j))).find(|(_, i)| *i < 0 || *i >= size);
+        }
+        for j in part {
+            each(j as isize, get(j) as isize);
+        }
     }
-    (0..n).map(|j| (j, get(j))).find(|(_, i)| *i < 0 || *i >= size)
+    None
 }
 
-/// One run of `gather`: `y[j] = x[j + index[j] * stride]`; `steps` are those of j in x, the index and y. Stops at an
-/// index out of range, which it returns with its position.
+/// One run of `gather`: `y[j] = x[j + index[j] * stride]`; `steps` are those of j in x, the index and y; as `checked_run`.
 ///
 /// # Safety
 /// The index and y have `n` elements at their steps; x has those that valid indices name.
@@ -136,26 +147,12 @@ unsafe fn gather_run<T: Copy>(
     stride: isize,
     size: i64,
 ) -> Option<(usize, i64)> {
-    for from in (0..n).step_by(CHECKED) {
-        let len = (n - from).min(CHECKED);
-        // SAFETY: the caller's, and indices are checked first.
-        unsafe {
-            let ix = ix.offset(from as isize * steps[1]);
-            if let Some((j, i)) = first_bad(ix, steps[1], len, size) {
-                return Some((from + j, i));
-            }
-            for j in 0..len {
-                let at = (from + j) as isize;
-                let i = *ix.offset(j as isize * steps[1]) as isize;
-                *y.offset(at * steps[2]) = *x.offset(at * steps[0] + i * stride);
-            }
-        }
-    }
-    None
+    // SAFETY: the caller's; indices are checked first.
+    unsafe { checked_run(ix, steps[1], n, size, |j, i| *y.offset(j * steps[2]) = *x.offset(j * steps[0] + i * stride)) }
 }
 
-/// One run of `scatter`: `y[j + index[j] * stride] = f(.., x[j])` with the steps of j in y, the index and x; otherwise as
-/// `gather_run`.
+/// One run of `scatter`: `y[j + index[j] * stride] = f(.., x[j])` with the steps of j in y, the index and x; as
+/// `checked_run`.
 ///
 /// # Safety
 /// As `gather_run`.
@@ -170,22 +167,13 @@ unsafe fn scatter_run<T: Copy>(
     size: i64,
     f: &impl Fn(T, T) -> T,
 ) -> Option<(usize, i64)> {
-    for from in (0..n).step_by(CHECKED) {
-        let len = (n - from).min(CHECKED);
-        // SAFETY: the caller's, and indices are checked first.
-        unsafe {
-            let ix = ix.offset(from as isize * steps[1]);
-            if let Some((j, i)) = first_bad(ix, steps[1], len, size) {
-                return Some((from + j, i));
-            }
-            for j in 0..len {
-                let at = (from + j) as isize;
-                let to = y.offset(at * steps[0] + *ix.offset(j as isize * steps[1]) as isize * stride);
-                *to = f(*to, *x.offset(at * steps[2]));
-            }
-        }
+    // SAFETY: the caller's; indices are checked first.
+    unsafe {
+        checked_run(ix, steps[1], n, size, |j, i| {
+            let to = y.offset(j * steps[0] + i * stride);
+            *to = f(*to, *x.offset(j * steps[2]));
+        })
     }
-    None
 }
 
 /// How the elements of a dtype are combined by a scatter.

@@ -140,6 +140,44 @@ fn sort_words(v: &mut Vec<u64>) {
     }
 }
 
+/// The lines along `dim` of an input, and of the values and positions that are written for them.
+pub(super) struct Lines {
+    /// The other dimensions, one line per position.
+    space: Space,
+    /// Elements from one of a line to the next.
+    pub strides: [isize; 3],
+    bases: [*mut u8; 3],
+}
+// SAFETY: lines are disjoint in the outputs, and a thread touches none but its own.
+unsafe impl Sync for Lines {}
+impl Lines {
+    pub fn new(views: [&View; 3], dim: usize) -> Result<Lines> {
+        let mut rest = views[0].layout.shape.clone();
+        if let Some(n) = rest.get_mut(dim) {
+            *n = 1;
+        }
+        Ok(Lines {
+            space: Space::new(&rest, &views.map(|v| (&v.layout.strides[..], v.dtype.size()))).with_unit_row(),
+            strides: views.map(|v| v.layout.strides.get(dim).map_or(0, |s| *s as isize)),
+            bases: [data(views[0])?, data(views[1])?, data(views[2])?],
+        })
+    }
+    pub fn count(&self) -> usize {
+        self.space.numel()
+    }
+    pub fn rows(&self, first: usize) -> Rows<'_> {
+        Rows::at(&self.space, first)
+    }
+    /// The first elements of the lines at these byte offsets.
+    ///
+    /// # Safety
+    /// The offsets are those of one of `rows`.
+    pub unsafe fn at(&self, offsets: &[isize]) -> [*mut u8; 3] {
+        // SAFETY: the caller's.
+        unsafe { [0, 1, 2].map(|k| self.bases[k].offset(offsets[k])) }
+    }
+}
+
 /// Sorts `input` along `dim` into `values` with the positions in `indices` (int64).
 pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
     let views = [&input, &values, &indices];
@@ -161,32 +199,16 @@ pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: Vi
         bail!(Internal, "sort of {} dimensions along {dim}", shape.len());
     }
     let len = shape.get(dim).map_or(1, |n| *n as usize);
-    let strides = views.map(|v| v.layout.strides.get(dim).map_or(0, |s| *s as isize));
-    // The other dimensions, one line per position.
-    let mut rest = shape.clone();
-    if !rest.is_empty() {
-        rest[dim] = 1;
-    }
-    let lines = Space::new(&rest, &views.map(|v| (&v.layout.strides[..], v.dtype.size()))).with_unit_row();
-    struct Bases([*mut u8; 3]);
-    // SAFETY: lines are disjoint in the outputs.
-    unsafe impl Sync for Bases {}
-    let bases = Bases([data(&input)?, data(&values)?, data(&indices)?]);
-    let bases = &bases;
+    let lines = Lines::new(views, dim)?;
     let grain = (8192 / len).max(1);
-    parallel_for(lines.numel(), grain, |range| {
+    parallel_for(lines.count(), grain, |range| {
         let (mut short, mut long) = (vec![], vec![]);
-        let mut rows = Rows::at(&lines, range.start);
+        let mut rows = lines.rows(range.start);
         for _ in range {
             // SAFETY: offsets of elements of the views; lines belong to one thread each.
             unsafe {
-                let line = Line {
-                    input: bases.0[0].offset(rows.offsets[0]),
-                    values: bases.0[1].offset(rows.offsets[1]),
-                    indices: bases.0[2].offset(rows.offsets[2]).cast(),
-                    strides,
-                    len,
-                };
+                let [first, values, indices] = lines.at(&rows.offsets);
+                let line = Line { input: first, values, indices: indices.cast(), strides: lines.strides, len };
                 crate::dispatch!(input.dtype, T, sort_line::<T>(&line, descending, &mut short, &mut long));
             }
             rows.advance();

@@ -1,9 +1,7 @@
 //! The first elements of a sorted line without sorting all of it: the same ones in the same order as `sort` has.
 
-use super::geometry::{Rows, Space};
-use super::interp::data;
 use super::parallel::parallel_for;
-use super::sort::Key;
+use super::sort::{Key, Lines};
 use crate::backend::View;
 use crate::error::Result;
 use crate::tensor::dtype::DType;
@@ -57,39 +55,31 @@ pub fn topk(input: View, dim: usize, largest: bool, values: View, indices: View)
         return Ok(());
     }
     let (len, k) = (shape[dim] as usize, expect[dim] as usize);
-    let strides = views.map(|v| v.layout.strides[dim] as isize);
-    // The other dimensions, one line per position.
-    let mut rest = shape.clone();
-    rest[dim] = 1;
-    let lines = Space::new(&rest, &views.map(|v| (&v.layout.strides[..], v.dtype.size()))).with_unit_row();
-    struct Bases([*mut u8; 3]);
-    // SAFETY: lines are disjoint in the outputs.
-    unsafe impl Sync for Bases {}
-    let bases = Bases([data(&input)?, data(&values)?, data(&indices)?]);
-    let bases = &bases;
+    let lines = Lines::new(views, dim)?;
+    let strides = lines.strides;
     let group = if strides[0] == 1 { 1 } else { TOGETHER };
     crate::dispatch!(input.dtype, T, {
-        parallel_for(lines.numel(), (8192 / len).max(group), |range| {
-            let mut rows = Rows::at(&lines, range.start);
+        parallel_for(lines.count(), (8192 / len).max(group), |range| {
+            let mut rows = lines.rows(range.start);
             let (mut short, mut long) = (vec![], vec![]);
             let mut at = range.start;
             while at < range.end {
-                let mut offsets = [[0isize; 3]; TOGETHER];
+                let mut starts = [[std::ptr::null_mut(); 3]; TOGETHER];
                 let count = group.min(range.end - at);
-                for o in &mut offsets[..count] {
-                    o.copy_from_slice(&rows.offsets);
-                    rows.advance();
-                }
                 // SAFETY: offsets of elements of the views; lines belong to one thread each.
                 unsafe {
+                    for s in &mut starts[..count] {
+                        *s = lines.at(&rows.offsets);
+                        rows.advance();
+                    }
                     if size_of::<T>() <= 4 && len <= u32::MAX as usize {
                         let turn = if largest { u32::MAX as u64 } else { 0 };
                         let word = |v: T, i: usize| ((v.key() ^ turn) << 32) | i as u64;
-                        run_lines(bases.0, &offsets[..count], strides, len, k, &mut short, word, |w| w as u32 as usize);
+                        run_lines(&starts[..count], strides, len, k, &mut short, word, |w| w as u32 as usize);
                     } else {
                         let turn = if largest { u64::MAX } else { 0 };
                         let word = |v: T, i: usize| (((v.key() ^ turn) as u128) << 64) | i as u128;
-                        run_lines(bases.0, &offsets[..count], strides, len, k, &mut long, word, |w| w as u64 as usize);
+                        run_lines(&starts[..count], strides, len, k, &mut long, word, |w| w as u64 as usize);
                     }
                 }
                 at += count;
@@ -99,13 +89,12 @@ pub fn topk(input: View, dim: usize, largest: bool, values: View, indices: View)
     Ok(())
 }
 
-/// Lines at the given byte offsets: their elements as words that sort as they do and hold their positions.
+/// Lines that start at the given addresses: their elements as words that sort as they do and hold their positions.
 ///
 /// # Safety
 /// The lines' elements are T and i64; nobody else touches them.
 unsafe fn run_lines<T: Copy, W: Ord + Copy + Default>(
-    bases: [*mut u8; 3],
-    offsets: &[[isize; 3]],
+    starts: &[[*mut u8; 3]],
     strides: [isize; 3],
     len: usize,
     k: usize,
@@ -113,31 +102,29 @@ unsafe fn run_lines<T: Copy, W: Ord + Copy + Default>(
     word: impl Fn(T, usize) -> W,
     position: impl Fn(W) -> usize,
 ) {
-    words.resize(len * offsets.len(), W::default());
+    words.resize(len * starts.len(), W::default());
     // SAFETY: positions stay below the lines' lengths.
     unsafe {
-        let get = |o: &[isize; 3], i: usize| {
-            bases[0].offset(o[0]).cast::<T>().offset(i as isize * strides[0]).read_unaligned()
-        };
-        if let [o] = offsets {
+        let get = |from: *mut u8, i: usize| from.cast::<T>().offset(i as isize * strides[0]).read_unaligned();
+        if let [[from, ..]] = starts {
             for (i, w) in words.iter_mut().enumerate() {
-                *w = word(get(o, i), i);
+                *w = word(get(*from, i), i);
             }
         } else {
             for i in 0..len {
-                for (line, o) in offsets.iter().enumerate() {
-                    words[line * len + i] = word(get(o, i), i);
+                for (line, [from, ..]) in starts.iter().enumerate() {
+                    words[line * len + i] = word(get(*from, i), i);
                 }
             }
         }
-        for (line, o) in offsets.iter().enumerate() {
+        for (line, [from, values, indices]) in starts.iter().enumerate() {
             let words = &mut words[line * len..(line + 1) * len];
             select(words, k);
             for (j, w) in words[..k].iter().enumerate() {
                 let i = position(*w);
                 let j = j as isize;
-                bases[1].offset(o[1]).cast::<T>().offset(j * strides[1]).write_unaligned(get(o, i));
-                bases[2].offset(o[2]).cast::<i64>().offset(j * strides[2]).write_unaligned(i as i64);
+                values.cast::<T>().offset(j * strides[1]).write_unaligned(get(*from, i));
+                indices.cast::<i64>().offset(j * strides[2]).write_unaligned(i as i64);
             }
         }
     }

@@ -196,57 +196,56 @@ pub fn convert(from: DType, to: DType) -> Kernel {
 mod f16c {
     use std::arch::x86_64::*;
 
-    /// Copies elements that may lie at any address.
-    unsafe fn copy<T>(to: *mut T, from: *const T, n: usize) {
+    /// Runs `eight` on eight elements at a time, the last ones by way of arrays.
+    ///
+    /// # Safety
+    /// `n` elements behind both pointers, at any address; `eight` reads and writes eight.
+    #[inline(always)]
+    unsafe fn by_eight<A: Default + Copy, B: Default + Copy>(
+        n: usize,
+        out: *mut u8,
+        a: *const u8,
+        eight: impl Fn(*const A, *mut B),
+    ) -> bool {
+        let (out, a) = (out.cast::<B>(), a.cast::<A>());
+        let whole = n / 8 * 8;
         // SAFETY: the caller's.
-        unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), n * size_of::<T>()) }
+        unsafe {
+            for i in (0..whole).step_by(8) {
+                eight(a.add(i), out.add(i));
+            }
+            if whole < n {
+                let (mut x, mut y) = ([A::default(); 8], [B::default(); 8]);
+                let (from, to) = (a.add(whole).cast::<u8>(), out.add(whole).cast::<u8>());
+                x.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(from, (n - whole) * size_of::<A>());
+                eight(x.as_ptr(), y.as_mut_ptr());
+                to.copy_from_nonoverlapping(y.as_ptr().cast(), (n - whole) * size_of::<B>());
+            }
+        }
+        false
     }
     /// # Safety
     /// As `Kernel`, on a machine of `Level::Avx2`.
     #[target_feature(enable = "avx2,f16c")]
     pub unsafe fn narrow(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
-        let (out, a) = (out.cast::<u16>(), a.cast::<f32>());
-        // SAFETY: the caller's; the last elements go through arrays of their own.
+        // SAFETY: the caller's.
         unsafe {
-            let half = |from: *const f32, to: *mut u16| {
+            by_eight(n, out, a, |from: *const f32, to: *mut u16| {
                 let h = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(from));
                 _mm_storeu_si128(to.cast(), h);
-            };
-            let whole = n / 8 * 8;
-            for i in (0..whole).step_by(8) {
-                half(a.add(i), out.add(i));
-            }
-            if whole < n {
-                let (mut x, mut y) = ([0f32; 8], [0u16; 8]);
-                copy(x.as_mut_ptr(), a.add(whole), n - whole);
-                half(x.as_ptr(), y.as_mut_ptr());
-                copy(out.add(whole), y.as_ptr(), n - whole);
-            }
+            })
         }
-        false
     }
     /// # Safety
     /// As `Kernel`, on a machine of `Level::Avx2`.
     #[target_feature(enable = "avx2,f16c")]
     pub unsafe fn widen(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
-        let (out, a) = (out.cast::<f32>(), a.cast::<u16>());
-        // SAFETY: as in `narrow`.
+        // SAFETY: the caller's.
         unsafe {
-            let single = |from: *const u16, to: *mut f32| {
+            by_eight(n, out, a, |from: *const u16, to: *mut f32| {
                 _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(from.cast())));
-            };
-            let whole = n / 8 * 8;
-            for i in (0..whole).step_by(8) {
-                single(a.add(i), out.add(i));
-            }
-            if whole < n {
-                let (mut x, mut y) = ([0u16; 8], [0f32; 8]);
-                copy(x.as_mut_ptr(), a.add(whole), n - whole);
-                single(x.as_ptr(), y.as_mut_ptr());
-                copy(out.add(whole), y.as_ptr(), n - whole);
-            }
+            })
         }
-        false
     }
 }
 

@@ -62,8 +62,23 @@ pub trait Float:
     fn pow<I: Isa>(self, e: Self) -> Self;
 }
 
+/// Functions of one argument that stand elsewhere.
+macro_rules! functions {
+    ($t:ty, $from:ident: $($name:ident)*) => {
+        functions!($t; $($name => $from::$name::<I>,)*);
+    };
+    ($t:ty; $($name:ident => $f:expr,)*) => {$(
+        #[inline(always)]
+        fn $name<I: Isa>(self) -> $t {
+            $f(self)
+        }
+    )*};
+}
+
 impl Float for f32 {
     const VECTOR: bool = true;
+    functions!(f32, math32: exp exp2 expm1 log log2 log10 log1p sin cos tanh erf erfc gelu);
+    functions!(f32, wide32: tan asin acos atan sinh cosh asinh acosh atanh erfinv);
     #[inline(always)]
     fn of(v: f64) -> f32 {
         v as f32
@@ -109,82 +124,6 @@ impl Float for f32 {
         I::fma32(self, b, c)
     }
     #[inline(always)]
-    fn exp<I: Isa>(self) -> f32 {
-        math32::exp::<I>(self)
-    }
-    #[inline(always)]
-    fn exp2<I: Isa>(self) -> f32 {
-        math32::exp2::<I>(self)
-    }
-    #[inline(always)]
-    fn expm1<I: Isa>(self) -> f32 {
-        math32::expm1::<I>(self)
-    }
-    #[inline(always)]
-    fn log<I: Isa>(self) -> f32 {
-        math32::log::<I>(self)
-    }
-    #[inline(always)]
-    fn log2<I: Isa>(self) -> f32 {
-        math32::log2::<I>(self)
-    }
-    #[inline(always)]
-    fn log10<I: Isa>(self) -> f32 {
-        math32::log10::<I>(self)
-    }
-    #[inline(always)]
-    fn log1p<I: Isa>(self) -> f32 {
-        math32::log1p::<I>(self)
-    }
-    #[inline(always)]
-    fn sin<I: Isa>(self) -> f32 {
-        math32::sin::<I>(self)
-    }
-    #[inline(always)]
-    fn cos<I: Isa>(self) -> f32 {
-        math32::cos::<I>(self)
-    }
-    #[inline(always)]
-    fn tan<I: Isa>(self) -> f32 {
-        wide32::tan::<I>(self)
-    }
-    #[inline(always)]
-    fn asin<I: Isa>(self) -> f32 {
-        wide32::asin::<I>(self)
-    }
-    #[inline(always)]
-    fn acos<I: Isa>(self) -> f32 {
-        wide32::acos::<I>(self)
-    }
-    #[inline(always)]
-    fn atan<I: Isa>(self) -> f32 {
-        wide32::atan::<I>(self)
-    }
-    #[inline(always)]
-    fn sinh<I: Isa>(self) -> f32 {
-        wide32::sinh::<I>(self)
-    }
-    #[inline(always)]
-    fn cosh<I: Isa>(self) -> f32 {
-        wide32::cosh::<I>(self)
-    }
-    #[inline(always)]
-    fn asinh<I: Isa>(self) -> f32 {
-        wide32::asinh::<I>(self)
-    }
-    #[inline(always)]
-    fn acosh<I: Isa>(self) -> f32 {
-        wide32::acosh::<I>(self)
-    }
-    #[inline(always)]
-    fn atanh<I: Isa>(self) -> f32 {
-        wide32::atanh::<I>(self)
-    }
-    #[inline(always)]
-    fn erfinv<I: Isa>(self) -> f32 {
-        wide32::erfinv::<I>(self)
-    }
-    #[inline(always)]
     fn atan2<I: Isa>(self, x: f32) -> f32 {
         wide32::atan2::<I>(self, x)
     }
@@ -205,22 +144,6 @@ impl Float for f32 {
         self.abs() > math32::TRIG_MAX
     }
     #[inline(always)]
-    fn tanh<I: Isa>(self) -> f32 {
-        math32::tanh::<I>(self)
-    }
-    #[inline(always)]
-    fn erf<I: Isa>(self) -> f32 {
-        math32::erf::<I>(self)
-    }
-    #[inline(always)]
-    fn erfc<I: Isa>(self) -> f32 {
-        math32::erfc::<I>(self)
-    }
-    #[inline(always)]
-    fn gelu<I: Isa>(self) -> f32 {
-        math32::gelu::<I>(self)
-    }
-    #[inline(always)]
     fn gelu_grad<I: Isa>(self, g: f32) -> f32 {
         math32::gelu_grad::<I>(g, self)
     }
@@ -232,6 +155,14 @@ impl Float for f32 {
 
 impl Float for f64 {
     const VECTOR: bool = false;
+    functions!(f64, math64: exp);
+    functions!(f64;
+        exp2 => f64::exp2, expm1 => f64::exp_m1,
+        log => f64::ln, log2 => f64::log2, log10 => f64::log10, log1p => f64::ln_1p,
+        sin => f64::sin, cos => f64::cos, tan => f64::tan, asin => f64::asin, acos => f64::acos, atan => f64::atan,
+        sinh => f64::sinh, cosh => f64::cosh, tanh => f64::tanh, asinh => libm::asinh, atanh => libm::atanh,
+        erf => libm::erf, erfc => libm::erfc, erfinv => math64::erfinv,
+    );
     #[inline(always)]
     fn of(v: f64) -> f64 {
         v
@@ -275,55 +206,6 @@ impl Float for f64 {
     fn fma<I: Isa>(self, b: f64, c: f64) -> f64 {
         I::fma64(self, b, c)
     }
-    #[inline(always)]
-    fn exp<I: Isa>(self) -> f64 {
-        math64::exp::<I>(self)
-    }
-    fn exp2<I: Isa>(self) -> f64 {
-        self.exp2()
-    }
-    fn expm1<I: Isa>(self) -> f64 {
-        self.exp_m1()
-    }
-    fn log<I: Isa>(self) -> f64 {
-        self.ln()
-    }
-    fn log2<I: Isa>(self) -> f64 {
-        self.log2()
-    }
-    fn log10<I: Isa>(self) -> f64 {
-        self.log10()
-    }
-    fn log1p<I: Isa>(self) -> f64 {
-        self.ln_1p()
-    }
-    fn sin<I: Isa>(self) -> f64 {
-        self.sin()
-    }
-    fn cos<I: Isa>(self) -> f64 {
-        self.cos()
-    }
-    fn tan<I: Isa>(self) -> f64 {
-        self.tan()
-    }
-    fn asin<I: Isa>(self) -> f64 {
-        self.asin()
-    }
-    fn acos<I: Isa>(self) -> f64 {
-        self.acos()
-    }
-    fn atan<I: Isa>(self) -> f64 {
-        self.atan()
-    }
-    fn sinh<I: Isa>(self) -> f64 {
-        self.sinh()
-    }
-    fn cosh<I: Isa>(self) -> f64 {
-        self.cosh()
-    }
-    fn asinh<I: Isa>(self) -> f64 {
-        libm::asinh(self)
-    }
     fn acosh<I: Isa>(self) -> f64 {
         // libm's is wrong below -1.
         if self < 1.0 {
@@ -331,12 +213,6 @@ impl Float for f64 {
         } else {
             libm::acosh(self)
         }
-    }
-    fn atanh<I: Isa>(self) -> f64 {
-        libm::atanh(self)
-    }
-    fn erfinv<I: Isa>(self) -> f64 {
-        math64::erfinv(self)
     }
     fn atan2<I: Isa>(self, x: f64) -> f64 {
         self.atan2(x)
@@ -354,15 +230,6 @@ impl Float for f64 {
     #[inline(always)]
     fn trig_is_slow(self) -> bool {
         false
-    }
-    fn tanh<I: Isa>(self) -> f64 {
-        self.tanh()
-    }
-    fn erf<I: Isa>(self) -> f64 {
-        libm::erf(self)
-    }
-    fn erfc<I: Isa>(self) -> f64 {
-        libm::erfc(self)
     }
     fn gelu<I: Isa>(self) -> f64 {
         self * 0.5 * libm::erfc(-self * std::f64::consts::FRAC_1_SQRT_2)
@@ -382,7 +249,7 @@ impl Float for f64 {
 fn sigmoid<I: Isa, T: Float>(x: T) -> T {
     T::of(1.0) / (T::of(1.0) + (-x).exp::<I>())
 }
-/// NaN propagates.
+/// NaN propagates. Here and below `|`, not `||`: a branch would keep the compiler from making vectors.
 #[inline(always)]
 pub fn maximum<T: PartialOrd>(a: T, b: T) -> T {
     #[allow(clippy::eq_op)]

@@ -3,7 +3,7 @@
 
 #![allow(clippy::excessive_precision)]
 
-use super::Isa;
+use super::{math64, Isa};
 
 const MAGIC: f32 = 12582912.0; // 1.5 * 2^23: adding it rounds to an integer and leaves that in the low bits
 const LOG2E: f32 = std::f32::consts::LOG2_E;
@@ -197,13 +197,12 @@ pub const TRIG_MAX: f32 = 1.0e6;
 /// Sine and cosine of x less the nearest multiple k of pi/2, and k, for |x| <= TRIG_MAX; arithmetic in f64.
 #[inline(always)]
 pub fn sin_cos<I: Isa>(x: f32) -> (f64, f64, u64) {
-    const MAGIC64: f64 = 6755399441055744.0; // 1.5 * 2^52
-                                             // pi/2 in two parts; products of the first (33 bits) with n < 2^20 are exact.
+    // pi/2 in two parts; products of the first (33 bits) with n < 2^20 are exact.
     const HI: f64 = f64::from_bits(0x3FF9_21FB_5440_0000);
     const LO: f64 = 6.077100506506192e-11;
     let x = x as f64;
-    let t = x * std::f64::consts::FRAC_2_PI + MAGIC64;
-    let n = t - MAGIC64;
+    let t = x * std::f64::consts::FRAC_2_PI + math64::MAGIC;
+    let n = t - math64::MAGIC;
     let k = t.to_bits();
     let r = I::fma64(n, -LO, I::fma64(n, -HI, x));
     let z = r * r;
@@ -380,9 +379,8 @@ pub fn pow<I: Isa>(x: f32, y: f32) -> f32 {
     // 2^l; beyond +-200 the f32 result is 0 or infinite.
     let l = if l > 200.0 { 200.0 } else { l };
     let l = if l < -200.0 { -200.0 } else { l };
-    const MAGIC64: f64 = 6755399441055744.0;
-    let t = l + MAGIC64;
-    let f = l - (t - MAGIC64);
+    let t = l + math64::MAGIC;
+    let f = l - (t - math64::MAGIC);
     let mut q = 1.324_662_202_327_659_4e-6;
     for c in [
         1.531_053_581_065_745e-5,
@@ -395,7 +393,7 @@ pub fn pow<I: Isa>(x: f32, y: f32) -> f32 {
     ] {
         q = I::fma64(q, f, c);
     }
-    let scale = f64::from_bits(t.to_bits().wrapping_sub(MAGIC64.to_bits()).wrapping_add(1023) << 52);
+    let scale = f64::from_bits(t.to_bits().wrapping_sub(math64::MAGIC.to_bits()).wrapping_add(1023) << 52);
     let r = (I::fma64(q, f, 1.0) * scale) as f32;
     // Special values. An infinite or zero |x| has a meaningless logarithm here.
     let big = (a > 1.0) == (y > 0.0);

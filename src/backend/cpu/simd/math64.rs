@@ -3,11 +3,12 @@
 use super::Isa;
 use std::f64::consts::{LOG2_E, PI};
 
+/// 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits.
+pub const MAGIC: f64 = 6_755_399_441_055_744.0;
+
 /// e^x without branches, so that loops over it become vector code; the error is about 1 ulp.
 #[inline(always)]
 pub fn exp<I: Isa>(x: f64) -> f64 {
-    // 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits.
-    const MAGIC: f64 = 6_755_399_441_055_744.0;
     // Comparisons are false for NaN, which stays.
     let x = if x > 710.0 { 710.0 } else { x };
     let x = if x < -746.0 { -746.0 } else { x };

@@ -2,7 +2,7 @@
 //! loops over them become vector code. Polynomials are least-squares fits weighted to equal errors, at 40 digits; each
 //! leaves a relative error below 1e-8.
 
-use super::math64;
+use super::math64::{self, MAGIC};
 use super::Isa;
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, PI};
 
@@ -135,7 +135,6 @@ fn log<I: Isa>(x: f64) -> f64 {
         f64::NAN
     }
 }
-const MAGIC: f64 = 6755399441055744.0; // 1.5 * 2^52
 
 #[inline(always)]
 pub fn sinh<I: Isa>(x: f32) -> f32 {
