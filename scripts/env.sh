@@ -22,6 +22,17 @@ export TAPER_CACHE_DIR="${TAPER_CACHE_DIR:-$ROOT/target/kernel-cache}"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Builds the one program that holds all Rust tests and sets RUST_TESTS to its path. Run it in $ROOT, with the names of
+# tests and the options of `cargo test`; so no two lanes wait for cargo's lock. Where the caller built it, it is taken.
+rust_tests() {
+    [ -z "${RUST_TESTS:-}" ] || return 0
+    (cd "$ROOT" && cargo test --locked --lib --no-run) || return 1
+    RUST_TESTS=$(cd "$ROOT" && cargo test --locked --lib --no-run --message-format=json 2>/dev/null |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    [ -x "$RUST_TESTS" ] || { echo "cargo built no tests"; return 1; }
+    export RUST_TESTS
+}
+
 # retry N COMMAND...: for what goes over the network. Waits 2, 4, 8 ... seconds between the tries.
 retry() {
     local left=$1 pause=2

@@ -52,7 +52,11 @@ lane_rust.fmt() { cargo fmt --all --check; }
 lane_rust.clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 
 # The OpenCL backend's tests have a lane of their own, which can tell whether they ran.
-lane_rust.test() { cargo test --locked --workspace -- --skip backend::gpu::tests::; }
+lane_rust.test() {
+    rust_tests || return 1
+    "$RUST_TESTS" --skip backend::gpu::tests:: || return 1
+    cargo test --locked -p taper-gen
+}
 
 lane_generated() { cargo run --locked -q -p taper-gen -- --check; }
 
@@ -135,7 +139,8 @@ lane_behaviour.python() { behaviour python; }
 
 lane_opencl.rust() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
-    cargo test --locked --lib backend::gpu::tests:: -- --nocapture 2>&1 | tee "$LOGS/opencl.out"
+    rust_tests || return 1
+    "$RUST_TESTS" backend::gpu::tests:: --nocapture 2>&1 | tee "$LOGS/opencl.out"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
     if grep -q 'SKIPPED' "$LOGS/opencl.out"; then
         echo "an OpenCL platform is installed, but the tests did not find a device"
@@ -156,18 +161,14 @@ device_suite() { # device_suite OUTPUT: prints OUTPUT.0.out and so on when it is
     export TAPER_TEST_DEVICE=opencl
     local part status=0 out=$1
     suite() { # suite OUTPUT TEST...
-        local output=$1 tests=()
-        for name in "${@:2}"; do tests+=(--test "$name"); done
-        cargo test --locked --no-fail-fast "${tests[@]}" -- --nocapture --test-threads=1 >"$output" 2>&1
+        "$RUST_TESTS" "${@:2}" --nocapture --test-threads=1 >"$1" 2>&1
     }
-    cargo test --locked --no-run --test ops_fixtures --test gradcheck || return 1
+    rust_tests || return 1
     for part in 0 1; do
-        TAPER_TEST_SHARD=$part/2 suite "$out.$part.out" ops_fixtures gradcheck &
+        TAPER_TEST_SHARD=$part/2 suite "$out.$part.out" suites::ops_fixtures:: suites::gradcheck:: &
     done
     for part in 0 1; do wait -n || status=1; done
-    suite "$out.2.out" autograd rng_ops train || status=1
-    # Optimisers are tested inside the crate.
-    cargo test --locked --lib optim::tests -- --nocapture --test-threads=1 >"$out.3.out" 2>&1 || status=1
+    suite "$out.2.out" suites::autograd:: suites::rng_ops:: suites::train:: optim::tests:: || status=1
     cat "$out".?.out
     kernels_ran "$out".?.out || status=1
     return $status
@@ -205,17 +206,17 @@ lane_opencl.oclgrind() {
     local runtime log=$LOGS/opencl.oclgrind.out out=$LOGS/opencl.oclgrind.test seen=$ROOT/target/oclgrind-kernels name missing=
     runtime=$(ls /usr/lib/oclgrind/liboclgrind-rt.so /usr/lib/*/oclgrind/liboclgrind-rt.so 2>/dev/null | head -n 1)
     [ -n "$runtime" ] || skip "oclgrind is not installed (apt install oclgrind)"
-    cargo test --locked --no-run --lib --test ops_fixtures || return 1
+    rust_tests || return 1
     rm -rf "$log".? "$seen"
     mkdir -p "$seen"
     export OCLGRIND_DATA_RACES=1 OCLGRIND_CHECK_API=1 TAPER_OPENCL_LIBRARY=$runtime TAPER_OPENCL_CACHE=0
     export TAPER_KERNEL_DUMP=$seen TAPER_REQUIRE_OPENCL=1
     OCLGRIND_LOG=$log.1 TAPER_TEST_DEVICE=opencl OP=$OCLGRIND_OPS \
-        cargo test --locked --test ops_fixtures -- --nocapture | tee "$out"
+        "$RUST_TESTS" suites::ops_fixtures:: --nocapture | tee "$out"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
     kernels_ran "$out" || return 1
     # What needs larger shapes or has no recorded values.
-    OCLGRIND_LOG=$log.2 cargo test --locked --lib backend::gpu::tests::small:: -- --ignored --test-threads=1 || return 1
+    OCLGRIND_LOG=$log.2 "$RUST_TESTS" backend::gpu::tests::small:: --ignored --test-threads=1 || return 1
     cat "$log".? >"$log"
     [ ! -s "$log" ] || { head -n 200 "$log"; return 1; }
     for name in $(sed -n 's/^\(KERNEL [A-Z_]* *\)\?\(KERNEL \)\?void \([a-z_]*\)(.*/\3/p' src/backend/kernels/*.cl); do
@@ -252,7 +253,8 @@ lane_opencl.intel() {
     TAPER_OPENCL_DEVICE= "$PYTHON" -m pytest -q -rs bindings/python/tests/test_opencl.py -k "two or forked or waits" || return 1
     # From here on opencl:0 is Intel's.
     export TAPER_OPENCL_DEVICE="Intel(R) OpenCL"
-    cargo test --locked --lib backend::gpu::tests:: -- --nocapture || return 1
+    rust_tests || return 1
+    "$RUST_TESTS" backend::gpu::tests:: --nocapture || return 1
     device_suite "$out"
 }
 

@@ -17,13 +17,12 @@ pub mod optim;
 pub mod rng;
 pub mod tensor;
 
-// The device under test, as for the suites under tests/.
+// The suites under tests/ are modules here, and use the crate by its name.
 #[cfg(test)]
 extern crate self as taper;
 #[cfg(test)]
-#[allow(dead_code)]
-#[path = "../tests/common/device.rs"]
-mod test_device;
+#[path = "../tests/suites.rs"]
+mod suites;
 
 pub use error::{Error, ErrorKind, Result};
 pub use tensor::device::{Device, DeviceType};

@@ -1,8 +1,6 @@
 //! Autograd semantics: accumulation, views, in-place writes, errors, second derivatives.
 
-mod common;
-
-use common::device::{device, moved, Kernels};
+use super::common::device::{device, moved, Kernels};
 use taper::autograd::{self, engine::Options};
 use taper::{ops, DType, Scalar, Tensor};
 

@@ -1,12 +1,10 @@
 //! First and second derivatives of every differentiable op against central differences in double precision, at PyTorch's
 //! recorded samples. On the CPU all samples, elsewhere the smallest one of each op, that kernels be compiled in bearable time.
 
-mod common;
-
-use common::calls;
-use common::device::{device, moved, shard, Kernels};
-use common::samples::{load, Fixture};
-use common::value::{Args, Value};
+use super::common::calls;
+use super::common::device::{device, moved, shard, Kernels};
+use super::common::samples::{load, Fixture};
+use super::common::value::{Args, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use taper::ops::GradCheck;
 use taper::{autograd, ops, DType, Error, ErrorKind, Result, Tensor};

@@ -1,11 +1,9 @@
 //! Every op of the table against values, gradients and errors recorded from PyTorch (tests/fixtures/make_ops.py).
 
-mod common;
-
-use common::calls;
-use common::device::{device, shard, Kernels};
-use common::samples::{load, Fixture};
-use common::value::{Args, Value};
+use super::common::calls;
+use super::common::device::{device, shard, Kernels};
+use super::common::samples::{load, Fixture};
+use super::common::value::{Args, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use taper::autograd::{self, engine};
 use taper::{DType, ErrorKind, Tensor};

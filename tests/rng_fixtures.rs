@@ -3,8 +3,6 @@
 //! Everything is compared bit for bit except what passes through the C library's log, sin, cos, tan and exp: there the
 //! last bits are the library's, and a few ulp are allowed.
 
-mod common;
-
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use taper::backend::{self, Distribution, View};
@@ -18,7 +16,7 @@ use taper::{DType, Device, Layout};
 const ULP: f64 = 4.0;
 
 fn fixture() -> Vec<u8> {
-    common::device::fixture("rng.safetensors")
+    super::common::device::fixture("rng.safetensors")
 }
 
 fn dtype(name: &str) -> DType {

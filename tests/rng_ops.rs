@@ -1,8 +1,6 @@
 //! Random ops, dropout and initialisers under a seed against PyTorch's values (tests/fixtures/make_rng.py).
 
-mod common;
-
-use common::device::{device, fixture, moved, Kernels};
+use super::common::device::{device, fixture, moved, Kernels};
 use safetensors::SafeTensors;
 use taper::rng::{self, Algorithm, Generator};
 use taper::{ops, DType, Device, Result, Scalar, Tensor};

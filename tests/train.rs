@@ -1,8 +1,6 @@
 //! Networks built from a seed compute and learn as PyTorch's do (recorded by tests/fixtures/make_nn.py).
 
-mod common;
-
-use common::device::{device, moved, Kernels};
+use super::common::device::{device, moved, Kernels};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use taper::nn::layers::*;
@@ -10,8 +8,8 @@ use taper::nn::Module;
 use taper::optim::{AdamOptions, Optimizer, SgdOptions};
 use taper::{autograd, ops, rng, tensor, Device, Result, Tensor};
 
-/// The process has one default generator: the networks take turns.
-static GENERATOR: Mutex<()> = Mutex::new(());
+/// The process has one default device, which `seeded_on` changes for a while: the networks take turns.
+static TURNS: Mutex<()> = Mutex::new(());
 
 fn recorded(name: &str) -> Vec<f64> {
     let text = include_str!("fixtures/train.txt");
@@ -84,7 +82,7 @@ fn seeded_on(place: Device, seed: u64, layers: impl FnOnce() -> Result<Vec<Modul
 #[test]
 fn lenet() {
     let _kernels = Kernels::counted();
-    let _turn = GENERATOR.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
     let padded = ConvOptions { padding: vec![2], ..Default::default() };
     let pool = || max_pool2d(&[2], None, &[0], &[1], false);
     let net = seeded(0, || {
@@ -112,7 +110,7 @@ fn lenet() {
 #[test]
 fn norms_and_dropout() {
     let _kernels = Kernels::counted();
-    let _turn = GENERATOR.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
     // Other devices have masks of their own: there the CPU's training without dropout is the measure.
     let p = if device().is_cpu() { 0.3 } else { 0.0 };
     let train_on = |place: Device| {
@@ -155,7 +153,7 @@ fn norms_and_dropout() {
 #[test]
 fn words() {
     let _kernels = Kernels::counted();
-    let _turn = GENERATOR.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
     let net = seeded(2, || {
         Ok(vec![
             embedding(11, 6, Some(0))?,
@@ -176,7 +174,7 @@ fn words() {
 #[test]
 fn one_dimension() {
     let _kernels = Kernels::counted();
-    let _turn = GENERATOR.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
     let padded = ConvOptions { padding: vec![1], ..Default::default() };
     let plain_mean = BatchNormOptions { momentum: None, ..Default::default() };
     let net = seeded(3, || {
@@ -198,7 +196,7 @@ fn one_dimension() {
 #[test]
 fn three_dimensions() {
     let _kernels = Kernels::counted();
-    let _turn = GENERATOR.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
     let net = seeded(4, || {
         let conv = conv3d(1, 2, &[2], &ConvOptions::default())?;
         Ok(vec![conv, flatten(1, -1), softmax(1), linear(54, 2, true)?])

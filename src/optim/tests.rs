@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ops::fused::fused_step;
-use crate::test_device::{device, moved, Kernels};
+use crate::suites::common::device::{device, moved, Kernels};
 use crate::DType;
 use std::collections::HashMap;
 

@@ -10,7 +10,7 @@ use crate::{bail, ensure};
 use mt19937::Mt19937;
 use parking_lot::{Mutex, MutexGuard};
 use philox::PhiloxCall;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// The seed of a new [`Generator`], PyTorch's.
 pub const DEFAULT_SEED: u64 = 67_280_421_310_721;
@@ -242,13 +242,23 @@ impl Generator {
 }
 
 /// The generator that random ops use when none is named; seeded from the system's entropy at first use.
+#[cfg(not(test))]
 pub fn default_generator() -> &'static Generator {
-    static DEFAULT: OnceLock<Generator> = OnceLock::new();
-    DEFAULT.get_or_init(|| {
-        let g = Generator::new();
-        g.seed();
-        g
-    })
+    static DEFAULT: std::sync::OnceLock<Generator> = std::sync::OnceLock::new();
+    DEFAULT.get_or_init(seeded)
+}
+/// Of each thread, that tests which seed it and run side by side do not draw each other's numbers.
+#[cfg(test)]
+pub fn default_generator() -> &'static Generator {
+    thread_local! {
+        static DEFAULT: &'static Generator = Box::leak(Box::new(seeded()));
+    }
+    DEFAULT.with(|g| *g)
+}
+fn seeded() -> Generator {
+    let g = Generator::new();
+    g.seed();
+    g
 }
 
 /// Seeds the default generator (`torch.manual_seed`).

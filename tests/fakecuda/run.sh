@@ -63,29 +63,27 @@ checked() {
         { echo "FAILED: $name"; return 1; }
 }
 
+if has backend || has ops; then rust_tests; fi
 if has backend; then
-    TAPER_TEST_DEVICE=cuda checked backend cargo test --locked --lib backend::gpu::tests:: -- --nocapture
-    checked cuda cargo test --locked --lib backend::cuda:: -- --nocapture
+    TAPER_TEST_DEVICE=cuda checked backend "$RUST_TESTS" backend::gpu::tests:: --nocapture
+    checked cuda "$RUST_TESTS" backend::cuda:: --nocapture
     # Without cuDNN the backend's own kernels convolve.
-    TAPER_TEST_DEVICE=cuda TAPER_CUDNN=0 checked no-cudnn cargo test --locked --lib backend::gpu::tests::conv -- --nocapture
+    TAPER_TEST_DEVICE=cuda TAPER_CUDNN=0 checked no-cudnn "$RUST_TESTS" backend::gpu::tests::conv --nocapture
 fi
 if has ops; then
     # In two processes: the double runs everything of one process on one thread.
     suite() { # suite SHARD TEST...
-        local tests=()
-        for name in "${@:2}"; do tests+=(--test "$name"); done
-        TAPER_TEST_DEVICE=cuda TAPER_TEST_SHARD=$1 cargo test --locked --no-fail-fast "${tests[@]}" -- --nocapture --test-threads=1
+        TAPER_TEST_DEVICE=cuda TAPER_TEST_SHARD=$1 "$RUST_TESTS" "${@:2}" --nocapture --test-threads=1
     }
     shards() {
         local status=0
-        suite 0/2 ops_fixtures gradcheck &
-        suite 1/2 ops_fixtures gradcheck &
+        suite 0/2 suites::ops_fixtures:: suites::gradcheck:: &
+        suite 1/2 suites::ops_fixtures:: suites::gradcheck:: &
         for _ in 1 2; do wait -n || status=1; done
         return $status
     }
-    cargo test --locked --no-run --test ops_fixtures --test gradcheck --test autograd --test rng_ops --test train
     checked ops shards
-    checked others suite 0/1 autograd rng_ops train
+    checked others suite 0/1 suites::autograd:: suites::rng_ops:: suites::train::
 fi
 if has c; then
     cargo build --locked --lib

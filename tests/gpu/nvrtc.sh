@@ -6,6 +6,7 @@ set -eu
 cd "$ROOT"
 rm -rf target/kernels
 # The libraries load without a GPU too, as far as they are there.
-cargo test --locked -q --lib backend::cuda::libs
-TAPER_KERNEL_LIST=$ROOT/target/kernels cargo test --locked -q --lib backend::kernels::enumerate
+rust_tests
+"$RUST_TESTS" -q backend::cuda::libs
+TAPER_KERNEL_LIST=$ROOT/target/kernels "$RUST_TESTS" -q backend::kernels::enumerate
 exec .venv-cuda/bin/python tests/gpu/nvrtc.py --list target/kernels --dump target/kernel-dump "$@"

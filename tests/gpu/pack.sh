@@ -10,20 +10,11 @@ profile=release
 [ "${1:-}" != --debug ] || profile=debug
 
 if [ $profile = release ]; then scripts/build.sh; else cargo build --locked --lib; fi
-tests=$(cargo test --locked --no-run --message-format=json 2>target/gpu-pack.log | python3 -c '
-import json, sys
-for line in sys.stdin:
-    message = json.loads(line)
-    if message.get("executable") and message["profile"]["test"]:
-        print(message["target"]["name"], message["executable"])')
-[ -n "$tests" ] || { echo "cargo built no test programs"; exit 1; }
+rust_tests
 
 rm -rf "$pack"
 mkdir -p "$pack/bin" "$pack/lib" "$pack/tests" "$pack/target/release"
-echo "$tests" | while read -r name file; do
-    strip -o "$pack/bin/rust-$name" "$file"
-    echo "packed rust-$name"
-done
+strip -o "$pack/bin/rust-tests" "$RUST_TESTS"
 strip -o "$pack/lib/libtaper.so.1" "target/$profile/libtaper.so"
 ln -s libtaper.so.1 "$pack/lib/libtaper.so"
 # A call of every function of the header, for test_arguments.c.
