@@ -4,16 +4,11 @@ A parameter's kind follows from its type and, for pointers to plain numbers, fro
 that this script does not know is an error, so that a new function cannot slip past the test.
 """
 
-import re
-import subprocess
 import sys
 
-header = sys.argv[1]
-text = subprocess.run(["cc", "-E", "-P", header], check=True, capture_output=True, text=True).stdout
-text = re.sub(r"\s+", " ", text)
-structs = set(re.findall(r"typedef struct (taper_\w+) \{", text))
-sized = set(re.findall(r"typedef struct (taper_\w+) \{ size_t struct_size;", text))
-opaque = set(re.findall(r"typedef struct (taper_\w+) taper_\w+ ?;", text)) - structs
+import header as taper_header
+
+header = taper_header.read(sys.argv[1])
 
 PLAIN = {
     "int64_t": "pick_int()",
@@ -46,9 +41,9 @@ def draw(function, params, i):
     if kind == "const taper_scalar *":
         return "pick_optional_scalar()"
     bare = kind.replace("const ", "").replace("struct ", "")
-    if bare.endswith(" *") and bare[:-2] in opaque:
+    if bare.endswith(" *") and bare[:-2] in header.opaque:
         return f"({bare})pick_handle(KIND_{bare[6:-2].upper()})"
-    if bare.endswith(" *") and bare[:-2] in sized:
+    if bare.endswith(" *") and bare[:-2] in header.sized:
         return f"pick_struct(sizeof({bare[:-2]}))"
     if bare.endswith(" **") or (
         kind.endswith(" *") and not kind.startswith("const ") and (name in OUTS or bare[:-2] in PLAIN) and not length
@@ -75,19 +70,7 @@ def draw(function, params, i):
 
 OUTS = {"out", "id", "needed", "ndim", "output_nr"}
 table = []
-for result, function, arguments in re.findall(
-    r"([\w ]+?\**) ?\b(taper_\w+) ?\(([^()]*(?:\([^()]*\)[^()]*)*)\) ?;", text
-):
-    result = re.sub(r"\[\[nodiscard\]\]|__attribute__.*?\)\)|^.*\}", "", result).strip()
-    result = " ".join(w for w in result.split() if w != "extern")
-    params = []
-    for a in re.split(r",(?![^()]*\))", arguments):
-        a = a.strip()
-        if a in ("void", ""):
-            continue
-        match = re.fullmatch(r"(.*?\W)(\w+)", a)
-        pointer = re.search(r"\(\*(\w+)\)", a)
-        params.append((a, pointer[1]) if pointer else (match[1].strip(), match[2]))
+for result, function, params in header.functions:
     print(f"static void call_{function[6:]}(void)\n{{")
     print("    outs_used = 0;")
     lengths, names = [], []
@@ -119,8 +102,6 @@ for result, function, arguments in re.findall(
     print("}\n")
     table.append(function)
 
-if len(table) < 600:
-    raise SystemExit(f"only {len(table)} functions were found in {header}")
 print("static const struct {\n    const char *name;\n    void (*call)(void);\n} functions[] = {")
 for function in table:
     print(f'    {{"{function}", call_{function[6:]}}},')
