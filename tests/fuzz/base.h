@@ -83,7 +83,7 @@ static struct {
     const char *only;
     bool trace, opencl, no_fork;
     const char *skip;
-} options = {.seed = 1, .calls = 1000000, .episodes = UINT64_MAX, .length = 250, .jobs = 1, .threads = 1, .hang = 30, .limit_mb = 3000};
+} options = {.seed = 1, .calls = 1000000, .episodes = UINT64_MAX, .length = 250, .jobs = 1, .threads = 1, .hang = 30, .limit_mb = 1500};
 
 /* A thread's part. */
 typedef struct {

@@ -123,11 +123,9 @@ static void *thread_main(void *argument)
     scratch_reset();
     free(me.arena);
     me.arena = NULL;
-    if (me.index || options.threads > 1) {
-        stack_t none = {.ss_flags = SS_DISABLE};
-        sigaltstack(&none, NULL);
-        free(alternative.ss_sp);
-    }
+    stack_t none = {.ss_flags = SS_DISABLE};
+    sigaltstack(&none, NULL);
+    free(alternative.ss_sp);
     return NULL;
 }
 /* What calls may have changed for the episodes after them. */

@@ -2,7 +2,8 @@
 # Random calls of the C ABI:  tests/fuzz/run.sh [plain|threads|asan|valgrind]... [OPTIONS OF fuzz.c]
 #   tests/fuzz/run.sh --calls 100000000 --jobs 4      one long run
 #   tests/fuzz/run.sh plain threads --seconds 10      what `make test` does
-# threads: eight of them on shared handles; asan: the program (not the library) built with AddressSanitizer.
+# threads: eight of them on shared handles; valgrind: accesses and leaks (values that were never set come
+# from taper_empty); asan: the program (not the library) built with AddressSanitizer.
 # TAPER_LIBRARY_DIR names the folder of libtaper.so (target/release).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -43,12 +44,12 @@ for mode in "${modes[@]}"; do
         threads) build fuzz && "$out/fuzz" --threads 8 --length 60 "$@" ;;
         asan)
             build fuzz.asan -DFUZZ_BLOCKS -fsanitize=address,undefined -fno-omit-frame-pointer &&
-                TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:handle_abort=1 \
+                TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:max_allocation_size_mb=1000 \
                     "$out/fuzz.asan" "$@"
             ;;
         valgrind)
             build fuzz.blocks -DFUZZ_BLOCKS &&
-                TAPER_ALLOCATOR=system valgrind -q --error-exitcode=9 --leak-check=full \
+                TAPER_ALLOCATOR=system valgrind -q --undef-value-errors=no --error-exitcode=9 --leak-check=full \
                     --errors-for-leak-kinds=definite --num-callers=30 --suppressions=tests/c/valgrind.supp \
                     "$out/fuzz.blocks" --hang 300 "$@"
             ;;

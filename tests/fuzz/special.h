@@ -85,7 +85,7 @@ static void call_tensor_from_data(void)
         numel *= sizes[i] > 0 ? (size_t)sizes[i] : 0;
         noted_int(sizes[i]);
     }
-    size_t bytes = numel * (taper_dtype_size(dtype) ? taper_dtype_size(dtype) : 1);
+    size_t bytes = numel * (taper_dtype_size(dtype) ? taper_dtype_size(dtype) : 8);
     void *data = scratch(bytes < ARENA / 2 ? bytes : 0);
     if (bytes >= ARENA / 2)
         n = 0;

@@ -42,6 +42,7 @@ static const char *pick_word(int what)
 /* Changes bytes, leaves some out, doubles some. */
 static size_t mutate(char *bytes, size_t n, size_t room)
 {
+    static const char odd[] = "0-9,.:>[]{}\"\\ \n\t\x80\xff/";
     for (int edits = 1 + (int)below(3); edits > 0; edits--) {
         size_t at = n ? (size_t)below((int64_t)n) : 0;
         switch (below(7)) {
@@ -59,7 +60,7 @@ static size_t mutate(char *bytes, size_t n, size_t room)
                 break;
             case 3:
                 if (n < room)
-                    memmove(bytes + at + 1, bytes + at, n - at), bytes[at] = "0-9,.:>[]{}\"\\ \n\t\x80\xff/e"[below(23)], n++;
+                    memmove(bytes + at + 1, bytes + at, n - at), bytes[at] = odd[below(sizeof odd - 1)], n++;
                 break;
             case 4: n = at; break;
             case 5: {
