@@ -457,7 +457,7 @@ int main(int argc, char **argv)
                 snprintf(key, sizeof key, "hang in %s", last_function(w, t));
                 if (report(key, j, t)) {
                     char command[200];
-                    snprintf(command, sizeof command, "gdb -p %d -batch -ex 'thread apply all bt 14' 2>/dev/null | grep -v '^\\[\\|^warning'", (int)pids[j]);
+                    snprintf(command, sizeof command, "gdb -p %d -batch -ex '%s' 2>/dev/null | grep '^#\\|^Thread'", (int)pids[j], options.threads > 1 ? "thread apply all bt 14" : "bt 14");
                     if (system("command -v gdb >/dev/null 2>&1") == 0 && system(command))
                         printf("  (no stack)\n");
                 }

@@ -369,6 +369,9 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 def trapezoid(y, x=None, *, dx=1.0, dim=-1):
     """The integral by the trapezoidal rule."""
     n = y.size(dim)
+    if n == 0:
+        # No intervals: the integral of nothing.
+        return g.sum(y, dim) / 2
     pairs = y.narrow(dim, 1, n - 1) + y.narrow(dim, 0, n - 1)
     if x is not None:
         if x.ndim < y.ndim and x.ndim == 1:
@@ -474,17 +477,33 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
 
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     """beta * input + alpha * (mat @ vec)."""
-    return input * beta + g.mv(mat, vec) * alpha if beta else g.mv(mat, vec) * alpha
+    return _added(input, g.mv(mat, vec), beta, alpha)
 
 
 def addr(input, vec1, vec2, *, beta=1, alpha=1):
     """beta * input + alpha * outer(vec1, vec2)."""
-    return input * beta + g.outer(vec1, vec2) * alpha
+    if not g.outer(vec1, vec2).is_floating_point() and not input.is_floating_point():
+        for name, number in (("beta", beta), ("alpha", alpha)):
+            if isinstance(number, float):
+                raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+    return _added(input, g.outer(vec1, vec2), beta, alpha)
 
 
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """beta * input + alpha * (batch1 @ batch2).sum(0)."""
-    return input * beta + g.bmm(batch1, batch2).sum(0) * alpha
+    product = g.bmm(batch1, batch2)
+    return _added(input, g.sum(product, 0, dtype=product.dtype), beta, alpha)
+
+
+def _added(input, product, beta, alpha):
+    """beta * input + alpha * product, of the product's shape. Numbers do not change the dtype of integers."""
+    if not product.is_floating_point() and not input.is_floating_point():
+        beta, alpha = int(beta), int(alpha)
+    dtype = promote_types(input.dtype, product.dtype)
+    product = product if alpha == 1 else product * alpha
+    # With beta 0 what stands in input, NaN too, is ignored.
+    result = g.broadcast_to(input * beta, product.shape) + product if beta else product
+    return result if result.dtype == dtype else result.to(dtype)
 
 
 def chain_matmul(*matrices):
@@ -514,6 +533,45 @@ def clamp_(input, min=None, max=None):
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         return input.copy_(g.clamp(input, min, max))
     return g.clamp_(input, min, max)
+
+
+def lerp_(input, end, weight):
+    """self += weight * (end - self)."""
+    if isinstance(weight, Tensor):
+        return input.copy_(_shaped_like(input, g.lerp(input, end, weight)))
+    return g.lerp_(input, end, weight)
+
+
+def round_(input, *, decimals=0):
+    """Rounds in place, halves to even."""
+    return g.round_(input) if decimals == 0 else input.copy_(g.round(input, decimals=decimals))
+
+
+def squeeze_(input, dim=M, *, axis=M):
+    """Removes dimensions of size 1 in place."""
+    dim = axis if axis is not M else dim
+    if not isinstance(dim, (tuple, list)):
+        return g.squeeze_(input) if dim is M else g.squeeze_(input, dim)
+    n = max(input.ndim, 1)
+    for d in dim:
+        if not -n <= d < n:
+            raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {d})")
+    dims = sorted((d % n for d in dim), reverse=True)
+    for d, following in zip(dims, dims[1:]):
+        if d == following:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+    for d in dims:
+        input = g.squeeze_(input, d)
+    return input
+
+
+def _shaped_like(input, result):
+    """The result of an op in place must have the shape of what it is written to."""
+    if result.shape != input.shape:
+        raise RuntimeError(
+            f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(result.shape)}"
+        )
+    return result
 
 
 def reduced(name):

@@ -6,7 +6,7 @@ from ._tensor import Tensor
 # Functions of `_functions.py` that take forms of arguments the generated ones do not: they go first.
 MERGED = frozenset(
     "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
-    "clamp_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal unique "
+    "clamp_ lerp_ round_ squeeze_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal unique "
     "unique_consecutive".split()
 )
 # Composed of ops in `_functions.py` until the core has them: an op of the table goes first.
@@ -58,7 +58,7 @@ _FUNCTION_ONLY = frozenset(
     "atleast_2d atleast_3d vstack hstack dstack column_stack scalar_tensor block_diag cartesian_prod combinations trapezoid "
     "chain_matmul numel is_floating_point is_complex randint randint_like normal range".split()
 )
-_METHOD_ONLY = frozenset(("div_", "clamp_", "scatter_", "random_"))
+_METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "random_"))
 # Ops that are in the table for the bindings' own use.
 _INTERNAL = ("init_", "fused_", "clip_grad_")
 

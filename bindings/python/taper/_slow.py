@@ -21,12 +21,22 @@ def copy_out(result, out):
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
         )
+    if not _can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype.scalar_name} can't be cast to the desired output type {out.dtype.scalar_name}"
+        )
     with no_grad():
         if out.shape != result.shape:
             out.data = result.to(out.dtype)
         else:
             out.copy_(result)
     return out
+
+
+def _can_cast(from_, to):
+    from ._functions import can_cast
+
+    return can_cast(from_, to)
 
 
 class _Results(tuple):

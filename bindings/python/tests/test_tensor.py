@@ -420,3 +420,37 @@ def test_in_place_scatters_and_masks():
     assert x[mask][:, 0].tolist() == [0.0, 16.0, 20.0] and x.transpose(0, 1)[mask.t()].shape == (3, 4)
     x[mask] = torch.tensor([[-1.0], [-2], [-3]])
     assert x[:, :, 1].tolist() == [[-1.0, 5, 9], [13, -2, -3]]
+
+
+def test_in_place_forms_that_the_core_does_not_have():
+    x = torch.tensor([[1.0], [2.26]])
+    assert x.clone().lerp_(torch.ones(2, 1), torch.tensor([[0.5], [1.0]])).tolist() == [[1.0], [1.0]]
+    with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+        x.clone().lerp_(torch.ones(2, 1), torch.ones(2, 2))
+    assert x.clone().round_(decimals=1).tolist() == torch.tensor([[1.0], [2.3]]).tolist()
+    assert torch.zeros(1, 2, 1).squeeze_((0, -1)).shape == (2,)
+    with pytest.raises(RuntimeError, match="appears multiple times"):
+        torch.zeros(1, 2).squeeze_((0, -2))
+
+
+def test_out_must_hold_the_result():
+    with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Long"):
+        torch.sin(torch.ones(2), out=torch.zeros(2, dtype=torch.int64))
+    assert torch.add(torch.tensor([1]), 1, out=torch.zeros(1)).tolist() == [2.0]
+
+
+def test_products_that_are_added():
+    i = torch.tensor([[1, 2], [3, 4]], dtype=torch.int8)
+    assert torch.addbmm(i, i[None], i[None]).dtype == torch.int8
+    assert torch.addmv(torch.zeros(1), torch.ones(2, 3), torch.ones(3)).tolist() == [3.0, 3.0]
+    assert torch.addmv(torch.tensor([float("nan")]), torch.ones(1, 1), torch.ones(1), beta=0).tolist() == [1.0]
+    b = torch.tensor([True, False])
+    assert torch.addr(torch.zeros(2, 2, dtype=torch.bool), b, b).tolist() == [[True, False], [False, False]]
+    with pytest.raises(RuntimeError, match="argument alpha must not be a floating point number"):
+        torch.addr(i, i[0], i[1], alpha=0.5)
+    assert torch.trapezoid(torch.zeros(0)).item() == 0
+
+
+def test_hinge_embedding_loss_of_other_targets():
+    x, y = torch.tensor([-2.0, -2.0, -2.0]), torch.tensor([0.0, 2.0, -1.0])
+    assert torch.nn.functional.hinge_embedding_loss(x, y).item() == pytest.approx((1.0 + 1.0 + 3.0) / 3)

@@ -620,7 +620,7 @@ def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
-    loss = g.where(target == 1, input, g.clamp_min(margin - input, 0))
+    loss = g.where(target != 1, g.clamp_min(margin - input, 0), 0) + g.where(target != -1, input, 0)
     return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
