@@ -16,9 +16,11 @@ pub fn to_text(t: &Tensor) -> Result<String> {
 
 /// [`to_text`] under the given options.
 pub fn to_text_with(t: &Tensor, opts: &PrintOptions) -> Result<String> {
-    let (shape, dtype) = (t.shape(), t.dtype());
+    // One body throughout: another thread may give the tensor another one.
+    let own = t.alias_same();
+    let (shape, dtype) = (own.shape(), own.dtype());
     let edge = i64::try_from(opts.edgeitems).unwrap_or(i64::MAX);
-    let shown = if is_summarized(&shape, opts) { edges(t, edge)? } else { t.clone() };
+    let shown = if is_summarized(&shape, opts) { edges(&own, edge)? } else { own.clone() };
     let values: Vec<Scalar> = match dtype.category() {
         2 => shown.to_f64_vec()?.into_iter().map(Scalar::Float).collect(),
         1 => shown.to_i64_vec()?.into_iter().map(Scalar::Int).collect(),
@@ -40,7 +42,7 @@ pub fn to_text_with(t: &Tensor, opts: &PrintOptions) -> Result<String> {
         &TensorText {
             shape: &shape,
             dtype,
-            device: t.device(),
+            device: own.device(),
             value: &value,
             requires_grad: meta::requires_grad(t),
             grad_fn: grad_fn.as_ref().map(|n| n.name.as_str()),
@@ -69,7 +71,7 @@ fn edges(t: &Tensor, edge: i64) -> Result<Tensor> {
                 dst.offset += edge * to.strides[d];
             }
         }
-        out.alias(dst).copy_from(&t.alias(src))?;
+        out.alias(dst)?.copy_from(&t.alias(src)?)?;
     }
     Ok(out)
 }

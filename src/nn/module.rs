@@ -538,7 +538,7 @@ fn load_one(key: &str, target: &Tensor, source: &Tensor) -> std::result::Result<
         let mut layout = source.layout();
         layout.shape.clear();
         layout.strides.clear();
-        source = source.alias(layout);
+        source = source.alias(layout).map_err(|e| e.to_string())?;
         have.clear();
     }
     if want != have {

@@ -138,7 +138,7 @@ pub fn addmm_activation(
     let rest = if row || by == 0.0 {
         0.0
     } else {
-        out.copy_from(&a.alias(wide))?;
+        out.copy_from(&a.alias(wide)?)?;
         by
     };
     let call = Call {
@@ -246,9 +246,9 @@ fn affine(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Op
     let pre = call.run(&out, autograd::recording(inputs))?;
     let mut shape = Dims::from_slice(&si[..si.len() - 1]);
     shape.push(n);
-    out.set_layout(Layout::contiguous(&shape));
+    out.set_layout(Layout::contiguous(&shape))?;
     if let Some(pre) = &pre {
-        pre.set_layout(Layout::contiguous(&shape));
+        pre.set_layout(Layout::contiguous(&shape))?;
     }
     record_many(node_name(activation), inputs, &outputs(&out, &pre), |s| {
         let (x, w) = (s.save(input), s.save(weight));

@@ -49,7 +49,7 @@ fn empty_like_impl(t: &Tensor, dtype: DType, device: Device) -> Result<Tensor> {
     let out = Tensor::empty(&shape, dtype, device)?;
     let like = t.layout();
     if !like.is_contiguous() && like.is_dense() {
-        out.set_layout(Layout { shape, strides: like.strides, offset: 0 });
+        out.set_layout(Layout { shape, strides: like.strides, offset: 0 })?;
     }
     Ok(out)
 }
@@ -200,7 +200,7 @@ pub fn eye_m(n: i64, m: i64, dtype: Option<DType>, device: Option<Device>) -> Re
         shape: crate::Dims::from_slice(&[n.min(m)]),
         strides: crate::Dims::from_slice(&[m + 1]),
         offset: 0,
-    });
+    })?;
     raw_fill(&d, Scalar::Int(1))?;
     Ok(t)
 }
@@ -231,7 +231,7 @@ fn tri(a: &Tensor, diagonal: i64, lower: bool) -> Result<Tensor> {
         let (shape, strides) = (crate::Dims::from_slice(&[rows, cols]), crate::Dims::from_slice(&[-1, 1]));
         let row =
             if lower { gt_scalar(&steps, Scalar::Int(diagonal))? } else { lt_scalar(&steps, Scalar::Int(diagonal))? };
-        row.alias(Layout { shape, strides, offset: rows - 1 })
+        row.alias(Layout { shape, strides, offset: rows - 1 })?
     } else {
         logical_not(&triangle(rows, cols, diagonal, lower, a.device())?)?
     };

@@ -321,8 +321,7 @@ pub fn index_items(a: &Tensor, items: &[IndexItem]) -> Result<Tensor> {
     index_advanced(&p.view, &p.indices)
 }
 fn view_same(a: &Tensor) -> Result<Tensor> {
-    let l = a.layout();
-    let out = a.alias(l);
+    let out = a.alias_same();
     tracking::track(a, &out, false);
     record("AliasBackward0", &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())]))
 }

@@ -90,7 +90,7 @@ impl Algebra for Ops {
     fn clone_with_strides(&self, g: &Tensor, like: &Layout) -> Result<Tensor> {
         let window = Layout { offset: 0, ..like.clone() };
         let memory = zeros(&[window.required_elements()], Some(g.dtype()), Some(g.device()))?;
-        let out = memory.alias(window);
+        let out = memory.alias(window)?;
         copy_(&out, g)?;
         Ok(out)
     }

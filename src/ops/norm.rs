@@ -96,7 +96,7 @@ fn layer_norm_at_once(
             return Ok(None);
         }
     }
-    out.set_layout(Layout::contiguous(&input.shape()));
+    out.set_layout(Layout::contiguous(&input.shape()))?;
     let inputs: Vec<&Tensor> = std::iter::once(input).chain(weight).chain(bias).collect();
     let dims: Vec<i64> = (0..shape.len() as i64).map(|i| i - shape.len() as i64).collect();
     let (has_weight, has_bias, shape) = (weight.is_some(), bias.is_some(), Dims::from_slice(shape));
@@ -150,10 +150,10 @@ fn layer_norm_gradients_at_once(
         }
     }
     if let Some(t) = &outs[0] {
-        t.set_layout(Layout::contiguous(&input.shape()));
+        t.set_layout(Layout::contiguous(&input.shape()))?;
     }
     for t in outs[1..].iter().flatten() {
-        t.set_layout(Layout::contiguous(shape));
+        t.set_layout(Layout::contiguous(shape))?;
     }
     Ok(Some(outs))
 }
@@ -326,7 +326,7 @@ fn pad_by_copies(mode: &str, input: &Tensor, steps: Vec<PadStep>) -> Result<Tens
     let strides = out.strides();
     window.strides = strides.clone();
     window.offset = steps.iter().map(|s| s.before * strides[s.dim]).sum();
-    out.alias(window.clone()).copy_from(input)?;
+    out.alias(window.clone())?.copy_from(input)?;
     for s in &steps {
         let stride = strides[s.dim];
         window.offset -= s.before * stride;
@@ -338,7 +338,7 @@ fn pad_by_copies(mode: &str, input: &Tensor, steps: Vec<PadStep>) -> Result<Tens
         };
         for (k, row) in (0..).zip(&s.rows) {
             if k < s.before || k >= s.before + s.size {
-                slice(k).copy_from(&slice(s.before + row))?;
+                slice(k)?.copy_from(&slice(s.before + row)?)?;
             }
         }
         window.shape[s.dim] = s.rows.len() as i64;
@@ -394,7 +394,7 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                     strides: l.strides.clone(),
                 }
             };
-            out.alias(window).copy_from(&x)?;
+            out.alias(window)?.copy_from(&x)?;
             let inner = x.shape();
             record("ConstantPadNdBackward0", &[&x], out, |_, _| {
                 move |_, g| {

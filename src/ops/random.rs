@@ -27,7 +27,7 @@ fn draw(t: &Tensor, dist: Distribution, generator: Gen) -> Result<()> {
         let mut order: Vec<usize> = (0..l.ndim()).filter(|&d| l.shape[d] != 1).collect();
         order.sort_by_key(|&d| std::cmp::Reverse(l.strides[d]));
         (l.shape, l.strides) = order.iter().map(|&d| (l.shape[d], l.strides[d])).unzip();
-        let sorted = t.alias(l);
+        let sorted = t.alias(l)?;
         if sorted.is_contiguous() {
             return draw(&sorted, dist, Some(generator));
         }

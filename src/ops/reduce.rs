@@ -44,7 +44,7 @@ fn reduce_raw(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool, out_dtype
     }
     if !keepdim && marks.iter().any(|m| *m) {
         let shape = final_shape(b.shape(), marks, false);
-        kept.set_layout(Layout::contiguous(&shape));
+        kept.set_layout(Layout::contiguous(&shape))?;
     }
     Ok(kept)
 }
@@ -327,7 +327,7 @@ fn arg_extreme(max: bool, a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result
             let flat = autograd::no_grad(|| reshape(a, &[-1]))?;
             let out = reduce_raw(op, &flat, &[true], false, DType::I64)?;
             if keepdim {
-                out.set_layout(Layout::contiguous(&vec![1; n]));
+                out.set_layout(Layout::contiguous(&vec![1; n]))?;
             }
             Ok(out)
         }
@@ -364,8 +364,8 @@ fn extreme_dim(max: bool, a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor
     if !keepdim && a.ndim() > 0 {
         let mut s = out.shape();
         s.remove(d);
-        out.set_layout(Layout::contiguous(&s));
-        index.set_layout(Layout::contiguous(&s));
+        out.set_layout(Layout::contiguous(&s))?;
+        index.set_layout(Layout::contiguous(&s))?;
     }
     let shape = a.shape();
     let out = record(if max { "MaxBackward0" } else { "MinBackward0" }, &[a], out, |s, _| {

@@ -10,7 +10,7 @@ fn view_of<F>(name: &'static str, a: &Tensor, layout: Layout, back: F) -> Result
 where
     F: Fn(&Ctx, &Tensor) -> Result<Grads> + Send + Sync + 'static,
 {
-    let out = a.alias(layout);
+    let out = a.alias(layout)?;
     tracking::track(a, &out, false);
     record(name, &[a], out, |_, _| back)
 }
@@ -470,7 +470,7 @@ pub(crate) fn as_strided_backward(g: &Tensor, base: &Layout, view: &Layout) -> R
     let memory = zeros(&[n], Some(g.dtype()), Some(g.device()))?;
     if overlapping {
         let positions = arange(Scalar::Int(n), Some(DType::I64), Some(g.device()))?;
-        let index = autograd::no_grad(|| reshape(&positions.alias(view.clone()), &[-1]))?;
+        let index = autograd::no_grad(|| reshape(&positions.alias(view.clone())?, &[-1]))?;
         let summed = index_add(&memory, 0, &index, &reshape(g, &[-1])?, Scalar::Int(1))?;
         return as_strided(&summed, &out.shape, &out.strides, None);
     }
@@ -503,7 +503,7 @@ fn relayout(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()>
     }
     let out = f(&ghost)?;
     let edge = autograd::gradient_edge(&out).filter(|_| autograd::grad_enabled());
-    a.set_layout(out.layout());
+    a.set_layout(out.layout())?;
     if edge.is_some() {
         autograd::meta::set_history(a, edge);
     }
@@ -572,7 +572,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             let mut l = out.layout();
             l.offset = at * l.strides[d];
             l.shape[d] = len;
-            out.alias(l).copy_from(t)?;
+            out.alias(l)?.copy_from(t)?;
         }
         windows.push((at, len, t.shape()));
         at += len;
@@ -670,7 +670,7 @@ pub fn flip(a: &Tensor, dims: &[i64]) -> Result<Tensor> {
             back.strides[d] = -back.strides[d];
         }
         let out = Tensor::empty(&back.shape, a.dtype(), a.device())?;
-        out.copy_from(&a.alias(back))?;
+        out.copy_from(&a.alias(back)?)?;
         let dims = dims.to_vec();
         return record("FlipBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(flip(g, &dims)?)]));
     }

@@ -127,9 +127,9 @@ fn parameters_of_any_layout() {
     let mut layout = base.layout();
     layout.shape.reverse();
     layout.strides.reverse();
-    let p = base.alias(layout.clone());
+    let p = base.alias(layout.clone()).unwrap();
     autograd::set_requires_grad(&p, true).unwrap();
-    let g = moved(&Tensor::from_slice(&data, &[2, 3]).unwrap()).alias(layout);
+    let g = moved(&Tensor::from_slice(&data, &[2, 3]).unwrap()).alias(layout).unwrap();
     meta::set_grad(&p, Some(g)).unwrap();
     let version = p.version();
     let mut o = Optimizer::sgd(vec![p.clone()], SgdOptions { lr: 0.5, momentum: 0.9, ..Default::default() }).unwrap();
@@ -226,7 +226,7 @@ fn tensors_of_a_step_must_not_overlap() {
     let window = |from: i64| {
         let mut l = base.layout();
         (l.shape[0], l.offset) = (2, from);
-        base.alias(l)
+        base.alias(l).unwrap()
     };
     let kind = Options::Sgd(SgdOptions { lr: 1.0, ..Default::default() });
     let g = tensor(&[1.0, 1.0], DType::F64);

@@ -55,6 +55,28 @@ impl Body {
     pub fn device(&self) -> Device {
         self.storage.device()
     }
+    /// Whether a layout (whose strides may be negative) lies inside the memory.
+    fn contains(&self, layout: &Layout) -> Result<()> {
+        let (mut first, mut last) = (layout.offset, layout.offset);
+        for (n, stride) in layout.shape.iter().zip(&layout.strides) {
+            match n {
+                0 => return Ok(()),
+                n if *stride < 0 => first = first.saturating_add((n - 1).saturating_mul(*stride)),
+                n => last = last.saturating_add((n - 1).saturating_mul(*stride)),
+            }
+        }
+        ensure!(
+            first >= 0 && last < (self.storage.nbytes() / self.dtype.size()) as i64,
+            Runtime,
+            "a view of sizes {:?}, strides {:?} and storage offset {} does not lie inside the tensor's {} bytes; another \
+             thread may have changed it meanwhile",
+            &layout.shape[..],
+            &layout.strides[..],
+            layout.offset,
+            self.storage.nbytes()
+        );
+        Ok(())
+    }
 }
 
 struct Inner {
@@ -211,15 +233,22 @@ impl Tensor {
     pub fn backend(&self) -> Result<&'static dyn Backend> {
         backend::get(self.device())
     }
-    /// Another tensor over the same memory and version counter, without autograd history.
-    pub fn alias(&self, layout: Layout) -> Tensor {
+    /// Another tensor over the same memory and version counter, without autograd history. The layout must lie inside the
+    /// memory: checked, since another thread may have given this tensor a smaller body after the layout was made.
+    pub fn alias(&self, layout: Layout) -> Result<Tensor> {
         let b = self.materialize();
-        Tensor::from_body(Body { storage: b.storage.clone(), layout, dtype: b.dtype, version: b.version.clone() })
+        b.contains(&layout)?;
+        Ok(Tensor::from_body(Body { storage: b.storage.clone(), layout, dtype: b.dtype, version: b.version.clone() }))
     }
     /// `detach()` as far as this layer knows it: the same layout, memory and version counter.
     pub fn alias_same(&self) -> Tensor {
-        let l = self.layout();
-        self.alias(l)
+        let b = self.materialize();
+        Tensor::from_body(Body {
+            storage: b.storage.clone(),
+            layout: b.layout.clone(),
+            dtype: b.dtype,
+            version: b.version.clone(),
+        })
     }
     /// The same memory with a version counter of its own (`.data`).
     pub fn alias_data(&self) -> Tensor {
@@ -243,9 +272,12 @@ impl Tensor {
         let mut b = self.0.body.write();
         (b.storage, b.layout, b.dtype) = new;
     }
-    /// Changes only the layout (`unsqueeze_`, `t_`); the caller checked that it stays inside the storage.
-    pub fn set_layout(&self, layout: Layout) {
-        self.0.body.write().layout = layout;
+    /// Changes only the layout (`unsqueeze_`, `t_`), which must lie inside the storage: checked.
+    pub fn set_layout(&self, layout: Layout) -> Result<()> {
+        let mut b = self.0.body.write();
+        b.contains(&layout)?;
+        b.layout = layout;
+        Ok(())
     }
 
     // versions
@@ -271,39 +303,37 @@ impl Tensor {
     }
 
     // reading
-    /// Row-major bytes of a contiguous tensor on any device; waits for the device.
-    fn contiguous_bytes(&self, out: &mut [u8]) -> Result<()> {
-        let b = self.materialize();
-        debug_assert!(b.layout.is_contiguous());
-        if out.is_empty() {
-            return Ok(());
-        }
-        backend::get(b.device())?.download(&b.storage, b.layout.offset as usize * b.dtype.size(), out)
-    }
-    /// Copies the elements row-major into `out`, which must have exactly `numel * dtype.size()` bytes.
+    /// Copies the elements row-major into `out`, which must have exactly `numel * dtype.size()` bytes; waits for the device.
     pub fn copy_to_host(&self, out: &mut [u8]) -> Result<()> {
-        let (numel, dtype, contiguous) = {
-            let b = self.body();
-            (b.layout.numel(), b.dtype, b.layout.is_contiguous())
-        };
-        let need = numel * dtype.size();
+        self.alias_same().copy_own_to_host(out)
+    }
+    /// `copy_to_host` of a tensor that nobody else has.
+    fn copy_own_to_host(&self, out: &mut [u8]) -> Result<()> {
+        let b = self.materialize();
+        let need = b.layout.numel() * b.dtype.size();
         ensure!(
             out.len() == need,
             Value,
-            "the buffer has {} bytes, but the tensor of {numel} {dtype} elements needs {need}",
-            out.len()
+            "the buffer has {} bytes, but the tensor of {} {} elements needs {need}",
+            out.len(),
+            b.layout.numel(),
+            b.dtype
         );
-        if contiguous {
-            self.contiguous_bytes(out)
-        } else {
-            self.contiguous_copy()?.contiguous_bytes(out)
+        if out.is_empty() {
+            return Ok(());
         }
+        if !b.layout.is_contiguous() {
+            return self.contiguous_copy()?.copy_own_to_host(out);
+        }
+        backend::get(b.device())?.download(&b.storage, b.layout.offset as usize * b.dtype.size(), out)
     }
     /// A contiguous copy without autograd.
     pub fn contiguous_copy(&self) -> Result<Tensor> {
-        let b = self.materialize();
+        // An alias: this tensor may get another body meanwhile.
+        let src = self.alias_same();
+        let b = src.materialize();
         let out = Tensor::empty(&b.layout.shape, b.dtype, b.device())?;
-        out.copy_from(self)?;
+        out.copy_from(&src)?;
         Ok(out)
     }
     /// Writes `src`, broadcast and converted, into this tensor's memory, on whatever device either lies; knows nothing of
@@ -347,15 +377,16 @@ impl Tensor {
     }
     /// The elements row-major; the dtype must be `T`'s.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let own = self.alias_same();
         ensure!(
-            self.dtype() == T::DTYPE,
+            own.dtype() == T::DTYPE,
             Type,
             "expected scalar type {} but found {}",
             T::DTYPE.scalar_name(),
-            self.dtype().scalar_name()
+            own.dtype().scalar_name()
         );
-        let mut out = vec![<T as bytemuck::Zeroable>::zeroed(); self.numel()];
-        self.copy_to_host(bytemuck::cast_slice_mut(&mut out))?;
+        let mut out = vec![<T as bytemuck::Zeroable>::zeroed(); own.numel()];
+        own.copy_own_to_host(bytemuck::cast_slice_mut(&mut out))?;
         Ok(out)
     }
     /// The elements row-major as f64, from any dtype.
@@ -368,9 +399,9 @@ impl Tensor {
     }
     /// The one element of a tensor with exactly one; waits for the device.
     pub fn item(&self) -> Result<Scalar> {
-        let n = self.numel();
-        ensure!(n == 1, Runtime, "a Tensor with {n} elements cannot be converted to Scalar");
         let b = self.materialize();
+        let n = b.layout.numel();
+        ensure!(n == 1, Runtime, "a Tensor with {n} elements cannot be converted to Scalar");
         let mut buf = [0u8; 8];
         let size = b.dtype.size();
         backend::get(b.device())?.download(&b.storage, b.layout.offset as usize * size, &mut buf[..size])?;

@@ -53,8 +53,9 @@ pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
         let i = ptr::<i64>(&index)?;
         // SAFETY: each view holds one element.
         unsafe {
-            if *i != 0 {
-                return Err(out_of_bounds(*i, 0, 1));
+            let i = i.read_volatile();
+            if i != 0 {
+                return Err(out_of_bounds(i, 0, 1));
             }
             dispatch_size!(out.dtype, T, *ptr::<T>(&out)? = *ptr::<T>(&input)?);
         }
@@ -106,6 +107,7 @@ pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
 const CHECKED: usize = 64;
 
 /// Calls `each(j, index)` for `n` indices in order. Stops at one that is out of range, which it returns with its position.
+/// Each index is read once: what is used is what was checked, whatever another thread writes there meanwhile.
 ///
 /// # Safety
 /// `ix` is readable `n` times at distances of `step`.
@@ -117,17 +119,21 @@ unsafe fn checked_run(
     size: i64,
     mut each: impl FnMut(isize, isize),
 ) -> Option<(usize, i64)> {
-    // SAFETY: the caller's.
-    let get = |j: usize| unsafe { *ix.offset(j as isize * step) };
+    let mut read = [0i64; CHECKED];
     for from in (0..n).step_by(CHECKED) {
-        let part = from..n.min(from + CHECKED);
-        // Negative where an index is, or where it exceeds the last one.
-        let signs = part.clone().fold(0, |signs, j| signs | get(j) | (size - 1).wrapping_sub(get(j)));
-        if signs < 0 {
-            return part.map(|j| (j, get(j))).find(|(_, i)| *i < 0 || *i >= size);
+        let part = &mut read[..CHECKED.min(n - from)];
+        for (j, i) in part.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *i = unsafe { *ix.offset((from + j) as isize * step) };
         }
-        for j in part {
-            each(j as isize, get(j) as isize);
+        // The compiler may not go back to memory from here on.
+        let part: &[i64] = std::hint::black_box(part);
+        // Negative where an index is, or where it exceeds the last one.
+        if part.iter().fold(0, |signs, i| signs | i | (size - 1).wrapping_sub(*i)) < 0 {
+            return part.iter().enumerate().map(|(j, i)| (from + j, *i)).find(|(_, i)| *i < 0 || *i >= size);
+        }
+        for (j, i) in part.iter().enumerate() {
+            each((from + j) as isize, *i as isize);
         }
     }
     None

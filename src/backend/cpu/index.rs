@@ -99,7 +99,8 @@ fn targets(what: &str, data: &View, indices: &[View]) -> Result<Vec<isize>> {
             for i in r {
                 // SAFETY: inside the index view and the vector; each position is written by one task.
                 unsafe {
-                    let v = *p.at(if contiguous { i as isize } else { walk.offset[0] });
+                    // Read once: what is used is what was checked, whatever another thread writes there meanwhile.
+                    let v = p.at(if contiguous { i as isize } else { walk.offset[0] }).read_volatile();
                     if v < -size || v >= size {
                         bad.report(i, v);
                         return;
@@ -413,9 +414,10 @@ pub fn nonzero(input: View) -> Result<Vec<i64>> {
             return Err(Error::new(ErrorKind::OutOfMemory, format!("nonzero: not enough memory for {total} indices")));
         }
         let to = Ptr(out.as_mut_ptr());
+        let missing = Mutex::new(Vec::new());
         parallel_for(chunks, 1, |r| {
             for c in r {
-                let mut at = starts[c] * nd;
+                let (mut at, mut room) = (starts[c] * nd, starts[c + 1] - starts[c]);
                 let mut found = [0u32; BLOCK];
                 // Row-major position: the last dimension's, and those before it.
                 let last = shape[nd - 1] as usize;
@@ -428,13 +430,16 @@ pub fn nonzero(input: View) -> Result<Vec<i64>> {
                         found[count] = i as u32;
                         count += is_nonzero(*v) as usize;
                     }
+                    // Where another thread writes meanwhile, there may be more or fewer than the first pass counted.
+                    let count = count.min(room);
+                    room -= count;
                     for i in &found[..count] {
                         let i = first + *i as usize;
                         while i - row >= last {
                             row += last;
                             lead.step();
                         }
-                        // SAFETY: the first pass counted the same elements, so that this chunk has room for them.
+                        // SAFETY: no more than the first pass counted, for which this chunk has room.
                         unsafe {
                             for (d, x) in lead.at.iter().enumerate() {
                                 *to.at((at + d) as isize) = *x;
@@ -444,10 +449,20 @@ pub fn nonzero(input: View) -> Result<Vec<i64>> {
                         at += nd;
                     }
                 });
+                if room > 0 {
+                    missing.lock().push((at, starts[c + 1] * nd));
+                    // SAFETY: the chunk's own room.
+                    unsafe { std::ptr::write_bytes(to.at(at as isize), 0, room * nd) };
+                }
             }
         });
         // SAFETY: all chunks together wrote every one.
         unsafe { out.set_len(total) };
+        let mut missing = missing.into_inner();
+        missing.sort_unstable();
+        for (from, to) in missing.into_iter().rev() {
+            out.drain(from..to);
+        }
         Ok(out)
     })
 }

@@ -331,7 +331,7 @@ fn max_pool_backward_with(set: Isa, grad: View, indices: View, p: &PoolParams, g
                         let (v, at) = unsafe {
                             (
                                 (*gp.offset(o[0] * g.s[0] + o[1] * g.s[1] + o[2] * g.s[2])).widen(),
-                                *ip.offset(o[0] * ix.s[0] + o[1] * ix.s[1] + o[2] * ix.s[2]),
+                                ip.offset(o[0] * ix.s[0] + o[1] * ix.s[1] + o[2] * ix.s[2]).read_volatile(),
                             )
                         };
                         match plane.get_mut(at as usize) {

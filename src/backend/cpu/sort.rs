@@ -82,10 +82,11 @@ unsafe fn sort_line<T: Key>(line: &Line, descending: bool, short: &mut Vec<u64>,
         }
         if high - low <= u32::MAX as u64 && line.len <= u32::MAX as usize {
             short.clear();
+            // Wrapping: another thread may write in between.
             if descending {
-                short.extend((0..line.len).map(|i| ((high - get(i).key()) << 32) | i as u64));
+                short.extend((0..line.len).map(|i| (high.wrapping_sub(get(i).key()) << 32) | i as u64));
             } else {
-                short.extend((0..line.len).map(|i| ((get(i).key() - low) << 32) | i as u64));
+                short.extend((0..line.len).map(|i| (get(i).key().wrapping_sub(low) << 32) | i as u64));
             }
             sort_words(short);
             // Written after all is read: `values` may be the input itself.
