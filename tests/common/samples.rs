@@ -34,7 +34,7 @@ impl Fixture {
         let mut l: Layout = t.layout();
         l.shape.reverse();
         l.strides.reverse();
-        t.alias(l)
+        t.alias(l).unwrap()
     }
     pub fn value(&self, text: &str) -> Value {
         let (kind, rest) = text.split_at(1);

@@ -16,9 +16,9 @@ use super::conv_weight;
 use super::lanes::{isa, vector_shape, Isa};
 use super::parallel::{num_threads, parallel_for};
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
-use crate::backend::{ConvParams, View};
+use crate::backend::{check, ConvParams, View};
+use crate::dispatch_float;
 use crate::error::{Error, Result};
-use crate::{dispatch_float, ensure};
 
 /// One combination of the axes' sub-grids.
 pub(super) struct Sub {
@@ -320,17 +320,7 @@ pub fn conv(input: View, weight: View, bias: Option<View>, p: &ConvParams, out: 
 }
 fn conv_with(set: Isa, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
     let g = Geometry::of("conv", &input, &weight, &out, p)?;
-    if let Some(b) = &bias {
-        let want = (g.oc * g.groups) as i64;
-        ensure!(
-            b.dtype == input.dtype && b.layout.shape[..] == [want],
-            Runtime,
-            "conv: expected bias to be 1-dimensional with {want} elements of {}, got shape {:?} of {}",
-            input.dtype,
-            b.layout.shape,
-            b.dtype
-        );
-    }
+    check::conv("conv", &input, &weight, bias.as_ref(), &out, p)?;
     if out.layout.numel() == 0 {
         return Ok(());
     }

@@ -1,8 +1,7 @@
 //! Sizes, strides and sub-grids of convolutions.
 
 use super::scratch::{ptr, FloatElement, Ptr};
-use crate::backend::{ConvParams, View};
-use crate::ensure;
+use crate::backend::{check, ConvParams, View};
 use crate::error::Result;
 use smallvec::SmallVec;
 
@@ -24,39 +23,8 @@ pub(super) struct Geometry {
 impl Geometry {
     pub fn of(what: &str, input: &View, weight: &View, output: &View, p: &ConvParams) -> Result<Geometry> {
         let (si, sw, so) = (&input.layout.shape, &weight.layout.shape, &output.layout.shape);
-        let nd = si.len();
-        ensure!(
-            (3..=5).contains(&nd) && sw.len() == nd && so.len() == nd,
-            Runtime,
-            "{what}: expected input, weight and output of 3 to 5 dimensions, got {si:?}, {sw:?} and {so:?}"
-        );
-        let s = nd - 2;
-        ensure!(
-            p.stride.len() == s && p.padding.len() == s && p.dilation.len() == s,
-            Runtime,
-            "{what}: expected {s} strides, paddings and dilations, got {:?}, {:?} and {:?}",
-            p.stride,
-            p.padding,
-            p.dilation
-        );
-        ensure!(
-            p.stride.iter().all(|v| *v > 0) && p.dilation.iter().all(|v| *v > 0) && p.groups > 0,
-            Runtime,
-            "{what}: stride, dilation and groups must be positive, got {p:?}"
-        );
-        ensure!(
-            input.dtype == weight.dtype && input.dtype == output.dtype,
-            Runtime,
-            "{what}: Input type ({}) and weight type ({}) should be the same",
-            input.dtype,
-            weight.dtype
-        );
+        check::conv(what, input, weight, None, output, p)?;
         let g = p.groups;
-        ensure!(
-            si[0] == so[0] && si[1] == sw[1] * g && so[1] == sw[0] && sw[0] % g == 0,
-            Runtime,
-            "{what}: input {si:?}, weight {sw:?}, output {so:?} and groups {g} do not fit"
-        );
         let three = |v: &[i64], fill: i64| {
             let mut r = [fill as isize; 3];
             for (r, x) in r[3 - v.len()..].iter_mut().zip(v) {

@@ -1,30 +1,14 @@
 //! gather and scatter: all dtypes, any strides. Copies go by element size; only scatters that compute know the type.
 //! Where several sources meet one target, they are applied in index order, whatever the number of threads.
 
-use super::index::{check_int64, check_same, dispatch_size, out_of_bounds, FirstBad, TASK};
+use super::index::{dispatch_size, out_of_bounds, FirstBad, TASK};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, Ptr, Walk};
-use crate::backend::{ScatterOp, View};
+use crate::backend::{check, ScatterOp, View};
+use crate::dispatch;
 use crate::error::Result;
 use crate::tensor::dtype::{Bool8, Element};
 use crate::tensor::layout::Dims;
-use crate::{dispatch, ensure};
-
-/// gather and scatter: equal ranks, and the index no larger than the data beside `dim`.
-fn check_along(what: &str, data: &View, index: &View, dim: usize) -> Result<()> {
-    let (sd, si) = (&data.layout.shape, &index.layout.shape);
-    ensure!(
-        sd.len() == si.len() && dim < sd.len().max(1),
-        Runtime,
-        "{what}(): Index tensor must have the same number of dimensions as input tensor"
-    );
-    ensure!(
-        (0..sd.len()).all(|d| d == dim || si[d] <= sd[d]),
-        Runtime,
-        "{what}(): Expected index {si:?} to be no larger than {sd:?} apart from dimension {dim}"
-    );
-    Ok(())
-}
 
 /// The strides with one dimension's set to 0: that dimension is addressed through an index.
 fn without(strides: &Dims, dim: usize) -> Dims {
@@ -35,16 +19,7 @@ fn without(strides: &Dims, dim: usize) -> Dims {
 
 /// out[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on.
 pub fn gather(input: View, dim: usize, index: View, out: View) -> Result<()> {
-    check_int64("gather", &index)?;
-    check_same("gather", &input, &out)?;
-    ensure!(
-        index.layout.shape == out.layout.shape,
-        Runtime,
-        "gather(): expected an output of the index's shape {:?}, got {:?}",
-        index.layout.shape,
-        out.layout.shape
-    );
-    check_along("gather", &input, &index, dim)?;
+    check::gather(&input, dim, &index, &out)?;
     if out.layout.numel() == 0 {
         return Ok(());
     }
@@ -230,15 +205,7 @@ combine!(
 
 /// out[index[i][j][k]][j][k] op= src[i][j][k] for dim 0, and so on, in index order.
 pub fn scatter(op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
-    check_int64("scatter", &index)?;
-    check_same("scatter", &out, &src)?;
-    check_along("scatter", &out, &index, dim)?;
-    let (si, ss) = (&index.layout.shape, &src.layout.shape);
-    ensure!(
-        si.len() == ss.len() && (0..si.len()).all(|d| si[d] <= ss[d]),
-        Runtime,
-        "scatter(): Expected index {si:?} to be no larger than src {ss:?}"
-    );
+    check::scatter(&out, dim, &index, &src)?;
     if index.layout.numel() == 0 {
         return Ok(());
     }

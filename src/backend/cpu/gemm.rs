@@ -11,8 +11,7 @@ use super::lanes::{isa, Isa};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use super::transpose::transpose;
-use crate::backend::{Epilogue, View};
-use crate::ensure;
+use crate::backend::{check, Epilogue, View};
 use crate::error::{Error, Result};
 use crate::tensor::dtype::DType;
 use gemm::Parallelism;
@@ -58,17 +57,7 @@ pub(super) struct Problem<T> {
 }
 impl<T: Copy> Problem<T> {
     fn of(a: &View, b: &View, out: &View, epilogue: &Epilogue) -> Result<Problem<T>> {
-        let (sa, sb, so) = (&a.layout.shape, &b.layout.shape, &out.layout.shape);
-        ensure!(
-            sa.len() == 3 && sb.len() == 3 && so.len() == 3,
-            Runtime,
-            "gemm: expected 3-dimensional operands, got {sa:?} @ {sb:?} -> {so:?}"
-        );
-        ensure!(
-            sa[0] == so[0] && sb[0] == so[0] && sa[1] == so[1] && sb[2] == so[2] && sa[2] == sb[1],
-            Runtime,
-            "gemm: shapes {sa:?} @ {sb:?} -> {so:?} do not fit"
-        );
+        let (sa, so) = (&a.layout.shape, &out.layout.shape);
         let mut p = Problem {
             batch: so[0] as usize,
             m: so[1] as usize,
@@ -77,7 +66,7 @@ impl<T: Copy> Problem<T> {
             a: Mat::of(a)?,
             b: Mat::of(b)?,
             c: Mat::of(out)?,
-            finish: Finish::of(epilogue, out)?,
+            finish: Finish::of(epilogue)?,
         };
         // The strides of dimensions of size 1 mean nothing; make them say "contiguous" where that opens a fast path.
         if p.m == 1 {
@@ -110,14 +99,7 @@ impl<T: Copy> Problem<T> {
 
 /// out = epilogue(beta * out + alpha * (a @ b)) for [batch, m, k] @ [batch, k, n]; with beta 0, `out` is not read.
 pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64, e: &Epilogue) -> Result<()> {
-    ensure!(
-        a.dtype == b.dtype && a.dtype == out.dtype,
-        Runtime,
-        "gemm: expected operands of one dtype, got {} @ {} -> {}",
-        a.dtype,
-        b.dtype,
-        out.dtype
-    );
+    check::gemm(&a, &b, &out, e)?;
     if !e.is_none() && !a.dtype.is_float() {
         return Err(Error::unsupported("gemm_epilogue", a.dtype, "cpu"));
     }

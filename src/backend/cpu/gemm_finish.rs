@@ -4,8 +4,7 @@ use super::gemm::Mat;
 use super::scratch::{ptr, FloatElement, Ptr, Real};
 use super::simd::{self, Kernel};
 use crate::backend::program::Opcode;
-use crate::backend::{Activation, Epilogue, View};
-use crate::ensure;
+use crate::backend::{Activation, Epilogue};
 use crate::error::Result;
 
 /// An epilogue whose bias is a matrix of the result's shape (with strides of 0), so that it turns with the problem.
@@ -28,33 +27,16 @@ const STRIP: usize = 256;
 impl<T> Finish<T> {
     pub const NONE: Finish<T> = Finish { bias: None, activation: None, pre: None };
 
-    pub fn of(e: &Epilogue, out: &View) -> Result<Finish<T>> {
-        let n = out.layout.shape[2];
+    /// Of an epilogue that fits `out` (`check::gemm`).
+    pub fn of(e: &Epilogue) -> Result<Finish<T>> {
         let mut bias = None;
         if let Some(v) = &e.bias {
-            ensure!(
-                v.dtype == out.dtype && v.layout.shape[..] == [n],
-                Runtime,
-                "gemm: expected a bias of {n} elements of {}, got {} of shape {:?}",
-                out.dtype,
-                v.dtype,
-                &v.layout.shape[..]
-            );
             bias = Some(Mat { p: Ptr(ptr::<T>(v)?), batch: 0, row: 0, col: v.layout.strides[0] as isize });
         }
-        let mut pre = None;
-        if let Some(v) = &e.pre {
-            ensure!(
-                v.dtype == out.dtype && v.layout.shape == out.layout.shape,
-                Runtime,
-                "gemm: expected {} of shape {:?} for the activation's arguments, got {} of shape {:?}",
-                out.dtype,
-                &out.layout.shape[..],
-                v.dtype,
-                &v.layout.shape[..]
-            );
-            pre = Some(Mat::of(v)?);
-        }
+        let pre = match &e.pre {
+            Some(v) => Some(Mat::of(v)?),
+            None => None,
+        };
         Ok(Finish { bias, activation: e.activation, pre })
     }
     pub fn transposed(self) -> Finish<T> {

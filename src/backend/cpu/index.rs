@@ -5,11 +5,11 @@ use super::gather::Combine;
 use super::parallel::parallel_for;
 use super::scratch::{ptr, Ptr, Walk};
 use super::simd::prefetch;
-use crate::backend::View;
+use crate::backend::{check, View};
+use crate::dispatch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::dtype::{DType, Element};
+use crate::tensor::dtype::Element;
 use crate::tensor::layout::Dims;
-use crate::{dispatch, ensure};
 use parking_lot::Mutex;
 
 /// Elements that are worth a task.
@@ -66,26 +66,9 @@ pub(super) fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
     Error::new(ErrorKind::Index, format!("index {index} is out of bounds for dimension {dim} with size {size}"))
 }
 
-pub(super) fn check_int64(what: &str, index: &View) -> Result<()> {
-    ensure!(index.dtype == DType::I64, Runtime, "{what}(): Expected dtype int64 for index, got {}", index.dtype);
-    Ok(())
-}
-pub(super) fn check_same(what: &str, a: &View, b: &View) -> Result<()> {
-    ensure!(a.dtype == b.dtype, Runtime, "{what}(): expected tensors of one dtype, got {} and {}", a.dtype, b.dtype);
-    Ok(())
-}
 /// Element offsets of the indexed dimensions for every index position, checked and wrapped.
-fn targets(what: &str, data: &View, indices: &[View]) -> Result<Vec<isize>> {
+fn targets(data: &View, indices: &[View]) -> Result<Vec<isize>> {
     let shape = &indices[0].layout.shape;
-    for ix in indices {
-        check_int64(what, ix)?;
-        ensure!(
-            ix.layout.shape == *shape,
-            Runtime,
-            "{what}(): expected indices of one shape, got {:?} and {shape:?}",
-            ix.layout.shape
-        );
-    }
     let n = shape.iter().product::<i64>() as usize;
     let mut to = vec![0isize; n];
     for (d, ix) in indices.iter().enumerate() {
@@ -148,26 +131,6 @@ fn rest(a: &View, a_from: usize, b: &View, b_from: usize) -> Rest {
     Rest { outer, strides, inner, step }
 }
 
-fn check_index_shapes(what: &str, data: &View, indices: &[View], values: &View) -> Result<()> {
-    let (sd, sv) = (&data.layout.shape, &values.layout.shape);
-    ensure!(
-        !indices.is_empty() && indices.len() <= sd.len(),
-        Index,
-        "too many indices for tensor of dimension {}",
-        sd.len()
-    );
-    let ni = indices[0].layout.ndim();
-    ensure!(
-        sv.len() == ni + sd.len() - indices.len()
-            && sv[..ni] == indices[0].layout.shape[..]
-            && sv[ni..] == sd[indices.len()..],
-        Runtime,
-        "{what}(): shape {sv:?} does not fit indices of shape {:?} into {sd:?}",
-        indices[0].layout.shape
-    );
-    check_same(what, data, values)
-}
-
 /// Positions ahead at which `index` asks for memory.
 const AHEAD: usize = 12;
 
@@ -193,11 +156,11 @@ unsafe fn copy_rows<T: Copy>(from: &[isize], x: *const T, y: *mut T, n: usize) {
 
 /// out[i.., rest..] = input[indices[0][i..], indices[1][i..], .., rest..].
 pub fn index(input: View, indices: &[View], out: View) -> Result<()> {
-    check_index_shapes("index", &input, indices, &out)?;
+    check::index("index", &input, indices, &out)?;
     if out.layout.numel() == 0 && indices[0].layout.numel() == 0 {
         return Ok(());
     }
-    let from = targets("index", &input, indices)?;
+    let from = targets(&input, indices)?;
     if out.layout.numel() == 0 {
         return Ok(());
     }
@@ -286,11 +249,11 @@ fn index_is_innermost(values: &View, ni: usize, rest: &Rest) -> bool {
 
 /// out[indices[0][i..], .., rest..] = values[i.., rest..], or += when `accumulate`; later positions come later.
 pub fn index_put(out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
-    check_index_shapes("index_put_", &out, indices, &values)?;
+    check::index("index_put_", &out, indices, &values)?;
     if indices[0].layout.numel() == 0 {
         return Ok(());
     }
-    let to = targets("index_put_", &out, indices)?;
+    let to = targets(&out, indices)?;
     if values.layout.numel() == 0 {
         return Ok(());
     }
@@ -480,6 +443,7 @@ mod tests {
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
     use crate::backend::ScatterOp;
+    use crate::tensor::dtype::DType;
 
     fn unravel(mut i: usize, shape: &[i64]) -> Vec<usize> {
         let mut v = vec![0; shape.len()];

@@ -6,11 +6,11 @@
 use super::lanes::{isa, Isa, Lanes};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
-use crate::backend::{LayerNormGrads, View};
+use crate::backend::{check, LayerNormGrads, View};
 use crate::error::Result;
 use crate::tensor::dtype::Element;
 use crate::tensor::layout::Layout;
-use crate::{dispatch_float, simd_dispatch};
+use crate::{dispatch_float, ensure, simd_dispatch};
 use std::ops::Range;
 
 /// Elements that are worth a task.
@@ -68,6 +68,8 @@ fn forward_on(set: Isa, x: View, weight: Option<View>, bias: Option<View>, eps: 
     if [weight, bias].iter().flatten().any(|v| v.dtype != dtype) || out.dtype != dtype || n == 0 {
         return Ok(false);
     }
+    check::same_shape("layer_norm", &[&x, &out])?;
+    check_weights(&[weight, bias], n)?;
     dispatch_float!(
         dtype,
         T,
@@ -92,6 +94,18 @@ fn forward_on(set: Isa, x: View, weight: Option<View>, bias: Option<View>, eps: 
         },
         Ok(false)
     )
+}
+/// Weight, bias or their gradients have an element for each of a row's.
+fn check_weights(views: &[Option<View>], n: usize) -> Result<()> {
+    for v in views.iter().flatten() {
+        ensure!(
+            v.layout.shape[..] == [n as i64],
+            Runtime,
+            "layer_norm: expected weight and bias of {n} elements, got {:?}",
+            v.layout.shape
+        );
+    }
+    Ok(())
 }
 fn size(l: &Layout) -> [usize; 2] {
     match l.shape[..] {
@@ -212,6 +226,11 @@ fn backward_on(set: Isa, g: View, x: View, weight: Option<View>, eps: f64, grads
     if outs.iter().chain([&weight, &Some(g)]).flatten().any(|v| v.dtype != dtype) || n == 0 {
         return Ok(false);
     }
+    check::same_shape("layer_norm_backward", &[&g, &x])?;
+    if let Some(out) = &grads.input {
+        check::same_shape("layer_norm_backward", &[&x, out])?;
+    }
+    check_weights(&[weight, grads.weight, grads.bias], n)?;
     dispatch_float!(
         dtype,
         T,

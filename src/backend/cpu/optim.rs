@@ -6,9 +6,9 @@
 use super::parallel::parallel_for;
 use super::scratch::ptr;
 use super::simd::{level, Level};
-use crate::backend::{StepKind, StepTensors};
+use crate::backend::{check, StepKind, StepTensors};
 use crate::tensor::dtype::DType;
-use crate::{ensure, Error, Result};
+use crate::{Error, Result};
 use half::{bf16, f16};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -215,17 +215,11 @@ unsafe fn run_avx512<T: Stored, O: Rule<T::R>>(rule: &O, item: &Item<T>, from: u
 }
 
 fn step<T: Stored, O: Rule<T::R>>(rule: O, tensors: &[StepTensors]) -> Result<()> {
+    check::step(tensors, O::STATES)?;
     let mut items = Vec::with_capacity(tensors.len());
     let mut total = 0;
     for t in tensors {
         let n = t.param.layout.numel();
-        let views = || [&t.param, &t.grad].into_iter().chain(&t.state);
-        ensure!(
-            t.state.len() >= O::STATES
-                && views().all(|v| { v.layout.numel() == n && v.dtype == t.param.dtype && v.layout.is_contiguous() }),
-            Internal,
-            "optimizer_step: the views of one parameter differ, or are not contiguous"
-        );
         let mut states = [std::ptr::null_mut(); 3];
         for (k, s) in t.state.iter().take(O::STATES).enumerate() {
             states[k] = ptr::<T>(s)?;

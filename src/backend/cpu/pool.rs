@@ -3,7 +3,7 @@
 use super::lanes::{isa, Isa, Lanes};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Scratch, Walk};
-use crate::backend::{PoolParams, View};
+use crate::backend::{check, PoolParams, View};
 use crate::error::{Error, Result};
 use crate::tensor::dtype::{Bool8, DType, Element};
 use crate::{bail, dispatch, dispatch_float, ensure, simd_dispatch};
@@ -25,21 +25,7 @@ struct Window {
 impl Window {
     fn of(what: &str, input: &View, output: &View, p: &PoolParams) -> Result<Window> {
         let (si, so, s) = (&input.layout.shape, &output.layout.shape, p.kernel.len());
-        ensure!(
-            (1..=3).contains(&s) && p.stride.len() == s && p.padding.len() == s && p.dilation.len() == s,
-            Runtime,
-            "{what}: expected 1 to 3 kernel sizes and as many strides, paddings and dilations, got {p:?}"
-        );
-        ensure!(
-            si.len() >= s && si.len() == so.len() && si[..si.len() - s] == so[..si.len() - s],
-            Runtime,
-            "{what}: input {si:?} and output {so:?} do not fit a window over {s} dimensions"
-        );
-        ensure!(
-            p.kernel.iter().chain(&p.stride).chain(&p.dilation).all(|v| *v > 0) && p.padding.iter().all(|v| *v >= 0),
-            Runtime,
-            "{what}: kernel, stride and dilation must be positive and padding not negative, got {p:?}"
-        );
+        check::pool(what, input, output, p)?;
         let three = |v: &[i64], fill: i64| {
             let mut r = [fill as isize; 3];
             for (r, x) in r[3 - v.len()..].iter_mut().zip(v) {
@@ -431,12 +417,12 @@ unsafe fn scatter_two_body<T: super::scratch::Real, V: Lanes<T = T>>(
                     v = *(from.add(i) as *const [T; B]);
                     let at = &*(at.add(i) as *const [i64; B]);
                     for j in 0..B {
-                        p[j] = (at[j] - base) as i32 - 2 * (i + j) as i32;
+                        p[j] = (at[j].wrapping_sub(base) as i32).wrapping_sub(2 * (i + j) as i32);
                     }
                 } else {
                     for j in 0..len {
                         v[j] = *from.add(i + j);
-                        p[j] = (*at.add(i + j) - base) as i32 - 2 * (i + j) as i32;
+                        p[j] = ((*at.add(i + j)).wrapping_sub(base) as i32).wrapping_sub(2 * (i + j) as i32);
                     }
                 }
                 let (mut a, mut b) = ([T::ZERO; 2 * B], [T::ZERO; 2 * B]);

@@ -363,6 +363,7 @@ impl Backend for Gpu {
         self.check_fault()
     }
     fn run_program(&self, program: &Program, inputs: &[View], scalars: &[Scalar], outputs: &[View]) -> Result<()> {
+        check::program(program, inputs, outputs)?;
         self.elementwise(program, inputs, scalars, outputs)
     }
     fn reduce(
@@ -374,9 +375,11 @@ impl Backend for Gpu {
         reduced: &[bool],
         out: View,
     ) -> Result<()> {
+        check::reduction(prologue, inputs, reduced, &out)?;
         self.reduction(op, prologue, inputs, scalars, reduced, out)
     }
     fn gemm_epilogue(&self, a: View, b: View, out: View, alpha: f64, beta: f64, epilogue: &Epilogue) -> Result<()> {
+        check::gemm(&a, &b, &out, epilogue)?;
         self.gemm_auto(a, b, out, alpha, beta, epilogue)
     }
     fn begin_capture(&self) -> Result<()> {
@@ -433,33 +436,58 @@ impl Backend for Gpu {
         }
     }
     fn scan(&self, op: ScanOp, input: View, dim: usize, out: View, indices: Option<View>) -> Result<()> {
+        match &indices {
+            Some(i) => {
+                check::int64("scan", i)?;
+                check::rows("scan", &[&input, &out, i], dim)?;
+            }
+            None => check::rows("scan", &[&input, &out], dim)?,
+        }
         self.scan_rows(op, input, dim, out, indices)
     }
     fn softmax(&self, log: bool, input: View, dim: usize, out: View) -> Result<()> {
+        check::rows("softmax", &[&input, &out], dim)?;
+        check::same_dtype("softmax", &[&input, &out])?;
         self.softmax_rows(log, &[input, out], dim)
     }
     fn softmax_backward(&self, log: bool, grad: View, output: View, dim: usize, out: View) -> Result<()> {
+        check::rows("softmax_backward", &[&grad, &output, &out], dim)?;
+        check::same_dtype("softmax_backward", &[&grad, &output, &out])?;
         self.softmax_rows(log, &[grad, output, out], dim)
     }
     fn sort(&self, input: View, dim: usize, descending: bool, values: View, indices: View) -> Result<()> {
+        check::rows("sort", &[&input, &values, &indices], dim)?;
+        check::same_dtype("sort", &[&input, &values])?;
+        check::int64("sort", &indices)?;
         self.sort_rows(input, dim, descending, values, indices, self.info.kind == "cpu")
     }
     fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
+        check::conv("conv", &input, &weight, bias.as_ref(), &out, p)?;
         self.conv_forward(None, input, weight, bias, p, out)
     }
     fn conv_backward_input(&self, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
+        check::conv("conv_backward_input", &grad_input, &weight, None, &grad, p)?;
         self.conv_input_gradient(None, grad, weight, p, grad_input)
     }
     fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
+        check::conv("conv_backward_weight", &input, &grad_weight, None, &grad, p)?;
         self.conv_weight_gradient(None, grad, input, p, grad_weight)
     }
     fn max_pool(&self, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
+        check::pool("max_pool", &input, &out, p)?;
+        check::same_dtype("max_pool", &[&input, &out])?;
+        check::pool_indices("max_pool", &out, &indices)?;
         self.max_pool_forward(input, p, out, indices)
     }
     fn max_pool_backward(&self, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
+        check::pool("max_pool_backward", &grad_input, &grad, p)?;
+        check::same_dtype("max_pool_backward", &[&grad_input, &grad])?;
+        check::pool_indices("max_pool_backward", &grad, &indices)?;
         self.max_pool_gradient(grad, indices, p, grad_input)
     }
     fn avg_pool(&self, input: View, p: &PoolParams, pad: bool, divisor: Option<i64>, out: View) -> Result<()> {
+        check::pool("avg_pool", &input, &out, p)?;
+        check::same_dtype("avg_pool", &[&input, &out])?;
         self.avg_pool_forward(input, p, pool::divisor_code(pad, divisor), out)
     }
     fn avg_pool_backward(
@@ -470,18 +498,24 @@ impl Backend for Gpu {
         divisor: Option<i64>,
         grad_input: View,
     ) -> Result<()> {
+        check::pool("avg_pool_backward", &grad_input, &grad, p)?;
+        check::same_dtype("avg_pool_backward", &[&grad_input, &grad])?;
         self.avg_pool_gradient(grad, p, pool::divisor_code(count_include_pad, divisor), grad_input)
     }
     fn gather(&self, input: View, dim: usize, index: View, out: View) -> Result<()> {
+        check::gather(&input, dim, &index, &out)?;
         self.gather_rows(input, dim, index, out)
     }
     fn scatter(&self, op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
+        check::scatter(&out, dim, &index, &src)?;
         self.scatter_rows(op, out, dim, index, src)
     }
     fn index(&self, input: View, indices: &[View], out: View) -> Result<()> {
+        check::index("index", &input, indices, &out)?;
         self.index_get(input, indices, out)
     }
     fn index_put(&self, out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
+        check::index("index_put_", &out, indices, &values)?;
         // A CPU has few threads: what remains of the shape occupies them, and no sort is needed.
         self.index_write(out, indices, values, accumulate, self.info.kind != "cpu")
     }
@@ -500,6 +534,7 @@ impl Backend for Gpu {
         tensors: &[StepTensors],
         live: Option<(&Arc<LiveStep>, bool)>,
     ) -> Result<()> {
+        check::step(tensors, tensors.first().map_or(0, |t| t.state.len()))?;
         self.optimizer(kind, tensors, live)
     }
 }
