@@ -21,7 +21,8 @@ impl Case {
         (0..self.input.len())
             .map(|d| {
                 let reach = self.p.dilation[d] * (self.kernel[d] - 1) + 1;
-                (self.input[d] + 2 * self.p.padding[d] - reach) / self.p.stride[d] + 1
+                // Rounded down: a kernel larger than the padded input has no place.
+                (self.input[d] + 2 * self.p.padding[d] - reach).div_euclid(self.p.stride[d]) + 1
             })
             .collect()
     }
