@@ -140,6 +140,9 @@ typedef struct taper_error taper_error;
 /* A point in a device's queue. Any thread may use it. */
 typedef struct taper_event taper_event;
 
+/* A file being written. Any thread may use it, one at a time. */
+typedef struct taper_file_writer taper_file_writer;
+
 /* What a custom function's forward leaves for its backward. Valid during the callback only. */
 typedef struct taper_function_ctx taper_function_ctx;
 
@@ -6386,6 +6389,37 @@ taper_error *taper_named_tensors_load(const char *path,
  * Since 0.1.
  */
 bool taper_named_tensors_free(taper_named_tensors *n);
+
+/*
+ * Opens a file for new content, which appears under its name at once, when taper_file_writer_commit is called: until
+ * then, and if the process ends before, the old content stays. Links are followed, the mode of an existing file is
+ * kept; a pipe or a device is written to directly. path is the file system's bytes. The result is owned by the caller.
+ * Fails with TAPER_ERROR_IO. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_file_writer_begin(const char *path,
+                                     taper_file_writer **out);
+
+/*
+ * Appends n bytes. Borrows w and data, which may be NULL when n is 0. Fails with TAPER_ERROR_IO, for example when the
+ * disk is full, and with TAPER_ERROR_VALUE after a commit. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_file_writer_write(taper_file_writer *w,
+                                     const void *data,
+                                     size_t n);
+
+/*
+ * Waits until all is on disk and gives the file its name. Borrows w, which is of no further use. Fails with
+ * TAPER_ERROR_IO; the old content stays then. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_file_writer_commit(taper_file_writer *w);
+
+/*
+ * Frees a writer's handle; without a commit before, what was written is given up. Consumes w; NULL is fine. Returns
+ * false when w was no live handle of this kind. Since 0.1.
+ */
+bool taper_file_writer_free(taper_file_writer *w);
 
 /* ==== Modules ============================================================================================= */
 

@@ -409,6 +409,19 @@ impl Call {
             }
         }
     }
+    /// A file's path: on Unix any bytes.
+    ///
+    /// # Safety
+    /// As for `str`.
+    pub unsafe fn path<'a>(&'a self, index: usize, name: &str, p: *const c_char) -> Result<&'a std::path::Path> {
+        use std::os::unix::ffi::OsStrExt;
+        if p.is_null() {
+            return Err(self.bad(ErrorKind::Value, index, name, "expected a string, got NULL"));
+        }
+        // SAFETY: not NULL, so NUL-terminated by contract.
+        let bytes = unsafe { CStr::from_ptr(p) }.to_bytes();
+        Ok(std::path::Path::new(std::ffi::OsStr::from_bytes(bytes)))
+    }
     /// A pointer that must not be NULL.
     pub fn non_null(&self, index: usize, name: &str, p: *const c_void) -> Result<()> {
         if p.is_null() {

@@ -32,9 +32,10 @@ pub enum Kind {
     Scheduler = 0x1b,
     Graph = 0x1c,
     Event = 0x1d,
+    FileWriter = 0x1e,
 }
 impl Kind {
-    const ALL: [Kind; 13] = [
+    const ALL: [Kind; 14] = [
         Kind::Tensor,
         Kind::TensorList,
         Kind::Error,
@@ -48,6 +49,7 @@ impl Kind {
         Kind::Scheduler,
         Kind::Graph,
         Kind::Event,
+        Kind::FileWriter,
     ];
     pub fn name(self) -> &'static str {
         match self {
@@ -64,6 +66,7 @@ impl Kind {
             Kind::Scheduler => "scheduler",
             Kind::Graph => "graph",
             Kind::Event => "event",
+            Kind::FileWriter => "file writer",
         }
     }
     fn from_byte(b: u8) -> Option<Kind> {

@@ -1,16 +1,17 @@
-//! Tensors by name, and safetensors files.
+//! Tensors by name, safetensors files, and files that are replaced at once.
 
 use super::convert::{free, getter, guard, object, HandleType, IntoC};
 use super::handle::Kind;
 use super::types::*;
 use crate::error::{ErrorKind, Result};
+use crate::io::file::Writer;
 use crate::io::safetensors::{self, FileMetadata};
 use crate::nn::StateDict;
 use crate::{Device, Tensor};
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use std::ffi::CString;
-use std::os::raw::c_char;
+use std::os::raw::{c_char, c_void};
 use std::sync::Arc;
 
 /// Tensors and text entries behind a `taper_named_tensors`. Names keep a C copy, which `_name` lends out.
@@ -177,7 +178,7 @@ pub unsafe extern "C" fn taper_named_tensors_save(
 ) -> *mut taper_error {
     guard("named_tensors_save", |c| {
         let n = c.get(0, "n", n)?;
-        let path = c.str(1, "path", path)?;
+        let path = c.path(1, "path", path)?;
         let (tensors, metadata) = {
             let n = n.lock();
             (n.dict(), n.metadata.clone())
@@ -197,7 +198,7 @@ pub unsafe extern "C" fn taper_named_tensors_load(
 ) -> *mut taper_error {
     guard("named_tensors_load", |c| {
         let out = c.out(2, "out", out)?;
-        let path = c.str(0, "path", path)?;
+        let path = c.path(0, "path", path)?;
         let device = c.opt_device(1, "device", device)?.unwrap_or(Device::CPU);
         let (tensors, metadata) = safetensors::load(path, device)?;
         out.set(NamedTensors { metadata, ..NamedTensors::from_dict(tensors) })
@@ -209,4 +210,73 @@ pub unsafe extern "C" fn taper_named_tensors_load(
 #[no_mangle]
 pub extern "C" fn taper_named_tensors_free(n: *mut taper_named_tensors) -> bool {
     free(n, Kind::NamedTensors)
+}
+
+impl HandleType for taper_file_writer {
+    const KIND: Kind = Kind::FileWriter;
+    /// None once it was committed.
+    type Object = Arc<Mutex<Option<Writer>>>;
+}
+impl IntoC<*mut taper_file_writer> for Writer {
+    fn into_c(self) -> Result<*mut taper_file_writer> {
+        super::convert::new_handle(Arc::new(Mutex::new(Some(self))))
+    }
+}
+
+/// Opens a file for new content, which appears under its name at once, when taper_file_writer_commit is called: until
+/// then, and if the process ends before, the old content stays. Links are followed, the mode of an existing file is
+/// kept; a pipe or a device is written to directly. path is the file system's bytes. The result is owned by the caller.
+/// Fails with TAPER_ERROR_IO. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_file_writer_begin(
+    path: *const c_char,
+    out: *mut *mut taper_file_writer,
+) -> *mut taper_error {
+    guard("file_writer_begin", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(Writer::begin(c.path(0, "path", path)?)?)
+    })
+}
+
+/// Appends n bytes. Borrows w and data, which may be NULL when n is 0. Fails with TAPER_ERROR_IO, for example when the
+/// disk is full, and with TAPER_ERROR_VALUE after a commit. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_file_writer_write(
+    w: *mut taper_file_writer,
+    data: *const c_void,
+    n: usize,
+) -> *mut taper_error {
+    guard("file_writer_write", |c| {
+        let w = c.get(0, "w", w as *const taper_file_writer)?;
+        let data = c.slice(1, "data", data as *const u8, n)?;
+        let mut w = w.lock();
+        match &mut *w {
+            Some(w) => w.write(data),
+            None => Err(c.invalid(ErrorKind::Value, 0, "w", "the file was committed already")),
+        }
+    })
+}
+
+/// Waits until all is on disk and gives the file its name. Borrows w, which is of no further use. Fails with
+/// TAPER_ERROR_IO; the old content stays then. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_file_writer_commit(w: *mut taper_file_writer) -> *mut taper_error {
+    guard("file_writer_commit", |c| {
+        let w = c.get(0, "w", w as *const taper_file_writer)?;
+        let taken = w.lock().take();
+        match taken {
+            Some(w) => w.commit(),
+            None => Err(c.invalid(ErrorKind::Value, 0, "w", "the file was committed already")),
+        }
+    })
+}
+
+/// Frees a writer's handle; without a commit before, what was written is given up. Consumes w; NULL is fine. Returns
+/// false when w was no live handle of this kind. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_file_writer_free(w: *mut taper_file_writer) -> bool {
+    free(w, Kind::FileWriter)
 }

@@ -50,6 +50,10 @@ pub struct taper_optimizer {
 pub struct taper_named_tensors {
     _private: [u8; 0],
 }
+/// A file being written. Any thread may use it, one at a time.
+pub struct taper_file_writer {
+    _private: [u8; 0],
+}
 
 /// Where a tensor lives: a TAPER_DEVICE_... type and an index. Type 0 means none where a device is optional.
 #[repr(C)]

@@ -1,8 +1,9 @@
 //! The safetensors format: eight bytes of header length, a JSON header, the tensors' bytes.
 //!
-//! Files are written under a temporary name, synced and renamed, so that a crash leaves the old file or the new one.
+//! Files are written by `io::file`, so that a crash leaves the old file or the new one.
 //! Reading checks the whole header against the file's length before any memory is taken.
 
+use super::file::{io_error, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::nn::StateDict;
 use crate::tensor::device::Device;
@@ -14,9 +15,8 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::Dtype;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{BufReader, Read};
+use std::path::Path;
 
 /// A file's own text entries (`__metadata__`).
 pub type FileMetadata = IndexMap<String, String>;
@@ -40,20 +40,6 @@ fn dtype_to_file(d: DType) -> Dtype {
 }
 fn dtype_from_file(d: Dtype) -> Option<DType> {
     DType::ALL.into_iter().find(|t| dtype_to_file(*t) == d)
-}
-
-fn io_error(doing: &str, path: &Path, e: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Io, format!("cannot {doing} {}: {e}", path.display()))
-}
-
-/// Deletes the temporary file unless it was renamed.
-struct Temporary(Option<PathBuf>);
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Some(p) = self.0.take() {
-            let _ = std::fs::remove_file(p);
-        }
-    }
 }
 
 /// Writes `tensors` (any device, any layout) to `path`, replacing a file there only once the new one is complete and
@@ -85,48 +71,17 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
     header.resize(header.len().next_multiple_of(8), b' ');
     ensure!(header.len() as u64 <= MAX_HEADER, Io, "cannot write {}: the header exceeds 100 MB", path.display());
 
-    let failed = |e: std::io::Error| io_error("write", path, e);
-    let write = |file: &mut File| -> Result<()> {
-        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
-        file.write_all(&header).map_err(failed)?;
-        let mut bytes = Vec::new();
-        for (_, t) in &order {
-            bytes.clear();
-            bytes.resize(t.numel() * t.dtype().size(), 0);
-            t.copy_to_host(&mut bytes)?;
-            file.write_all(&bytes).map_err(failed)?;
-        }
-        Ok(())
-    };
-    let existing = std::fs::metadata(path).ok();
-    if existing.as_ref().is_some_and(|m| !m.is_file() && !m.is_dir()) {
-        // A device or a pipe is written to; renaming a file onto it would take its place.
-        return write(&mut File::options().write(true).open(path).map_err(failed)?);
+    let mut file = Writer::begin(path)?;
+    file.write(&(header.len() as u64).to_le_bytes())?;
+    file.write(&header)?;
+    let mut bytes = Vec::new();
+    for (_, t) in &order {
+        bytes.clear();
+        bytes.resize(t.numel() * t.dtype().size(), 0);
+        t.copy_to_host(&mut bytes)?;
+        file.write(&bytes)?;
     }
-    // A link stays a link: the file that it points to is replaced.
-    let path = &if existing.is_some() { path.canonicalize().map_err(failed)? } else { path.to_path_buf() };
-
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".tmp-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    let mut guard = Temporary(None);
-    let mut file = File::options().write(true).create_new(true).open(&temporary).map_err(failed)?;
-    let temporary = PathBuf::from(temporary);
-    guard.0 = Some(temporary.clone());
-    if let Some(m) = existing {
-        file.set_permissions(m.permissions()).map_err(failed)?;
-    }
-    write(&mut file)?;
-    file.sync_all().map_err(failed)?;
-    drop(file);
-    std::fs::rename(&temporary, path).map_err(failed)?;
-    guard.0 = None;
-    // The rename itself is on disk once the folder is; a file system that cannot sync folders is no failure.
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    file.commit()
 }
 
 /// Reads all tensors of a file, in file order, onto `device`, and the file's text entries (sorted by name).
@@ -204,6 +159,7 @@ pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMe
 mod tests {
     use super::*;
     use half::{bf16, f16};
+    use std::path::PathBuf;
 
     fn folder(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("taper-{name}-{}", std::process::id()));
