@@ -26,7 +26,8 @@ from . import _dtype
 from ._lib import lib, quick
 
 V = c_void_p
-BAD_ARGUMENT = (AttributeError, ArgumentError, TypeError, struct.error)
+# ValueError and RuntimeError: comparing an array or a tensor with a number where an int belongs.
+BAD_ARGUMENT = (AttributeError, ArgumentError, TypeError, struct.error, ValueError, RuntimeError)
 
 
 class Scalar(Structure):
@@ -181,6 +182,26 @@ def opt_handles(tensors):
     if not isinstance(tensors, (list, tuple)):
         raise TypeError("must be tuple of Tensors")
     return struct.pack(f"{len(tensors)}Q", *[0 if t is None else t._h for t in tensors])
+
+
+# --- text ----------------------------------------------------------------------------------------------------------
+
+
+def text(v):
+    """`const char *` of a str; C would end at a NUL inside."""
+    if "\0" in v:
+        raise ValueError("embedded null character")
+    return v.encode()
+
+
+def path_bytes(path):
+    """`const char *` of a path, which may be a str, bytes or an object with __fspath__."""
+    from os import fsencode
+
+    data = fsencode(path)
+    if b"\0" in data:
+        raise ValueError("embedded null byte")
+    return data
 
 
 # --- devices and dtypes --------------------------------------------------------------------------------------------

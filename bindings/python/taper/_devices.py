@@ -90,7 +90,7 @@ def find(name, type=None):
     """The first device whose name, platform, vendor or version contains `name`, in any case; of one type ('opencl') or any."""
     found = _c.Device()
     code = 0 if type is None else _dtype._DEVICE_CODES[type]
-    e = _c.proto("device_find", c_int32, c_char_p, _c.V)(code, name.encode(), addressof(found))
+    e = _c.proto("device_find", c_int32, c_char_p, _c.V)(code, _c.text(name), addressof(found))
     if e:
         _c.fail(e)
     return _dtype.device_from_codes(found.type, found.index)

@@ -42,6 +42,14 @@ def unlist(handle):
     return tuple(result)
 
 
+def no_int64(v):
+    """Raises an error for an argument that is no integer of 64 bits."""
+    from ._slow import int64
+
+    int64(v)
+    raise TypeError("no integer")
+
+
 def take_text(handle):
     return _c.take_string(handle)
 

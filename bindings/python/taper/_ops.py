@@ -6,6 +6,7 @@ files. This module is the namespace of the generated functions, so it uses no bu
 
 # ruff: noqa: F401
 import os as _os
+from sys import modules as _modules
 from ctypes import byref
 from ctypes import c_bool as B
 from ctypes import c_char_p as _Z
@@ -27,6 +28,7 @@ from ._c import (
     opt_handles,
     pack1,
     scalar,
+    text,
     tls,
 )
 from ._c import Device as _D
@@ -34,7 +36,7 @@ from ._c import Scalar as S
 from ._c import proto as _proto
 from ._dtype import dtype as _dtype_class
 from ._dtype import from_code
-from ._glue import M, absent, copy_out, no_overload, repaired, return_type, take_text, unlist
+from ._glue import M, absent, copy_out, no_int64, no_overload, repaired, return_type, take_text, unlist
 from ._lib import lib as _lib
 from ._lib import quick as _quick
 from ._ops_table import PROTOTYPES as _PROTOTYPES
@@ -77,4 +79,7 @@ def __getattr__(name):
     exec(code, space)
     f = space[name]
     f.__module__ = "taper"
+    derived = _modules.get("taper._subclass")
+    if derived is not None and derived.active:
+        derived.patch(f)
     return f

@@ -208,7 +208,7 @@ def linspace(start, end, steps, *, dtype=None, device=None, layout=None, pin_mem
     """steps numbers from start to end, both included."""
     try:
         o_, p_ = tls.o
-        e_ = _linspace(scalar(start), scalar(end), steps, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _linspace(scalar(start), scalar(end), steps if -0x8000000000000000 <= steps <= 0x7FFFFFFFFFFFFFFF else no_int64(steps), -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "linspace", "S:start S:end I:steps d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -225,7 +225,7 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, layout=No
     """base to the powers of linspace(start, end, steps)."""
     try:
         o_, p_ = tls.o
-        e_ = _logspace(scalar(start), scalar(end), steps, base, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _logspace(scalar(start), scalar(end), steps if -0x8000000000000000 <= steps <= 0x7FFFFFFFFFFFFFFF else no_int64(steps), base, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "logspace", "S:start S:end I:steps F:base d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -245,10 +245,10 @@ def eye(n, m=M, *, dtype=None, device=None, layout=None, pin_memory=False, requi
     try:
         if m is M:
             o_, p_ = tls.o
-            e_ = _eye(n, -1 if dtype is None else dtype.code, device_c(device), p_)
+            e_ = _eye(n if -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF else no_int64(n), -1 if dtype is None else dtype.code, device_c(device), p_)
         elif m is not M:
             o_, p_ = tls.o
-            e_ = _eye_m(n, m, -1 if dtype is None else dtype.code, device_c(device), p_)
+            e_ = _eye_m(n if -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF else no_int64(n), m if -0x8000000000000000 <= m <= 0x7FFFFFFFFFFFFFFF else no_int64(m), -1 if dtype is None else dtype.code, device_c(device), p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -269,7 +269,7 @@ def tril(input, diagonal=0, *, out=None):
     """The lower triangle of matrices, zeros above the diagonal-th diagonal."""
     try:
         o_, p_ = tls.o
-        e_ = _tril(input._h, diagonal, p_)
+        e_ = _tril(input._h, diagonal if -0x8000000000000000 <= diagonal <= 0x7FFFFFFFFFFFFFFF else no_int64(diagonal), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "tril", "T:input I:diagonal ?:out", locals())
     if e_:
@@ -284,7 +284,7 @@ def triu(input, diagonal=0, *, out=None):
     """The upper triangle of matrices, zeros below the diagonal-th diagonal."""
     try:
         o_, p_ = tls.o
-        e_ = _triu(input._h, diagonal, p_)
+        e_ = _triu(input._h, diagonal if -0x8000000000000000 <= diagonal <= 0x7FFFFFFFFFFFFFFF else no_int64(diagonal), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "triu", "T:input I:diagonal ?:out", locals())
     if e_:
@@ -298,7 +298,7 @@ def triu(input, diagonal=0, *, out=None):
 def tril_(input, diagonal=0):
     """Zeros above the diagonal-th diagonal, in place."""
     try:
-        e_ = _tril_(input._h, diagonal)
+        e_ = _tril_(input._h, diagonal if -0x8000000000000000 <= diagonal <= 0x7FFFFFFFFFFFFFFF else no_int64(diagonal))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "tril_", "T:input I:diagonal", locals())
     if e_:
@@ -309,7 +309,7 @@ def tril_(input, diagonal=0):
 def triu_(input, diagonal=0):
     """Zeros below the diagonal-th diagonal, in place."""
     try:
-        e_ = _triu_(input._h, diagonal)
+        e_ = _triu_(input._h, diagonal if -0x8000000000000000 <= diagonal <= 0x7FFFFFFFFFFFFFFF else no_int64(diagonal))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "triu_", "T:input I:diagonal", locals())
     if e_:
@@ -442,13 +442,13 @@ def div(input, other, *, rounding_mode=M, out=None):
             e_ = _div(input._h, other._h, p_)
         elif isinstance(other, Tensor) and rounding_mode is not M:
             o_, p_ = tls.o
-            e_ = _div_tensor_mode(input._h, other._h, None if rounding_mode is None else rounding_mode.encode(), p_)
+            e_ = _div_tensor_mode(input._h, other._h, None if rounding_mode is None else text(rounding_mode), p_)
         elif not isinstance(other, Tensor) and rounding_mode is M:
             o_, p_ = tls.o
             e_ = _div_scalar(input._h, scalar(other), p_)
         elif not isinstance(other, Tensor) and rounding_mode is not M:
             o_, p_ = tls.o
-            e_ = _div_scalar_mode(input._h, scalar(other), None if rounding_mode is None else rounding_mode.encode(), p_)
+            e_ = _div_scalar_mode(input._h, scalar(other), None if rounding_mode is None else text(rounding_mode), p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -1811,7 +1811,7 @@ def round(input, *, decimals=0, out=None):
     """Nearest integer, halves to even; with decimals, to as many places."""
     try:
         o_, p_ = tls.o
-        e_ = _round(input._h, decimals, p_)
+        e_ = _round(input._h, decimals if -0x8000000000000000 <= decimals <= 0x7FFFFFFFFFFFFFFF else no_int64(decimals), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "round", "T:input I:decimals ?:out", locals())
     if e_:
@@ -1904,7 +1904,7 @@ def gelu(input, *, approximate="none"):
     """self * Phi(self), exactly or (approximate='tanh') by tanh."""
     try:
         o_, p_ = tls.o
-        e_ = _gelu(input._h, approximate.encode(), p_)
+        e_ = _gelu(input._h, text(approximate), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "gelu", "T:input Z:approximate", locals())
     if e_:
@@ -2026,7 +2026,7 @@ def glu(input, dim=-1, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _glu(input._h, dim, p_)
+        e_ = _glu(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "glu", "T:input I:dim", locals())
     if e_:
@@ -2058,7 +2058,7 @@ def softmax(input, dim=M, dtype=None, *, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _softmax(input._h, dim, -1 if dtype is None else dtype.code, p_)
+        e_ = _softmax(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), -1 if dtype is None else dtype.code, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "softmax", "T:input I:dim d:dtype ?:out", locals())
     if e_:
@@ -2075,7 +2075,7 @@ def log_softmax(input, dim=M, dtype=None, *, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _log_softmax(input._h, dim, -1 if dtype is None else dtype.code, p_)
+        e_ = _log_softmax(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), -1 if dtype is None else dtype.code, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "log_softmax", "T:input I:dim d:dtype ?:out", locals())
     if e_:
@@ -3009,7 +3009,7 @@ def prod(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
             if keepdim is M:
                 keepdim = False
             o_, p_ = tls.o
-            e_ = _prod_dim(input._h, dim, keepdim, -1 if dtype is None else dtype.code, p_)
+            e_ = _prod_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, -1 if dtype is None else dtype.code, p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -3040,7 +3040,7 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
             if keepdim is M:
                 keepdim = False
             o_, p_ = tls.o
-            e_ = _any_dim(input._h, dim, keepdim, p_)
+            e_ = _any_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -3071,7 +3071,7 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
             if keepdim is M:
                 keepdim = False
             o_, p_ = tls.o
-            e_ = _all_dim(input._h, dim, keepdim, p_)
+            e_ = _all_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -3123,7 +3123,7 @@ def max(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
             if keepdim is M:
                 keepdim = False
             o0_, p0_, o1_, p1_ = tls.o2
-            e_ = _max_dim(input._h, dim, keepdim, p0_, p1_)
+            e_ = _max_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p0_, p1_)
         elif (dim is M if other is not M else (dim is not M and isinstance(dim, Tensor))) and keepdim is M:
             k_ = 0
             if other is M:
@@ -3219,7 +3219,7 @@ def min(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
             if keepdim is M:
                 keepdim = False
             o0_, p0_, o1_, p1_ = tls.o2
-            e_ = _min_dim(input._h, dim, keepdim, p0_, p1_)
+            e_ = _min_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p0_, p1_)
         elif (dim is M if other is not M else (dim is not M and isinstance(dim, Tensor))) and keepdim is M:
             k_ = 0
             if other is M:
@@ -3373,7 +3373,7 @@ def cumsum(input, dim=M, *, dtype=None, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _cumsum(input._h, dim, -1 if dtype is None else dtype.code, p_)
+        e_ = _cumsum(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), -1 if dtype is None else dtype.code, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cumsum", "T:input I:dim d:dtype ?:out", locals())
     if e_:
@@ -3390,7 +3390,7 @@ def cumprod(input, dim=M, *, dtype=None, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _cumprod(input._h, dim, -1 if dtype is None else dtype.code, p_)
+        e_ = _cumprod(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), -1 if dtype is None else dtype.code, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cumprod", "T:input I:dim d:dtype ?:out", locals())
     if e_:
@@ -3406,7 +3406,7 @@ def cumsum_(input, dim=M, *, dtype=None, axis=M):
     if axis is not M:
         dim = axis
     try:
-        e_ = _cumsum_(input._h, dim, -1 if dtype is None else dtype.code)
+        e_ = _cumsum_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), -1 if dtype is None else dtype.code)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cumsum_", "T:input I:dim d:dtype", locals())
     if e_:
@@ -3419,7 +3419,7 @@ def cumprod_(input, dim=M, *, dtype=None, axis=M):
     if axis is not M:
         dim = axis
     try:
-        e_ = _cumprod_(input._h, dim, -1 if dtype is None else dtype.code)
+        e_ = _cumprod_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), -1 if dtype is None else dtype.code)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cumprod_", "T:input I:dim d:dtype", locals())
     if e_:
@@ -3433,7 +3433,7 @@ def logcumsumexp(input, dim=M, *, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _logcumsumexp(input._h, dim, p_)
+        e_ = _logcumsumexp(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "logcumsumexp", "T:input I:dim ?:out", locals())
     if e_:
@@ -3450,7 +3450,7 @@ def cummax(input, dim=M, *, axis=M, out=None):
         dim = axis
     try:
         o0_, p0_, o1_, p1_ = tls.o2
-        e_ = _cummax(input._h, dim, p0_, p1_)
+        e_ = _cummax(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p0_, p1_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cummax", "T:input I:dim ?:out", locals())
     if e_:
@@ -3475,7 +3475,7 @@ def cummin(input, dim=M, *, axis=M, out=None):
         dim = axis
     try:
         o0_, p0_, o1_, p1_ = tls.o2
-        e_ = _cummin(input._h, dim, p0_, p1_)
+        e_ = _cummin(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p0_, p1_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cummin", "T:input I:dim ?:out", locals())
     if e_:
@@ -3500,7 +3500,7 @@ def sort(input, dim=-1, descending=False, *, axis=M, out=None):
         dim = axis
     try:
         o0_, p0_, o1_, p1_ = tls.o2
-        e_ = _sort(input._h, dim, descending, p0_, p1_)
+        e_ = _sort(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), descending, p0_, p1_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "sort", "T:input I:dim B:descending ?:out", locals())
     if e_:
@@ -3525,7 +3525,7 @@ def argsort(input, dim=-1, descending=False, *, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _argsort(input._h, dim, descending, p_)
+        e_ = _argsort(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), descending, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "argsort", "T:input I:dim B:descending ?:out", locals())
     if e_:
@@ -3542,7 +3542,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, axis=M, out=None):
         dim = axis
     try:
         o0_, p0_, o1_, p1_ = tls.o2
-        e_ = _topk(input._h, k, dim, largest, sorted, p0_, p1_)
+        e_ = _topk(input._h, k if -0x8000000000000000 <= k <= 0x7FFFFFFFFFFFFFFF else no_int64(k), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), largest, sorted, p0_, p1_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "topk", "T:input I:k I:dim B:largest B:sorted ?:out", locals())
     if e_:
@@ -3569,7 +3569,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, axis=M, keepdims=M, out=None):
         keepdim = keepdims
     try:
         o0_, p0_, o1_, p1_ = tls.o2
-        e_ = _kthvalue(input._h, k, dim, keepdim, p0_, p1_)
+        e_ = _kthvalue(input._h, k if -0x8000000000000000 <= k <= 0x7FFFFFFFFFFFFFFF else no_int64(k), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p0_, p1_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "kthvalue", "T:input I:k I:dim B:keepdim ?:out", locals())
     if e_:
@@ -3606,7 +3606,7 @@ def median(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
             if keepdim is M:
                 keepdim = False
             o0_, p0_, o1_, p1_ = tls.o2
-            e_ = _median_dim(input._h, dim, keepdim, p0_, p1_)
+            e_ = _median_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p0_, p1_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -3643,7 +3643,7 @@ def mode(input, dim=-1, keepdim=False, *, axis=M, keepdims=M, out=None):
         keepdim = keepdims
     try:
         o0_, p0_, o1_, p1_ = tls.o2
-        e_ = _mode(input._h, dim, keepdim, p0_, p1_)
+        e_ = _mode(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p0_, p1_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "mode", "T:input I:dim B:keepdim ?:out", locals())
     if e_:
@@ -3823,7 +3823,7 @@ def matrix_power(input, n, *, out=None):
     """Square matrices times themselves n times, n at least 0."""
     try:
         o_, p_ = tls.o
-        e_ = _matrix_power(input._h, n, p_)
+        e_ = _matrix_power(input._h, n if -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF else no_int64(n), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "matrix_power", "T:input I:n ?:out", locals())
     if e_:
@@ -3838,7 +3838,7 @@ def einsum(equation, tensors, *, out=None):
     """Einstein summation, such as 'bij,bjk->bik'."""
     try:
         o_, p_ = tls.o
-        e_ = _einsum(equation.encode(), handles(tensors), len(tensors), p_)
+        e_ = _einsum(text(equation), handles(tensors), len(tensors), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "einsum", "Z:equation L:tensors ?:out", locals())
     if e_:
@@ -3964,7 +3964,7 @@ def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim to end_dim merged into one."""
     try:
         o_, p_ = tls.o
-        e_ = _flatten(input._h, start_dim, end_dim, p_)
+        e_ = _flatten(input._h, start_dim if -0x8000000000000000 <= start_dim <= 0x7FFFFFFFFFFFFFFF else no_int64(start_dim), end_dim if -0x8000000000000000 <= end_dim <= 0x7FFFFFFFFFFFFFFF else no_int64(end_dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "flatten", "T:input I:start_dim I:end_dim", locals())
     if e_:
@@ -3995,7 +3995,7 @@ def unflatten(input, dim, sizes):
     try:
         n_sizes = len(sizes)
         o_, p_ = tls.o
-        e_ = _unflatten(input._h, dim, PACKS[n_sizes](*sizes), n_sizes, p_)
+        e_ = _unflatten(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), PACKS[n_sizes](*sizes), n_sizes, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "unflatten", "T:input I:dim N:sizes", locals())
     if e_:
@@ -4028,7 +4028,7 @@ def transpose(input, dim0, dim1):
     """Two dimensions swapped."""
     try:
         o_, p_ = tls.o
-        e_ = _transpose(input._h, dim0, dim1, p_)
+        e_ = _transpose(input._h, dim0 if -0x8000000000000000 <= dim0 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim0), dim1 if -0x8000000000000000 <= dim1 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim1), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "transpose", "T:input I:dim0 I:dim1", locals())
     if e_:
@@ -4107,7 +4107,7 @@ def unsqueeze(input, dim=M, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _unsqueeze(input._h, dim, p_)
+        e_ = _unsqueeze(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "unsqueeze", "T:input I:dim", locals())
     if e_:
@@ -4132,7 +4132,7 @@ def squeeze(input, dim=M, *, axis=M):
             e_ = _squeeze(input._h, p_)
         elif dim is not M and not isinstance(dim, (tuple, list, Tensor, str)):
             o_, p_ = tls.o
-            e_ = _squeeze_dim(input._h, dim, p_)
+            e_ = _squeeze_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
         elif dim is not M and isinstance(dim, (tuple, list)):
             n_dim = len(dim)
             o_, p_ = tls.o
@@ -4218,7 +4218,7 @@ def select(input, dim, index):
     """One index of a dimension, which disappears."""
     try:
         o_, p_ = tls.o
-        e_ = _select(input._h, dim, index, p_)
+        e_ = _select(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index if -0x8000000000000000 <= index <= 0x7FFFFFFFFFFFFFFF else no_int64(index), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "select", "T:input I:dim I:index", locals())
     if e_:
@@ -4235,7 +4235,7 @@ def slice(input, dim=0, start=None, end=None, step=1, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _slice(input._h, dim, None if start is None else pack1(start), None if end is None else pack1(end), step, p_)
+        e_ = _slice(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), None if start is None else pack1(start), None if end is None else pack1(end), step if -0x8000000000000000 <= step <= 0x7FFFFFFFFFFFFFFF else no_int64(step), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "slice", "T:input I:dim i:start i:end I:step", locals())
     if e_:
@@ -4250,7 +4250,7 @@ def narrow(input, dim, start, length):
     """length elements of a dimension from start."""
     try:
         o_, p_ = tls.o
-        e_ = _narrow(input._h, dim, start, length, p_)
+        e_ = _narrow(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), start if -0x8000000000000000 <= start <= 0x7FFFFFFFFFFFFFFF else no_int64(start), length if -0x8000000000000000 <= length <= 0x7FFFFFFFFFFFFFFF else no_int64(length), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "narrow", "T:input I:dim I:start I:length", locals())
     if e_:
@@ -4265,7 +4265,7 @@ def diagonal(input, offset=0, dim1=0, dim2=1):
     """A diagonal over two dimensions, appended as the last."""
     try:
         o_, p_ = tls.o
-        e_ = _diagonal(input._h, offset, dim1, dim2, p_)
+        e_ = _diagonal(input._h, offset if -0x8000000000000000 <= offset <= 0x7FFFFFFFFFFFFFFF else no_int64(offset), dim1 if -0x8000000000000000 <= dim1 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim1), dim2 if -0x8000000000000000 <= dim2 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim2), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "diagonal", "T:input I:offset I:dim1 I:dim2", locals())
     if e_:
@@ -4280,7 +4280,7 @@ def diag(input, diagonal=0, *, out=None):
     """Vector to diagonal matrix, or matrix to its diagonal."""
     try:
         o_, p_ = tls.o
-        e_ = _diag(input._h, diagonal, p_)
+        e_ = _diag(input._h, diagonal if -0x8000000000000000 <= diagonal <= 0x7FFFFFFFFFFFFFFF else no_int64(diagonal), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "diag", "T:input I:diagonal ?:out", locals())
     if e_:
@@ -4295,7 +4295,7 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1, *, out=None):
     """The last dimension laid on a diagonal over two dimensions."""
     try:
         o_, p_ = tls.o
-        e_ = _diag_embed(input._h, offset, dim1, dim2, p_)
+        e_ = _diag_embed(input._h, offset if -0x8000000000000000 <= offset <= 0x7FFFFFFFFFFFFFFF else no_int64(offset), dim1 if -0x8000000000000000 <= dim1 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim1), dim2 if -0x8000000000000000 <= dim2 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim2), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "diag_embed", "T:input I:offset I:dim1 I:dim2 ?:out", locals())
     if e_:
@@ -4312,7 +4312,7 @@ def unbind(input, dim=0, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _unbind(input._h, dim, p_)
+        e_ = _unbind(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "unbind", "T:input I:dim", locals())
     if e_:
@@ -4326,7 +4326,7 @@ def split(input, split_size, dim=0, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _split(input._h, split_size, dim, p_)
+        e_ = _split(input._h, split_size if -0x8000000000000000 <= split_size <= 0x7FFFFFFFFFFFFFFF else no_int64(split_size), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "split", "T:input I:split_size I:dim", locals())
     if e_:
@@ -4341,7 +4341,7 @@ def split_with_sizes(input, split_sizes, dim=0, *, axis=M):
     try:
         n_split_sizes = len(split_sizes)
         o_, p_ = tls.o
-        e_ = _split_with_sizes(input._h, PACKS[n_split_sizes](*split_sizes), n_split_sizes, dim, p_)
+        e_ = _split_with_sizes(input._h, PACKS[n_split_sizes](*split_sizes), n_split_sizes, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "split_with_sizes", "T:input N:split_sizes I:dim", locals())
     if e_:
@@ -4355,7 +4355,7 @@ def chunk(input, chunks, dim=0, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _chunk(input._h, chunks, dim, p_)
+        e_ = _chunk(input._h, chunks if -0x8000000000000000 <= chunks <= 0x7FFFFFFFFFFFFFFF else no_int64(chunks), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "chunk", "T:input I:chunks I:dim", locals())
     if e_:
@@ -4367,7 +4367,7 @@ def unfold(input, dimension, size, step):
     """Windows of size every step along a dimension, appended as the last."""
     try:
         o_, p_ = tls.o
-        e_ = _unfold(input._h, dimension, size, step, p_)
+        e_ = _unfold(input._h, dimension if -0x8000000000000000 <= dimension <= 0x7FFFFFFFFFFFFFFF else no_int64(dimension), size if -0x8000000000000000 <= size <= 0x7FFFFFFFFFFFFFFF else no_int64(size), step if -0x8000000000000000 <= step <= 0x7FFFFFFFFFFFFFFF else no_int64(step), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "unfold", "T:input I:dimension I:size I:step", locals())
     if e_:
@@ -4441,7 +4441,7 @@ def unsqueeze_(input, dim=M, *, axis=M):
     if axis is not M:
         dim = axis
     try:
-        e_ = _unsqueeze_(input._h, dim)
+        e_ = _unsqueeze_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "unsqueeze_", "T:input I:dim", locals())
     if e_:
@@ -4459,7 +4459,7 @@ def squeeze_(input, dim=M, *, axis=M):
         if dim is M:
             e_ = _squeeze_(input._h)
         elif dim is not M:
-            e_ = _squeeze_dim_(input._h, dim)
+            e_ = _squeeze_dim_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim))
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -4474,7 +4474,7 @@ def squeeze_(input, dim=M, *, axis=M):
 def transpose_(input, dim0, dim1):
     """Swaps two dimensions in place."""
     try:
-        e_ = _transpose_(input._h, dim0, dim1)
+        e_ = _transpose_(input._h, dim0 if -0x8000000000000000 <= dim0 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim0), dim1 if -0x8000000000000000 <= dim1 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim1))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "transpose_", "T:input I:dim0 I:dim1", locals())
     if e_:
@@ -4499,7 +4499,7 @@ def cat(tensors, dim=0, *, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _cat(handles(tensors), len(tensors), dim, p_)
+        e_ = _cat(handles(tensors), len(tensors), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cat", "L:tensors I:dim ?:out", locals())
     if e_:
@@ -4516,7 +4516,7 @@ def stack(tensors, dim=0, *, axis=M, out=None):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _stack(handles(tensors), len(tensors), dim, p_)
+        e_ = _stack(handles(tensors), len(tensors), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "stack", "L:tensors I:dim ?:out", locals())
     if e_:
@@ -4606,7 +4606,7 @@ def meshgrid(tensors, *, indexing=None):
     """Coordinate grids of vectors; indexing 'ij' (default) or 'xy'."""
     try:
         o_, p_ = tls.o
-        e_ = _meshgrid(handles(tensors), len(tensors), None if indexing is None else indexing.encode(), p_)
+        e_ = _meshgrid(handles(tensors), len(tensors), None if indexing is None else text(indexing), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "meshgrid", "L:tensors z:indexing", locals())
     if e_:
@@ -4626,7 +4626,7 @@ def repeat_interleave(input, repeats, dim=None, *, axis=M, out=None):
             e_ = _repeat_interleave(input._h, repeats._h, None if dim is None else pack1(dim), p_)
         elif not isinstance(repeats, (tuple, list, Tensor, str)):
             o_, p_ = tls.o
-            e_ = _repeat_interleave_int(input._h, repeats, None if dim is None else pack1(dim), p_)
+            e_ = _repeat_interleave_int(input._h, repeats if -0x8000000000000000 <= repeats <= 0x7FFFFFFFFFFFFFFF else no_int64(repeats), None if dim is None else pack1(dim), p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -4760,7 +4760,7 @@ def gather(input, dim, index, *, out=None):
     """out[i][j] = self[index[i][j]][j] for dim 0, and so on; index is int64."""
     try:
         o_, p_ = tls.o
-        e_ = _gather(input._h, dim, index._h, p_)
+        e_ = _gather(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "gather", "T:input I:dim T:index ?:out", locals())
     if e_:
@@ -4782,20 +4782,20 @@ def scatter(input, dim, index, src=M, *, value=M, reduce=M, out=None):
     try:
         if value is M and src is not M and isinstance(src, Tensor) and reduce is M:
             o_, p_ = tls.o
-            e_ = _scatter_src(input._h, dim, index._h, src._h, p_)
+            e_ = _scatter_src(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, src._h, p_)
         elif value is M and src is not M and isinstance(src, Tensor) and reduce is not M:
             o_, p_ = tls.o
-            e_ = _scatter_reduce(input._h, dim, index._h, src._h, reduce.encode(), p_)
+            e_ = _scatter_reduce(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, src._h, text(reduce), p_)
         elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))) and reduce is M:
             if value is M:
                 value = src
             o_, p_ = tls.o
-            e_ = _scatter_value(input._h, dim, index._h, scalar(value), p_)
+            e_ = _scatter_value(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value), p_)
         elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))) and reduce is not M:
             if value is M:
                 value = src
             o_, p_ = tls.o
-            e_ = _scatter_value_reduce(input._h, dim, index._h, scalar(value), reduce.encode(), p_)
+            e_ = _scatter_value_reduce(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value), text(reduce), p_)
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -4814,7 +4814,7 @@ def scatter_add(input, dim, index, src, *, out=None):
     """self with src added where index says."""
     try:
         o_, p_ = tls.o
-        e_ = _scatter_add(input._h, dim, index._h, src._h, p_)
+        e_ = _scatter_add(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, src._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "scatter_add", "T:input I:dim T:index T:src ?:out", locals())
     if e_:
@@ -4831,11 +4831,11 @@ def scatter_(input, dim, index, src=M, *, value=M):
     Writes a number where index says."""
     try:
         if value is M and src is not M and isinstance(src, Tensor):
-            e_ = _scatter_src_(input._h, dim, index._h, src._h)
+            e_ = _scatter_src_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, src._h)
         elif (src is M if value is not M else (src is not M and not isinstance(src, Tensor))):
             if value is M:
                 value = src
-            e_ = _scatter_value_(input._h, dim, index._h, scalar(value))
+            e_ = _scatter_value_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value))
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
@@ -4850,7 +4850,7 @@ def scatter_(input, dim, index, src=M, *, value=M):
 def scatter_add_(input, dim, index, src):
     """Adds src where index says."""
     try:
-        e_ = _scatter_add_(input._h, dim, index._h, src._h)
+        e_ = _scatter_add_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, src._h)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "scatter_add_", "T:input I:dim T:index T:src", locals())
     if e_:
@@ -4862,7 +4862,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=Non
     """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
     try:
         o_, p_ = tls.o
-        e_ = _scatter_reduce_two(input._h, dim, index._h, src._h, reduce.encode(), include_self, p_)
+        e_ = _scatter_reduce_two(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, src._h, text(reduce), include_self, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "scatter_reduce", "T:input I:dim T:index T:src Z:reduce B:include_self ?:out", locals())
     if e_:
@@ -4876,7 +4876,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=Non
 def scatter_reduce_(input, dim, index, src, reduce, *, include_self=True):
     """Reduces src into self, in place."""
     try:
-        e_ = _scatter_reduce_two_(input._h, dim, index._h, src._h, reduce.encode(), include_self)
+        e_ = _scatter_reduce_two_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, src._h, text(reduce), include_self)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "scatter_reduce_", "T:input I:dim T:index T:src Z:reduce B:include_self", locals())
     if e_:
@@ -4888,7 +4888,7 @@ def index_select(input, dim, index, *, out=None):
     """Rows along dim picked by a vector of positions."""
     try:
         o_, p_ = tls.o
-        e_ = _index_select(input._h, dim, index._h, p_)
+        e_ = _index_select(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "index_select", "T:input I:dim T:index ?:out", locals())
     if e_:
@@ -4903,7 +4903,7 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
     """self with alpha * source added at the rows that index names."""
     try:
         o_, p_ = tls.o
-        e_ = _index_add(input._h, dim, index._h, source._h, scalar(alpha), p_)
+        e_ = _index_add(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, source._h, scalar(alpha), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "index_add", "T:input I:dim T:index T:source S:alpha ?:out", locals())
     if e_:
@@ -4917,7 +4917,7 @@ def index_add(input, dim, index, source, *, alpha=1, out=None):
 def index_add_(input, dim, index, source, *, alpha=1):
     """Adds alpha * source at the rows that index names."""
     try:
-        e_ = _index_add_(input._h, dim, index._h, source._h, scalar(alpha))
+        e_ = _index_add_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, source._h, scalar(alpha))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "index_add_", "T:input I:dim T:index T:source S:alpha", locals())
     if e_:
@@ -4929,7 +4929,7 @@ def index_copy(input, dim, index, source, *, out=None):
     """self with source written at the rows that index names."""
     try:
         o_, p_ = tls.o
-        e_ = _index_copy(input._h, dim, index._h, source._h, p_)
+        e_ = _index_copy(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, source._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "index_copy", "T:input I:dim T:index T:source ?:out", locals())
     if e_:
@@ -4943,7 +4943,7 @@ def index_copy(input, dim, index, source, *, out=None):
 def index_copy_(input, dim, index, source):
     """Writes source at the rows that index names."""
     try:
-        e_ = _index_copy_(input._h, dim, index._h, source._h)
+        e_ = _index_copy_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, source._h)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "index_copy_", "T:input I:dim T:index T:source", locals())
     if e_:
@@ -4955,7 +4955,7 @@ def index_fill(input, dim, index, value, *, out=None):
     """self with a number at the rows that index names."""
     try:
         o_, p_ = tls.o
-        e_ = _index_fill_scalar(input._h, dim, index._h, scalar(value), p_)
+        e_ = _index_fill_scalar(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "index_fill", "T:input I:dim T:index S:value ?:out", locals())
     if e_:
@@ -4969,7 +4969,7 @@ def index_fill(input, dim, index, value, *, out=None):
 def index_fill_(input, dim, index, value):
     """Writes a number at the rows that index names."""
     try:
-        e_ = _index_fill_scalar_(input._h, dim, index._h, scalar(value))
+        e_ = _index_fill_scalar_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "index_fill_", "T:input I:dim T:index S:value", locals())
     if e_:
@@ -5096,7 +5096,7 @@ def embedding(weight, indices, padding_idx=-1, *, out=None):
     """Rows of weight picked by integer indices; row padding_idx gets no gradient."""
     try:
         o_, p_ = tls.o
-        e_ = _embedding(weight._h, indices._h, padding_idx, p_)
+        e_ = _embedding(weight._h, indices._h, padding_idx if -0x8000000000000000 <= padding_idx <= 0x7FFFFFFFFFFFFFFF else no_int64(padding_idx), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "embedding", "T:weight T:indices I:padding_idx ?:out", locals())
     if e_:
@@ -5111,7 +5111,7 @@ def one_hot(input, num_classes=-1):
     """Integer classes as rows of 0 and 1 (int64)."""
     try:
         o_, p_ = tls.o
-        e_ = _one_hot(input._h, num_classes, p_)
+        e_ = _one_hot(input._h, num_classes if -0x8000000000000000 <= num_classes <= 0x7FFFFFFFFFFFFFFF else no_int64(num_classes), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "one_hot", "T:input I:num_classes", locals())
     if e_:
@@ -5126,7 +5126,7 @@ def bincount(input, weights=None, minlength=0, *, out=None):
     """How often each non-negative integer occurs."""
     try:
         o_, p_ = tls.o
-        e_ = _bincount(input._h, None if weights is None else weights._h, minlength, p_)
+        e_ = _bincount(input._h, None if weights is None else weights._h, minlength if -0x8000000000000000 <= minlength <= 0x7FFFFFFFFFFFFFFF else no_int64(minlength), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "bincount", "T:input t:weights I:minlength ?:out", locals())
     if e_:
@@ -5182,7 +5182,7 @@ def select_scatter(input, src, dim, index, *, out=None):
     """self with src in place of one index of a dimension."""
     try:
         o_, p_ = tls.o
-        e_ = _select_scatter(input._h, src._h, dim, index, p_)
+        e_ = _select_scatter(input._h, src._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index if -0x8000000000000000 <= index <= 0x7FFFFFFFFFFFFFFF else no_int64(index), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "select_scatter", "T:input T:src I:dim I:index ?:out", locals())
     if e_:
@@ -5199,7 +5199,7 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1, *, axis=M, ou
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _slice_scatter(input._h, src._h, dim, None if start is None else pack1(start), None if end is None else pack1(end), step, p_)
+        e_ = _slice_scatter(input._h, src._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), None if start is None else pack1(start), None if end is None else pack1(end), step if -0x8000000000000000 <= step <= 0x7FFFFFFFFFFFFFFF else no_int64(step), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "slice_scatter", "T:input T:src I:dim i:start i:end I:step ?:out", locals())
     if e_:
@@ -5214,7 +5214,7 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1, *, out=None):
     """self with src on a diagonal."""
     try:
         o_, p_ = tls.o
-        e_ = _diagonal_scatter(input._h, src._h, offset, dim1, dim2, p_)
+        e_ = _diagonal_scatter(input._h, src._h, offset if -0x8000000000000000 <= offset <= 0x7FFFFFFFFFFFFFFF else no_int64(offset), dim1 if -0x8000000000000000 <= dim1 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim1), dim2 if -0x8000000000000000 <= dim2 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim2), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "diagonal_scatter", "T:input T:src I:offset I:dim1 I:dim2 ?:out", locals())
     if e_:
@@ -5240,7 +5240,7 @@ def tril_indices(row, col, offset=0, *, dtype=from_code(4), device=None, layout=
     """Rows and columns of the lower triangle of a row by col matrix, [2, n]."""
     try:
         o_, p_ = tls.o
-        e_ = _tril_indices(row, col, offset, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _tril_indices(row if -0x8000000000000000 <= row <= 0x7FFFFFFFFFFFFFFF else no_int64(row), col if -0x8000000000000000 <= col <= 0x7FFFFFFFFFFFFFFF else no_int64(col), offset if -0x8000000000000000 <= offset <= 0x7FFFFFFFFFFFFFFF else no_int64(offset), -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "tril_indices", "I:row I:col I:offset d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -5257,7 +5257,7 @@ def triu_indices(row, col, offset=0, *, dtype=from_code(4), device=None, layout=
     """Rows and columns of the upper triangle of a row by col matrix, [2, n]."""
     try:
         o_, p_ = tls.o
-        e_ = _triu_indices(row, col, offset, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _triu_indices(row if -0x8000000000000000 <= row <= 0x7FFFFFFFFFFFFFFF else no_int64(row), col if -0x8000000000000000 <= col <= 0x7FFFFFFFFFFFFFFF else no_int64(col), offset if -0x8000000000000000 <= offset <= 0x7FFFFFFFFFFFFFFF else no_int64(offset), -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "triu_indices", "I:row I:col I:offset d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -5274,7 +5274,7 @@ def diagflat(input, offset=0, *, out=None):
     """A matrix with the flattened tensor on a diagonal."""
     try:
         o_, p_ = tls.o
-        e_ = _diagflat(input._h, offset, p_)
+        e_ = _diagflat(input._h, offset if -0x8000000000000000 <= offset <= 0x7FFFFFFFFFFFFFFF else no_int64(offset), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "diagflat", "T:input I:offset ?:out", locals())
     if e_:
@@ -5292,10 +5292,10 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     try:
         if isinstance(input, Tensor):
             o_, p_ = tls.o
-            e_ = _searchsorted(sorted_sequence._h, input._h, out_int32, right, None if side is None else side.encode(), None if sorter is None else sorter._h, p_)
+            e_ = _searchsorted(sorted_sequence._h, input._h, out_int32, right, None if side is None else text(side), None if sorter is None else sorter._h, p_)
         else:
             o_, p_ = tls.o
-            e_ = _searchsorted_scalar(sorted_sequence._h, scalar(input), out_int32, right, None if side is None else side.encode(), None if sorter is None else sorter._h, p_)
+            e_ = _searchsorted_scalar(sorted_sequence._h, scalar(input), out_int32, right, None if side is None else text(side), None if sorter is None else sorter._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "searchsorted", "T:sorted_sequence *:input B:out_int32 B:right z:side t:sorter ?:out", locals())
     if e_:
@@ -5395,7 +5395,7 @@ def unique_dim(input, dim=M, sorted=True, return_inverse=False, return_counts=Fa
         dim = axis
     try:
         o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
-        e_ = _unique_dim(input._h, dim, sorted, return_inverse, return_counts, p0_, p1_, p2_)
+        e_ = _unique_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), sorted, return_inverse, return_counts, p0_, p1_, p2_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "unique_dim", "T:input I:dim B:sorted B:return_inverse B:return_counts ?:out", locals())
     if e_:
@@ -5453,7 +5453,7 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     """How many elements fall into each of equal bins between min and max; of the data's range when both are equal."""
     try:
         o_, p_ = tls.o
-        e_ = _histc(input._h, bins, scalar(min), scalar(max), p_)
+        e_ = _histc(input._h, bins if -0x8000000000000000 <= bins <= 0x7FFFFFFFFFFFFFFF else no_int64(bins), scalar(min), scalar(max), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "histc", "T:input I:bins S:min S:max ?:out", locals())
     if e_:
@@ -5475,10 +5475,10 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", axis=
     try:
         if isinstance(q, Tensor):
             o_, p_ = tls.o
-            e_ = _quantile(input._h, q._h, None if dim is None else pack1(dim), keepdim, interpolation.encode(), p_)
+            e_ = _quantile(input._h, q._h, None if dim is None else pack1(dim), keepdim, text(interpolation), p_)
         else:
             o_, p_ = tls.o
-            e_ = _quantile_scalar(input._h, q, None if dim is None else pack1(dim), keepdim, interpolation.encode(), p_)
+            e_ = _quantile_scalar(input._h, q, None if dim is None else pack1(dim), keepdim, text(interpolation), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "quantile", "T:input *:q i:dim B:keepdim Z:interpolation ?:out", locals())
     if e_:
@@ -5963,7 +5963,7 @@ def conv1d(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), g
             dilation = (dilation,) * 1
         n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv1d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups, p_)
+        e_ = _conv1d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv1d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
     if e_:
@@ -5987,7 +5987,7 @@ def conv2d(input, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1,
             dilation = (dilation,) * 2
         n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv2d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups, p_)
+        e_ = _conv2d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv2d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
     if e_:
@@ -6011,7 +6011,7 @@ def conv3d(input, weight, bias=None, stride=(1, 1, 1), padding=(0, 0, 0), dilati
             dilation = (dilation,) * 3
         n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv3d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups, p_)
+        e_ = _conv3d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv3d", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups", locals())
     if e_:
@@ -6038,7 +6038,7 @@ def conv_transpose1d(input, weight, bias=None, stride=(1,), padding=(0,), output
             dilation = (dilation,) * 1
         n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv_transpose1d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups, PACKS[n_dilation](*dilation), n_dilation, p_)
+        e_ = _conv_transpose1d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), PACKS[n_dilation](*dilation), n_dilation, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv_transpose1d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
     if e_:
@@ -6065,7 +6065,7 @@ def conv_transpose2d(input, weight, bias=None, stride=(1, 1), padding=(0, 0), ou
             dilation = (dilation,) * 2
         n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv_transpose2d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups, PACKS[n_dilation](*dilation), n_dilation, p_)
+        e_ = _conv_transpose2d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), PACKS[n_dilation](*dilation), n_dilation, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv_transpose2d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
     if e_:
@@ -6092,7 +6092,7 @@ def conv_transpose3d(input, weight, bias=None, stride=(1, 1, 1), padding=(0, 0, 
             dilation = (dilation,) * 3
         n_dilation = len(dilation)
         o_, p_ = tls.o
-        e_ = _conv_transpose3d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups, PACKS[n_dilation](*dilation), n_dilation, p_)
+        e_ = _conv_transpose3d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), PACKS[n_dilation](*dilation), n_dilation, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv_transpose3d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
     if e_:
@@ -6348,7 +6348,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     """Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1."""
     try:
         o_, p_ = tls.o
-        e_ = _grid_sample(input._h, grid._h, mode.encode(), padding_mode.encode(), align_corners, p_)
+        e_ = _grid_sample(input._h, grid._h, text(mode), text(padding_mode), align_corners, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "grid_sample", "T:input T:grid Z:mode Z:padding_mode B:align_corners", locals())
     if e_:
@@ -6411,7 +6411,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Standardised over groups of channels."""
     try:
         o_, p_ = tls.o
-        e_ = _group_norm(input._h, num_groups, None if weight is None else weight._h, None if bias is None else bias._h, eps, p_)
+        e_ = _group_norm(input._h, num_groups if -0x8000000000000000 <= num_groups <= 0x7FFFFFFFFFFFFFFF else no_int64(num_groups), None if weight is None else weight._h, None if bias is None else bias._h, eps, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "group_norm", "T:input I:num_groups t:weight t:bias F:eps", locals())
     if e_:
@@ -6458,7 +6458,7 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _normalize(input._h, p, dim, eps, p_)
+        e_ = _normalize(input._h, p, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), eps, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "normalize", "T:input F:p I:dim F:eps", locals())
     if e_:
@@ -6475,7 +6475,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8, *, axis=M):
         dim = axis
     try:
         o_, p_ = tls.o
-        e_ = _cosine_similarity(x1._h, x2._h, dim, eps, p_)
+        e_ = _cosine_similarity(x1._h, x2._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), eps, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cosine_similarity", "T:x1 T:x2 I:dim F:eps", locals())
     if e_:
@@ -6491,7 +6491,7 @@ def pad(input, pad, mode="constant", value=None):
     try:
         n_pad = len(pad)
         o_, p_ = tls.o
-        e_ = _pad(input._h, PACKS[n_pad](*pad), n_pad, mode.encode(), None if value is None else byref(F(value)), p_)
+        e_ = _pad(input._h, PACKS[n_pad](*pad), n_pad, text(mode), None if value is None else byref(F(value)), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "pad", "T:input N:pad Z:mode f:value", locals())
     if e_:
@@ -6521,7 +6521,7 @@ def pixel_shuffle(input, upscale_factor):
     """Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r]."""
     try:
         o_, p_ = tls.o
-        e_ = _pixel_shuffle(input._h, upscale_factor, p_)
+        e_ = _pixel_shuffle(input._h, upscale_factor if -0x8000000000000000 <= upscale_factor <= 0x7FFFFFFFFFFFFFFF else no_int64(upscale_factor), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "pixel_shuffle", "T:input I:upscale_factor", locals())
     if e_:
@@ -6536,7 +6536,7 @@ def mse_loss(input, target, reduction="mean"):
     """Squared difference; reduction is 'none', 'mean' or 'sum'."""
     try:
         o_, p_ = tls.o
-        e_ = _mse_loss(input._h, target._h, reduction.encode(), p_)
+        e_ = _mse_loss(input._h, target._h, text(reduction), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "mse_loss", "T:input T:target Z:reduction", locals())
     if e_:
@@ -6551,7 +6551,7 @@ def l1_loss(input, target, reduction="mean"):
     """Absolute difference."""
     try:
         o_, p_ = tls.o
-        e_ = _l1_loss(input._h, target._h, reduction.encode(), p_)
+        e_ = _l1_loss(input._h, target._h, text(reduction), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "l1_loss", "T:input T:target Z:reduction", locals())
     if e_:
@@ -6566,7 +6566,7 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
     """Squared below beta, absolute above."""
     try:
         o_, p_ = tls.o
-        e_ = _smooth_l1_loss(input._h, target._h, reduction.encode(), beta, p_)
+        e_ = _smooth_l1_loss(input._h, target._h, text(reduction), beta, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "smooth_l1_loss", "T:input T:target Z:reduction F:beta", locals())
     if e_:
@@ -6581,7 +6581,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
     """smooth_l1_loss times delta."""
     try:
         o_, p_ = tls.o
-        e_ = _huber_loss(input._h, target._h, reduction.encode(), delta, p_)
+        e_ = _huber_loss(input._h, target._h, text(reduction), delta, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "huber_loss", "T:input T:target Z:reduction F:delta", locals())
     if e_:
@@ -6596,7 +6596,7 @@ def binary_cross_entropy(input, target, weight=None, reduction="mean"):
     """Cross entropy of probabilities in [0, 1]."""
     try:
         o_, p_ = tls.o
-        e_ = _binary_cross_entropy(input._h, target._h, None if weight is None else weight._h, reduction.encode(), p_)
+        e_ = _binary_cross_entropy(input._h, target._h, None if weight is None else weight._h, text(reduction), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "binary_cross_entropy", "T:input T:target t:weight Z:reduction", locals())
     if e_:
@@ -6611,7 +6611,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None
     """Cross entropy of logits, without overflow."""
     try:
         o_, p_ = tls.o
-        e_ = _binary_cross_entropy_with_logits(input._h, target._h, None if weight is None else weight._h, None if pos_weight is None else pos_weight._h, reduction.encode(), p_)
+        e_ = _binary_cross_entropy_with_logits(input._h, target._h, None if weight is None else weight._h, None if pos_weight is None else pos_weight._h, text(reduction), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "binary_cross_entropy_with_logits", "T:input T:target t:weight t:pos_weight Z:reduction", locals())
     if e_:
@@ -6626,7 +6626,7 @@ def kl_div(input, target, reduction="mean", log_target=False):
     """Kullback-Leibler divergence of log-probabilities; reduction may also be 'batchmean'."""
     try:
         o_, p_ = tls.o
-        e_ = _kl_div(input._h, target._h, reduction.encode(), log_target, p_)
+        e_ = _kl_div(input._h, target._h, text(reduction), log_target, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "kl_div", "T:input T:target Z:reduction B:log_target", locals())
     if e_:
@@ -6641,7 +6641,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     """Negative log likelihood of integer classes given log-probabilities."""
     try:
         o_, p_ = tls.o
-        e_ = _nll_loss(input._h, target._h, None if weight is None else weight._h, ignore_index, reduction.encode(), p_)
+        e_ = _nll_loss(input._h, target._h, None if weight is None else weight._h, ignore_index if -0x8000000000000000 <= ignore_index <= 0x7FFFFFFFFFFFFFFF else no_int64(ignore_index), text(reduction), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "nll_loss", "T:input T:target t:weight I:ignore_index Z:reduction", locals())
     if e_:
@@ -6656,7 +6656,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     """Cross entropy of logits against integer classes or class probabilities."""
     try:
         o_, p_ = tls.o
-        e_ = _cross_entropy(input._h, target._h, None if weight is None else weight._h, ignore_index, reduction.encode(), label_smoothing, p_)
+        e_ = _cross_entropy(input._h, target._h, None if weight is None else weight._h, ignore_index if -0x8000000000000000 <= ignore_index <= 0x7FFFFFFFFFFFFFFF else no_int64(ignore_index), text(reduction), label_smoothing, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cross_entropy", "T:input T:target t:weight I:ignore_index Z:reduction F:label_smoothing", locals())
     if e_:
@@ -6746,7 +6746,7 @@ def op_randint(high, size, *, generator=None, dtype=None, device=None, layout=No
     try:
         n_size = len(size)
         o_, p_ = tls.o
-        e_ = _randint(high, PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _randint(high if -0x8000000000000000 <= high <= 0x7FFFFFFFFFFFFFFF else no_int64(high), PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_randint", "I:high N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -6764,7 +6764,7 @@ def op_randint_low(low, high, size, *, generator=None, dtype=None, device=None, 
     try:
         n_size = len(size)
         o_, p_ = tls.o
-        e_ = _randint_low(low, high, PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _randint_low(low if -0x8000000000000000 <= low <= 0x7FFFFFFFFFFFFFFF else no_int64(low), high if -0x8000000000000000 <= high <= 0x7FFFFFFFFFFFFFFF else no_int64(high), PACKS[n_size](*size), n_size, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_randint_low", "I:low I:high N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -6781,7 +6781,7 @@ def op_randint_like(input, high, *, generator=None, dtype=None, device=None, lay
     """Random integers in [0, high) of self's shape; dtype and device are self's unless given."""
     try:
         o_, p_ = tls.o
-        e_ = _randint_like(input._h, high, None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+        e_ = _randint_like(input._h, high if -0x8000000000000000 <= high <= 0x7FFFFFFFFFFFFFFF else no_int64(high), None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_randint_like", "T:input I:high G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -6798,7 +6798,7 @@ def op_randint_like_low(input, low, high, *, generator=None, dtype=None, device=
     """Random integers in [low, high) of self's shape; dtype and device are self's unless given."""
     try:
         o_, p_ = tls.o
-        e_ = _randint_like_low(input._h, low, high, None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
+        e_ = _randint_like_low(input._h, low if -0x8000000000000000 <= low <= 0x7FFFFFFFFFFFFFFF else no_int64(low), high if -0x8000000000000000 <= high <= 0x7FFFFFFFFFFFFFFF else no_int64(high), None if generator is None else generator._h, -1 if dtype is None else dtype.code, NO_DEVICE if device is None else device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_randint_like_low", "T:input I:low I:high G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -6815,7 +6815,7 @@ def randperm(n, *, generator=None, dtype=None, device=None, layout=None, pin_mem
     """A random permutation of 0 .. n - 1; int64 unless a dtype is given."""
     try:
         o_, p_ = tls.o
-        e_ = _randperm(n, None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
+        e_ = _randperm(n if -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF else no_int64(n), None if generator is None else generator._h, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "randperm", "I:n G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
@@ -6901,7 +6901,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     """Indices (int64) drawn with the unnormalised probabilities of the last dimension; self is a vector or a matrix of rows."""
     try:
         o_, p_ = tls.o
-        e_ = _multinomial(input._h, num_samples, replacement, None if generator is None else generator._h, p_)
+        e_ = _multinomial(input._h, num_samples if -0x8000000000000000 <= num_samples <= 0x7FFFFFFFFFFFFFFF else no_int64(num_samples), replacement, None if generator is None else generator._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "multinomial", "T:input I:num_samples B:replacement G:generator ?:out", locals())
     if e_:
@@ -6992,7 +6992,7 @@ def op_random_(input, *, generator=None):
 def op_random_to_(input, to, *, generator=None):
     """Fills self with integers in [0, to)."""
     try:
-        e_ = _random_to_(input._h, to, None if generator is None else generator._h)
+        e_ = _random_to_(input._h, to if -0x8000000000000000 <= to <= 0x7FFFFFFFFFFFFFFF else no_int64(to), None if generator is None else generator._h)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_random_to_", "T:input I:to G:generator", locals())
     if e_:
@@ -7003,7 +7003,7 @@ def op_random_to_(input, to, *, generator=None):
 def op_random_from_(input, from_, to, *, generator=None):
     """Fills self with integers in [from_, to), or up to the dtype's largest."""
     try:
-        e_ = _random_from_(input._h, from_, None if to is None else pack1(to), None if generator is None else generator._h)
+        e_ = _random_from_(input._h, from_ if -0x8000000000000000 <= from_ <= 0x7FFFFFFFFFFFFFFF else no_int64(from_), None if to is None else pack1(to), None if generator is None else generator._h)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "op_random_from_", "T:input I:from_ i:to G:generator", locals())
     if e_:
@@ -7218,7 +7218,7 @@ def init_eye_(input):
 def init_dirac_(input, groups=1):
     """The identity of a convolution in its weight (out, in, kernel..), per group."""
     try:
-        e_ = _init_dirac_(input._h, groups)
+        e_ = _init_dirac_(input._h, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "init_dirac_", "T:input I:groups", locals())
     if e_:
@@ -7251,7 +7251,7 @@ def init_xavier_normal_(input, gain=1.0, *, generator=None):
 def init_kaiming_uniform_(input, a=0.0, mode="fan_in", nonlinearity="leaky_relu", *, generator=None):
     """Uniform within gain * sqrt(3 / fan); mode is fan_in or fan_out, a the slope of leaky_relu."""
     try:
-        e_ = _init_kaiming_uniform_(input._h, a, mode.encode(), nonlinearity.encode(), None if generator is None else generator._h)
+        e_ = _init_kaiming_uniform_(input._h, a, text(mode), text(nonlinearity), None if generator is None else generator._h)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "init_kaiming_uniform_", "T:input F:a Z:mode Z:nonlinearity G:generator", locals())
     if e_:
@@ -7262,7 +7262,7 @@ def init_kaiming_uniform_(input, a=0.0, mode="fan_in", nonlinearity="leaky_relu"
 def init_kaiming_normal_(input, a=0.0, mode="fan_in", nonlinearity="leaky_relu", *, generator=None):
     """Normal of standard deviation gain / sqrt(fan)."""
     try:
-        e_ = _init_kaiming_normal_(input._h, a, mode.encode(), nonlinearity.encode(), None if generator is None else generator._h)
+        e_ = _init_kaiming_normal_(input._h, a, text(mode), text(nonlinearity), None if generator is None else generator._h)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "init_kaiming_normal_", "T:input F:a Z:mode Z:nonlinearity G:generator", locals())
     if e_:
@@ -7318,7 +7318,7 @@ def calculate_gain(nonlinearity, param=None):
     """The recommended gain of a nonlinearity for the initialisers."""
     try:
         v_ = F()
-        e_ = _calculate_gain(nonlinearity.encode(), None if param is None else byref(F(param)), byref(v_))
+        e_ = _calculate_gain(text(nonlinearity), None if param is None else byref(F(param)), byref(v_))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "calculate_gain", "Z:nonlinearity f:param", locals())
     if e_:
@@ -7366,7 +7366,7 @@ def fused_sgd_(params, grads, momentum_buffers, *, lr, momentum=0.0, dampening=0
 def fused_adam_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, *, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False, decoupled=False, step=1):
     """One step of Adam over lists, in place and unrecorded; decoupled is AdamW's weight decay. max_exp_avg_sqs is used with amsgrad only (else empty). step counts from 1."""
     try:
-        e_ = _fused_adam_(handles(params), len(params), handles(grads), len(grads), handles(exp_avgs), len(exp_avgs), handles(exp_avg_sqs), len(exp_avg_sqs), handles(max_exp_avg_sqs), len(max_exp_avg_sqs), lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
+        e_ = _fused_adam_(handles(params), len(params), handles(grads), len(grads), handles(exp_avgs), len(exp_avgs), handles(exp_avg_sqs), len(exp_avg_sqs), handles(max_exp_avg_sqs), len(max_exp_avg_sqs), lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step if -0x8000000000000000 <= step <= 0x7FFFFFFFFFFFFFFF else no_int64(step))
     except BAD_ARGUMENT as x_:
         return repaired(x_, "fused_adam_", "L:params L:grads L:exp_avgs L:exp_avg_sqs L:max_exp_avg_sqs F:lr F:beta1 F:beta2 F:eps F:weight_decay B:amsgrad B:maximize B:decoupled I:step", locals())
     if e_:

@@ -105,7 +105,7 @@ def to_seed(seed):
     """A seed as 64 bits; negative ones count from the top, as in PyTorch."""
     seed = int(seed)
     if not -(1 << 63) <= seed < 1 << 64:
-        raise RuntimeError(f"Overflow when unpacking long long: seed {seed}")
+        raise OverflowError(f"Overflow when unpacking long long: seed {seed} does not fit into 64 bits")
     return seed & 0xFFFF_FFFF_FFFF_FFFF
 
 

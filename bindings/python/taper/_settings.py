@@ -87,7 +87,7 @@ def set_float32_matmul_precision(precision):
     'medium' (TF32 on CUDA)."""
     from ctypes import c_char_p
 
-    e = _c.proto("set_float32_matmul_precision", c_char_p)(str(precision).encode())
+    e = _c.proto("set_float32_matmul_precision", c_char_p)(_c.text(str(precision)))
     _check(e)
 
 
@@ -139,6 +139,8 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
     from ctypes import byref, c_char_p
 
     def some(cell, v):
+        if cell is _c.c_int64 and v is not None:
+            v = int(max(-1, min(v, (1 << 63) - 1)))  # threshold=float("inf") prints everything
         return None if v is None else byref(cell(v))
 
     f = _c.proto("set_printoptions", *[_c.V] * 4, c_char_p, _c.V)
@@ -147,7 +149,7 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
         some(_c.c_double, threshold),
         some(_c.c_int64, edgeitems),
         some(_c.c_int64, linewidth),
-        None if profile is None else profile.encode(),
+        None if profile is None else _c.text(profile),
         some(_c.c_bool, sci_mode),
     )
     _check(e)

@@ -15,28 +15,40 @@ def copy_out(result, out):
             raise TypeError(f"out= must be a tuple of {len(result)} Tensors")
         written = [copy_out(r, o) for r, o in zip(result, out)]
         return type(result)(written)
+    from ._functions import can_cast
     from ._grad_mode import no_grad
+    from ._tensor import Tensor
 
-    if out.requires_grad and _c.grad_mode_enabled():
+    if not isinstance(out, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if (out.requires_grad or result.requires_grad) and _c.grad_mode_enabled():
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
         )
-    if not _can_cast(result.dtype, out.dtype):
+    if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(
             f"result type {result.dtype.scalar_name} can't be cast to the desired output type {out.dtype.scalar_name}"
         )
+    if result.device != out.device:
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, {result.device} and {out.device}!"
+        )
     with no_grad():
-        if out.shape != result.shape:
-            out.data = result.to(out.dtype)
-        else:
+        if out.shape == result.shape:
             out.copy_(result)
+            return out
+        if out.numel():
+            import warnings
+
+            warnings.warn(
+                "An output with one or more elements was resized since it had shape "
+                f"{list(out.shape)}, which does not match the required output shape {list(result.shape)}. This behavior is "
+                "deprecated, and in a future PyTorch release outputs will not be resized unless they have zero elements. You "
+                "can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+                stacklevel=4,
+            )
+        out.data = result.detach().to(out.dtype)
     return out
-
-
-def _can_cast(from_, to):
-    from ._functions import can_cast
-
-    return can_cast(from_, to)
 
 
 class _Results(tuple):
@@ -105,19 +117,28 @@ def _is_number(v):
     return hasattr(type(v), "__float__") or hasattr(type(v), "__index__")
 
 
+def int64(v):
+    """An integer argument, which must fit into 64 bits."""
+    if type(v) is int and not -(1 << 63) <= v < 1 << 63:
+        text = str(v) if v.bit_length() < 1000 else f"an integer of {v.bit_length()} bits"
+        raise OverflowError(f"Overflow when unpacking long long: {text} does not fit into 64 bits")
+    return v
+
+
 def _to_int(v):
     if type(v) is int:
-        return v
+        return int64(v)
     if isinstance(v, (float, str)) or not hasattr(type(v), "__index__"):
         raise _Unfit
-    return v.__index__()
+    return int64(v.__index__())
 
 
 def _to_ints(v):
     if hasattr(v, "tolist") and getattr(v, "ndim", 0) == 1:
         v = v.tolist()
     if isinstance(v, (tuple, list, range)):
-        return tuple([_to_int(x) for x in v])
+        made = tuple([_to_int(x) for x in v])
+        return v if all([type(x) is int for x in v]) else made
     return (_to_int(v),)
 
 
@@ -154,7 +175,7 @@ def _convert(letter, v):
     elif letter == "B":
         return bool(v)
     elif letter in "Nn":
-        return v if type(v) is int else _to_ints(v)
+        return int64(v) if type(v) is int else _to_ints(v)
     elif letter in "Dd":
         if not isinstance(v, _dtype):
             try:
@@ -167,6 +188,7 @@ def _convert(letter, v):
     elif letter in "Zz":
         if not isinstance(v, str):
             raise _Unfit
+        _c.text(v)
     elif letter == "G":
         if not hasattr(v, "_h"):
             raise _Unfit
@@ -224,6 +246,8 @@ def repaired(error, name, spec, values):
         raise TypeError(
             f"{_public(name)}() missing {len(missing)} required positional arguments: {', '.join(missing)}"
         ) from None
+    if isinstance(error, (ValueError, RuntimeError)):
+        raise error
     if isinstance(error, (AttributeError, TypeError)) and str(error).startswith("must be"):
         raise TypeError(f"{_public(name)}(): argument {error}") from None
     given = ", ".join(type(v).__name__ for v in arguments.values())

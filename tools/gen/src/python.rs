@@ -608,7 +608,11 @@ fn call(s: &mut String, op: &Op, params: &[Param], indent: &str) {
             Type::OptTensorList => c_args.extend([format!("opt_handles({v})"), format!("len({v})")]),
             Type::Scalar => c_args.push(format!("scalar({v})")),
             Type::OptScalar => c_args.push(format!("None if {v} is None else byref(scalar({v}))")),
-            Type::Int | Type::Float | Type::Bool => c_args.push(v),
+            // ctypes takes integers modulo 2^64.
+            Type::Int => {
+                c_args.push(format!("{v} if -0x8000000000000000 <= {v} <= 0x7FFFFFFFFFFFFFFF else no_int64({v})"))
+            }
+            Type::Float | Type::Bool => c_args.push(v),
             Type::OptInt => c_args.push(format!("None if {v} is None else pack1({v})")),
             Type::OptFloat => c_args.push(format!("None if {v} is None else byref(F({v}))")),
             Type::OptBool => c_args.push(format!("None if {v} is None else byref(B({v}))")),
@@ -637,8 +641,8 @@ fn call(s: &mut String, op: &Op, params: &[Param], indent: &str) {
                     format!("device_c({v})")
                 });
             }
-            Type::Str => c_args.push(format!("{v}.encode()")),
-            Type::OptStr => c_args.push(format!("None if {v} is None else {v}.encode()")),
+            Type::Str => c_args.push(format!("text({v})")),
+            Type::OptStr => c_args.push(format!("None if {v} is None else text({v})")),
             Type::Generator => c_args.push(format!("None if {v} is None else {v}._h")),
         }
     }

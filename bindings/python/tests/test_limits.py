@@ -1,0 +1,153 @@
+"""Arguments at the edge: integers of more than 64 bits, text with a NUL inside, dtypes of out=."""
+
+import pytest
+
+import taper as torch
+import taper.nn.functional as F
+from taper import safetensors
+
+BIG = [2**63, 2**64, 2**64 + 1, -(2**63) - 1, 10**30, 1 << 5000]
+
+
+@pytest.mark.parametrize("n", BIG, ids=["63", "64", "65", "negative", "30digits", "huge"])
+def test_integers_outside_64_bits(n):
+    x, whole = torch.ones(2, 3), torch.ones(2, dtype=torch.int64)
+    calls = {
+        "sizes": [
+            lambda: torch.zeros(n),
+            lambda: torch.zeros((2, n)),
+            lambda: torch.full((n,), 1),
+            lambda: torch.eye(n),
+            lambda: torch.linspace(0, 1, n),
+            lambda: torch.randperm(n),
+            lambda: torch.randint(0, n, (2,)),
+            lambda: x.view(n),
+            lambda: x.expand(n, 2, 3),
+            lambda: x.repeat(n, 1),
+            lambda: x.new_zeros(n),
+        ],
+        "dims": [
+            lambda: x.sum(n),
+            lambda: x.sum(dim=(0, n)),
+            lambda: x.softmax(n),
+            lambda: x.transpose(0, n),
+            lambda: x.size(n),
+            lambda: x.stride(n),
+            lambda: x.unsqueeze(n),
+            lambda: torch.cat([x, x], n),
+            lambda: x.select(n, 0),
+            lambda: x.select(0, n),
+            lambda: x.narrow(0, n, 1),
+            lambda: x.topk(n),
+            lambda: x.cumsum(n),
+            lambda: x.argmax(n),
+            lambda: x.flatten(0, n),
+            lambda: torch.tril(x, n),
+            lambda: x.as_strided((1,), (1,), n),
+        ],
+        "numbers": [
+            lambda: x + n,
+            lambda: n - x,
+            lambda: whole == n,
+            lambda: whole.fill_(n),
+            lambda: torch.full((1,), n),
+            lambda: x.clamp(0, n),
+            lambda: torch.arange(n),
+            lambda: x.__setitem__(0, n),
+        ],
+        "networks": [
+            lambda: F.pad(x, (n, 0)),
+            lambda: F.one_hot(whole, n),
+            lambda: F.avg_pool1d(x, n),
+            lambda: F.max_pool1d(x, 2, stride=n),
+            lambda: F.conv1d(x.view(1, 2, 3), torch.ones(1, 2, 1), groups=n),
+            lambda: F.layer_norm(x, (n,)),
+            lambda: F.cross_entropy(x, whole, ignore_index=n),
+        ],
+    }
+    for name, list_ in calls.items():
+        for i, call in enumerate(list_):
+            with pytest.raises((OverflowError, ValueError)):
+                call()
+                pytest.fail(f"{name} {i} is accepted")
+    with pytest.raises((OverflowError, IndexError, ValueError)):
+        x[n]
+    assert x[:n].shape == ((2, 3) if n > 0 else (0, 3)) and whole.tolist() == [1, 1]
+    if n not in (2**63,):
+        with pytest.raises(OverflowError):
+            torch.manual_seed(n)
+
+
+def test_seeds():
+    for seed in (2**64 - 1, 2**63, -1, -(2**63)):
+        assert torch.manual_seed(seed).initial_seed() == seed % 2**64
+
+
+def test_integer_arguments_of_other_types():
+    import numpy as np
+
+    x = torch.ones(2, 3)
+    assert x.sum(np.int64(1)).shape == (2,) and x.size(np.int32(1)) == 3 and x.softmax(True).shape == (2, 3)
+    assert x.unsqueeze(torch.tensor(1)).shape == (2, 1, 3)
+    for bad in (1.0, "1", None, x, np.ones(2), [1, 2], float("nan")):
+        with pytest.raises(TypeError):
+            x.unsqueeze(bad)
+
+
+def test_text_with_a_nul(tmp_path):
+    path = str(tmp_path / "a\0b")
+    for call in (
+        lambda: torch.save(1, path),
+        lambda: torch.save(1, path.encode()),
+        lambda: torch.load(path),
+        lambda: safetensors.save_file({}, path),
+        lambda: safetensors.load_file(path),
+        lambda: safetensors.save_file({"a\0b": torch.ones(1)}, tmp_path / "x"),
+        lambda: torch.div(torch.ones(1), 2, rounding_mode="floor\0"),
+        lambda: torch.einsum("i->i\0", torch.ones(1)),
+        lambda: F.gelu(torch.ones(1), approximate="tanh\0"),
+        lambda: torch.set_float32_matmul_precision("high\0est"),
+        lambda: torch.set_printoptions(profile="full\0"),
+    ):
+        with pytest.raises(ValueError):
+            call()
+    for call in (lambda: torch.device("cpu\0"), lambda: torch.ones(1).to("cpu\0x"), lambda: torch.device("opencl:0\0")):
+        with pytest.raises(RuntimeError):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_a_nul_are_kept_whole(tmp_path):
+    state = {"a\0b": torch.ones(1), "a": torch.zeros(1)}
+    torch.save(state, tmp_path / "x.pt")
+    assert list(torch.load(tmp_path / "x.pt")) == ["a\0b", "a"]
+
+
+def test_out(device):
+    def t(*v, **k):
+        return torch.tensor(v, device=device, **k)
+
+    whole = t(0, dtype=torch.int32)
+    for call in (
+        lambda: torch.add(t(1.5), t(2), out=whole),
+        lambda: torch.mul(t(1.5), 2, out=whole),
+        lambda: torch.div(t(3), t(2), out=whole),
+        lambda: torch.sqrt(t(2.0), out=whole),
+        lambda: torch.sum(t(2.0), out=whole),
+    ):
+        with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Int"):
+            call()
+    with pytest.raises(RuntimeError, match="type Long can't be cast to the desired output type Bool"):
+        torch.add(t(1), t(2), out=t(True))
+    with pytest.raises(RuntimeError, match="automatic differentiation"):
+        torch.add(t(1.0, requires_grad=True), 1, out=t(0.0))
+    assert whole.tolist() == [0]
+    wide = t(0.0, dtype=torch.float64)
+    assert torch.add(t(1), t(2), out=wide) is wide and wide.tolist() == [3.0]
+    empty = t(dtype=torch.float32)
+    torch.add(t(1.0, 2.0), 1, out=empty)
+    assert empty.tolist() == [2, 3]
+    with pytest.warns(UserWarning, match="was resized"):
+        torch.add(t(1.0, 2.0), 1, out=t(0.0))
+    with pytest.raises(TypeError, match="must be Tensor"):
+        torch.add(t(1.0), 1, out=[0.0])
