@@ -1,6 +1,5 @@
 """Safetensors files: dictionaries of tensors that every language reads. The functions are those of `safetensors.torch`."""
 
-import os
 from ctypes import c_char_p, c_size_t
 
 from . import _c
@@ -46,7 +45,7 @@ def save_file(tensors, filename, metadata=None):
             _check(_insert(handle, _text(name, "a tensor's name"), tensor._h))
         for key, value in (metadata or {}).items():
             _check(_set_metadata(handle, _text(key, "a metadata key"), _text(value, f"metadata {key!r}")))
-        _check(_save(handle, os.fsencode(filename)))
+        _check(_save(handle, _c.path_bytes(filename)))
     finally:
         _free(handle)
 
@@ -54,7 +53,7 @@ def save_file(tensors, filename, metadata=None):
 def load_file(filename, device="cpu"):
     """The dict of tensors in a file, on a device."""
     out, address = tls.o
-    _check(_load(os.fsencode(filename), device_c(device), address))
+    _check(_load(_c.path_bytes(filename), device_c(device), address))
     handle = out.value
     try:
         tensors = {}

@@ -6,12 +6,14 @@ constructors. Only with `weights_only=False`, which says that the file is truste
 
 import os
 import struct
+from ctypes import c_char, c_char_p, c_size_t
 
 from . import _c, _dtype
 from ._convert import from_bytes, to_bytes
 from ._tensor import Tensor
 
 _ALIGNMENT = 64
+_INFLATED = 64 << 20  # bytes that compressed records may grow to, besides twenty times the file's length
 _safe_globals = {}
 
 
@@ -160,62 +162,133 @@ STORAGE_DTYPES = {name: dtype for dtype, name in _STORAGE_NAMES.items()}
 
 
 class _Archive:
-    """Writes the zip archive: nothing compressed, each record's bytes at a multiple of 64."""
+    """Writes the zip archive front to back: nothing compressed, each record's bytes at a multiple of 64."""
 
-    def __init__(self, file, prefix):
-        import zipfile
+    def __init__(self, put, prefix):
+        self.put, self.prefix = put, prefix
+        self.at = 0
+        self.directory = []
 
-        self.zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
-        self.info = zipfile.ZipInfo
-        self.prefix = prefix
+    def _append(self, data):
+        self.put(data)
+        self.at += len(data)
 
     def write(self, name, data):
-        info = self.info(f"{self.prefix}/{name}", (1980, 1, 1, 0, 0, 0))
-        start = self.zip.fp.tell() + 30 + len(info.filename.encode()) + 4
+        from zlib import crc32
+
+        name = f"{self.prefix}/{name}".encode("utf-8", "surrogateescape")
+        offset, size, crc = self.at, len(data), crc32(data)
+        # Sizes of 4 GB and more stand in an extra field.
+        large = struct.pack("<HHQQ", 1, 16, size, size) if size >= _LARGE else b""
+        start = offset + 30 + len(name) + len(large) + 4
         pad = -start % _ALIGNMENT
-        info.extra = b"FB" + struct.pack("<H", pad) + b"Z" * pad
-        self.zip.writestr(info, data)
+        extra = large + b"FB" + struct.pack("<H", pad) + b"Z" * pad
+        # Version, flags (the name is UTF-8), stored, the first moment of zip's calendar.
+        common = struct.pack("<HHHHHI", 45 if large else 20, 0x800, 0, 0, 33, crc)
+        sizes = struct.pack("<II", _LARGE, _LARGE) if large else struct.pack("<II", size, size)
+        self._append(b"PK\3\4" + common + sizes + struct.pack("<HH", len(name), len(extra)) + name + extra)
+        self._append(data)
+        wide = (struct.pack("<QQ", size, size) if large else b"") + (
+            struct.pack("<Q", offset) if offset >= _LARGE else b""
+        )
+        wide = struct.pack("<HH", 1, len(wide)) + wide if wide else b""
+        tail = struct.pack("<HHHHHII", len(name), len(wide), 0, 0, 0, 0, min(offset, _LARGE))
+        self.directory.append(b"PK\1\2" + struct.pack("<H", 45) + common + sizes + tail + name + wide)
 
     def close(self):
-        self.zip.close()
+        start, n = self.at, len(self.directory)
+        directory = b"".join(self.directory)
+        size = len(directory)
+        if n >= 0xFFFF or start >= _LARGE or size >= _LARGE:
+            at = start + size
+            directory += b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, n, n, size, start)
+            directory += b"PK\6\7" + struct.pack("<IQI", 0, at, 1)
+        many = min(n, 0xFFFF)
+        directory += b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, many, many, min(size, _LARGE), min(start, _LARGE), 0)
+        self._append(directory)
 
 
-def _write(obj, file, prefix, protocol):
+_LARGE = 0xFFFF_FFFF
+
+
+def _write(obj, put, prefix, protocol):
     import io
 
     stores = _Stores()
     stream = io.BytesIO()
     _pickler(stream, stores, protocol).dump(obj)
-    archive = _Archive(file, prefix)
+    archive = _Archive(put, prefix)
     archive.write("data.pkl", stream.getvalue())
     archive.write(".format_version", b"1")
     archive.write(".storage_alignment", str(_ALIGNMENT).encode())
     archive.write("byteorder", b"little")
     for i, t in enumerate(stores.data):
-        archive.write(f"data/{i}", bytes(to_bytes(t)))
+        archive.write(f"data/{i}", to_bytes(t))
     archive.write("version", b"3\n")
     archive.close()
 
 
+def _put_to(file):
+    """Writes all of some bytes to a file object, also where that takes a part at a time."""
+
+    def put(data):
+        data = memoryview(data)
+        while True:
+            n = file.write(data)
+            if type(n) is not int or n >= len(data):
+                return
+            data = data[n:]
+
+    return put
+
+
+class _File:
+    """A file of the library's writer: the name stands for the old content until all is written."""
+
+    def __init__(self, path):
+        self._write = _c.proto("file_writer_write", _c.V, _c.V, c_size_t)
+        self._commit = _c.proto("file_writer_commit", _c.V)
+        self._free = _c.proto("file_writer_free", _c.V, res=None)
+        o, p = _c.tls.o
+        self._check(_c.proto("file_writer_begin", c_char_p, _c.V)(_c.path_bytes(path), p))
+        self._handle = o.value
+
+    def _check(self, e):
+        if e:
+            _c.fail(e)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exc):
+        try:
+            if kind is None:
+                self._check(self._commit(self._handle))
+        finally:
+            self._free(self._handle)
+
+    def put(self, data):
+        n = len(data)
+        if not isinstance(data, bytes):
+            data = (c_char * n).from_buffer(data) if n else None
+        self._check(self._write(self._handle, data, n))
+
+
 def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_serialization=True, **ignored):
-    """Writes an object in PyTorch's format to a file object or path; a path appears only when all is written."""
+    """Writes an object in PyTorch's format to a file object or path.
+
+    A path's new content appears at once when all is written and on disk; links are followed, the file's mode is kept.
+    """
     if hasattr(f, "write"):
-        _write(obj, f, "archive", pickle_protocol)
+        _write(obj, _put_to(f), "archive", pickle_protocol)
         return
-    path = os.fspath(f)
+    path = os.fsdecode(_c.path_bytes(f))
     prefix = os.path.splitext(os.path.basename(path))[0] or "archive"
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise RuntimeError(f"Parent directory {folder} does not exist.")
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            _write(obj, file, prefix, pickle_protocol)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
+    with _File(path) as file:
+        _write(obj, file.put, prefix, pickle_protocol)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
@@ -230,39 +303,67 @@ class _Reader:
         try:
             self.zip = zipfile.ZipFile(file)
             names = self.zip.namelist()
-        except (zipfile.BadZipFile, ValueError, struct.error, EOFError, NotImplementedError) as error:
+            size = file.seek(0, os.SEEK_END)
+        except MemoryError:
+            raise
+        except Exception as error:  # zipfile fails in many ways
             raise RuntimeError(f"PytorchStreamReader failed reading zip archive: {error}") from None
+        if len(set(names)) != len(names):
+            raise RuntimeError("PytorchStreamReader failed reading zip archive: two records have the same name")
         pickles = [n for n in names if n.endswith("/data.pkl")]
         if not pickles:
             raise RuntimeError("PytorchStreamReader failed locating file data.pkl: file not found")
         self.prefix = pickles[0][: -len("data.pkl")]
         self.map_location = map_location
         self.storages = {}
+        self.raised = None  # an error that says nothing about the file
+        # How many bytes may still be read: records do not overlap, and compressed ones grow to a limit.
+        self.stored, self.inflated = size, 20 * size + _INFLATED
         if self.prefix + "byteorder" in names and self.record("byteorder") == b"big":
             raise RuntimeError("the file holds big-endian data, which is not supported")
 
     def record(self, name):
-        import zipfile
-        import zlib
-
         try:
-            return self.zip.read(self.prefix + name)
-        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+            info = self.zip.getinfo(self.prefix + name)
+            size = info.file_size
+            if info.compress_type == 0:
+                self.stored -= size
+            elif info.compress_type == 8:
+                self.inflated -= size
+            else:
+                raise ValueError(f"compression method {info.compress_type} is not supported")
+            if info.flag_bits & 1:
+                raise ValueError("the record is encrypted")
+            if self.stored < 0 or self.inflated < 0:
+                raise ValueError(f"a record of {size} bytes is larger than the archive allows")
+            with self.zip.open(info) as record:
+                data = record.read(size)
+            if len(data) != size:
+                raise ValueError(f"{len(data)} bytes of {size}")
+            return data
+        except MemoryError:
+            raise
+        except Exception as error:
             raise RuntimeError(f"PytorchStreamReader failed reading file {name}: {error}") from None
 
     def place(self, location, t):
         """A storage on the device that map_location gives it."""
         where = self.map_location
-        if callable(where) and not isinstance(where, _dtype.device):
-            moved = where(t, location)
-            return t if moved is None else moved
-        if isinstance(where, dict):
-            where = where.get(location, location)
-        elif where is None:
-            where = location
-        where = _c.to_device(where)
-        if where.type == "cpu":
-            return t
+        if where is None:
+            where = _c.to_device(location)  # an error of the file
+        try:
+            if callable(where) and not isinstance(where, _dtype.device):
+                moved = where(t, location)
+                return t if moved is None else moved
+            if isinstance(where, dict):
+                where = where.get(location, location)
+            where = _c.to_device(where)
+            return t if where.type == "cpu" else self.moved(t, where)
+        except Exception as error:
+            self.raised = error
+            raise
+
+    def moved(self, t, where):
         try:
             return t.to(where)
         except (RuntimeError, NotImplementedError):
@@ -274,12 +375,15 @@ class _Reader:
     def storage(self, pid):
         """The storage of a persistent id, as a flat tensor."""
         if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage"):
-            raise RuntimeError(f"unknown persistent id {pid!r}")
+            raise RuntimeError("unknown persistent id")
         _, dtype, key, location, count = pid
+        if not (type(dtype) is StorageType and type(key) is str and type(location) is str and type(count) is int):
+            raise RuntimeError("bad storage")
         if key in self.storages:
-            return self.storages[key]
-        if not isinstance(dtype, StorageType) or not isinstance(key, str) or not isinstance(count, int):
-            raise RuntimeError(f"bad storage {pid!r}")
+            t = self.storages[key]
+            if t.dtype is not dtype.dtype:
+                raise RuntimeError(f"storage {key} is of {t.dtype} and of {dtype.dtype}")
+            return t
         data = self.record(f"data/{key}")
         dtype = dtype.dtype
         if count < 0 or len(data) < count * dtype.itemsize:
@@ -300,13 +404,16 @@ def rebuild_tensor(storage, offset, size, stride, requires_grad=False, hooks=Non
     """A tensor over a storage of a file; sizes and strides that reach beyond it are an error."""
     if not isinstance(storage, Tensor):
         raise RuntimeError("a tensor of the file has no storage")
+    for numbers in (size, stride, (offset,)):
+        if not isinstance(numbers, (tuple, list)) or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
+            raise RuntimeError("sizes, strides and offset of a tensor must be integers, none negative")
     last = offset
-    if all(n > 0 for n in size):
+    if all(size):
         last += sum((n - 1) * s for n, s in zip(size, stride)) + 1
-    if offset < 0 or len(size) != len(stride) or any(s < 0 for s in stride) or last > storage.numel():
+    if len(size) > 64 or len(size) != len(stride) or last > storage.numel():
         raise RuntimeError(
-            f"a tensor of size {tuple(size)} with strides {tuple(stride)} at offset {offset} does not fit into its storage "
-            f"of {storage.numel()} elements"
+            f"a tensor of size {tuple(size[:64])} with strides {tuple(stride[:64])} at offset {offset} does not fit into its "
+            f"storage of {storage.numel()} elements"
         )
     t = storage.detach().as_strided(tuple(size), tuple(stride), offset)
     return t.requires_grad_(True) if requires_grad else t
@@ -316,7 +423,7 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=No
     """Reads a file of `save` or of PyTorch. Executes nothing from the file unless weights_only=False."""
     if hasattr(f, "read"):
         return _read(f, map_location, weights_only)
-    with open(f, "rb") as file:
+    with open(_c.path_bytes(f), "rb") as file:
         return _read(file, map_location, weights_only)
 
 
@@ -335,4 +442,4 @@ def _read(file, map_location, weights_only):
 
     reader = _Reader(file, map_location)
     run = untrusted if weights_only else trusted
-    return run(reader.record("data.pkl"), reader.storage)
+    return run(reader.record("data.pkl"), reader)
