@@ -1,8 +1,10 @@
 """Values, texts and errors against what fixtures/make.py recorded from PyTorch."""
 
 import importlib.util
+import json
 import os
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -13,6 +15,11 @@ import taper as torch
 import taper.nn as nn
 import taper.nn.functional as F
 from taper.optim import swa_utils
+
+sys.path.insert(0, FIXTURES)
+import schedules  # noqa: E402
+
+del sys.path[0]
 
 # Where Taper says more than PyTorch, or says it in other words: expression -> pattern of the message.
 OTHER_WORDS = {
@@ -206,6 +213,24 @@ def test_scheduler(name, expected):
         s.step()
         rates.append(o.param_groups[0]["lr"])
     assert rates == pytest.approx(expected["rates"][name])
+
+
+def _close(a, b):
+    if isinstance(b, list):
+        return isinstance(a, list) and len(a) == len(b) and all(map(_close, a, b))
+    return a == b if isinstance(b, str) else a == pytest.approx(b, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(schedules.makers(torch)))
+def test_schedulers_go_on(name):
+    """Resumed with last_epoch, loaded, chained, in sequence."""
+    with open(os.path.join(FIXTURES, "schedules.json")) as f:
+        wanted = json.load(f)[name]
+    got = schedules.rates(torch, schedules.makers(torch)[name])
+    assert set(got) == set(wanted)
+    for way, values in wanted.items():
+        assert _close(got[way], values), (way, got[way], values)
 
 
 def test_reduce_on_plateau(expected):
