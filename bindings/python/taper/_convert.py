@@ -79,7 +79,10 @@ _TO_TYPESTR = {d: s for s, d in _TYPESTR.items()}
 
 
 def from_numpy(array):
-    """A tensor that shares a NumPy array's memory: writes to one are seen in the other."""
+    """A tensor that shares a NumPy array's memory: writes to one are seen in the other.
+
+    An array whose elements lie at odd addresses is copied, with a warning: kernels read whole elements.
+    """
     try:
         interface = array.__array_interface__
     except AttributeError:
@@ -119,6 +122,9 @@ def from_numpy(array):
             "it writable before converting it to a tensor.",
             stacklevel=2,
         )
+    if pointer % dtype.itemsize and 0 not in shape:
+        _warn_of_copy("NumPy array")
+        return from_numpy(array.copy())
     o, p = tls.o
     key = _c.hold(array)
     e = _c.tensor_from_buffer(pointer, _c.ints(shape), len(shape), strides, dtype.code, _c.release_address, key, p)
@@ -127,9 +133,22 @@ def from_numpy(array):
     return wrap(o.value)
 
 
+def _warn_of_copy(what):
+    import warnings
+
+    warnings.warn(
+        f"The elements of the given {what} do not lie at multiples of their size in memory: the tensor is a copy and does not "
+        "share it.",
+        stacklevel=3,
+    )
+
+
 def from_buffer(buffer, dtype, shape, offset=0):
     """A tensor over a writable buffer's memory, which lives as long as the tensor."""
-    view = (c_char * (len(buffer) - offset)).from_buffer(buffer, offset)
+    view = (c_char * (len(memoryview(buffer).cast("B")) - offset)).from_buffer(buffer, offset)
+    if addressof(view) % dtype.itemsize and all(shape):
+        _warn_of_copy("buffer")
+        return from_bytes(view.raw, shape, dtype, "cpu")
     o, p = tls.o
     key = _c.hold(view)
     e = _c.tensor_from_buffer(addressof(view), _c.ints(shape), len(shape), None, dtype.code, _c.release_address, key, p)
@@ -193,13 +212,41 @@ def _rebuild(cls, data, code, shape, requires_grad, state, device="cpu"):
 
 def pickled(t):
     """What pickle stores: the elements, and whether a gradient is wanted; the graph stays behind, as in PyTorch."""
-    if not t.is_leaf:
-        raise RuntimeError(
-            "Only Tensors created explicitly by the user (graph leaves) support pickling at the moment; "
-            "use tensor.detach() first"
-        )
     state = t.__dict__ or None
     return (
         _rebuild,
         (type(t), bytes(to_bytes(t)), t.dtype.code, tuple(t.shape), t.requires_grad, state, str(t.device)),
     )
+
+
+# --- deep copies -----------------------------------------------------------------------------------------------------
+
+
+def deepcopied(t, memo):
+    """`Tensor.__deepcopy__` of a leaf: tensors that share memory do so again, through the memo."""
+    from copy import deepcopy
+
+    from . import _ops
+    from ._subclass import Disabled
+
+    with Disabled():
+        dtype = t.dtype
+        # The whole storage is copied, once. The memo keeps the tensors, so that its identity stays taken.
+        key = ("taper storage", _c.tensor_storage_id(t._h), dtype.name)
+        found = memo.get(key)
+        if found is None:
+            count = _c.tensor_storage_nbytes(t._h) // dtype.itemsize
+            found = memo[key] = _ops.clone(_ops.as_strided(_ops.detach(t), (count,), (1,), 0)), t
+        made = _ops.detach(_ops.as_strided(found[0], t.shape, t.stride(), t.storage_offset()))
+        cls = type(t)
+        if cls is not Tensor:
+            plain, made = made, _new(cls)
+            made._h, plain._h = plain._h, 0
+        memo[id(t)] = made
+        if t.requires_grad:
+            made.requires_grad_(True)
+        if t.grad is not None:
+            made.grad = deepcopy(t.grad, memo)
+        if t.__dict__:
+            made.__dict__.update(deepcopy(t.__dict__, memo))
+    return made

@@ -156,6 +156,10 @@ def _from_data(data, dtype, device):
     """A new tensor of any data that `tensor` takes; always a copy."""
     if isinstance(data, Tensor):
         t = data.detach().clone()
+        if type(t) is not Tensor:
+            from ._subclass import plain
+
+            t = plain(t)
         return t if dtype is None and device is None else t.to(device=device, dtype=dtype)
     if hasattr(data, "__array_interface__") and not isinstance(data, (list, tuple)):
         if getattr(data, "ndim", 1) == 0 and data.dtype.kind not in "fiub":

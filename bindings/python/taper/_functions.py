@@ -1,5 +1,7 @@
 """Functions whose forms of arguments need Python: hand-merged overloads, aliases and small compositions."""
 
+import sys
+
 from . import _c, _dtype
 from . import _ops as g
 from ._dtype import Size
@@ -709,3 +711,9 @@ def normal(
     if requires_grad:
         r.requires_grad_(True)
     return r if out is None else g.copy_out(r, out)
+
+
+# Programs that derive classes from Tensor.
+_derived = sys.modules.get("taper._subclass")
+if _derived is not None and _derived.active:
+    _derived.patch_module(globals())

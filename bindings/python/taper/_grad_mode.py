@@ -3,44 +3,74 @@
 from . import _c
 
 
+def _driven(inner, clone):
+    """Runs a generator or coroutine with the mode in force while its body runs, not while it waits."""
+    step, value = inner.send, None
+    while True:
+        try:
+            with clone():
+                item = step(value)
+        except StopIteration as stop:
+            return stop.value
+        step, value = inner.send, None
+        try:
+            value = yield item
+        except GeneratorExit:
+            with clone():
+                inner.close()
+            raise
+        except BaseException as e:
+            step, value = inner.throw, e
+
+
+class _Awaited:
+    """A coroutine's awaitable twin."""
+
+    def __init__(self, coroutine, clone):
+        self.parts = coroutine, clone
+
+    def __await__(self):
+        return _driven(*self.parts)
+
+
 class _Mode:
-    """A context manager that also decorates functions, generator functions and classes' methods."""
+    """A context manager that also decorates functions, generator functions, coroutine functions and classes."""
 
     def __call__(self, function):
-        code = getattr(function, "__code__", None)
-        if code is not None and code.co_flags & 0x20:  # a generator: the mode holds while its body runs
+        from functools import partial, update_wrapper
+
+        clone, inner = self.clone, function
+        while isinstance(inner, partial):
+            inner = inner.func
+        flags = getattr(getattr(inner, "__code__", None), "co_flags", 0)
+        if flags & 0x20:  # a generator
 
             def wrapper(*args, **kwargs):
-                generator = function(*args, **kwargs)
-                value, error = None, None
-                while True:
-                    try:
-                        with self.clone():
-                            item = generator.send(value) if error is None else generator.throw(error)
-                    except StopIteration as stop:
-                        return stop.value
-                    value = error = None
-                    try:
-                        value = yield item
-                    except GeneratorExit:
-                        generator.close()
-                        raise
-                    except BaseException as e:
-                        error = e
+                return (yield from _driven(function(*args, **kwargs), clone))
+
+        elif flags & 0x80:  # a coroutine
+
+            async def wrapper(*args, **kwargs):
+                return await _Awaited(function(*args, **kwargs), clone)
 
         else:
 
             def wrapper(*args, **kwargs):
-                with self.clone():
+                with clone():
                     return function(*args, **kwargs)
 
-        for name in ("__module__", "__name__", "__qualname__", "__doc__", "__dict__"):
-            try:
-                setattr(wrapper, name, getattr(function, name))
-            except AttributeError:
-                pass
-        wrapper.__wrapped__ = function
-        return wrapper
+        if isinstance(function, type):
+            import warnings
+
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions "
+                "or methods. To preserve the current behavior of class decoration, you can directly decorate the `__init__` "
+                "method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
+            )
+            return wrapper
+        return update_wrapper(wrapper, function)
 
     def clone(self):
         return type(self)()
@@ -96,7 +126,10 @@ class inference_mode(_Mode):
 
     def __new__(cls, mode=True):
         instance = object.__new__(cls)
-        return instance if isinstance(mode, bool) else instance(mode)
+        if isinstance(mode, bool):
+            return instance
+        instance.__init__()
+        return instance(mode)
 
     def __init__(self, mode=True):
         self.mode = mode if isinstance(mode, bool) else True

@@ -19,6 +19,15 @@ def wrap(handle):
     return t
 
 
+def alias(t):
+    """Another handle of the same tensor."""
+    out, p = tls.o
+    e = _c.tensor_ref(t._h, p)
+    if e:
+        fail(e)
+    return out.value
+
+
 def dims(handle, function):
     """Sizes or strides of a tensor as a tuple's items."""
     buffer, address, count, count_address, view = tls.sizes
@@ -39,6 +48,9 @@ def _dimension(name, items, dim):
     """The item of one dimension, which may count from the end."""
     if not hasattr(dim, "__index__"):
         raise TypeError(f"{name}(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
+    from ._slow import int64
+
+    int64(dim)
     n = len(items)
     if not n:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
@@ -72,6 +84,36 @@ class Tensor:
     def __init__(self, *args, **kwargs):
         pass
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("taper."):
+            from ._subclass import activate
+
+            activate()
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        """Called for an op with an argument of a derived class; the results become instances of that class."""
+        from ._subclass import default
+
+        return default(cls, func, types, args, kwargs)
+
+    def as_subclass(self, cls):
+        """The same elements as an instance of a class derived from Tensor; gradients flow through."""
+        from ._creation import adopt
+        from ._subclass import Disabled
+
+        with Disabled():
+            return adopt(cls, self.alias())
+
+    @staticmethod
+    def _make_subclass(cls, data, require_grad=False):
+        from ._creation import adopt
+        from ._subclass import Disabled
+
+        with Disabled():
+            return adopt(cls, data.detach()).requires_grad_(require_grad)
+
     def __del__(self, _free=_c.tensor_free):
         try:
             _free(self._h)
@@ -90,8 +132,8 @@ class Tensor:
         if dim is None:
             return _tuple_new(Size, dims(self._h, _c.tensor_sizes))
         try:
-            n = _c.tensor_size(self._h, dim)
-        except _c.ArgumentError:
+            n = _c.tensor_size(self._h, dim) if -64 <= dim < 64 else -1
+        except (_c.ArgumentError, TypeError):
             n = -1  # said below
         return n if n >= 0 else _dimension("size", dims(self._h, _c.tensor_sizes), dim)
 
@@ -369,7 +411,14 @@ class Tensor:
         e = _c.tensor_to_string(self._h, p)
         if e:
             fail(e)
-        return _c.take_string(out.value)
+        text = _c.take_string(out.value)
+        cls = type(self)
+        if cls is Tensor or cls.__module__.startswith("taper.") or not text.startswith("tensor("):
+            return text
+        name = cls.__name__
+        more = len(name) - 6
+        text = text.replace("\n" + " " * max(0, -more), "\n" + " " * max(0, more))
+        return name + text[6:]
 
     def __format__(self, spec):
         if self.ndim == 0 and type(self) is Tensor:
@@ -468,20 +517,9 @@ class Tensor:
                 "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm "
                 "usage, see https://github.com/pytorch/pytorch/pull/103001"
             )
-        from copy import deepcopy
+        from ._convert import deepcopied
 
-        t = self.detach().clone()
-        if type(self) is not Tensor:
-            plain, t = t, _new(type(self))
-            t._h, plain._h = plain._h, 0
-        memo[id(self)] = t
-        if self.requires_grad:
-            t.requires_grad_(True)
-        if self.grad is not None:
-            t.grad = deepcopy(self.grad, memo)
-        if self.__dict__:
-            t.__dict__.update(deepcopy(self.__dict__, memo))
-        return t
+        return deepcopied(self, memo)
 
     def __setstate__(self, state):
         self.__dict__.update(state)

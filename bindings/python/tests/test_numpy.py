@@ -75,12 +75,26 @@ def test_tensor_outlives_the_array_and_lets_it_go():
 
 def test_deleter_runs_also_when_creation_fails():
     from taper import _c
+    from taper._convert import from_buffer
 
     before = len(_c.held)
-    a = np.zeros(17, dtype=np.uint8)[1:].view(np.float32)[:2]  # not aligned
-    with pytest.raises(ValueError, match="aligned"):
-        torch.from_numpy(a)
+    with pytest.raises(RuntimeError, match="negative"):
+        from_buffer(bytearray(16), torch.float32, (-1,))
     assert len(_c.held) == before
+
+
+def test_odd_addresses():
+    a = np.frombuffer(bytearray(33), dtype="u1", offset=1, count=32).view("<f8")
+    a[:] = [1, 2, 3, 4]
+    with pytest.warns(UserWarning, match="is a copy"):
+        t = torch.from_numpy(a)
+    assert (t * 2).tolist() == [2, 4, 6, 8]
+    with pytest.warns(UserWarning, match="is a copy"):
+        t = torch.from_numpy(a[::2])
+    assert t.tolist() == [1, 3]
+    with pytest.warns(UserWarning, match="is a copy"):
+        t = torch.frombuffer(bytearray(b"\0\1\0\0\0\2\0\0\0"), dtype=torch.int32, offset=1)
+    assert t.tolist() == [1, 2]
 
 
 @shared

@@ -64,7 +64,8 @@ def test_the_tensor_is_described():
     assert public - names == set()
     operators = {n for n in vars(taper.Tensor) if n.startswith("__") and n.endswith("__")}
     internal = (
-        "module doc slots array_priority new del array_wrap repr format delitem dir reduce_ex setstate dict weakref div"
+        "module doc slots array_priority new del array_wrap repr format delitem dir reduce_ex setstate dict weakref div "
+        "init_subclass torch_function"
     )
     internal = {f"__{n}__" for n in (internal + " imatmul rmatmul").split()}
     assert operators - internal - names == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from .. import _ops as g
 from .._ops_table import FUNCTIONS, NN
@@ -789,3 +790,9 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Mixes the channels of groups."""
     n, c, *rest = input.shape
     return input.reshape([n, groups, c // groups, *rest]).transpose(1, 2).reshape([n, c, *rest])
+
+
+# Programs that derive classes from Tensor.
+_derived = sys.modules.get("taper._subclass")
+if _derived is not None and _derived.active:
+    _derived.patch_module(globals())

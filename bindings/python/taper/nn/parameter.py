@@ -23,13 +23,27 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
             data = _from_data([], None, None)
         plain = data.detach()
-        p = _new(cls)
+        if type(data) is Tensor or isinstance(data, Parameter) or "_is_param" in cls.__dict__:
+            p = _new(cls)
+        else:  # of a class that a program has derived
+            p = _new(type(data))
+            p._is_param = True
         p._h, plain._h = plain._h, 0
         if requires_grad:
             e = _c.tensor_set_requires_grad(p._h, True)
             if e:
                 _c.fail(e)
         return p
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        from .._subclass import Disabled
+
+        with Disabled():
+            return func(*args, **(kwargs or {}))
+
+    # Never asked: what an op makes of a parameter is a plain tensor.
+    __torch_function__.__func__.is_disabled = True
 
     def __repr__(self):
         return "Parameter containing:\n" + Tensor.__repr__(self)

@@ -1,0 +1,179 @@
+"""Classes derived from Tensor: what an op makes of one is one again, through `__torch_function__`, as in PyTorch.
+
+A program that derives no class pays nothing: only when the first one is defined do the functions of ops, where they are,
+get a body that looks for such tensors among its arguments.
+"""
+
+import sys
+from _thread import _local
+from types import FunctionType
+
+from ._tensor import Tensor, alias, wrap
+
+_new = object.__new__
+active = False
+_functions = {}  # key: (the function as programs know it, what it did before)
+_PLAIN = frozenset((Tensor, int, float, bool, str, type(None)))
+
+
+class _State(_local):
+    off = False
+
+
+_state = _State()
+
+
+class Disabled:
+    """Inside, tensors of derived classes count as tensors."""
+
+    def __enter__(self):
+        self.before, _state.off = _state.off, True
+
+    def __exit__(self, *exc):
+        _state.off = self.before
+
+
+def default(cls, func, types, args=(), kwargs=None):
+    """`Tensor.__torch_function__`: the results become instances of cls."""
+    if not all(issubclass(cls, t) for t in types):
+        return NotImplemented
+    with Disabled():
+        result = func(*args, **(kwargs or {}))
+    return _converted(result, cls)
+
+
+def _converted(result, cls):
+    if isinstance(result, Tensor):
+        if isinstance(result, cls):
+            return result
+        made = _new(cls)
+        made._h = alias(result)
+        return made
+    if isinstance(result, (tuple, list)) and type(result).__name__ != "Size":
+        return type(result)([_converted(r, cls) for r in result])
+    return result
+
+
+def _overloading(values):
+    """Arguments with a `__torch_function__` that is asked, those of derived classes before their bases'."""
+    found = []
+    for v in values:
+        t = type(v)
+        if t in _PLAIN:
+            continue
+        if t is tuple or t is list:
+            for x in v:
+                if type(x) is not Tensor and isinstance(x, Tensor):
+                    _add(found, x)
+        elif isinstance(v, Tensor):
+            _add(found, v)
+    return found
+
+
+def _add(found, v):
+    t = type(v)
+    if getattr(t.__torch_function__, "is_disabled", False) or any(type(x) is t for x in found):
+        return
+    at = next((i for i, x in enumerate(found) if issubclass(t, type(x))), len(found))
+    found.insert(at, v)
+
+
+def call(key, args, kwargs):
+    """The new body of every function."""
+    function, original = _functions[key]
+    found = () if _state.off else _overloading((*args, *kwargs.values()) if kwargs else args)
+    if not found:
+        return original(*args, **kwargs)
+    types = tuple([type(v) for v in found])
+    for cls in types:
+        result = cls.__torch_function__(function, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    if function.__name__.startswith("__"):
+        return NotImplemented
+    raise TypeError(
+        f"Multiple dispatch failed for 'torch.{function.__name__}'; all __torch_function__ handlers returned NotImplemented: "
+        f"{[t.__name__ for t in types]}"
+    )
+
+
+def patch(function):
+    """Gives a function, wherever it is held already, the new body."""
+    if type(function) is not FunctionType or function.__closure__ or hasattr(function, "_dispatched"):
+        return
+    original = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    original.__kwdefaults__ = function.__kwdefaults__
+    original.__annotations__ = function.__annotations__
+    space = {}
+    exec(f"def f(*args, **kwargs): return _call_dispatched({len(_functions)}, args, kwargs)", space)
+    _functions[len(_functions)] = function, original
+    function.__globals__["_call_dispatched"] = call
+    code = function.__code__
+    function.__code__ = space["f"].__code__.replace(
+        co_name=code.co_name, co_filename=code.co_filename, co_firstlineno=code.co_firstlineno
+    )
+    function.__defaults__ = function.__kwdefaults__ = None
+    function._dispatched = True
+    function.__wrapped__ = original
+
+
+def _replaced(name, function):
+    """Another function for an operator, whose body cannot be exchanged because it closes over variables."""
+    key = len(_functions)
+
+    def operator(*args, **kwargs):
+        return call(key, args, kwargs)
+
+    operator.__name__ = operator.__qualname__ = name
+    _functions[key] = operator, function
+    setattr(Tensor, name, operator)
+
+
+# What makes no tensor of another one.
+_LEFT = frozenset(
+    """__init__ __new__ __del__ __getattribute__ __setattr__ __init_subclass__ __class__ __hash__ __dir__ __repr__ __format__
+    __reduce_ex__ __copy__ __deepcopy__ __setstate__ __torch_function__ __dlpack__ __dlpack_device__ __array__
+    __array_wrap__ __iter__ __len__ __bool__ __int__ __float__ __complex__ __index__ __contains__ __reversed__
+    __delitem__""".split()
+)
+
+
+def patch_module(space):
+    """Patches a module's public functions."""
+    name = space["__name__"]
+    for key, f in list(space.items()):
+        if not key.startswith("_") and getattr(f, "__globals__", {}).get("__name__") == name:
+            patch(f)
+
+
+def activate():
+    """Called when a program derives a class from Tensor."""
+    global active
+    if active:
+        return
+    active = True
+    from . import _indexing, _ops
+
+    for name, f in list(vars(_ops).items()):
+        if not name.startswith("_") and getattr(f, "__globals__", None) is vars(_ops):
+            patch(f)
+    for module in ("taper._functions", "taper.nn.functional"):
+        if module in sys.modules:
+            patch_module(vars(sys.modules[module]))
+    patch(_indexing.getitem)
+    patch(_indexing.setitem)
+    for name in ("new_full", "new_tensor", "new_zeros", "new_ones", "new_empty"):
+        _replaced(name, getattr(Tensor, name))
+    for name, f in list(vars(Tensor).items()):
+        if name.startswith("__") and name not in _LEFT and type(f) is FunctionType:
+            if f.__closure__:
+                _replaced(name, f)
+            else:
+                patch(f)
+
+
+def plain(t):
+    """A tensor of class Tensor itself."""
+    return t if type(t) is Tensor else wrap(alias(t))
