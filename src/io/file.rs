@@ -139,7 +139,10 @@ fn stem_of(target: &Path) -> OsString {
         stem.push(name);
     } else {
         // FNV-1a, the same in every process.
-        let hash = name.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ *b as u64).wrapping_mul(0x100_0000_01b3));
+        let hash = name
+            .as_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ *b as u64).wrapping_mul(0x100_0000_01b3));
         stem.push(format!("{hash:016x}"));
     }
     stem.push(".taper-");

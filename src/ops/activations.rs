@@ -34,11 +34,11 @@ pub fn mish(a: &Tensor) -> Result<Tensor> {
 }
 /// x / (1 + |x|).
 pub fn softsign(a: &Tensor) -> Result<Tensor> {
-    div(a, &add_scalar(&abs(a)?, ONE, ONE)?)
+    in_float([a], |[a]| div(a, &add_scalar(&abs(a)?, ONE, ONE)?))
 }
 /// x - tanh(x).
 pub fn tanhshrink(a: &Tensor) -> Result<Tensor> {
-    sub(a, &tanh(a)?, ONE)
+    in_float([a], |[a]| sub(a, &tanh(a)?, ONE))
 }
 /// x where |x| > lambd, else 0.
 pub fn hardshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {

@@ -128,6 +128,17 @@ pub fn addmm_activation(
     if !fusion() || !mat1.dtype().is_float() || a.dtype() != mat1.dtype() {
         return activate(&addmm(a, mat1, mat2, beta, alpha)?, activation);
     }
+    product_at_once(a, mat1, mat2, beta, alpha, Some(activation))
+}
+/// activation(beta * self + alpha * (mat1 @ mat2)) by one kernel, which rounds once.
+pub(super) fn product_at_once(
+    a: &Tensor,
+    mat1: &Tensor,
+    mat2: &Tensor,
+    beta: Scalar,
+    alpha: Scalar,
+    activation: Option<Activation>,
+) -> Result<Tensor> {
     check_mm(mat1, mat2)?;
     pointwise::same_device(a, mat1)?;
     let (m, n) = (mat1.shape()[0], mat2.shape()[1]);
@@ -141,20 +152,13 @@ pub fn addmm_activation(
         out.copy_from(&a.alias(wide)?)?;
         by
     };
-    let call = Call {
-        x: mat1,
-        w: mat2,
-        turned: false,
-        bias: row.then_some(a),
-        alpha: alpha_by,
-        beta: rest,
-        activation: Some(activation),
-    };
+    let call =
+        Call { x: mat1, w: mat2, turned: false, bias: row.then_some(a), alpha: alpha_by, beta: rest, activation };
     let inputs = [a, mat1, mat2];
     let pre = call.run(&out, autograd::recording(&inputs))?;
-    record_many(node_name(Some(activation)), &inputs, &outputs(&out, &pre), |s| {
+    record_many(node_name(activation), &inputs, &outputs(&out, &pre), |s| {
         let (x, y) = (s.save(mat1), s.save(mat2));
-        let slope = Slope::save(s, Some(activation), &out, pre.as_ref());
+        let slope = Slope::save(s, activation, &out, pre.as_ref());
         move |c, g| {
             let Some(g) = slope.gradient(c, g)? else { return Ok(Grads::new()) };
             let scaled = |g: Tensor, by: Scalar| if by.to_f64() == 1.0 { Ok(g) } else { mul_scalar(&g, by) };

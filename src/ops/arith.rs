@@ -174,7 +174,7 @@ fn div_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
                 let y = y.get(c)?;
                 let ga = if c.needs(0) { Some(div(g, &y)?) } else { None };
                 let gb = match (&x, c.needs(1)) {
-                    (Some(x), true) => Some(neg(&mul(g, &div(&div(&x.get(c)?, &y)?, &y)?)?)?),
+                    (Some(x), true) => Some(neg(&mul(g, &div(&div(&wide(&x.get(c)?)?, &y)?, &y)?)?)?),
                     _ => None,
                 };
                 Ok(grads![ga, gb])
@@ -341,7 +341,7 @@ fn pow_scalar_impl(a: &Tensor, e: Scalar, dest: Dest) -> Result<Tensor> {
             } else if p == 2.0 {
                 mul(g, &mul_scalar(&x.get(c)?, e)?)?
             } else {
-                mul(g, &mul_scalar(&pow_scalar(&x.get(c)?, Scalar::Float(p - 1.0))?, e)?)?
+                mul(g, &mul_scalar(&pow_scalar(&wide(&x.get(c)?)?, Scalar::Float(p - 1.0))?, e)?)?
             })])
         }
     })
@@ -365,7 +365,7 @@ fn pow_impl(a: Arg, b: &Tensor, dest: Dest) -> Result<Tensor> {
         Arg::T(a) => record("PowBackward1", &[a, b], out, |s, out| {
             let (x, e, y) = (s.save(a), s.save(b), s.save_output(out, 0));
             move |c, g| {
-                let (x, e) = (x.get(c)?, e.get(c)?);
+                let (x, e) = (wide(&x.get(c)?)?, wide(&e.get(c)?)?);
                 let ga = if c.needs(0) {
                     let d = mul(g, &mul(&e, &pow(&x, &sub_scalar(&e, ONE, ONE)?)?)?)?;
                     Some(masked_fill_scalar(&d, &eq_scalar(&e, Scalar::Int(0))?, Scalar::Int(0))?)
@@ -443,7 +443,7 @@ pub fn atan2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     record("Atan2Backward0", &[a, b], out, |s, _| {
         let (x, y) = (s.save(a), s.save(b));
         move |c, g| {
-            let (x, y) = (x.get(c)?, y.get(c)?);
+            let (x, y, g) = (wide(&x.get(c)?)?, wide(&y.get(c)?)?, &wide(g)?);
             let length = add(&square(&x)?, &square(&y)?, ONE)?;
             let r = masked_fill_scalar(&div(g, &length)?, &eq_scalar(&length, Scalar::Int(0))?, Scalar::Int(0))?;
             Ok(grads![Some(mul(&r, &y)?), Some(neg(&mul(&r, &x)?)?)])
@@ -456,7 +456,7 @@ pub fn hypot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     record("HypotBackward0", &[a, b], out, |s, out| {
         let (x, y, h) = (s.save(a), s.save(b), s.save_output(out, 0));
         move |c, g| {
-            let r = div(g, &h.get(c)?)?;
+            let r = div(&wide(g)?, &h.get(c)?)?;
             Ok(grads![Some(mul(&r, &x.get(c)?)?), Some(mul(&r, &y.get(c)?)?)])
         }
     })
@@ -467,7 +467,7 @@ pub fn logaddexp(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     record("LogaddexpBackward0", &[a, b], out, |s, out| {
         let (x, y, o) = (s.save(a), s.save(b), s.save_output(out, 0));
         move |c, g| {
-            let o = o.get(c)?;
+            let o = wide(&o.get(c)?)?;
             Ok(grads![
                 Some(mul(g, &exp(&sub(&x.get(c)?, &o, ONE)?)?)?),
                 Some(mul(g, &exp(&sub(&y.get(c)?, &o, ONE)?)?)?)
@@ -490,24 +490,24 @@ pub fn xlogy(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 /// self + weight * (end - self).
 pub fn lerp(a: &Tensor, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    add(a, &mul(weight, &sub(end, a, ONE)?)?, ONE)
+    in_float([a, end, weight], |[a, end, w]| add(a, &mul(w, &sub(end, a, ONE)?)?, ONE))
 }
 pub fn lerp_scalar(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tensor> {
-    add(a, &sub(end, a, ONE)?, weight)
+    in_float([a, end], |[a, end]| add(a, &sub(end, a, ONE)?, weight))
 }
 /// self + value * tensor1 * tensor2.
 pub fn addcmul(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Tensor> {
-    add(a, &mul(t1, t2)?, value)
+    in_float([a, t1, t2], |[a, t1, t2]| add(a, &mul(t1, t2)?, value))
 }
 /// self + value * tensor1 / tensor2.
 pub fn addcdiv(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Tensor> {
-    add(a, &div(t1, t2)?, value)
+    in_float([a, t1, t2], |[a, t1, t2]| add(a, &div(t1, t2)?, value))
 }
 pub fn addcmul_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<()> {
-    add_(a, &mul(t1, t2)?, value)
+    add_(a, &mul(&wide(t1)?, t2)?, value)
 }
 pub fn addcdiv_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<()> {
-    add_(a, &div(t1, t2)?, value)
+    add_(a, &div(&wide(t1)?, t2)?, value)
 }
 pub fn lerp_scalar_(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> {
     let old = a.contiguous_copy()?;
@@ -516,5 +516,5 @@ pub fn lerp_scalar_(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> {
             autograd::meta::set_history(&old, Some(e));
         }
     }
-    add_(a, &sub(end, &old, ONE)?, weight)
+    add_(a, &sub(&wide(end)?, &old, ONE)?, weight)
 }

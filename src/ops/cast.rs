@@ -93,16 +93,41 @@ pub fn copy_(a: &Tensor, src: &Tensor) -> Result<()> {
     inplace(a, &[src], false, |old, dest| copy_impl(src, old, dest))
 }
 
+/// Whether a dtype has 16 bits: its ops are computed in float32.
+pub(super) fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+/// A tensor of half type in float32, any other as it is.
+pub(super) fn wide(t: &Tensor) -> Result<Tensor> {
+    if is_half(t.dtype()) {
+        cast(t, DType::F32)
+    } else {
+        Ok(t.clone())
+    }
+}
+/// The half type that float tensors share; None where they are of another or of several.
+fn shared_half<'a>(mut tensors: impl Iterator<Item = &'a Tensor>) -> Option<DType> {
+    let half = tensors.by_ref().map(|t| t.dtype()).find(|d| d.is_float()).filter(|d| is_half(*d))?;
+    tensors.all(|t| !t.dtype().is_float() || t.dtype() == half).then_some(half)
+}
 /// `f` of half tensors is computed in float32 and rounded once, as PyTorch's kernels do: a square or an exponential on the
-/// way may be beyond the range of 16 bits.
+/// way may be beyond the range of 16 bits, and a long sum beyond its precision.
+#[inline]
 pub(super) fn in_float<const N: usize>(
     inputs: [&Tensor; N],
     f: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let dtype = inputs[0].dtype();
-    if !matches!(dtype, DType::F16 | DType::BF16) || inputs.iter().any(|t| t.dtype() != dtype) {
-        return f(inputs);
-    }
-    let wide = inputs.iter().map(|t| cast(t, DType::F32)).collect::<Result<Vec<_>>>()?;
-    cast(&f(std::array::from_fn(|i| &wide[i]))?, dtype)
+    let Some(half) = shared_half(inputs.iter().copied()) else { return f(inputs) };
+    let w = inputs.iter().map(|t| wide(t)).collect::<Result<Vec<_>>>()?;
+    cast(&f(std::array::from_fn(|i| &w[i]))?, half)
+}
+/// The same where some inputs may be absent.
+#[inline]
+pub(super) fn in_float_some<const N: usize>(
+    inputs: [Option<&Tensor>; N],
+    f: impl FnOnce([Option<&Tensor>; N]) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let Some(half) = shared_half(inputs.iter().flatten().copied()) else { return f(inputs) };
+    let w = inputs.iter().map(|t| t.map(wide).transpose()).collect::<Result<Vec<_>>>()?;
+    cast(&f(std::array::from_fn(|i| w[i].as_ref()))?, half)
 }

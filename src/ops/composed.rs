@@ -112,7 +112,8 @@ pub fn logaddexp2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// a * 2^b.
 pub fn ldexp(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = promote_float(&[a.into(), b.into()]);
-    cast(&mul(a, &pow_scalar_base(Scalar::Float(2.0), b)?)?, dtype)
+    // 2^b may be beyond the range of a half type where the product is not.
+    cast(&mul(&wide(a)?, &pow_scalar_base(Scalar::Float(2.0), &wide(b)?)?)?, dtype)
 }
 /// The smallest and the largest elements.
 pub fn aminmax(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tensor, Tensor)> {
@@ -127,8 +128,11 @@ pub fn nanmean(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DTy
         "nanmean(): expected input to have floating point or complex dtype but got {}",
         a.dtype().scalar_name()
     );
-    let count = sum_dim(&logical_not(&isnan(&detach(a)?)?)?, dim, keepdim, None)?;
-    div(&nansum(a, dim, keepdim, dtype)?, &count)
+    let a = &cast(a, dtype.unwrap_or_else(|| a.dtype()))?;
+    in_float([a], |[a]| {
+        let count = sum_dim(&logical_not(&isnan(&detach(a)?)?)?, dim, keepdim, None)?;
+        div(&nansum(a, dim, keepdim, None)?, &count)
+    })
 }
 /// Sums of products over the last dimensions of both.
 pub fn inner(a: &Tensor, b: &Tensor) -> Result<Tensor> {

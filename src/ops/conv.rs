@@ -638,6 +638,10 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         let dims: Vec<i64> = (s.len() - n..s.len()).map(|d| d as i64).collect();
         return mean_dim(input, Some(&dims), true, None);
     }
+    in_float([input], |[input]| means_by_dimension(n, input, &sizes))
+}
+fn means_by_dimension(n: usize, input: &Tensor, sizes: &[i64]) -> Result<Tensor> {
+    let s = input.shape();
     let mut out = input.clone();
     // Separable: each dimension is averaged in turn.
     for (i, &o) in sizes.iter().enumerate() {

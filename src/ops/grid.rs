@@ -114,6 +114,11 @@ pub fn grid_sample(
         grid.dtype()
     );
     pointwise::same_device(input, grid)?;
+    in_float([input, grid], |[x, grid]| sample(x, grid, mode, padding_mode, align_corners))
+}
+fn sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str, align_corners: bool) -> Result<Tensor> {
+    let (s, g) = (input.shape(), grid.shape());
+    let n = s.len() - 2;
     let beyond = match padding_mode {
         "zeros" => Beyond::Zeros,
         "border" => Beyond::Border,

@@ -247,7 +247,8 @@ fn put_raw(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: 
     if values.ndim() > 0 {
         pointwise::same_device(a, values)?;
     }
-    let values = cast(&to_device(&values.alias_same(), a.device())?, a.dtype())?;
+    let inside = if accumulate && is_half(a.dtype()) { DType::F32 } else { a.dtype() };
+    let values = cast(&to_device(&values.alias_same(), a.device())?, inside)?;
     let mut vs = values.shape();
     // Leading ones of the value are dropped, as in NumPy.
     while vs.len() > result_shape.len() && vs[0] == 1 {
@@ -270,7 +271,15 @@ fn put_raw(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: 
     let guards: Vec<_> = p.indices.iter().map(|t| t.materialize()).collect();
     let views: Vec<_> = guards.iter().map(|g| g.view()).collect();
     let wb = wide.materialize();
-    backend::get(fb.device())?.index_put(fb.view(), &views, wb.view(), accumulate)
+    let kernel = backend::get(fb.device())?;
+    if accumulate && is_half(fb.dtype()) {
+        // Many values that meet at one place are added up in float32.
+        drop(fb);
+        let total = autograd::no_grad(|| cast(&front, DType::F32))?;
+        kernel.index_put(total.body().view(), &views, wb.view(), true)?;
+        return front.copy_from(&total);
+    }
+    kernel.index_put(fb.view(), &views, wb.view(), accumulate)
 }
 fn index_put_advanced(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumulate: bool) -> Result<Tensor> {
     let out = a.contiguous_copy()?;
@@ -469,6 +478,12 @@ pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
 pub(super) fn scatter_raw(op: ScatterOp, out: &Tensor, d: usize, index: &Tensor, src: &Tensor) -> Result<()> {
     if index.numel() == 0 {
         return Ok(());
+    }
+    if matches!(op, ScatterOp::Add | ScatterOp::Mul) && is_half(out.dtype()) {
+        // Many values that meet at one place are taken together in float32.
+        let (total, src) = autograd::no_grad(|| Ok::<_, Error>((cast(out, DType::F32)?, wide(src)?)))?;
+        scatter_raw(op, &total, d, index, &src)?;
+        return out.copy_from(&total);
     }
     let (ob, ib, sb) = (out.materialize(), index.materialize(), src.materialize());
     backend::get(ob.device())?.scatter(op, ob.view(), d, ib.view(), sb.view())

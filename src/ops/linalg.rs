@@ -195,10 +195,14 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 /// beta * self + alpha * (mat1 @ mat2).
 pub fn addmm(a: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    if is_half(mat1.dtype()) && a.dtype() == mat1.dtype() && mat1.ndim() == 2 && mat2.ndim() == 2 {
+        return product_at_once(a, mat1, mat2, beta, alpha, None);
+    }
     combine(a, mm(mat1, mat2)?, beta, alpha)
 }
 pub fn baddbmm(a: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
-    combine(a, bmm(batch1, batch2)?, beta, alpha)
+    let product = bmm(batch1, batch2)?;
+    in_float([a, &product], |[a, p]| combine(a, p.clone(), beta, alpha))
 }
 pub fn addmm_(a: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
     index::write_back(a, false, |x| addmm(x, mat1, mat2, beta, alpha))

@@ -26,11 +26,11 @@ pub(crate) fn check_reduction(reduction: &str) -> Result<()> {
 }
 pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
     check_reduction(reduction)?;
-    reduce_loss(square(&sub(input, target, ONE)?)?, reduction)
+    in_float([input, target], |[x, t]| reduce_loss(square(&sub(x, t, ONE)?)?, reduction))
 }
 pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
     check_reduction(reduction)?;
-    reduce_loss(abs(&sub(input, target, ONE)?)?, reduction)
+    in_float([input, target], |[x, t]| reduce_loss(abs(&sub(x, t, ONE)?)?, reduction))
 }
 /// Quadratic below beta, linear above.
 pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f64) -> Result<Tensor> {
@@ -48,8 +48,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
 }
 pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) -> Result<Tensor> {
     ensure!(delta > 0.0, Runtime, "huber_loss does not support non-positive values for delta.");
-    let l = smooth_l1_loss(input, target, reduction, delta)?;
-    mul_scalar(&l, Scalar::Float(delta))
+    in_float([input, target], |[x, t]| mul_scalar(&smooth_l1_loss(x, t, reduction, delta)?, Scalar::Float(delta)))
 }
 /// Binary cross entropy of probabilities; logarithms are bounded at -100.
 pub fn binary_cross_entropy(
@@ -66,6 +65,11 @@ pub fn binary_cross_entropy(
         &target.shape()[..],
         &input.shape()[..]
     );
+    in_float_some([Some(input), Some(target), weight], |[input, target, weight]| {
+        probability_loss(input.expect("given"), target.expect("given"), weight, reduction)
+    })
+}
+fn probability_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, reduction: &str) -> Result<Tensor> {
     // Elsewhere looking would wait for the device; there what is no probability gives NaN.
     if input.device().is_cpu() && input.numel() > 0 {
         let (lo, hi) =
@@ -101,6 +105,18 @@ pub fn binary_cross_entropy_with_logits(
         &target.shape()[..],
         &input.shape()[..]
     );
+    in_float_some([Some(input), Some(target), weight, pos_weight], |[input, target, weight, pos_weight]| {
+        let (input, target) = (input.expect("given"), target.expect("given"));
+        logits_loss(input, target, weight, pos_weight, reduction)
+    })
+}
+fn logits_loss(
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    pos_weight: Option<&Tensor>,
+    reduction: &str,
+) -> Result<Tensor> {
     let ls = logsigmoid(input)?;
     let rest = mul(&rsub_scalar(target, ONE, ONE)?, input)?;
     let mut loss = match pos_weight {
@@ -117,6 +133,9 @@ pub fn binary_cross_entropy_with_logits(
 }
 /// target * (log target - input), or with log_target exp(target) * (target - input).
 pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool) -> Result<Tensor> {
+    in_float([input, target], |[input, target]| divergence(input, target, reduction, log_target))
+}
+fn divergence(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool) -> Result<Tensor> {
     let loss = if log_target {
         mul(&exp(target)?, &sub(target, input, ONE)?)?
     } else {
@@ -168,6 +187,17 @@ pub fn nll_loss(
 ) -> Result<Tensor> {
     check_reduction(reduction)?;
     nll_check(input, target, weight)?;
+    in_float_some([Some(input), weight], |[input, weight]| {
+        likelihood(input.expect("given"), target, weight, ignore_index, reduction)
+    })
+}
+fn likelihood(
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    reduction: &str,
+) -> Result<Tensor> {
     let dim = if input.ndim() == 1 { 0 } else { 1 };
     let classes = input.shape()[dim as usize];
     let (safe, ignored, any_ignored) = autograd::no_grad(|| {
@@ -254,6 +284,20 @@ pub fn cross_entropy(
         "label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"
     );
     ensure!(input.ndim() > 0, Value, "cross_entropy: expected at least 1 dimension in the input (got 0)");
+    let soft = Some(target).filter(|t| t.dtype().is_float());
+    in_float_some([Some(input), weight, soft], |[input, weight, soft]| {
+        let target = soft.unwrap_or(target);
+        entropy(input.expect("given"), target, weight, ignore_index, reduction, label_smoothing)
+    })
+}
+fn entropy(
+    input: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    reduction: &str,
+    label_smoothing: f64,
+) -> Result<Tensor> {
     let dim = if input.ndim() == 1 { 0 } else { 1 };
     wrap_dim(dim, input.ndim())?;
     let classes = input.shape()[dim as usize];

@@ -3,6 +3,7 @@
 use super::*;
 use crate::autograd::record;
 use crate::backend::{self, LayerNormGrads};
+use crate::tensor::device::DeviceType;
 use crate::tensor::layout::wrap_dim;
 use crate::{bail, ensure, grads, Dims};
 
@@ -58,7 +59,15 @@ pub fn layer_norm(
     if let Some(out) = layer_norm_at_once(input, normalized_shape, weight, bias, eps)? {
         return Ok(out);
     }
-    affine(standardise(input, &dims, eps)?, weight, bias)
+    in_input_type(input, |input| affine(standardise(input, &dims, eps)?, weight, bias))
+}
+/// `f` in float32 where the input is of half type; the result is of the input's type, whatever the parameters' are.
+fn in_input_type(input: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    if is_half(input.dtype()) {
+        cast(&f(&wide(input)?)?, input.dtype())
+    } else {
+        f(input)
+    }
 }
 /// [rows, n] with the elements of a row side by side, which is what the kernel takes.
 fn dense_rows(t: &Tensor, n: i64) -> Result<Tensor> {
@@ -167,6 +176,7 @@ fn layer_norm_gradients(
     eps: f64,
     wanted: [bool; 3],
 ) -> Result<[Option<Tensor>; 3]> {
+    let (x, g) = (&wide(x)?, &wide(g)?);
     let mean = |t: &Tensor| mean_dim(t, Some(dims), true, None);
     let center = sub(x, &mean(x)?, ONE)?;
     let rstd = rsqrt(&add_scalar(&mean(&square(&center)?)?, Scalar::Float(eps), ONE)?)?;
@@ -182,16 +192,14 @@ fn layer_norm_gradients(
     let gb = if wanted[2] { Some(sum_to_size(g, shape)?) } else { None };
     Ok([gx, gw, gb])
 }
-/// x / sqrt(mean(x^2) + eps) * weight; eps defaults to the dtype's epsilon.
+/// x / sqrt(mean(x^2) + eps) * weight; eps defaults to the epsilon of the type that it is computed in.
 pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor>, eps: Option<f64>) -> Result<Tensor> {
     let dims = check_normalized("rms_norm", input, normalized_shape, weight, None)?;
     let eps = eps.unwrap_or(match input.dtype() {
         DType::F64 => f64::EPSILON,
-        DType::F16 => 9.765625e-4,
-        DType::BF16 => 7.8125e-3,
         _ => f32::EPSILON as f64,
     });
-    in_float([input], |[input]| {
+    in_input_type(input, |input| {
         let ms = mean_dim(&square(input)?, Some(&dims), true, None)?;
         affine(mul(input, &rsqrt(&add_scalar(&ms, Scalar::Float(eps), ONE)?)?)?, weight, None)
     })
@@ -211,7 +219,7 @@ pub fn group_norm(
         "Expected number of channels in input to be divisible by num_groups, but got input of shape {:?} and num_groups={num_groups}",
         &s[..]
     );
-    in_float([input], |[input]| {
+    in_input_type(input, |input| {
         let grouped = reshape(input, &[s[0], num_groups, -1])?;
         let x = reshape(&layer_norm(&grouped, &[grouped.size(2)?], None, None, eps)?, &s)?;
         affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
@@ -243,6 +251,25 @@ pub fn batch_norm(
             ensure!(t.numel() as i64 == s[1], Runtime, "{name} should contain {} elements not {}", s[1], t.numel());
         }
     }
+    if !training {
+        return in_float_some([Some(input), weight, bias, running_mean, running_var], |[x, w, b, m, v]| {
+            batch_normalised(x.expect("given"), w, b, m, v, false, momentum, eps)
+        })
+        .and_then(|out| cast(&out, if is_half(input.dtype()) { input.dtype() } else { out.dtype() }));
+    }
+    in_input_type(input, |x| batch_normalised(x, weight, bias, running_mean, running_var, training, momentum, eps))
+}
+fn batch_normalised(
+    input: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+    training: bool,
+    momentum: f64,
+    eps: f64,
+) -> Result<Tensor> {
+    let s = input.shape();
     let dims: Vec<i64> = std::iter::once(0).chain(2..s.len() as i64).collect();
     let n = input.numel() as i64 / s[1].max(1);
     let x = if training {
@@ -256,8 +283,10 @@ pub fn batch_norm(
             if let (Some(m), Some(v)) = (running_mean, running_var) {
                 let (mean, var) =
                     (mean_dim(input, Some(&dims), false, None)?, var_correction(input, Some(&dims), Some(ONE), false)?);
-                lerp_scalar_(m, &cast(&mean, m.dtype())?, Scalar::Float(momentum))?;
-                lerp_scalar_(v, &cast(&var, v.dtype())?, Scalar::Float(momentum))?;
+                // A half type's statistics are followed in float32 and rounded once.
+                let new = |t: Tensor, old: &Tensor| if is_half(old.dtype()) { Ok(t) } else { cast(&t, old.dtype()) };
+                lerp_scalar_(m, &new(mean, m)?, Scalar::Float(momentum))?;
+                lerp_scalar_(v, &new(var, v)?, Scalar::Float(momentum))?;
             }
             Ok::<_, Error>(())
         })?;
@@ -284,15 +313,17 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let s = input.shape();
     ensure!(s.len() >= 3, Runtime, "instance_norm: expected at least 3 dimensions, got input of size {:?}", &s[..]);
     let dims: Vec<i64> = (2..s.len() as i64).collect();
-    in_float([input], |[input]| {
+    in_input_type(input, |input| {
         let x = standardise(input, &dims, eps)?;
         affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
     })
 }
 /// x / max(||x||_p, eps) along a dimension.
 pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
-    let n = norm_dim(input, Some(Scalar::Float(p)), Some(&[dim]), true)?;
-    div(input, &clamp(&n, Some(Scalar::Float(eps)), None)?)
+    in_float([input], |[input]| {
+        let n = norm_dim(input, Some(Scalar::Float(p)), Some(&[dim]), true)?;
+        div(input, &clamp(&n, Some(Scalar::Float(eps)), None)?)
+    })
 }
 pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result<Tensor> {
     in_float([x1, x2], |[x1, x2]| {
@@ -472,6 +503,28 @@ pub fn scaled_dot_product_attention(
         Runtime,
         "scaled_dot_product_attention: query, key and value need at least 2 dimensions"
     );
+    if query.device().kind == DeviceType::Cuda && is_half(query.dtype()) {
+        // Products of half types are what such a device is fastest at (they are added up in float32); the root of the
+        // scale on either side keeps them in range, as in PyTorch.
+        let scale = scale.unwrap_or_else(|| 1.0 / (query.shape()[query.ndim() - 1] as f64).sqrt());
+        let root = Scalar::Float(scale.abs().sqrt());
+        let (q, k) = (mul_scalar(query, root)?, mul_scalar(key, root)?);
+        return attention(&q, &k, value, attn_mask, dropout_p, is_causal, Some(scale.signum()));
+    }
+    in_float_some([Some(query), Some(key), Some(value), attn_mask], |[q, k, v, mask]| {
+        let [q, k, v] = [q, k, v].map(|t| t.expect("given"));
+        attention(q, k, v, mask, dropout_p, is_causal, scale)
+    })
+}
+fn attention(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    attn_mask: Option<&Tensor>,
+    dropout_p: f64,
+    is_causal: bool,
+    scale: Option<f64>,
+) -> Result<Tensor> {
     let s = query.shape();
     let scale = scale.unwrap_or_else(|| 1.0 / (s[s.len() - 1] as f64).sqrt());
     let mut scores = mul_scalar(&matmul(query, &transpose(key, -2, -1)?)?, Scalar::Float(scale))?;
@@ -498,7 +551,7 @@ pub fn glu(a: &Tensor, dim: i64) -> Result<Tensor> {
     let d = wrap_dim(dim, a.ndim())? as i64;
     let n = a.size(d)?;
     ensure!(n % 2 == 0, Runtime, "Halving dimension must be even, but dimension {d} is size {n}");
-    mul(&narrow(a, d, 0, n / 2)?, &sigmoid(&narrow(a, d, n / 2, n / 2)?)?)
+    in_float([a], |[a]| mul(&narrow(a, d, 0, n / 2)?, &sigmoid(&narrow(a, d, n / 2, n / 2)?)?))
 }
 /// [n, c r^2, h, w] to [n, c, h r, w r].
 pub fn pixel_shuffle(a: &Tensor, upscale_factor: i64) -> Result<Tensor> {

@@ -127,9 +127,10 @@ fn mean_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>,
     };
     let n = count(a, &marks);
     let out = autograd::no_grad(|| {
-        let total = reduce_raw(ReduceOp::Sum, a, &marks, keepdim, d)?;
+        // The sum of a half type's numbers may be beyond its range where their mean is not.
+        let total = reduce_raw(ReduceOp::Sum, a, &marks, keepdim, if is_half(d) { DType::F32 } else { d })?;
         div_scalar_(&total, Scalar::Float(n))?;
-        Ok(total)
+        cast(&total, d)
     })?;
     let shape = a.shape();
     record(name, &[a], out, |_, _| move |_, g| Ok(grads![Some(expand_scaled(g, &shape, &marks, keepdim, n)?)]))
@@ -198,7 +199,7 @@ fn prod_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>)
     record("ProdBackward0", &[a], out, |s, _| {
         let x = s.save(a);
         move |c, g| {
-            let x = x.get(c)?;
+            let x = wide(&x.get(c)?)?;
             // The product of all others, exact where elements are zero: exclusive products from both ends.
             let dims: Vec<usize> = (0..shape.len()).filter(|&i| marks[i]).collect();
             let order: Vec<i64> =
@@ -278,6 +279,7 @@ fn extreme(max: bool, a: &Tensor, marks: Vec<bool>, keepdim: bool, name: &'stati
         let (x, y) = (s.save(a), s.save_output(out, 0));
         move |c, g| {
             let (x, y) = (x.get(c)?, y.get(c)?);
+            let g = &wide(g)?;
             let hit = cast(&eq(&x, &grow(&y, &shape, &marks, keepdim)?)?, g.dtype())?;
             let dims: Vec<i64> = (0..shape.len()).filter(|&i| marks[i]).map(|i| i as i64).collect();
             let n = if dims.is_empty() { hit.clone() } else { sum_dim(&hit, Some(&dims), true, None)? };
@@ -540,7 +542,7 @@ pub fn cumprod(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     record("CumprodBackward0", &[a], out, |s, _| {
         let x = s.save(a);
         move |c, g| {
-            let x = x.get(c)?;
+            let (x, g) = (wide(&x.get(c)?)?, &wide(g)?);
             if g.ndim() == 0 {
                 return Ok(grads![Some(g.clone())]);
             }
@@ -568,7 +570,7 @@ pub fn logcumsumexp(a: &Tensor, dim: i64) -> Result<Tensor> {
     record("LogcumsumexpBackward0", &[a], out, |s, out| {
         let (x, y) = (s.save(a), s.save_output(out, 0));
         move |c, g| {
-            let (x, y) = (x.get(c)?, y.get(c)?);
+            let (x, y, g) = (wide(&x.get(c)?)?, wide(&y.get(c)?)?, &wide(g)?);
             if g.ndim() == 0 {
                 return Ok(grads![Some(g.clone())]);
             }
@@ -598,6 +600,9 @@ pub fn cummin(a: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
 
 /// log(sum(exp(x))) without overflow.
 pub fn logsumexp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    in_float([a], |[a]| log_sum_exp(a, dim, keepdim))
+}
+fn log_sum_exp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
     let marks = reduced_dims(a.ndim(), Some(dim))?;
     let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::tensor::default_dtype())? };
     let shape = a.shape();
@@ -634,7 +639,10 @@ pub fn norm_dim(a: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim: boo
         None | Some([]) => (0..a.ndim() as i64).collect(),
         Some(d) => d.to_vec(),
     };
-    let d = &dims[..];
+    in_float([a], |[a]| p_norm(a, p, &dims, keepdim))
+}
+fn p_norm(a: &Tensor, p: f64, dims: &[i64], keepdim: bool) -> Result<Tensor> {
+    let d = dims;
     if p == 2.0 {
         let out = autograd::no_grad(|| {
             let marks = reduced_dims(a.ndim(), Some(d))?;
@@ -674,7 +682,7 @@ pub fn norm(a: &Tensor, p: Scalar) -> Result<Tensor> {
 }
 /// The p-norm of the difference.
 pub fn dist(a: &Tensor, other: &Tensor, p: Scalar) -> Result<Tensor> {
-    norm(&sub(a, other, Scalar::Int(1))?, p)
+    in_float([a, other], |[a, b]| norm(&sub(a, b, Scalar::Int(1))?, p))
 }
 
 fn softmax_impl(log: bool, a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
@@ -710,11 +718,13 @@ fn softmax_backward(log: bool, g: &Tensor, y: &Tensor, d: usize) -> Result<Tenso
     let dim = [d as i64];
     if autograd::recording(&[g, y]) {
         // The composite, so that second derivatives follow.
-        return if log {
-            sub(g, &mul(&exp(y)?, &sum_dim(g, Some(&dim), true, None)?)?, Scalar::Int(1))
-        } else {
-            mul(y, &sub(g, &sum_dim(&mul(g, y)?, Some(&dim), true, None)?, Scalar::Int(1))?)
-        };
+        return in_float([g, y], |[g, y]| {
+            if log {
+                sub(g, &mul(&exp(y)?, &sum_dim(g, Some(&dim), true, None)?)?, Scalar::Int(1))
+            } else {
+                mul(y, &sub(g, &sum_dim(&mul(g, y)?, Some(&dim), true, None)?, Scalar::Int(1))?)
+            }
+        });
     }
     let (gb, yb) = (g.materialize(), y.materialize());
     let out = Tensor::empty(gb.shape(), gb.dtype(), gb.device())?;

@@ -38,6 +38,19 @@ pub fn scatter_reduce_two(
         other => bail!(Runtime, "reduce argument must be either sum, prod, mean, amax or amin, got {other}."),
     };
     scatter_args("scatter_reduce", a, dim, index, src)?;
+    in_float([a, src], |[a, src]| reduced(op, neutral, a, dim, index, src, reduce, include_self))
+}
+#[allow(clippy::too_many_arguments)]
+fn reduced(
+    op: ScatterOp,
+    neutral: Scalar,
+    a: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    src: &Tensor,
+    reduce: &str,
+    include_self: bool,
+) -> Result<Tensor> {
     let base = if include_self { a.clone() } else { zero_at(a, dim, index, neutral)? };
     match op {
         ScatterOp::Add => {

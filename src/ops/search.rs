@@ -4,25 +4,25 @@ use super::*;
 use crate::ensure;
 use crate::tensor::layout::wrap_dim;
 
-/// A binary search over all values at once: each step halves every value's range with one gather.
-fn search(sorted: &Tensor, values: &Tensor, right: bool) -> Result<Tensor> {
+/// A binary search over all values at once, with PyTorch's choice of the middle, which is what counts where the elements
+/// are not in order (NaN among them, say). `stop` tells of the elements in the middle whether the place is at or before them.
+fn search(sorted: &Tensor, values: &Tensor, stop: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let n = sorted.size(-1)?;
-    let mut place = zeros(&values.shape(), Some(DType::I64), Some(values.device()))?;
+    let mut start = zeros(&values.shape(), Some(DType::I64), Some(values.device()))?;
     if n == 0 || values.numel() == 0 {
-        return Ok(place);
+        return Ok(start);
     }
-    let mut step = 1i64 << (63 - (n as u64).leading_zeros());
-    while step > 0 {
-        let next = add_scalar(&place, Scalar::Int(step), Scalar::Int(1))?;
-        let at = clamp_max(&sub_scalar(&next, Scalar::Int(1), Scalar::Int(1))?, Scalar::Int(n - 1))?;
+    let mut end = full_like(&start, Scalar::Int(n), None, None)?;
+    for _ in 0..64 - n.leading_zeros() {
+        let middle = bitwise_right_shift_scalar(&add(&start, &end, Scalar::Int(1))?, Scalar::Int(1))?;
+        let at = clamp_max(&middle, Scalar::Int(n - 1))?;
         let element = if sorted.ndim() == 1 { take(sorted, &at)? } else { gather(sorted, -1, &at)? };
-        // Not below (or not up to) the value; NaN counts as larger than all numbers.
-        let stop = if right { gt(&element, values)? } else { ge(&element, values)? };
-        let go = logical_and(&logical_not(&stop)?, &le_scalar(&next, Scalar::Int(n))?)?;
-        place = where_(&go, &next, &place)?;
-        step /= 2;
+        let (open, stop) = (lt(&start, &end)?, stop(&element)?);
+        let after = logical_and(&open, &logical_not(&stop)?)?;
+        start = where_(&after, &add_scalar(&middle, Scalar::Int(1), Scalar::Int(1))?, &start)?;
+        end = where_(&logical_and(&open, &stop)?, &middle, &end)?;
     }
-    Ok(place)
+    Ok(start)
 }
 fn from_right(name: &str, right: bool, side: Option<&str>) -> Result<bool> {
     match side {
@@ -69,7 +69,7 @@ pub fn searchsorted(
             None => sorted.clone(),
             Some(order) => gather(sorted, -1, order)?,
         };
-        let place = search(&ordered, values, right)?;
+        let place = search(&ordered, values, |element| if right { gt(element, values) } else { ge(element, values) })?;
         if out_int32 {
             cast(&place, DType::I32)
         } else {
@@ -118,7 +118,9 @@ pub fn isin_tensor_tensor(
             let dtype = if dtype == DType::Bool { DType::U8 } else { dtype };
             let sorted = sort(&reshape(&cast(test_elements, dtype)?, &[-1])?, 0, false)?.0;
             let x = cast(elements, dtype)?;
-            let at = clamp_max(&search(&sorted, &x, false)?, Scalar::Int(n - 1))?;
+            // NaN lies at the end of the sorted ones, and is equal to none.
+            let stop = |element: &Tensor| logical_or(&ge(element, &x)?, &isnan(element)?);
+            let at = clamp_max(&search(&sorted, &x, stop)?, Scalar::Int(n - 1))?;
             eq(&take(&sorted, &at)?, &x)?
         };
         if invert {
@@ -315,7 +317,12 @@ pub fn mode(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
         shape[d as usize] = n;
         let at = reshape(&arange(Scalar::Int(n), Some(DType::I64), Some(a.device()))?, &shape)?;
         // Where each run of equal elements begins; an element's distance from there is the longest at the run's end.
-        let begins = ne(&narrow(&sorted, d, 1, n - 1)?, &narrow(&sorted, d, 0, n - 1)?)?;
+        let (these, before) = (narrow(&sorted, d, 1, n - 1)?, narrow(&sorted, d, 0, n - 1)?);
+        let mut begins = ne(&these, &before)?;
+        if a.dtype().is_float() {
+            // All NaN are one run, at the end.
+            begins = logical_and(&begins, &logical_not(&isnan(&before)?)?)?;
+        }
         let begins = mul(&narrow(&at, d, 1, n - 1)?, &cast(&begins, DType::I64)?)?;
         let begins = cat(&[zeros_like(&narrow(&place, d, 0, 1)?, None, None)?, begins], d)?;
         let distance = sub(&at, &cummax(&begins, d)?.0, Scalar::Int(1))?;

@@ -200,6 +200,9 @@ pub fn digamma(a: &Tensor) -> Result<Tensor> {
 /// The derivative of digamma, of differentiable ops: eight steps of its recurrence, then the asymptotic series; below
 /// 1/2 by reflection.
 fn trigamma(x: &Tensor) -> Result<Tensor> {
+    in_float([x], |[x]| trigamma_series(x))
+}
+fn trigamma_series(x: &Tensor) -> Result<Tensor> {
     use std::f64::consts::PI;
     let low = lt_scalar(x, Scalar::Float(0.5))?;
     let mut z = r#where(&low, &one_minus(x)?, x)?;
@@ -362,11 +365,13 @@ pub fn round(a: &Tensor, decimals: i64) -> Result<Tensor> {
         a.dtype().scalar_name()
     );
     let k = 10f64.powi(decimals.unsigned_abs().min(308) as i32);
-    if decimals > 0 {
-        times(&round_plain(&times(a, k)?)?, 1.0 / k)
-    } else {
-        times(&round_plain(&times(a, 1.0 / k)?)?, k)
-    }
+    in_float([a], |[a]| {
+        if decimals > 0 {
+            times(&round_plain(&times(a, k)?)?, 1.0 / k)
+        } else {
+            times(&round_plain(&times(a, 1.0 / k)?)?, k)
+        }
+    })
 }
 pub fn round_(a: &Tensor) -> Result<()> {
     round_plain_(a)
@@ -429,11 +434,11 @@ pub fn logsigmoid(a: &Tensor) -> Result<Tensor> {
 }
 /// x * relu6(x + 3) / 6.
 pub fn hardswish(a: &Tensor) -> Result<Tensor> {
-    mul(a, &hardsigmoid(a)?)
+    in_float([a], |[a]| mul(a, &hardsigmoid(a)?))
 }
 /// relu6(x + 3) / 6.
 pub fn hardsigmoid(a: &Tensor) -> Result<Tensor> {
-    times(&clamp(&plus(a, 3.0)?, Some(Scalar::Int(0)), Some(Scalar::Int(6)))?, 1.0 / 6.0)
+    in_float([a], |[a]| times(&clamp(&plus(a, 3.0)?, Some(Scalar::Int(0)), Some(Scalar::Int(6)))?, 1.0 / 6.0))
 }
 /// clamp(x, 0, 6).
 pub fn relu6(a: &Tensor) -> Result<Tensor> {
@@ -452,11 +457,11 @@ pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
         }
         None => a,
     };
-    let out = autograd::no_grad(|| log(&div(a, &one_minus(a)?)?))?;
+    let out = autograd::no_grad(|| in_float([a], |[a]| log(&div(a, &one_minus(a)?)?)))?;
     record("LogitBackward0", &[a], out, |s, _| {
         let x = s.save(a);
         move |c, g| {
-            let x = x.get(c)?;
+            let x = wide(&x.get(c)?)?;
             let outside = logical_or(&lt_scalar(&x, Scalar::Int(0))?, &gt_scalar(&x, ONE)?)?;
             let slope = div(g, &mul(&x, &one_minus(&x)?)?)?;
             Ok(grads![Some(masked_fill_scalar(&slope, &outside, Scalar::Float(f64::NAN))?)])

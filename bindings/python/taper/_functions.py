@@ -6,6 +6,7 @@ from . import _c, _dtype
 from . import _ops as g
 from ._dtype import Size
 from ._glue import M
+from ._half import in_float
 from ._tensor import Tensor
 
 
@@ -368,6 +369,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     return input
 
 
+@in_float
 def trapezoid(y, x=None, *, dx=1.0, dim=-1):
     """The integral by the trapezoidal rule."""
     n = y.size(dim)
@@ -417,6 +419,7 @@ def combinations(input, r=2, with_replacement=False):
     return input[_from_data(rows, _dtype.int64, "cpu")]
 
 
+@in_float
 def cross(input, other, dim=None):
     """The vector product along a dimension of size 3."""
     if dim is None:
@@ -456,6 +459,7 @@ def kron(input, other):
     return (left * right).reshape([x * y for x, y in zip(a.shape, b.shape)])
 
 
+@in_float
 def cdist(x1, x2, p=2.0, compute_mode=None):
     """Distances between all pairs of rows."""
     mode = compute_mode or "use_mm_for_euclid_dist_if_necessary"
@@ -477,11 +481,13 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
     return g.norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 
+@in_float
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     """beta * input + alpha * (mat @ vec)."""
     return _added(input, g.mv(mat, vec), beta, alpha)
 
 
+@in_float
 def addr(input, vec1, vec2, *, beta=1, alpha=1):
     """beta * input + alpha * outer(vec1, vec2)."""
     if not g.outer(vec1, vec2).is_floating_point() and not input.is_floating_point():
@@ -491,6 +497,7 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     return _added(input, g.outer(vec1, vec2), beta, alpha)
 
 
+@in_float
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """beta * input + alpha * (batch1 @ batch2).sum(0)."""
     product = g.bmm(batch1, batch2)

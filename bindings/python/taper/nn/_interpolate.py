@@ -6,9 +6,11 @@ import math
 import warnings
 
 from .. import _ops as g
+from .._half import in_float
 from .._tensor import Tensor
 
 
+@in_float
 def interpolate(
     input: Tensor,
     size=None,

@@ -6,6 +6,7 @@ import math
 import sys
 
 from .. import _ops as g
+from .._half import in_float
 from .._ops_table import FUNCTIONS, NN
 from .._tensor import Tensor
 from ._interpolate import affine_grid as affine_grid
@@ -140,6 +141,7 @@ def softmin(input: Tensor, dim=None, _stacklevel=3, dtype=None) -> Tensor:
     return softmax(-input, dim, dtype=dtype)
 
 
+@in_float
 def gumbel_softmax(logits, tau=1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A sample of the Gumbel-softmax distribution; hard=True gives one-hot vectors with soft gradients."""
     gumbels = -g.empty_like(logits).exponential_().log()
@@ -153,8 +155,8 @@ def gumbel_softmax(logits, tau=1, hard: bool = False, eps: float = 1e-10, dim: i
 # --- dropout ---------------------------------------------------------------------------------------------------------
 
 
-def _dropout(name):
-    def function(input, p=0.5, training=True, inplace=False):
+def _dropout(name, default=True):
+    def function(input, p=0.5, training=default, inplace=False):
         if p < 0.0 or p > 1.0:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         r = getattr(g, name)(input, p, training)
@@ -166,7 +168,7 @@ def _dropout(name):
 
 
 dropout, dropout1d, dropout2d, dropout3d = (_dropout(n) for n in ("dropout", "dropout1d", "dropout2d", "dropout3d"))
-alpha_dropout, feature_alpha_dropout = _dropout("alpha_dropout"), _dropout("feature_alpha_dropout")
+alpha_dropout, feature_alpha_dropout = _dropout("alpha_dropout", False), _dropout("feature_alpha_dropout", False)
 
 
 # --- pooling ---------------------------------------------------------------------------------------------------------
@@ -281,12 +283,14 @@ def _norm_of_means(mean, norm_type, count):
     return (g.sign(mean) * relu(g.abs(mean)) * count).pow(1.0 / norm_type)
 
 
+@in_float
 def lp_pool1d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
     """The p-norm of each window."""
     k = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
     return _norm_of_means(avg_pool1d(input.pow(norm_type), k, stride, 0, ceil_mode), norm_type, k)
 
 
+@in_float
 def lp_pool2d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
     """The p-norm of each window."""
     kh, kw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
@@ -345,6 +349,7 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
     return r if batched else r.squeeze(0)
 
 
+@in_float
 def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """Sums columns of sliding blocks back into an image."""
     (oh, ow), (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (
@@ -468,6 +473,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
     return g.normalize(input, float(p), dim, eps)
 
 
+@in_float
 def local_response_norm(input: Tensor, size, alpha: float = 1e-4, beta: float = 0.75, k=1.0) -> Tensor:
     """Normalisation over neighbouring channels."""
     squares = g.pad(input.square().unsqueeze(1), [0] * (2 * (input.ndim - 2)) + [size // 2, (size - 1) // 2])
@@ -475,11 +481,13 @@ def local_response_norm(input: Tensor, size, alpha: float = 1e-4, beta: float = 
     return input / (total.squeeze(1) * alpha + k).pow(beta)
 
 
+@in_float
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of the rows' differences."""
     return g.norm(x1 - x2 + eps, p, -1, keepdim)
 
 
+@in_float
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T A x2 + b."""
     r = g.einsum("...i,oij,...j->...o", [input1, weight, input2])
@@ -598,6 +606,7 @@ def binary_cross_entropy_with_logits(
     return g.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 
+@in_float
 def kl_div(
     input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -617,6 +626,7 @@ def _reduced(loss, reduction):
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
+@in_float
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean"
 ) -> Tensor:
@@ -625,11 +635,13 @@ def hinge_embedding_loss(
     return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
+@in_float
 def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * x))."""
     return _reduced(g.softplus(-target * input), _reduction(size_average, reduce, reduction))
 
 
+@in_float
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -643,6 +655,7 @@ def margin_ranking_loss(
     return _reduced(g.clamp_min(-target * (input1 - input2) + margin, 0), _reduction(size_average, reduce, reduction))
 
 
+@in_float
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -658,6 +671,7 @@ def cosine_embedding_loss(
     return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
+@in_float
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -696,6 +710,7 @@ def triplet_margin_with_distance_loss(
     return _reduced(g.clamp_min(near - far + margin, 0), reduction)
 
 
+@in_float
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight=None, size_average=None, reduce=None, reduction: str = "mean"
 ) -> Tensor:
@@ -706,6 +721,7 @@ def multilabel_soft_margin_loss(
     return _reduced(loss.mean(-1), _reduction(size_average, reduce, reduction))
 
 
+@in_float
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -736,6 +752,7 @@ def multi_margin_loss(
     return _reduced(loss[0] if single else loss, _reduction(size_average, reduce, reduction))
 
 
+@in_float
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -754,6 +771,7 @@ def poisson_nll_loss(
     return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
+@in_float
 def gaussian_nll_loss(
     input: Tensor, target: Tensor, var, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Tensor:
