@@ -1,6 +1,7 @@
 # make            the library, under target/release
 # make demo       trains a network on handwritten digits, from C
 # make test       everything that is tested; LANES="rust c" for a part
+# make check-release  the long forms of some tests, before a release
 # make bench      Taper against PyTorch; make bench-opencl: an OpenCL device against its peaks and CLBlast
 SHELL := /bin/bash
 PREFIX ?= /usr/local
@@ -8,7 +9,7 @@ DESTDIR ?=
 LANES ?=
 EPOCHS ?=
 .DEFAULT_GOAL := lib
-.PHONY: lib demo demo-c demo-cpp demo-go demo-python test bench bench-opencl lint format gen install uninstall clean deps help
+.PHONY: lib demo demo-c demo-cpp demo-go demo-python test check-release bench bench-opencl lint format gen install uninstall clean deps help
 
 lib:
 	@scripts/build.sh
@@ -22,6 +23,9 @@ demo-c demo-cpp demo-go demo-python: demo-%: lib
 
 test:
 	@scripts/test.sh $(LANES)
+
+check-release:
+	@scripts/test.sh --release-check $(LANES)
 
 bench: lib
 	@scripts/bench.sh
@@ -53,4 +57,4 @@ clean:
 	rm -rf target .venv .venv-bench .venv-cuda
 
 help:
-	@sed -n '1,4p' Makefile | cut -c3-
+	@sed -n '1,5p' Makefile | cut -c3-

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# The whole test suite, lane by lane:  scripts/test.sh [LANE...]
+# The whole test suite, lane by lane:  scripts/test.sh [--release-check] [LANE...]
 #
-# A lane is a function below whose name starts with `lane_`; it passes, fails, or calls `skip REASON`. With arguments
-# only the lanes whose names start with one of them run: `scripts/test.sh rust c.asan`, or `make test LANES="rust go"`.
-# Each lane's output goes to target/test-logs/LANE.log and, when it fails, to the terminal. `VERBOSE=1` shows everything.
+# A lane is a function below whose name starts with `lane_`; it passes, fails, or calls `skip REASON`. The lists below say
+# what each waits for; lanes run side by side as far as there are cores. With arguments only the lanes whose names start
+# with one of them run: `scripts/test.sh rust c.asan`, or `make test LANES="rust go"`. Each lane's output goes to
+# target/test-logs/LANE.log and, when it fails, to the terminal. `VERBOSE=1` shows everything. `--release-check` runs the
+# long forms of what is short otherwise.
 set -u
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1
@@ -11,9 +13,84 @@ cd "$ROOT" || exit 1
 LOGS=$ROOT/target/test-logs
 PYTHON=$ROOT/.venv/bin/python
 LANE_TIMEOUT=${LANE_TIMEOUT:-1800}
+# Minutes that a run may take on a slow machine of two cores; one that takes half as much again fails.
+BUDGET=${BUDGET:-45}
+CORES=${TEST_CORES:-$(nproc 2>/dev/null || echo 2)}
 mkdir -p "$LOGS"
 # What a product is cut into must not depend on how busy the machine is.
 export TAPER_OPENCL_TUNE=0 TAPER_CUDA_TUNE=0
+
+# --- the lanes -------------------------------------------------------------------------------------------------------
+
+# lane NAME [cores=N] [after=LANE,...] [turn=WORD]: in the order in which they start where they can. `cores` is what a
+# lane keeps busy (1). `after` names lanes that must have passed, as far as they run. Of lanes with one `turn` a single
+# one runs at a time, since they share files or cargo's lock; it is the first part of the name, or given.
+LANES=()
+declare -A NEEDS_CORES AFTER TURN
+lane() {
+    local name=$1 option
+    LANES+=("$name")
+    NEEDS_CORES[$name]=1 AFTER[$name]='' TURN[$name]=${name%%.*}
+    for option in "${@:2}"; do
+        case $option in
+        cores=*) NEEDS_CORES[$name]=${option#*=} ;;
+        after=*) AFTER[$name]=${option#*=} ;;
+        turn=*) TURN[$name]=${option#*=} ;;
+        esac
+    done
+}
+
+everyday_lanes() {
+    lane build cores=2 turn=cargo
+    lane rust.build cores=2 after=build turn=cargo
+    # What takes longest comes first.
+    lane opencl.rust after=rust.build turn=opencl.rust
+    lane opencl.suite after=rust.build turn=opencl.suite
+    lane rust.clippy after=rust.build turn=cargo
+    lane cuda after=build,rust.build
+    lane rust.test after=rust.build
+    lane rust.fmt turn=rust.fmt
+    lane generated after=build turn=cargo
+    lane cuda.nvrtc cores=2 after=rust.build,cuda
+    lane opencl.python after=build turn=opencl.python
+    lane abi after=build
+    lane c.plain after=build
+    lane c.asan after=build
+    lane c.valgrind after=build
+    lane cpp after=build
+    lane go.fmt after=build
+    lane go.vet after=build
+    lane go.test after=build
+    lane go.race after=build
+    lane python.lint turn=python.lint
+    lane python.test after=build
+    lane behaviour.c after=build
+    lane behaviour.cpp after=build
+    lane behaviour.go after=build
+    lane behaviour.python after=build
+    lane opencl.behaviour after=build turn=behaviour
+    lane opencl.oclgrind after=rust.build turn=opencl.oclgrind
+    lane opencl.intel after=build,rust.build turn=opencl.intel
+    lane demo.c after=build
+    lane demo.cpp after=build
+    lane demo.go after=build
+    lane demo.python after=build
+    lane demo.opencl after=build
+    lane install after=build
+}
+
+# Before a release: the long forms (LONG=1) of lanes that `make test` keeps short.
+release_lanes() {
+    lane build cores=2 turn=cargo
+    lane rust.build cores=2 after=build turn=cargo
+    lane opencl.rust after=rust.build turn=opencl.rust
+    lane opencl.suite after=rust.build turn=opencl.suite
+    lane opencl.oclgrind after=rust.build turn=opencl.oclgrind
+    lane cuda after=build,rust.build
+    lane cuda.nvrtc cores=2 after=rust.build,cuda
+    lane c.valgrind after=build
+    lane opencl.intel after=build,rust.build turn=opencl.intel
+}
 
 # --- what lanes use --------------------------------------------------------------------------------------------------
 
@@ -30,22 +107,15 @@ opencl_platform() {
     [ -n "$(ls /etc/OpenCL/vendors/*.icd 2>/dev/null)" ] || [ -n "${OCL_ICD_VENDORS:-}" ]
 }
 
-# --- the lanes, in the order in which they run -----------------------------------------------------------------------
-
-LANES=(
-    build
-    rust.fmt rust.clippy rust.test generated
-    abi c.plain c.asan c.valgrind cpp
-    go.fmt go.vet go.test go.race
-    python.lint python.test
-    behaviour.c behaviour.cpp behaviour.go behaviour.python
-    opencl.rust opencl.suite opencl.python opencl.behaviour opencl.oclgrind opencl.intel
-    cuda cuda.nvrtc
-    demo.c demo.cpp demo.go demo.python demo.opencl
-    install
-)
+# --- what each lane does ---------------------------------------------------------------------------------------------
 
 lane_build() { scripts/build.sh; }
+
+# All Rust tests, one program. Cargo says whether the compiler warned of anything.
+lane_rust.build() {
+    rust_tests || return 1
+    echo "$RUST_TESTS" >"$LOGS/rust-tests"
+}
 
 lane_rust.fmt() { cargo fmt --all --check; }
 
@@ -54,8 +124,7 @@ lane_rust.clippy() { cargo clippy --locked --workspace --all-targets -- -D warni
 # The OpenCL backend's tests have a lane of their own, which can tell whether they ran.
 lane_rust.test() {
     rust_tests || return 1
-    "$RUST_TESTS" --skip backend::gpu::tests:: || return 1
-    cargo test --locked -p taper-gen
+    "$RUST_TESTS" --skip backend::gpu::tests::
 }
 
 lane_generated() { cargo run --locked -q -p taper-gen -- --check; }
@@ -137,8 +206,12 @@ lane_behaviour.go() {
 }
 lane_behaviour.python() { behaviour python; }
 
+# All lanes and processes share what PoCL compiled, in its own cache (POCL_CACHE_DIR). Taper's on top would have PoCL compile
+# each kernel a second time, for the binary that Taper keeps.
+share_kernels() { export TAPER_OPENCL_CACHE=0; }
 lane_opencl.rust() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
+    share_kernels
     rust_tests || return 1
     "$RUST_TESTS" backend::gpu::tests:: --nocapture 2>&1 | tee "$LOGS/opencl.out"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
@@ -152,25 +225,24 @@ kernels_ran() { # kernels_ran FILE...
     awk 'match($0, /[0-9]+ kernels ran on/) { n += substr($0, RSTART) }
          END { print (n + 0) " kernels ran"; exit n == 0 }' "$@"
 }
-# The suites of the CPU on an OpenCL device. Two processes, since a process compiles its kernels one at a time.
+# The suites of the CPU on an OpenCL device. A process compiles its kernels one at a time; lane opencl.rust does beside it.
 lane_opencl.suite() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
+    share_kernels
     device_suite "$LOGS/opencl.suite"
 }
-device_suite() { # device_suite OUTPUT: prints OUTPUT.0.out and so on when it is done
+device_suite() { # device_suite OUTPUT: a file OUTPUT.N.out for each program
     export TAPER_TEST_DEVICE=opencl
-    local part status=0 out=$1
-    suite() { # suite OUTPUT TEST...
-        "$RUST_TESTS" "${@:2}" --nocapture --test-threads=1 >"$1" 2>&1
-    }
+    local name part=0 status=0
     rust_tests || return 1
-    for part in 0 1; do
-        TAPER_TEST_SHARD=$part/2 suite "$out.$part.out" suites::ops_fixtures:: suites::gradcheck:: &
+    # Optimisers are tested inside the crate.
+    for name in "suites::autograd:: suites::rng_ops:: suites::train:: optim::tests::" suites::ops_fixtures:: suites::gradcheck::; do
+        # shellcheck disable=SC2086
+        "$RUST_TESTS" $name --nocapture --test-threads=1 >"$1.$part.out" 2>&1 || status=1
+        cat "$1.$part.out"
+        part=$((part + 1))
     done
-    for part in 0 1; do wait -n || status=1; done
-    suite "$out.2.out" suites::autograd:: suites::rng_ops:: suites::train:: optim::tests:: || status=1
-    cat "$out".?.out
-    kernels_ran "$out".?.out || status=1
+    kernels_ran "$1".?.out || status=1
     return $status
 }
 # Broken drivers and loaders, damaged caches, missing memory, tensors of two devices; then all other tests of Python with
@@ -182,6 +254,7 @@ lane_opencl.python() {
     export PYTHONPATH=bindings/python
     local status=0
     "$PYTHON" -m pytest -q -rs bindings/python/tests/test_opencl.py || status=1
+    share_kernels
     TAPER_TEST_DEVICE=opencl "$PYTHON" -m pytest -q -rs --maxfail=20 bindings/python/tests || status=1
     return $status
 }
@@ -189,6 +262,7 @@ lane_opencl.python() {
 lane_opencl.behaviour() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
     local language status=0
+    share_kernels
     for language in c cpp go python; do
         if [ $language = go ] && ! have go; then
             echo "go is not installed: its cases are left out"
@@ -264,11 +338,12 @@ lane_cuda() {
     tests/fakecuda/run.sh
 }
 
-# Every kernel through NVIDIA's own compiler, which needs no GPU.
+# Every kernel through NVIDIA's own compiler, which needs no GPU: the list that has each file, opcode and dtype, and of
+# what the tests on the double compiled some (all in the long form).
 lane_cuda.nvrtc() {
     need_file src/backend/kernels/prelude_cuda.h "the CUDA backend is not built yet"
     [ -x .venv-cuda/bin/python ] || skip "no .venv-cuda with NVRTC (scripts/deps.sh test)"
-    tests/gpu/nvrtc.sh
+    if [ "$LONG" = 1 ]; then tests/gpu/nvrtc.sh; else tests/gpu/nvrtc.sh --sample 12; fi
 }
 
 # Each demo trains for a few epochs only: enough to see that the program runs, learns, saves, loads and guesses. All
@@ -308,6 +383,7 @@ lane_demo.opencl() {
     opencl_platform || skip "no OpenCL platform (apt install pocl-opencl-icd)"
     mkdir -p target/demo
     local language weights out
+    share_kernels
     for language in c cpp go python; do
         if [ $language = go ] && ! have go; then
             echo "go is not installed: its demo is left out"
@@ -340,12 +416,21 @@ wanted() {
     return 1
 }
 
-# Called again with --lane NAME, this script runs one lane; so `timeout` can end a lane that hangs.
+# Called again with --lane NAME, this script runs one lane.
 if [ "${1:-}" = --lane ]; then
     "lane_$2"
     exit
 fi
 
+export LONG=0
+if [ "${1:-}" = --release-check ]; then
+    shift
+    LONG=1 BUDGET=0 LANE_TIMEOUT=14400
+    export TAPER_TEST_LONG=1
+    release_lanes
+else
+    everyday_lanes
+fi
 ONLY=("$@")
 for name in "${ONLY[@]}"; do
     found=0
@@ -357,46 +442,151 @@ done
 
 scripts/deps.sh test || exit 1
 
-passed=0 failed=0 skipped=0
-table=()
-export SKIP_FILE=$LOGS/skip-reason
+# A lane runs in a process group of its own, so that it can be ended with all that it started.
+set -m
+declare -A STATE PID BEGUN ROW
+free=$CORES passed=0 failed=0 skipped=0 cpu_in_all=0
 started=$SECONDS
-for lane in "${LANES[@]}"; do
-    wanted "$lane" || continue
-    log=$LOGS/$lane.log
-    rm -f "$SKIP_FILE"
-    printf '%-14s ' "$lane"
-    begin=$SECONDS
-    if [ "${VERBOSE:-0}" = 1 ]; then
-        echo
-        timeout -k 10 "$LANE_TIMEOUT" "$0" --lane "$lane" 2>&1 | tee "$log"
-        status=${PIPESTATUS[0]}
-    else
-        timeout -k 10 "$LANE_TIMEOUT" "$0" --lane "$lane" >"$log" 2>&1
-        status=$?
-    fi
-    took=$((SECONDS - begin))
-    note=
-    if [ "$status" = 77 ] && [ -s "$SKIP_FILE" ]; then
-        result=SKIP note=$(cat "$SKIP_FILE") skipped=$((skipped + 1))
-    elif [ "$status" = 0 ]; then
-        result=PASS passed=$((passed + 1))
-    else
-        result=FAIL failed=$((failed + 1)) note="exit status $status"
-        [ "$status" = 124 ] && note="took longer than $LANE_TIMEOUT s"
-    fi
-    echo "$result  $took s  $note"
-    table+=("$(printf '%-14s %-4s %5d s  %s' "$lane" "$result" "$took" "$note")")
-    if [ "$result" = FAIL ] && [ "${VERBOSE:-0}" != 1 ]; then
+end_lanes() {
+    local lane signal
+    trap '' INT TERM
+    for signal in TERM KILL; do
+        for lane in "${LANES[@]}"; do
+            [ "${STATE[$lane]}" != running ] || kill -$signal -- "-${PID[$lane]}" 2>/dev/null
+        done
+        [ $signal = KILL ] || sleep 2
+    done
+    echo "ended; what ran is in target/test-logs"
+    exit 130
+}
+trap end_lanes INT TERM
+
+cores_of() { echo $((NEEDS_CORES[$1] < CORES ? NEEDS_CORES[$1] : CORES)); }
+
+# Whether a lane can start: 0 yes, 1 not yet, 2 never, since a lane that it needs has failed.
+ready() {
+    local other
+    for other in ${AFTER[$1]//,/ }; do
+        case ${STATE[$other]-} in
+        waiting | running) return 1 ;;
+        failed) return 2 ;;
+        esac
+    done
+    for other in "${LANES[@]}"; do
+        if [ "${STATE[$other]}" = running ] && [ "${TURN[$other]}" = "${TURN[$1]}" ]; then return 1; fi
+    done
+    [ "$(cores_of "$1")" -le "$free" ]
+}
+
+start() {
+    local lane=$1 log=$LOGS/$1.log
+    rm -f "$LOGS/$lane".{skip,end}
+    (
+        # When the lane is ended, this shell still says how long it ran.
+        trap : TERM INT
+        export SKIP_FILE=$LOGS/$lane.skip
+        if [ "${VERBOSE:-0}" = 1 ]; then
+            "$0" --lane "$lane" 2>&1 | tee "$log" | sed -u "s/^/$lane: /"
+            status=${PIPESTATUS[0]}
+        else
+            "$0" --lane "$lane" >"$log" 2>&1
+            status=$?
+        fi
+        { echo "$status"; times; } >"$LOGS/$lane.end.new"
+        mv "$LOGS/$lane.end.new" "$LOGS/$lane.end"
+    ) </dev/null &
+    PID[$lane]=$! BEGUN[$lane]=$SECONDS STATE[$lane]=running
+    free=$((free - $(cores_of "$lane")))
+}
+
+# finish LANE RESULT SECONDS CPU_SECONDS NOTE
+finish() {
+    local lane=$1 result=$2
+    case $result in
+    PASS) passed=$((passed + 1)) STATE[$lane]=passed ;;
+    SKIP) skipped=$((skipped + 1)) STATE[$lane]=skipped ;;
+    FAIL) failed=$((failed + 1)) STATE[$lane]=failed ;;
+    esac
+    cpu_in_all=$((cpu_in_all + $4))
+    ROW[$lane]=$(printf '%-18s %-4s %5d s %6d s  %s' "$lane" "$result" "$3" "$4" "$5")
+    echo "${ROW[$lane]}"
+    if [ "$result" = FAIL ] && [ "${VERBOSE:-0}" != 1 ] && [ -e "$LOGS/$lane.log" ]; then
         echo "--- the end of target/test-logs/$lane.log ---"
-        tail -n 150 "$log"
+        tail -n 150 "$LOGS/$lane.log"
         echo "--- end ---"
     fi
+}
+
+# Looks whether a running lane has ended, or must be.
+look() {
+    local lane=$1 took=$((SECONDS - BEGUN[$1])) status cpu=0 note='' result
+    if [ ! -e "$LOGS/$lane.end" ] && kill -0 "${PID[$lane]}" 2>/dev/null; then
+        if [ $took -ge $((LANE_TIMEOUT + 10)) ]; then
+            kill -KILL -- "-${PID[$lane]}" 2>/dev/null
+        elif [ $took -ge "$LANE_TIMEOUT" ]; then
+            kill -TERM -- "-${PID[$lane]}" 2>/dev/null
+        fi
+        return
+    fi
+    wait "${PID[$lane]}" 2>/dev/null
+    free=$((free + $(cores_of "$lane")))
+    if [ -e "$LOGS/$lane.end" ]; then
+        # The second line of `times` is what the shell's children took.
+        read -r status cpu < <(awk 'function seconds(t, part) { split(t, part, /[ms]/); return part[1] * 60 + part[2] }
+            NR == 1 { status = $1 } NR == 3 { print status, int(seconds($1) + seconds($2) + 0.5) }' "$LOGS/$lane.end")
+    else
+        status=137
+    fi
+    if [ "$status" = 77 ] && [ -s "$LOGS/$lane.skip" ]; then
+        result=SKIP note=$(cat "$LOGS/$lane.skip")
+    elif [ "$took" -ge "$LANE_TIMEOUT" ]; then
+        result=FAIL note="took longer than $LANE_TIMEOUT s"
+    elif [ "$status" = 0 ]; then
+        result=PASS
+    else
+        result=FAIL note="exit status $status"
+    fi
+    # The program that it built is what other lanes run.
+    if [ "$lane" = rust.build ] && [ $result = PASS ]; then RUST_TESTS=$(cat "$LOGS/rust-tests") && export RUST_TESTS; fi
+    finish "$lane" $result "$took" "$cpu" "$note"
+}
+
+for lane in "${LANES[@]}"; do
+    if wanted "$lane"; then STATE[$lane]=waiting; else STATE[$lane]=left-out; fi
+done
+echo "lane               result  time      CPU"
+while :; do
+    left=0
+    for lane in "${LANES[@]}"; do
+        case ${STATE[$lane]} in
+        running) look "$lane" ;;
+        esac
+    done
+    for lane in "${LANES[@]}"; do
+        if [ "${STATE[$lane]}" = waiting ]; then
+            ready "$lane"
+            case $? in
+            0) start "$lane" ;;
+            2) rm -f "$LOGS/$lane.log" && finish "$lane" FAIL 0 0 "not run: it needs ${AFTER[$lane]//,/ and }" ;;
+            esac
+        fi
+        case ${STATE[$lane]} in waiting | running) left=1 ;; esac
+    done
+    [ $left = 1 ] || break
+    sleep 0.3
 done
 
+took=$((SECONDS - started))
 echo
-echo "lane           result    time"
-printf '%s\n' "${table[@]}"
-echo "in $((SECONDS - started)) s"
+echo "lane               result  time      CPU"
+for lane in "${LANES[@]}"; do [ -z "${ROW[$lane]-}" ] || echo "${ROW[$lane]}"; done
+printf '%-18s      %5d s %6d s\n' "in all" $took $cpu_in_all
 echo "$passed passed, $failed failed, $skipped skipped"
+if [ "$BUDGET" -gt 0 ]; then
+    echo "$((took / 60)) of $BUDGET minutes"
+    if [ $took -gt $((BUDGET * 90)) ]; then
+        echo "OVER BUDGET: the run took more than half as long again as its $BUDGET minutes (docs/CONTRIBUTING.md, Time)"
+        exit 1
+    fi
+fi
 [ "$failed" = 0 ] && [ $((passed + skipped)) -gt 0 ]

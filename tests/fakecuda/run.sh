@@ -6,6 +6,8 @@ set -eu
 cd "$ROOT"
 parts=${*:-self backend ops c languages}
 out=$ROOT/target/fakecuda
+# The library that C and the languages use (`make` builds it).
+lib=$ROOT/${TAPER_LIBRARY_DIR:-target/release}
 tests/fakecuda/build.sh asan
 
 has() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac }
@@ -85,15 +87,17 @@ if has ops; then
     checked ops shards
     checked others suite 0/1 suites::autograd:: suites::rng_ops:: suites::train::
 fi
+if has c || has languages; then
+    [ -e "$lib/libtaper.so" ] || { echo "$lib/libtaper.so does not exist; build it with: make"; exit 1; }
+    ln -sfn libtaper.so "$lib/libtaper.so.1"
+fi
 if has c; then
-    cargo build --locked --lib
-    ln -sfn libtaper.so target/debug/libtaper.so.1
     for kind in lib asan; do
         sanitize=
         [ $kind = lib ] || sanitize=-fsanitize=address
         # shellcheck disable=SC2086
         cc -std=c99 -g $sanitize -Wall -Wextra -Werror -Iinclude tests/gpu/device.c -o "$out/program-$kind" \
-            -Ltarget/debug -ltaper -Wl,-rpath,"$ROOT/target/debug" -lm
+            -L"$lib" -ltaper -Wl,-rpath,"$lib" -lm
         # No caching: each tensor is an allocation of its own, whose borders the double and the sanitizer watch.
         use $kind
         TAPER_ALLOCATOR=system ASAN_OPTIONS=detect_leaks=0 checked "c-$kind" "$out/program-$kind" cuda
@@ -101,11 +105,9 @@ if has c; then
 fi
 # Devices, moves between them, graphs: what the tests of each language do where there is a CUDA device.
 if has languages; then
-    cargo build --locked --lib
-    ln -sfn libtaper.so target/debug/libtaper.so.1
     use lib
     export OCL_ICD_VENDORS=/nonexistent
-    link="-Ltarget/debug -ltaper -Wl,-rpath,$ROOT/target/debug"
+    link="-L$lib -ltaper -Wl,-rpath,$lib"
     mkdir -p target/c-tests
     for test in device graph; do
         # shellcheck disable=SC2086
@@ -116,7 +118,7 @@ if has languages; then
     ${CXX:-g++} -std=c++17 -Iinclude -Ibindings/cpp bindings/cpp/tests/devices.cpp -o "$out/cpp-devices" $link -pthread
     checked cpp-devices "$out/cpp-devices"
     if have go; then
-        (cd bindings/go && CGO_LDFLAGS="-L$ROOT/target/debug -Wl,-rpath,$ROOT/target/debug" go test -c -o "$out/go-test" .)
+        (cd bindings/go && CGO_LDFLAGS="-L$lib -Wl,-rpath,$lib" go test -c -o "$out/go-test" .)
         # Go ends without C's exit handlers, so the double cannot write its report.
         step go
         (cd bindings/go && "$out/go-test" -test.v -test.run '^(TestDevices|TestMoves|TestPrecision|TestGraphs|TestEvents)$') \
@@ -125,11 +127,11 @@ if has languages; then
         grep -q 'cuda:0: ' "$out/go.log" && ! grep SKIP "$out/go.log" || { echo "FAILED: go: no CUDA device was used"; exit 1; }
     fi
     if [ -x .venv/bin/python ]; then
-        PYTHONPATH=bindings/python TAPER_LIBRARY=$ROOT/target/debug/libtaper.so \
+        PYTHONPATH=bindings/python TAPER_LIBRARY=$lib/libtaper.so \
             checked python .venv/bin/python -m pytest -q bindings/python/tests/test_device.py \
             bindings/python/tests/test_cuda.py
         # All other tests of Python, with CUDA as the default device.
-        TAPER_TEST_DEVICE=cuda PYTHONPATH=bindings/python TAPER_LIBRARY=$ROOT/target/debug/libtaper.so \
+        TAPER_TEST_DEVICE=cuda PYTHONPATH=bindings/python TAPER_LIBRARY=$lib/libtaper.so \
             checked python-suite .venv/bin/python -m pytest -q bindings/python/tests
     fi
 fi

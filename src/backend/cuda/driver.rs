@@ -252,7 +252,7 @@ impl Driver for Cuda {
         let t = self.target()?;
         Ok(format!("CUDA {} {} {} {:?}", t.arch, t.version, self.info.driver, nvrtc::OPTIONS))
     }
-    fn build(&self, name: &'static str, source: &str) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
+    fn build(&self, name: &'static str, source: &str, _keep: bool) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
         let mut binary = nvrtc::compile(source, name, self.target()?)?;
         let kernel = self.load(name, &binary)?;
         binary.shrink_to_fit();

@@ -109,7 +109,7 @@ impl Gpu {
             FROM_DISK.fetch_add(1, Ordering::Relaxed);
             return Ok(kernel);
         }
-        let (kernel, binary) = self.driver.build(name, source)?;
+        let (kernel, binary) = self.driver.build(name, source, path.is_some())?;
         FROM_SOURCE.fetch_add(1, Ordering::Relaxed);
         if let (Some(path), Some(binary)) = (path, binary) {
             let _ = write_entry(&path, &key, &binary);

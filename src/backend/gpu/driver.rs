@@ -141,8 +141,9 @@ pub trait Driver: Send + Sync {
     fn prelude(&self) -> String;
     /// Everything but the source that a compiled binary depends on.
     fn build_key(&self) -> Result<String>;
-    /// Compiles the kernel `name` of a whole source; also gives its binary where there is one.
-    fn build(&self, name: &'static str, source: &str) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)>;
+    /// Compiles the kernel `name` of a whole source; also gives its binary where there is one and `keep` asks for it
+    /// (PoCL compiles a second time then).
+    fn build(&self, name: &'static str, source: &str, keep: bool) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)>;
     /// The kernel `name` of a binary from [`Driver::build`].
     fn load(&self, name: &'static str, binary: &[u8]) -> Result<Box<dyn Kernel>>;
 

@@ -134,10 +134,11 @@ impl Driver for OpenCl {
         let names = [&i.platform, &i.platform_version, &i.name, &i.version, &i.driver].map(String::as_str);
         Ok([&names.join("\n"), "\n", self.options()].concat())
     }
-    fn build(&self, name: &'static str, source: &str) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
+    fn build(&self, name: &'static str, source: &str, keep: bool) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
         let program = self.context.program_from_source(source)?;
         program.build(self.id, self.options())?;
-        Ok((self.kernel(name, &program)?, program.binary()))
+        let binary = if keep { program.binary() } else { None };
+        Ok((self.kernel(name, &program)?, binary))
     }
     fn load(&self, name: &'static str, binary: &[u8]) -> Result<Box<dyn Kernel>> {
         let program = self.context.program_from_binary(self.id, binary)?;

@@ -145,7 +145,7 @@ fn result_dtype(op: Opcode, d: DType) -> DType {
 #[test]
 fn float_opcodes_match_the_host() {
     let Some(d) = device() else { return };
-    for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+    for (row, dtype) in [DType::F32, DType::F64, DType::F16, DType::BF16].into_iter().enumerate() {
         if dtype == DType::F64 && !d.info.fp64 {
             continue;
         }
@@ -155,7 +155,10 @@ fn float_opcodes_match_the_host() {
         let n = x.len() as i64;
         let check = |table: &[(Opcode, F1)], x: &[f64]| {
             let t = T::of(d, dtype, x, &[n]);
-            for (op, f) in table {
+            for (column, (op, f)) in table.iter().enumerate() {
+                if !tried(d, dtype == DType::F32, row, column, 3) {
+                    continue;
+                }
                 let out = result_dtype(*op, dtype);
                 let want: Vec<f64> = x.iter().map(|v| round_to(out, f(*v))).collect();
                 assert_close(
@@ -170,7 +173,10 @@ fn float_opcodes_match_the_host() {
         check(POSITIVE, &y.iter().map(|v| v.abs()).collect::<Vec<_>>());
         check(UNIT, &x.iter().map(|v| round_to(dtype, v / 3.5)).collect::<Vec<_>>());
         let (a, c) = (T::of(d, dtype, &x, &[n]), T::of(d, dtype, &y, &[n]));
-        for (op, f) in BINARY {
+        for (column, (op, f)) in BINARY.iter().enumerate() {
+            if !tried(d, dtype == DType::F32, row, column, 3) {
+                continue;
+            }
             // A quotient that half rounding moves over an integer is no error.
             if matches!(op, FloorDiv | TruncDiv | Remainder | Fmod) && dtype.size() < 4 {
                 continue;
@@ -304,7 +310,7 @@ fn special_functions_at_known_points() {
 #[test]
 fn integer_opcodes_match_the_host() {
     let Some(d) = device() else { return };
-    for dtype in [DType::U8, DType::I8, DType::I16, DType::I32, DType::I64] {
+    for (row, dtype) in [DType::U8, DType::I8, DType::I16, DType::I32, DType::I64].into_iter().enumerate() {
         let signed = dtype != DType::U8;
         let x: Vec<f64> = (0..60).map(|i| ((i * 37) % 101 - if signed { 50 } else { 0 }) as f64).collect();
         let y: Vec<f64> = (0..60).map(|i| ((i * 29) % 17 - if signed { 8 } else { 0 }) as f64).collect();
@@ -326,7 +332,10 @@ fn integer_opcodes_match_the_host() {
             (BitOr, |p, q| p | q),
             (BitXor, |p, q| p ^ q),
         ];
-        for (op, f) in table {
+        for (column, (op, f)) in table.iter().enumerate() {
+            if !tried(d, false, row, column, 3) {
+                continue;
+            }
             assert_close(&run(d, *op, dtype, &[&a, &c], dtype), &i(*f), 0.0, &format!("{op:?} {dtype}"));
         }
         let want = i(|p, q| p.wrapping_pow(q.unsigned_abs() as u32 % 5));
@@ -344,13 +353,17 @@ fn integer_opcodes_match_the_host() {
         let right: Vec<f64> =
             x.iter().zip(&shift).map(|(p, k)| ((*p as i64) >> (*k as i64).min(bits - 1).min(62)) as f64).collect();
         assert_close(&run(d, ShiftRight, dtype, &[&a, &s], dtype), &right, 0.0, "ShiftRight");
-        for (op, f) in [
+        let unary = [
             (Abs, (|p| p.abs()) as F1),
             (Sign, |p| p.signum() * b(p != 0.0)),
             (Square, |p| p * p),
             (Neg, |p| -p),
             (BitNot, |p| -p - 1.0),
-        ] {
+        ];
+        for (column, (op, f)) in unary.into_iter().enumerate() {
+            if !tried(d, false, row, column, 3) {
+                continue;
+            }
             let want: Vec<f64> = x.iter().map(|v| round_to(dtype, f(*v))).collect();
             assert_close(&run(d, op, dtype, &[&a], dtype), &want, 0.0, &format!("{op:?} {dtype}"));
         }
@@ -372,9 +385,9 @@ fn integer_opcodes_match_the_host() {
 fn every_dtype_converts_to_every_dtype() {
     let Some(d) = device() else { return };
     let x = [0.0, 1.0, 2.0, 3.75, 100.0, 127.0];
-    for from in DType::ALL {
-        for to in DType::ALL {
-            if !d.info.fp64 && (from == DType::F64 || to == DType::F64) {
+    for (row, from) in DType::ALL.into_iter().enumerate() {
+        for (column, to) in DType::ALL.into_iter().enumerate() {
+            if !tried(d, false, row, column, 3) || (!d.info.fp64 && (from == DType::F64 || to == DType::F64)) {
                 continue;
             }
             let t = T::of(d, from, &x, &[6]);

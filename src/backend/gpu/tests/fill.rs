@@ -33,17 +33,21 @@ pub(super) fn both(d: &Gpu, dist: Distribution, dtype: DType, n: usize) -> (Vec<
 fn draws_equal_the_cpus() {
     let Some(d) = device() else { return };
     use Distribution::*;
-    for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
+    for (row, dtype) in [DType::F32, DType::F64, DType::F16, DType::BF16].into_iter().enumerate() {
         if dtype == DType::F64 && !d.info.fp64 {
             continue;
         }
-        for dist in [
+        let exact = [
             Uniform { low: 0.0, high: 1.0 },
             Uniform { low: -2.5, high: 7.25 },
             Bernoulli { p: 0.3 },
             Integer { low: -5, high: 200 },
             FullRange,
-        ] {
+        ];
+        for (column, dist) in exact.into_iter().enumerate() {
+            if !tried(d, dtype == DType::F32, row, column, 2) {
+                continue;
+            }
             let (got, want) = both(d, dist, dtype, 1003);
             assert_close(&got, &want, 0.0, &format!("{dist:?} {dtype}"));
         }
@@ -74,8 +78,13 @@ fn draws_equal_the_cpus() {
             assert!((g - w).abs() <= 1e-3 * w.abs().max(1.0) || g == w, "cauchy {dtype}: {g} {w}");
         }
     }
-    for dtype in [DType::U8, DType::I8, DType::I16, DType::I32, DType::I64, DType::Bool] {
-        for dist in [Integer { low: 0, high: 2 }, Integer { low: 1, high: 1 << 40 }, FullRange, Bernoulli { p: 0.5 }] {
+    let whole = [DType::U8, DType::I8, DType::I16, DType::I32, DType::I64, DType::Bool];
+    for (row, dtype) in whole.into_iter().enumerate() {
+        let all = [Integer { low: 0, high: 2 }, Integer { low: 1, high: 1 << 40 }, FullRange, Bernoulli { p: 0.5 }];
+        for (column, dist) in all.into_iter().enumerate() {
+            if !tried(d, false, row, column, 2) {
+                continue;
+            }
             let (got, want) = both(d, dist, dtype, 517);
             assert_close(&got, &want, 0.0, &format!("{dist:?} {dtype}"));
         }

@@ -73,7 +73,7 @@ const ALL_OPS: [ReduceOp; 11] = [Sum, Prod, Max, Min, ArgMax, ArgMin, Any, All, 
 #[test]
 fn every_op_and_dtype() {
     let Some(d) = device() else { return };
-    for dtype in DType::ALL {
+    for (row, dtype) in DType::ALL.into_iter().enumerate() {
         if dtype == DType::F64 && !d.info.fp64 {
             continue;
         }
@@ -84,8 +84,11 @@ fn every_op_and_dtype() {
         };
         let x: Vec<f64> = x.iter().map(|v| round_to(dtype, *v)).collect();
         let t = T::of(d, dtype, &x, &[7, 90]);
-        for op in ALL_OPS {
+        for (column, op) in ALL_OPS.into_iter().enumerate() {
             if matches!(op, SumSquares | SumAbs | NanSum) && !dtype.is_float() {
+                continue;
+            }
+            if !tried(d, dtype == DType::F32, row, column, 3) {
                 continue;
             }
             check(d, op, &t, &[false, true], 8.0 * tolerance(dtype));
