@@ -108,6 +108,13 @@ pub fn check_inplace(t: &Tensor) -> Result<()> {
         "a leaf Variable that requires grad is being used in an in-place operation."
     );
     if let Some(v) = &m.view {
+        // The leaf may itself be a view, of a base that requires none.
+        let on_the_way = !v.base.needs_grad_flag() && t.needs_grad_flag() && m.history.is_some();
+        ensure!(
+            !on_the_way,
+            Runtime,
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        );
         if v.base.needs_grad_flag() {
             ensure!(
                 meta::peek(&v.base).is_none_or(|b| b.lock().history.is_some()),

@@ -14,6 +14,17 @@ struct Conv {
     params: ConvParams,
     out: Dims,
 }
+/// Numbers of a window fit into 32 bits: what follows from them, twice a padding or a step times a position, fits into 64.
+fn window(op: &str, of: [(&str, &[i64]); 4]) -> Result<()> {
+    for (what, v) in of {
+        ensure!(v.iter().all(|v| *v <= i32::MAX as i64), Runtime, "{op}: {what} {v:?}: integer out of range");
+    }
+    Ok(())
+}
+/// From the first to the last tap of a dilated kernel; what would not fit into 64 bits is the largest number.
+fn reach(kernel: i64, dilation: i64) -> i64 {
+    dilation.saturating_mul(kernel - 1).saturating_add(1)
+}
 /// Checks a convolution's geometry; `input` and `weight` have n + 2 dimensions.
 fn conv_geometry(
     op: &str,
@@ -39,6 +50,7 @@ fn conv_geometry(
     ensure!(stride.iter().all(|s| *s > 0), Runtime, "{op}: non-positive stride is not supported, got {stride:?}");
     ensure!(padding.iter().all(|p| *p >= 0), Runtime, "{op}: negative padding is not supported, got {padding:?}");
     ensure!(dilation.iter().all(|d| *d > 0), Runtime, "{op}: dilation should be greater than zero, got {dilation:?}");
+    window(op, [("stride", &stride), ("padding", &padding), ("dilation", &dilation), ("output_padding", &[])])?;
     ensure!(
         weight[0] >= groups && weight[0] % groups == 0,
         Runtime,
@@ -62,13 +74,13 @@ fn conv_geometry(
     }
     let mut out = Dims::from_slice(&[input[0], weight[0]]);
     for i in 0..n {
-        let (size, k) = (input[i + 2] + 2 * padding[i], dilation[i] * (weight[i + 2] - 1) + 1);
+        let (size, k) = (input[i + 2] + 2 * padding[i], reach(weight[i + 2], dilation[i]));
         ensure!(
             weight[i + 2] > 0 && size >= k,
             Runtime,
             "Calculated padded input size per channel: {:?}. Kernel size: {:?}. Kernel size can't be greater than actual input size",
             (0..n).map(|j| input[j + 2] + 2 * padding[j]).collect::<Vec<_>>(),
-            (0..n).map(|j| dilation[j] * (weight[j + 2] - 1) + 1).collect::<Vec<_>>()
+            (0..n).map(|j| reach(weight[j + 2], dilation[j])).collect::<Vec<_>>()
         );
         out.push((size - k) / stride[i] + 1);
     }
@@ -280,6 +292,7 @@ fn conv_transpose_nd(
         "{op}: stride and dilation must be positive, got {stride:?} and {dilation:?}"
     );
     ensure!(padding.iter().all(|p| *p >= 0), Runtime, "{op}: negative padding is not supported, got {padding:?}");
+    window(op, [("stride", &stride), ("padding", &padding), ("dilation", &dilation), ("output_padding", &extra)])?;
     let mut out = Dims::from_slice(&[si[0], sw[1] * groups]);
     for i in 0..n {
         ensure!(
@@ -287,7 +300,8 @@ fn conv_transpose_nd(
             Runtime,
             "output padding must be smaller than either stride or dilation, but got output_padding: {extra:?}, stride: {stride:?}, dilation: {dilation:?}"
         );
-        out.push((si[i + 2] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (sw[i + 2] - 1) + extra[i] + 1);
+        let last = (si[i + 2] - 1).saturating_mul(stride[i]) - 2 * padding[i];
+        out.push(last.saturating_add(reach(sw[i + 2], dilation[i])).saturating_add(extra[i]));
     }
     ensure!(out.iter().all(|s| *s >= 0), Runtime, "{op}: the output size {:?} is negative", &out[..]);
     let p = ConvParams { stride, padding, dilation, groups };

@@ -445,3 +445,34 @@ def test_products_that_are_added():
 def test_hinge_embedding_loss_of_other_targets():
     x, y = torch.tensor([-2.0, -2.0, -2.0]), torch.tensor([0.0, 2.0, -1.0])
     assert torch.nn.functional.hinge_embedding_loss(x, y).item() == pytest.approx((1.0 + 1.0 + 3.0) / 3)
+
+
+@pytest.mark.parametrize("huge", [2**31, 2**62, 2**63 - 2, 2**63 - 1])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_convolutions_refuse_numbers_that_overflow(n, huge):
+    F = torch.nn.functional
+    x, w = torch.ones(2, 3, *(4,) * n), torch.ones(3, 3, *(2,) * n)
+    conv, transposed = getattr(F, f"conv{n}d"), getattr(F, f"conv_transpose{n}d")
+    for kind in ({"padding": huge}, {"dilation": huge}, {"stride": huge}, {"padding": huge, "dilation": huge}):
+        for f in (conv, transposed):
+            with pytest.raises(RuntimeError, match="integer out of range"):
+                f(x, w, **kind)
+    with pytest.raises(RuntimeError):
+        transposed(x, w, output_padding=huge)
+
+
+def test_steps_longer_than_the_input_end_soon():
+    x, w = torch.ones(1, 1, 1, 1), torch.ones(1, 1, 2, 1)
+    y = torch.nn.functional.conv_transpose2d(x, w, stride=2**31 - 1)
+    assert y.shape == (1, 1, 2, 1)
+    x = torch.ones(1, 1, 5, requires_grad=True)
+    torch.nn.functional.conv1d(x, torch.ones(1, 1, 2), stride=7, padding=2).sum().backward()
+    assert x.grad.tolist() == [[[0.0, 0.0, 0.0, 0.0, 0.0]]]
+    torch.nn.functional.conv1d(x, torch.ones(1, 1, 2), stride=6, padding=1).sum().backward()
+    assert x.grad.tolist() == [[[1.0, 0.0, 0.0, 0.0, 1.0]]]
+
+
+def test_leaf_that_is_a_view_is_not_written_through_its_views():
+    v = torch.ones(2, 3).t().requires_grad_()
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+        v[0] = 1.0

@@ -176,11 +176,14 @@ impl Axis {
     pub fn backward(g: &Geometry, d: usize) -> Axis {
         let (s, dil, p) = (g.stride[d], g.dil[d], g.pad[d]);
         let taps = (0..g.kernel[d] as isize).map(|k| (0, -(k * dil / s))).collect();
-        let subs = (0..s)
+        // Few of many residues have an element when steps are longer than the input.
+        let (size, long) = (g.input[d] as isize, s > g.input[d] as isize);
+        let subs = (0..if long { size } else { s })
+            .map(|r| if long { (r + p) % s } else { r })
             .map(|r| AxisSub {
                 ks: (0..g.kernel[d]).filter(|k| *k as isize * dil % s == r).collect(),
                 t0: (p - r).div_euclid(s) + isize::from((p - r).rem_euclid(s) != 0),
-                t1: (g.input[d] as isize - 1 + p - r).div_euclid(s) + 1,
+                t1: (size - 1 + p - r).div_euclid(s) + 1,
                 out0: r - p,
                 step: s,
             })
