@@ -3,10 +3,10 @@
 use super::meta::{self};
 use super::node::{Ctx, Edge, Grads, Node, OutputMeta, Saved, Saver};
 use super::{gradient_edge, mode, recording, view};
+use crate::backend::sync::Mutex;
 use crate::ensure;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -52,6 +52,7 @@ pub trait CustomFunction: Send + Sync {
 
 /// Runs `forward` unrecorded and records one node for it.
 pub fn apply(f: Arc<dyn CustomFunction>, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    crate::backend::stack::check()?;
     let refs: Vec<&Tensor> = inputs.iter().collect();
     let record = recording(&refs);
     let fctx = Arc::new(FunctionCtx::default());

@@ -85,6 +85,7 @@ pub fn backward(
             let found = run(roots, options, Some(&edges))?;
             for (t, g) in inputs.iter().zip(found) {
                 if let Some(g) = g {
+                    let _turn = meta::grad_turn(t);
                     accumulate(t, g, options.create_graph)?;
                     run_post_accumulate_hooks(t)?;
                 }
@@ -197,6 +198,7 @@ fn deliver(alg: &dyn Algebra, slot: &mut Option<Tensor>, g: Tensor, create_graph
 
 fn run(roots: Vec<(Edge, Tensor)>, options: Options, inputs: Option<&[Edge]>) -> Result<Vec<Option<Tensor>>> {
     let alg = algebra()?;
+    crate::backend::stack::check()?;
     let _mode = GradMode::set(options.create_graph);
     let mut found: Vec<Option<Tensor>> = vec![None; inputs.map_or(0, <[Edge]>::len)];
     let mut order = Vec::new();
@@ -336,10 +338,19 @@ fn execute(
     let pre = node.pre_hooks.lock().clone();
     for (_, hook) in pre {
         if let Some(new) = hook(&grads, &[])? {
+            ensure!(
+                new.len() == grads.len(),
+                Runtime,
+                "a pre hook of {} returned {} gradients, expected {}",
+                node.name,
+                new.len(),
+                grads.len()
+            );
             grads = new.into_iter().collect();
         }
     }
     if let Kind::Accumulate(leaf) = &node.kind {
+        let _turn = meta::grad_turn(leaf);
         if let Some(g) = grads[0].take() {
             accumulate(leaf, g, options.create_graph)?;
         }
@@ -372,6 +383,7 @@ fn execute(
 /// Adds `g` to a tensor's `.grad`: the first one is moved in where nobody else holds it, later ones added in place.
 pub fn accumulate(t: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
     let alg = algebra()?;
+    let _turn = meta::grad_turn(t);
     match meta::grad(t) {
         None => {
             let movable = g.is_unique() && g.is_contiguous() && !g.needs_grad_flag();

@@ -2,10 +2,10 @@
 
 use super::node::{Edge, Node};
 use super::view;
+use crate::backend::sync::{Mutex, Turn, TurnGuard};
 use crate::ensure;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -39,13 +39,17 @@ pub(super) struct Meta {
     pub post_accumulate: Vec<Hook>,
     pub retains_grad: bool,
     pub view: Option<ViewOf>,
+    /// Held by the thread that adds to `grad`.
+    pub turn: Option<Arc<Turn>>,
 }
 
 pub(super) fn cell(t: &Tensor) -> &Mutex<Meta> {
-    t.meta_cell()
-        .get_or_init(|| Box::new(Mutex::new(Meta::default())))
-        .downcast_ref()
-        .expect("the meta cell holds autograd's record")
+    if let Some(m) = peek(t) {
+        return m;
+    }
+    // Made before it is set: a forked child would wait for a thread that it has not.
+    let _ = t.meta_cell().set(Box::new(Mutex::new(Meta::default())));
+    peek(t).expect("set above")
 }
 pub(super) fn peek(t: &Tensor) -> Option<&Mutex<Meta>> {
     t.meta_cell().get().map(|b| b.downcast_ref().expect("the meta cell holds autograd's record"))
@@ -177,6 +181,11 @@ pub fn set_data(t: &Tensor, src: &Tensor) -> Result<()> {
         m.lock().accumulator = Weak::new();
     }
     Ok(())
+}
+/// Waits for this thread's turn at adding to the gradient; several backward passes may reach one leaf.
+pub(super) fn grad_turn(t: &Tensor) -> TurnGuard {
+    let turn = cell(t).lock().turn.get_or_insert_default().clone();
+    Turn::take(&turn)
 }
 pub(super) fn replace_grad(t: &Tensor, g: Option<Tensor>) {
     let old = match (peek(t), &g) {

@@ -1,13 +1,13 @@
 //! Nodes of the backward graph and what they saved.
 
 use super::meta::{self, Hook};
+use crate::backend::sync::Mutex;
 use crate::bail;
 use crate::error::Result;
 use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use crate::tensor::layout::Dims;
 use crate::tensor::{Tensor, WeakTensor};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};

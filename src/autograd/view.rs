@@ -54,7 +54,7 @@ fn relative(view: &Layout, base: &Layout) -> Layout {
 pub(super) fn refresh(t: &Tensor) {
     let Some(cell) = meta::peek(t) else { return };
     let base = {
-        let m: parking_lot::MutexGuard<Meta> = cell.lock();
+        let m: crate::backend::sync::MutexGuard<Meta> = cell.lock();
         match &m.view {
             Some(v) if v.version != t.version() => v.base.clone(),
             _ => return,

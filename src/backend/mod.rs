@@ -16,6 +16,8 @@ pub mod kernels;
 pub mod opencl;
 pub mod precision;
 pub mod program;
+pub mod stack;
+pub mod sync;
 
 use crate::error::{Error, Result};
 use crate::rng::Generator;

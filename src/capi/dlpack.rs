@@ -211,8 +211,9 @@ unsafe fn import(dl: &DLTensor, copy: bool, owner: Box<dyn HostOwner>) -> Result
         }
     };
     let dtype = dtype_from_dl(dl.dtype)?;
-    ensure!((0..=4096).contains(&dl.ndim), Value, "DLPack tensor with {} dimensions", dl.ndim);
+    ensure!(dl.ndim >= 0, Value, "DLPack tensor with {} dimensions", dl.ndim);
     let ndim = dl.ndim as usize;
+    crate::tensor::layout::check_rank(ndim)?;
     ensure!(ndim == 0 || !dl.shape.is_null(), Value, "DLPack tensor of {ndim} dimensions without a shape");
     let shape = if ndim == 0 {
         Dims::new()

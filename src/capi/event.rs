@@ -3,9 +3,9 @@
 use super::convert::{free, guard, HandleType};
 use super::handle::Kind;
 use super::types::*;
+use crate::backend::sync::Mutex;
 use crate::backend::{self, Mark};
 use crate::{ensure, Device};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// What a taper_event stands for.

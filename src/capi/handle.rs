@@ -5,8 +5,8 @@
 //! while an object is cloned, moved in or moved out. A freed slot takes the next generation, so that every handle to
 //! it from before is stale; a slot whose generations are used up is retired.
 
+use crate::backend::sync::{self, Mutex};
 use crate::tensor::Tensor;
-use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};
 use std::mem::MaybeUninit;
@@ -92,10 +92,14 @@ pub enum Fault {
     Stale,
 }
 
-const LOCK: u64 = 1 << 32;
+/// The upper half of a locked slot's state: who locked it, never 0. What a process before a fork locked counts as free.
+#[inline(always)]
+fn lock_mark() -> u64 {
+    (sync::age() as u64 + 1) << 32
+}
 const GENERATIONS: u32 = 1 << 24;
 
-/// `state`: the upper half of the live handle (kind, generation), kind 0 while free, plus the lock bit.
+/// `state`: the upper half of the live handle (kind, generation), kind 0 while free, plus the lock.
 struct Slot {
     state: AtomicU64,
     object: UnsafeCell<MaybeUninit<Object>>,
@@ -229,19 +233,16 @@ fn lock(bits: usize, kind: Kind) -> Result<(&'static Slot, u32), Fault> {
         return Err(classify(bits, kind));
     }
     let Some(slot) = slot_at(number) else { return Err(Fault::Foreign) };
-    let mut spins = 0u32;
+    let (mut tries, mut free, mark) = (0u32, tag as u64, lock_mark());
     loop {
-        match slot.state.compare_exchange_weak(tag as u64, tag as u64 | LOCK, Ordering::Acquire, Ordering::Relaxed) {
+        match slot.state.compare_exchange_weak(free, tag as u64 | mark, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => return Ok((slot, number)),
-            Err(now) if now & !LOCK != tag as u64 => return Err(Fault::Stale),
-            Err(_) => {
-                spins += 1;
-                if spins.is_multiple_of(64) {
-                    std::thread::yield_now();
-                } else {
-                    std::hint::spin_loop();
-                }
+            Err(now) if now as u32 != tag => return Err(Fault::Stale),
+            Err(now) if now >> 32 == mark >> 32 => {
+                free = tag as u64;
+                sync::pause(&mut tries);
             }
+            Err(now) => free = now,
         }
     }
 }

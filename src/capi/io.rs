@@ -3,13 +3,13 @@
 use super::convert::{free, getter, guard, object, HandleType, IntoC};
 use super::handle::Kind;
 use super::types::*;
+use crate::backend::sync::Mutex;
 use crate::error::{ErrorKind, Result};
 use crate::io::file::Writer;
 use crate::io::safetensors::{self, FileMetadata};
 use crate::nn::StateDict;
 use crate::{Device, Tensor};
 use indexmap::IndexMap;
-use parking_lot::Mutex;
 use std::ffi::CString;
 use std::os::raw::{c_char, c_void};
 use std::sync::Arc;

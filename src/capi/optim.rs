@@ -5,11 +5,11 @@ use super::handle::Kind;
 use super::io::NamedTensors;
 use super::types::*;
 use super::user::{read_struct, CStruct};
+use crate::backend::sync::Mutex;
 use crate::error::{ErrorKind, Result};
 use crate::io::safetensors;
 use crate::optim::{AdamOptions, Optimizer, Options, ParamGroup, SgdOptions};
 use crate::{Device, Tensor};
-use parking_lot::Mutex;
 use std::os::raw::c_char;
 use std::sync::Arc;
 

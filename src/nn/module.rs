@@ -1,14 +1,16 @@
 //! The module tree: named parameters, buffers and children, and what is done to all of them.
 
 use super::repr;
+use crate::backend::stack;
+use crate::backend::sync::{Mutex, RwLock};
 use crate::backend::Activation;
 use crate::error::{Error, ErrorKind};
 use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use crate::{autograd, bail, ensure, Result, Tensor};
 use indexmap::IndexMap;
-use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -70,6 +72,38 @@ struct Inner {
     state: RwLock<State>,
     hooks: Mutex<Hooks>,
     training: AtomicBool,
+    /// Whether it ever was another module's child.
+    adopted: AtomicBool,
+}
+
+thread_local! {
+    /// Children of modules that are being dropped: a deep tree must not overflow the stack.
+    static ORPHANS: RefCell<Option<Vec<Option<Module>>>> = const { RefCell::new(None) };
+}
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let mut children = std::mem::take(&mut self.state.get_mut().children).into_values();
+        let Some(first) = children.next() else { return };
+        let mut all: Vec<Option<Module>> = std::iter::once(first).chain(children).collect();
+        let nested = ORPHANS.try_with(|o| match &mut *o.borrow_mut() {
+            Some(queue) => {
+                queue.append(&mut all);
+                true
+            }
+            none => {
+                *none = Some(Vec::new());
+                false
+            }
+        });
+        // Without the queue, while the thread ends, the drop recurses.
+        while let (Ok(false), Some(m)) = (&nested, all.pop()) {
+            drop(m);
+            let _ = ORPHANS.try_with(|o| all.append(o.borrow_mut().get_or_insert_default()));
+        }
+        if matches!(nested, Ok(false)) {
+            let _ = ORPHANS.try_with(|o| *o.borrow_mut() = None);
+        }
+    }
 }
 
 /// A handle to a module; cloning makes another handle to the same module. All methods may be called from any thread.
@@ -98,6 +132,7 @@ impl Module {
             state: RwLock::default(),
             hooks: Mutex::default(),
             training: AtomicBool::new(true),
+            adopted: AtomicBool::new(false),
         }))
     }
     /// The type name, `Conv2d`.
@@ -115,6 +150,7 @@ impl Module {
     // forward
     /// Runs the pre-hooks, the layer and the post-hooks.
     pub fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        stack::check()?;
         let (pre, post) = {
             let h = self.0.hooks.lock();
             if h.pre.is_empty() && h.post.is_empty() {
@@ -227,9 +263,14 @@ impl Module {
     /// Registers (or replaces) a child; None keeps the name without a module. Fails with a Key error for a bad or
     /// taken name, and with a Value error when the child contains this module (the tree would have no end).
     pub fn register_module(&self, name: &str, child: Option<Module>) -> Result<()> {
+        // One at a time: two modules that adopt each other would both look free.
+        static ADOPTING: Mutex<()> = Mutex::new(());
+        let adopting = ADOPTING.lock();
         if let Some(c) = &child {
+            // Only what was adopted can lie in another module: trees that grow from below are not walked each time.
+            let inside = self.0.adopted.load(Ordering::Relaxed) && c.modules().iter().any(|m| m.is_same(self));
             ensure!(
-                !c.modules().iter().any(|m| m.is_same(self)),
+                !inside && !c.is_same(self),
                 Value,
                 "cannot register {} as child '{name}' of {}: it contains that module",
                 c.name(),
@@ -239,8 +280,12 @@ impl Module {
         let mut s = self.0.state.write();
         let taken = s.parameters.contains_key(name) || s.buffers.contains_key(name);
         self.check_name("module", name, taken)?;
+        if let Some(c) = &child {
+            c.0.adopted.store(true, Ordering::Relaxed);
+        }
         let old = s.children.insert(name.to_string(), child);
         drop(s);
+        drop(adopting);
         drop(old);
         Ok(())
     }
@@ -314,26 +359,34 @@ impl Module {
     }
 
     // walks
-    fn walk(&self, prefix: &str, seen: &mut FxHashSet<u64>, out: &mut Vec<(String, Module)>) {
-        if !seen.insert(self.id()) {
-            return;
-        }
-        out.push((prefix.to_string(), self.clone()));
-        for (name, child) in self.named_children() {
-            if let Some(c) = child {
-                c.walk(&join(prefix, &name), seen, out);
-            }
-        }
-    }
     /// This module (under the empty name) and all below it, parents first, each once.
     pub fn named_modules(&self) -> Vec<(String, Module)> {
-        let mut out = Vec::new();
-        self.walk("", &mut FxHashSet::default(), &mut out);
+        let mut seen = FxHashSet::default();
+        self.paths(|m| seen.insert(m.id()))
+    }
+    /// The modules that `enter` lets in under their dotted names, parents first. Without recursion, as trees may be deep.
+    fn paths(&self, mut enter: impl FnMut(&Module) -> bool) -> Vec<(String, Module)> {
+        let (mut out, mut next) = (Vec::new(), vec![(String::new(), self.clone())]);
+        while let Some((path, m)) = next.pop() {
+            if enter(&m) {
+                let below = m.named_children().into_iter().rev();
+                next.extend(below.filter_map(|(name, c)| Some((join(&path, &name), c?))));
+                out.push((path, m));
+            }
+        }
         out
     }
     /// [`Module::named_modules`] without the names.
     pub fn modules(&self) -> Vec<Module> {
-        self.named_modules().into_iter().map(|(_, m)| m).collect()
+        let (mut out, mut next) = (Vec::new(), vec![self.clone()]);
+        let mut seen = FxHashSet::default();
+        while let Some(m) = next.pop() {
+            if seen.insert(m.id()) {
+                next.extend(m.children().into_iter().rev());
+                out.push(m);
+            }
+        }
+        out
     }
     fn named_tensors(&self, pick: impl Fn(&State) -> Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
         let mut seen = FxHashSet::default();
@@ -353,7 +406,12 @@ impl Module {
     }
     /// [`Module::named_parameters`] without the names: what an optimiser takes.
     pub fn parameters(&self) -> Vec<Tensor> {
-        self.named_parameters().into_iter().map(|(_, t)| t).collect()
+        let mut seen = FxHashSet::default();
+        let mut out = Vec::new();
+        for m in self.modules() {
+            out.extend(m.0.state.read().parameters.values().flatten().filter(|t| seen.insert(t.id())).cloned());
+        }
+        out
     }
     /// All buffers with their dotted names, each once.
     pub fn named_buffers(&self) -> Vec<(String, Tensor)> {
@@ -361,13 +419,26 @@ impl Module {
     }
     /// Calls `f` with every module below, children before their parent, this one last.
     pub fn apply(&self, f: &mut dyn FnMut(&Module) -> Result<()>) -> Result<()> {
-        let mut seen = FxHashSet::default();
-        for c in self.children() {
-            if seen.insert(c.id()) {
-                c.apply(f)?;
+        let below = |m: &Module| {
+            let mut seen = FxHashSet::default();
+            let mut children = m.children();
+            children.retain(|c| seen.insert(c.id()));
+            children.into_iter()
+        };
+        let mut open = vec![(self.clone(), below(self))];
+        while let Some((m, children)) = open.last_mut() {
+            match children.next() {
+                Some(c) => {
+                    let next = below(&c);
+                    open.push((c, next));
+                }
+                None => {
+                    f(m)?;
+                    open.pop();
+                }
             }
         }
-        f(self)
+        Ok(())
     }
 
     // modes
@@ -441,21 +512,13 @@ impl Module {
         let buffers = s.buffers.iter().filter(|(_, b)| b.persistent);
         params.chain(buffers.filter_map(|(k, b)| Some((k.clone(), b.tensor.clone()?)))).collect()
     }
-    fn collect_state(&self, prefix: &str, out: &mut StateDict) {
-        for (name, t) in self.own_state() {
-            out.insert(join(prefix, &name), t.alias_same());
-        }
-        for (name, child) in self.named_children() {
-            if let Some(c) = child {
-                c.collect_state(&join(prefix, &name), out);
-            }
-        }
-    }
     /// All parameters and persistent buffers under their dotted names (shared ones under each name). The tensors are
     /// detached but share the module's memory.
     pub fn state_dict(&self) -> StateDict {
         let mut out = StateDict::new();
-        self.collect_state("", &mut out);
+        for (path, m) in self.paths(|_| true) {
+            out.extend(m.own_state().into_iter().map(|(name, t)| (join(&path, &name), t.alias_same())));
+        }
         out
     }
     /// Copies the tensors of `state` into the module's (converted to its dtypes and devices). Gives the names that
@@ -464,7 +527,7 @@ impl Module {
     pub fn load_state_dict(&self, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
         let mut keys = IncompatibleKeys::default();
         let mut errors = Vec::new();
-        self.load_from("", state, &mut keys, &mut errors);
+        self.load_from(state, &mut keys, &mut errors);
         if strict {
             let quoted = |keys: &[String]| keys.iter().map(|k| format!("\"{k}\"")).collect::<Vec<_>>().join(", ");
             if !keys.unexpected.is_empty() {
@@ -480,47 +543,62 @@ impl Module {
         }
         Ok(keys)
     }
-    fn load_from(&self, prefix: &str, state: &StateDict, keys: &mut IncompatibleKeys, errors: &mut Vec<String>) {
-        let own = self.own_state();
-        for (name, target) in &own {
-            let key = join(prefix, name);
-            match state.get(&key) {
-                Some(source) => errors.extend(load_one(&key, target, source).err()),
-                None if self.0.layer.optional_keys().contains(&name.as_str()) => {}
-                None => keys.missing.push(key),
+    fn load_from(&self, state: &StateDict, keys: &mut IncompatibleKeys, errors: &mut Vec<String>) {
+        let modules = self.paths(|_| true);
+        let mut places: FxHashMap<&str, usize> = FxHashMap::default();
+        for (place, (path, m)) in modules.iter().enumerate() {
+            places.insert(path, place);
+            for (name, target) in &m.own_state() {
+                let key = join(path, name);
+                match state.get(&key) {
+                    Some(source) => errors.extend(load_one(&key, target, source).err()),
+                    None if m.0.layer.optional_keys().contains(&name.as_str()) => {}
+                    None => keys.missing.push(key),
+                }
             }
         }
-        let children = self.named_children();
+        // A key belongs to the deepest module on its way, which has to know what comes next.
+        let mut unexpected: Vec<(usize, &String)> = Vec::new();
         for key in state.keys() {
-            let rest = match prefix {
-                "" => key,
-                _ => match key.strip_prefix(prefix).and_then(|k| k.strip_prefix('.')) {
-                    Some(rest) => rest,
-                    None => continue,
-                },
+            let mut path = key.as_str();
+            let place = loop {
+                path = path.rsplit_once('.').map_or("", |(path, _)| path);
+                if let Some(place) = places.get(path) {
+                    break *place;
+                }
             };
+            let rest = if path.is_empty() { key } else { &key[path.len() + 1..] };
+            let m = &modules[place].1;
             let known = match rest.split_once('.') {
-                Some((child, _)) => children.iter().any(|(n, _)| n == child),
-                None => own.iter().any(|(n, _)| n == rest),
+                Some((child, _)) => m.0.state.read().children.contains_key(child),
+                None => m.own_state().iter().any(|(n, _)| n == rest),
             };
             if !known {
-                keys.unexpected.push(key.clone());
+                unexpected.push((place, key));
             }
         }
-        for (name, child) in children {
-            if let Some(c) = child {
-                c.load_from(&join(prefix, &name), state, keys, errors);
-            }
-        }
+        unexpected.sort_by_key(|(place, _)| *place);
+        keys.unexpected.extend(unexpected.into_iter().map(|(_, key)| key.clone()));
     }
 
     // text
     /// The printed form, PyTorch's; fails only where a callback's `extra_repr` does.
     pub fn repr(&self) -> Result<String> {
+        self.repr_at(0)
+    }
+    fn repr_at(&self, depth: usize) -> Result<String> {
+        // The text grows with the square of the depth.
+        ensure!(
+            depth < 1000,
+            Runtime,
+            "maximum recursion depth exceeded: {} cannot be printed more than 1000 levels below the outermost module",
+            self.name()
+        );
+        stack::check()?;
         let extra = self.0.layer.extra_repr(self)?;
         let mut children = Vec::new();
         for (name, child) in self.named_children() {
-            children.push((name, child.map_or(Ok("None".to_string()), |c| c.repr())?));
+            children.push((name, child.map_or(Ok("None".to_string()), |c| c.repr_at(depth + 1))?));
         }
         Ok(match self.0.layer.folds_repeats() {
             true => repr::folded(self.name(), &children),

@@ -5,10 +5,10 @@ pub mod distributions;
 pub mod mt19937;
 pub mod philox;
 
+use crate::backend::sync::{Mutex, MutexGuard};
 use crate::error::Result;
 use crate::{bail, ensure};
 use mt19937::Mt19937;
-use parking_lot::{Mutex, MutexGuard};
 use philox::PhiloxCall;
 use std::sync::Arc;
 

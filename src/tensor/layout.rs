@@ -174,8 +174,17 @@ pub fn wrap_dim(dim: i64, ndim: usize) -> Result<usize> {
     Ok(if dim < 0 { dim + n } else { dim } as usize)
 }
 
-/// Product of sizes; an error when a size is negative or the total does not fit.
+/// Most dimensions that a tensor can have, as NumPy's.
+pub const MAX_DIMS: usize = 64;
+/// The error of too many dimensions.
+#[inline]
+pub fn check_rank(n: usize) -> Result<()> {
+    ensure!(n <= MAX_DIMS, Runtime, "a tensor can have at most {MAX_DIMS} dimensions, got {n}");
+    Ok(())
+}
+/// Product of sizes; an error when there are too many, one is negative or the total does not fit.
 pub fn checked_numel(shape: &[i64]) -> Result<usize> {
+    check_rank(shape.len())?;
     let mut n: i64 = 1;
     let mut zero = false;
     for &s in shape {

@@ -3,10 +3,10 @@
 //! [`format_tensor`] is a pure function of a [`TensorText`] and [`PrintOptions`]; elements are asked for by
 //! coordinates, so that a summarised tensor needs its edge items only.
 
+use crate::backend::sync::RwLock;
 use crate::tensor::device::Device;
 use crate::tensor::dtype::{DType, Scalar};
 use crate::{bail, Result};
-use parking_lot::RwLock;
 
 /// How tensors are printed (`torch.set_printoptions`).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,10 +1,11 @@
 //! Storage: untyped bytes on a device, shared by the tensors that view them.
 
 use crate::backend;
+use crate::backend::sync::RwLock;
 use crate::error::{ErrorKind, Result};
 use crate::tensor::device::Device;
-use parking_lot::RwLock;
 use std::any::Any;
+use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -37,8 +38,19 @@ pub fn set_out_of_memory_hook(hook: Option<OutOfMemoryHook>) -> Option<OutOfMemo
 }
 #[cold]
 fn memory_was_freed(nbytes: usize) -> bool {
-    // A copy: the hook frees tensors and may set another hook.
+    thread_local!(static ASKING: Cell<bool> = const { Cell::new(false) });
+    // A copy: the hook frees tensors and may set another hook. Memory that the hook itself fails to get is not asked of it.
     let hook = OUT_OF_MEMORY.read().clone();
+    if ASKING.with(|a| a.replace(true)) {
+        return false;
+    }
+    struct Asked;
+    impl Drop for Asked {
+        fn drop(&mut self) {
+            ASKING.with(|a| a.set(false));
+        }
+    }
+    let _asked = Asked;
     hook.is_some_and(|f| f(nbytes))
 }
 

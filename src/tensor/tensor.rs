@@ -1,5 +1,6 @@
 //! The tensor: a shared handle to a body (storage, layout, dtype, version counter) and its autograd record.
 
+use crate::backend::sync::{RwLock, RwLockReadGuard};
 use crate::backend::{self, Backend, View};
 use crate::error::Result;
 use crate::tensor::device::Device;
@@ -7,7 +8,6 @@ use crate::tensor::dtype::{DType, Element, Scalar};
 use crate::tensor::layout::{checked_numel, Dims, Layout};
 use crate::tensor::storage::Storage;
 use crate::{bail, ensure};
-use parking_lot::{RwLock, RwLockReadGuard};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -57,6 +57,7 @@ impl Body {
     }
     /// Whether a layout (whose strides may be negative) lies inside the memory.
     fn contains(&self, layout: &Layout) -> Result<()> {
+        checked_numel(&layout.shape)?;
         let (mut first, mut last) = (layout.offset, layout.offset);
         for (n, stride) in layout.shape.iter().zip(&layout.strides) {
             match n {
@@ -112,6 +113,7 @@ impl Tensor {
     }
     /// A tensor over a storage. The layout must lie inside it: checked.
     pub fn from_storage(storage: Arc<Storage>, layout: Layout, dtype: DType) -> Result<Tensor> {
+        checked_numel(&layout.shape)?;
         let need = layout.required_elements();
         ensure!(
             layout.offset >= 0
@@ -181,7 +183,7 @@ impl Tensor {
     /// Read access to the body. The guard must not be held across a call that replaces this tensor's body.
     #[inline]
     pub fn body(&self) -> RwLockReadGuard<'_, Body> {
-        self.0.body.read_recursive()
+        self.0.body.read()
     }
     /// The one place where a value that is still pending would be computed; every kernel passes through here.
     #[inline]

@@ -112,6 +112,7 @@ impl Desk {
     /// A desk left by an ended thread, or a new one.
     #[cold]
     fn take() -> *const Desk {
+        crate::backend::sync::watch_forks();
         let mut p = DESKS.load(Acquire) as *const Desk;
         while !p.is_null() {
             // SAFETY: desks are leaked; `next` is set before a desk is published and then constant.
