@@ -508,6 +508,8 @@ pub(super) fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src
         Runtime,
         "{name}(): Index tensor must have the same number of dimensions as src tensor"
     );
+    // A 0-dim tensor counts as one of one element.
+    let [s, si, ss] = [s, si, ss].map(|s| if s.is_empty() { Dims::from_slice(&[1]) } else { s });
     for k in 0..s.len() {
         ensure!(
             index.numel() == 0 || ((k == d || si[k] <= s[k]) && si[k] <= ss[k]),
@@ -519,7 +521,7 @@ pub(super) fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src
         );
     }
     let mut src = src.clone();
-    for k in 0..si.len() {
+    for k in 0..si.len().min(src.ndim()) {
         if src.shape()[k] > si[k] {
             src = narrow(&src, k as i64, 0, si[k])?;
         }

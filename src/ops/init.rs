@@ -72,6 +72,9 @@ pub fn init_dirac_(t: &Tensor, groups: i64) -> Result<()> {
     let shape = t.shape();
     ensure!((3..=5).contains(&shape.len()), Value, "Only tensors with 3, 4, or 5 dimensions are supported");
     ensure!(groups > 0 && shape[0] % groups == 0, Value, "dim 0 must be divisible by groups");
+    if t.numel() == 0 {
+        return Ok(());
+    }
     let per_group = shape[0] / groups;
     let mut values = vec![0f64; t.numel()];
     let kernel: i64 = shape[2..].iter().product();

@@ -407,13 +407,15 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
             for i in 0..pad_.len() / 2 {
                 let d = s.len() - 1 - i;
                 let (before, after) = (pad_[2 * i], pad_[2 * i + 1]);
-                let keep = s[d] + before.min(0) + after.min(0);
-                ensure!(keep >= 0 && s[d] + before + after >= 0, Runtime, "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.", s[d]);
+                let keep = s[d].saturating_add(before.min(0)).saturating_add(after.min(0));
+                let total = s[d] as i128 + before as i128 + after as i128;
+                ensure!(total <= i64::MAX as i128, Runtime, "pad: padding {before} and {after} of dimension {d} of size {} is too large", s[d]);
+                ensure!(keep >= 0 && total >= 0, Runtime, "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.", s[d]);
                 if before < 0 || after < 0 {
                     x = narrow(&x, d as i64, (-before).max(0), keep)?;
                 }
                 at[d] = before.max(0);
-                shape[d] = s[d] + before + after;
+                shape[d] = total as i64;
             }
             let out =
                 full(&shape, value.map_or(Scalar::Int(0), Scalar::Float), Some(input.dtype()), Some(input.device()))?;
@@ -441,7 +443,7 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
         }
         "reflect" | "replicate" | "circular" => {
             ensure!(value.is_none_or(|v| v == 0.0), Value, "Padding mode \"{mode}\" doesn't take in value argument");
-            let mut steps = Vec::new();
+            let (mut steps, mut sizes) = (Vec::new(), s.clone());
             for i in 0..pad_.len() / 2 {
                 let d = s.len() - 1 - i;
                 let (before, after, n) = (pad_[2 * i], pad_[2 * i + 1], s[d]);
@@ -451,6 +453,10 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                     _ => i64::MAX,
                 };
                 ensure!(before <= limit && after <= limit && n > 0, Runtime, "Padding size should be at most {limit} for mode {mode} at dimension {d} of size {n}, but got ({before}, {after})");
+                let total = n as i128 + before as i128 + after as i128;
+                ensure!(before >= -n && after >= -n && (0..=i64::MAX as i128).contains(&total), Runtime, "pad: padding {before} and {after} of dimension {d} of size {n} leaves no valid size");
+                sizes[d] = total as i64;
+                crate::tensor::layout::checked_numel(&sizes)?;
                 let rows: Vec<i64> = (-before..n + after)
                     .map(|k| match mode {
                         "reflect" => {

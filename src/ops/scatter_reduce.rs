@@ -76,9 +76,9 @@ fn reduced(
 }
 fn raw(op: ScatterOp, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
     let (d, src) = scatter_args("scatter_reduce", a, dim, index, src)?;
-    if a.ndim() == 0 {
+    if a.ndim() == 0 || index.ndim() == 0 || src.ndim() == 0 {
         let one = |t: &Tensor| if t.ndim() == 0 { reshape(t, &[1]) } else { Ok(t.clone()) };
-        return reshape(&raw(op, &one(a)?, 0, &one(index)?, &one(&src)?)?, &[]);
+        return reshape(&raw(op, &one(a)?, 0, &one(index)?, &one(&src)?)?, &a.shape());
     }
     let out = a.contiguous_copy()?;
     scatter_raw(op, &out, d, index, &src)?;

@@ -166,8 +166,9 @@ pub fn movedim(a: &Tensor, source: &[i64], destination: &[i64]) -> Result<Tensor
         Runtime,
         "movedim: Invalid source or destination dims: source ({source:?} dims) should contain the same number of dims as destination ({destination:?} dims)"
     );
-    let mut order: Vec<Option<usize>> = vec![None; n];
-    let mut used = vec![false; n];
+    // A 0-dim tensor counts as one of one dimension.
+    let mut order: Vec<Option<usize>> = vec![None; n.max(1)];
+    let mut used = vec![false; n.max(1)];
     for (&s, &d) in source.iter().zip(destination) {
         let (s, d) = (wrap_dim(s, n)?, wrap_dim(d, n)?);
         ensure!(
@@ -179,14 +180,14 @@ pub fn movedim(a: &Tensor, source: &[i64], destination: &[i64]) -> Result<Tensor
         order[d] = Some(s);
     }
     let mut rest = (0..n).filter(|i| !used[*i]);
-    let dims: Vec<i64> = order.iter().map(|o| o.or_else(|| rest.next()).map_or(0, |d| d as i64)).collect();
+    let dims: Vec<i64> = order[..n].iter().map(|o| o.or_else(|| rest.next()).map_or(0, |d| d as i64)).collect();
     permute(a, &dims)
 }
 
 pub fn unsqueeze(a: &Tensor, dim: i64) -> Result<Tensor> {
     let mut l = a.layout();
     let d = wrap_dim(dim, l.ndim() + 1)?;
-    let stride = if d < l.ndim() { l.shape[d] * l.strides[d] } else { 1 };
+    let stride = if d < l.ndim() { l.shape[d].saturating_mul(l.strides[d]) } else { 1 };
     l.shape.insert(d, 1);
     l.strides.insert(d, stride);
     view_of("UnsqueezeBackward0", a, l, move |_, g| Ok(grads![Some(squeeze_dim(g, d as i64)?)]))
@@ -284,7 +285,7 @@ pub fn select(a: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
     );
     let i = if index < 0 { index + n } else { index };
     let shape = l.shape.clone();
-    l.offset += i * l.strides[d];
+    l.offset = l.offset.saturating_add(i.saturating_mul(l.strides[d]));
     l.shape.remove(d);
     l.strides.remove(d);
     view_of("SelectBackward0", a, l, move |_, g| {
@@ -306,10 +307,10 @@ pub fn slice(a: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, step: i
     let e = fix(end.unwrap_or(i64::MAX)).max(s);
     let len = (e - s) / step + i64::from((e - s) % step != 0);
     let shape = l.shape.clone();
-    l.offset += s * l.strides[d];
+    l.offset = l.offset.saturating_add(s.saturating_mul(l.strides[d]));
     l.shape[d] = len;
     if len > 1 || step == 1 {
-        l.strides[d] *= step;
+        l.strides[d] = l.strides[d].saturating_mul(step);
     }
     view_of("SliceBackward0", a, l, move |_, g| {
         Ok(grads![Some(embed(g, &shape, &row_major_window(&shape, d, s, len, step))?)])
@@ -339,10 +340,11 @@ pub fn diagonal(a: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor>
         let len = if offset >= 0 { r.min(c - offset) } else { (r + offset).min(c) }.max(0);
         let mut w = l.clone();
         if len > 0 {
-            w.offset += if offset >= 0 { offset * l.strides[j] } else { -offset * l.strides[i] };
+            let (steps, stride) = if offset >= 0 { (offset, l.strides[j]) } else { (-offset, l.strides[i]) };
+            w.offset = w.offset.saturating_add(steps.saturating_mul(stride));
         }
         w.shape.push(len);
-        w.strides.push(l.strides[i] + l.strides[j]);
+        w.strides.push(l.strides[i].saturating_add(l.strides[j]));
         let (hi, lo) = (i.max(j), i.min(j));
         for d in [hi, lo] {
             w.shape.remove(d);

@@ -36,7 +36,8 @@ impl Layout {
     }
     #[inline]
     pub fn numel(&self) -> usize {
-        self.shape.iter().product::<i64>() as usize
+        // Beside a dimension of size 0 the others may be of any size.
+        self.shape.iter().fold(1i64, |n, s| n.wrapping_mul(*s)) as usize
     }
     pub fn is_contiguous(&self) -> bool {
         let mut expect = 1;
