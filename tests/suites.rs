@@ -6,6 +6,7 @@ pub mod common;
 mod autograd;
 mod gradcheck;
 mod ops_fixtures;
+mod race;
 mod rng_fixtures;
 mod rng_ops;
 mod train;

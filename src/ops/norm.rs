@@ -409,7 +409,12 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                 let (before, after) = (pad_[2 * i], pad_[2 * i + 1]);
                 let keep = s[d].saturating_add(before.min(0)).saturating_add(after.min(0));
                 let total = s[d] as i128 + before as i128 + after as i128;
-                ensure!(total <= i64::MAX as i128, Runtime, "pad: padding {before} and {after} of dimension {d} of size {} is too large", s[d]);
+                ensure!(
+                    total <= i64::MAX as i128,
+                    Runtime,
+                    "pad: padding {before} and {after} of dimension {d} of size {} is too large",
+                    s[d]
+                );
                 ensure!(keep >= 0 && total >= 0, Runtime, "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.", s[d]);
                 if before < 0 || after < 0 {
                     x = narrow(&x, d as i64, (-before).max(0), keep)?;
@@ -454,7 +459,11 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                 };
                 ensure!(before <= limit && after <= limit && n > 0, Runtime, "Padding size should be at most {limit} for mode {mode} at dimension {d} of size {n}, but got ({before}, {after})");
                 let total = n as i128 + before as i128 + after as i128;
-                ensure!(before >= -n && after >= -n && (0..=i64::MAX as i128).contains(&total), Runtime, "pad: padding {before} and {after} of dimension {d} of size {n} leaves no valid size");
+                ensure!(
+                    before >= -n && after >= -n && (0..=i64::MAX as i128).contains(&total),
+                    Runtime,
+                    "pad: padding {before} and {after} of dimension {d} of size {n} leaves no valid size"
+                );
                 sizes[d] = total as i64;
                 crate::tensor::layout::checked_numel(&sizes)?;
                 let rows: Vec<i64> = (-before..n + after)

@@ -457,7 +457,11 @@ pub fn multinomial(t: &Tensor, num_samples: i64, replacement: bool, generator: G
         Runtime,
         "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
     );
-    ensure!(categories > 0 || t.numel() > 0 || shape[..shape.len() - 1].contains(&0), Runtime, "prob_dist has no categories to sample from");
+    ensure!(
+        categories > 0 || t.numel() > 0 || shape[..shape.len() - 1].contains(&0),
+        Runtime,
+        "prob_dist has no categories to sample from"
+    );
     ensure!(categories <= 1 << 24, Runtime, "number of categories cannot exceed 2^24");
     let mut out_shape = shape.clone();
     let last = out_shape.len() - 1;

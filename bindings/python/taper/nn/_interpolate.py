@@ -34,6 +34,9 @@ def interpolate(
         size = [int(math.floor(input.size(i + 2) * f)) for i, f in enumerate(factors)]
         if not recompute_scale_factor:
             scales = factors
+    from .functional import _must_fit
+
+    _must_fit(input, size)
     linear = {"linear": 1, "bilinear": 2, "trilinear": 3}
     if mode in ("nearest", "nearest-exact"):
         if align_corners is not None:

@@ -248,6 +248,14 @@ def adaptive_avg_pool3d(input: Tensor, output_size) -> Tensor:
     return g.adaptive_avg_pool3d(input, _kept_sizes(input, output_size, 3))
 
 
+def _must_fit(input, sizes):
+    """Takes the memory of a result and gives it back: no work towards one that cannot exist."""
+    from .._creation import empty
+
+    shape = [*input.shape[: input.ndim - len(sizes)], *sizes]
+    empty(shape, dtype=input.dtype, device=input.device)
+
+
 def _windows(n, out):
     return [(i * n // out, -((-(i + 1) * n) // out)) for i in range(out)]
 
@@ -257,6 +265,7 @@ def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False
     if isinstance(output_size, int):
         output_size = (output_size, output_size)
     h, w = (input.size(i - 2) if n is None else n for i, n in enumerate(output_size))
+    _must_fit(input, (h, w))
     if return_indices:
         values, places = [], []
         for a, b in _windows(input.size(-2), h):
@@ -274,6 +283,7 @@ def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False
 def adaptive_max_pool1d(input: Tensor, output_size, return_indices: bool = False):
     """The maximum over windows that give the wanted output size."""
     n = output_size if isinstance(output_size, int) else output_size[0]
+    _must_fit(input, (n,))
     if return_indices:
         return tuple([t.squeeze(-2) for t in adaptive_max_pool2d(input.unsqueeze(-2), (1, n), True)])
     return g.stack([input[..., a:b].amax(-1) for a, b in _windows(input.size(-1), n)], -1)
@@ -476,8 +486,11 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
 @in_float
 def local_response_norm(input: Tensor, size, alpha: float = 1e-4, beta: float = 0.75, k=1.0) -> Tensor:
     """Normalisation over neighbouring channels."""
-    squares = g.pad(input.square().unsqueeze(1), [0] * (2 * (input.ndim - 2)) + [size // 2, (size - 1) // 2])
-    total = sum(squares.narrow(2, i, input.size(1)) for i in range(size)) / size
+    # Channels that no window reaches add nothing, however large it is.
+    far = max(input.size(1) - 1, 0)
+    before, after = min(size // 2, far), min((size - 1) // 2, far)
+    squares = g.pad(input.square().unsqueeze(1), [0] * (2 * (input.ndim - 2)) + [before, after])
+    total = sum(squares.narrow(2, i, input.size(1)) for i in range(before + after + 1)) / size
     return input / (total.squeeze(1) * alpha + k).pow(beta)
 
 
