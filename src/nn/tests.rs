@@ -228,3 +228,43 @@ fn sequential_runs_a_layer_and_its_activation_as_one() {
     assert_eq!(nodes(&fused).len(), 6);
     assert_eq!(seen.lock()[..], [("Linear".into(), 5, 16), ("GELU".into(), 24, 24)]);
 }
+
+/// Trees as deep as these are walked, changed and dropped in time, and calls through them end with an error at worst.
+#[test]
+fn deep_trees() {
+    let leaf = || linear(1, 1, true).unwrap();
+    let around = |m: Module| sequential(&[m]).unwrap();
+    let mut up = leaf();
+    for _ in 0..20_000 {
+        up = around(up);
+    }
+    let root = around(leaf());
+    let mut at = root.clone();
+    for _ in 0..20_000 {
+        let below = around(leaf());
+        at.append(below.clone()).unwrap();
+        at = below;
+    }
+    assert_eq!((up.modules().len(), up.parameters().len()), (20_001, 2));
+    assert_eq!((root.modules().len(), root.parameters().len()), (40_002, 40_002));
+    let e = at.append(root.clone()).unwrap_err();
+    assert!(e.message.contains("it contains that module"), "{}", e.message);
+    let mut count = 0;
+    up.apply(&mut |_| {
+        count += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(count, 20_001);
+    assert!(up.repr().unwrap_err().message.starts_with("maximum recursion depth exceeded"));
+    // On a stack that is too small for that many calls.
+    let deep = up.clone();
+    let called = std::thread::Builder::new()
+        .stack_size(256 << 10)
+        .spawn(move || deep.call(&Tensor::from_slice(&[1f32], &[1]).unwrap()).map(drop))
+        .unwrap();
+    assert!(called.join().unwrap().unwrap_err().message.starts_with("maximum recursion depth exceeded"));
+    let state = around(around(leaf()));
+    let keys: Vec<String> = state.state_dict().into_keys().collect();
+    assert_eq!(keys, ["0.0.weight", "0.0.bias"]);
+}

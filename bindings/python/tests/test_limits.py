@@ -151,3 +151,54 @@ def test_out(device):
         torch.add(t(1.0, 2.0), 1, out=t(0.0))
     with pytest.raises(TypeError, match="must be Tensor"):
         torch.add(t(1.0), 1, out=[0.0])
+
+
+def test_at_most_64_dimensions():
+    assert torch.zeros([1] * 64).ndim == 64
+    x = torch.zeros([1] * 64)
+    for make in (
+        lambda: torch.zeros([1] * 65),
+        lambda: torch.zeros(1).expand([1] * 65),
+        lambda: torch.zeros(1).view([1] * 20_000),
+        lambda: torch.zeros(1).reshape([1] * 65),
+        lambda: x.unsqueeze(0),
+        lambda: x[(None,) * 2],
+        lambda: torch.zeros(1).repeat([1] * 65),
+        lambda: torch.zeros(1).as_strided([1] * 65, [1] * 65),
+        lambda: torch.stack([x, x]),
+        lambda: x.unfold(0, 1, 1),
+    ):
+        with pytest.raises(RuntimeError, match="at most 64 dimensions"):
+            make()
+    assert repr(x).startswith("tensor(" + "[" * 64 + "0.")
+
+
+def test_arguments_that_ask_for_endless_work():
+    x = torch.rand(1, 4, 6)
+    with pytest.raises((RuntimeError, MemoryError, OverflowError)):
+        F.adaptive_max_pool1d(x, 2**45)
+    with pytest.raises((RuntimeError, MemoryError, OverflowError)):
+        F.interpolate(x, scale_factor=1e30)
+    far = F.local_response_norm(x, 2**31)
+    assert far.shape == x.shape
+    near = F.local_response_norm(x, 7)
+    wide = (x * x).sum(1, keepdim=True).expand_as(x) / 7
+    assert torch.allclose(near, x / (wide * 1e-4 + 1).pow(0.75))
+    with pytest.raises(ValueError, match="divisible by groups"):
+        torch.nn.init.dirac_(torch.zeros(4, 2, 3), groups=2**62)
+    assert torch.nn.init.dirac_(torch.zeros(0, 2, 3), groups=2**62).shape == (0, 2, 3)
+    for mode in ("constant", "replicate"):
+        with pytest.raises((RuntimeError, MemoryError)):
+            F.pad(x, (2**63 - 1, 1), mode=mode)
+
+
+def test_0_dim_tensors_where_dimensions_are_named():
+    s = torch.tensor(2.0)
+    assert s.movedim(0, 0).shape == ()
+    zero = torch.tensor(0)
+    assert torch.ones(3).scatter_reduce(0, zero, s, "sum").tolist() == [3.0, 1.0, 1.0]
+    assert torch.ones(3).scatter_reduce(0, zero, s, "amax").tolist() == [2.0, 1.0, 1.0]
+    assert s.scatter_reduce(0, zero, s, "prod").item() == 4.0
+    assert torch.nn.init.dirac_(torch.zeros(4, 2, 0)).numel() == 0
+    with pytest.raises(RuntimeError):
+        torch.multinomial(torch.zeros(3, 0), 4, replacement=True)
