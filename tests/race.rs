@@ -60,7 +60,9 @@ fn indices_that_change() {
         let out = ops::clone(&x).unwrap();
         let one = Scalar::Int(1);
         let _ = match r.below(24) {
-            0..=2 => ops::fill_scalar_(&index, Scalar::Int(i64::MAX - 5)).and(ops::fill_scalar_(&flat, Scalar::Int(-7))),
+            0..=2 => {
+                ops::fill_scalar_(&index, Scalar::Int(i64::MAX - 5)).and(ops::fill_scalar_(&flat, Scalar::Int(-7)))
+            }
             3..=5 => ops::copy_(&index, &good).and(ops::fill_scalar_(&flat, Scalar::Int(3))),
             6 => ops::fill_scalar_(&mask, Scalar::Bool(r.below(2) == 0)),
             7 => ops::gather(&x, 0, &index).map(drop),
@@ -79,7 +81,9 @@ fn indices_that_change() {
             20 => ops::embedding(&x, &flat, -1).map(drop),
             21 => ops::sort(&flat, 0, r.below(2) == 0).map(drop),
             22 => ops::topk(&index, 5, 0, true, true).map(drop),
-            _ => ops::take(&x, &flat).and(ops::repeat_interleave(&row, &ops::narrow(&flat, 0, 0, N).unwrap(), None)).map(drop),
+            _ => ops::take(&x, &flat)
+                .and(ops::repeat_interleave(&row, &ops::narrow(&flat, 0, 0, N).unwrap(), None))
+                .map(drop),
         };
     });
     assert!(!bad && ran > 4, "{ran}");

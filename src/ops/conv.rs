@@ -387,9 +387,13 @@ fn pool_geometry(
         Runtime,
         "{op}: dilation should be greater than zero, but got {dilation:?}"
     );
+    for (what, v) in [("kernel_size", &kernel), ("stride", &stride), ("padding", &padding), ("dilation", &dilation)] {
+        ensure!(v.iter().all(|v| *v <= i32::MAX as i64), Runtime, "{op}: {what} {v:?}: integer out of range");
+    }
     let mut out = Dims::from_slice(&s[..s.len() - n]);
     for i in 0..n {
         let size = s[s.len() - n + i];
+        ensure!(size <= 1 << 62, Runtime, "{op}: an input of size {:?} is too large", &s[..]);
         ensure!(
             padding[i] >= 0 && padding[i] <= ((kernel[i] - 1) * dilation[i] + 1) / 2,
             Runtime,

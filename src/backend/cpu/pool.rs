@@ -197,7 +197,7 @@ fn for_planes<const K: usize>(
     strides: [&[i64]; K],
     f: impl Fn([isize; K]) + Sync,
 ) {
-    parallel_for(planes, (TASK / (work + 1)).max(1), |r| {
+    parallel_for(planes, (TASK / work.saturating_add(1)).max(1), |r| {
         let mut walk = Walk::new(lead, strides, r.start);
         for _ in r {
             f(walk.offset);
@@ -467,7 +467,7 @@ fn divisor(w: &Window, o: [isize; 3], inside: isize, include_pad: bool, fixed: O
             let start = o[d] * w.stride[d] - w.pad[d];
             ((start + w.kernel[d]).min(w.size[d] + w.pad[d]) - start) as i64
         })
-        .product()
+        .fold(1, i64::saturating_mul)
 }
 
 fn check_divisor(divisor: Option<i64>) -> Result<()> {
@@ -488,7 +488,7 @@ pub fn avg_pool(input: View, p: &PoolParams, count_include_pad: bool, div: Optio
         {
             type C = <T as FloatElement>::C;
             let (x, y) = (Planes::<T>::of(&input, spatial)?, Planes::<T>::of(&out, spatial)?);
-            let work = w.outputs() * w.kernel.iter().product::<isize>() as usize;
+            let work = w.kernel.iter().fold(w.outputs(), |n, k| n.saturating_mul(*k as usize));
             let pairs = w.is_two_by_two() && x.s[2] == 1 && y.unit(w.out);
             for_planes(lead, planes, work, [x.lead, y.lead], |[a, b]| {
                 let (xp, yp) = (x.p.at(a), y.p.at(b));
@@ -558,7 +558,8 @@ pub fn avg_pool_backward(
         {
             type C = <T as FloatElement>::C;
             let (g, x) = (Planes::<T>::of(&grad, spatial)?, Planes::<T>::of(&grad_input, spatial)?);
-            let work = w.elements() + w.outputs() * w.kernel.iter().product::<isize>() as usize;
+            let work =
+                w.kernel.iter().fold(w.outputs(), |n, k| n.saturating_mul(*k as usize)).saturating_add(w.elements());
             let failed = parking_lot::Mutex::new(None);
             for_planes(lead, planes, work, [g.lead, x.lead], |[a, b]| {
                 let gp = g.p.at(a);
