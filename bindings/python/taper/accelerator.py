@@ -1,22 +1,52 @@
-"""The accelerator of this machine, whichever it is: CUDA where there is a CUDA device, else OpenCL (`torch.accelerator`)."""
+"""The accelerator of this machine (`torch.accelerator`): CUDA where there is a CUDA device.
 
+Programs written for PyTorch ask here where to put their tensors. An OpenCL driver alone, which may well drive the CPU, does
+not change what they do: OpenCL is the accelerator only of those who say so, by `use("opencl")`, by `TAPER_ACCELERATOR=opencl`
+in the environment, or by making it the default device."""
+
+import os
 from importlib import import_module
 
 from ._dtype import device as _device
 
+_chosen = None
+
+
+def use(device_type):
+    """Makes "cuda" or "opencl" the accelerator; None (or "auto") leaves it to the machine again."""
+    global _chosen
+    if isinstance(device_type, _device):
+        device_type = device_type.type
+    if device_type not in (None, "auto", "cuda", "opencl"):
+        raise ValueError(f"accelerator.use: expected 'cuda', 'opencl', 'auto' or None, but got {device_type!r}")
+    _chosen = device_type
+
+
+def _candidates():
+    chosen = _chosen or os.environ.get("TAPER_ACCELERATOR") or "auto"
+    if chosen in ("cuda", "opencl"):
+        return (chosen,)
+    if chosen != "auto":
+        raise ValueError(f"TAPER_ACCELERATOR: expected 'cuda', 'opencl' or 'auto', but got {chosen!r}")
+    from ._settings import get_default_device
+
+    return ("cuda", "opencl") if get_default_device().type == "opencl" else ("cuda",)
+
 
 def _module(need=True):
-    for name in ("cuda", "opencl"):
+    names = _candidates()
+    for name in names:
         module = import_module("taper." + name)
         if module.is_available():
             return module
     if need:
-        raise RuntimeError("there is no accelerator: no CUDA device and no OpenCL device can be used")
+        hint = "" if "opencl" in names else '; taper.accelerator.use("opencl") makes OpenCL the accelerator'
+        raise RuntimeError(f"there is no accelerator: no device of {' or '.join(names)} can be used{hint}")
     return None
 
 
 def is_available():
-    """Whether there is a CUDA or OpenCL device."""
+    """Whether there is a CUDA device, or an OpenCL device and the wish to use it."""
     return _module(need=False) is not None
 
 

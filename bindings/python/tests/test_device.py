@@ -180,7 +180,7 @@ def test_current_device_and_streams():
 
 
 @opencl
-def test_default_device():
+def test_default_device(request):
     with taper.device("opencl"):
         assert taper.ones(2).is_opencl and taper.tensor([1, 2]).is_opencl and taper.arange(3).is_opencl
         assert nn.Linear(2, 2).weight.is_opencl and taper.ones(2, device="cpu").is_cpu
@@ -195,6 +195,18 @@ def test_default_device():
         taper.set_default_device(None)
     assert taper.zeros(2).is_cpu
     a = taper.accelerator
+    if not taper.cuda.is_available():
+        # A driver alone changes nothing for programs that ask for an accelerator.
+        assert not a.is_available() and a.current_accelerator() is None and a.device_count() == 0
+        with pytest.raises(RuntimeError, match='use\\("opencl"\\) makes OpenCL the accelerator'):
+            a.synchronize()
+        with taper.device("opencl"):
+            assert a.is_available()
+    with pytest.raises(ValueError, match="expected 'cuda', 'opencl', 'auto' or None, but got 'tpu'"):
+        a.use("tpu")
+    a.use("opencl")
+    request.addfinalizer(lambda: a.use(None))
+    assert a.current_accelerator() == taper.device("opencl")
     assert a.is_available() and a.device_count() >= 1 and a.current_accelerator().index is None
     a.synchronize()
     assert a.memory_allocated() >= 0

@@ -515,3 +515,17 @@ def test_grad_scaler(device):
 def test_autocast_says_that_it_does_nothing(device):
     with pytest.warns(UserWarning, match="autocast has no effect"), torch.autocast(device.type, dtype=torch.bfloat16):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
+
+
+def test_defaults_of_dropout():
+    """PyTorch's: the functions of alpha dropout do nothing unless they are told that they train."""
+    x = torch.ones(64, 8)
+    for f in (F.alpha_dropout, F.feature_alpha_dropout, torch.alpha_dropout, torch.feature_alpha_dropout):
+        assert torch.equal(f(x) if f.__module__.endswith("functional") else f(x, 0.5, False), x)
+        assert not torch.equal(f(x, 0.5, True), x)
+    for f in (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d):
+        shape = {"dropout": (64, 8), "dropout1d": (64, 8, 2), "dropout2d": (64, 8, 2, 2), "dropout3d": (64, 8, 2, 2, 2)}
+        y = torch.ones(shape[f.__name__])
+        assert not torch.equal(f(y), y) and torch.equal(f(y, training=False), y)
+    for layer in (torch.nn.AlphaDropout(), torch.nn.FeatureAlphaDropout(), torch.nn.Dropout()):
+        assert not torch.equal(layer(x), x) and torch.equal(layer.eval()(x), x)
