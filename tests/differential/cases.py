@@ -133,7 +133,9 @@ class Draw:
             high = 9 if high is None else math.floor(high)
             if dtype == "uint8":
                 low, high = max(low, 0), max(high, 1)
-            if self.ties or n > 20 or high - low < n:
+            if not self.ties and n > high - low and dtype in ("int64", "int32", "int16"):
+                low, high = -n, n
+            if self.ties or high - low < n:
                 return [rng.randint(low, max(low, high)) for _ in range(n)]
             return rng.sample(range(low, high + 1), n)
         # Far enough apart to be distinct after rounding.

@@ -32,10 +32,11 @@ enum {
     KIND_FUNCTION_CTX,
     KIND_GRAPH,
     KIND_EVENT,
+    KIND_FILE_WRITER,
     KINDS
 };
 static const char *const kind_names[KINDS] = {"tensor", "list", "error", "string", "module", "optimizer",
-                                              "generator", "node", "named", "ctx", "graph", "event"};
+                                              "generator", "node", "named", "ctx", "graph", "event", "writer"};
 
 enum { THREADS = 16, RING = 24, WORDS = 14, SEATS = 40, OTHERS = 10, GRAVES = 32, FOUND = 256, CALLBACKS = 512 };
 
@@ -80,7 +81,7 @@ static struct {
     uint64_t seed, calls, first, episodes, length;
     int jobs, threads;
     double hang, seconds, limit_mb;
-    const char *only;
+    const char *only, *except;
     bool trace, opencl, no_fork;
     const char *skip;
 } options = {.seed = 1, .calls = 1000000, .episodes = UINT64_MAX, .length = 250, .jobs = 1, .threads = 1, .hang = 30, .limit_mb = 1500};

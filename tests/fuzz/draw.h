@@ -18,6 +18,7 @@ static bool free_handle(int kind, void *h)
         case KIND_NAMED_TENSORS: return taper_named_tensors_free(h);
         case KIND_GRAPH: return taper_graph_free(h);
         case KIND_EVENT: return taper_event_free(h);
+        case KIND_FILE_WRITER: return taper_file_writer_free(h);
         default: return false;
     }
 }
@@ -341,6 +342,7 @@ static void *new_other(int kind)
             taper_error_free(taper_named_tensors_insert(h, one_in(2) ? "weight" : "0.weight", t));
             break;
         case KIND_EVENT: taper_error_free(taper_event_new(usual_device(), true, (taper_event **)&h)); break;
+        case KIND_FILE_WRITER: taper_error_free(taper_file_writer_begin("b", (taper_file_writer **)&h)); break;
         default: break;
     }
     taper_tensor_free(t);

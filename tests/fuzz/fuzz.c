@@ -3,7 +3,7 @@
  * leak, or write a result beside an error. The calls are generated from taper.h by generate.py (tests/fuzz/run.sh does it).
  *
  *   fuzz [--calls N] [--seconds S] [--seed N] [--jobs PROCESSES] [--threads N] [--length STEPS_PER_EPISODE]
- *        [--hang SECONDS] [--limit-mb MB] [--only NAME,NAME] [--opencl]
+ *        [--hang SECONDS] [--limit-mb MB] [--only NAME,NAME] [--except NAME,NAME] [--opencl]
  *        [--first EPISODE] [--episodes N] [--trace] [--skip STEPS] [--no-fork]     to see one again
  *
  * Work is cut into episodes, which begin and end with no handle alive. Everything in one follows from the seed and its
@@ -63,7 +63,10 @@ static void make_table(void)
     for (int pass = 0; pass < 2; pass++) {
         total = 0;
         for (int i = 0; i < FUNCTIONS; i++)
-            for (int n = !options.only || is_listed(options.only, functions[i].name) ? functions[i].weight : 0; n > 0; n--) {
+            for (int n = (!options.only || is_listed(options.only, functions[i].name)) && !is_listed(options.except, functions[i].name)
+                             ? functions[i].weight
+                             : 0;
+                 n > 0; n--) {
                 if (table)
                     table[total] = (uint16_t)i;
                 total++;
@@ -299,8 +302,10 @@ static const char *last_function(const worker_log *w, int t)
 static char folder[64];
 static void command_line(uint64_t number)
 {
-    printf("  again: %s%s --seed %" PRIu64 " --first %" PRIu64 " --episodes 1 --threads %d --length %" PRIu64 "%s%s%s --trace\n", "tests/fuzz/run.sh", "",
-           options.seed, number, options.threads, options.length, options.opencl ? " --opencl" : "", options.only ? " --only " : "", options.only ? options.only : "");
+    printf("  again: tests/fuzz/run.sh --seed %" PRIu64 " --first %" PRIu64 " --episodes 1 --threads %d --length %" PRIu64, options.seed, number,
+           options.threads, options.length);
+    printf("%s%s%s%s%s --trace\n", options.opencl ? " --opencl" : "", options.only ? " --only " : "", options.only ? options.only : "",
+           options.except ? " --except " : "", options.except ? options.except : "");
 }
 /* Returns whether this kind of failure is new. */
 static bool report(const char *key, int j, int thread)
@@ -384,6 +389,7 @@ int main(int argc, char **argv)
         else if (use("--first", argv, &i, &v)) options.first = (uint64_t)v;
         else if (use("--episodes", argv, &i, &v)) options.episodes = (uint64_t)v;
         else if (!strcmp(argv[i], "--only") && i + 1 < argc) options.only = argv[++i];
+        else if (!strcmp(argv[i], "--except") && i + 1 < argc) options.except = argv[++i];
         else if (!strcmp(argv[i], "--skip") && i + 1 < argc) options.skip = argv[++i];
         else if (!strcmp(argv[i], "--trace")) options.trace = true;
         else if (!strcmp(argv[i], "--opencl")) options.opencl = true;

@@ -17,6 +17,7 @@ tensor_from_data tensor_from_buffer tensor_copy_to_host tensor_sizes tensor_stri
 tensor_register_hook tensor_register_post_accumulate_grad_hook node_register_hook node_register_prehook function_apply
 gradcheck gradgradcheck set_out_of_memory_callback module_new module_register_forward_pre_hook
 module_register_forward_hook module_apply generator_get_state generator_set_state set_num_threads
+file_writer_write
 """.split()
 # Functions of which only two or four together make sense, in one call of special.h.
 TOGETHER = {
@@ -38,7 +39,7 @@ WEIGHTS = {
     "module_new": 20, "tensor_register_hook": 20, "tensor_set_requires_grad": 20, "tensor_set_data": 20,
     "set_num_threads": 1, "seed": 1, "set_inference_mode": 1, "set_grad_mode": 2, "set_detect_anomaly": 1,
     "gradcheck": 2, "gradgradcheck": 1, "set_default_dtype": 2, "graph_begin": 2, "scope_begin": 3, "scope_end": 6,
-    "scope_keep": 10, "memory_empty_cache": 1, "named_tensors_save": 5, "named_tensors_load": 15, "module_save": 3,
+    "scope_keep": 10, "memory_empty_cache": 1, "named_tensors_save": 5, "file_writer_begin": 3, "file_writer_commit": 3, "named_tensors_load": 15, "module_save": 3,
     "module_load": 10, "optimizer_save": 3, "optimizer_load": 10, "set_out_of_memory_callback": 3, "tensor_free": 8,
     "device_count": 2, "device_check": 2, "device_get_properties": 2, "device_find": 2, "cudnn_version": 1,
     "memory_get_info": 2,

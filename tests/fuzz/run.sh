@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Random calls of the C ABI:  tests/fuzz/run.sh [plain|threads|asan|valgrind]... [OPTIONS OF fuzz.c]
+# Random calls of the C ABI:  tests/fuzz/run.sh [plain|threads|asan|valgrind|library]... [OPTIONS OF fuzz.c]
 #   tests/fuzz/run.sh --calls 100000000 --jobs 4      one long run
 #   tests/fuzz/run.sh plain threads --seconds 10      what `make test` does
 # threads: eight of them on shared handles; valgrind: accesses and leaks (values that were never set come
 # from taper_empty); asan: the program (not the library) built with AddressSanitizer.
+# library: Taper itself built with AddressSanitizer, which needs a nightly toolchain (several minutes).
 # TAPER_LIBRARY_DIR names the folder of libtaper.so (target/release).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -18,7 +19,7 @@ cmp -s "$out/calls.inc.new" "$out/calls.inc" || mv "$out/calls.inc.new" "$out/ca
 
 modes=()
 while [ $# -gt 0 ]; do
-    case $1 in plain | threads | asan | valgrind) modes+=("$1") ;; *) break ;; esac
+    case $1 in plain | threads | asan | valgrind | library) modes+=("$1") ;; *) break ;; esac
     shift
 done
 [ ${#modes[@]} -gt 0 ] || modes=(plain)
@@ -52,6 +53,21 @@ for mode in "${modes[@]}"; do
                 TAPER_ALLOCATOR=system valgrind -q --undef-value-errors=no --error-exitcode=9 --leak-check=full \
                     --errors-for-leak-kinds=definite --num-callers=30 --suppressions=tests/c/valgrind.supp \
                     "$out/fuzz.blocks" --hang 300 "$@"
+            ;;
+        library)
+            target=$(rustc -vV | sed -n 's/^host: //p')
+            RUSTFLAGS=-Zsanitizer=address CARGO_PROFILE_DEV_DEBUG=line-tables-only \
+                cargo +nightly build --locked --lib --target "$target" --target-dir "$out/library" || { failed=1; continue; }
+            mkdir -p "$out/asan"
+            ln -sfn "$PWD/$out/library/$target/debug/libtaper.so" "$out/asan/libtaper.so.1"
+            # The program brings the runtime that the library's checks call.
+            build fuzz.asan -DFUZZ_BLOCKS -fsanitize=address,undefined -fno-omit-frame-pointer &&
+                for more in "" "--threads 8 --length 60"; do
+                    # shellcheck disable=SC2086
+                    LD_LIBRARY_PATH=$out/asan TAPER_ALLOCATOR=system \
+                        ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=1000 \
+                        "$out/fuzz.asan" --hang 120 $more "$@" || failed=1
+                done
             ;;
     esac || failed=1
 done

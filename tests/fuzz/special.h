@@ -414,6 +414,14 @@ static void call_generator_set_state(void)
     done(taper_generator_set_state(g, one_in(20) ? NULL : state, n));
     free(state);
 }
+static void call_file_writer_write(void)
+{
+    taper_file_writer *w = h_other(KIND_FILE_WRITER);
+    size_t n = (size_t)below(300);
+    void *data = scratch(n);
+    go();
+    done(taper_file_writer_write(w, one_in(40) ? NULL : data, n));
+}
 static void call_set_num_threads(void)
 {
     int32_t n = 1 + (int32_t)below(4);

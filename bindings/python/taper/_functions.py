@@ -544,6 +544,15 @@ def clamp_(input, min=None, max=None):
     return g.clamp_(input, min, max)
 
 
+def xlogy(input, other, *, out=None):
+    """input * log(other), 0 where input is 0; one of both may be a number."""
+    if not isinstance(other, Tensor):
+        other = g.full((), other, device=input.device)
+    elif not isinstance(input, Tensor):
+        input = g.full((), input, device=other.device)
+    return g.xlogy(input, other, out=out)
+
+
 def lerp_(input, end, weight):
     """self += weight * (end - self)."""
     if isinstance(weight, Tensor):

@@ -6,7 +6,7 @@ from ._tensor import Tensor
 # Functions of `_functions.py` that take forms of arguments the generated ones do not: they go first.
 MERGED = frozenset(
     "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
-    "clamp_ lerp_ round_ squeeze_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal unique "
+    "xlogy clamp_ lerp_ round_ squeeze_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal unique "
     "unique_consecutive".split()
 )
 # Composed of ops in `_functions.py` until the core has them: an op of the table goes first.

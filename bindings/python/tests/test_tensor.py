@@ -424,6 +424,13 @@ def test_in_place_forms_that_the_core_does_not_have():
         torch.zeros(1, 2).squeeze_((0, -2))
 
 
+def test_xlogy_of_numbers():
+    x = torch.tensor([0.0, 2.0])
+    assert torch.xlogy(x, 0).tolist() == [0.0, -math.inf]
+    assert torch.xlogy(2, x).tolist() == pytest.approx([-math.inf, 2 * math.log(2)])
+    assert torch.tensor([1]).xlogy(1).dtype == torch.float32
+
+
 def test_out_must_hold_the_result():
     with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Long"):
         torch.sin(torch.ones(2), out=torch.zeros(2, dtype=torch.int64))
