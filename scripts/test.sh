@@ -111,7 +111,7 @@ opencl_platform() {
 
 lane_build() { scripts/build.sh; }
 
-# All Rust tests, one program. Cargo says whether the compiler warned of anything.
+# All Rust tests, one program.
 lane_rust.build() {
     rust_tests || return 1
     echo "$RUST_TESTS" >"$LOGS/rust-tests"
@@ -127,7 +127,7 @@ lane_rust.test() {
     "$RUST_TESTS" --skip backend::gpu::tests::
 }
 
-lane_generated() { cargo run --locked -q -p taper-gen -- --check; }
+lane_generated() { cargo test --locked -q -p taper-gen && cargo run --locked -q -p taper-gen -- --check; }
 
 lane_abi() {
     need_file tests/abi/check.sh

@@ -1,6 +1,6 @@
 //! The device on which the suites run: `TAPER_TEST_DEVICE`, the CPU when it is not set.
 
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use taper::{ops, tensor, Device, Tensor};
 
 /// The device under test. The first call makes it the default device, so that what names none lands there too; a process
@@ -35,6 +35,16 @@ pub fn shard(i: usize) -> bool {
     let (part, of): (usize, usize) = (part.parse().unwrap(), of.parse().unwrap());
     assert!(part < of, "TAPER_TEST_SHARD={text}: parts are counted from 0");
     i % of == part
+}
+
+/// Whether the device under test compiles kernels slowly, as drivers for CPUs do, so that a suite takes a part of what it
+/// has; all with `TAPER_TEST_LONG=1`, and on the test double of CUDA, whose kernels are the same.
+pub fn compiles_slowly() -> bool {
+    static SLOW: OnceLock<bool> = OnceLock::new();
+    *SLOW.get_or_init(|| {
+        let long = std::env::var("TAPER_TEST_LONG").is_ok_and(|v| v == "1");
+        !long && !device().is_cpu() && taper::backend::info::info(device()).is_ok_and(|i| i.kind == "cpu")
+    })
 }
 
 /// A leaf with the same values and strides on the device under test.
