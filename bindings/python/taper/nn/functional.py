@@ -679,8 +679,19 @@ def cosine_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
-    cos = g.cosine_similarity(input1, input2, -1)
-    loss = g.where(target == 1, 1 - cos, g.clamp_min(cos - margin, 0))
+    n = target.ndim
+    if n > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if input1.ndim != n + 1 or input2.ndim != n + 1:
+        raise RuntimeError(
+            f"{n}D target tensor expects {n + 1}D input tensors, but found inputs with sizes {list(input1.shape)} and "
+            f"{list(input2.shape)}."
+        )
+    # The squares get the small number, not the norms: that decides what vectors near 0 give.
+    small = 1e-12
+    squares = (g.sum(input1 * input1, -1) + small) * (g.sum(input2 * input2, -1) + small)
+    cos = g.sum(input1 * input2, -1) / g.sqrt(squares)
+    loss = g.where(target == 1, 1 - cos, 0.0) + g.where(target == -1, g.clamp_min(cos - margin, 0), 0.0)
     return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
