@@ -202,3 +202,62 @@ def test_0_dim_tensors_where_dimensions_are_named():
     assert torch.nn.init.dirac_(torch.zeros(4, 2, 0)).numel() == 0
     with pytest.raises(RuntimeError):
         torch.multinomial(torch.zeros(3, 0), 4, replacement=True)
+def test_every_generated_function_looks_at_its_integers():
+    """Whatever else is wrong with a call: the integer is seen before C is called."""
+    import os
+    import re
+
+    from taper import _ops
+
+    with open(os.path.join(os.path.dirname(torch.__file__), "_ops_gen.py")) as f:
+        source = f.read()
+    x, dummies = torch.ones(2, 2), {}
+    dummies.update(T=x, t=x, L=[x], l=[x], S=1, s=1, I=1, i=1, F=1.0, f=1.0, B=True, N=(1,), n=(1,))
+    dummies.update(D=torch.float32, d=torch.float32, v=None, Z="mean", z=None, G=None)
+    checked = 0
+    for name, spec in re.findall(r'repaired\(x_, "(\w+)", "([^"]*)"', source):
+        items = [item.split(":") for item in spec.split()]
+        if any(letter not in dummies and letter not in "?*" for letter, _ in items):
+            continue
+        for letter, argument in items:
+            if letter not in "IiNn" or any(k == "*" for k, _ in items):
+                continue
+            arguments = {a: dummies[k].clone() if k in "Tt" else dummies[k] for k, a in items if k != "?"}
+            for n in (2**64 + 1, -(2**63) - 1):
+                arguments[argument] = n if letter in "Ii" else (n,)
+                with pytest.raises((OverflowError, TypeError), match="64 bits|invalid combination"):
+                    getattr(_ops, name)(**arguments)
+                    pytest.fail(f"{name}({argument}={n}) is accepted")
+                checked += 1
+    assert checked > 200
+
+
+def test_integers_of_handwritten_functions():
+    x = torch.ones(5)
+    for call in (
+        lambda: x.resize_(2**64),
+        lambda: torch.Tensor(2**64),
+        lambda: torch.FloatTensor(2**64, 1),
+        lambda: x.new(2**64),
+        lambda: torch.tensor([2**64]),
+        lambda: torch.arange(0, 2**64, 2**62),
+        lambda: torch.std(x, 2**64),
+        lambda: torch.norm(x, dim=2**64),
+        lambda: x.split(2**64),
+        lambda: x.split([2**64, 1]),
+        lambda: x.scatter(2**64, torch.tensor([0]), 1.0),
+        lambda: torch.randint(2**64, (2,)),
+        lambda: torch.tensor_split(x, 2**64),
+        lambda: torch.frombuffer(bytearray(8), dtype=torch.int8, count=2**64),
+        lambda: torch.cuda.set_device(2**64),
+        lambda: torch.device("cpu", 2**64),
+        lambda: F.interpolate(x.view(1, 1, 5), size=2**64),
+        lambda: torch.rot90(torch.ones(2, 2), 1, (0, 2**64)),
+        lambda: x.unfold(0, 2**64, 1),
+        lambda: torch.nn.Linear(2**64, 1),
+        lambda: torch.nn.Embedding(2**64, 1),
+    ):
+        with pytest.raises((OverflowError, ValueError, RuntimeError, IndexError)) as error:
+            call()
+        assert not isinstance(error.value, RecursionError)
+    assert x[:: 2**64].tolist() == [1] and x[-(2**64) : 2**64].shape == (5,)
