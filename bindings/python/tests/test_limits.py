@@ -202,6 +202,8 @@ def test_0_dim_tensors_where_dimensions_are_named():
     assert torch.nn.init.dirac_(torch.zeros(4, 2, 0)).numel() == 0
     with pytest.raises(RuntimeError):
         torch.multinomial(torch.zeros(3, 0), 4, replacement=True)
+
+
 def test_every_generated_function_looks_at_its_integers():
     """Whatever else is wrong with a call: the integer is seen before C is called."""
     import os

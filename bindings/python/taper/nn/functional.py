@@ -250,10 +250,8 @@ def adaptive_avg_pool3d(input: Tensor, output_size) -> Tensor:
 
 def _must_fit(input, sizes):
     """Takes the memory of a result and gives it back: no work towards one that cannot exist."""
-    from .._creation import empty
-
     shape = [*input.shape[: input.ndim - len(sizes)], *sizes]
-    empty(shape, dtype=input.dtype, device=input.device)
+    g.empty(shape, dtype=input.dtype, device=input.device)
 
 
 def _windows(n, out):
