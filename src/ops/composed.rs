@@ -236,7 +236,7 @@ pub fn histc(a: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tensor> 
     ensure!(low.is_finite() && high.is_finite(), Runtime, "range of [{low}, {high}] is not finite");
     ensure!(low < high, Runtime, "max must be larger than min");
     // One more bin takes what lies outside, NaN too.
-    let counts = zeros(&[bins + 1], Some(DType::I64), Some(a.device()))?;
+    let counts = zeros(&[bins.saturating_add(1)], Some(DType::I64), Some(a.device()))?;
     if a.numel() > 0 {
         let place = Tensor::empty(&a.shape(), DType::I64, a.device())?;
         let program = bins_program(a.dtype());

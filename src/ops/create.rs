@@ -198,7 +198,7 @@ pub fn eye_m(n: i64, m: i64, dtype: Option<DType>, device: Option<Device>) -> Re
     let t = zeros(&[n, m], dtype, device)?;
     let d = t.alias(Layout {
         shape: crate::Dims::from_slice(&[n.min(m)]),
-        strides: crate::Dims::from_slice(&[m + 1]),
+        strides: crate::Dims::from_slice(&[m.saturating_add(1)]),
         offset: 0,
     })?;
     raw_fill(&d, Scalar::Int(1))?;

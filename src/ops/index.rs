@@ -852,7 +852,7 @@ pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
     );
     let n = if num_classes == -1 {
         ensure!(a.numel() > 0, Runtime, "Can not infer total number of classes from empty tensor.");
-        max(a)?.item()?.to_i64() + 1
+        max(a)?.item()?.to_i64().saturating_add(1)
     } else {
         num_classes
     };

@@ -271,6 +271,9 @@ pub fn init_sparse_(t: &Tensor, sparsity: f64, std: f64, generator: Gen) -> Resu
     let shape = t.shape();
     ensure!(shape.len() == 2, Value, "Only tensors with 2 dimensions are supported");
     let (rows, cols) = (shape[0], shape[1]);
+    if t.numel() == 0 {
+        return Ok(());
+    }
     let zeros = ((sparsity * rows as f64).ceil() as i64).clamp(0, rows) as usize;
     init_normal_(t, 0.0, std, generator)?;
     let mut drop = vec![Bool8(0); t.numel()];

@@ -409,7 +409,17 @@ def cartesian_prod(*tensors):
 def combinations(input, r=2, with_replacement=False):
     """All combinations of r elements of a vector, as rows."""
     import itertools
+    import math
 
+    from ._creation import empty
+
+    # No work towards a result that cannot exist; how many rows it has may itself be a number of a million digits.
+    n = input.numel() + (r - 1 if with_replacement else 0)
+    if 0 <= r <= n:
+        size = math.lgamma(n + 1) - math.lgamma(r + 1) - math.lgamma(n - r + 1)
+        if size > 40:
+            raise RuntimeError(f"combinations: too many of {r} out of {input.numel()} elements")
+        empty((math.comb(n, r), r), dtype=_dtype.int64)
     make = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(make(range(input.numel()), r))
     if not rows:

@@ -263,3 +263,18 @@ def test_integers_of_handwritten_functions():
             call()
         assert not isinstance(error.value, RecursionError)
     assert x[:: 2**64].tolist() == [1] and x[-(2**64) : 2**64].shape == (5,)
+
+
+def test_results_too_large_to_be_listed():
+    with pytest.raises(RuntimeError, match="too many"):
+        torch.combinations(torch.arange(100), 50)
+    assert torch.combinations(torch.arange(4), 2).shape == (6, 2)
+    assert torch.combinations(torch.arange(3), 2, with_replacement=True).shape == (6, 2)
+    assert torch.combinations(torch.arange(3), 9).shape == (0, 9)
+    with pytest.raises(RuntimeError):
+        torch.histc(torch.ones(3), 2**63 - 1)
+    with pytest.raises(RuntimeError):
+        torch.nn.functional.one_hot(torch.tensor([2**63 - 1]))
+    assert torch.nn.init.sparse_(torch.empty(0, 2**40), 0.5).numel() == 0
+    assert torch.eye(0, 2**63 - 1).numel() == 0
+    assert F.fold(torch.ones(1, 0, 4), (2**40, 1), (2**40 - 3, 1)).numel() == 0

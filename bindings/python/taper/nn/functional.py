@@ -370,7 +370,7 @@ def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=
     bh, bw = (h - dh * (kh - 1) - 1) // sh + 1, (w - dw * (kw - 1) - 1) // sw + 1
     blocks = x.reshape((n, c, kh, kw, bh, bw))
     out = g.zeros((n, c, h, w), dtype=x.dtype, device=x.device)
-    for i in range(kh):
+    for i in range(kh if out.numel() else 0):
         for j in range(kw):
             out[:, :, i * dh : i * dh + sh * (bh - 1) + 1 : sh, j * dw : j * dw + sw * (bw - 1) + 1 : sw] += blocks[
                 :, :, i, j
