@@ -1,9 +1,10 @@
 //! The text of a tensor: its elements, fetched from its device, and what autograd adds to them.
 
 use super::meta;
+use crate::ensure;
 use crate::error::Result;
 use crate::tensor::dtype::Scalar;
-use crate::tensor::layout::{contiguous_strides, Layout};
+use crate::tensor::layout::{checked_numel, contiguous_strides, Layout};
 use crate::tensor::print::{format_tensor, is_summarized, print_options, PrintOptions, TensorText};
 use crate::tensor::{default_dtype, Tensor};
 use std::fmt;
@@ -58,7 +59,18 @@ fn edges(t: &Tensor, edge: i64) -> Result<Tensor> {
     let from = t.layout();
     let cut = |s: i64| s > edge.saturating_mul(2);
     let kept: Vec<i64> = from.shape.iter().map(|&s| if cut(s) { 2 * edge } else { s }).collect();
+    // Two ends of each of many dimensions are a great many elements.
+    let shown = checked_numel(&kept)?;
+    ensure!(
+        shown <= 1 << 26,
+        Runtime,
+        "a tensor of {:?} is too large to print {shown} of its elements",
+        &from.shape[..]
+    );
     let out = Tensor::empty(&kept, t.dtype(), t.device())?;
+    if shown == 0 {
+        return Ok(out);
+    }
     let to = out.layout();
     let cuts: Vec<usize> = (0..kept.len()).filter(|&d| cut(from.shape[d])).collect();
     // Each corner of the tensor is one rectangle.
@@ -103,6 +115,19 @@ mod tests {
         assert!(t.to_string().ends_with(", requires_grad=True)"));
         let e = Tensor::empty(&[0, 3], DType::I64, crate::Device::CPU).unwrap();
         assert_eq!(e.to_string(), "tensor([], size=(0, 3), dtype=torch.int64)");
+    }
+
+    #[test]
+    fn many_dimensions() {
+        let one = Tensor::from_slice(&[1.0f32], &[1; 64]).unwrap();
+        assert_eq!(one.to_string(), format!("tensor({}1.{})", "[".repeat(64), "]".repeat(64)));
+        let none = PrintOptions { threshold: 0.0, edgeitems: 0, ..PrintOptions::DEFAULT };
+        assert!(to_text_with(&one, &none).unwrap().contains("..."));
+        let mut wide = one.layout();
+        wide.shape[..38].fill(3);
+        wide.strides.fill(0);
+        let e = to_text_with(&one.alias(wide).unwrap(), &PrintOptions { edgeitems: 1, ..PrintOptions::DEFAULT });
+        assert!(e.unwrap_err().message.contains("too large to print"));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::error::Result;
 use std::cell::Cell;
 
 thread_local! {
-    /// Address below which no further call may begin; 0 before it was asked for.
-    static FLOOR: Cell<usize> = const { Cell::new(0) };
+    /// The stack's lowest address, and the one below which no further call may begin; 0 before they were asked for.
+    static FLOOR: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
 /// An error where too little of the stack is left for another call.
@@ -15,14 +15,15 @@ thread_local! {
 pub fn check() -> Result<()> {
     let here = 0u8;
     let at = std::ptr::addr_of!(here) as usize;
-    let floor = FLOOR.with(|f| match f.get() {
-        0 => {
+    let (low, floor) = FLOOR.with(|f| match f.get() {
+        (_, 0) => {
             f.set(floor());
             f.get()
         }
         known => known,
     });
-    if at < floor {
+    // Below the stack lies what is none of ours: a fiber's stack, of which nothing is known.
+    if at < floor && at >= low {
         bail!(Runtime, "maximum recursion depth exceeded: the thread's stack is nearly used up by calls inside calls");
     }
     Ok(())
@@ -34,7 +35,7 @@ const MOST: usize = 512 << 10;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[cold]
-fn floor() -> usize {
+fn floor() -> (usize, usize) {
     let (mut low, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: the attributes are initialised by the first call, read and destroyed here.
     let known = unsafe {
@@ -46,24 +47,24 @@ fn floor() -> usize {
         }
     };
     match known {
-        true => low as usize + (size / 8).clamp(LEAST, MOST),
-        false => 1,
+        true => (low as usize, low as usize + (size / 8).clamp(LEAST, MOST)),
+        false => (1, 1),
     }
 }
 #[cfg(target_os = "macos")]
 #[cold]
-fn floor() -> usize {
+fn floor() -> (usize, usize) {
     // SAFETY: plain questions about this thread.
     let (top, size) = unsafe {
         let me = libc::pthread_self();
         (libc::pthread_get_stackaddr_np(me) as usize, libc::pthread_get_stacksize_np(me))
     };
-    top - size + (size / 8).clamp(LEAST, MOST)
+    (top - size, top - size + (size / 8).clamp(LEAST, MOST))
 }
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos")))]
 #[cold]
-fn floor() -> usize {
-    1
+fn floor() -> (usize, usize) {
+    (1, 1)
 }
 
 #[cfg(test)]
