@@ -529,3 +529,19 @@ def test_defaults_of_dropout():
         assert not torch.equal(f(y), y) and torch.equal(f(y, training=False), y)
     for layer in (torch.nn.AlphaDropout(), torch.nn.FeatureAlphaDropout(), torch.nn.Dropout()):
         assert not torch.equal(layer(x), x) and torch.equal(layer.eval()(x), x)
+
+
+def test_cosine_embedding_loss_near_zero():
+    """PyTorch's numbers: 1e-12 is added to the squares of the norms."""
+    for a, b, target, loss, grad in (
+        ([[0.0, 0.0]], [[1.0, 2.0]], [1], 1.0, [-4.472e5, -8.944e5]),
+        ([[1e-7, 0.0]], [[1.0, 2.0]], [-1], 0.0444994, [4.406e5, 8.9e5]),
+        ([[1.0, 2.0]], [[-1.0, 2.0]], [-1], 0.6, [-0.32, 0.16]),
+        ([[1.0, 2.0]], [[-1.0, 2.0]], [3], 0.0, [0.0, 0.0]),
+    ):
+        x = torch.tensor(a, requires_grad=True)
+        got = nn.functional.cosine_embedding_loss(x, torch.tensor(b), torch.tensor(target))
+        got.backward()
+        assert got.item() == pytest.approx(loss, rel=1e-4) and x.grad[0].tolist() == pytest.approx(grad, rel=1e-3)
+    with pytest.raises(RuntimeError, match="1D target tensor expects 2D input tensors"):
+        nn.functional.cosine_embedding_loss(torch.ones(3), torch.ones(3), torch.ones(3))
