@@ -6,6 +6,11 @@
 //! more are mapped at a huge page boundary. No lock is ever waited for: a busy list counts as empty or full, which
 //! also keeps a forked child from waiting for a thread that it does not have.
 //!
+//! The cache follows the demand (`allowed`): it holds no more than what lets the process reach twice the
+//! most that was alive lately, and blocks that nobody has asked for through a whole epoch go back to the system. An
+//! epoch lasts at least a second and until eight times all memory has gone through the cache, so that what is given
+//! back costs little beside the work that was done meanwhile.
+//!
 //! `TAPER_ALLOCATOR=system` switches all of this off: each block is then its own exact `malloc`, so that
 //! AddressSanitizer and valgrind see overruns and uses after free.
 
@@ -74,13 +79,35 @@ impl List {
     }
 }
 
+/// Free blocks of one class for all threads.
+struct Shared {
+    list: List,
+    /// The fewest blocks that were there since the last sweep: so many nobody needed.
+    low: Cell<usize>,
+    /// Blocks given since they were last counted in `TURNOVER`.
+    given: Cell<usize>,
+}
 /// A shared list behind its lock.
-struct SharedList(Mutex<List>);
+struct SharedList(Mutex<Shared>);
 // SAFETY: the list owns the blocks that its raw pointers name; the mutex gives one thread access at a time.
 unsafe impl Sync for SharedList {}
 
-static SHARED: [SharedList; CLASSES] = [const { SharedList(Mutex::new(List::new())) }; CLASSES];
-/// Bytes in `SHARED`, and the most that may be there (0 until asked for).
+static SHARED: [SharedList; CLASSES] =
+    [const { SharedList(Mutex::new(Shared { list: List::new(), low: Cell::new(0), given: Cell::new(0) })) }; CLASSES];
+/// Bytes that have gone through `SHARED` in this epoch, and when it began (milliseconds of the system's clock).
+static TURNOVER: AtomicU64 = AtomicU64::new(0);
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+/// The most that was alive in this epoch, and in the one before.
+static RECENT: AtomicI64 = AtomicI64::new(0);
+static BEFORE: AtomicI64 = AtomicI64::new(0);
+/// What the cache may hold whatever the demand.
+const FLOOR: u64 = 64 << 20;
+/// How often all memory goes through the cache in an epoch, at least, and how long it lasts, at least.
+const TURNS: u64 = 8;
+const EPOCH_MS: u64 = 1000;
+/// Bytes of one class after which its turnover is counted.
+const COUNT_AT: usize = 4 << 20;
+/// Bytes in `SHARED`, and the most that may ever be there (0 until asked for).
 static CACHED: AtomicU64 = AtomicU64::new(0);
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// Bytes obtained from the system.
@@ -166,6 +193,9 @@ impl Desk {
 fn publish(delta: i64) {
     let now = PUBLISHED.fetch_add(delta, Relaxed) + delta;
     PEAK.fetch_max(now, Relaxed);
+    if now > RECENT.load(Relaxed) {
+        RECENT.fetch_max(now, Relaxed);
+    }
 }
 
 /// The thread's desk; gives it back when the thread ends.
@@ -212,26 +242,46 @@ fn count_homeless(n: i64) {
 
 /// Takes a block from a shared list.
 fn take_shared(class: usize) -> Option<NonNull<u8>> {
-    let p = SHARED[class].0.try_lock()?.pop()?;
+    let shared = SHARED[class].0.try_lock()?;
+    let p = shared.list.pop()?;
+    shared.low.set(shared.low.get().min(shared.list.len.get()));
     CACHED.fetch_sub(class_size(class) as u64, Relaxed);
     Some(p)
+}
+
+/// How much may be cached now: with what is alive, twice the most that was alive lately.
+fn allowed() -> u64 {
+    let limit = match LIMIT.load(Relaxed) {
+        0 => default_limit(),
+        l => l,
+    };
+    let demand = RECENT.load(Relaxed).max(BEFORE.load(Relaxed));
+    let room = (2 * demand - PUBLISHED.load(Relaxed)).max(0) as u64;
+    limit.min(room + FLOOR)
 }
 
 /// Puts a block on its shared list, within the cache's limit, or gives it to the system.
 fn give(p: NonNull<u8>, class: usize) {
     let size = class_size(class) as u64;
-    let limit = match LIMIT.load(Relaxed) {
-        0 => default_limit(),
-        l => l,
-    };
+    let limit = allowed();
     if size > limit {
         return release(p, class);
     }
     if CACHED.fetch_add(size, Relaxed) + size > limit {
-        trim(limit);
+        // A little more than must be, so that the next block does not come here again.
+        trim(limit - limit / 8);
     }
     match SHARED[class].0.try_lock() {
-        Some(list) => list.push(p),
+        Some(shared) => {
+            shared.list.push(p);
+            let given = shared.given.get() + 1;
+            let count = given * size as usize >= COUNT_AT;
+            shared.given.set(if count { 0 } else { given });
+            drop(shared);
+            if count {
+                turn(given as u64 * size);
+            }
+        }
         None => {
             CACHED.fetch_sub(size, Relaxed);
             release(p, class);
@@ -239,9 +289,71 @@ fn give(p: NonNull<u8>, class: usize) {
     }
 }
 
-/// Gives cached blocks to the system, largest first, until at most `limit` bytes are cached.
+/// Counts bytes that went through the cache; at an epoch's end what nobody needed goes back to the system.
+#[cold]
+fn turn(bytes: u64) {
+    let turned = TURNOVER.fetch_add(bytes, Relaxed) + bytes;
+    if turned < TURNS * RESERVED.load(Relaxed) {
+        return;
+    }
+    let (now, began) = (milliseconds(), EPOCH.load(Relaxed));
+    if now < began + EPOCH_MS || EPOCH.compare_exchange(began, now, Relaxed, Relaxed).is_err() {
+        return;
+    }
+    TURNOVER.store(0, Relaxed);
+    let live = PUBLISHED.load(Relaxed);
+    BEFORE.store(RECENT.swap(live, Relaxed), Relaxed);
+    sweep(0);
+}
+
+#[cfg(unix)]
+fn milliseconds() -> u64 {
+    #[cfg(target_os = "linux")]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid place for the answer.
+    unsafe { libc::clock_gettime(CLOCK, &mut t) };
+    t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
+}
+#[cfg(not(unix))]
+fn milliseconds() -> u64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed().as_millis() as u64 + EPOCH_MS
+}
+
+/// Gives back the blocks that no one has needed since the last sweep, largest first, until at most `limit` bytes are
+/// cached.
+#[cold]
+fn sweep(limit: u64) {
+    let mut freed = 0;
+    for (class, shared) in SHARED.iter().enumerate().rev() {
+        if CACHED.load(Relaxed) <= limit {
+            break;
+        }
+        let unneeded = match shared.0.try_lock() {
+            Some(s) => s.low.replace(s.list.len.get()),
+            None => 0,
+        };
+        for _ in 0..unneeded {
+            match take_shared(class) {
+                Some(p) => release(p, class),
+                None => break,
+            }
+            freed += class_size(class);
+        }
+    }
+    if freed >= HUGE {
+        return_heap();
+    }
+}
+
+/// Gives cached blocks to the system until at most `limit` bytes are cached: those that nobody has needed for a while,
+/// then the largest first.
 #[cold]
 fn trim(limit: u64) {
+    sweep(limit);
     for class in (0..CLASSES).rev() {
         while CACHED.load(Relaxed) > limit {
             match take_shared(class) {
@@ -249,6 +361,15 @@ fn trim(limit: u64) {
                 None => break,
             }
         }
+    }
+}
+
+/// Lets malloc give the system what has been freed to it.
+fn return_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: no preconditions; it takes malloc's own locks.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
@@ -489,15 +610,17 @@ fn drop_slow(p: NonNull<u8>, nbytes: usize) {
     }
 }
 
-/// Gives the shared cache and this thread's free blocks back to the system. Other threads keep the few small blocks
-/// that they have.
+/// Gives the shared cache, this thread's free blocks and all threads' scratch memory back to the system. Other threads
+/// keep the few small blocks that they have: at most 128 KiB of each size up to 32 KiB.
 pub fn empty_cache() {
     with_desk(|desk| {
         if let Some(d) = desk {
             d.flush();
         }
     });
+    super::scratch::free_all();
     trim(0);
+    return_heap();
 }
 
 /// Counters over all threads. `allocated` and `reserved` count whole size classes (exact bytes with
@@ -607,6 +730,28 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    /// What one phase of a program needed does not stay while the next one runs.
+    #[test]
+    fn unneeded_blocks_go_back() {
+        if system_mode() {
+            return;
+        }
+        // Sizes that no other test uses.
+        const PHASE: usize = 70 << 20;
+        let class = class_of(PHASE);
+        let cached = || SHARED[class].0.lock().list.len.get();
+        drop((0..2).map(|_| Block::new(PHASE).unwrap()).collect::<Vec<_>>());
+        assert!(cached() <= 2);
+        // Other sizes go through the cache for three epochs and more.
+        let start = milliseconds();
+        while milliseconds() < start + 3 * EPOCH_MS + EPOCH_MS / 2 && cached() > 0 {
+            drop((0..2).map(|_| Block::new(3 << 20).unwrap()).collect::<Vec<_>>());
+        }
+        // Where other tests hold gigabytes an epoch takes longer; then the limit is what counts.
+        assert!(cached() == 0 || TURNOVER.load(Relaxed) < TURNS * RESERVED.load(Relaxed));
+        assert!(allowed() <= LIMIT.load(Relaxed).max(FLOOR));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::error::Result;
 use crate::tensor::dtype::Element;
 use crate::tensor::layout::Dims;
 use half::{bf16, f16};
-use std::cell::RefCell;
+use parking_lot::Mutex;
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 /// A float type that kernels compute in: f32 or f64 (half types go through f32).
 pub trait Real: Element + Default + Float {
@@ -148,23 +151,79 @@ pub struct Scratch {
     block: Option<Block>,
     nbytes: usize,
 }
+
+/// The blocks that one thread keeps. Its owner and `free_all` exclude each other by `busy`, for which nobody waits: a busy
+/// shelf counts as empty, and as full.
+struct Shelf {
+    busy: AtomicBool,
+    blocks: UnsafeCell<Vec<(usize, Block)>>,
+}
+// SAFETY: the blocks are touched by whoever set `busy` alone.
+unsafe impl Sync for Shelf {}
+impl Shelf {
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut Vec<(usize, Block)>) -> R) -> Option<R> {
+        if self.busy.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: `busy` was free and is ours until it is cleared; `f` does not come back here.
+        let r = f(unsafe { &mut *self.blocks.get() });
+        self.busy.store(false, Ordering::Release);
+        Some(r)
+    }
+}
+
+/// All threads' shelves.
+static SHELVES: Mutex<Vec<Arc<Shelf>>> = Mutex::new(Vec::new());
+/// A thread's shelf, which goes with the thread.
+struct Own(Arc<Shelf>);
+impl Own {
+    fn new() -> Own {
+        let shelf = Arc::new(Shelf { busy: AtomicBool::new(false), blocks: UnsafeCell::new(Vec::new()) });
+        // Busy only while a thread begins, ends or memory is given back (or, in a forked child, was then): the blocks of
+        // a shelf that is not listed stay until the thread ends.
+        if let Some(mut all) = SHELVES.try_lock() {
+            all.push(shelf.clone());
+        }
+        Own(shelf)
+    }
+}
+impl Drop for Own {
+    fn drop(&mut self) {
+        let mine = match SHELVES.try_lock() {
+            Some(mut all) => all.iter().position(|s| Arc::ptr_eq(s, &self.0)).map(|i| all.swap_remove(i)),
+            None => None,
+        };
+        drop(mine);
+        drop(self.0.with(std::mem::take));
+    }
+}
 thread_local! {
-    static FREE: RefCell<Vec<(usize, Block)>> = const { RefCell::new(Vec::new()) };
+    static SHELF: Own = Own::new();
 }
 /// Larger blocks go back to the allocator instead of staying with the thread.
 const KEEP_BYTES: usize = 8 << 20;
 const KEEP_BLOCKS: usize = 6;
 
+/// Frees the scratch memory of all threads, but for what kernels use now.
+pub fn free_all() {
+    let Some(all) = SHELVES.try_lock() else { return };
+    let blocks: Vec<_> = all.iter().filter_map(|s| s.with(std::mem::take)).collect();
+    drop(all);
+    drop(blocks);
+}
+
 impl Scratch {
     /// At least `n` elements of `T`, uninitialised, 64-byte aligned.
     pub fn new<T>(n: usize) -> Result<Scratch> {
         let nbytes = n * std::mem::size_of::<T>();
-        let reused = FREE.with(|f| {
-            let mut f = f.borrow_mut();
-            let best = (0..f.len()).filter(|&i| f[i].0 >= nbytes).min_by_key(|&i| f[i].0)?;
-            Some(f.swap_remove(best))
+        let reused = SHELF.try_with(|s| {
+            s.0.with(|f| {
+                let best = (0..f.len()).filter(|&i| f[i].0 >= nbytes).min_by_key(|&i| f[i].0)?;
+                Some(f.swap_remove(best))
+            })
         });
-        if let Some((nbytes, block)) = reused {
+        if let Ok(Some(Some((nbytes, block)))) = reused {
             return Ok(Scratch { block: Some(block), nbytes });
         }
         let nbytes = nbytes.max(4096).next_power_of_two();
@@ -184,14 +243,15 @@ impl Drop for Scratch {
             if self.nbytes <= KEEP_BYTES {
                 let nbytes = self.nbytes;
                 // `try_with`: the thread may be ending; then the block is simply freed.
-                let _ = FREE.try_with(|f| {
-                    let mut f = f.borrow_mut();
-                    if f.len() == KEEP_BLOCKS {
-                        let smallest = (0..f.len()).min_by_key(|&i| f[i].0).unwrap_or(0);
-                        f.swap_remove(smallest);
-                    }
-                    f.push((nbytes, block));
+                let surplus = SHELF.try_with(|s| {
+                    s.0.with(|f| {
+                        let smallest = (0..f.len()).min_by_key(|&i| f[i].0).filter(|_| f.len() == KEEP_BLOCKS);
+                        let surplus = smallest.map(|i| f.swap_remove(i));
+                        f.push((nbytes, block));
+                        surplus
+                    })
                 });
+                drop(surplus);
             }
         }
     }
