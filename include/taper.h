@@ -303,6 +303,13 @@ const char *taper_error_message(const taper_error *e);
 const char *taper_error_op(const taper_error *e);
 
 /*
+ * Which module of a tree failed: its path from the module that was called, and what it is, like
+ * "0.fc (Linear(in_features=4, out_features=2, bias=True))"; the message's last line says so too. Valid until e is freed;
+ * NULL when that module itself failed, or none. Borrows e. Since 0.1.
+ */
+const char *taper_error_module(const taper_error *e);
+
+/*
  * Index of the argument at fault, counted from 0 (an array and its length are one argument); -1 when no single one is.
  * Borrows e. Since 0.1.
  */
@@ -328,6 +335,16 @@ taper_error *taper_error_new(int32_t code,
                              const char *message,
                              void *payload,
                              taper_drop_fn drop);
+
+/*
+ * An error like e (code, message, op, argument, module) that carries another payload: for a callback in a language whose
+ * own exception stands for e and should come back. payload and drop are as for taper_error_new (both NULL: no
+ * payload); where e is no error the result says so. Borrows e; the result is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_error_with_payload(const taper_error *e,
+                                      void *payload,
+                                      taper_drop_fn drop);
 
 /* Frees an error. Consumes e; NULL is fine. Returns false when e was no live error handle. Since 0.1. */
 bool taper_error_free(taper_error *e);
@@ -356,7 +373,7 @@ bool taper_string_free(taper_string *s);
 /*
  * Opens a scope on this thread: handles of tensors, tensor lists, strings, named tensors and graph nodes that are made
  * on this thread from now on are freed by the matching taper_scope_end, unless kept or freed earlier. Errors,
- * modules, optimizers and generators are not. Scopes nest. For C: the other languages own each handle by itself.
+ * modules, optimizers and generators are not. Scopes nest. What a thread leaves open is closed when it ends. For C: the other languages own each handle by itself.
  * Since 0.1.
  */
 void taper_scope_begin(void);

@@ -43,13 +43,31 @@ pub struct Error {
     pub cause: Option<Box<Error>>,
     /// What a callback attached to its own error (a Python exception, a Go error); travels through intact.
     pub payload: Option<Arc<dyn Any + Send + Sync>>,
+    /// The module of a tree that failed.
+    pub place: Option<Box<Place>>,
+}
+
+/// Which module of a tree failed.
+#[derive(Clone)]
+pub struct Place {
+    /// Identity of the outermost module that the error has come through.
+    pub outer: u64,
+    /// Way from there to the module that failed ("0.fc"); empty while that is the outermost one itself.
+    pub path: String,
+    /// The module that failed, as it prints: `Linear(in_features=4, out_features=2, bias=True)`.
+    pub module: String,
+}
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.path, self.module)
+    }
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), op: None, arg: None, cause: None, payload: None }
+        Error { kind, message: message.into(), op: None, arg: None, cause: None, payload: None, place: None }
     }
     pub fn with_op(mut self, op: &'static str) -> Self {
         self.op.get_or_insert(op);
@@ -63,6 +81,10 @@ impl Error {
         self.cause = Some(Box::new(cause));
         self
     }
+    /// The place in a tree of modules, once the error has left the module that failed for the one around it.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_deref().filter(|p| !p.path.is_empty())
+    }
     /// The error of a device that lacks a kernel: nothing falls back to the CPU silently.
     pub fn unsupported(op: &str, dtype: impl fmt::Display, device: impl fmt::Display) -> Self {
         Error::new(ErrorKind::NotImplemented, format!("\"{op}\" not implemented for {dtype} on device {device}"))
@@ -71,7 +93,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        match self.place() {
+            Some(place) => write!(f, "\n  in {place}"),
+            None => Ok(()),
+        }
     }
 }
 impl fmt::Debug for Error {
@@ -80,7 +106,7 @@ impl fmt::Debug for Error {
         if let Some(op) = self.op {
             write!(f, " in {op}")?;
         }
-        write!(f, ": {}", self.message)
+        write!(f, ": {self}")
     }
 }
 impl std::error::Error for Error {}

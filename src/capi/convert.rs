@@ -1,5 +1,6 @@
 //! What every C function does first and last: arguments from C, results to C, errors and panics into error handles.
 
+use super::arguments;
 use super::error;
 use super::handle::{self, Fault, Kind, Object};
 use super::scope;
@@ -81,8 +82,18 @@ pub fn guard(op: &'static str, f: impl FnOnce(&Call) -> Result<()>) -> *mut tape
     let call = Call { op };
     match caught(|| f(&call)) {
         Ok(Ok(())) => std::ptr::null_mut(),
-        Ok(Err(e)) | Err(e) => error::into_handle(e.with_op(op)),
+        Ok(Err(e)) | Err(e) => failed(op, e),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn failed(op: &'static str, mut e: Error) -> *mut taper_error {
+    // What came through from another function has its argument, or none, from there.
+    if e.op.is_none() {
+        e.arg = arguments::at_fault(op, &e);
+    }
+    error::into_handle(e.with_op(op))
 }
 
 /// The body of a getter that returns its value: `bad` for a bad handle (or a panic).

@@ -14,6 +14,7 @@ pub struct ErrorBox {
     error: Error,
     message: CString,
     op: Option<CString>,
+    module: Option<CString>,
 }
 
 /// A NUL byte would end the text early, so it is shown as a space.
@@ -22,7 +23,12 @@ fn c_text(s: &str) -> CString {
 }
 
 fn boxed(error: Error) -> Arc<ErrorBox> {
-    Arc::new(ErrorBox { message: c_text(&error.message), op: error.op.map(c_text), error })
+    let module = error.place().map(|p| c_text(&p.to_string()));
+    let message = match &module {
+        Some(_) => c_text(&error.to_string()),
+        None => c_text(&error.message),
+    };
+    Arc::new(ErrorBox { message, op: error.op.map(c_text), module, error })
 }
 
 /// Handle of the error that needs no memory: made once, never freed.
@@ -116,6 +122,14 @@ pub extern "C" fn taper_error_op(e: *const taper_error) -> *const c_char {
     getter(std::ptr::null(), || object(e).ok()?.op.as_ref().map(|o| o.as_ptr()))
 }
 
+/// Which module of a tree failed: its path from the module that was called, and what it is, like
+/// "0.fc (Linear(in_features=4, out_features=2, bias=True))"; the message's last line says so too. Valid until e is freed;
+/// NULL when that module itself failed, or none. Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_module(e: *const taper_error) -> *const c_char {
+    getter(std::ptr::null(), || object(e).ok()?.module.as_ref().map(|m| m.as_ptr()))
+}
+
 /// Index of the argument at fault, counted from 0 (an array and its length are one argument); -1 when no single one is.
 /// Borrows e. Since 0.1.
 #[no_mangle]
@@ -173,6 +187,26 @@ pub unsafe extern "C" fn taper_error_new(
         e.payload = Some(Arc::new(payload));
     }
     into_handle(e)
+}
+
+/// An error like e (code, message, op, argument, module) that carries another payload: for a callback in a language whose
+/// own exception stands for e and should come back. payload and drop are as for taper_error_new (both NULL: no
+/// payload); where e is no error the result says so. Borrows e; the result is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_error_with_payload(
+    e: *const taper_error,
+    payload: *mut c_void,
+    drop: taper_drop_fn,
+) -> *mut taper_error {
+    let payload = Arc::new(Payload { data: payload, drop });
+    let mut error = match object(e) {
+        Ok(b) => b.error.clone(),
+        Err(_) => Error::new(ErrorKind::InvalidHandle, format!("error_with_payload(): {e:p} is no error handle")),
+    };
+    let given = !payload.data.is_null() || payload.drop.is_some();
+    error.payload = given.then(|| payload as Arc<dyn Any + Send + Sync>);
+    into_handle(error)
 }
 
 fn kind_of(code: i32) -> ErrorKind {

@@ -4,6 +4,8 @@
 // The contract of every pointer argument is the header's preamble; the functions' docs become the header.
 #![allow(clippy::missing_safety_doc)]
 
+mod arguments;
+mod arguments_gen;
 pub mod autograd;
 pub mod convert;
 #[cfg(test)]

@@ -118,6 +118,9 @@ impl Layer for CLayer {
             None => bail!(Callback, "the forward callback of {} succeeded without setting its result", m.name()),
         }
     }
+    fn is_foreign(&self) -> bool {
+        true
+    }
     fn extra_repr(&self, m: &Module) -> Result<String> {
         let Some(extra) = self.vt.extra_repr else { return Ok(String::new()) };
         let this = LentModule::new(m)?;

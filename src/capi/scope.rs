@@ -7,7 +7,30 @@ use std::cell::{Cell, RefCell};
 
 thread_local! {
     static OPEN: Cell<u32> = const { Cell::new(0) };
-    static SCOPES: RefCell<Vec<Vec<(Kind, usize)>>> = const { RefCell::new(Vec::new()) };
+    static SCOPES: Scopes = const { Scopes(RefCell::new(Vec::new())) };
+}
+
+/// The open scopes of one thread.
+struct Scopes(RefCell<Vec<Vec<(Kind, usize)>>>);
+
+// A thread that ends (or a program whose main thread does) without taper_scope_end frees what its scopes hold.
+impl Drop for Scopes {
+    fn drop(&mut self) {
+        OPEN.set(0);
+        let open = std::mem::take(self.0.get_mut());
+        // What is freed may run callbacks; a panic must not leave a thread's last destructors.
+        let _ = getter((), || {
+            open.into_iter().rev().for_each(free_all);
+            Some(())
+        });
+    }
+}
+
+fn free_all(made: Vec<(Kind, usize)>) {
+    for (kind, bits) in made {
+        // A handle that was freed by hand is stale by now: nothing to do.
+        drop(handle::remove(bits, kind));
+    }
 }
 
 /// Notes a new handle in this thread's innermost scope, if there is one.
@@ -23,7 +46,7 @@ fn note_open(kind: Kind, bits: usize) {
         return;
     }
     let _ = SCOPES.try_with(|s| {
-        if let Some(scope) = s.borrow_mut().last_mut() {
+        if let Some(scope) = s.0.borrow_mut().last_mut() {
             scope.push((kind, bits));
         }
     });
@@ -31,12 +54,13 @@ fn note_open(kind: Kind, bits: usize) {
 
 /// Opens a scope on this thread: handles of tensors, tensor lists, strings, named tensors and graph nodes that are made
 /// on this thread from now on are freed by the matching taper_scope_end, unless kept or freed earlier. Errors,
-/// modules, optimizers and generators are not. Scopes nest. For C: the other languages own each handle by itself.
+/// modules, optimizers and generators are not. Scopes nest. What a thread leaves open is closed when it ends. For C: the other languages own each handle by itself.
 /// Since 0.1.
 #[no_mangle]
 pub extern "C" fn taper_scope_begin() {
     getter((), || {
-        SCOPES.with(|s| s.borrow_mut().push(Vec::new()));
+        // A thread that is ending, in the destructor of something of its own, has no scopes any more.
+        SCOPES.try_with(|s| s.0.borrow_mut().push(Vec::new())).ok()?;
         OPEN.set(OPEN.get() + 1);
         Some(())
     })
@@ -47,14 +71,11 @@ pub extern "C" fn taper_scope_begin() {
 #[must_use]
 pub extern "C" fn taper_scope_end() -> *mut taper_error {
     guard("scope_end", |_| {
-        let Some(made) = SCOPES.with(|s| s.borrow_mut().pop()) else {
+        let Some(made) = SCOPES.try_with(|s| s.0.borrow_mut().pop()).ok().flatten() else {
             crate::bail!(Runtime, "taper_scope_end without taper_scope_begin on this thread");
         };
         OPEN.set(OPEN.get() - 1);
-        for (kind, bits) in made {
-            // A handle that was freed by hand is stale by now: nothing to do.
-            drop(handle::remove(bits, kind));
-        }
+        free_all(made);
         Ok(())
     })
 }
@@ -66,8 +87,8 @@ pub extern "C" fn taper_scope_end() -> *mut taper_error {
 pub extern "C" fn taper_scope_keep(t: *mut taper_tensor) -> *mut taper_error {
     guard("scope_keep", |c| {
         c.tensor(0, "t", t)?;
-        SCOPES.with(|s| {
-            let mut s = s.borrow_mut();
+        let _ = SCOPES.try_with(|s| {
+            let mut s = s.0.borrow_mut();
             let Some(scope) = s.last_mut() else { return };
             if let Some(at) = scope.iter().rposition(|(_, bits)| *bits == t as usize) {
                 let entry = scope.swap_remove(at);

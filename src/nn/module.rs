@@ -4,7 +4,7 @@ use super::repr;
 use crate::backend::stack;
 use crate::backend::sync::{Mutex, RwLock};
 use crate::backend::Activation;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Place};
 use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
 use crate::{autograd, bail, ensure, Result, Tensor};
@@ -30,6 +30,10 @@ pub trait Layer: Send + Sync {
     /// The output with an activation applied, in one go; None where this layer cannot do that.
     fn forward_activated(&self, _module: &Module, _inputs: &[Tensor], _then: Activation) -> Option<Result<Tensor>> {
         None
+    }
+    /// Whether `extra_repr` is code of the user's, which must not run while an error is on its way.
+    fn is_foreign(&self) -> bool {
+        false
     }
     /// Whether equal consecutive children print as one line `(0-2): 3 x ...` (ModuleList).
     fn folds_repeats(&self) -> bool {
@@ -121,6 +125,9 @@ pub struct IncompatibleKeys {
     pub unexpected: Vec<String>,
 }
 
+/// How much of a module's path an error tells.
+const LONGEST_PATH: usize = 500;
+
 static NEXT_HOOK: AtomicU64 = AtomicU64::new(1);
 
 impl Module {
@@ -149,7 +156,12 @@ impl Module {
 
     // forward
     /// Runs the pre-hooks, the layer and the post-hooks.
+    ///
+    /// An error says which module of the tree failed.
     pub fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        self.run(inputs).map_err(|e| self.placed(e))
+    }
+    fn run(&self, inputs: &[Tensor]) -> Result<Tensor> {
         stack::check()?;
         let (pre, post) = {
             let h = self.0.hooks.lock();
@@ -174,6 +186,44 @@ impl Module {
         }
         Ok(out)
     }
+    /// An error that leaves this module: the first one is the module that failed, those around it say where it stands.
+    #[cold]
+    pub(crate) fn placed(&self, mut e: Error) -> Error {
+        // Texts take memory, which has just run out.
+        if e.kind == ErrorKind::OutOfMemory {
+            return e;
+        }
+        let Some(place) = &mut e.place else {
+            let module = match self.0.layer.is_foreign() {
+                true => self.name().to_string(),
+                false => format!("{}({})", self.name(), self.0.layer.extra_repr(self).unwrap_or_default()),
+            };
+            e.place = Some(Box::new(Place { outer: self.id(), path: String::new(), module }));
+            return e;
+        };
+        let is_failed = |m: &Module| m.id() == place.outer;
+        let direct = self.0.state.read().children.iter().find_map(|(name, c)| {
+            let c = c.as_ref()?;
+            is_failed(c).then(|| name.clone())
+        });
+        // A forward may also call a module further down.
+        let way = direct.or_else(|| self.named_modules().into_iter().find(|(_, m)| is_failed(m)).map(|(name, _)| name));
+        if let Some(way) = way.filter(|w| !w.is_empty()) {
+            place.outer = self.id();
+            if place.path.len() + way.len() > LONGEST_PATH {
+                // An endless recursion has a long way to say.
+                if !place.path.starts_with("...") {
+                    place.path.insert_str(0, "....");
+                }
+                return e;
+            }
+            place.path = match place.path.is_empty() {
+                true => way,
+                false => join(&way, &place.path),
+            };
+        }
+        e
+    }
     /// This module and then `next` in one go; None where they must run one after the other, as where somebody watches
     /// one of them through a hook.
     pub(crate) fn forward_through(&self, next: &Module, inputs: &[Tensor]) -> Option<Result<Tensor>> {
@@ -185,7 +235,7 @@ impl Module {
         if watched(self) || watched(next) {
             return None;
         }
-        self.0.layer.forward_activated(self, inputs, then)
+        self.0.layer.forward_activated(self, inputs, then).map(|out| out.map_err(|e| self.placed(e)))
     }
     /// [`Module::forward`] of one input.
     pub fn call(&self, input: &Tensor) -> Result<Tensor> {

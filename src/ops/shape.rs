@@ -72,12 +72,16 @@ pub fn reshape(a: &Tensor, shape: &[i64]) -> Result<Tensor> {
 pub fn reshape_as(a: &Tensor, other: &Tensor) -> Result<Tensor> {
     reshape(a, &other.shape())
 }
+/// [`wrap_dim`] of the argument at an index, where a function takes several dimensions.
+fn dim_at(argument: usize, dim: i64, ndim: usize) -> Result<usize> {
+    wrap_dim(dim, ndim).map_err(|e| e.with_arg(argument))
+}
 pub fn flatten(a: &Tensor, start_dim: i64, end_dim: i64) -> Result<Tensor> {
     let s = a.shape();
     if s.is_empty() {
         return reshape(a, &[1]);
     }
-    let (i, j) = (wrap_dim(start_dim, s.len())?, wrap_dim(end_dim, s.len())?);
+    let (i, j) = (dim_at(1, start_dim, s.len())?, dim_at(2, end_dim, s.len())?);
     ensure!(i <= j, Runtime, "flatten() has invalid args: start_dim cannot come after end_dim");
     let mut shape = Dims::from_slice(&s[..i]);
     shape.push(s[i..=j].iter().product());
@@ -125,7 +129,7 @@ pub fn permute(a: &Tensor, dims: &[i64]) -> Result<Tensor> {
 }
 pub fn transpose(a: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
     let mut l = a.layout();
-    let (i, j) = (wrap_dim(dim0, l.ndim())?, wrap_dim(dim1, l.ndim())?);
+    let (i, j) = (dim_at(1, dim0, l.ndim())?, dim_at(2, dim1, l.ndim())?);
     if l.ndim() > 0 {
         l.shape.swap(i, j);
         l.strides.swap(i, j);
@@ -170,7 +174,7 @@ pub fn movedim(a: &Tensor, source: &[i64], destination: &[i64]) -> Result<Tensor
     let mut order: Vec<Option<usize>> = vec![None; n.max(1)];
     let mut used = vec![false; n.max(1)];
     for (&s, &d) in source.iter().zip(destination) {
-        let (s, d) = (wrap_dim(s, n)?, wrap_dim(d, n)?);
+        let (s, d) = (dim_at(1, s, n)?, dim_at(2, d, n)?);
         ensure!(
             !used[s] && order[d].is_none(),
             Runtime,
@@ -333,7 +337,7 @@ pub fn narrow(a: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tensor> {
 /// The k-th diagonal over two dimensions, appended as the last.
 pub fn diagonal(a: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
     let l = a.layout();
-    let (i, j) = (wrap_dim(dim1, l.ndim())?, wrap_dim(dim2, l.ndim())?);
+    let (i, j) = (dim_at(2, dim1, l.ndim())?, dim_at(3, dim2, l.ndim())?);
     ensure!(i != j, Runtime, "diagonal dimensions cannot be identical {dim1}, {dim2}");
     let window = |l: &Layout| {
         let (r, c) = (l.shape[i], l.shape[j]);
@@ -368,7 +372,7 @@ pub fn diag(a: &Tensor, diagonal_: i64) -> Result<Tensor> {
 pub fn diag_embed(a: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
     let s = a.shape();
     ensure!(!s.is_empty(), Runtime, "diag_embed: expected at least one dimension");
-    let (i, j) = (wrap_dim(dim1, s.len() + 1)?, wrap_dim(dim2, s.len() + 1)?);
+    let (i, j) = (dim_at(2, dim1, s.len() + 1)?, dim_at(3, dim2, s.len() + 1)?);
     ensure!(i != j, Runtime, "diagonal dimensions cannot be identical {dim1}, {dim2}");
     let n = s[s.len() - 1].saturating_add(offset.saturating_abs());
     checked_numel(&[n, n])?;

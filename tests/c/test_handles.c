@@ -131,9 +131,47 @@ static void lists(void)
     CHECK(taper_tensor_free(a));
 }
 
+/* taper_error_arg names the argument in errors about values too. */
+static void at_argument(taper_error *e, int32_t wanted, int line)
+{
+    checks_made++;
+    if (!e || taper_error_arg(e) != wanted) {
+        checks_failed++;
+        fprintf(stderr, "%s:%d: argument %d, expected %d: %s\n", __FILE__, line, e ? (int)taper_error_arg(e) : -2, (int)wanted,
+                e ? taper_error_message(e) : "(success)");
+    }
+    taper_error_free(e);
+}
+#define ARG(wanted, call) at_argument((call), (wanted), __LINE__)
+static void arguments(void)
+{
+    int64_t two_three[] = {2, 3}, bad_dims[] = {7}, negative[] = {-3};
+    taper_tensor *x = NULL, *i = NULL, *out = NULL, *out2 = NULL;
+    taper_tensor_list *l = NULL;
+    taper_module *m = NULL;
+    OK(taper_ones(two_three, 2, TAPER_FLOAT32, TAPER_CPU, &x));
+    OK(taper_ones(two_three, 2, TAPER_INT64, TAPER_CPU, &i));
+    ARG(1, taper_softmax(x, 7, TAPER_DTYPE_NONE, &out));
+    ARG(1, taper_sum_dim(x, bad_dims, 1, false, TAPER_DTYPE_NONE, &out));
+    ARG(1, taper_cumsum(x, -9, TAPER_DTYPE_NONE, &out));
+    ARG(1, taper_unsqueeze(x, 9, &out));
+    ARG(2, taper_select(x, 0, 5, &out));
+    ARG(1, taper_select(x, 5, 0, &out));
+    ARG(1, taper_unbind(x, 4, &l));
+    ARG(1, taper_topk(x, 9, 1, true, true, &out, &out2));
+    ARG(0, taper_zeros(negative, 1, TAPER_DTYPE_NONE, TAPER_CPU, &out));
+    ARG(1, taper_dropout(x, 1.5, true, NULL, &out));
+    ARG(1, taper_view(x, negative, 1, &out));
+    ARG(0, taper_nn_linear_new(-1, 2, true, &m));
+    ARG(0, taper_nn_dropout_new(7, false, &m));
+    taper_tensor_free(x);
+    taper_tensor_free(i);
+}
+
 int main(void)
 {
     wrong_handles();
+    arguments();
     errors();
     versions();
     lists();

@@ -451,9 +451,61 @@ static void files_and_optimisers(void)
     taper_optimizer_free(again);
 }
 
+/* Errors inside a tree say where. */
+static taper_error *inner_forward(void *user, taper_module *self, taper_tensor *const *in, size_t n, taper_tensor **out)
+{
+    taper_module *fc = NULL;
+    (void)user;
+    taper_error *e = taper_module_get_child(self, "fc", &fc);
+    if (!e)
+        e = taper_module_forward(fc, in, n, out);
+    taper_module_free(fc);
+    return e;
+}
+static void places(void)
+{
+    taper_module *fc = NULL, *inner = NULL, *seq = NULL, *outer = NULL, *parts[2];
+    taper_module_vtable v = TAPER_MODULE_VTABLE_INIT;
+    int64_t sizes[] = {2, 5};
+    taper_tensor *x = NULL, *out = NULL;
+    v.forward = inner_forward;
+    OK(taper_ones(sizes, 2, TAPER_FLOAT32, TAPER_CPU, &x));
+    OK(taper_nn_linear_new(3, 2, true, &fc));
+    OK(taper_module_new("Inner", &v, NULL, &inner));
+    OK(taper_module_register_module(inner, "fc", fc));
+    OK(taper_nn_identity_new(&parts[0]));
+    parts[1] = inner;
+    OK(taper_nn_sequential_new(parts, 2, &seq));
+    OK(taper_nn_sequential_new(&seq, 1, &outer));
+
+    taper_error *e = taper_module_forward(outer, &x, 1, &out);
+    CHECK(e && taper_error_module(e) && !strcmp(taper_error_module(e), "0.1.fc (Linear(in_features=3, out_features=2, bias=True))"));
+    CHECK(strstr(taper_error_message(e), "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)\n  in 0.1.fc (Linear(") ==
+          taper_error_message(e));
+    CHECK_INT(taper_error_code(e), TAPER_ERROR_RUNTIME);
+    taper_error *again = taper_error_with_payload(e, NULL, NULL);
+    CHECK_INT(taper_error_code(again), TAPER_ERROR_RUNTIME);
+    CHECK(!strcmp(taper_error_message(again), taper_error_message(e)) && !taper_error_payload(again));
+    taper_error_free(e);
+    taper_error_free(again);
+    /* A layer that is called by itself is no place in a tree. */
+    e = taper_module_forward(fc, &x, 1, &out);
+    CHECK(e && !taper_error_module(e) && !strchr(taper_error_message(e), '\n'));
+    taper_error_free(e);
+    again = taper_error_with_payload((taper_error *)x, NULL, NULL);
+    CHECK_INT(taper_error_code(again), TAPER_ERROR_INVALID_HANDLE);
+    taper_error_free(again);
+
+    taper_tensor_free(x);
+    taper_module *all[] = {fc, inner, seq, outer, parts[0]};
+    for (size_t i = 0; i < 5; i++)
+        taper_module_free(all[i]);
+}
+
 int main(void)
 {
     own_modules();
+    places();
     hooks();
     layers();
     files_and_optimisers();

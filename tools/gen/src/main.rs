@@ -3,6 +3,7 @@
 //! The table is `src/ops/schema.txt`. With `--check` nothing is written: a stale file is named, with the command that
 //! mends it, and the exit status is 1.
 
+mod arguments;
 mod cpp;
 mod docs;
 mod go;
@@ -25,6 +26,7 @@ type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
 const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
+    ("arguments", "src/capi/arguments_gen.rs", |root, ops| header::emit(root, ops).map(|h| Some(arguments::emit(&h)))),
     ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
     ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
     ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
