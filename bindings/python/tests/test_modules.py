@@ -545,3 +545,41 @@ def test_cosine_embedding_loss_near_zero():
         assert got.item() == pytest.approx(loss, rel=1e-4) and x.grad[0].tolist() == pytest.approx(grad, rel=1e-3)
     with pytest.raises(RuntimeError, match="1D target tensor expects 2D input tensors"):
         nn.functional.cosine_embedding_loss(torch.ones(3), torch.ones(3), torch.ones(3))
+
+
+def notes_of(call):
+    with pytest.raises(Exception) as e:
+        call()
+    return str(e.value), getattr(e.value, "__notes__", [])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes came with Python 3.11")
+def test_errors_say_which_module_failed():
+    class Net(nn.Module):
+        def __init__(self, fc):
+            super().__init__()
+            self.body = nn.Sequential(nn.Identity(), nn.ModuleDict({"fc": fc}))
+
+        def forward(self, x):
+            return self.body[1]["fc"](x)
+
+    x = torch.ones(2, 5)
+    fc = nn.Linear(3, 2)
+    text, notes = notes_of(lambda: fc(x))
+    assert notes == [] and text == "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)"
+    # A module two levels down is found; the message and the kind stay PyTorch's.
+    model = nn.Sequential(nn.ReLU(), Net(fc))
+    place = "in 1.body.1.fc (Linear(in_features=3, out_features=2, bias=True))"
+    assert notes_of(lambda: model(x)) == (text, [place])
+    handle = model.register_forward_hook(lambda *_: None)
+    assert notes_of(lambda: model(x)) == (text, [place])
+    handle.remove()
+
+    class Bad(nn.Module):
+        def forward(self, x):
+            raise KeyError("mine")
+
+        def extra_repr(self):
+            raise ValueError
+
+    assert notes_of(lambda: nn.Sequential(Bad())(x)) == ("'mine'", ["in 0 (Bad(...))"])

@@ -125,3 +125,32 @@ class BackwardWatch:
             if r is not None:
                 grad_inputs = r if isinstance(r, tuple) else (r,)
         return grad_inputs
+
+
+def say_where(module, error):
+    """Adds a note to an error on its way out of a tree of modules: which one failed (Python 3.11 and later)."""
+    if not hasattr(error, "add_note") or isinstance(error, RecursionError):
+        return
+    place = error.__dict__.get("_taper_place")
+    if place is None:
+        try:
+            extra = module.extra_repr()
+        except Exception:
+            extra = "..."
+        error._taper_place = (id(module), "", f"{module._get_name()}({extra})")
+        return
+    outer, path, what = place
+    way = next((name for name, m in module._modules.items() if id(m) == outer), None)
+    if way is None:
+        # A forward may also call a module further down.
+        way = next((name for name, m in module.named_modules() if id(m) == outer), None)
+    if not way:
+        return
+    if path:
+        note = f"in {path} ({what})"
+        error.__notes__[:] = [n for n in error.__notes__ if n != note]
+        path = f"{way}.{path}"
+    else:
+        path = way
+    error._taper_place = (id(module), path, what)
+    error.add_note(f"in {path} ({what})")

@@ -3,7 +3,7 @@
 from ..._dtype import device as _device
 from ..._tensor import Tensor
 from ..parameter import Buffer, Parameter, UninitializedTensorMixin
-from .hooks import RemovableHandle
+from .hooks import RemovableHandle, say_where
 from .state import load_own, load_state, save_state
 
 _global_forward_hooks = {}
@@ -198,8 +198,16 @@ class Module:
             or _global_forward_hooks
             or _global_forward_pre_hooks
         ):
-            return self.forward(*args, **kwargs)
-        return self._call_hooked(args, kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except Exception as e:
+                say_where(self, e)
+                raise
+        try:
+            return self._call_hooked(args, kwargs)
+        except Exception as e:
+            say_where(self, e)
+            raise
 
     _call_impl = __call__
 
