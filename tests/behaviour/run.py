@@ -199,6 +199,7 @@ int main(void)
 class Cpp(Language):
     nan, inf = "std::numeric_limits<double>::quiet_NaN()", "std::numeric_limits<double>::infinity()"
     types = C.types | {"b": "uint8_t"}
+    dtypes = {"f32": "float32", "f64": "float64", "i64": "int64", "i32": "int32", "u8": "uint8", "b": "boolean"}
     file = "cases.cpp"
 
     def tensor(self, t):
@@ -206,16 +207,14 @@ class Cpp(Language):
         c = self.types[t.dtype]
         if c == "float":
             data = ", ".join(f"float({x})" for x in data.split(", ")) if data else ""
-        made = f"tensor(std::vector<{c}>{{{data}}}, IntList(std::vector<int64_t>{{{self.numbers(t.sizes)}}}))"
-        return made + ".to(boolean)" if t.dtype == "b" else made
+        sizes = f"IntList(std::vector<int64_t>{{{self.numbers(t.sizes)}}})"
+        return f"tensor(std::vector<{c}>{{{data}}}, {sizes}, {self.dtypes[t.dtype]})"
 
     def write(self, v, kind, names):
         if isinstance(v, T):
             return next(names)
         if isinstance(v, DType):
-            return {"f32": "float32", "f64": "float64", "i64": "int64", "i32": "int32", "u8": "uint8", "b": "boolean"}[
-                v.name
-            ]
+            return self.dtypes[v.name]
         if v is None:
             return "{}" if kind in ("Tensor?", "Device?") else "std::nullopt"
         if isinstance(v, list):

@@ -74,7 +74,7 @@ inline std::string Device::why_not() const {
 }
 inline Device Device::find(const std::string &part_of_name, int32_t type) {
     taper_device d;
-    detail::check(taper_device_find(type, part_of_name.c_str(), &d));
+    detail::check(taper_device_find(type, detail::text(part_of_name), &d));
     return Device(d.type, d.index);
 }
 
@@ -137,7 +137,7 @@ inline void manual_seed_devices(uint64_t seed) { taper_manual_seed_devices(seed)
 /// How exactly float32 matrices are multiplied where a device has shorter formats: "highest" (float32, the default),
 /// "high" or "medium" (TF32 on CUDA).
 inline void set_float32_matmul_precision(const std::string &precision) {
-    detail::check(taper_set_float32_matmul_precision(precision.c_str()));
+    detail::check(taper_set_float32_matmul_precision(detail::text(precision)));
 }
 inline std::string get_float32_matmul_precision() {
     const int32_t level = taper_get_float32_matmul_precision();

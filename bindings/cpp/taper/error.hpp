@@ -14,19 +14,34 @@
 
 namespace taper {
 
-/// What went wrong: message, code (TAPER_ERROR_...), op and argument index.
+class Error;
+namespace detail {
+void remember(Error &e, const taper_error *from) noexcept;
+std::shared_ptr<const taper_error> origin(const Error &e) noexcept;
+} // namespace detail
+
+/// What went wrong: message, code (TAPER_ERROR_...), op, argument index, and which module of a tree failed.
 class Error : public std::runtime_error {
   public:
     Error(int32_t code, const std::string &message, std::string op = {}, int32_t argument = -1)
         : std::runtime_error(message), code_(code), op_(std::move(op)), argument_(argument) {}
+    const char *what() const noexcept override { return text_ ? text_->c_str() : std::runtime_error::what(); }
     int32_t code() const noexcept { return code_; }
     const std::string &op() const noexcept { return op_; }
     int32_t argument() const noexcept { return argument_; }
+    /// Path and printed form of the module that failed, like "0.fc (Linear(in_features=4, ...))"; what() ends in it. Empty
+    /// where no module around the failing one was called.
+    std::string module() const { return module_ ? *module_ : std::string(); }
 
   private:
+    friend void detail::remember(Error &e, const taper_error *from) noexcept;
+    friend std::shared_ptr<const taper_error> detail::origin(const Error &e) noexcept;
     int32_t code_;
     std::string op_;
     int32_t argument_;
+    // Shared, since copying an exception must not throw.
+    std::shared_ptr<const std::string> text_, module_;
+    std::shared_ptr<const taper_error> origin_;
 };
 /// TAPER_ERROR_RUNTIME: shapes that do not match, a graph that was freed, a wrong device.
 struct RuntimeError : Error {
@@ -109,33 +124,63 @@ class Travelling {
     }
 };
 
+/// Lets an exception remember the library's error that it stands for, and where in a tree of modules that happened.
+inline void remember(Error &e, const taper_error *from) noexcept {
+    try {
+        taper_error *mine = taper_error_with_payload(from, nullptr, nullptr);
+        e.origin_.reset(mine, [](const taper_error *x) { taper_error_free(const_cast<taper_error *>(x)); });
+        if (const char *module = taper_error_module(from)) {
+            e.module_ = std::make_shared<const std::string>(module);
+            const char *message = taper_error_message(from);
+            e.text_ = std::make_shared<const std::string>(message ? message : "");
+        }
+    } catch (...) { // no memory: the message stays as it is
+    }
+}
+inline std::shared_ptr<const taper_error> origin(const Error &e) noexcept { return e.origin_; }
+
+/// Throws E, which remembers e.
+template <class E>
+[[noreturn]] void throw_as(const taper_error *e, int32_t code, const std::string &message, const std::string &op,
+                           int32_t argument) {
+    E error(code, message, op, argument);
+    remember(error, e);
+    throw error;
+}
+
 [[noreturn]] inline void raise(taper_error *e) {
     struct Free {
         taper_error *e;
         ~Free() { taper_error_free(e); }
     } guard{e};
     const int32_t code = taper_error_code(e);
-    // A C++ exception thrown in a callback comes back as itself.
-    if (code == TAPER_ERROR_CALLBACK) {
-        if (const auto caught = Travelling::find(taper_error_payload(e))) {
+    // A C++ exception thrown in a callback comes back as itself. If the library threw it first, it now knows more about
+    // where that was.
+    if (const auto caught = Travelling::find(taper_error_payload(e))) {
+        try {
             std::rethrow_exception(caught);
+        } catch (Error &error) {
+            if (origin(error)) {
+                remember(error, e);
+            }
+            throw;
         }
     }
     const char *text = taper_error_message(e), *name = taper_error_op(e);
     const std::string message = text ? text : "unknown error", op = name ? name : "";
     const int32_t argument = taper_error_arg(e);
     switch (code) {
-    case TAPER_ERROR_INDEX: throw IndexError(code, message, op, argument);
-    case TAPER_ERROR_TYPE: throw TypeError(code, message, op, argument);
-    case TAPER_ERROR_VALUE: throw ValueError(code, message, op, argument);
-    case TAPER_ERROR_INVALID_HANDLE: throw InvalidHandleError(code, message, op, argument);
-    case TAPER_ERROR_OUT_OF_MEMORY: throw OutOfMemoryError(code, message, op, argument);
-    case TAPER_ERROR_NOT_IMPLEMENTED: throw NotImplementedError(code, message, op, argument);
-    case TAPER_ERROR_IO: throw IoError(code, message, op, argument);
-    case TAPER_ERROR_KEY: throw KeyError(code, message, op, argument);
-    case TAPER_ERROR_CALLBACK: throw CallbackError(code, message, op, argument);
-    case TAPER_ERROR_INTERNAL: throw InternalError(code, message, op, argument);
-    default: throw RuntimeError(code, message, op, argument);
+    case TAPER_ERROR_INDEX: throw_as<IndexError>(e, code, message, op, argument);
+    case TAPER_ERROR_TYPE: throw_as<TypeError>(e, code, message, op, argument);
+    case TAPER_ERROR_VALUE: throw_as<ValueError>(e, code, message, op, argument);
+    case TAPER_ERROR_INVALID_HANDLE: throw_as<InvalidHandleError>(e, code, message, op, argument);
+    case TAPER_ERROR_OUT_OF_MEMORY: throw_as<OutOfMemoryError>(e, code, message, op, argument);
+    case TAPER_ERROR_NOT_IMPLEMENTED: throw_as<NotImplementedError>(e, code, message, op, argument);
+    case TAPER_ERROR_IO: throw_as<IoError>(e, code, message, op, argument);
+    case TAPER_ERROR_KEY: throw_as<KeyError>(e, code, message, op, argument);
+    case TAPER_ERROR_CALLBACK: throw_as<CallbackError>(e, code, message, op, argument);
+    case TAPER_ERROR_INTERNAL: throw_as<InternalError>(e, code, message, op, argument);
+    default: throw_as<RuntimeError>(e, code, message, op, argument);
     }
 }
 inline void check(taper_error *e) {
@@ -143,12 +188,26 @@ inline void check(taper_error *e) {
         raise(e);
     }
 }
+/// A text for C, where a NUL would end it: another file would be written, another name looked up.
+inline const char *text(const std::string &s) {
+    if (s.find('\0') != std::string::npos) {
+        throw ValueError(TAPER_ERROR_VALUE, "embedded null character: the text \"" + s.substr(0, s.find('\0')) +
+                                                "\\0...\" goes on after a NUL, which the library would not see");
+    }
+    return s.c_str();
+}
 /// The exception in flight as an error for the library.
 inline taper_error *capture() noexcept {
     try {
         std::string message = "a C++ callback threw";
         try {
             throw;
+        } catch (const Error &e) {
+            if (const auto from = origin(e)) {
+                return taper_error_with_payload(from.get(), Travelling::board(std::current_exception()),
+                                                Travelling::leave);
+            }
+            message = e.what();
         } catch (const std::exception &e) {
             message = e.what();
         } catch (...) { // thrown was something without words

@@ -16,13 +16,13 @@ template <class F, class... A> taper_module *make(F f, A... a) {
 }
 } // namespace detail
 
-struct Linear : Module {
+struct Linear : Layer {
     Linear(int64_t in_features, int64_t out_features, bool bias = true)
-        : Module(detail::make(taper_nn_linear_new, in_features, out_features, bias)) {}
+        : Layer(detail::make(taper_nn_linear_new, in_features, out_features, bias)) {}
 };
-struct Embedding : Module {
+struct Embedding : Layer {
     Embedding(int64_t num_embeddings, int64_t embedding_dim, std::optional<int64_t> padding_idx = std::nullopt)
-        : Module(detail::make(taper_nn_embedding_new, num_embeddings, embedding_dim,
+        : Layer(detail::make(taper_nn_embedding_new, num_embeddings, embedding_dim,
                               padding_idx ? &*padding_idx : nullptr)) {}
 };
 
@@ -59,23 +59,23 @@ taper_module *conv(F f, int64_t in, int64_t out, const IntList &kernel, const Co
     return make(f, in, out, kernel.data(), kernel.size(), &o);
 }
 } // namespace detail
-struct Conv1d : Module {
+struct Conv1d : Layer {
     Conv1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
-        : Module(detail::conv(taper_nn_conv1d_new, in_channels, out_channels, kernel_size, o)) {}
+        : Layer(detail::conv(taper_nn_conv1d_new, in_channels, out_channels, kernel_size, o)) {}
 };
-struct Conv2d : Module {
+struct Conv2d : Layer {
     Conv2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
-        : Module(detail::conv(taper_nn_conv2d_new, in_channels, out_channels, kernel_size, o)) {}
+        : Layer(detail::conv(taper_nn_conv2d_new, in_channels, out_channels, kernel_size, o)) {}
 };
-struct Conv3d : Module {
+struct Conv3d : Layer {
     Conv3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
-        : Module(detail::conv(taper_nn_conv3d_new, in_channels, out_channels, kernel_size, o)) {}
+        : Layer(detail::conv(taper_nn_conv3d_new, in_channels, out_channels, kernel_size, o)) {}
 };
-struct MaxPool2d : Module {
+struct MaxPool2d : Layer {
     /// An empty stride is kernel_size.
     explicit MaxPool2d(const IntList &kernel_size, const IntList &stride = std::vector<int64_t>{},
                        const IntList &padding = 0, const IntList &dilation = 1, bool ceil_mode = false)
-        : Module(detail::make(taper_nn_max_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
+        : Layer(detail::make(taper_nn_max_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
                               stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(),
                               ceil_mode)) {}
     /// MaxPool2d({2, 3}): a list in braces alone could also mean a MaxPool2d.
@@ -83,77 +83,77 @@ struct MaxPool2d : Module {
                        const IntList &padding = 0, const IntList &dilation = 1, bool ceil_mode = false)
         : MaxPool2d(IntList(kernel_size), stride, padding, dilation, ceil_mode) {}
 };
-struct AvgPool2d : Module {
+struct AvgPool2d : Layer {
     explicit AvgPool2d(const IntList &kernel_size, const IntList &stride = std::vector<int64_t>{},
                        const IntList &padding = 0, bool ceil_mode = false, bool count_include_pad = true)
-        : Module(detail::make(taper_nn_avg_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
+        : Layer(detail::make(taper_nn_avg_pool2d_new, kernel_size.data(), kernel_size.size(), stride.data(),
                               stride.size(), padding.data(), padding.size(), ceil_mode, count_include_pad,
                               static_cast<const int64_t *>(nullptr))) {}
     explicit AvgPool2d(std::initializer_list<int64_t> kernel_size, const IntList &stride = std::vector<int64_t>{},
                        const IntList &padding = 0, bool ceil_mode = false, bool count_include_pad = true)
         : AvgPool2d(IntList(kernel_size), stride, padding, ceil_mode, count_include_pad) {}
 };
-struct ReLU : Module {
-    explicit ReLU(bool inplace = false) : Module(detail::make(taper_nn_relu_new, inplace)) {}
+struct ReLU : Layer {
+    explicit ReLU(bool inplace = false) : Layer(detail::make(taper_nn_relu_new, inplace)) {}
 };
-struct SiLU : Module {
-    explicit SiLU(bool inplace = false) : Module(detail::make(taper_nn_silu_new, inplace)) {}
+struct SiLU : Layer {
+    explicit SiLU(bool inplace = false) : Layer(detail::make(taper_nn_silu_new, inplace)) {}
 };
-struct LeakyReLU : Module {
+struct LeakyReLU : Layer {
     explicit LeakyReLU(double negative_slope = 0.01, bool inplace = false)
-        : Module(detail::make(taper_nn_leaky_relu_new, negative_slope, inplace)) {}
+        : Layer(detail::make(taper_nn_leaky_relu_new, negative_slope, inplace)) {}
 };
-struct Sigmoid : Module {
-    Sigmoid() : Module(detail::make(taper_nn_sigmoid_new)) {}
+struct Sigmoid : Layer {
+    Sigmoid() : Layer(detail::make(taper_nn_sigmoid_new)) {}
 };
-struct Tanh : Module {
-    Tanh() : Module(detail::make(taper_nn_tanh_new)) {}
+struct Tanh : Layer {
+    Tanh() : Layer(detail::make(taper_nn_tanh_new)) {}
 };
-struct GELU : Module {
+struct GELU : Layer {
     explicit GELU(const std::string &approximate = "none")
-        : Module(detail::make(taper_nn_gelu_new, approximate.c_str())) {}
+        : Layer(detail::make(taper_nn_gelu_new, taper::detail::text(approximate))) {}
 };
-struct Softmax : Module {
-    explicit Softmax(int64_t dim) : Module(detail::make(taper_nn_softmax_new, dim)) {}
+struct Softmax : Layer {
+    explicit Softmax(int64_t dim) : Layer(detail::make(taper_nn_softmax_new, dim)) {}
 };
-struct LogSoftmax : Module {
-    explicit LogSoftmax(int64_t dim) : Module(detail::make(taper_nn_log_softmax_new, dim)) {}
+struct LogSoftmax : Layer {
+    explicit LogSoftmax(int64_t dim) : Layer(detail::make(taper_nn_log_softmax_new, dim)) {}
 };
-struct Flatten : Module {
+struct Flatten : Layer {
     explicit Flatten(int64_t start_dim = 1, int64_t end_dim = -1)
-        : Module(detail::make(taper_nn_flatten_new, start_dim, end_dim)) {}
+        : Layer(detail::make(taper_nn_flatten_new, start_dim, end_dim)) {}
 };
-struct Dropout : Module {
-    explicit Dropout(double p = 0.5, bool inplace = false) : Module(detail::make(taper_nn_dropout_new, p, inplace)) {}
+struct Dropout : Layer {
+    explicit Dropout(double p = 0.5, bool inplace = false) : Layer(detail::make(taper_nn_dropout_new, p, inplace)) {}
 };
-struct Identity : Module {
-    Identity() : Module(detail::make(taper_nn_identity_new)) {}
+struct Identity : Layer {
+    Identity() : Layer(detail::make(taper_nn_identity_new)) {}
 };
-struct LayerNorm : Module {
+struct LayerNorm : Layer {
     explicit LayerNorm(const IntList &normalized_shape, double eps = 1e-5, bool elementwise_affine = true,
                        bool bias = true)
-        : Module(detail::make(taper_nn_layer_norm_new, normalized_shape.data(), normalized_shape.size(), eps,
+        : Layer(detail::make(taper_nn_layer_norm_new, normalized_shape.data(), normalized_shape.size(), eps,
                               elementwise_affine, bias)) {}
     explicit LayerNorm(std::initializer_list<int64_t> normalized_shape, double eps = 1e-5,
                        bool elementwise_affine = true, bool bias = true)
         : LayerNorm(IntList(normalized_shape), eps, elementwise_affine, bias) {}
 };
-struct BatchNorm1d : Module {
+struct BatchNorm1d : Layer {
     explicit BatchNorm1d(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
                          bool affine = true, bool track_running_stats = true)
-        : Module(detail::make(taper_nn_batch_norm1d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
+        : Layer(detail::make(taper_nn_batch_norm1d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
                               track_running_stats)) {}
 };
-struct BatchNorm2d : Module {
+struct BatchNorm2d : Layer {
     explicit BatchNorm2d(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
                          bool affine = true, bool track_running_stats = true)
-        : Module(detail::make(taper_nn_batch_norm2d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
+        : Layer(detail::make(taper_nn_batch_norm2d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
                               track_running_stats)) {}
 };
 /// Modules run one after the other: nn::Sequential(nn::Linear(4, 8), nn::ReLU(), nn::Linear(8, 1)). Modules made in place
 /// are kept; one that has a name must live as long as this one is used.
-struct Sequential : Module {
-    template <class... M> explicit Sequential(M &&...modules) : Module(build({modules.handle()...})) {
+struct Sequential : Layer {
+    template <class... M> explicit Sequential(M &&...modules) : Layer(build({modules.handle()...})) {
         (keep(std::forward<M>(modules)), ...);
     }
     /// Appends a module.
@@ -169,8 +169,8 @@ struct Sequential : Module {
     }
 };
 /// Holds modules, as Sequential does, and computes nothing itself.
-struct ModuleList : Module {
-    template <class... M> explicit ModuleList(M &&...modules) : Module(build({modules.handle()...})) {
+struct ModuleList : Layer {
+    template <class... M> explicit ModuleList(M &&...modules) : Layer(build({modules.handle()...})) {
         (keep(std::forward<M>(modules)), ...);
     }
     /// Appends a module.
@@ -185,29 +185,29 @@ struct ModuleList : Module {
         return detail::make(taper_nn_module_list_new, v.data(), v.size());
     }
 };
-struct CrossEntropyLoss : Module {
+struct CrossEntropyLoss : Layer {
     explicit CrossEntropyLoss(const Tensor &weight = {}, const std::string &reduction = "mean",
                               int64_t ignore_index = -100, double label_smoothing = 0.0)
-        : Module(detail::make(taper_nn_cross_entropy_loss_new, weight.handle(), reduction.c_str(), ignore_index,
+        : Layer(detail::make(taper_nn_cross_entropy_loss_new, weight.handle(), taper::detail::text(reduction), ignore_index,
                               label_smoothing)) {}
 };
-struct NLLLoss : Module {
+struct NLLLoss : Layer {
     explicit NLLLoss(const Tensor &weight = {}, const std::string &reduction = "mean", int64_t ignore_index = -100)
-        : Module(detail::make(taper_nn_nll_loss_new, weight.handle(), reduction.c_str(), ignore_index)) {}
+        : Layer(detail::make(taper_nn_nll_loss_new, weight.handle(), taper::detail::text(reduction), ignore_index)) {}
 };
-struct L1Loss : Module {
+struct L1Loss : Layer {
     explicit L1Loss(const std::string &reduction = "mean")
-        : Module(detail::make(taper_nn_l1_loss_new, reduction.c_str())) {}
+        : Layer(detail::make(taper_nn_l1_loss_new, taper::detail::text(reduction))) {}
 };
-struct BCEWithLogitsLoss : Module {
+struct BCEWithLogitsLoss : Layer {
     explicit BCEWithLogitsLoss(const Tensor &weight = {}, const std::string &reduction = "mean",
                                const Tensor &pos_weight = {})
-        : Module(detail::make(taper_nn_bce_with_logits_loss_new, reduction.c_str(), weight.handle(),
+        : Layer(detail::make(taper_nn_bce_with_logits_loss_new, taper::detail::text(reduction), weight.handle(),
                               pos_weight.handle())) {}
 };
-struct MSELoss : Module {
+struct MSELoss : Layer {
     explicit MSELoss(const std::string &reduction = "mean")
-        : Module(detail::make(taper_nn_mse_loss_new, reduction.c_str())) {}
+        : Layer(detail::make(taper_nn_mse_loss_new, taper::detail::text(reduction))) {}
 };
 
 } // namespace nn

@@ -21,18 +21,19 @@ class NamedTensors {
     }
     static NamedTensors load(const std::string &path, std::optional<Device> device = std::nullopt) {
         taper_named_tensors *n = nullptr;
-        detail::check(taper_named_tensors_load(path.c_str(), detail::raw(device), &n));
+        detail::check(taper_named_tensors_load(detail::text(path), detail::raw(device), &n));
         return adopt(n);
     }
-    void save(const std::string &path) const { detail::check(taper_named_tensors_save(h_.get(), path.c_str())); }
+    void save(const std::string &path) const { detail::check(taper_named_tensors_save(h_.get(), detail::text(path))); }
     size_t size() const { return taper_named_tensors_len(h_.get()); }
     std::string name(size_t i) const {
         const char *s = taper_named_tensors_name(h_.get(), i);
         return s ? s : "";
     }
+    /// The tensor of a name; insert puts one in.
     Tensor operator[](const std::string &name) const {
         taper_tensor *t = nullptr;
-        detail::check(taper_named_tensors_get_by_name(h_.get(), name.c_str(), &t));
+        detail::check(taper_named_tensors_get_by_name(h_.get(), detail::text(name), &t));
         return Tensor::adopt(t);
     }
     Tensor at(size_t i) const {
@@ -41,16 +42,16 @@ class NamedTensors {
         return Tensor::adopt(t);
     }
     void insert(const std::string &name, const Tensor &t) {
-        detail::check(taper_named_tensors_insert(h_.get(), name.c_str(), t.handle()));
+        detail::check(taper_named_tensors_insert(h_.get(), detail::text(name), t.handle()));
     }
     taper_named_tensors *handle() const noexcept { return h_.get(); }
     /// A text that is saved with the tensors.
     void set_metadata(const std::string &key, const std::string &value) {
-        detail::check(taper_named_tensors_set_metadata(h_.get(), key.c_str(), value.c_str()));
+        detail::check(taper_named_tensors_set_metadata(h_.get(), detail::text(key), detail::text(value)));
     }
     std::optional<std::string> metadata(const std::string &key) const {
         taper_string *s = nullptr;
-        detail::check(taper_named_tensors_metadata(h_.get(), key.c_str(), &s));
+        detail::check(taper_named_tensors_metadata(h_.get(), detail::text(key), &s));
         return s ? std::optional<std::string>(detail::take_string(s)) : std::nullopt;
     }
     /// For range-for: for (const auto &[name, tensor] : named).

@@ -32,11 +32,12 @@ class Module {
             });
         };
         v.extra_repr = [](void *user, taper_module *, taper_string **out) -> taper_error * {
-            return detail::guarded([&] { detail::check(taper_string_new(alive(user)->extra_repr().c_str(), out)); });
+            return detail::guarded([&] { detail::check(taper_string_new(detail::text(alive(user)->extra_repr()), out)); });
         };
         v.drop = detail::drop_as<Self>;
         taper_module *m = nullptr;
-        detail::check(taper_module_new(name.c_str(), &v, new Self(self_), &m));
+        const char *label = detail::text(name);
+        detail::check(taper_module_new(label, &v, new Self(self_), &m));
         set(m);
     }
     /// Takes over a module of the library.
@@ -56,12 +57,23 @@ class Module {
     Module &operator=(const Module &) = delete;
     virtual ~Module() { forget(); }
 
-    /// The computation of a user's module of one input.
-    virtual Tensor forward(const Tensor &) {
-        throw NotImplementedError(TAPER_ERROR_NOT_IMPLEMENTED, "the module defines no forward");
+    /// The computation of a user's module of one input. A module of the library's runs, as by module(x).
+    virtual Tensor forward(const Tensor &x) {
+        if (!self_) {
+            return (*this)(x);
+        }
+        throw NotImplementedError(TAPER_ERROR_NOT_IMPLEMENTED,
+                                  "Module [" + name() + "] is missing the required \"forward\" function");
+    }
+    /// A library's module of several inputs, such as a loss.
+    template <class... T> Tensor forward(const Tensor &first, const Tensor &second, const T &...rest) {
+        return self_ ? forward_all({first, second, rest...}) : (*this)(first, second, rest...);
     }
     /// The computation of a user's module of several inputs.
     virtual Tensor forward_all(const std::vector<Tensor> &inputs) {
+        if (!self_) {
+            return run(inputs);
+        }
         if (inputs.size() != 1) {
             throw TypeError(TAPER_ERROR_TYPE, "forward takes 1 input, but " + std::to_string(inputs.size()) +
                                                   " were given; override forward_all for more");
@@ -73,31 +85,27 @@ class Module {
 
     /// Runs the module with its hooks.
     template <class... T> Tensor operator()(const Tensor &first, const T &...rest) const {
-        const std::vector<Tensor> in{first, rest...};
-        const auto h = detail::handles(in);
-        taper_tensor *out = nullptr;
-        detail::check(taper_module_forward(handle(), h.data(), h.size(), &out));
-        return Tensor::adopt(out);
+        return run({first, rest...});
     }
 
     /// Registers a part and hands it on, so that a member can be initialised by it.
     template <class M> M register_module(const std::string &name, M &&m) {
-        detail::check(taper_module_register_module(handle(), name.c_str(), m.handle()));
+        detail::check(taper_module_register_module(handle(), detail::text(name), m.handle()));
         return std::forward<M>(m);
     }
     /// Registers a part that stays where it is; one that has no name of its own is kept here.
     template <class M> void add_module(const std::string &name, M &&m) {
-        detail::check(taper_module_register_module(handle(), name.c_str(), m.handle()));
+        detail::check(taper_module_register_module(handle(), detail::text(name), m.handle()));
         keep(std::forward<M>(m));
     }
     /// Registers a parameter (it will require grad).
     Tensor register_parameter(const std::string &name, Tensor t, bool requires_grad = true) {
         t.requires_grad_(requires_grad);
-        detail::check(taper_module_register_parameter(handle(), name.c_str(), t.handle()));
+        detail::check(taper_module_register_parameter(handle(), detail::text(name), t.handle()));
         return t;
     }
     Tensor register_buffer(const std::string &name, Tensor t, bool persistent = true) {
-        detail::check(taper_module_register_buffer(handle(), name.c_str(), t.handle(), persistent));
+        detail::check(taper_module_register_buffer(handle(), detail::text(name), t.handle(), persistent));
         return t;
     }
 
@@ -112,7 +120,7 @@ class Module {
     Tensor get_buffer(const std::string &path) const { return get_tensor(path, taper_module_get_buffer); }
     Module get_submodule(const std::string &path) const {
         taper_module *m = nullptr;
-        detail::check(taper_module_get_child(handle(), path.c_str(), &m));
+        detail::check(taper_module_get_child(handle(), detail::text(path), &m));
         return Module(m);
     }
     /// The direct children by name, in order.
@@ -187,9 +195,9 @@ class Module {
     void load_state_dict(const NamedTensors &state, bool strict = true) {
         detail::check(taper_module_load_state_dict(handle(), state.handle(), strict));
     }
-    void save(const std::string &path) const { detail::check(taper_module_save(handle(), path.c_str())); }
+    void save(const std::string &path) const { detail::check(taper_module_save(handle(), detail::text(path))); }
     void load(const std::string &path, bool strict = true) {
-        detail::check(taper_module_load(handle(), path.c_str(), strict));
+        detail::check(taper_module_load(handle(), detail::text(path), strict));
     }
     void train(bool on = true) { detail::check(taper_module_train(handle(), on)); }
     void eval() { train(false); }
@@ -229,6 +237,12 @@ class Module {
         }
         return m;
     }
+    Tensor run(const std::vector<Tensor> &inputs) const {
+        const auto h = detail::handles(inputs);
+        taper_tensor *out = nullptr;
+        detail::check(taper_module_forward(handle(), h.data(), h.size(), &out));
+        return Tensor::adopt(out);
+    }
     static Module borrow(taper_module *m) {
         taper_module *mine = nullptr;
         detail::check(taper_module_ref(m, &mine));
@@ -236,7 +250,7 @@ class Module {
     }
     template <class F> Tensor get_tensor(const std::string &path, F get) const {
         taper_tensor *t = nullptr;
-        detail::check(get(handle(), path.c_str(), &t));
+        detail::check(get(handle(), detail::text(path), &t));
         return Tensor::adopt(t);
     }
     void set(taper_module *m) {
@@ -262,6 +276,16 @@ class Module {
     std::vector<std::shared_ptr<Module>> parts_;
 };
 inline std::ostream &operator<<(std::ostream &o, const Module &m) { return o << m.str(); }
+
+/// A module of the library's. What it computes is the library's: a class derived from it cannot compute anything else, as
+/// the library would never ask.
+class Layer : public Module {
+  public:
+    explicit Layer(taper_module *m) : Module(m) {}
+    using Module::forward;
+    Tensor forward(const Tensor &x) final { return (*this)(x); }
+    Tensor forward_all(const std::vector<Tensor> &inputs) final { return Module::forward_all(inputs); }
+};
 
 } // namespace nn
 } // namespace taper

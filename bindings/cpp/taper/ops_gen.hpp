@@ -16,14 +16,14 @@ T triu(int64_t diagonal = 0) const {
     return T::adopt(out_);
 }
 /// Zeros above the diagonal-th diagonal, in place.
-T &tril_(int64_t diagonal = 0) {
+const T &tril_(int64_t diagonal = 0) const {
     detail::check(taper_tril_(this->raw_handle(), diagonal));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Zeros below the diagonal-th diagonal, in place.
-T &triu_(int64_t diagonal = 0) {
+const T &triu_(int64_t diagonal = 0) const {
     detail::check(taper_triu_(this->raw_handle(), diagonal));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self + alpha * other; shapes broadcast, dtypes promote.
 T add(const T &other, Scalar alpha = 1) const {
@@ -38,14 +38,14 @@ T add(Scalar other, Scalar alpha = 1) const {
     return T::adopt(out_);
 }
 /// self + alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
-T &add_(const T &other, Scalar alpha = 1) {
+const T &add_(const T &other, Scalar alpha = 1) const {
     detail::check(taper_add_(this->raw_handle(), other.handle(), alpha.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self + alpha * other for a number, written into self.
-T &add_(Scalar other, Scalar alpha = 1) {
+const T &add_(Scalar other, Scalar alpha = 1) const {
     detail::check(taper_add_scalar_(this->raw_handle(), other.raw(), alpha.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self - alpha * other; shapes broadcast, dtypes promote.
 T sub(const T &other, Scalar alpha = 1) const {
@@ -60,14 +60,14 @@ T sub(Scalar other, Scalar alpha = 1) const {
     return T::adopt(out_);
 }
 /// self - alpha * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
-T &sub_(const T &other, Scalar alpha = 1) {
+const T &sub_(const T &other, Scalar alpha = 1) const {
     detail::check(taper_sub_(this->raw_handle(), other.handle(), alpha.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self - alpha * other for a number, written into self.
-T &sub_(Scalar other, Scalar alpha = 1) {
+const T &sub_(Scalar other, Scalar alpha = 1) const {
     detail::check(taper_sub_scalar_(this->raw_handle(), other.raw(), alpha.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self * other; shapes broadcast, dtypes promote.
 T mul(const T &other) const {
@@ -82,14 +82,14 @@ T mul(Scalar other) const {
     return T::adopt(out_);
 }
 /// self * other, written into self; other must broadcast to self's shape and the result cast to its dtype.
-T &mul_(const T &other) {
+const T &mul_(const T &other) const {
     detail::check(taper_mul_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self * other for a number, written into self.
-T &mul_(Scalar other) {
+const T &mul_(Scalar other) const {
     detail::check(taper_mul_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// True division; integers give the default float type; shapes broadcast, dtypes promote.
 T div(const T &other) const {
@@ -104,25 +104,25 @@ T div(Scalar other) const {
     return T::adopt(out_);
 }
 /// True division; integers give the default float type, written into self; other must broadcast to self's shape and the result cast to its dtype.
-T &div_(const T &other) {
+const T &div_(const T &other) const {
     detail::check(taper_div_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// True division; integers give the default float type for a number, written into self.
-T &div_(Scalar other) {
+const T &div_(Scalar other) const {
     detail::check(taper_div_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Division, rounded when rounding_mode is 'trunc' or 'floor'.
 T div(const T &other, const std::optional<std::string> &rounding_mode) const {
     taper_tensor *out_{};
-    detail::check(taper_div_tensor_mode(this->raw_handle(), other.handle(), rounding_mode ? rounding_mode->c_str() : nullptr, &out_));
+    detail::check(taper_div_tensor_mode(this->raw_handle(), other.handle(), rounding_mode ? detail::text(*rounding_mode) : nullptr, &out_));
     return T::adopt(out_);
 }
 /// Division by a number, rounded when rounding_mode is 'trunc' or 'floor'.
 T div(Scalar other, const std::optional<std::string> &rounding_mode) const {
     taper_tensor *out_{};
-    detail::check(taper_div_scalar_mode(this->raw_handle(), other.raw(), rounding_mode ? rounding_mode->c_str() : nullptr, &out_));
+    detail::check(taper_div_scalar_mode(this->raw_handle(), other.raw(), rounding_mode ? detail::text(*rounding_mode) : nullptr, &out_));
     return T::adopt(out_);
 }
 /// Division rounded towards minus infinity; shapes broadcast, dtypes promote.
@@ -138,14 +138,14 @@ T floor_divide(Scalar other) const {
     return T::adopt(out_);
 }
 /// Division rounded towards minus infinity, written into self; other must broadcast to self's shape and the result cast to its dtype.
-T &floor_divide_(const T &other) {
+const T &floor_divide_(const T &other) const {
     detail::check(taper_floor_divide_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Division rounded towards minus infinity for a number, written into self.
-T &floor_divide_(Scalar other) {
+const T &floor_divide_(Scalar other) const {
     detail::check(taper_floor_divide_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Remainder with the sign of the divisor (Python's %); shapes broadcast, dtypes promote.
 T remainder(const T &other) const {
@@ -160,14 +160,14 @@ T remainder(Scalar other) const {
     return T::adopt(out_);
 }
 /// Remainder with the sign of the divisor (Python's %), written into self; other must broadcast to self's shape and the result cast to its dtype.
-T &remainder_(const T &other) {
+const T &remainder_(const T &other) const {
     detail::check(taper_remainder_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Remainder with the sign of the divisor (Python's %) for a number, written into self.
-T &remainder_(Scalar other) {
+const T &remainder_(Scalar other) const {
     detail::check(taper_remainder_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Remainder with the sign of the dividend (C's fmod); shapes broadcast, dtypes promote.
 T fmod(const T &other) const {
@@ -182,14 +182,14 @@ T fmod(Scalar other) const {
     return T::adopt(out_);
 }
 /// Remainder with the sign of the dividend (C's fmod), written into self.
-T &fmod_(const T &other) {
+const T &fmod_(const T &other) const {
     detail::check(taper_fmod_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Remainder with the sign of the dividend (C's fmod) for a number, written into self.
-T &fmod_(Scalar other) {
+const T &fmod_(Scalar other) const {
     detail::check(taper_fmod_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// other - alpha * self.
 T rsub(const T &other, Scalar alpha = 1) const {
@@ -234,14 +234,14 @@ T pow(Scalar exponent) const {
     return T::adopt(out_);
 }
 /// self **= exponent.
-T &pow_(const T &exponent) {
+const T &pow_(const T &exponent) const {
     detail::check(taper_pow_(this->raw_handle(), exponent.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self **= exponent, for a number.
-T &pow_(Scalar exponent) {
+const T &pow_(Scalar exponent) const {
     detail::check(taper_pow_scalar_(this->raw_handle(), exponent.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// The larger of both, NaN propagating; shapes broadcast, dtypes promote.
 T maximum(const T &other) const {
@@ -304,9 +304,9 @@ T lerp(const T &end, Scalar weight) const {
     return T::adopt(out_);
 }
 /// self += weight * (end - self).
-T &lerp_(const T &end, Scalar weight) {
+const T &lerp_(const T &end, Scalar weight) const {
     detail::check(taper_lerp_scalar_(this->raw_handle(), end.handle(), weight.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self + value * tensor1 * tensor2.
 T addcmul(const T &tensor1, const T &tensor2, Scalar value = 1) const {
@@ -315,9 +315,9 @@ T addcmul(const T &tensor1, const T &tensor2, Scalar value = 1) const {
     return T::adopt(out_);
 }
 /// self += value * tensor1 * tensor2.
-T &addcmul_(const T &tensor1, const T &tensor2, Scalar value = 1) {
+const T &addcmul_(const T &tensor1, const T &tensor2, Scalar value = 1) const {
     detail::check(taper_addcmul_(this->raw_handle(), tensor1.handle(), tensor2.handle(), value.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self + value * tensor1 / tensor2.
 T addcdiv(const T &tensor1, const T &tensor2, Scalar value = 1) const {
@@ -326,9 +326,9 @@ T addcdiv(const T &tensor1, const T &tensor2, Scalar value = 1) const {
     return T::adopt(out_);
 }
 /// self += value * tensor1 / tensor2.
-T &addcdiv_(const T &tensor1, const T &tensor2, Scalar value = 1) {
+const T &addcdiv_(const T &tensor1, const T &tensor2, Scalar value = 1) const {
     detail::check(taper_addcdiv_(this->raw_handle(), tensor1.handle(), tensor2.handle(), value.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// e to the power self; integers give the default float type.
 T exp() const {
@@ -337,9 +337,9 @@ T exp() const {
     return T::adopt(out_);
 }
 /// e to the power self, written into self.
-T &exp_() {
+const T &exp_() const {
     detail::check(taper_exp_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// 2 to the power self; integers give the default float type.
 T exp2() const {
@@ -348,9 +348,9 @@ T exp2() const {
     return T::adopt(out_);
 }
 /// 2 to the power self, written into self.
-T &exp2_() {
+const T &exp2_() const {
     detail::check(taper_exp2_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// exp(self) - 1, exact near 0; integers give the default float type.
 T expm1() const {
@@ -359,9 +359,9 @@ T expm1() const {
     return T::adopt(out_);
 }
 /// exp(self) - 1, exact near 0, written into self.
-T &expm1_() {
+const T &expm1_() const {
     detail::check(taper_expm1_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Natural logarithm; integers give the default float type.
 T log() const {
@@ -370,9 +370,9 @@ T log() const {
     return T::adopt(out_);
 }
 /// Natural logarithm, written into self.
-T &log_() {
+const T &log_() const {
     detail::check(taper_log_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Logarithm to base 2; integers give the default float type.
 T log2() const {
@@ -381,9 +381,9 @@ T log2() const {
     return T::adopt(out_);
 }
 /// Logarithm to base 2, written into self.
-T &log2_() {
+const T &log2_() const {
     detail::check(taper_log2_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Logarithm to base 10; integers give the default float type.
 T log10() const {
@@ -392,9 +392,9 @@ T log10() const {
     return T::adopt(out_);
 }
 /// Logarithm to base 10, written into self.
-T &log10_() {
+const T &log10_() const {
     detail::check(taper_log10_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// log(1 + self), exact near 0; integers give the default float type.
 T log1p() const {
@@ -403,9 +403,9 @@ T log1p() const {
     return T::adopt(out_);
 }
 /// log(1 + self), exact near 0, written into self.
-T &log1p_() {
+const T &log1p_() const {
     detail::check(taper_log1p_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Square root; integers give the default float type.
 T sqrt() const {
@@ -414,9 +414,9 @@ T sqrt() const {
     return T::adopt(out_);
 }
 /// Square root, written into self.
-T &sqrt_() {
+const T &sqrt_() const {
     detail::check(taper_sqrt_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// 1 / sqrt(self); integers give the default float type.
 T rsqrt() const {
@@ -425,9 +425,9 @@ T rsqrt() const {
     return T::adopt(out_);
 }
 /// 1 / sqrt(self), written into self.
-T &rsqrt_() {
+const T &rsqrt_() const {
     detail::check(taper_rsqrt_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// 1 / self; integers give the default float type.
 T reciprocal() const {
@@ -436,9 +436,9 @@ T reciprocal() const {
     return T::adopt(out_);
 }
 /// 1 / self, written into self.
-T &reciprocal_() {
+const T &reciprocal_() const {
     detail::check(taper_reciprocal_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Sine of radians; integers give the default float type.
 T sin() const {
@@ -447,9 +447,9 @@ T sin() const {
     return T::adopt(out_);
 }
 /// Sine of radians, written into self.
-T &sin_() {
+const T &sin_() const {
     detail::check(taper_sin_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Cosine of radians; integers give the default float type.
 T cos() const {
@@ -458,9 +458,9 @@ T cos() const {
     return T::adopt(out_);
 }
 /// Cosine of radians, written into self.
-T &cos_() {
+const T &cos_() const {
     detail::check(taper_cos_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Tangent of radians; integers give the default float type.
 T tan() const {
@@ -469,9 +469,9 @@ T tan() const {
     return T::adopt(out_);
 }
 /// Tangent of radians, written into self.
-T &tan_() {
+const T &tan_() const {
     detail::check(taper_tan_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inverse sine; integers give the default float type.
 T asin() const {
@@ -480,9 +480,9 @@ T asin() const {
     return T::adopt(out_);
 }
 /// Inverse sine, written into self.
-T &asin_() {
+const T &asin_() const {
     detail::check(taper_asin_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inverse cosine; integers give the default float type.
 T acos() const {
@@ -491,9 +491,9 @@ T acos() const {
     return T::adopt(out_);
 }
 /// Inverse cosine, written into self.
-T &acos_() {
+const T &acos_() const {
     detail::check(taper_acos_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inverse tangent; integers give the default float type.
 T atan() const {
@@ -502,9 +502,9 @@ T atan() const {
     return T::adopt(out_);
 }
 /// Inverse tangent, written into self.
-T &atan_() {
+const T &atan_() const {
     detail::check(taper_atan_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Hyperbolic sine; integers give the default float type.
 T sinh() const {
@@ -513,9 +513,9 @@ T sinh() const {
     return T::adopt(out_);
 }
 /// Hyperbolic sine, written into self.
-T &sinh_() {
+const T &sinh_() const {
     detail::check(taper_sinh_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Hyperbolic cosine; integers give the default float type.
 T cosh() const {
@@ -524,9 +524,9 @@ T cosh() const {
     return T::adopt(out_);
 }
 /// Hyperbolic cosine, written into self.
-T &cosh_() {
+const T &cosh_() const {
     detail::check(taper_cosh_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inverse hyperbolic sine; integers give the default float type.
 T asinh() const {
@@ -535,9 +535,9 @@ T asinh() const {
     return T::adopt(out_);
 }
 /// Inverse hyperbolic sine, written into self.
-T &asinh_() {
+const T &asinh_() const {
     detail::check(taper_asinh_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inverse hyperbolic cosine; integers give the default float type.
 T acosh() const {
@@ -546,9 +546,9 @@ T acosh() const {
     return T::adopt(out_);
 }
 /// Inverse hyperbolic cosine, written into self.
-T &acosh_() {
+const T &acosh_() const {
     detail::check(taper_acosh_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inverse hyperbolic tangent; integers give the default float type.
 T atanh() const {
@@ -557,9 +557,9 @@ T atanh() const {
     return T::adopt(out_);
 }
 /// Inverse hyperbolic tangent, written into self.
-T &atanh_() {
+const T &atanh_() const {
     detail::check(taper_atanh_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Error function; integers give the default float type.
 T erf() const {
@@ -568,9 +568,9 @@ T erf() const {
     return T::adopt(out_);
 }
 /// Error function, written into self.
-T &erf_() {
+const T &erf_() const {
     detail::check(taper_erf_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// 1 - erf(self); integers give the default float type.
 T erfc() const {
@@ -579,9 +579,9 @@ T erfc() const {
     return T::adopt(out_);
 }
 /// 1 - erf(self), written into self.
-T &erfc_() {
+const T &erfc_() const {
     detail::check(taper_erfc_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inverse of erf; integers give the default float type.
 T erfinv() const {
@@ -590,9 +590,9 @@ T erfinv() const {
     return T::adopt(out_);
 }
 /// Inverse of erf, written into self.
-T &erfinv_() {
+const T &erfinv_() const {
     detail::check(taper_erfinv_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// 1 / (1 + exp(-self)); integers give the default float type.
 T sigmoid() const {
@@ -601,9 +601,9 @@ T sigmoid() const {
     return T::adopt(out_);
 }
 /// 1 / (1 + exp(-self)), written into self.
-T &sigmoid_() {
+const T &sigmoid_() const {
     detail::check(taper_sigmoid_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Hyperbolic tangent; integers give the default float type.
 T tanh() const {
@@ -612,9 +612,9 @@ T tanh() const {
     return T::adopt(out_);
 }
 /// Hyperbolic tangent, written into self.
-T &tanh_() {
+const T &tanh_() const {
     detail::check(taper_tanh_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Logarithm of |gamma(self)|; integers give the default float type.
 T lgamma() const {
@@ -623,9 +623,9 @@ T lgamma() const {
     return T::adopt(out_);
 }
 /// Logarithm of |gamma(self)|, written into self.
-T &lgamma_() {
+const T &lgamma_() const {
     detail::check(taper_lgamma_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Derivative of lgamma; has no second derivative yet.
 T digamma() const {
@@ -640,9 +640,9 @@ T neg() const {
     return T::adopt(out_);
 }
 /// -self, written into self.
-T &neg_() {
+const T &neg_() const {
     detail::check(taper_neg_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Absolute value; the dtype stays.
 T abs() const {
@@ -651,9 +651,9 @@ T abs() const {
     return T::adopt(out_);
 }
 /// Absolute value, written into self.
-T &abs_() {
+const T &abs_() const {
     detail::check(taper_abs_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self * self; the dtype stays.
 T square() const {
@@ -662,9 +662,9 @@ T square() const {
     return T::adopt(out_);
 }
 /// self * self, written into self.
-T &square_() {
+const T &square_() const {
     detail::check(taper_square_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// -1, 0 or 1; the dtype stays.
 T sign() const {
@@ -673,9 +673,9 @@ T sign() const {
     return T::adopt(out_);
 }
 /// -1, 0 or 1, written into self.
-T &sign_() {
+const T &sign_() const {
     detail::check(taper_sign_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Largest integer not above; the dtype stays.
 T floor() const {
@@ -684,9 +684,9 @@ T floor() const {
     return T::adopt(out_);
 }
 /// Largest integer not above, written into self.
-T &floor_() {
+const T &floor_() const {
     detail::check(taper_floor_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Smallest integer not below; the dtype stays.
 T ceil() const {
@@ -695,9 +695,9 @@ T ceil() const {
     return T::adopt(out_);
 }
 /// Smallest integer not below, written into self.
-T &ceil_() {
+const T &ceil_() const {
     detail::check(taper_ceil_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Integer part; the dtype stays.
 T trunc() const {
@@ -706,9 +706,9 @@ T trunc() const {
     return T::adopt(out_);
 }
 /// Integer part, written into self.
-T &trunc_() {
+const T &trunc_() const {
     detail::check(taper_trunc_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Nearest integer, halves to even; with decimals, to as many places.
 T round(int64_t decimals = 0) const {
@@ -717,9 +717,9 @@ T round(int64_t decimals = 0) const {
     return T::adopt(out_);
 }
 /// Nearest integer, halves to even, written into self.
-T &round_() {
+const T &round_() const {
     detail::check(taper_round_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self - trunc(self).
 T frac() const {
@@ -734,9 +734,9 @@ T relu() const {
     return T::adopt(out_);
 }
 /// max(self, 0), written into self.
-T &relu_() {
+const T &relu_() const {
     detail::check(taper_relu_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// log(self / (1 - self)), self clamped to [eps, 1 - eps] when eps is given.
 T logit(std::optional<double> eps = std::nullopt) const {
@@ -865,14 +865,14 @@ T bitwise_and(Scalar other) const {
     return T::adopt(out_);
 }
 /// self &= other.
-T &bitwise_and_(const T &other) {
+const T &bitwise_and_(const T &other) const {
     detail::check(taper_bitwise_and_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self &= other, for a number.
-T &bitwise_and_(Scalar other) {
+const T &bitwise_and_(Scalar other) const {
     detail::check(taper_bitwise_and_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self | other on integers (and bools where that makes sense).
 T bitwise_or(const T &other) const {
@@ -887,14 +887,14 @@ T bitwise_or(Scalar other) const {
     return T::adopt(out_);
 }
 /// self |= other.
-T &bitwise_or_(const T &other) {
+const T &bitwise_or_(const T &other) const {
     detail::check(taper_bitwise_or_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self |= other, for a number.
-T &bitwise_or_(Scalar other) {
+const T &bitwise_or_(Scalar other) const {
     detail::check(taper_bitwise_or_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self ^ other on integers (and bools where that makes sense).
 T bitwise_xor(const T &other) const {
@@ -909,14 +909,14 @@ T bitwise_xor(Scalar other) const {
     return T::adopt(out_);
 }
 /// self ^= other.
-T &bitwise_xor_(const T &other) {
+const T &bitwise_xor_(const T &other) const {
     detail::check(taper_bitwise_xor_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self ^= other, for a number.
-T &bitwise_xor_(Scalar other) {
+const T &bitwise_xor_(Scalar other) const {
     detail::check(taper_bitwise_xor_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self << other on integers (and bools where that makes sense).
 T bitwise_left_shift(const T &other) const {
@@ -931,14 +931,14 @@ T bitwise_left_shift(Scalar other) const {
     return T::adopt(out_);
 }
 /// self <<= other.
-T &bitwise_left_shift_(const T &other) {
+const T &bitwise_left_shift_(const T &other) const {
     detail::check(taper_bitwise_left_shift_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self <<= other, for a number.
-T &bitwise_left_shift_(Scalar other) {
+const T &bitwise_left_shift_(Scalar other) const {
     detail::check(taper_bitwise_left_shift_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self >> other on integers (and bools where that makes sense).
 T bitwise_right_shift(const T &other) const {
@@ -953,14 +953,14 @@ T bitwise_right_shift(Scalar other) const {
     return T::adopt(out_);
 }
 /// self >>= other.
-T &bitwise_right_shift_(const T &other) {
+const T &bitwise_right_shift_(const T &other) const {
     detail::check(taper_bitwise_right_shift_(this->raw_handle(), other.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self >>= other, for a number.
-T &bitwise_right_shift_(Scalar other) {
+const T &bitwise_right_shift_(Scalar other) const {
     detail::check(taper_bitwise_right_shift_scalar_(this->raw_handle(), other.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// ~self on integers; logical not on bools.
 T bitwise_not() const {
@@ -1017,14 +1017,14 @@ T masked_fill(const T &mask, Scalar value) const {
     return T::adopt(out_);
 }
 /// Writes the 0-dim value where the bool mask holds.
-T &masked_fill_(const T &mask, const T &value) {
+const T &masked_fill_(const T &mask, const T &value) const {
     detail::check(taper_masked_fill_(this->raw_handle(), mask.handle(), value.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Writes value where the bool mask holds.
-T &masked_fill_(const T &mask, Scalar value) {
+const T &masked_fill_(const T &mask, Scalar value) const {
     detail::check(taper_masked_fill_scalar_(this->raw_handle(), mask.handle(), value.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self limited to [min, max]; NaN stays.
 T clamp(std::optional<Scalar> min = std::nullopt, std::optional<Scalar> max = std::nullopt) const {
@@ -1041,11 +1041,11 @@ T clamp(const T &min = {}, const T &max = {}) const {
     return T::adopt(out_);
 }
 /// Limits self to [min, max] in place.
-T &clamp_(std::optional<Scalar> min = std::nullopt, std::optional<Scalar> max = std::nullopt) {
+const T &clamp_(std::optional<Scalar> min = std::nullopt, std::optional<Scalar> max = std::nullopt) const {
     const detail::OptionalScalar min_raw(min);
     const detail::OptionalScalar max_raw(max);
     detail::check(taper_clamp_(this->raw_handle(), min_raw.get(), max_raw.get()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// max(self, min).
 T clamp_min(Scalar min) const {
@@ -1060,14 +1060,14 @@ T clamp_max(Scalar max) const {
     return T::adopt(out_);
 }
 /// max(self, min), in place.
-T &clamp_min_(Scalar min) {
+const T &clamp_min_(Scalar min) const {
     detail::check(taper_clamp_min_(this->raw_handle(), min.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// min(self, max), in place.
-T &clamp_max_(Scalar max) {
+const T &clamp_max_(Scalar max) const {
     detail::check(taper_clamp_max_(this->raw_handle(), max.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Sum of all elements; integers and bools give int64.
 T sum(std::optional<DType> dtype = std::nullopt) const {
@@ -1261,14 +1261,14 @@ T cumprod(int64_t dim, std::optional<DType> dtype = std::nullopt) const {
     return T::adopt(out_);
 }
 /// Running sum along a dimension, in place.
-T &cumsum_(int64_t dim, std::optional<DType> dtype = std::nullopt) {
+const T &cumsum_(int64_t dim, std::optional<DType> dtype = std::nullopt) const {
     detail::check(taper_cumsum_(this->raw_handle(), dim, detail::raw(dtype)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Running product along a dimension, in place.
-T &cumprod_(int64_t dim, std::optional<DType> dtype = std::nullopt) {
+const T &cumprod_(int64_t dim, std::optional<DType> dtype = std::nullopt) const {
     detail::check(taper_cumprod_(this->raw_handle(), dim, detail::raw(dtype)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Running log(sum(exp)) along a dimension.
 T logcumsumexp(int64_t dim) const {
@@ -1380,9 +1380,9 @@ T addmm(const T &mat1, const T &mat2, Scalar beta = 1, Scalar alpha = 1) const {
     return T::adopt(out_);
 }
 /// beta * self + alpha * (mat1 @ mat2), in place.
-T &addmm_(const T &mat1, const T &mat2, Scalar beta = 1, Scalar alpha = 1) {
+const T &addmm_(const T &mat1, const T &mat2, Scalar beta = 1, Scalar alpha = 1) const {
     detail::check(taper_addmm_(this->raw_handle(), mat1.handle(), mat2.handle(), beta.raw(), alpha.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// beta * self + alpha * (batch1 @ batch2).
 T baddbmm(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) const {
@@ -1391,9 +1391,9 @@ T baddbmm(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) c
     return T::adopt(out_);
 }
 /// beta * self + alpha * (batch1 @ batch2), in place.
-T &baddbmm_(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) {
+const T &baddbmm_(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) const {
     detail::check(taper_baddbmm_(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Square matrices times themselves n times, n at least 0.
 T matrix_power(int64_t n) const {
@@ -1408,16 +1408,16 @@ T trace() const {
     return T::adopt(out_);
 }
 /// The same elements with another shape, never copied; one size may be -1.
-T view(const IntList &size) const {
+typename ViewOf<T>::One view(const IntList &size) const {
     taper_tensor *out_{};
     detail::check(taper_view(this->raw_handle(), size.data(), size.size(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// view with the shape of other.
-T view_as(const T &other) const {
+typename ViewOf<T>::One view_as(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_view_as(this->raw_handle(), other.handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// The same elements with another shape, a view where possible; one size may be -1.
 T reshape(const IntList &shape) const {
@@ -1444,112 +1444,112 @@ T ravel() const {
     return T::adopt(out_);
 }
 /// One dimension split into sizes.
-T unflatten(int64_t dim, const IntList &sizes) const {
+typename ViewOf<T>::One unflatten(int64_t dim, const IntList &sizes) const {
     taper_tensor *out_{};
     detail::check(taper_unflatten(this->raw_handle(), dim, sizes.data(), sizes.size(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Dimensions in another order.
-T permute(const IntList &dims) const {
+typename ViewOf<T>::One permute(const IntList &dims) const {
     taper_tensor *out_{};
     detail::check(taper_permute(this->raw_handle(), dims.data(), dims.size(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Two dimensions swapped.
-T transpose(int64_t dim0, int64_t dim1) const {
+typename ViewOf<T>::One transpose(int64_t dim0, int64_t dim1) const {
     taper_tensor *out_{};
     detail::check(taper_transpose(this->raw_handle(), dim0, dim1, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Transpose of a matrix; vectors stay.
-T t() const {
+typename ViewOf<T>::One t() const {
     taper_tensor *out_{};
     detail::check(taper_t(this->raw_handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// All dimensions reversed (.T).
-T numpy_t() const {
+typename ViewOf<T>::One numpy_t() const {
     taper_tensor *out_{};
     detail::check(taper_numpy_t(this->raw_handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// The last two dimensions swapped (.mT).
-T mt() const {
+typename ViewOf<T>::One mt() const {
     taper_tensor *out_{};
     detail::check(taper_mt(this->raw_handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Dimensions moved to other places, the rest in order.
-T movedim(const IntList &source, const IntList &destination) const {
+typename ViewOf<T>::One movedim(const IntList &source, const IntList &destination) const {
     taper_tensor *out_{};
     detail::check(taper_movedim(this->raw_handle(), source.data(), source.size(), destination.data(), destination.size(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// A dimension of size 1 inserted.
-T unsqueeze(int64_t dim) const {
+typename ViewOf<T>::One unsqueeze(int64_t dim) const {
     taper_tensor *out_{};
     detail::check(taper_unsqueeze(this->raw_handle(), dim, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// All dimensions of size 1 removed.
-T squeeze() const {
+typename ViewOf<T>::One squeeze() const {
     taper_tensor *out_{};
     detail::check(taper_squeeze(this->raw_handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// One dimension removed if its size is 1.
-T squeeze(int64_t dim) const {
+typename ViewOf<T>::One squeeze(int64_t dim) const {
     taper_tensor *out_{};
     detail::check(taper_squeeze_dim(this->raw_handle(), dim, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Several dimensions removed where their size is 1.
-T squeeze(const IntList &dim) const {
+typename ViewOf<T>::One squeeze(const IntList &dim) const {
     taper_tensor *out_{};
     detail::check(taper_squeeze_dims(this->raw_handle(), dim.data(), dim.size(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Size-1 dimensions repeated without a copy; -1 keeps a size.
-T expand(const IntList &size) const {
+typename ViewOf<T>::One expand(const IntList &size) const {
     taper_tensor *out_{};
     detail::check(taper_expand(this->raw_handle(), size.data(), size.size(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// expand to the shape of other.
-T expand_as(const T &other) const {
+typename ViewOf<T>::One expand_as(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_expand_as(this->raw_handle(), other.handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// expand as a function.
-T broadcast_to(const IntList &size) const {
+typename ViewOf<T>::One broadcast_to(const IntList &size) const {
     taper_tensor *out_{};
     detail::check(taper_broadcast_to(this->raw_handle(), size.data(), size.size(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// One index of a dimension, which disappears.
-T select(int64_t dim, int64_t index) const {
+typename ViewOf<T>::One select(int64_t dim, int64_t index) const {
     taper_tensor *out_{};
     detail::check(taper_select(this->raw_handle(), dim, index, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Elements start, start + step, .. below end of a dimension; bounds are clamped.
-T slice(int64_t dim = 0, std::optional<int64_t> start = std::nullopt, std::optional<int64_t> end = std::nullopt, int64_t step = 1) const {
+typename ViewOf<T>::One slice(int64_t dim = 0, std::optional<int64_t> start = std::nullopt, std::optional<int64_t> end = std::nullopt, int64_t step = 1) const {
     taper_tensor *out_{};
     detail::check(taper_slice(this->raw_handle(), dim, start ? &*start : nullptr, end ? &*end : nullptr, step, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// length elements of a dimension from start.
-T narrow(int64_t dim, int64_t start, int64_t length) const {
+typename ViewOf<T>::One narrow(int64_t dim, int64_t start, int64_t length) const {
     taper_tensor *out_{};
     detail::check(taper_narrow(this->raw_handle(), dim, start, length, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// A diagonal over two dimensions, appended as the last.
-T diagonal(int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) const {
+typename ViewOf<T>::One diagonal(int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) const {
     taper_tensor *out_{};
     detail::check(taper_diagonal(this->raw_handle(), offset, dim1, dim2, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Vector to diagonal matrix, or matrix to its diagonal.
 T diag(int64_t diagonal = 0) const {
@@ -1564,82 +1564,82 @@ T diag_embed(int64_t offset = 0, int64_t dim1 = -2, int64_t dim2 = -1) const {
     return T::adopt(out_);
 }
 /// All indices of a dimension, as views.
-std::vector<T> unbind(int64_t dim = 0) const {
+typename ViewOf<T>::List unbind(int64_t dim = 0) const {
     taper_tensor_list *out_{};
     detail::check(taper_unbind(this->raw_handle(), dim, &out_));
-    return detail::adopt_list<T>(out_);
+    return typename ViewOf<T>::List(detail::adopt_list<T>(out_));
 }
 /// Views of split_size along a dimension; the last may be shorter.
-std::vector<T> split(int64_t split_size, int64_t dim = 0) const {
+typename ViewOf<T>::List split(int64_t split_size, int64_t dim = 0) const {
     taper_tensor_list *out_{};
     detail::check(taper_split(this->raw_handle(), split_size, dim, &out_));
-    return detail::adopt_list<T>(out_);
+    return typename ViewOf<T>::List(detail::adopt_list<T>(out_));
 }
 /// Views of the given sizes along a dimension.
-std::vector<T> split_with_sizes(const IntList &split_sizes, int64_t dim = 0) const {
+typename ViewOf<T>::List split_with_sizes(const IntList &split_sizes, int64_t dim = 0) const {
     taper_tensor_list *out_{};
     detail::check(taper_split_with_sizes(this->raw_handle(), split_sizes.data(), split_sizes.size(), dim, &out_));
-    return detail::adopt_list<T>(out_);
+    return typename ViewOf<T>::List(detail::adopt_list<T>(out_));
 }
 /// At most chunks views of equal size along a dimension.
-std::vector<T> chunk(int64_t chunks, int64_t dim = 0) const {
+typename ViewOf<T>::List chunk(int64_t chunks, int64_t dim = 0) const {
     taper_tensor_list *out_{};
     detail::check(taper_chunk(this->raw_handle(), chunks, dim, &out_));
-    return detail::adopt_list<T>(out_);
+    return typename ViewOf<T>::List(detail::adopt_list<T>(out_));
 }
 /// Windows of size every step along a dimension, appended as the last.
-T unfold(int64_t dimension, int64_t size, int64_t step) const {
+typename ViewOf<T>::One unfold(int64_t dimension, int64_t size, int64_t step) const {
     taper_tensor *out_{};
     detail::check(taper_unfold(this->raw_handle(), dimension, size, step, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// A window on the memory with any sizes, strides and offset.
-T as_strided(const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) const {
+typename ViewOf<T>::One as_strided(const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) const {
     taper_tensor *out_{};
     detail::check(taper_as_strided(this->raw_handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// A view of the whole tensor.
-T alias() const {
+typename ViewOf<T>::One alias() const {
     taper_tensor *out_{};
     detail::check(taper_alias(this->raw_handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// The same memory without history.
-T detach() const {
+typename ViewOf<T>::One detach() const {
     taper_tensor *out_{};
     detail::check(taper_detach(this->raw_handle(), &out_));
-    return T::adopt(out_);
+    return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// Cuts the tensor off its history.
-T &detach_() {
+const T &detach_() const {
     detail::check(taper_detach_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Inserts a dimension of size 1 in place.
-T &unsqueeze_(int64_t dim) {
+const T &unsqueeze_(int64_t dim) const {
     detail::check(taper_unsqueeze_(this->raw_handle(), dim));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Removes dimensions of size 1 in place.
-T &squeeze_() {
+const T &squeeze_() const {
     detail::check(taper_squeeze_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Removes one dimension of size 1 in place.
-T &squeeze_(int64_t dim) {
+const T &squeeze_(int64_t dim) const {
     detail::check(taper_squeeze_dim_(this->raw_handle(), dim));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Swaps two dimensions in place.
-T &transpose_(int64_t dim0, int64_t dim1) {
+const T &transpose_(int64_t dim0, int64_t dim1) const {
     detail::check(taper_transpose_(this->raw_handle(), dim0, dim1));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Transposes a matrix in place.
-T &t_() {
+const T &t_() const {
     detail::check(taper_t_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Copies side by side, repeats times per dimension.
 T repeat(const IntList &repeats) const {
@@ -1708,24 +1708,24 @@ T contiguous() const {
     return T::adopt(out_);
 }
 /// Writes src, broadcast and converted, into self.
-T &copy_(const T &src) {
+const T &copy_(const T &src) const {
     detail::check(taper_copy_(this->raw_handle(), src.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Writes a 0-dim tensor's value into every element.
-T &fill_(const T &value) {
+const T &fill_(const T &value) const {
     detail::check(taper_fill_(this->raw_handle(), value.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Writes a number into every element.
-T &fill_(Scalar value) {
+const T &fill_(Scalar value) const {
     detail::check(taper_fill_scalar_(this->raw_handle(), value.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Writes zeros.
-T &zero_() {
+const T &zero_() const {
     detail::check(taper_zero_(this->raw_handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// out[i][j] = self[index[i][j]][j] for dim 0, and so on; index is int64.
 T gather(int64_t dim, const T &index) const {
@@ -1752,42 +1752,42 @@ T scatter_add(int64_t dim, const T &index, const T &src) const {
     return T::adopt(out_);
 }
 /// Writes src where index says.
-T &scatter_(int64_t dim, const T &index, const T &src) {
+const T &scatter_(int64_t dim, const T &index, const T &src) const {
     detail::check(taper_scatter_src_(this->raw_handle(), dim, index.handle(), src.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Writes a number where index says.
-T &scatter_(int64_t dim, const T &index, Scalar value) {
+const T &scatter_(int64_t dim, const T &index, Scalar value) const {
     detail::check(taper_scatter_value_(this->raw_handle(), dim, index.handle(), value.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Adds src where index says.
-T &scatter_add_(int64_t dim, const T &index, const T &src) {
+const T &scatter_add_(int64_t dim, const T &index, const T &src) const {
     detail::check(taper_scatter_add_(this->raw_handle(), dim, index.handle(), src.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self with src added ('add') or multiplied ('multiply') where index says.
 T scatter(int64_t dim, const T &index, const T &src, const std::string &reduce) const {
     taper_tensor *out_{};
-    detail::check(taper_scatter_reduce(this->raw_handle(), dim, index.handle(), src.handle(), reduce.c_str(), &out_));
+    detail::check(taper_scatter_reduce(this->raw_handle(), dim, index.handle(), src.handle(), detail::text(reduce), &out_));
     return T::adopt(out_);
 }
 /// self with a number added ('add') or multiplied ('multiply') where index says.
 T scatter(int64_t dim, const T &index, Scalar value, const std::string &reduce) const {
     taper_tensor *out_{};
-    detail::check(taper_scatter_value_reduce(this->raw_handle(), dim, index.handle(), value.raw(), reduce.c_str(), &out_));
+    detail::check(taper_scatter_value_reduce(this->raw_handle(), dim, index.handle(), value.raw(), detail::text(reduce), &out_));
     return T::adopt(out_);
 }
 /// src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
 T scatter_reduce(int64_t dim, const T &index, const T &src, const std::string &reduce, bool include_self = true) const {
     taper_tensor *out_{};
-    detail::check(taper_scatter_reduce_two(this->raw_handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self, &out_));
+    detail::check(taper_scatter_reduce_two(this->raw_handle(), dim, index.handle(), src.handle(), detail::text(reduce), include_self, &out_));
     return T::adopt(out_);
 }
 /// Reduces src into self, in place.
-T &scatter_reduce_(int64_t dim, const T &index, const T &src, const std::string &reduce, bool include_self = true) {
-    detail::check(taper_scatter_reduce_two_(this->raw_handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self));
-    return static_cast<T &>(*this);
+const T &scatter_reduce_(int64_t dim, const T &index, const T &src, const std::string &reduce, bool include_self = true) const {
+    detail::check(taper_scatter_reduce_two_(this->raw_handle(), dim, index.handle(), src.handle(), detail::text(reduce), include_self));
+    return static_cast<const T &>(*this);
 }
 /// Rows along dim picked by a vector of positions.
 T index_select(int64_t dim, const T &index) const {
@@ -1802,9 +1802,9 @@ T index_add(int64_t dim, const T &index, const T &source, Scalar alpha = 1) cons
     return T::adopt(out_);
 }
 /// Adds alpha * source at the rows that index names.
-T &index_add_(int64_t dim, const T &index, const T &source, Scalar alpha = 1) {
+const T &index_add_(int64_t dim, const T &index, const T &source, Scalar alpha = 1) const {
     detail::check(taper_index_add_(this->raw_handle(), dim, index.handle(), source.handle(), alpha.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self with source written at the rows that index names.
 T index_copy(int64_t dim, const T &index, const T &source) const {
@@ -1813,9 +1813,9 @@ T index_copy(int64_t dim, const T &index, const T &source) const {
     return T::adopt(out_);
 }
 /// Writes source at the rows that index names.
-T &index_copy_(int64_t dim, const T &index, const T &source) {
+const T &index_copy_(int64_t dim, const T &index, const T &source) const {
     detail::check(taper_index_copy_(this->raw_handle(), dim, index.handle(), source.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self with a number at the rows that index names.
 T index_fill(int64_t dim, const T &index, Scalar value) const {
@@ -1824,9 +1824,9 @@ T index_fill(int64_t dim, const T &index, Scalar value) const {
     return T::adopt(out_);
 }
 /// Writes a number at the rows that index names.
-T &index_fill_(int64_t dim, const T &index, Scalar value) {
+const T &index_fill_(int64_t dim, const T &index, Scalar value) const {
     detail::check(taper_index_fill_scalar_(this->raw_handle(), dim, index.handle(), value.raw()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Advanced indexing by integer or bool tensors, one per dimension, absent ones taking all.
 T index(const std::vector<T> &indices) const {
@@ -1843,10 +1843,10 @@ T index_put(const std::vector<T> &indices, const T &values, bool accumulate = fa
     return T::adopt(out_);
 }
 /// Writes (or adds) values at the indexed places.
-T &index_put_(const std::vector<T> &indices, const T &values, bool accumulate = false) {
+const T &index_put_(const std::vector<T> &indices, const T &values, bool accumulate = false) const {
     const auto indices_list = detail::handles(indices);
     detail::check(taper_index_put_(this->raw_handle(), indices_list.data(), indices_list.size(), values.handle(), accumulate));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Positions of nonzero elements as rows of int64; waits for the device.
 T nonzero() const {
@@ -1897,9 +1897,9 @@ T masked_scatter(const T &mask, const T &source) const {
     return T::adopt(out_);
 }
 /// Writes the elements of source, in order, where the bool mask holds; waits for the device.
-T &masked_scatter_(const T &mask, const T &source) {
+const T &masked_scatter_(const T &mask, const T &source) const {
     detail::check(taper_masked_scatter_(this->raw_handle(), mask.handle(), source.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// self with src in place of one index of a dimension.
 T select_scatter(const T &src, int64_t dim, int64_t index) const {
@@ -1920,9 +1920,9 @@ T diagonal_scatter(const T &src, int64_t offset = 0, int64_t dim1 = 0, int64_t d
     return T::adopt(out_);
 }
 /// Fills the main diagonal; wrap goes on below in tall matrices.
-T &fill_diagonal_(Scalar fill_value, bool wrap = false) {
+const T &fill_diagonal_(Scalar fill_value, bool wrap = false) const {
     detail::check(taper_fill_diagonal_(this->raw_handle(), fill_value.raw(), wrap));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// A matrix with the flattened tensor on a diagonal.
 T diagflat(int64_t offset = 0) const {
@@ -1963,13 +1963,13 @@ T histc(int64_t bins = 100, Scalar min = 0, Scalar max = 0) const {
 /// The q-quantiles along dim, or of all elements; the size of a vector q comes first.
 T quantile(const T &q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") const {
     taper_tensor *out_{};
-    detail::check(taper_quantile(this->raw_handle(), q.handle(), dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    detail::check(taper_quantile(this->raw_handle(), q.handle(), dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
     return T::adopt(out_);
 }
 /// The quantile for one number between 0 and 1.
 T quantile(double q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") const {
     taper_tensor *out_{};
-    detail::check(taper_quantile_scalar(this->raw_handle(), q, dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    detail::check(taper_quantile_scalar(this->raw_handle(), q, dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
     return T::adopt(out_);
 }
 /// The elements in order along dimension 0.
@@ -2045,9 +2045,9 @@ T nan_to_num(std::optional<double> nan = std::nullopt, std::optional<double> pos
     return T::adopt(out_);
 }
 /// NaN (by 0) and infinities (by the dtype's limits) replaced, in place.
-T &nan_to_num_(std::optional<double> nan = std::nullopt, std::optional<double> posinf = std::nullopt, std::optional<double> neginf = std::nullopt) {
+const T &nan_to_num_(std::optional<double> nan = std::nullopt, std::optional<double> posinf = std::nullopt, std::optional<double> neginf = std::nullopt) const {
     detail::check(taper_nan_to_num_(this->raw_handle(), nan ? &*nan : nullptr, posinf ? &*posinf : nullptr, neginf ? &*neginf : nullptr));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// sin(pi x) / (pi x), 1 at zero.
 T sinc() const {
@@ -2117,59 +2117,59 @@ T multinomial(int64_t num_samples, bool replacement = false, const Generator *ge
     return T::adopt(out_);
 }
 /// Fills self with uniform random numbers in [from_, to).
-T &uniform_(double from_ = 0.0, double to = 1.0, const Generator *generator = nullptr) {
+const T &uniform_(double from_ = 0.0, double to = 1.0, const Generator *generator = nullptr) const {
     detail::check(taper_uniform_(this->raw_handle(), from_, to, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with normal random numbers.
-T &normal_(double mean = 0.0, double std = 1.0, const Generator *generator = nullptr) {
+const T &normal_(double mean = 0.0, double std = 1.0, const Generator *generator = nullptr) const {
     detail::check(taper_normal_(this->raw_handle(), mean, std, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with exponentials of normal random numbers.
-T &log_normal_(double mean = 1.0, double std = 2.0, const Generator *generator = nullptr) {
+const T &log_normal_(double mean = 1.0, double std = 2.0, const Generator *generator = nullptr) const {
     detail::check(taper_log_normal_(this->raw_handle(), mean, std, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with Cauchy random numbers.
-T &cauchy_(double median = 0.0, double sigma = 1.0, const Generator *generator = nullptr) {
+const T &cauchy_(double median = 0.0, double sigma = 1.0, const Generator *generator = nullptr) const {
     detail::check(taper_cauchy_(this->raw_handle(), median, sigma, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with exponential random numbers of rate lambd.
-T &exponential_(double lambd = 1.0, const Generator *generator = nullptr) {
+const T &exponential_(double lambd = 1.0, const Generator *generator = nullptr) const {
     detail::check(taper_exponential_(this->raw_handle(), lambd, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with the numbers of trials up to the first success of probability p.
-T &geometric_(double p, const Generator *generator = nullptr) {
+const T &geometric_(double p, const Generator *generator = nullptr) const {
     detail::check(taper_geometric_(this->raw_handle(), p, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with integers over its dtype's range (floats: up to 2^digits).
-T &random_(const Generator *generator = nullptr) {
+const T &random_(const Generator *generator = nullptr) const {
     detail::check(taper_random_(this->raw_handle(), detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with integers in [0, to).
-T &random_(int64_t to, const Generator *generator = nullptr) {
+const T &random_(int64_t to, const Generator *generator = nullptr) const {
     detail::check(taper_random_to_(this->raw_handle(), to, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with integers in [from_, to), or up to the dtype's largest.
-T &random_(int64_t from_, std::optional<int64_t> to, const Generator *generator = nullptr) {
+const T &random_(int64_t from_, std::optional<int64_t> to, const Generator *generator = nullptr) const {
     detail::check(taper_random_from_(this->raw_handle(), from_, to ? &*to : nullptr, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with 1 with the probability that stands at the same place of p (broadcast), else 0.
-T &bernoulli_(const T &p, const Generator *generator = nullptr) {
+const T &bernoulli_(const T &p, const Generator *generator = nullptr) const {
     detail::check(taper_bernoulli_(this->raw_handle(), p.handle(), detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Fills self with 1 with probability p, else 0.
-T &bernoulli_(double p = 0.5, const Generator *generator = nullptr) {
+const T &bernoulli_(double p = 0.5, const Generator *generator = nullptr) const {
     detail::check(taper_bernoulli_float_(this->raw_handle(), p, detail::raw(generator)));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 
 #endif
@@ -2378,13 +2378,13 @@ inline const Tensor &div_(const Tensor &self, Scalar other) {
 /// Division, rounded when rounding_mode is 'trunc' or 'floor'.
 inline Tensor div(const Tensor &self, const Tensor &other, const std::optional<std::string> &rounding_mode) {
     taper_tensor *out_{};
-    detail::check(taper_div_tensor_mode(self.handle(), other.handle(), rounding_mode ? rounding_mode->c_str() : nullptr, &out_));
+    detail::check(taper_div_tensor_mode(self.handle(), other.handle(), rounding_mode ? detail::text(*rounding_mode) : nullptr, &out_));
     return Tensor::adopt(out_);
 }
 /// Division by a number, rounded when rounding_mode is 'trunc' or 'floor'.
 inline Tensor div(const Tensor &self, Scalar other, const std::optional<std::string> &rounding_mode) {
     taper_tensor *out_{};
-    detail::check(taper_div_scalar_mode(self.handle(), other.raw(), rounding_mode ? rounding_mode->c_str() : nullptr, &out_));
+    detail::check(taper_div_scalar_mode(self.handle(), other.raw(), rounding_mode ? detail::text(*rounding_mode) : nullptr, &out_));
     return Tensor::adopt(out_);
 }
 /// Division rounded towards minus infinity; shapes broadcast, dtypes promote.
@@ -3695,7 +3695,7 @@ inline Tensor matrix_power(const Tensor &self, int64_t n) {
 inline Tensor einsum(const std::string &equation, const std::vector<Tensor> &tensors) {
     const auto tensors_list = detail::handles(tensors);
     taper_tensor *out_{};
-    detail::check(taper_einsum(equation.c_str(), tensors_list.data(), tensors_list.size(), &out_));
+    detail::check(taper_einsum(detail::text(equation), tensors_list.data(), tensors_list.size(), &out_));
     return Tensor::adopt(out_);
 }
 /// Sum of a matrix's diagonal.
@@ -3723,64 +3723,64 @@ inline Tensor ravel(const Tensor &self) {
     return Tensor::adopt(out_);
 }
 /// One dimension split into sizes.
-inline Tensor unflatten(const Tensor &self, int64_t dim, const IntList &sizes) {
+inline TensorView unflatten(const Tensor &self, int64_t dim, const IntList &sizes) {
     taper_tensor *out_{};
     detail::check(taper_unflatten(self.handle(), dim, sizes.data(), sizes.size(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// Dimensions in another order.
-inline Tensor permute(const Tensor &self, const IntList &dims) {
+inline TensorView permute(const Tensor &self, const IntList &dims) {
     taper_tensor *out_{};
     detail::check(taper_permute(self.handle(), dims.data(), dims.size(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// Two dimensions swapped.
-inline Tensor transpose(const Tensor &self, int64_t dim0, int64_t dim1) {
+inline TensorView transpose(const Tensor &self, int64_t dim0, int64_t dim1) {
     taper_tensor *out_{};
     detail::check(taper_transpose(self.handle(), dim0, dim1, &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// Transpose of a matrix; vectors stay.
-inline Tensor t(const Tensor &self) {
+inline TensorView t(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_t(self.handle(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// Dimensions moved to other places, the rest in order.
-inline Tensor movedim(const Tensor &self, const IntList &source, const IntList &destination) {
+inline TensorView movedim(const Tensor &self, const IntList &source, const IntList &destination) {
     taper_tensor *out_{};
     detail::check(taper_movedim(self.handle(), source.data(), source.size(), destination.data(), destination.size(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// A dimension of size 1 inserted.
-inline Tensor unsqueeze(const Tensor &self, int64_t dim) {
+inline TensorView unsqueeze(const Tensor &self, int64_t dim) {
     taper_tensor *out_{};
     detail::check(taper_unsqueeze(self.handle(), dim, &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// All dimensions of size 1 removed.
-inline Tensor squeeze(const Tensor &self) {
+inline TensorView squeeze(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_squeeze(self.handle(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// One dimension removed if its size is 1.
-inline Tensor squeeze(const Tensor &self, int64_t dim) {
+inline TensorView squeeze(const Tensor &self, int64_t dim) {
     taper_tensor *out_{};
     detail::check(taper_squeeze_dim(self.handle(), dim, &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// Several dimensions removed where their size is 1.
-inline Tensor squeeze(const Tensor &self, const IntList &dim) {
+inline TensorView squeeze(const Tensor &self, const IntList &dim) {
     taper_tensor *out_{};
     detail::check(taper_squeeze_dims(self.handle(), dim.data(), dim.size(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// expand as a function.
-inline Tensor broadcast_to(const Tensor &self, const IntList &size) {
+inline TensorView broadcast_to(const Tensor &self, const IntList &size) {
     taper_tensor *out_{};
     detail::check(taper_broadcast_to(self.handle(), size.data(), size.size(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// All tensors expanded to their common shape.
 inline std::vector<Tensor> broadcast_tensors(const std::vector<Tensor> &tensors) {
@@ -3790,22 +3790,22 @@ inline std::vector<Tensor> broadcast_tensors(const std::vector<Tensor> &tensors)
     return detail::adopt_list<Tensor>(out_);
 }
 /// One index of a dimension, which disappears.
-inline Tensor select(const Tensor &self, int64_t dim, int64_t index) {
+inline TensorView select(const Tensor &self, int64_t dim, int64_t index) {
     taper_tensor *out_{};
     detail::check(taper_select(self.handle(), dim, index, &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// length elements of a dimension from start.
-inline Tensor narrow(const Tensor &self, int64_t dim, int64_t start, int64_t length) {
+inline TensorView narrow(const Tensor &self, int64_t dim, int64_t start, int64_t length) {
     taper_tensor *out_{};
     detail::check(taper_narrow(self.handle(), dim, start, length, &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// A diagonal over two dimensions, appended as the last.
-inline Tensor diagonal(const Tensor &self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) {
+inline TensorView diagonal(const Tensor &self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) {
     taper_tensor *out_{};
     detail::check(taper_diagonal(self.handle(), offset, dim1, dim2, &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// Vector to diagonal matrix, or matrix to its diagonal.
 inline Tensor diag(const Tensor &self, int64_t diagonal = 0) {
@@ -3820,40 +3820,40 @@ inline Tensor diag_embed(const Tensor &self, int64_t offset = 0, int64_t dim1 = 
     return Tensor::adopt(out_);
 }
 /// All indices of a dimension, as views.
-inline std::vector<Tensor> unbind(const Tensor &self, int64_t dim = 0) {
+inline TensorViews unbind(const Tensor &self, int64_t dim = 0) {
     taper_tensor_list *out_{};
     detail::check(taper_unbind(self.handle(), dim, &out_));
-    return detail::adopt_list<Tensor>(out_);
+    return TensorViews(detail::adopt_list<Tensor>(out_));
 }
 /// Views of split_size along a dimension; the last may be shorter.
-inline std::vector<Tensor> split(const Tensor &self, int64_t split_size, int64_t dim = 0) {
+inline TensorViews split(const Tensor &self, int64_t split_size, int64_t dim = 0) {
     taper_tensor_list *out_{};
     detail::check(taper_split(self.handle(), split_size, dim, &out_));
-    return detail::adopt_list<Tensor>(out_);
+    return TensorViews(detail::adopt_list<Tensor>(out_));
 }
 /// Views of the given sizes along a dimension.
-inline std::vector<Tensor> split_with_sizes(const Tensor &self, const IntList &split_sizes, int64_t dim = 0) {
+inline TensorViews split_with_sizes(const Tensor &self, const IntList &split_sizes, int64_t dim = 0) {
     taper_tensor_list *out_{};
     detail::check(taper_split_with_sizes(self.handle(), split_sizes.data(), split_sizes.size(), dim, &out_));
-    return detail::adopt_list<Tensor>(out_);
+    return TensorViews(detail::adopt_list<Tensor>(out_));
 }
 /// At most chunks views of equal size along a dimension.
-inline std::vector<Tensor> chunk(const Tensor &self, int64_t chunks, int64_t dim = 0) {
+inline TensorViews chunk(const Tensor &self, int64_t chunks, int64_t dim = 0) {
     taper_tensor_list *out_{};
     detail::check(taper_chunk(self.handle(), chunks, dim, &out_));
-    return detail::adopt_list<Tensor>(out_);
+    return TensorViews(detail::adopt_list<Tensor>(out_));
 }
 /// A window on the memory with any sizes, strides and offset.
-inline Tensor as_strided(const Tensor &self, const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) {
+inline TensorView as_strided(const Tensor &self, const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_as_strided(self.handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// The same memory without history.
-inline Tensor detach(const Tensor &self) {
+inline TensorView detach(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_detach(self.handle(), &out_));
-    return Tensor::adopt(out_);
+    return TensorView(Tensor::adopt(out_));
 }
 /// Cuts the tensor off its history.
 inline const Tensor &detach_(const Tensor &self) {
@@ -3896,7 +3896,7 @@ inline Tensor roll(const Tensor &self, const IntList &shifts, const IntList &dim
 inline std::vector<Tensor> meshgrid(const std::vector<Tensor> &tensors, const std::optional<std::string> &indexing = std::nullopt) {
     const auto tensors_list = detail::handles(tensors);
     taper_tensor_list *out_{};
-    detail::check(taper_meshgrid(tensors_list.data(), tensors_list.size(), indexing ? indexing->c_str() : nullptr, &out_));
+    detail::check(taper_meshgrid(tensors_list.data(), tensors_list.size(), indexing ? detail::text(*indexing) : nullptr, &out_));
     return detail::adopt_list<Tensor>(out_);
 }
 /// Each element repeated by its own count.
@@ -3959,24 +3959,24 @@ inline const Tensor &scatter_add_(const Tensor &self, int64_t dim, const Tensor 
 /// self with src added ('add') or multiplied ('multiply') where index says.
 inline Tensor scatter(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &src, const std::string &reduce) {
     taper_tensor *out_{};
-    detail::check(taper_scatter_reduce(self.handle(), dim, index.handle(), src.handle(), reduce.c_str(), &out_));
+    detail::check(taper_scatter_reduce(self.handle(), dim, index.handle(), src.handle(), detail::text(reduce), &out_));
     return Tensor::adopt(out_);
 }
 /// self with a number added ('add') or multiplied ('multiply') where index says.
 inline Tensor scatter(const Tensor &self, int64_t dim, const Tensor &index, Scalar value, const std::string &reduce) {
     taper_tensor *out_{};
-    detail::check(taper_scatter_value_reduce(self.handle(), dim, index.handle(), value.raw(), reduce.c_str(), &out_));
+    detail::check(taper_scatter_value_reduce(self.handle(), dim, index.handle(), value.raw(), detail::text(reduce), &out_));
     return Tensor::adopt(out_);
 }
 /// src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
 inline Tensor scatter_reduce(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &src, const std::string &reduce, bool include_self = true) {
     taper_tensor *out_{};
-    detail::check(taper_scatter_reduce_two(self.handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self, &out_));
+    detail::check(taper_scatter_reduce_two(self.handle(), dim, index.handle(), src.handle(), detail::text(reduce), include_self, &out_));
     return Tensor::adopt(out_);
 }
 /// Reduces src into self, in place.
 inline const Tensor &scatter_reduce_(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &src, const std::string &reduce, bool include_self = true) {
-    detail::check(taper_scatter_reduce_two_(self.handle(), dim, index.handle(), src.handle(), reduce.c_str(), include_self));
+    detail::check(taper_scatter_reduce_two_(self.handle(), dim, index.handle(), src.handle(), detail::text(reduce), include_self));
     return self;
 }
 /// Rows along dim picked by a vector of positions.
@@ -4123,13 +4123,13 @@ inline Tensor diagflat(const Tensor &self, int64_t offset = 0) {
 /// Where each value would be inserted into the sorted last dimension of sorted_sequence.
 inline Tensor searchsorted(const Tensor &sorted_sequence, const Tensor &self, bool out_int32 = false, bool right = false, const std::optional<std::string> &side = std::nullopt, const Tensor &sorter = {}) {
     taper_tensor *out_{};
-    detail::check(taper_searchsorted(sorted_sequence.handle(), self.handle(), out_int32, right, side ? side->c_str() : nullptr, sorter.handle(), &out_));
+    detail::check(taper_searchsorted(sorted_sequence.handle(), self.handle(), out_int32, right, side ? detail::text(*side) : nullptr, sorter.handle(), &out_));
     return Tensor::adopt(out_);
 }
 /// Where a number would be inserted into the sorted last dimension of sorted_sequence.
 inline Tensor searchsorted(const Tensor &sorted_sequence, Scalar self, bool out_int32 = false, bool right = false, const std::optional<std::string> &side = std::nullopt, const Tensor &sorter = {}) {
     taper_tensor *out_{};
-    detail::check(taper_searchsorted_scalar(sorted_sequence.handle(), self.raw(), out_int32, right, side ? side->c_str() : nullptr, sorter.handle(), &out_));
+    detail::check(taper_searchsorted_scalar(sorted_sequence.handle(), self.raw(), out_int32, right, side ? detail::text(*side) : nullptr, sorter.handle(), &out_));
     return Tensor::adopt(out_);
 }
 /// The number of the bucket between sorted boundaries that each element falls into.
@@ -4195,13 +4195,13 @@ inline Tensor histc(const Tensor &self, int64_t bins = 100, Scalar min = 0, Scal
 /// The q-quantiles along dim, or of all elements; the size of a vector q comes first.
 inline Tensor quantile(const Tensor &self, const Tensor &q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") {
     taper_tensor *out_{};
-    detail::check(taper_quantile(self.handle(), q.handle(), dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    detail::check(taper_quantile(self.handle(), q.handle(), dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
     return Tensor::adopt(out_);
 }
 /// The quantile for one number between 0 and 1.
 inline Tensor quantile(const Tensor &self, double q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") {
     taper_tensor *out_{};
-    detail::check(taper_quantile_scalar(self.handle(), q, dim ? &*dim : nullptr, keepdim, interpolation.c_str(), &out_));
+    detail::check(taper_quantile_scalar(self.handle(), q, dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
     return Tensor::adopt(out_);
 }
 /// The elements in order along dimension 0.
@@ -4473,12 +4473,12 @@ inline const Tensor &init_xavier_normal_(const Tensor &self, double gain = 1.0, 
 }
 /// Uniform within gain * sqrt(3 / fan); mode is fan_in or fan_out, a the slope of leaky_relu.
 inline const Tensor &init_kaiming_uniform_(const Tensor &self, double a = 0.0, const std::string &mode = "fan_in", const std::string &nonlinearity = "leaky_relu", const Generator *generator = nullptr) {
-    detail::check(taper_init_kaiming_uniform_(self.handle(), a, mode.c_str(), nonlinearity.c_str(), detail::raw(generator)));
+    detail::check(taper_init_kaiming_uniform_(self.handle(), a, detail::text(mode), detail::text(nonlinearity), detail::raw(generator)));
     return self;
 }
 /// Normal of standard deviation gain / sqrt(fan).
 inline const Tensor &init_kaiming_normal_(const Tensor &self, double a = 0.0, const std::string &mode = "fan_in", const std::string &nonlinearity = "leaky_relu", const Generator *generator = nullptr) {
-    detail::check(taper_init_kaiming_normal_(self.handle(), a, mode.c_str(), nonlinearity.c_str(), detail::raw(generator)));
+    detail::check(taper_init_kaiming_normal_(self.handle(), a, detail::text(mode), detail::text(nonlinearity), detail::raw(generator)));
     return self;
 }
 /// Normal, cut off outside [a, b].
@@ -4504,7 +4504,7 @@ inline const Tensor &init_default_(const Tensor &weight, const Tensor &bias = {}
 /// The recommended gain of a nonlinearity for the initialisers.
 inline double calculate_gain(const std::string &nonlinearity, std::optional<double> param = std::nullopt) {
     double out_{};
-    detail::check(taper_calculate_gain(nonlinearity.c_str(), param ? &*param : nullptr, &out_));
+    detail::check(taper_calculate_gain(detail::text(nonlinearity), param ? &*param : nullptr, &out_));
     return out_;
 }
 /// Scales the parameters' gradients, in place and unrecorded, so that the norm of all their elements together is at most max_norm; the result is the norm before. norm_type may be infinity. No value is waited for, unless error_if_nonfinite asks for an error about infinity and NaN.
@@ -4553,7 +4553,7 @@ inline const Tensor &silu_(const Tensor &self) {
 /// self * Phi(self), exactly or (approximate='tanh') by tanh.
 inline Tensor gelu(const Tensor &self, const std::string &approximate = "none") {
     taper_tensor *out_{};
-    detail::check(taper_gelu(self.handle(), approximate.c_str(), &out_));
+    detail::check(taper_gelu(self.handle(), detail::text(approximate), &out_));
     return Tensor::adopt(out_);
 }
 /// self, times negative_slope below 0.
@@ -4782,7 +4782,7 @@ inline Tensor adaptive_avg_pool3d(const Tensor &self, const IntList &output_size
 /// Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
 inline Tensor grid_sample(const Tensor &input, const Tensor &grid, const std::string &mode = "bilinear", const std::string &padding_mode = "zeros", bool align_corners = false) {
     taper_tensor *out_{};
-    detail::check(taper_grid_sample(input.handle(), grid.handle(), mode.c_str(), padding_mode.c_str(), align_corners, &out_));
+    detail::check(taper_grid_sample(input.handle(), grid.handle(), detail::text(mode), detail::text(padding_mode), align_corners, &out_));
     return Tensor::adopt(out_);
 }
 /// The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's.
@@ -4836,7 +4836,7 @@ inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim 
 /// Padded from the last dimension backwards: constant, reflect, replicate or circular.
 inline Tensor pad(const Tensor &input, const IntList &pad, const std::string &mode = "constant", std::optional<double> value = std::nullopt) {
     taper_tensor *out_{};
-    detail::check(taper_pad(input.handle(), pad.data(), pad.size(), mode.c_str(), value ? &*value : nullptr, &out_));
+    detail::check(taper_pad(input.handle(), pad.data(), pad.size(), detail::text(mode), value ? &*value : nullptr, &out_));
     return Tensor::adopt(out_);
 }
 /// softmax(query @ key^T * scale + mask) @ value.
@@ -4854,55 +4854,55 @@ inline Tensor pixel_shuffle(const Tensor &self, int64_t upscale_factor) {
 /// Squared difference; reduction is 'none', 'mean' or 'sum'.
 inline Tensor mse_loss(const Tensor &input, const Tensor &target, const std::string &reduction = "mean") {
     taper_tensor *out_{};
-    detail::check(taper_mse_loss(input.handle(), target.handle(), reduction.c_str(), &out_));
+    detail::check(taper_mse_loss(input.handle(), target.handle(), detail::text(reduction), &out_));
     return Tensor::adopt(out_);
 }
 /// Absolute difference.
 inline Tensor l1_loss(const Tensor &input, const Tensor &target, const std::string &reduction = "mean") {
     taper_tensor *out_{};
-    detail::check(taper_l1_loss(input.handle(), target.handle(), reduction.c_str(), &out_));
+    detail::check(taper_l1_loss(input.handle(), target.handle(), detail::text(reduction), &out_));
     return Tensor::adopt(out_);
 }
 /// Squared below beta, absolute above.
 inline Tensor smooth_l1_loss(const Tensor &input, const Tensor &target, const std::string &reduction = "mean", double beta = 1.0) {
     taper_tensor *out_{};
-    detail::check(taper_smooth_l1_loss(input.handle(), target.handle(), reduction.c_str(), beta, &out_));
+    detail::check(taper_smooth_l1_loss(input.handle(), target.handle(), detail::text(reduction), beta, &out_));
     return Tensor::adopt(out_);
 }
 /// smooth_l1_loss times delta.
 inline Tensor huber_loss(const Tensor &input, const Tensor &target, const std::string &reduction = "mean", double delta = 1.0) {
     taper_tensor *out_{};
-    detail::check(taper_huber_loss(input.handle(), target.handle(), reduction.c_str(), delta, &out_));
+    detail::check(taper_huber_loss(input.handle(), target.handle(), detail::text(reduction), delta, &out_));
     return Tensor::adopt(out_);
 }
 /// Cross entropy of probabilities in [0, 1].
 inline Tensor binary_cross_entropy(const Tensor &input, const Tensor &target, const Tensor &weight = {}, const std::string &reduction = "mean") {
     taper_tensor *out_{};
-    detail::check(taper_binary_cross_entropy(input.handle(), target.handle(), weight.handle(), reduction.c_str(), &out_));
+    detail::check(taper_binary_cross_entropy(input.handle(), target.handle(), weight.handle(), detail::text(reduction), &out_));
     return Tensor::adopt(out_);
 }
 /// Cross entropy of logits, without overflow.
 inline Tensor binary_cross_entropy_with_logits(const Tensor &input, const Tensor &target, const Tensor &weight = {}, const Tensor &pos_weight = {}, const std::string &reduction = "mean") {
     taper_tensor *out_{};
-    detail::check(taper_binary_cross_entropy_with_logits(input.handle(), target.handle(), weight.handle(), pos_weight.handle(), reduction.c_str(), &out_));
+    detail::check(taper_binary_cross_entropy_with_logits(input.handle(), target.handle(), weight.handle(), pos_weight.handle(), detail::text(reduction), &out_));
     return Tensor::adopt(out_);
 }
 /// Kullback-Leibler divergence of log-probabilities; reduction may also be 'batchmean'.
 inline Tensor kl_div(const Tensor &input, const Tensor &target, const std::string &reduction = "mean", bool log_target = false) {
     taper_tensor *out_{};
-    detail::check(taper_kl_div(input.handle(), target.handle(), reduction.c_str(), log_target, &out_));
+    detail::check(taper_kl_div(input.handle(), target.handle(), detail::text(reduction), log_target, &out_));
     return Tensor::adopt(out_);
 }
 /// Negative log likelihood of integer classes given log-probabilities.
 inline Tensor nll_loss(const Tensor &input, const Tensor &target, const Tensor &weight = {}, int64_t ignore_index = -100, const std::string &reduction = "mean") {
     taper_tensor *out_{};
-    detail::check(taper_nll_loss(input.handle(), target.handle(), weight.handle(), ignore_index, reduction.c_str(), &out_));
+    detail::check(taper_nll_loss(input.handle(), target.handle(), weight.handle(), ignore_index, detail::text(reduction), &out_));
     return Tensor::adopt(out_);
 }
 /// Cross entropy of logits against integer classes or class probabilities.
 inline Tensor cross_entropy(const Tensor &input, const Tensor &target, const Tensor &weight = {}, int64_t ignore_index = -100, const std::string &reduction = "mean", double label_smoothing = 0.0) {
     taper_tensor *out_{};
-    detail::check(taper_cross_entropy(input.handle(), target.handle(), weight.handle(), ignore_index, reduction.c_str(), label_smoothing, &out_));
+    detail::check(taper_cross_entropy(input.handle(), target.handle(), weight.handle(), ignore_index, detail::text(reduction), label_smoothing, &out_));
     return Tensor::adopt(out_);
 }
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training.

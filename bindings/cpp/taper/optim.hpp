@@ -32,8 +32,8 @@ class Optimizer {
     void load_state_dict(const NamedTensors &s) {
         detail::check(taper_optimizer_load_state_dict(handle(), s.handle()));
     }
-    void save(const std::string &path) const { detail::check(taper_optimizer_save(handle(), path.c_str())); }
-    void load(const std::string &path) { detail::check(taper_optimizer_load(handle(), path.c_str())); }
+    void save(const std::string &path) const { detail::check(taper_optimizer_save(handle(), detail::text(path))); }
+    void load(const std::string &path) { detail::check(taper_optimizer_load(handle(), detail::text(path))); }
     std::string str() const {
         taper_string *s = nullptr;
         detail::check(taper_optimizer_to_string(handle(), &s));

@@ -40,6 +40,9 @@ template <class T> std::vector<T> adopt_list(taper_tensor_list *l) {
     return out;
 }
 
+/// What view ops give, once `T` is complete.
+template <class T> struct ViewOf;
+
 /// The op table's methods, for the class `T` that has handle().
 template <class T> class TensorOps {
     taper_tensor *raw_handle() const { return static_cast<const T *>(this)->handle(); }
@@ -63,14 +66,33 @@ struct Ellipsis {};
 inline constexpr NewAxis None{};
 inline constexpr Ellipsis All{};
 class Index;
+class Tensor;
+class TensorView;
+class TensorViews;
 namespace autograd {
 class Node;
 }
+namespace detail {
+template <> struct ViewOf<Tensor> {
+    using One = TensorView;
+    using List = TensorViews;
+};
+} // namespace detail
 
 /// An n-dimensional array; a copy is another name for the same tensor. A default-made one is undefined ("no tensor").
+///
+/// Assigning to a variable gives it another tensor. Assigning to what indexing or a view op has just given writes to the
+/// tensor that was indexed: `a[0] = b`, `a.index({mask}) = 0`, `a.select(0, 1) += b` (see TensorView). Assigning to any
+/// other result would be lost, and does not compile.
 class Tensor : public detail::TensorOps<Tensor> {
   public:
     Tensor() = default;
+    Tensor(const Tensor &) = default;
+    Tensor(Tensor &&) noexcept = default;
+    Tensor &operator=(const Tensor &) & = default;
+    Tensor &operator=(Tensor &&) & noexcept = default;
+    void operator=(const Tensor &) && = delete;
+    ~Tensor() = default;
     /// Takes over a handle of the C interface.
     static Tensor adopt(taper_tensor *t) {
         Tensor out;
@@ -178,7 +200,7 @@ class Tensor : public detail::TensorOps<Tensor> {
     }
 
     bool requires_grad() const { return taper_tensor_requires_grad(handle()) == 1; }
-    Tensor &requires_grad_(bool on = true) {
+    const Tensor &requires_grad_(bool on = true) const {
         detail::check(taper_tensor_set_requires_grad(handle(), on));
         return *this;
     }
@@ -215,8 +237,8 @@ class Tensor : public detail::TensorOps<Tensor> {
     using detail::TensorOps<Tensor>::to;
 
     /// t[0], t[Slice{1, 3}], t[mask]: see also index({..}) for several items.
-    Tensor operator[](const Index &i) const;
-    Tensor index(std::initializer_list<Index> items) const;
+    TensorView operator[](const Index &i) const;
+    TensorView index(std::initializer_list<Index> items) const;
     void index_put(std::initializer_list<Index> items, const Tensor &value) const;
     void index_put(std::initializer_list<Index> items, Scalar value) const;
     using detail::TensorOps<Tensor>::index;
@@ -234,19 +256,155 @@ class Tensor : public detail::TensorOps<Tensor> {
 
     Tensor operator-() const { return neg(); }
     Tensor operator~() const { return bitwise_not(); }
-    Tensor &operator+=(const Tensor &o) { return add_(o); }
-    Tensor &operator+=(Scalar o) { return add_(o); }
-    Tensor &operator-=(const Tensor &o) { return sub_(o); }
-    Tensor &operator-=(Scalar o) { return sub_(o); }
-    Tensor &operator*=(const Tensor &o) { return mul_(o); }
-    Tensor &operator*=(Scalar o) { return mul_(o); }
-    Tensor &operator/=(const Tensor &o) { return div_(o); }
-    Tensor &operator/=(Scalar o) { return div_(o); }
+    Tensor &operator+=(const Tensor &o) {
+        add_(o);
+        return *this;
+    }
+    Tensor &operator+=(Scalar o) {
+        add_(o);
+        return *this;
+    }
+    Tensor &operator-=(const Tensor &o) {
+        sub_(o);
+        return *this;
+    }
+    Tensor &operator-=(Scalar o) {
+        sub_(o);
+        return *this;
+    }
+    Tensor &operator*=(const Tensor &o) {
+        mul_(o);
+        return *this;
+    }
+    Tensor &operator*=(Scalar o) {
+        mul_(o);
+        return *this;
+    }
+    Tensor &operator/=(const Tensor &o) {
+        div_(o);
+        return *this;
+    }
+    Tensor &operator/=(Scalar o) {
+        div_(o);
+        return *this;
+    }
 
   private:
+    friend class TensorView;
     std::shared_ptr<taper_tensor> h_;
 };
 inline std::ostream &operator<<(std::ostream &o, const Tensor &t) { return o << t.str(); }
+
+/// What indexing and view ops give. Where it is made, an assignment writes to the tensor: a[0] = b, a[a > 0] = 1.5,
+/// a.select(0, 1) *= 2. As a variable it is a Tensor like any other: `auto row = a[0]; row = b;` gives row another tensor.
+class TensorView : public Tensor {
+  public:
+    TensorView() = default;
+    explicit TensorView(Tensor t) : Tensor(std::move(t)) {}
+    TensorView(const TensorView &) = default;
+    TensorView(TensorView &&) noexcept = default;
+    ~TensorView() = default;
+    /// The result of indexing; with index tensors among the items it is a copy, and assignment goes through the items.
+    TensorView(Tensor result, const Tensor &base, std::initializer_list<Index> items);
+
+    TensorView &operator=(const TensorView &) & = default;
+    TensorView &operator=(TensorView &&) & noexcept = default;
+    TensorView &operator=(const Tensor &o) & {
+        Tensor::operator=(o);
+        from_.reset();
+        return *this;
+    }
+    void operator=(const TensorView &o) && { write(o); }
+    void operator=(const Tensor &o) && { write(o); }
+    template <class S, std::enable_if_t<std::is_arithmetic_v<S>, int> = 0> void operator=(S number) && { fill(number); }
+    void operator=(Scalar number) && { fill(number); }
+
+#define TAPER_COMPOUND(op)                                                                                            \
+    TensorView &operator op(const Tensor &o) & {                                                                      \
+        Tensor::operator op(o);                                                                                       \
+        return *this;                                                                                                 \
+    }                                                                                                                 \
+    TensorView &operator op(Scalar o) & {                                                                             \
+        Tensor::operator op(o);                                                                                       \
+        return *this;                                                                                                 \
+    }                                                                                                                 \
+    void operator op(const Tensor &o) && {                                                                            \
+        Tensor::operator op(o);                                                                                       \
+        put_back();                                                                                                   \
+    }                                                                                                                 \
+    void operator op(Scalar o) && {                                                                                   \
+        Tensor::operator op(o);                                                                                       \
+        put_back();                                                                                                   \
+    }
+    TAPER_COMPOUND(+=)
+    TAPER_COMPOUND(-=)
+    TAPER_COMPOUND(*=)
+    TAPER_COMPOUND(/=)
+#undef TAPER_COMPOUND
+
+  private:
+    /// What was indexed, and by what; not kept alive, since it is of use only where the view is made.
+    struct From {
+        std::weak_ptr<taper_tensor> base;
+        std::vector<taper_index_item> items;
+        std::vector<std::weak_ptr<taper_tensor>> tensors;
+    };
+    template <class F> void with_base(F f) const {
+        std::vector<std::shared_ptr<taper_tensor>> alive{from_->base.lock()};
+        for (const auto &t : from_->tensors) {
+            alive.push_back(t.lock());
+        }
+        for (const auto &t : alive) {
+            if (!t) {
+                throw InvalidHandleError(TAPER_ERROR_INVALID_HANDLE,
+                                         "assignment to an indexed tensor: the tensor or an index of it is gone");
+            }
+        }
+        detail::check(f(alive[0].get(), from_->items.data(), from_->items.size()));
+    }
+    void write(const Tensor &value) const {
+        if (!from_) {
+            copy_(value);
+            return;
+        }
+        with_base([&](taper_tensor *t, const taper_index_item *items, size_t n) {
+            return taper_tensor_index_put(t, items, n, value.handle());
+        });
+    }
+    void fill(Scalar number) const {
+        if (!from_) {
+            fill_(number);
+            return;
+        }
+        with_base([&](taper_tensor *t, const taper_index_item *items, size_t n) {
+            return taper_tensor_index_fill(t, items, n, number.raw());
+        });
+    }
+    void put_back() const {
+        if (from_) {
+            write(*this);
+        }
+    }
+    std::shared_ptr<const From> from_;
+};
+/// What split, chunk and unbind give: views, one of which may be assigned to where the list is made.
+class TensorViews : public std::vector<Tensor> {
+  public:
+    TensorViews() = default;
+    explicit TensorViews(std::vector<Tensor> v) : std::vector<Tensor>(std::move(v)) {}
+    Tensor &operator[](size_t i) & { return std::vector<Tensor>::operator[](i); }
+    const Tensor &operator[](size_t i) const & { return std::vector<Tensor>::operator[](i); }
+    TensorView operator[](size_t i) && { return TensorView(std::vector<Tensor>::operator[](i)); }
+    Tensor &at(size_t i) & { return std::vector<Tensor>::at(i); }
+    const Tensor &at(size_t i) const & { return std::vector<Tensor>::at(i); }
+    TensorView at(size_t i) && { return TensorView(std::vector<Tensor>::at(i)); }
+    Tensor &front() & { return std::vector<Tensor>::front(); }
+    const Tensor &front() const & { return std::vector<Tensor>::front(); }
+    TensorView front() && { return TensorView(std::vector<Tensor>::front()); }
+    Tensor &back() & { return std::vector<Tensor>::back(); }
+    const Tensor &back() const & { return std::vector<Tensor>::back(); }
+    TensorView back() && { return TensorView(std::vector<Tensor>::back()); }
+};
 
 #define TAPER_BINARY(op, method)                                                                                      \
     inline Tensor operator op(const Tensor &a, const Tensor &b) { return a.method(b); }                               \
@@ -292,6 +450,8 @@ class Index {
     Index(Ellipsis) : raw_{TAPER_INDEX_ELLIPSIS, 0, 0, 1, nullptr} {}
     Index(Tensor t) : raw_{TAPER_INDEX_TENSOR, 0, 0, 1, nullptr}, keep_(std::move(t)) { raw_.tensor = keep_.handle(); }
     taper_index_item raw() const noexcept { return raw_; }
+    /// The index tensor; undefined for other items.
+    const Tensor &tensor() const noexcept { return keep_; }
 
   private:
     taper_index_item raw_;
@@ -348,17 +508,31 @@ inline taper_tensor_list *make_list(const std::vector<Tensor> &v) {
 }
 } // namespace detail
 
-inline Tensor Tensor::operator[](const Index &i) const {
+inline TensorView::TensorView(Tensor result, const Tensor &base, std::initializer_list<Index> list)
+    : Tensor(std::move(result)) {
+    From from;
+    for (const auto &i : list) {
+        if (i.tensor().defined()) {
+            from.tensors.push_back(i.tensor().h_);
+        }
+    }
+    if (!from.tensors.empty()) {
+        from.base = base.h_;
+        from.items = detail::items(list);
+        from_ = std::make_shared<const From>(std::move(from));
+    }
+}
+inline TensorView Tensor::operator[](const Index &i) const {
     const taper_index_item item = i.raw();
     taper_tensor *out = nullptr;
     detail::check(taper_tensor_index(handle(), &item, 1, &out));
-    return adopt(out);
+    return i.tensor().defined() ? TensorView(adopt(out), *this, {i}) : TensorView(adopt(out));
 }
-inline Tensor Tensor::index(std::initializer_list<Index> list) const {
+inline TensorView Tensor::index(std::initializer_list<Index> list) const {
     const auto v = detail::items(list);
     taper_tensor *out = nullptr;
     detail::check(taper_tensor_index(handle(), v.data(), v.size(), &out));
-    return adopt(out);
+    return TensorView(adopt(out), *this, list);
 }
 inline void Tensor::index_put(std::initializer_list<Index> list, const Tensor &value) const {
     const auto v = detail::items(list);
@@ -434,7 +608,27 @@ template <class T> Tensor from_data(const T *data, const IntList &sizes, std::op
                                          static_cast<int32_t>(detail::dtype_of<T>()), detail::raw(device), &t));
     return Tensor::adopt(t);
 }
-template <class T> Tensor tensor(const std::vector<T> &v, std::optional<IntList> sizes = std::nullopt) {
+namespace detail {
+/// How numbers of C++ are laid out for tensor(): int and long become int64, as in PyTorch; a bool is a byte in C.
+template <class T>
+using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t,
+                                  std::conditional_t<std::is_integral_v<T> && (sizeof(T) > 2), int64_t, T>>;
+/// A tensor of numbers of type T: floating ones have the default float type unless another is named.
+template <class T>
+Tensor numbers(const std::vector<Stored<T>> &v, const IntList &shape, std::optional<DType> dtype = std::nullopt) {
+    const DType want = dtype                            ? *dtype
+                       : std::is_same_v<T, bool>        ? DType::Bool
+                       : std::is_floating_point_v<T>    ? default_dtype()
+                                                        : dtype_of<Stored<T>>();
+    const Tensor t = from_data(v.data(), shape);
+    return want == dtype_of<Stored<T>>() ? t : t.to(want);
+}
+} // namespace detail
+/// A tensor of the vector's numbers, of one dimension or of `sizes`. As torch::tensor: floating numbers (double too) become
+/// the default float type, int and long int64; `dtype` names another. from_data keeps the element type.
+template <class T>
+Tensor tensor(const std::vector<T> &v, std::optional<IntList> sizes = std::nullopt,
+              std::optional<DType> dtype = std::nullopt) {
     const IntList shape = sizes ? *sizes : IntList(static_cast<int64_t>(v.size()));
     int64_t n = 1;
     for (size_t i = 0; i < shape.size(); ++i) {
@@ -444,16 +638,14 @@ template <class T> Tensor tensor(const std::vector<T> &v, std::optional<IntList>
         throw ValueError(TAPER_ERROR_VALUE, "tensor(): the sizes need " + std::to_string(n) + " elements, but " +
                                                 std::to_string(v.size()) + " were given");
     }
-    return from_data(v.data(), shape);
+    if constexpr (std::is_same_v<T, detail::Stored<T>>) {
+        return detail::numbers<T>(v, shape, dtype);
+    } else {
+        return detail::numbers<T>({v.begin(), v.end()}, shape, dtype);
+    }
 }
+template <class T> Tensor tensor(const std::vector<T> &v, DType dtype) { return tensor(v, std::nullopt, dtype); }
 namespace detail {
-/// Integers become int64 and floating numbers the default float32, as a nested list does in PyTorch.
-template <class T> using Stored = std::conditional_t<std::is_same_v<T, bool>, uint8_t,
-                                                     std::conditional_t<std::is_integral_v<T>, int64_t, float>>;
-template <class T> Tensor nested(const std::vector<Stored<T>> &v, IntList shape) {
-    Tensor t = from_data(v.data(), shape);
-    return std::is_same_v<T, bool> ? t.to(DType::Bool) : t;
-}
 /// Flattens nested lists, which must agree in length.
 template <class T> class NestedList {
   public:
@@ -474,7 +666,7 @@ template <class T> class NestedList {
         }
         return *this;
     }
-    Tensor make() const { return nested<T>(flat_, IntList(shape_)); }
+    Tensor make() const { return numbers<T>(flat_, IntList(shape_)); }
 
   private:
     std::vector<Stored<T>> flat_;
@@ -483,11 +675,11 @@ template <class T> class NestedList {
 } // namespace detail
 /// tensor(3.5): a tensor without dimensions.
 template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> Tensor tensor(T v) {
-    return detail::nested<T>({static_cast<detail::Stored<T>>(v)}, IntList(std::vector<int64_t>{}));
+    return detail::numbers<T>({static_cast<detail::Stored<T>>(v)}, IntList(std::vector<int64_t>{}));
 }
 /// tensor({1, 2, 3}).
 template <class T> Tensor tensor(std::initializer_list<T> v) {
-    return detail::nested<T>({v.begin(), v.end()}, IntList(v.size()));
+    return detail::numbers<T>({v.begin(), v.end()}, IntList(v.size()));
 }
 /// tensor({{1, 2}, {3, 4}}).
 template <class T> Tensor tensor(std::initializer_list<std::initializer_list<T>> v) {

@@ -45,7 +45,7 @@ class Device {
     Device(int32_t type, int32_t index = 0) : raw_{type, index} {}
     /// From "cpu", "cuda", "cuda:1", "opencl:0".
     Device(const char *name) : raw_{0, 0} { detail::check(taper_device_parse(name, &raw_)); }
-    Device(const std::string &name) : Device(name.c_str()) {}
+    Device(const std::string &name) : Device(detail::text(name)) {}
     /// The first device whose name, platform, vendor or version contains a text, in any case: Device::find("nvidia").
     /// type is a TAPER_DEVICE_... code, or 0 for any. An Error lists the devices that there are.
     static Device find(const std::string &part_of_name, int32_t type = 0);
@@ -225,7 +225,7 @@ struct PrintOptions {
 inline void set_printoptions(const PrintOptions &p) {
     const auto raw = [](const auto &v) { return v ? &*v : nullptr; };
     detail::check(taper_set_printoptions(raw(p.precision), raw(p.threshold), raw(p.edgeitems), raw(p.linewidth),
-                                         p.profile.c_str(), raw(p.sci_mode)));
+                                         detail::text(p.profile), raw(p.sci_mode)));
 }
 
 /// Threads that CPU kernels use; results do not depend on it.

@@ -426,6 +426,226 @@ static void threads() {
     }
     CHECK((x * 2).requires_grad());
 }
+// What could be lost does not compile.
+static_assert(!std::is_assignable_v<Tensor, Tensor> && !std::is_assignable_v<Tensor, const Tensor &>);
+static_assert(!std::is_assignable_v<Tensor, double> && !std::is_assignable_v<Tensor &, double>);
+static_assert(!std::is_assignable_v<decltype(Tensor().grad()), Tensor>);
+static_assert(!std::is_assignable_v<decltype(Tensor() + Tensor()), Tensor>);
+static_assert(!std::is_assignable_v<decltype(Tensor().reshape({1})), Tensor>);
+static_assert(!std::is_assignable_v<decltype(NamedTensors()["a"]), Tensor>);
+static_assert(!std::is_assignable_v<decltype(Tensor().zero_()), Tensor>);
+static_assert(std::is_assignable_v<TensorView, Tensor> && std::is_assignable_v<TensorView, TensorView>);
+static_assert(std::is_assignable_v<TensorView, int> && std::is_assignable_v<Tensor &, TensorView>);
+
+static void assignments() {
+    Tensor a = zeros({3, 2});
+    const Tensor b = tensor({1.0, 2.0});
+    a[0] = b;
+    CHECK(a.to_vector<double>() == V{1, 2, 0, 0, 0, 0});
+    a[1] = a[0];
+    a[-1] = 5.0;
+    CHECK(a.to_vector<double>() == V{1, 2, 1, 2, 5, 5});
+    a.index({All, 1}) = 7;
+    a.index({Slice{0, 2}, 0}) = tensor({8.0, 9.0});
+    CHECK(a.to_vector<double>() == V{8, 7, 9, 7, 5, 7});
+    a[0] += b;
+    a[1] -= 1;
+    a.index({2, 0}) *= 2;
+    a.index({2, 1}) /= 7;
+    CHECK(a.to_vector<double>() == V{9, 9, 8, 6, 10, 1});
+    // Index tensors: the result is a copy, the assignment goes through the index.
+    a[a > 8.5] = 0;
+    CHECK(a.to_vector<double>() == V{0, 0, 8, 6, 0, 1});
+    a.index({tensor({0, 2}), 1}) = tensor({3.0, 4.0});
+    a[tensor({0, 1})] += b;
+    a.index({a == 0}) -= 1.5;
+    CHECK(a.to_vector<double>() == V{1, 5, 9, 8, -1.5, 4});
+    a[tensor({1, 0})] = a[tensor({0, 1})];
+    CHECK(a.to_vector<double>() == V{9, 8, 1, 5, -1.5, 4});
+    // Every way to make a view.
+    a.select(0, 1) = b;
+    a.slice(1, 0, 1) = 3.0;
+    a.t()[1] = 4;
+    a.narrow(0, 2, 1) = a.narrow(0, 0, 1);
+    a.split(1)[0] = 6;
+    a.unbind(1).back() = tensor({1.0, 2.0, 3.0});
+    select(a, 0, 2) *= 10;
+    a.diagonal() = -1;
+    CHECK(a.to_vector<double>() == V{-1, 1, 3, -1, 30, 30});
+    // A variable gets another tensor, also one that was made by indexing.
+    Tensor row = a[2];
+    row = b;
+    auto same = a[2], masked = a[a > 0];
+    same = b;
+    masked = b;
+    masked += 1;
+    CHECK(row.is_same(b) && same.is_same(b) && a[2].to_vector<double>() == V{30, 30});
+    CHECK(!masked.is_same(b) || b.to_vector<double>() == V{2, 3});
+    row = a[0];
+    Tensor other = a[1];
+    std::swap(row, other);
+    std::swap(row, other);
+    std::vector<Tensor> list{a, b};
+    list[0] = b;
+    CHECK(list[0].is_same(b) && !row.is_same(b));
+    std::vector<Tensor> parts = a.split(1);
+    parts[0] = b;
+    CHECK(a[0].to_vector<double>() == V{-1, 1});
+    // Shapes, dtypes and gradients are index_put's and copy_'s.
+    CHECK(throws<RuntimeError>("", [&] { a[0] = ones({3}); }));
+    CHECK(throws<ValueError>("", [&] { a[0] = Tensor(); }));
+    Tensor ints = zeros({2}, int64);
+    ints[0] = 2.5;
+    CHECK(ints.to_vector<int64_t>() == std::vector<int64_t>{2, 0});
+    Tensor w = ones({2}).requires_grad_(), c = zeros({2, 2});
+    c[0] = w * 3;
+    c[c > 2] *= 2;
+    c.sum().backward();
+    CHECK(w.grad().to_vector<double>() == V{6, 6});
+    CHECK(throws<RuntimeError>("leaf", [&] { w[0] = 1; }));
+    auto late = [&] { return zeros({2})[tensor({true, false})]; }();
+    CHECK(throws<InvalidHandleError>("is gone", [&] { std::move(late) = 1; }));
+}
+static void dtypes() {
+    CHECK(tensor(std::vector<double>{1, 2}).dtype() == float32 && tensor(std::vector<float>{1}).dtype() == float32);
+    CHECK(tensor(std::vector<int>{1, 2}).dtype() == int64 && tensor(std::vector<int64_t>{1}).dtype() == int64);
+    CHECK(tensor(std::vector<uint8_t>{1}).dtype() == uint8 && tensor(std::vector<bool>{true}).dtype() == boolean);
+    CHECK(tensor(std::vector<double>{.1}, float64).item() == .1 && tensor(std::vector<int>{1}, int32).dtype() == int32);
+    CHECK(tensor(2.5).dtype() == float32 && tensor({{1.0}, {2.0}}).dtype() == float32 && tensor(3L).dtype() == int64);
+    CHECK(full({2}, 1.5).dtype() == float32 && full({2}, 1).dtype() == int64 && full({2}, true).dtype() == boolean);
+    CHECK(arange(0., 3.).dtype() == float32 && arange(3).dtype() == int64 && linspace(0, 1, 3).dtype() == float32);
+    const double exact[] = {.1};
+    CHECK(from_data(exact, {1}).dtype() == float64);
+    set_default_dtype(float64);
+    CHECK(tensor(std::vector<double>{.1}).item() == .1 && tensor({.1}).item() == .1 && tensor(.1f).dtype() == float64);
+    set_default_dtype(float32);
+}
+static void forward_is_a_call() {
+    const Tensor x = randn({2, 3});
+    nn::Linear fc(3, 3);
+    CHECK(fc.forward(x).equal(fc(x)));
+    nn::Sequential seq(nn::Linear(3, 4), nn::ReLU());
+    CHECK(seq.forward(x).equal(seq(x)) && seq.get_submodule("0").forward(x).equal(seq.get_submodule("0")(x)));
+    CHECK(nn::MSELoss().forward(x, x).item() == 0);
+    int calls = 0;
+    fc.register_forward_hook([&](const nn::Module &, const std::vector<Tensor> &, const Tensor &) {
+        ++calls;
+        return Tensor();
+    });
+    fc.forward(x);
+    CHECK(calls == 1);
+    CHECK(throws<NotImplementedError>("ModuleList", [&] { nn::ModuleList().forward(x); }));
+    struct Silent : nn::Module {
+        Silent() : Module("Silent") {}
+    } silent;
+    CHECK(throws<NotImplementedError>("Silent", [&] { silent.forward(x); }));
+    CHECK(throws<NotImplementedError>("Silent", [&] { silent(x); }));
+    Twice twice;
+    CHECK(twice.forward(ones({1, 2})).equal(twice(ones({1, 2}))));
+}
+/// Errors say where in the tree they were, and stay what they are.
+static void places() {
+    struct Inner : nn::Module {
+        nn::Linear fc = register_module("fc", nn::Linear(3, 2));
+        Inner() : Module("Inner") {}
+        Tensor forward(const Tensor &x) override { return fc(x); }
+    };
+    struct Outer : nn::Module {
+        Outer() : Module("Outer") { add_module("net", nn::Sequential(nn::Identity(), Inner())); }
+        Tensor forward(const Tensor &x) override { return get_submodule("net")(x); }
+    } outer;
+    const uint64_t before = taper_handle_count();
+    try {
+        outer(ones({2, 5}));
+        CHECK(false);
+    } catch (const RuntimeError &e) {
+        const std::string what = e.what();
+        CHECK(e.module() == "net.1.fc (Linear(in_features=3, out_features=2, bias=True))");
+        CHECK(what.rfind("mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)\n", 0) == 0);
+        CHECK(what.find("\n  in net.1.fc (Linear(") != std::string::npos && e.code() == TAPER_ERROR_RUNTIME);
+    }
+    CHECK(taper_handle_count() == before);
+    nn::Linear alone(3, 2);
+    try {
+        alone(ones({2, 5}));
+    } catch (const Error &e) {
+        CHECK(e.module().empty() && std::string(e.what()).find('\n') == std::string::npos);
+    }
+    // An exception of the user's own comes back as it is.
+    struct Mine : std::runtime_error {
+        using runtime_error::runtime_error;
+    };
+    struct Thrower : nn::Module {
+        Thrower() : Module("Thrower") {}
+        Tensor forward(const Tensor &) override { throw Mine("mine"); }
+    };
+    CHECK(throws<Mine>("mine", [] { nn::Sequential(Thrower{})(ones({1})); }));
+    try {
+        ones({2, 3}).softmax(7);
+    } catch (const IndexError &e) {
+        CHECK(e.argument() == 1);
+    }
+}
+static void nul_bytes() {
+    const std::string cut("ab\0cd", 5);
+    const auto refuses = [&](auto f) { return throws<ValueError>("embedded null character", f); };
+    NamedTensors named;
+    nn::Linear fc(1, 1);
+    optim::SGD sgd(fc.parameters(), .1);
+    const Tensor x = ones({2, 2});
+    CHECK(refuses([&] { named.insert(cut, x); }) && refuses([&] { named.set_metadata("k", cut); }));
+    CHECK(refuses([&] { named.set_metadata(cut, "v"); }) && refuses([&] { named.metadata(cut); }));
+    CHECK(refuses([&] { named[cut]; }) && refuses([&] { named.save(cut); }) && refuses([&] { NamedTensors::load(cut); }));
+    CHECK(refuses([&] { fc.save(cut); }) && refuses([&] { fc.load(cut); }) && refuses([&] { fc.get_parameter(cut); }));
+    CHECK(refuses([&] { fc.register_buffer(cut, x); }) && refuses([&] { fc.get_submodule(cut); }));
+    CHECK(refuses([&] { sgd.save(cut); }) && refuses([&] { sgd.load(cut); }) && refuses([&] { Device{cut}; }));
+    CHECK(refuses([&] { Device::find(cut); }) && refuses([&] { einsum(cut, {x}); }) && refuses([&] { nn::GELU{cut}; }));
+    CHECK(refuses([&] { x.div(x, cut); }) && refuses([&] { nn::MSELoss{cut}; }));
+    CHECK(!std::filesystem::exists("ab"));
+    struct Odd : nn::Module {
+        explicit Odd(const std::string &name) : Module(name) {}
+        std::string extra_repr() const override { return std::string("a\0b", 3); }
+    };
+    CHECK(refuses([&] { Odd odd(cut); }) && refuses([&] { Odd("Odd").str(); }));
+}
+static size_t resident() {
+    size_t pages = 0, all = 0;
+    if (FILE *f = std::fopen("/proc/self/statm", "r")) {
+        if (std::fscanf(f, "%zu %zu", &all, &pages) != 2) {
+            pages = 0;
+        }
+        std::fclose(f);
+    }
+    return pages * 4096;
+}
+/// Training, exceptions and second derivatives in a loop: memory stays where it was.
+static void flat_memory() {
+    const auto round = [](int i) {
+        Net net;
+        optim::SGD sgd(net.parameters(), {.01, .9});
+        const Tensor x = randn({64 + i % 7, 3});
+        net(x).sum().backward();
+        sgd.step();
+        Tensor v = randn({512}).requires_grad_();
+        v.pow(3).sum().backward({}, true, true);
+        autograd::grad({v.grad().sum()}, {v});
+        v.set_grad({}); // the gradient's graph holds v, as in PyTorch
+        try {
+            net(ones({2, 9}));
+        } catch (const Error &) {
+        }
+        zeros({4000})[tensor({1, 2})] += 1;
+    };
+    for (int i = 0; i < 60; ++i) {
+        round(i);
+    }
+    const size_t before = resident();
+    for (int i = 0; i < 600; ++i) {
+        round(i);
+    }
+    const size_t grown = resident() - before;
+    CHECK(resident() < before || grown < (4 << 20));
+}
 static void no_leaks() {
     const uint64_t before = taper_handle_count();
     for (int i = 0; i < 100; ++i) {
@@ -454,6 +674,12 @@ int main() {
     lists();
     modules();
     threads();
+    assignments();
+    dtypes();
+    forward_is_a_call();
+    places();
+    nul_bytes();
+    flat_memory();
     no_leaks();
     std::printf("%d passed, %d failed\n", checks - failures, failures);
     return failures != 0;

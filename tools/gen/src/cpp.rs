@@ -85,8 +85,8 @@ fn pass(a: &Arg) -> String {
         Type::DType => format!("static_cast<int32_t>({n})"),
         Type::OptDType => format!("detail::raw({n})"),
         Type::Device => format!("detail::raw({n})"),
-        Type::Str => format!("{n}.c_str()"),
-        Type::OptStr => format!("{n} ? {n}->c_str() : nullptr"),
+        Type::Str => format!("detail::text({n})"),
+        Type::OptStr => format!("{n} ? detail::text(*{n}) : nullptr"),
         Type::Generator => format!("detail::raw({n})"),
     }
 }
@@ -101,6 +101,31 @@ fn prepare(a: &Arg) -> String {
     }
 }
 
+/// Whether the result always shares the memory of the first argument, so that what is assigned to it is not lost:
+/// reshape and its like may copy.
+fn is_view(op: &Op) -> bool {
+    op.view && !op.inplace && !matches!(op.base_name.as_str(), "reshape" | "reshape_as" | "flatten" | "ravel")
+}
+
+/// Whether the result is a list of views.
+fn gives_views(op: &Op) -> bool {
+    matches!(op.base_name.as_str(), "unbind" | "split" | "split_with_sizes" | "chunk")
+}
+
+/// The type of such a result. Within the base class of `Tensor` it is not complete yet.
+fn view_of(tensor: &str, method: bool) -> String {
+    match method {
+        true => format!("typename ViewOf<{tensor}>::One"),
+        false => "TensorView".into(),
+    }
+}
+fn list_of_views(tensor: &str, method: bool) -> String {
+    match method {
+        true => format!("typename ViewOf<{tensor}>::List"),
+        false => "TensorViews".into(),
+    }
+}
+
 /// An op that writes to a list of tensors hands nothing back.
 fn writes_list(op: &Op) -> bool {
     op.inplace && op.args.first().is_some_and(|a| a.ty.is_list())
@@ -111,10 +136,12 @@ fn return_type(op: &Op, tensor: &str, method: bool) -> String {
         return "void ".into();
     }
     if op.inplace && op.returns.is_empty() {
-        return if method { format!("{tensor} &") } else { format!("const {tensor} &") };
+        return format!("const {tensor} &");
     }
     let one = |t: RetType| match t {
+        RetType::Tensor if is_view(op) => view_of(tensor, method),
         RetType::Tensor => tensor.to_string(),
+        RetType::TensorList if gives_views(op) => list_of_views(tensor, method),
         RetType::TensorList => format!("std::vector<{tensor}>"),
         RetType::Bool => "bool".into(),
         RetType::Int => "int64_t".into(),
@@ -167,7 +194,7 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
         s += &format!("/// {line}\n");
     }
     let qualifier = if method { "" } else { "inline " };
-    let suffix = if method && !op.inplace { " const" } else { "" };
+    let suffix = if method { " const" } else { "" };
     s += &format!(
         "{qualifier}{}{}({}){suffix} {{\n",
         return_type(op, tensor, method),
@@ -203,7 +230,11 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
     }
     s += &format!("    detail::check({}({}));\n", op.c_symbol(), arguments.join(", "));
     let convert = |name: &str, ty: RetType| match ty {
+        RetType::Tensor if is_view(op) => format!("{}({tensor}::adopt({name}_))", view_of(tensor, method)),
         RetType::Tensor => format!("{tensor}::adopt({name}_)"),
+        RetType::TensorList if gives_views(op) => {
+            format!("{}(detail::adopt_list<{tensor}>({name}_))", list_of_views(tensor, method))
+        }
         RetType::TensorList => format!("detail::adopt_list<{tensor}>({name}_)"),
         RetType::Bool | RetType::Int | RetType::Float => format!("{name}_"),
         RetType::Scalar => format!("Scalar::from_raw({name}_)"),
@@ -212,7 +243,7 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
     };
     match op.returns.as_slice() {
         [] if writes_list(op) => {}
-        [] if op.inplace && method => s += &format!("    return static_cast<{tensor} &>(*this);\n"),
+        [] if op.inplace && method => s += &format!("    return static_cast<const {tensor} &>(*this);\n"),
         [] if op.inplace => s += &format!("    return {};\n", op.args[0].name),
         [] => {}
         [r] => s += &format!("    return {};\n", convert(&r.name, r.ty)),
