@@ -98,12 +98,15 @@ func Grad(outputs, inputs []*Tensor, opts ...GradOptions) ([]*Tensor, error) {
 }
 
 // NoGrad runs f without recording. Grad mode belongs to the thread, so the goroutine stays on its own meanwhile.
-func NoGrad(f func() error) error { return withGradMode(false, f) }
+func NoGrad(f func() error) error { return withGradMode("NoGrad", false, f) }
 
 // EnableGrad runs f with recording on, inside NoGrad.
-func EnableGrad(f func() error) error { return withGradMode(true, f) }
+func EnableGrad(f func() error) error { return withGradMode("EnableGrad", true, f) }
 
-func withGradMode(on bool, f func() error) error {
+func withGradMode(op string, on bool, f func() error) error {
+	if f == nil {
+		return missing(op, "f", 0)
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	old := C.taper_set_grad_mode(C.bool(on))
@@ -113,6 +116,9 @@ func withGradMode(on bool, f func() error) error {
 
 // InferenceMode runs f without recording and without tracking views: what it makes can never be part of a graph.
 func InferenceMode(f func() error) error {
+	if f == nil {
+		return missing("InferenceMode", "f", 0)
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	old := C.taper_set_inference_mode(true)
@@ -127,9 +133,12 @@ func DetectAnomaly(on bool) bool { return bool(C.taper_set_detect_anomaly(C.bool
 // GradEnabled says whether ops are recorded on this thread.
 func GradEnabled() bool { return bool(C.taper_grad_mode_enabled()) }
 
-// RegisterHook calls f with the tensor's gradient during backward; a tensor that f returns replaces it. Both are closed
-// when f has returned. The result is for RemoveHook.
+// RegisterHook calls f with the tensor's gradient during backward; a tensor that f returns replaces it. The gradient
+// is closed when f has returned; what it returns stays its owner's (HandOver). The result is for RemoveHook.
 func (t *Tensor) RegisterHook(f func(grad *Tensor) (*Tensor, error)) (uint64, error) {
+	if f == nil {
+		return 0, missing("RegisterHook", "f", 1)
+	}
 	var id C.uint64_t
 	e := C.go_register_hook(t.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
 	runtime.KeepAlive(t)
@@ -139,6 +148,9 @@ func (t *Tensor) RegisterHook(f func(grad *Tensor) (*Tensor, error)) (uint64, er
 // RegisterPostAccumulateGradHook calls f with the leaf itself after backward has added to its Grad. The result is for
 // RemoveHook.
 func (t *Tensor) RegisterPostAccumulateGradHook(f func(leaf *Tensor) error) (uint64, error) {
+	if f == nil {
+		return 0, missing("RegisterPostAccumulateGradHook", "f", 1)
+	}
 	var id C.uint64_t
 	call := func(leaf *Tensor) (*Tensor, error) { return nil, f(leaf) }
 	e := C.go_register_post_accumulate_grad_hook(t.ptr(), C.uintptr_t(cgo.NewHandle(call)), &id)
@@ -156,10 +168,17 @@ func (t *Tensor) RemoveHook(id uint64) error {
 // FunctionCtx carries what Forward leaves for Backward. It is valid during the call only.
 type FunctionCtx struct{ h C.uintptr_t }
 
+func (c *FunctionCtx) ptr() C.uintptr_t {
+	if c == nil {
+		return 0
+	}
+	return c.h
+}
+
 // SaveForBackward keeps tensors; in Forward, once.
 func (c *FunctionCtx) SaveForBackward(tensors ...*Tensor) error {
 	h := handlesOf(tensors)
-	e := C.go_ctx_save(c.h, handleArray(h), C.size_t(len(h)))
+	e := C.go_ctx_save(c.ptr(), handleArray(h), C.size_t(len(h)))
 	runtime.KeepAlive(tensors)
 	return check(uintptr(e))
 }
@@ -171,14 +190,14 @@ func (c *FunctionCtx) MarkDirty(tensors ...*Tensor) error { return c.mark(true, 
 func (c *FunctionCtx) MarkNonDifferentiable(tensors ...*Tensor) error { return c.mark(false, tensors) }
 func (c *FunctionCtx) mark(dirty bool, tensors []*Tensor) error {
 	h := handlesOf(tensors)
-	e := C.go_ctx_mark(c.h, handleArray(h), C.size_t(len(h)), C.bool(dirty))
+	e := C.go_ctx_mark(c.ptr(), handleArray(h), C.size_t(len(h)), C.bool(dirty))
 	runtime.KeepAlive(tensors)
 	return check(uintptr(e))
 }
 
 // SavedTensors are the tensors that Forward kept; the caller closes them.
 func (c *FunctionCtx) SavedTensors() ([]*Tensor, error) {
-	r := C.go_ctx_saved(c.h)
+	r := C.go_ctx_saved(c.ptr())
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -186,10 +205,10 @@ func (c *FunctionCtx) SavedTensors() ([]*Tensor, error) {
 }
 
 // NeedsInputGrad says whether the gradient of input i is wanted.
-func (c *FunctionCtx) NeedsInputGrad(i int) bool { return C.go_ctx_needs(c.h, C.size_t(i)) == 1 }
+func (c *FunctionCtx) NeedsInputGrad(i int) bool { return C.go_ctx_needs(c.ptr(), C.size_t(i)) == 1 }
 
-// Function is a differentiable function of the caller. The tensors handed in are closed when a method returns, and so
-// are those that it returns, once the library has taken them over.
+// Function is a differentiable function of the caller. The tensors handed in are closed when a method returns; those that
+// it returns stay their owner's (HandOver).
 type Function interface {
 	Forward(ctx *FunctionCtx, inputs []*Tensor) ([]*Tensor, error)
 	// Backward returns one gradient per input; nil where none is needed. Absent output gradients are nil.
@@ -198,7 +217,13 @@ type Function interface {
 
 // Apply runs f.Forward and records it as one node, whose name is what the graph shows.
 func Apply(f Function, name string, inputs ...*Tensor) ([]*Tensor, error) {
-	n := text(name)
+	if f == nil {
+		return nil, missing("Apply", "f", 0)
+	}
+	n, err := text(name)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(n)
 	h := handlesOf(inputs)
 	r := C.go_function_apply(C.uintptr_t(cgo.NewHandle(f)), (*C.char)(n), handleArray(h), C.size_t(len(h)))

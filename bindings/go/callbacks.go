@@ -4,33 +4,57 @@ package taper
 import "C"
 
 import (
-	"fmt"
+	"errors"
+	"runtime"
 	"runtime/cgo"
+	"runtime/debug"
+	"strings"
 	"unsafe"
 )
 
 // fail hands an error of Go to the library, which carries it to its caller intact.
 func fail(err error) C.uintptr_t {
-	m := C.CString(err.Error())
+	payload := C.uintptr_t(cgo.NewHandle(err))
+	// An error of the library stays what it is on its way out, so that modules around can say where they stand.
+	var own *Error
+	if errors.As(err, &own) && own.origin != nil {
+		defer runtime.KeepAlive(own)
+		return C.go_callback_error_again(C.uintptr_t(own.origin.h), payload)
+	}
+	m := C.CString(strings.ReplaceAll(err.Error(), "\x00", " "))
 	defer freeText(unsafe.Pointer(m))
-	return C.go_callback_error(m, C.uintptr_t(cgo.NewHandle(err)))
+	return C.go_callback_error(m, payload)
 }
 
 // guarded runs a callback; a panic becomes an error, because it must not unwind through C.
 func guarded(f func() error) (e C.uintptr_t) {
+	callbacks.Add(1)
+	returned := false
 	defer func() {
+		callbacks.Add(-1)
 		if p := recover(); p != nil {
-			if err, ok := p.(error); ok {
-				e = fail(err)
-			} else {
-				e = fail(fmt.Errorf("panic in a callback: %v", p))
-			}
+			e = fail(&PanicError{Value: p, Stack: debug.Stack()})
+		} else if !returned {
+			// runtime.Goexit, as from testing's FailNow: it leaves the library's functions without their ends, so that
+			// this thread's state (such as its grad mode) is lost. A goroutine that ends locked takes its thread along.
+			runtime.LockOSThread()
 		}
 	}()
-	if err := f(); err != nil {
+	err := f()
+	returned = true
+	if err != nil {
 		return fail(err)
 	}
 	return 0
+}
+
+// handOver closes what a callback returned and has marked with HandOver. Everything else stays its owner's.
+func handOver(tensors ...*Tensor) {
+	for _, t := range tensors {
+		if t != nil && t.handed.Load() {
+			_ = t.Close()
+		}
+	}
 }
 func borrowAll(h *C.uintptr_t, n C.size_t) ([]*Tensor, error) {
 	out := make([]*Tensor, int(n))
@@ -68,7 +92,7 @@ func goForward(user, ctx C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintpt
 			return err
 		}
 		l, err := giveList(results)
-		CloseAll(results...)
+		handOver(results...)
 		*out = C.uintptr_t(l)
 		return err
 	})
@@ -88,7 +112,7 @@ func goBackward(user, ctx C.uintptr_t, g *C.uintptr_t, n C.size_t, out *C.uintpt
 			return err
 		}
 		l, err := giveList(results)
-		CloseAll(results...)
+		handOver(results...)
 		*out = C.uintptr_t(l)
 		return err
 	})
@@ -108,7 +132,7 @@ func goHook(user, grad C.uintptr_t, out *C.uintptr_t) C.uintptr_t {
 			return err
 		}
 		h, err := r.giveAway()
-		CloseAll(r)
+		handOver(r)
 		*out = C.uintptr_t(h)
 		return err
 	})
@@ -133,7 +157,7 @@ func goNodeHook(user C.uintptr_t, in *C.uintptr_t, n C.size_t, g *C.uintptr_t, g
 			return err
 		}
 		l, err := giveList(results)
-		CloseAll(results...)
+		handOver(results...)
 		*out = C.uintptr_t(l)
 		return err
 	})
@@ -153,7 +177,7 @@ func goTensorFunc(user C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintptr_
 			return err
 		}
 		l, err := giveList(results)
-		CloseAll(results...)
+		handOver(results...)
 		*out = C.uintptr_t(l)
 		return err
 	})
@@ -178,7 +202,7 @@ func goBeforeForward(user, m C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.ui
 			return err
 		}
 		l, err := giveList(results)
-		CloseAll(results...)
+		handOver(results...)
 		*out = C.uintptr_t(l)
 		return err
 	})
@@ -208,7 +232,7 @@ func goAfterForward(user, m C.uintptr_t, in *C.uintptr_t, n C.size_t, output C.u
 			return err
 		}
 		h, err := r.giveAway()
-		CloseAll(r)
+		handOver(r)
 		*out = C.uintptr_t(h)
 		return err
 	})
@@ -249,7 +273,7 @@ func goModuleForward(user C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintp
 			return &Error{Code: ErrorType, Arg: -1, Op: "Forward", Message: "Forward returned no tensor and no error"}
 		}
 		h, err := r.giveAway()
-		CloseAll(r)
+		handOver(r)
 		*out = C.uintptr_t(h)
 		return err
 	})

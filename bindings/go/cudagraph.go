@@ -33,6 +33,9 @@ func freeGraph(h uintptr) { C.go_graph_free(C.uintptr_t(h)) }
 // hold nothing before the first Replay; the graph keeps the memory that it works on. When work fails nothing stays
 // recorded. The error's code is ErrorNotImplemented on devices without graphs.
 func CaptureGraph(d Device, work func() error) (*Graph, error) {
+	if work == nil {
+		return nil, missing("CaptureGraph", "work", 1)
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := check(uintptr(C.go_graph_begin(d.c()))); err != nil {

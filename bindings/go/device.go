@@ -40,8 +40,6 @@ static inline uintptr_t go_set_float32_matmul_precision(const char *precision) {
 */
 import "C"
 
-import "unsafe"
-
 // Types of devices: Device.Type.
 const (
 	DeviceCPU    = int32(C.TAPER_DEVICE_CPU)
@@ -77,20 +75,26 @@ func (d Device) String() string {
 
 // ParseDevice reads "cpu", "cuda", "cuda:1", "opencl:0". Whether there is such a device, Check says.
 func ParseDevice(name string) (Device, error) {
-	text := C.CString(name)
-	defer C.free(unsafe.Pointer(text))
+	t, err := text(name)
+	if err != nil {
+		return Device{}, err
+	}
+	defer freeText(t)
 	var d C.taper_device
-	err := check(uintptr(C.go_device_parse(text, &d)))
+	err = check(uintptr(C.go_device_parse((*C.char)(t), &d)))
 	return deviceFrom(d), err
 }
 
 // FindDevice returns the first device whose name, platform, vendor or version contains a text, in any case. kind is
 // DeviceOpenCL and so on, or 0 for any. The error lists the devices that there are.
 func FindDevice(kind int32, partOfName string) (Device, error) {
-	text := C.CString(partOfName)
-	defer C.free(unsafe.Pointer(text))
+	t, err := text(partOfName)
+	if err != nil {
+		return Device{}, err
+	}
+	defer freeText(t)
 	var d C.taper_device
-	err := check(uintptr(C.go_device_find(C.int32_t(kind), text, &d)))
+	err = check(uintptr(C.go_device_find(C.int32_t(kind), (*C.char)(t), &d)))
 	return deviceFrom(d), err
 }
 
@@ -222,9 +226,12 @@ func ManualSeedDevices(seed uint64) { C.taper_manual_seed_devices(C.uint64_t(see
 // SetFloat32MatmulPrecision says how exactly float32 matrices are multiplied where a device has shorter formats:
 // "highest" (float32, the default), "high" or "medium" (TF32 on CUDA).
 func SetFloat32MatmulPrecision(precision string) error {
-	text := C.CString(precision)
-	defer C.free(unsafe.Pointer(text))
-	return check(uintptr(C.go_set_float32_matmul_precision(text)))
+	t, err := text(precision)
+	if err != nil {
+		return err
+	}
+	defer freeText(t)
+	return check(uintptr(C.go_set_float32_matmul_precision((*C.char)(t))))
 }
 
 // Float32MatmulPrecision is what SetFloat32MatmulPrecision set.

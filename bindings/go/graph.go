@@ -122,14 +122,20 @@ func (n *Node) NextFunctions() ([]Edge, error) {
 }
 
 // RegisterHook calls f after the node has computed the gradients of its inputs, which a list that f returns replaces.
-// The tensors are closed when f has returned, those that it returns too. The result is for RemoveHook.
+// The tensors are closed when f has returned; those that it returns stay their owner's (HandOver). The result is for RemoveHook.
 func (n *Node) RegisterHook(f func(gradInputs, gradOutputs []*Tensor) ([]*Tensor, error)) (uint64, error) {
+	if f == nil {
+		return 0, missing("RegisterHook", "f", 1)
+	}
 	return n.registerHook(f, false)
 }
 
 // RegisterPrehook calls f before the node runs, with the gradients of its outputs, which a list that f returns replaces.
 // Otherwise it is like RegisterHook.
 func (n *Node) RegisterPrehook(f func(gradOutputs []*Tensor) ([]*Tensor, error)) (uint64, error) {
+	if f == nil {
+		return 0, missing("RegisterPrehook", "f", 1)
+	}
 	return n.registerHook(func(_, gradOutputs []*Tensor) ([]*Tensor, error) { return f(gradOutputs) }, true)
 }
 func (n *Node) registerHook(f func(gradInputs, gradOutputs []*Tensor) ([]*Tensor, error), before bool) (uint64, error) {
@@ -154,7 +160,8 @@ type GradcheckOptions struct {
 }
 
 // Gradcheck compares the gradients of f with finite differences at inputs, which should be Float64; those that require
-// grad are checked. nil means that they agree. What f returns is closed, and so are the tensors handed to it.
+// grad are checked. nil means that they agree. The tensors handed to f are closed when it has returned; those that it
+// returns stay its own (HandOver).
 func Gradcheck(f func(inputs []*Tensor) ([]*Tensor, error), inputs []*Tensor, opts ...GradcheckOptions) error {
 	return gradcheck(f, inputs, first(opts), false)
 }
@@ -164,6 +171,9 @@ func Gradgradcheck(f func(inputs []*Tensor) ([]*Tensor, error), inputs []*Tensor
 	return gradcheck(f, inputs, first(opts), true)
 }
 func gradcheck(f func(inputs []*Tensor) ([]*Tensor, error), inputs []*Tensor, o GradcheckOptions, second bool) error {
+	if f == nil {
+		return missing("Gradcheck", "f", 0)
+	}
 	positive := func(v, d float64) C.double {
 		if v == 0 {
 			return C.double(d)

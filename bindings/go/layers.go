@@ -267,7 +267,10 @@ type LossOptions struct {
 // IgnoreIndex and LabelSmoothing.
 func NewCrossEntropyLoss(opts ...LossOptions) (*Module, error) {
 	o := first(opts)
-	r := text(orString(o.Reduction, "mean"))
+	r, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(r)
 	m := C.go_nn_cross_entropy(o.Weight.ptr(), (*C.char)(r), C.int64_t(or(o.IgnoreIndex, -100)), C.double(o.LabelSmoothing))
 	runtime.KeepAlive(o.Weight)
@@ -278,7 +281,10 @@ func NewCrossEntropyLoss(opts ...LossOptions) (*Module, error) {
 // Weight and IgnoreIndex.
 func NewNLLLoss(opts ...LossOptions) (*Module, error) {
 	o := first(opts)
-	r := text(orString(o.Reduction, "mean"))
+	r, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(r)
 	m := C.go_nn_nll(o.Weight.ptr(), (*C.char)(r), C.int64_t(or(o.IgnoreIndex, -100)))
 	runtime.KeepAlive(o.Weight)
@@ -287,14 +293,20 @@ func NewNLLLoss(opts ...LossOptions) (*Module, error) {
 
 // NewMSELoss is the squared difference: Forward(input, target). It takes Reduction.
 func NewMSELoss(opts ...LossOptions) (*Module, error) {
-	r := text(orString(first(opts).Reduction, "mean"))
+	r, err := text(orString(first(opts).Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(r)
 	return adoptModule(C.go_nn_mse((*C.char)(r)))
 }
 
 // NewL1Loss is the absolute difference: Forward(input, target). It takes Reduction.
 func NewL1Loss(opts ...LossOptions) (*Module, error) {
-	r := text(orString(first(opts).Reduction, "mean"))
+	r, err := text(orString(first(opts).Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(r)
 	return adoptModule(C.go_nn_l1((*C.char)(r)))
 }
@@ -303,7 +315,10 @@ func NewL1Loss(opts ...LossOptions) (*Module, error) {
 // PosWeight.
 func NewBCEWithLogitsLoss(opts ...LossOptions) (*Module, error) {
 	o := first(opts)
-	r := text(orString(o.Reduction, "mean"))
+	r, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(r)
 	m := C.go_nn_bce_with_logits((*C.char)(r), o.Weight.ptr(), o.PosWeight.ptr())
 	runtime.KeepAlive(o)

@@ -165,7 +165,10 @@ type PrintOptions struct {
 
 // SetPrintOptions sets them for the whole process.
 func SetPrintOptions(o PrintOptions) error {
-	profile := text(orString(o.Profile, "default"))
+	profile, err := text(orString(o.Profile, "default"))
+	if err != nil {
+		return err
+	}
 	defer freeText(profile)
 	e := C.go_set_printoptions((*C.char)(profile), (*C.int64_t)(o.Precision), (*C.double)(o.Threshold),
 		(*C.int64_t)(o.Edgeitems), (*C.int64_t)(o.Linewidth), (*C.bool)(o.SciMode))

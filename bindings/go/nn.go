@@ -187,7 +187,10 @@ func (m *Module) ptr() C.uintptr_t {
 	return C.uintptr_t(m.h)
 }
 func newString(s string) (uintptr, error) {
-	t := text(s)
+	t, err := text(s)
+	if err != nil {
+		return 0, err
+	}
 	defer freeText(t)
 	r := C.go_string_new((*C.char)(t))
 	return uintptr(r.out), check(uintptr(r.err))
@@ -202,8 +205,9 @@ func (m *Module) Close() error {
 }
 
 // Forwarder is the computation of a module of the caller's. It may also have ExtraRepr() string, the text between the
-// brackets of the printed form. The inputs are closed when Forward returns, and so is the result, once the library has
-// taken it over.
+// brackets of the printed form. The inputs are lent: they are closed when Forward returns. The result stays its owner's:
+// it may be a parameter, a cached tensor or an input. A result that nobody keeps is freed by the collector, or at once if
+// Forward returns it with HandOver.
 type Forwarder interface {
 	Forward(inputs ...*Tensor) (*Tensor, error)
 }
@@ -219,12 +223,20 @@ func (f ForwardFunc) Forward(inputs ...*Tensor) (*Tensor, error) {
 	return f(inputs[0])
 }
 
-// NewModule makes a container whose computation is f; name is what the printed form shows. The library holds f as long
-// as the module lives: f must not hold the module itself, or it will never be freed without Close.
+// NewModule makes a container whose computation is f; name is what the printed form shows. With a nil f it holds parts and
+// computes nothing: Forward is an error. The library holds f as long as the module lives: f must not hold the module
+// itself, or it will never be freed without Close.
 func NewModule(name string, f Forwarder) (*Module, error) {
-	n := text(name)
+	n, err := text(name)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(n)
-	return adoptModule(C.go_module_new((*C.char)(n), C.uintptr_t(cgo.NewHandle(f))))
+	user := C.uintptr_t(0)
+	if function, is := f.(ForwardFunc); f != nil && (!is || function != nil) {
+		user = C.uintptr_t(cgo.NewHandle(f))
+	}
+	return adoptModule(C.go_module_new((*C.char)(n), user))
 }
 
 // Forward runs the module with its hooks.
@@ -238,7 +250,10 @@ func (m *Module) Forward(inputs ...*Tensor) (*Tensor, error) {
 
 // RegisterParameter makes t a parameter of the module.
 func (m *Module) RegisterParameter(name string, t *Tensor) error {
-	n := text(name)
+	n, err := text(name)
+	if err != nil {
+		return err
+	}
 	defer freeText(n)
 	e := C.go_module_register_parameter(m.ptr(), (*C.char)(n), t.ptr())
 	runtime.KeepAlive(m)
@@ -248,7 +263,10 @@ func (m *Module) RegisterParameter(name string, t *Tensor) error {
 
 // RegisterBuffer makes t part of the state without being a parameter.
 func (m *Module) RegisterBuffer(name string, t *Tensor, persistent bool) error {
-	n := text(name)
+	n, err := text(name)
+	if err != nil {
+		return err
+	}
 	defer freeText(n)
 	e := C.go_module_register_buffer(m.ptr(), (*C.char)(n), t.ptr(), C.bool(persistent))
 	runtime.KeepAlive(m)
@@ -258,7 +276,10 @@ func (m *Module) RegisterBuffer(name string, t *Tensor, persistent bool) error {
 
 // RegisterModule makes child a part of the module.
 func (m *Module) RegisterModule(name string, child *Module) error {
-	n := text(name)
+	n, err := text(name)
+	if err != nil {
+		return err
+	}
 	defer freeText(n)
 	e := C.go_module_register_module(m.ptr(), (*C.char)(n), child.ptr())
 	runtime.KeepAlive(m)
@@ -327,6 +348,9 @@ func (m *Module) ZeroGrad() error {
 
 // Apply calls f with every module of the tree, children first.
 func (m *Module) Apply(f func(*Module) error) error {
+	if f == nil {
+		return missing("Apply", "f", 1)
+	}
 	h := cgo.NewHandle(f)
 	defer h.Delete()
 	e := C.go_module_apply(m.ptr(), C.uintptr_t(h))
@@ -356,7 +380,10 @@ func (m *Module) Parameter(path string) (*Tensor, error) { return m.tensor(path,
 // Buffer is the buffer of a path.
 func (m *Module) Buffer(path string) (*Tensor, error) { return m.tensor(path, false) }
 func (m *Module) tensor(path string, parameter bool) (*Tensor, error) {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(p)
 	r := C.go_module_get_tensor(m.ptr(), (*C.char)(p), C.bool(parameter))
 	runtime.KeepAlive(m)
@@ -365,7 +392,10 @@ func (m *Module) tensor(path string, parameter bool) (*Tensor, error) {
 
 // Child is the module of a path, like "layer1.0".
 func (m *Module) Child(path string) (*Module, error) {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(p)
 	r := C.go_module_get_child(m.ptr(), (*C.char)(p))
 	runtime.KeepAlive(m)
@@ -416,9 +446,12 @@ func (m *Module) SetRequiresGrad(on bool) error {
 	return check(uintptr(C.go_module_requires_grad(m.ptr(), C.bool(on))))
 }
 
-// RegisterForwardPreHook calls f before every forward; a list that f returns replaces the inputs. What f is handed, and
-// what it returns, is closed when it has returned. The result is for RemoveHook.
+// RegisterForwardPreHook calls f before every forward; a list that f returns replaces the inputs. What f is handed is
+// closed when it has returned; what it returns stays its owner's (HandOver). The result is for RemoveHook.
 func (m *Module) RegisterForwardPreHook(f func(m *Module, inputs []*Tensor) ([]*Tensor, error)) (uint64, error) {
+	if f == nil {
+		return 0, missing("RegisterForwardPreHook", "f", 1)
+	}
 	var id C.uint64_t
 	e := C.go_module_register_pre_hook(m.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
 	runtime.KeepAlive(m)
@@ -428,6 +461,9 @@ func (m *Module) RegisterForwardPreHook(f func(m *Module, inputs []*Tensor) ([]*
 // RegisterForwardHook calls f after every forward; a tensor that f returns replaces the output. Otherwise it is like
 // RegisterForwardPreHook.
 func (m *Module) RegisterForwardHook(f func(m *Module, inputs []*Tensor, output *Tensor) (*Tensor, error)) (uint64, error) {
+	if f == nil {
+		return 0, missing("RegisterForwardHook", "f", 1)
+	}
 	var id C.uint64_t
 	e := C.go_module_register_hook(m.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
 	runtime.KeepAlive(m)
@@ -456,7 +492,10 @@ func (m *Module) String() string {
 
 // Save writes the state as safetensors.
 func (m *Module) Save(path string) error {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return err
+	}
 	defer freeText(p)
 	e := C.go_module_save(m.ptr(), (*C.char)(p))
 	runtime.KeepAlive(m)
@@ -465,7 +504,10 @@ func (m *Module) Save(path string) error {
 
 // Load reads a state from a safetensors file.
 func (m *Module) Load(path string, strict bool) error {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return err
+	}
 	defer freeText(p)
 	e := C.go_module_load(m.ptr(), (*C.char)(p), C.bool(strict))
 	runtime.KeepAlive(m)
@@ -496,7 +538,10 @@ func NewNamedTensors() (*NamedTensors, error) { return adoptNamed(C.go_named_new
 
 // LoadTensors reads a safetensors file onto a device.
 func LoadTensors(path string, device Device) (*NamedTensors, error) {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(p)
 	return adoptNamed(C.go_named_load((*C.char)(p), device.c()))
 }
@@ -544,7 +589,10 @@ func (n *NamedTensors) All() iter.Seq2[string, *Tensor] {
 
 // Get is the tensor of a name.
 func (n *NamedTensors) Get(name string) (*Tensor, error) {
-	s := text(name)
+	s, err := text(name)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(s)
 	r := C.go_named_get_by_name(n.ptr(), (*C.char)(s))
 	runtime.KeepAlive(n)
@@ -553,8 +601,15 @@ func (n *NamedTensors) Get(name string) (*Tensor, error) {
 
 // SetMetadata sets a text that is saved with the tensors.
 func (n *NamedTensors) SetMetadata(key, value string) error {
-	k, v := text(key), text(value)
+	k, err := text(key)
+	if err != nil {
+		return err
+	}
 	defer freeText(k)
+	v, err := text(value)
+	if err != nil {
+		return err
+	}
 	defer freeText(v)
 	e := C.go_named_set_metadata(n.ptr(), (*C.char)(k), (*C.char)(v))
 	runtime.KeepAlive(n)
@@ -563,7 +618,10 @@ func (n *NamedTensors) SetMetadata(key, value string) error {
 
 // Metadata is the text of a key, and whether there is one.
 func (n *NamedTensors) Metadata(key string) (string, bool, error) {
-	k := text(key)
+	k, err := text(key)
+	if err != nil {
+		return "", false, err
+	}
 	defer freeText(k)
 	r := C.go_named_metadata(n.ptr(), (*C.char)(k))
 	runtime.KeepAlive(n)
@@ -575,7 +633,10 @@ func (n *NamedTensors) Metadata(key string) (string, bool, error) {
 
 // Insert adds or replaces a tensor.
 func (n *NamedTensors) Insert(name string, t *Tensor) error {
-	s := text(name)
+	s, err := text(name)
+	if err != nil {
+		return err
+	}
 	defer freeText(s)
 	e := C.go_named_insert(n.ptr(), (*C.char)(s), t.ptr())
 	runtime.KeepAlive(n)
@@ -585,7 +646,10 @@ func (n *NamedTensors) Insert(name string, t *Tensor) error {
 
 // Save writes a safetensors file.
 func (n *NamedTensors) Save(path string) error {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return err
+	}
 	defer freeText(p)
 	e := C.go_named_save(n.ptr(), (*C.char)(p))
 	runtime.KeepAlive(n)

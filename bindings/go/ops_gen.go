@@ -3673,7 +3673,10 @@ func (t *Tensor) DivScalarInPlace(other Scalar) error {
 
 // DivTensorMode: Division, rounded when rounding_mode is 'trunc' or 'floor'.
 func (t *Tensor) DivTensorMode(other *Tensor, roundingMode string) (*Tensor, error) {
-	roundingModeText := optionalText(roundingMode)
+	roundingModeText, err := optionalText(roundingMode)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(roundingModeText)
 	r := C.go_taper_div_tensor_mode(t.ptr(), other.ptr(), (*C.char)(roundingModeText))
 	runtime.KeepAlive(t)
@@ -3686,7 +3689,10 @@ func (t *Tensor) DivTensorMode(other *Tensor, roundingMode string) (*Tensor, err
 
 // DivScalarMode: Division by a number, rounded when rounding_mode is 'trunc' or 'floor'.
 func (t *Tensor) DivScalarMode(other Scalar, roundingMode string) (*Tensor, error) {
-	roundingModeText := optionalText(roundingMode)
+	roundingModeText, err := optionalText(roundingMode)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(roundingModeText)
 	r := C.go_taper_div_scalar_mode(t.ptr(), C.taper_scalar(other.c()), (*C.char)(roundingModeText))
 	runtime.KeepAlive(t)
@@ -4761,7 +4767,10 @@ type GeluOptions struct {
 // Gelu: self * Phi(self), exactly or (approximate='tanh') by tanh.
 func (t *Tensor) Gelu(opts ...GeluOptions) (*Tensor, error) {
 	o := first(opts)
-	approximateText := text(orString(o.Approximate, "none"))
+	approximateText, err := text(orString(o.Approximate, "none"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(approximateText)
 	r := C.go_taper_gelu(t.ptr(), (*C.char)(approximateText))
 	runtime.KeepAlive(t)
@@ -6452,7 +6461,10 @@ func (t *Tensor) MatrixPower(n int64) (*Tensor, error) {
 
 // Einsum: Einstein summation, such as 'bij,bjk->bik'.
 func Einsum(equation string, tensors []*Tensor) (*Tensor, error) {
-	equationText := text(equation)
+	equationText, err := text(equation)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(equationText)
 	tensorsHandles := handlesOf(tensors)
 	r := C.go_taper_einsum((*C.char)(equationText), handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
@@ -7080,7 +7092,10 @@ type MeshgridOptions struct {
 func Meshgrid(tensors []*Tensor, opts ...MeshgridOptions) ([]*Tensor, error) {
 	o := first(opts)
 	tensorsHandles := handlesOf(tensors)
-	indexingText := optionalText(o.Indexing)
+	indexingText, err := optionalText(o.Indexing)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(indexingText)
 	r := C.go_taper_meshgrid(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)), (*C.char)(indexingText))
 	runtime.KeepAlive(tensors)
@@ -7285,7 +7300,10 @@ func (t *Tensor) ScatterAddInPlace(dim int64, index *Tensor, src *Tensor) error 
 
 // ScatterReduce: self with src added ('add') or multiplied ('multiply') where index says.
 func (t *Tensor) ScatterReduce(dim int64, index *Tensor, src *Tensor, reduce string) (*Tensor, error) {
-	reduceText := text(reduce)
+	reduceText, err := text(reduce)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reduceText)
 	r := C.go_taper_scatter_reduce(t.ptr(), C.int64_t(dim), index.ptr(), src.ptr(), (*C.char)(reduceText))
 	runtime.KeepAlive(t)
@@ -7299,7 +7317,10 @@ func (t *Tensor) ScatterReduce(dim int64, index *Tensor, src *Tensor, reduce str
 
 // ScatterValueReduce: self with a number added ('add') or multiplied ('multiply') where index says.
 func (t *Tensor) ScatterValueReduce(dim int64, index *Tensor, value Scalar, reduce string) (*Tensor, error) {
-	reduceText := text(reduce)
+	reduceText, err := text(reduce)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reduceText)
 	r := C.go_taper_scatter_value_reduce(t.ptr(), C.int64_t(dim), index.ptr(), C.taper_scalar(value.c()), (*C.char)(reduceText))
 	runtime.KeepAlive(t)
@@ -7318,7 +7339,10 @@ type ScatterReduceTwoOptions struct {
 // ScatterReduceTwo: src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without.
 func (t *Tensor) ScatterReduceTwo(dim int64, index *Tensor, src *Tensor, reduce string, opts ...ScatterReduceTwoOptions) (*Tensor, error) {
 	o := first(opts)
-	reduceText := text(reduce)
+	reduceText, err := text(reduce)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reduceText)
 	r := C.go_taper_scatter_reduce_two(t.ptr(), C.int64_t(dim), index.ptr(), src.ptr(), (*C.char)(reduceText), C.bool(or(o.IncludeSelf, true)))
 	runtime.KeepAlive(t)
@@ -7338,7 +7362,10 @@ type ScatterReduceTwoInPlaceOptions struct {
 // ScatterReduceTwoInPlace: Reduces src into self, in place.
 func (t *Tensor) ScatterReduceTwoInPlace(dim int64, index *Tensor, src *Tensor, reduce string, opts ...ScatterReduceTwoInPlaceOptions) error {
 	o := first(opts)
-	reduceText := text(reduce)
+	reduceText, err := text(reduce)
+	if err != nil {
+		return err
+	}
 	defer freeText(reduceText)
 	r := C.go_taper_scatter_reduce_two_(t.ptr(), C.int64_t(dim), index.ptr(), src.ptr(), (*C.char)(reduceText), C.bool(or(o.IncludeSelf, true)))
 	runtime.KeepAlive(t)
@@ -7743,7 +7770,10 @@ type SearchsortedOptions struct {
 // Searchsorted: Where each value would be inserted into the sorted last dimension of sorted_sequence.
 func Searchsorted(sortedSequence *Tensor, self *Tensor, opts ...SearchsortedOptions) (*Tensor, error) {
 	o := first(opts)
-	sideText := optionalText(o.Side)
+	sideText, err := optionalText(o.Side)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(sideText)
 	r := C.go_taper_searchsorted(sortedSequence.ptr(), self.ptr(), C.bool(o.OutInt32), C.bool(o.Right), (*C.char)(sideText), o.Sorter.ptr())
 	runtime.KeepAlive(sortedSequence)
@@ -7766,7 +7796,10 @@ type SearchsortedScalarOptions struct {
 // SearchsortedScalar: Where a number would be inserted into the sorted last dimension of sorted_sequence.
 func SearchsortedScalar(sortedSequence *Tensor, self Scalar, opts ...SearchsortedScalarOptions) (*Tensor, error) {
 	o := first(opts)
-	sideText := optionalText(o.Side)
+	sideText, err := optionalText(o.Side)
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(sideText)
 	r := C.go_taper_searchsorted_scalar(sortedSequence.ptr(), C.taper_scalar(self.c()), C.bool(o.OutInt32), C.bool(o.Right), (*C.char)(sideText), o.Sorter.ptr())
 	runtime.KeepAlive(sortedSequence)
@@ -7946,7 +7979,10 @@ type QuantileOptions struct {
 // Quantile: The q-quantiles along dim, or of all elements; the size of a vector q comes first.
 func (t *Tensor) Quantile(q *Tensor, opts ...QuantileOptions) (*Tensor, error) {
 	o := first(opts)
-	interpolationText := text(orString(o.Interpolation, "linear"))
+	interpolationText, err := text(orString(o.Interpolation, "linear"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(interpolationText)
 	r := C.go_taper_quantile(t.ptr(), q.ptr(), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)), C.bool(o.Keepdim), (*C.char)(interpolationText))
 	runtime.KeepAlive(t)
@@ -7967,7 +8003,10 @@ type QuantileScalarOptions struct {
 // QuantileScalar: The quantile for one number between 0 and 1.
 func (t *Tensor) QuantileScalar(q float64, opts ...QuantileScalarOptions) (*Tensor, error) {
 	o := first(opts)
-	interpolationText := text(orString(o.Interpolation, "linear"))
+	interpolationText, err := text(orString(o.Interpolation, "linear"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(interpolationText)
 	r := C.go_taper_quantile_scalar(t.ptr(), C.double(q), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)), C.bool(o.Keepdim), (*C.char)(interpolationText))
 	runtime.KeepAlive(t)
@@ -8707,9 +8746,15 @@ type GridSampleOptions struct {
 // GridSample: Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
 func GridSample(input *Tensor, grid *Tensor, opts ...GridSampleOptions) (*Tensor, error) {
 	o := first(opts)
-	modeText := text(orString(o.Mode, "bilinear"))
+	modeText, err := text(orString(o.Mode, "bilinear"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(modeText)
-	paddingModeText := text(orString(o.PaddingMode, "zeros"))
+	paddingModeText, err := text(orString(o.PaddingMode, "zeros"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(paddingModeText)
 	r := C.go_taper_grid_sample(input.ptr(), grid.ptr(), (*C.char)(modeText), (*C.char)(paddingModeText), C.bool(o.AlignCorners))
 	runtime.KeepAlive(input)
@@ -8877,7 +8922,10 @@ type PadOptions struct {
 func Pad(input *Tensor, pad []int64, opts ...PadOptions) (*Tensor, error) {
 	o := first(opts)
 	padInts := pad
-	modeText := text(orString(o.Mode, "constant"))
+	modeText, err := text(orString(o.Mode, "constant"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(modeText)
 	r := C.go_taper_pad(input.ptr(), (*C.int64_t)(ints(padInts)), C.size_t(len(padInts)), (*C.char)(modeText), C.bool(o.Value != nil), C.double(or(o.Value, 0)))
 	runtime.KeepAlive(input)
@@ -8927,7 +8975,10 @@ type MseLossOptions struct {
 // MseLoss: Squared difference; reduction is 'none', 'mean' or 'sum'.
 func MseLoss(input *Tensor, target *Tensor, opts ...MseLossOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_mse_loss(input.ptr(), target.ptr(), (*C.char)(reductionText))
 	runtime.KeepAlive(input)
@@ -8946,7 +8997,10 @@ type L1LossOptions struct {
 // L1Loss: Absolute difference.
 func L1Loss(input *Tensor, target *Tensor, opts ...L1LossOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_l1_loss(input.ptr(), target.ptr(), (*C.char)(reductionText))
 	runtime.KeepAlive(input)
@@ -8966,7 +9020,10 @@ type SmoothL1LossOptions struct {
 // SmoothL1Loss: Squared below beta, absolute above.
 func SmoothL1Loss(input *Tensor, target *Tensor, opts ...SmoothL1LossOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_smooth_l1_loss(input.ptr(), target.ptr(), (*C.char)(reductionText), C.double(or(o.Beta, 1.0)))
 	runtime.KeepAlive(input)
@@ -8986,7 +9043,10 @@ type HuberLossOptions struct {
 // HuberLoss: smooth_l1_loss times delta.
 func HuberLoss(input *Tensor, target *Tensor, opts ...HuberLossOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_huber_loss(input.ptr(), target.ptr(), (*C.char)(reductionText), C.double(or(o.Delta, 1.0)))
 	runtime.KeepAlive(input)
@@ -9006,7 +9066,10 @@ type BinaryCrossEntropyOptions struct {
 // BinaryCrossEntropy: Cross entropy of probabilities in [0, 1].
 func BinaryCrossEntropy(input *Tensor, target *Tensor, opts ...BinaryCrossEntropyOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_binary_cross_entropy(input.ptr(), target.ptr(), o.Weight.ptr(), (*C.char)(reductionText))
 	runtime.KeepAlive(input)
@@ -9028,7 +9091,10 @@ type BinaryCrossEntropyWithLogitsOptions struct {
 // BinaryCrossEntropyWithLogits: Cross entropy of logits, without overflow.
 func BinaryCrossEntropyWithLogits(input *Tensor, target *Tensor, opts ...BinaryCrossEntropyWithLogitsOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_binary_cross_entropy_with_logits(input.ptr(), target.ptr(), o.Weight.ptr(), o.PosWeight.ptr(), (*C.char)(reductionText))
 	runtime.KeepAlive(input)
@@ -9050,7 +9116,10 @@ type KlDivOptions struct {
 // KlDiv: Kullback-Leibler divergence of log-probabilities; reduction may also be 'batchmean'.
 func KlDiv(input *Tensor, target *Tensor, opts ...KlDivOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_kl_div(input.ptr(), target.ptr(), (*C.char)(reductionText), C.bool(o.LogTarget))
 	runtime.KeepAlive(input)
@@ -9071,7 +9140,10 @@ type NllLossOptions struct {
 // NllLoss: Negative log likelihood of integer classes given log-probabilities.
 func NllLoss(input *Tensor, target *Tensor, opts ...NllLossOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_nll_loss(input.ptr(), target.ptr(), o.Weight.ptr(), C.int64_t(or(o.IgnoreIndex, -100)), (*C.char)(reductionText))
 	runtime.KeepAlive(input)
@@ -9094,7 +9166,10 @@ type CrossEntropyOptions struct {
 // CrossEntropy: Cross entropy of logits against integer classes or class probabilities.
 func CrossEntropy(input *Tensor, target *Tensor, opts ...CrossEntropyOptions) (*Tensor, error) {
 	o := first(opts)
-	reductionText := text(orString(o.Reduction, "mean"))
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
 	defer freeText(reductionText)
 	r := C.go_taper_cross_entropy(input.ptr(), target.ptr(), o.Weight.ptr(), C.int64_t(or(o.IgnoreIndex, -100)), (*C.char)(reductionText), C.double(o.LabelSmoothing))
 	runtime.KeepAlive(input)
@@ -9828,9 +9903,15 @@ type InitKaimingUniformInPlaceOptions struct {
 // InitKaimingUniformInPlace: Uniform within gain * sqrt(3 / fan); mode is fan_in or fan_out, a the slope of leaky_relu.
 func (t *Tensor) InitKaimingUniformInPlace(opts ...InitKaimingUniformInPlaceOptions) error {
 	o := first(opts)
-	modeText := text(orString(o.Mode, "fan_in"))
+	modeText, err := text(orString(o.Mode, "fan_in"))
+	if err != nil {
+		return err
+	}
 	defer freeText(modeText)
-	nonlinearityText := text(orString(o.Nonlinearity, "leaky_relu"))
+	nonlinearityText, err := text(orString(o.Nonlinearity, "leaky_relu"))
+	if err != nil {
+		return err
+	}
 	defer freeText(nonlinearityText)
 	r := C.go_taper_init_kaiming_uniform_(t.ptr(), C.double(o.A), (*C.char)(modeText), (*C.char)(nonlinearityText), o.Generator.ptr())
 	runtime.KeepAlive(t)
@@ -9849,9 +9930,15 @@ type InitKaimingNormalInPlaceOptions struct {
 // InitKaimingNormalInPlace: Normal of standard deviation gain / sqrt(fan).
 func (t *Tensor) InitKaimingNormalInPlace(opts ...InitKaimingNormalInPlaceOptions) error {
 	o := first(opts)
-	modeText := text(orString(o.Mode, "fan_in"))
+	modeText, err := text(orString(o.Mode, "fan_in"))
+	if err != nil {
+		return err
+	}
 	defer freeText(modeText)
-	nonlinearityText := text(orString(o.Nonlinearity, "leaky_relu"))
+	nonlinearityText, err := text(orString(o.Nonlinearity, "leaky_relu"))
+	if err != nil {
+		return err
+	}
 	defer freeText(nonlinearityText)
 	r := C.go_taper_init_kaiming_normal_(t.ptr(), C.double(o.A), (*C.char)(modeText), (*C.char)(nonlinearityText), o.Generator.ptr())
 	runtime.KeepAlive(t)
@@ -9931,7 +10018,10 @@ type CalculateGainOptions struct {
 // CalculateGain: The recommended gain of a nonlinearity for the initialisers.
 func CalculateGain(nonlinearity string, opts ...CalculateGainOptions) (float64, error) {
 	o := first(opts)
-	nonlinearityText := text(nonlinearity)
+	nonlinearityText, err := text(nonlinearity)
+	if err != nil {
+		return 0, err
+	}
 	defer freeText(nonlinearityText)
 	r := C.go_taper_calculate_gain((*C.char)(nonlinearityText), C.bool(o.Param != nil), C.double(or(o.Param, 0)))
 	if r.err != 0 {

@@ -249,7 +249,10 @@ func (o *Optimizer) String() string {
 
 // Save writes the optimiser's state.
 func (o *Optimizer) Save(path string) error {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return err
+	}
 	defer freeText(p)
 	e := C.go_optimizer_save(o.ptr(), (*C.char)(p))
 	runtime.KeepAlive(o)
@@ -258,7 +261,10 @@ func (o *Optimizer) Save(path string) error {
 
 // Load reads the optimiser's state.
 func (o *Optimizer) Load(path string) error {
-	p := text(path)
+	p, err := text(path)
+	if err != nil {
+		return err
+	}
 	defer freeText(p)
 	e := C.go_optimizer_load(o.ptr(), (*C.char)(p))
 	runtime.KeepAlive(o)

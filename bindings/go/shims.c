@@ -22,6 +22,10 @@ uintptr_t go_callback_error(const char *message, uintptr_t handle) {
     return (uintptr_t)taper_error_new(TAPER_ERROR_CALLBACK, message, (void *)handle, drop);
 }
 
+uintptr_t go_callback_error_again(uintptr_t e, uintptr_t handle) {
+    return (uintptr_t)taper_error_with_payload((taper_error *)e, (void *)handle, drop);
+}
+
 static taper_error *forward(void *user, taper_function_ctx *ctx, taper_tensor *const *in, size_t n,
                             taper_tensor_list **out) {
     uintptr_t list = 0;
@@ -168,9 +172,11 @@ static taper_error *module_repr(void *user, taper_module *self, taper_string **o
 }
 go_pair go_module_new(const char *name, uintptr_t user) {
     taper_module_vtable v = TAPER_MODULE_VTABLE_INIT;
-    v.forward = module_forward;
-    v.extra_repr = module_repr;
-    v.drop = drop;
+    if (user) { // else a container that computes nothing
+        v.forward = module_forward;
+        v.extra_repr = module_repr;
+        v.drop = drop;
+    }
     taper_module *m = 0;
     go_pair r = {0, 0};
     r.err = (uintptr_t)taper_module_new(name, &v, (void *)user, &m);

@@ -19,6 +19,7 @@ typedef struct {
     return r
 
 uintptr_t go_callback_error(const char *message, uintptr_t handle);
+uintptr_t go_callback_error_again(uintptr_t e, uintptr_t handle);
 go_pair go_function_apply(uintptr_t user, const char *name, uintptr_t *inputs, size_t n);
 uintptr_t go_register_hook(uintptr_t t, uintptr_t user, uint64_t *id);
 go_pair go_module_new(const char *name, uintptr_t user);

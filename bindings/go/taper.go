@@ -22,6 +22,8 @@ static inline const char *go_error_op(uintptr_t e) { return taper_error_op((tape
 static inline int32_t go_error_arg(uintptr_t e) { return taper_error_arg((taper_error *)e); }
 static inline uintptr_t go_error_payload(uintptr_t e) { return (uintptr_t)taper_error_payload((taper_error *)e); }
 static inline uintptr_t go_error_cause(uintptr_t e) { return (uintptr_t)taper_error_cause((taper_error *)e); }
+static inline const char *go_error_module(uintptr_t e) { return taper_error_module((taper_error *)e); }
+static inline uintptr_t go_error_again(uintptr_t e) { return (uintptr_t)taper_error_with_payload((taper_error *)e, 0, 0); }
 static inline void go_error_free(uintptr_t e) { taper_error_free((taper_error *)e); }
 static inline const char *go_string_data(uintptr_t s) { return taper_string_data((taper_string *)s); }
 static inline size_t go_string_len(uintptr_t s) { return taper_string_len((taper_string *)s); }
@@ -62,9 +64,11 @@ static inline void go_generator_free(uintptr_t g) { taper_generator_free((taper_
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/cgo"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 )
@@ -117,8 +121,37 @@ type Error struct {
 	// Arg is the index of the argument at fault, or -1.
 	Arg     int
 	Message string
+	// Module says which module of a tree failed: its path from the module that was called, and what it is, like
+	// "0.fc (Linear(in_features=4, out_features=2, bias=True))". Message ends in it. "" where that module itself failed.
+	Module string
 	// Cause is the error behind this one, or nil.
 	Cause error
+	// origin is the library's error on its way through a callback, so that modules further out can say where they are.
+	origin *object
+}
+
+// PanicError is a panic of a callback: a hook, a Forward, a Backward. It comes back as the error of the call that ran the
+// callback. Where the value is an error, errors.Is and errors.As find it.
+type PanicError struct {
+	// Value is what was given to panic, Stack where that was, as debug.Stack shows it.
+	Value any
+	Stack []byte
+	// Module is as in Error.
+	Module string
+}
+
+func (e *PanicError) Error() string {
+	in := ""
+	if e.Module != "" {
+		in = "\n  in " + e.Module
+	}
+	return fmt.Sprintf("panic in a callback: %v%s\n\n%s", e.Value, in, e.Stack)
+}
+
+// Unwrap is the value, where it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -150,19 +183,46 @@ func check(e uintptr) error {
 	}
 	c := C.uintptr_t(e)
 	defer C.go_error_free(c)
-	code := Code(C.go_error_code(c))
-	if code == ErrorCallback {
-		if err := carried(uintptr(C.go_error_payload(c))); err != nil {
-			return err
+	module := ""
+	if s := C.go_error_module(c); s != nil {
+		module = C.GoString(s)
+	}
+	if err := carried(uintptr(C.go_error_payload(c))); err != nil {
+		var own *Error
+		var panicked *PanicError
+		if errors.As(err, &own) && own.origin != nil {
+			own.Module, own.Message = module, C.GoString(C.go_error_message(c))
+			own.keep(c)
+		} else if errors.As(err, &panicked) {
+			panicked.Module = module
 		}
+		return err
 	}
 	op := ""
 	if s := C.go_error_op(c); s != nil {
 		op = C.GoString(s)
 	}
-	return &Error{Code: code, Op: op, Arg: int(C.go_error_arg(c)), Message: C.GoString(C.go_error_message(c)),
-		Cause: check(uintptr(C.go_error_cause(c)))}
+	err := &Error{Code: Code(C.go_error_code(c)), Op: op, Arg: int(C.go_error_arg(c)),
+		Message: C.GoString(C.go_error_message(c)), Module: module, Cause: check(uintptr(C.go_error_cause(c)))}
+	err.keep(c)
+	return err
 }
+
+// keep remembers the library's error while a callback is running, which may return err.
+func (e *Error) keep(c C.uintptr_t) {
+	if e.origin != nil {
+		_ = e.origin.release(freeError)
+		e.origin = nil
+	}
+	if callbacks.Load() > 0 {
+		e.origin = &object{}
+		e.origin.own(uintptr(C.go_error_again(c)), freeError)
+	}
+}
+func freeError(h uintptr) { C.go_error_free(C.uintptr_t(h)) }
+
+// callbacks counts the callbacks of Go that are running.
+var callbacks atomic.Int64
 
 // Must returns v, or panics with err: for examples and for programs that end at the first error.
 func Must[T any](v T, err error) T {
@@ -398,6 +458,7 @@ func Version() string { return C.GoString(C.taper_version()) }
 type object struct {
 	h       uintptr
 	closed  atomic.Bool
+	handed  atomic.Bool
 	cleanup runtime.Cleanup
 }
 
@@ -461,12 +522,25 @@ func intsOrNil(v []int64) unsafe.Pointer {
 	}
 	return ints(v)
 }
-func text(s string) unsafe.Pointer { return unsafe.Pointer(C.CString(s)) }
-func optionalText(s string) unsafe.Pointer {
+
+// text is a copy for C, where a NUL would end it: another file would be written, another name looked up.
+func text(s string) (unsafe.Pointer, error) {
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		return nil, &Error{Code: ErrorValue, Arg: -1, Message: fmt.Sprintf(
+			"embedded null character: the text %q goes on after a NUL, which the library would not see", s[:i+1]+"...")}
+	}
+	return unsafe.Pointer(C.CString(s)), nil
+}
+func optionalText(s string) (unsafe.Pointer, error) {
 	if s == "" {
-		return nil
+		return nil, nil
 	}
 	return text(s)
+}
+
+// missing is the error of a function that is nil where one is needed.
+func missing(op, name string, arg int) error {
+	return &Error{Code: ErrorValue, Arg: arg, Op: op, Message: fmt.Sprintf("%s: %s is nil, a function is needed", op, name)}
 }
 func freeText(p unsafe.Pointer) { C.free(p) }
 func takeString(s uintptr) string {

@@ -167,6 +167,16 @@ func (t *Tensor) Close() error {
 	return t.release(freeTensor)
 }
 
+// HandOver says that whoever t is handed to next may close it, and returns t: `return y.HandOver(), nil` in a Forward, a
+// Backward or a hook frees a result that nobody else holds as soon as the library has taken it over. Without it the
+// collector does so later, and a tensor that is kept elsewhere (a parameter, a cached result) stays open.
+func (t *Tensor) HandOver() *Tensor {
+	if t != nil {
+		t.handed.Store(true)
+	}
+	return t
+}
+
 // CloseAll closes several tensors; nil ones are skipped.
 func CloseAll(tensors ...*Tensor) {
 	for _, t := range tensors {
@@ -452,7 +462,10 @@ func flatItems(items []IndexItem) ([]int64, error) {
 		return nil, &Error{Code: ErrorIndex, Arg: -1, Op: "index", Message: fmt.Sprintf("too many indices: %d", len(items))}
 	}
 	flat := make([]int64, 0, 5*len(items))
-	for _, i := range items {
+	for n, i := range items {
+		if i == nil {
+			return nil, &Error{Code: ErrorValue, Arg: 1, Op: "index", Message: fmt.Sprintf("index: item %d is nil", n)}
+		}
 		v := i.item()
 		flat = append(flat, v[:]...)
 	}

@@ -183,6 +183,20 @@ fn option_value(a: &Arg) -> String {
     }
 }
 
+/// What is returned in the results' places beside an error.
+fn zeros(op: &Op) -> Vec<&'static str> {
+    op.returns
+        .iter()
+        .map(|r| match r.ty {
+            RetType::Tensor | RetType::TensorList => "nil",
+            RetType::Bool => "false",
+            RetType::Int | RetType::Float | RetType::DType => "0",
+            RetType::Scalar => "Scalar{}",
+            RetType::Str => "\"\"",
+        })
+        .collect()
+}
+
 fn function(op: &Op) -> String {
     let name = camel(&op.c_name);
     // The receiver is the first tensor; ops without one are plain functions.
@@ -277,7 +291,11 @@ fn function(op: &Op) -> String {
             Type::Str | Type::OptStr => {
                 let n = format!("{}Text", lower(&a.name));
                 let make = if a.ty == Type::OptStr { "optionalText" } else { "text" };
-                s += &format!("\t{n} := {make}({value})\n\tdefer freeText({n})\n");
+                let failed: Vec<&str> = zeros(op).into_iter().chain(["err"]).collect();
+                s += &format!(
+                    "\t{n}, err := {make}({value})\n\tif err != nil {{\n\t\treturn {}\n\t}}\n\tdefer freeText({n})\n",
+                    failed.join(", ")
+                );
                 arguments.push(format!("(*C.char)({n})"));
             }
             Type::Generator => {
@@ -295,17 +313,7 @@ fn function(op: &Op) -> String {
         s += "\treturn check(uintptr(r))\n}\n\n";
         return s;
     }
-    let zero: Vec<&str> = op
-        .returns
-        .iter()
-        .map(|r| match r.ty {
-            RetType::Tensor | RetType::TensorList => "nil",
-            RetType::Bool => "false",
-            RetType::Int | RetType::Float | RetType::DType => "0",
-            RetType::Scalar => "Scalar{}",
-            RetType::Str => "\"\"",
-        })
-        .collect();
+    let zero = zeros(op);
     s += &format!("\tif r.err != 0 {{\n\t\treturn {}, check(uintptr(r.err))\n\t}}\n", zero.join(", "));
     if let [r] = op.returns.as_slice() {
         if r.ty == RetType::TensorList {
