@@ -13,7 +13,7 @@ import header as taper_header  # noqa: E402
 
 # Written by hand in special.h: what the types do not tell.
 SPECIAL = """
-tensor_from_data tensor_from_buffer tensor_copy_to_host tensor_sizes tensor_strides tensor_data error_new
+tensor_from_data tensor_from_buffer tensor_copy_to_host tensor_sizes tensor_strides tensor_data error_new error_with_payload
 tensor_register_hook tensor_register_post_accumulate_grad_hook node_register_hook node_register_prehook function_apply
 gradcheck gradgradcheck set_out_of_memory_callback module_new module_register_forward_pre_hook
 module_register_forward_hook module_apply generator_get_state generator_set_state set_num_threads

@@ -50,7 +50,7 @@ for mode in "${modes[@]}"; do
             ;;
         valgrind)
             build fuzz.blocks -DFUZZ_BLOCKS &&
-                TAPER_ALLOCATOR=system valgrind -q --undef-value-errors=no --error-exitcode=9 --leak-check=full \
+                TAPER_ALLOCATOR=system valgrind -q --undef-value-errors=no --error-exitcode=9 --leak-check=no \
                     --errors-for-leak-kinds=definite --num-callers=30 --suppressions=tests/c/valgrind.supp \
                     "$out/fuzz.blocks" --hang 300 "$@"
             ;;

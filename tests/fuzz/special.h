@@ -188,6 +188,14 @@ static void call_error_new(void)
     keep(KIND_ERROR, taper_error_new(code, message, c, c ? on_drop : NULL));
 }
 
+static void call_error_with_payload(void)
+{
+    taper_error *e = h_other(KIND_ERROR);
+    callback *c = new_callback(1);
+    go();
+    keep(KIND_ERROR, taper_error_with_payload(e, c, c ? on_drop : NULL));
+}
+
 /* --- DLPack ---------------------------------------------------------------------------------------------------------- */
 
 struct dl_tensor {
