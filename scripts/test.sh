@@ -51,7 +51,7 @@ everyday_lanes() {
     lane rust.test after=rust.build
     lane rust.fmt turn=rust.fmt
     lane generated after=build turn=cargo
-    lane cuda.nvrtc cores=2 after=rust.build,cuda
+    lane cuda.nvrtc after=rust.build # and after cuda, whose turn is the same
     lane opencl.python after=build turn=opencl.python
     lane abi after=build
     lane c.plain after=build
@@ -87,7 +87,7 @@ release_lanes() {
     lane opencl.suite after=rust.build turn=opencl.suite
     lane opencl.oclgrind after=rust.build turn=opencl.oclgrind
     lane cuda after=build,rust.build
-    lane cuda.nvrtc cores=2 after=rust.build,cuda
+    lane cuda.nvrtc after=rust.build # and after cuda, whose turn is the same
     lane c.valgrind after=build
     lane opencl.intel after=build,rust.build turn=opencl.intel
 }
@@ -339,12 +339,12 @@ lane_cuda() {
     tests/fakecuda/run.sh
 }
 
-# Every kernel through NVIDIA's own compiler, which needs no GPU: the list that has each file, opcode and dtype, and of
-# what the tests on the double compiled some (all in the long form).
+# Every kernel through NVIDIA's own compiler, which needs no GPU: of each file and opcode some dtypes, and of what the tests on
+# the double compiled a few (all in the long form).
 lane_cuda.nvrtc() {
     need_file src/backend/kernels/prelude_cuda.h "the CUDA backend is not built yet"
     [ -x .venv-cuda/bin/python ] || skip "no .venv-cuda with NVRTC (scripts/deps.sh test)"
-    if [ "$LONG" = 1 ]; then tests/gpu/nvrtc.sh; else tests/gpu/nvrtc.sh --sample 12; fi
+    if [ "$LONG" = 1 ]; then tests/gpu/nvrtc.sh; else tests/gpu/nvrtc.sh --short --jobs 1; fi
 }
 
 # Each demo trains for a few epochs only: enough to see that the program runs, learns, saves, loads and guesses. All

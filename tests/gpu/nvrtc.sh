@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles the kernels with the real NVRTC: the list that covers every file, opcode and dtype, and whatever the tests on
-# the double compiled (target/kernel-dump), of which `--sample N` takes one source of N.
+# the double compiled (target/kernel-dump); with `--short` a part of both, in which each file, opcode and dtype is.
 set -eu
 . "$(dirname "$0")/../../scripts/env.sh"
 cd "$ROOT"
