@@ -205,7 +205,7 @@ pub extern "C" fn taper_error_with_payload(
         Err(_) => Error::new(ErrorKind::InvalidHandle, format!("error_with_payload(): {e:p} is no error handle")),
     };
     let given = !payload.data.is_null() || payload.drop.is_some();
-    error.payload = given.then(|| payload as Arc<dyn Any + Send + Sync>);
+    error.payload = given.then_some(payload as Arc<dyn Any + Send + Sync>);
     into_handle(error)
 }
 

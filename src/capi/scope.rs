@@ -19,7 +19,7 @@ impl Drop for Scopes {
         OPEN.set(0);
         let open = std::mem::take(self.0.get_mut());
         // What is freed may run callbacks; a panic must not leave a thread's last destructors.
-        let _ = getter((), || {
+        getter((), || {
             open.into_iter().rev().for_each(free_all);
             Some(())
         });
