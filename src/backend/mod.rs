@@ -80,6 +80,26 @@ pub enum ScatterOp {
     Min,
 }
 
+/// What values are checked for, so that the error can say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i64)]
+pub enum ValueCheck {
+    /// Positions of rows, of which negative ones are none.
+    Rows = 1,
+    /// Probabilities.
+    Probability,
+    /// The input of a loss.
+    Input,
+    /// Classes that become rows of 0 and 1.
+    Class,
+}
+impl ValueCheck {
+    pub fn from_code(code: i64) -> Option<ValueCheck> {
+        use ValueCheck::*;
+        [Rows, Probability, Input, Class].into_iter().find(|c| *c as i64 == code)
+    }
+}
+
 /// What a random fill draws.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distribution {
@@ -516,6 +536,11 @@ pub trait Backend: Send + Sync {
     /// The reverse: writes (or adds, when `accumulate`) `values` of shape [index shape.., rest..] into `out`.
     fn index_put(&self, out: View, indices: &[View], values: View, accumulate: bool) -> Result<()> {
         unsupported!(self, "index_put", out.dtype)
+    }
+    /// A value outside [low, high] is an error of the next read: what a device checks while the host goes on. The CPU's
+    /// ops look themselves.
+    fn check_values(&self, input: View, _low: Scalar, _high: Scalar, _what: ValueCheck) -> Result<()> {
+        unsupported!(self, "check_values", input.dtype)
     }
     /// Positions of nonzero elements, row-major, as an int64 host vector of numel * ndim values; waits.
     fn nonzero(&self, input: View) -> Result<Vec<i64>> {

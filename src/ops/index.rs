@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::autograd::{record, view as tracking};
-use crate::backend::{self, ScatterOp};
+use crate::backend::{self, ScatterOp, ValueCheck};
 use crate::tensor::layout::{broadcast_shapes, wrap_dim};
 use crate::{bail, ensure, grads, Dims};
 
@@ -641,6 +641,21 @@ fn index_vector(name: &str, index: &Tensor) -> Result<Tensor> {
     );
     at_least_1d(&cast(index, DType::I64)?)
 }
+/// An error unless all positions lie in [0, n): here at once, on a device at the next read.
+fn rows_exist(op: &str, index: &Tensor, d: usize, n: i64) -> Result<()> {
+    if !index.device().is_cpu() {
+        return check_values(index, Scalar::Int(0), Scalar::Int(n - 1), ValueCheck::Rows);
+    }
+    if let Some(bad) = index.to_vec::<i64>()?.iter().find(|i| **i < 0 || **i >= n) {
+        bail!(Index, "{op}(): index {bad} out of range for dimension {d} with size {n}");
+    }
+    Ok(())
+}
+/// On a device: an error of the next read unless all values lie in [low, high].
+pub(super) fn check_values(t: &Tensor, low: Scalar, high: Scalar, what: ValueCheck) -> Result<()> {
+    let b = t.materialize();
+    backend::get(b.device())?.check_values(b.view(), low, high, what)
+}
 /// Rows (along dim) picked by a vector of positions.
 pub fn index_select(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     let index = index_vector("index_select", index)?;
@@ -655,12 +670,7 @@ pub fn index_select(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     }
     let d = wrap_dim(dim, a.ndim())?;
     let n = a.shape()[d];
-    if index.device().is_cpu() && index.numel() > 0 {
-        let v = index.to_vec::<i64>()?;
-        if let Some(bad) = v.iter().find(|i| **i < 0 || **i >= n) {
-            bail!(Index, "index_select(): index {bad} out of range for dimension {d} with size {n}");
-        }
-    }
+    rows_exist("index_select", &index, d, n)?;
     let mut items: Vec<Option<Tensor>> = vec![None; d];
     items.push(Some(index));
     index_advanced(a, &items)
@@ -690,7 +700,8 @@ fn index_add_args(
         index.numel(),
         &source.shape()[..]
     );
-    let source = if alpha.to_f64() == 1.0 { source.clone() } else { mul_scalar(source, alpha)? };
+    rows_exist("index_add", &index, d, a.shape().get(d).copied().unwrap_or(1))?;
+    let source = if alpha.to_f64() == 1.0 { source.clone() } else { mul_scalar(&wide(source)?, alpha)? };
     let mut items: Vec<Option<Tensor>> = vec![None; d];
     items.push(Some(index));
     Ok((items, source))
@@ -708,6 +719,11 @@ pub fn index_add_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: 
 pub fn index_copy(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let index = index_vector("index_copy", index)?;
     let d = wrap_dim(dim, a.ndim())?;
+    rows_exist("index_copy", &index, d, a.shape().get(d).copied().unwrap_or(1))?;
+    put_rows(a, d, index, source)
+}
+/// self with the rows that `index` names taken from `source` (broadcast).
+fn put_rows(a: &Tensor, d: usize, index: Tensor, source: &Tensor) -> Result<Tensor> {
     let mut items: Vec<Option<Tensor>> = vec![None; d];
     items.push(Some(index));
     index_put_advanced(a, &items, source, false)
@@ -717,7 +733,8 @@ pub fn index_copy_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Res
 }
 pub fn index_fill_scalar(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
     let v = scalar_tensor(value, a.dtype(), a.device())?;
-    index_copy(a, dim, index, &v)
+    // Negative positions count from the end here, as in PyTorch.
+    put_rows(a, wrap_dim(dim, a.ndim())?, index_vector("index_fill", index)?, &v)
 }
 pub fn index_fill_scalar_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
     write_back(a, false, |x| index_fill_scalar(x, dim, index, value))
@@ -823,7 +840,9 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<
     );
     let n = weight.shape()[0];
     let index = cast(indices, DType::I64)?;
-    if index.device().is_cpu() && index.to_vec::<i64>()?.iter().any(|i| *i < 0 || *i >= n) {
+    if !index.device().is_cpu() {
+        check_values(&index, Scalar::Int(0), Scalar::Int(n - 1), ValueCheck::Rows)?;
+    } else if index.to_vec::<i64>()?.iter().any(|i| *i < 0 || *i >= n) {
         bail!(Index, "index out of range in self: embedding has {n} rows");
     }
     let out = autograd::no_grad(|| index_advanced(weight, &[Some(index.clone())]))?;
@@ -858,6 +877,7 @@ pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
     };
     if !a.device().is_cpu() && n > 0 {
         // Looking at the values would wait for the device, whose kernel reports bad ones.
+        check_values(a, Scalar::Int(0), Scalar::Int(n - 1), ValueCheck::Class)?;
         let shape: Vec<i64> = a.shape().iter().copied().chain([n]).collect();
         let none = zeros(&shape, Some(DType::I64), Some(a.device()))?;
         return scatter_value(&none, -1, &unsqueeze(a, -1)?, Scalar::Int(1));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autograd::record;
+use crate::backend::ValueCheck;
 use crate::tensor::layout::wrap_dim;
 use crate::{bail, ensure, grads};
 
@@ -70,7 +71,10 @@ pub fn binary_cross_entropy(
     })
 }
 fn probability_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, reduction: &str) -> Result<Tensor> {
-    // Elsewhere looking would wait for the device; there what is no probability gives NaN.
+    if !input.device().is_cpu() {
+        // Looking would wait for the device: it tells at the next read.
+        index::check_values(input, Scalar::Int(0), ONE, ValueCheck::Input)?;
+    }
     if input.device().is_cpu() && input.numel() > 0 {
         let (lo, hi) =
             autograd::no_grad(|| Ok::<_, Error>((min(input)?.item()?.to_f64(), max(input)?.item()?.to_f64())))?;

@@ -6,7 +6,7 @@
 use super::create::{device_or_default, fill_impl, float_or};
 use super::*;
 use crate::autograd::record;
-use crate::backend::Distribution;
+use crate::backend::{Distribution, ValueCheck};
 use crate::rng::{default_generator, Generator};
 use crate::tensor::dtype::Element;
 use crate::tensor::layout::broadcast_shapes;
@@ -262,6 +262,8 @@ fn bernoulli_from(t: &Tensor, p: &Tensor, generator: Gen) -> Result<()> {
                 Runtime,
                 "Expected p_in >= 0 && p_in <= 1 to be true, but got false."
             );
+        } else {
+            index::check_values(p, Scalar::Int(0), Scalar::Int(1), ValueCheck::Probability)?;
         }
         // A double tensor of probabilities takes double draws, all others float draws; in the order of self's memory.
         let ty = if p.dtype() == DType::F64 { DType::F64 } else { DType::F32 };

@@ -123,8 +123,8 @@ impl Gpu {
     /// The backend of `device`; compiled kernels are kept on disk when `disk_cache` says so.
     pub fn new(device: Device, driver: Box<dyn Driver>, info: DeviceInfo, disk_cache: bool) -> Result<&'static Gpu> {
         watch_forks();
-        let fault = driver.alloc(24)?;
-        driver.write(&fault, 0, &[0; 24])?;
+        let fault = driver.alloc(32)?;
+        driver.write(&fault, 0, &[0; 32])?;
         let gpu: &'static Gpu = Box::leak(Box::new(Gpu {
             device,
             driver,
@@ -281,20 +281,29 @@ impl Gpu {
         if !self.fault_possible.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let mut bytes = [0u8; 24];
+        let mut bytes = [0u8; 32];
         self.driver.read(&self.fault, 0, &mut bytes)?;
         let word = |i: usize| i64::from_le_bytes(bytes[i * 8..][..8].try_into().expect("eight bytes"));
         if word(0) as i32 == 0 {
             return Ok(());
         }
-        self.driver.write(&self.fault, 0, &[0; 24])?;
-        bail!(
-            Index,
-            "index {} is out of bounds for dimension with size {} (found by a kernel on {})",
-            word(1),
-            word(2),
-            self.device
-        )
+        self.driver.write(&self.fault, 0, &[0; 32])?;
+        let (number, limit, by) = (word(1), word(2), format!("(found by a kernel on {})", self.device));
+        let value = f32::from_bits(number as u32);
+        match ValueCheck::from_code(word(3)) {
+            None => bail!(Index, "index {number} is out of bounds for dimension with size {limit} {by}"),
+            Some(ValueCheck::Rows) => bail!(Index, "index out of range in self: {number}, there are {limit} {by}"),
+            Some(ValueCheck::Probability) => {
+                bail!(Runtime, "Expected p_in >= 0 && p_in <= 1 to be true, but got {value} {by}")
+            }
+            Some(ValueCheck::Input) => {
+                bail!(Runtime, "all elements of input should be between 0 and 1, but got {value} {by}")
+            }
+            Some(ValueCheck::Class) => bail!(
+                Runtime,
+                "Class values must be non-negative and smaller than num_classes ({limit}), but got {number} {by}"
+            ),
+        }
     }
 }
 
@@ -518,6 +527,9 @@ impl Backend for Gpu {
         check::index("index_put_", &out, indices, &values)?;
         // A CPU has few threads: what remains of the shape occupies them, and no sort is needed.
         self.index_write(out, indices, values, accumulate, self.info.kind != "cpu")
+    }
+    fn check_values(&self, input: View, low: Scalar, high: Scalar, what: ValueCheck) -> Result<()> {
+        self.check_range(input, low, high, what)
     }
     fn nonzero(&self, input: View) -> Result<Vec<i64>> {
         self.nonzero_positions(input)

@@ -151,7 +151,16 @@ impl Gpu {
         let mut layouts: SmallVec<[&Layout; 4]> = SmallVec::from_slice(&[input.layout, out.layout]);
         layouts.extend(index.as_ref().map(|v| v.layout));
         let plan = RowPlan::new(&input.layout.shape, Some(dim), &layouts);
-        let defs = [("T", Def::Type(input.dtype)), ("A", Def::Type(accumulator(input.dtype))), ("OP", Def::Int(code))];
+        // A long sum in float32 would lose digits: float64 where the device has it, else with a compensation.
+        let carried = match (code, input.dtype) {
+            (1 | 2, dtype) if dtype.is_float() && self.info.fp64 => DType::F64,
+            (_, dtype) => accumulator(dtype),
+        };
+        let mut defs: SmallVec<[(&'static str, Def); 8]> =
+            SmallVec::from_slice(&[("T", Def::Type(input.dtype)), ("A", Def::Type(carried)), ("OP", Def::Int(code))]);
+        if code == 1 && carried == DType::F32 {
+            defs.push(("COMPENSATED", Def::Int(1)));
+        }
         let kernel = self.row_kernel("scan", SCAN, &plan, &defs)?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         for v in [Some(input), Some(out), index].iter().flatten() {
@@ -291,6 +300,24 @@ impl Gpu {
         ];
         let local = if plan.rows >= 64 { 16 } else { 1 };
         self.launch(&kernel, &args, [plan.rows, 1, 1], [local, 1, 1])
+    }
+
+    /// Notes values outside [low, high] for the next read.
+    pub(super) fn check_range(&self, input: View, low: Scalar, high: Scalar, what: ValueCheck) -> Result<()> {
+        let n = input.layout.numel();
+        if n == 0 {
+            return Ok(());
+        }
+        let plan = RowPlan::new(&input.layout.shape, None, &[input.layout]);
+        let mut defs: SmallVec<[(&'static str, Def); 8]> =
+            SmallVec::from_slice(&[("T", Def::Type(input.dtype)), ("CHECK", Def::Int(1))]);
+        if input.dtype.is_float() {
+            defs.push(("FLOATING", Def::Int(1)));
+        }
+        let kernel = self.row_kernel("check", INDEX, &plan, &defs)?;
+        let [low, high] = [low, high].map(|s| super::elementwise::scalar_arg(s, input.dtype));
+        let args = [self.view(&input)?.into(), self.faulty(), plan.arg(), low, high, (what as i64).into()];
+        self.launch_1d(&kernel, &args, n)
     }
 
     /// The fault buffer, for a kernel that checks indices.

@@ -5,6 +5,19 @@
 #define INDEPENDENT
 #endif
 
+#ifndef ADD_TYPE
+#define ADD_TYPE f32
+#endif
+// Adds `value` to `sum`, whose rounding errors gather in `lost` (Kahan). Infinities have none.
+#define COMPENSATED_ADD(sum, lost, value)           \
+    {                                               \
+        const ADD_TYPE more_ = (value) - (lost);         \
+        const ADD_TYPE next_ = (sum) + more_;            \
+        const ADD_TYPE error_ = (next_ - (sum)) - more_; \
+        (lost) = error_ - error_ == 0 ? error_ : 0; \
+        (sum) = next_;                              \
+    }
+
 // float16 and bfloat16 are stored as their bits and calculated in float32.
 #if defined(HAVE_F16_CVT)
 // The prelude has them.

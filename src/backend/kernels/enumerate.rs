@@ -230,6 +230,15 @@ fn rows(list: &mut List) {
             let mut defs = shape(if op >= 4 { 3 } else { 2 }, 2).to_vec();
             defs.extend([("T", Def::Type(ty)), ("A", Def::Type(acc)), ("OP", Def::Int(op))]);
             list.file("scan", &[ROWS, SCAN], &defs);
+            if acc == DType::F32 && op <= 2 {
+                defs[3] = ("A", Def::Type(DType::F64));
+                list.file("scan", &[ROWS, SCAN], &defs);
+            }
+            if acc == DType::F32 && op == 1 {
+                defs[3] = ("A", Def::Type(acc));
+                defs.push(("COMPENSATED", ON));
+                list.file("scan", &[ROWS, SCAN], &defs);
+            }
         }
         for descending in [false, true] {
             let mut common = vec![("T", Def::Type(ty))];
@@ -251,6 +260,12 @@ fn rows(list: &mut List) {
         let mut store = shape(2, 2).to_vec();
         store.extend([("T", Def::Type(ty)), ("SORT_STORE", ON)]);
         list.file("sort_store", &[ROWS, SORT], &store);
+        let mut check = shape(1, 2).to_vec();
+        check.extend([("T", Def::Type(ty)), ("CHECK", ON)]);
+        if ty.is_float() {
+            check.push(("FLOATING", ON));
+        }
+        list.file("check", &[ROWS, INDEX], &check);
         let mut gather = shape(3, 2).to_vec();
         gather.extend([("T", Def::Type(ty)), ("GATHER", ON)]);
         list.file("gather", &[ROWS, INDEX], &gather);

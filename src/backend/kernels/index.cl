@@ -5,6 +5,26 @@
         fault[2] = (limit);                \
     }
 
+#ifdef CHECK
+// Notes a value outside [low, high], NaN too: the value (a float's bits), the limit, what was being checked.
+KERNEL void check(GLOBAL const T_S *in, GLOBAL i64 *fault, const Rows r, const T low, const T high, const i64 what) {
+    const i64 i = (i64)GID(0);
+    if (i >= r.rows) return;
+    ROW_BASES(i)
+    const T x = T_LD(in, base[0]);
+    if (x >= low && x <= high) return;
+    if (CLAIM(fault)) {
+#ifdef FLOATING
+        fault[1] = (i64)AS_U32((f32)x);
+#else
+        fault[1] = (i64)x;
+#endif
+        fault[2] = (i64)high + 1;
+        fault[3] = what;
+    }
+}
+#endif
+
 #ifdef GATHER
 // Tensors: input, index, out.
 KERNEL void gather(GLOBAL const T_S *in, GLOBAL const i64 *index, GLOBAL T_S *out, GLOBAL i64 *fault, const Rows r,

@@ -54,6 +54,18 @@ pub struct Spec {
     pub reads_pairs: bool,
 }
 
+/// Additions in float32 that a plain accumulator takes before it is emptied into a compensated one: a sum of more loses
+/// digits.
+const PLAIN: usize = 16;
+
+/// Whether sums are compensated.
+fn compensated(s: &Spec) -> bool {
+    s.acc == DType::F32 && second_pass(s.op) == ReduceOp::Sum
+}
+/// Empties the accumulators `a` into `sum` with what was `lost`; `of` says of which one.
+fn emptied(a: &str, of: &str) -> String {
+    format!("COMPENSATED_ADD(sum{of}, lost{of}, {a}) {a} = 0;")
+}
 fn is_arg(op: ReduceOp) -> bool {
     matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin)
 }
@@ -281,6 +293,10 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
         Sharing::Group | Sharing::Rows => {
             let together = together.expect("a group");
             let _ = writeln!(src, "    {acc} a = {initial}; i64 ai = -1;");
+            let kahan = compensated(s);
+            if kahan {
+                let _ = writeln!(src, "    {acc} sum = 0, lost = 0;");
+            }
             src += match s.sharing {
                 Sharing::Rows => "    const i64 begin = 0, stop = o < m.outer ? m.inner : 0;\n",
                 _ => {
@@ -317,13 +333,15 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
                 }
                 src += &calculated("            ");
                 let taken = step(s, "a", "ai", "v", &format!("(r + u * {together})"));
-                let _ = writeln!(src, "            {taken}\n        }}\n    }}");
+                let after = if kahan { emptied("a", "") } else { String::new() };
+                let _ = writeln!(src, "            {taken}\n        }}\n        {after}\n    }}");
             }
             let _ = writeln!(src, "    for (; r < stop; r += {together}) {{");
             src += &positions("r", "        ");
             src += &value("        ");
-            let _ = writeln!(src, "        {}\n    }}", guarded(step(s, "a", "ai", "v", &at("r"))));
-            src += "    la[lid] = a;\n";
+            let after = if kahan { emptied("a", "") } else { String::new() };
+            let _ = writeln!(src, "        {} {after}\n    }}", guarded(step(s, "a", "ai", "v", &at("r"))));
+            src += if kahan { "    la[lid] = sum - lost;\n" } else { "    la[lid] = a;\n" };
             if is_arg(s.op) {
                 src += "    li[lid] = ai;\n";
             }
@@ -343,6 +361,11 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
             let _ = writeln!(src, "    const i64 len = (i64)m.rsize[{}];", reduced - 1);
             src += PIECES;
             let _ = writeln!(src, "    {acc} a[{COLUMNS}];\n    for (int l = 0; l < {COLUMNS}; l++) a[l] = {initial};");
+            let kahan = compensated(s);
+            if kahan {
+                let _ = writeln!(src, "    {acc} sum[{COLUMNS}], lost[{COLUMNS}]; int taken = 0;");
+                let _ = writeln!(src, "    for (int l = 0; l < {COLUMNS}; l++) {{ sum[l] = 0; lost[l] = 0; }}");
+            }
             src += "    for (i64 row = first; row < last; row++) {\n";
             src += &walk(idx, reduced - 1, "r", s.wide, "row", "z", n, "        ");
             src += "        for (i64 j = begin; j < stop; j++) {\n";
@@ -360,8 +383,16 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
                 let _ = writeln!(src, "                const i64 e{k} = at{k}{rel};");
             }
             src += &value("                ");
-            let _ =
-                writeln!(src, "                {}\n            }}\n        }}\n    }}", step(s, "a[l]", "0", "v", "0"));
+            let _ = writeln!(src, "                {}\n            }}", step(s, "a[l]", "0", "v", "0"));
+            let all = format!("for (int l = 0; l < cols; l++) {{ {} }}", emptied("a[l]", "[l]"));
+            if kahan {
+                let _ = writeln!(src, "            if (++taken == {PLAIN}) {{\n                taken = 0;");
+                let _ = writeln!(src, "                INDEPENDENT\n                {all}\n            }}");
+            }
+            src += "        }\n    }\n";
+            if kahan {
+                let _ = writeln!(src, "    {all}\n    for (int l = 0; l < cols; l++) a[l] = sum[l] - lost[l];");
+            }
             let _ = writeln!(src, "    const i64 x = m.off[{n}] + (i64)y{n} + c, along = (i64)m.kst{n}[{}];", kept - 1);
             let result = store(s.out, &convert(s.acc, s.out, "a[l]"));
             let _ = writeln!(src, "    for (int l = 0; l < cols; l++) out[x + (col0 + l) * along] = {result};\n}}");
@@ -372,13 +403,23 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
             let _ = writeln!(src, "    const i64 len = (i64)m.rsize[{}];", reduced - 1);
             src += PIECES;
             let lanes = s.sharing == Sharing::Lanes;
+            let kahan = compensated(s);
             if lanes {
+                if kahan {
+                    let _ = writeln!(src, "    {acc} sum[{LANES}], lost[{LANES}]; i64 taken = 0;");
+                    let _ = writeln!(src, "    for (int l = 0; l < {LANES}; l++) {{ sum[l] = 0; lost[l] = 0; }}");
+                }
                 let _ = writeln!(src, "    {acc} lane[{LANES}]; i64 lane_i[{LANES}];");
                 let _ =
                     writeln!(src, "    for (int l = 0; l < {LANES}; l++) {{ lane[l] = {initial}; lane_i[l] = -1; }}");
             } else {
                 let _ = writeln!(src, "    {acc} a = {initial}; i64 ai = -1;");
+                if kahan {
+                    let _ = writeln!(src, "    {acc} sum = 0, lost = 0; i64 taken = 0;");
+                }
             }
+            let every_lane = format!("for (int l = 0; l < {LANES}; l++) {{ {} }}", emptied("lane[l]", "[l]"));
+            let empty = if lanes { every_lane } else { emptied("a", "") };
             src += "    for (i64 row = first; row < last; row++) {\n";
             src += &walk(idx, reduced - 1, "r", s.wide, "row", "z", n, "        ");
             for k in 0..n {
@@ -400,22 +441,52 @@ pub fn reduce(s: &Spec, program: Option<&Program>, device: Device) -> Result<(St
             };
             src += "        i64 j = begin;\n";
             if lanes {
-                let _ = writeln!(src, "        for (; j + {LANES} <= stop; j += {LANES}) {{");
+                if kahan {
+                    // Pieces after which the lanes are emptied.
+                    let far = PLAIN * LANES;
+                    let _ = writeln!(src, "        while (j + {LANES} <= stop) {{");
+                    let _ = writeln!(src, "        const i64 from = j, to = j + {far} < stop ? j + {far} : stop;");
+                    let _ = writeln!(src, "        for (; j + {LANES} <= to; j += {LANES}) {{");
+                } else {
+                    let _ = writeln!(src, "        for (; j + {LANES} <= stop; j += {LANES}) {{");
+                }
                 let _ = writeln!(src, "            for (int l = 0; l < {LANES}; l++) {{");
                 src += &positions("(j + l)", "                ");
                 src += &value("                ");
                 let text = guarded(step(s, "lane[l]", "lane_i[l]", "v", &at("(row * len + j + l)")));
                 let _ = writeln!(src, "                {text}\n            }}\n        }}");
+                if kahan {
+                    let _ = writeln!(src, "        taken += (j - from) / {LANES};");
+                    let _ = writeln!(src, "        if (taken >= {PLAIN}) {{ {empty} taken = 0; }}\n        }}");
+                }
             }
-            src += "        for (; j < stop; j++) {\n";
+            if kahan && !lanes {
+                let _ = writeln!(src, "        while (j < stop) {{");
+                let _ = writeln!(src, "        const i64 from = j, to = j + {PLAIN} < stop ? j + {PLAIN} : stop;");
+                src += "        for (; j < to; j++) {\n";
+            } else {
+                if kahan {
+                    src += "        taken += stop - j;\n";
+                }
+                src += "        for (; j < stop; j++) {\n";
+            }
             src += &positions("j", "            ");
             src += &value("            ");
             let (a, ai) = if lanes { ("lane[0]", "lane_i[0]") } else { ("a", "ai") };
-            let _ = writeln!(
-                src,
-                "            {}\n        }}\n    }}",
-                guarded(step(s, a, ai, "v", &at("(row * len + j)")))
-            );
+            let _ = writeln!(src, "            {}\n        }}", guarded(step(s, a, ai, "v", &at("(row * len + j)"))));
+            if kahan && !lanes {
+                let _ = writeln!(src, "        taken += j - from;");
+                let _ = writeln!(src, "        if (taken >= {PLAIN}) {{ {empty} taken = 0; }}\n        }}");
+            }
+            src += "    }\n";
+            if kahan {
+                let (all, one) = (format!("for (int l = 0; l < {LANES}; l++)"), "sum - lost");
+                let _ = if lanes {
+                    writeln!(src, "    {empty}\n    {all} lane[l] = sum[l] - lost[l];")
+                } else {
+                    writeln!(src, "    {empty}\n    a = {one};")
+                };
+            }
             if lanes {
                 let _ = writeln!(src, "    for (int gap = {}; gap > 0; gap >>= 1)", LANES / 2);
                 let text = merge(s, "lane[l]", "lane_i[l]", "lane[l + gap]", "lane_i[l + gap]");

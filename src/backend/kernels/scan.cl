@@ -1,4 +1,5 @@
-// Cumulative ops along rows. Macros: T, A, OP (1 sum, 2 product, 3 logsumexp, 4 max, 5 min).
+// Cumulative ops along rows. Macros: T, A, OP (1 sum, 2 product, 3 logsumexp, 4 max, 5 min), COMPENSATED (sums carry what
+// rounding took away).
 KERNEL void scan(GLOBAL const T_S *in, GLOBAL T_S *out,
 #if OP >= 4
                  GLOBAL i64 *index,
@@ -11,10 +12,15 @@ KERNEL void scan(GLOBAL const T_S *in, GLOBAL T_S *out,
 #if OP >= 4
     i64 at = 0;
 #endif
+#ifdef COMPENSATED
+    A lost = 0;
+#endif
     for (i64 j = 0; j < r.len; j++) {
         const A x = (A)T_LD(in, base[0] + j * r.along[0]);
         if (j > 0) {
-#if OP == 1
+#ifdef COMPENSATED
+            COMPENSATED_ADD(acc, lost, x)
+#elif OP == 1
             acc = acc + x;
 #elif OP == 2
             acc = acc * x;

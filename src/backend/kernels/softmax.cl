@@ -1,3 +1,5 @@
+#undef ADD_TYPE
+#define ADD_TYPE A
 // Softmax and log_softmax (LOG) along rows. Macros: T, A (accumulator), UNIT (rows are contiguous).
 #ifdef UNIT
 #define AT(t, j) (base[t] + (j))
@@ -40,6 +42,10 @@
     A result = initial;                         \
     EACH(j) result = op(result, EXPR(j));       \
     COMBINE(result, op)
+#define FOLD_SUM(result, EXPR)                                    \
+    A result = 0, lost_##result = 0;                              \
+    EACH(j) COMPENSATED_ADD(result, lost_##result, EXPR(j))       \
+    COMBINE(result, SUM_OF)
 #define WRITE(EXPR) EACH(j) T_ST(out, AT(NT - 1, j), (T)(EXPR(j)));
 #else
 #define LANES 16
@@ -53,6 +59,29 @@
             for (int l = 0; l < LANES; l++) lane_[l] = op(lane_[l], EXPR(j + l));              \
         for (; j < r.len; j++) lane_[0] = op(lane_[0], EXPR(j));                               \
         for (int l = 0; l < LANES; l++) result = op(result, lane_[l]);                         \
+    }
+// Additions that a plain accumulator takes before it is emptied into a compensated one: more lose digits.
+#define PLAIN 16
+#define FOLD_SUM(result, EXPR)                                                                 \
+    A result = 0;                                                                              \
+    {                                                                                          \
+        A lane_[LANES], sum_[LANES], lost_[LANES];                                             \
+        i64 j = 0;                                                                             \
+        for (int l = 0; l < LANES; l++) lane_[l] = sum_[l] = lost_[l] = 0;                     \
+        while (j + LANES <= r.len) {                                                           \
+            const i64 to_ = j + PLAIN * LANES < r.len ? j + PLAIN * LANES : r.len;             \
+            for (; j + LANES <= to_; j += LANES)                                               \
+                for (int l = 0; l < LANES; l++) lane_[l] = lane_[l] + EXPR(j + l);             \
+            EMPTY_LANES                                                                        \
+        }                                                                                      \
+        for (; j < r.len; j++) lane_[0] = lane_[0] + EXPR(j);                                  \
+        EMPTY_LANES                                                                            \
+        for (int l = 0; l < LANES; l++) result = result + (sum_[l] - lost_[l]);                \
+    }
+#define EMPTY_LANES                                             \
+    for (int l = 0; l < LANES; l++) {                           \
+        COMPENSATED_ADD(sum_[l], lost_[l], lane_[l])            \
+        lane_[l] = 0;                                           \
     }
 #define WRITE(EXPR) for (i64 j = 0; j < r.len; j++) T_ST(out, AT(NT - 1, j), (T)(EXPR(j)));
 #endif
@@ -70,28 +99,33 @@ KERNEL ATTRIBUTES void softmax(GLOBAL const T_S *in, GLOBAL T_S *out, const Rows
     FOLD(top, (A)(-INF_F32), MAX_OF, X)
 #ifdef KEEP
     // The exponentials wait in the output for their sum: they are what costs here.
-    A lane_[LANES];
-    for (int l = 0; l < LANES; l++) lane_[l] = 0;
+    A lane_[LANES], sum_[LANES], lost_[LANES];
+    for (int l = 0; l < LANES; l++) lane_[l] = sum_[l] = lost_[l] = 0;
     i64 j = 0;
-    for (; j + LANES <= r.len; j += LANES) {
-        INDEPENDENT
-        for (int l = 0; l < LANES; l++) {
-            const A e = E(j + l);
-            lane_[l] = lane_[l] + e;
-            out[AT(NT - 1, j + l)] = e;
+    while (j + LANES <= r.len) {
+        const i64 to = j + PLAIN * LANES < r.len ? j + PLAIN * LANES : r.len;
+        for (; j + LANES <= to; j += LANES) {
+            INDEPENDENT
+            for (int l = 0; l < LANES; l++) {
+                const A e = E(j + l);
+                lane_[l] = lane_[l] + e;
+                out[AT(NT - 1, j + l)] = e;
+            }
         }
+        EMPTY_LANES
     }
     for (; j < r.len; j++) {
         const A e = E(j);
         lane_[0] = lane_[0] + e;
         out[AT(NT - 1, j)] = e;
     }
+    EMPTY_LANES
     A total = 0;
-    for (int l = 0; l < LANES; l++) total = total + lane_[l];
+    for (int l = 0; l < LANES; l++) total = total + (sum_[l] - lost_[l]);
     INDEPENDENT
     for (i64 k = 0; k < r.len; k++) out[AT(NT - 1, k)] = out[AT(NT - 1, k)] / total;
 #else
-    FOLD(total, (A)0, SUM_OF, E)
+    FOLD_SUM(total, E)
 #ifdef LOG
     const A lse = log(total);
 #endif
@@ -110,7 +144,7 @@ KERNEL ATTRIBUTES void softmax(GLOBAL const T_S *in, GLOBAL T_S *out, const Rows
 #endif
 KERNEL ATTRIBUTES void softmax_backward(GLOBAL const T_S *grad, GLOBAL const T_S *y, GLOBAL T_S *out, const Rows r) {
     BEGIN
-    FOLD(total, (A)0, SUM_OF, TERM)
+    FOLD_SUM(total, TERM)
     WRITE(RESULT)
 }
 #endif

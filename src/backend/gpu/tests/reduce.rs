@@ -204,3 +204,35 @@ fn a_program_runs_before_the_reduction() {
         (0..c as usize).map(|j| (0..r as usize).filter(|i| x[i * c as usize + j] > y[j]).count() as f64).collect();
     assert_close(&out.values(d), &want, 0.0, "count of a predicate");
 }
+
+/// Sums of a million equal numbers, which a plain float32 accumulator gets wrong by a percent.
+#[test]
+fn long_sums() {
+    let Some(d) = device() else { return };
+    let n = 1i64 << 20;
+    let all = |shape: &[i64], strides: &[i64]| {
+        let mut t = T::new(d, &vec![0.1f32; n as usize], &[n]);
+        t.layout = Layout { shape: Dims::from_slice(shape), strides: Dims::from_slice(strides), offset: 0 };
+        t
+    };
+    let views = [
+        (all(&[n], &[1]), vec![true]),
+        (all(&[n / 8, 8], &[8, 1]), vec![true, false]),
+        (all(&[n / 8, 8], &[8, 1]), vec![true, true]),
+        (all(&[2, n / 2], &[1, 2]), vec![false, true]),
+        (all(&[n / 4096, 2, 2048], &[4096, 1, 2]), vec![true, false, true]),
+    ];
+    for (t, reduced) in &views {
+        for op in [Sum, SumSquares, SumAbs, NanSum] {
+            check(d, op, t, reduced, 3e-7);
+        }
+    }
+    // Infinities come through, and so does what becomes infinite.
+    for (values, want) in [([f32::INFINITY, 1.0], f64::INFINITY), ([f32::MAX, f32::MAX], f64::INFINITY)] {
+        let mut data = vec![0f32; 5000];
+        data[700..702].copy_from_slice(&values);
+        let (t, out) = (T::new(d, &data, &[5000]), T::zeros(d, DType::F32, &[1]));
+        d.reduce(Sum, None, &[t.view()], &[], &[true], out.view()).unwrap();
+        assert_eq!(out.values(d), [want]);
+    }
+}
