@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(at("sum_dim", "Dimension out of range (expected to be in range of [-2, 1], but got 5)"), Some(1));
         assert_eq!(at("dropout", "dropout probability has to be between 0 and 1, but got 2"), Some(1));
         assert_eq!(at("select", "index 5 is out of bounds for dimension 0 with size 3"), Some(2));
-        assert_eq!(at("nll_loss", "nll_loss: 'reduction' must be mean, sum or none, got x"), Some(3));
+        assert_eq!(at("nll_loss", "nll_loss: 'reduction' must be mean, sum or none, got x"), Some(4));
         assert_eq!(at("transpose", "Dimension out of range (expected to be in range of [-2, 1], but got 5)"), None);
         assert_eq!(at("mse_loss", "target is not a valid value for reduction; valid are 'none' and 'sum'"), Some(2));
         assert_eq!(at("index_select", "index_select(): Index is supposed to be a vector, got 4 dimensions"), Some(2));
