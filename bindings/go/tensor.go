@@ -257,7 +257,9 @@ func sizesFor(op string, n int, sizes []int64) ([]int64, error) {
 	return sizes, nil
 }
 
-// FromSlice makes a tensor with a copy of row-major data on the default device; without sizes it has one dimension.
+// FromSlice makes a tensor with a copy of row-major data on the default device; without sizes it has one dimension. The
+// dtype is the slice's: a []float64 gives Float64, where PyTorch's lists of numbers give the default float type (Cast
+// converts). Ops that take a Scalar (Full, Arange) follow PyTorch: Float gives the default float type, Int gives Int64.
 func FromSlice[T Element](data []T, sizes ...int64) (*Tensor, error) {
 	sizes, err := sizesFor("FromSlice", len(data), sizes)
 	if err != nil {
