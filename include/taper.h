@@ -6418,13 +6418,13 @@ taper_error *taper_file_writer_begin(const char *path,
                                      taper_file_writer **out);
 
 /*
- * Appends n bytes. Borrows w and data, which may be NULL when n is 0. Fails with TAPER_ERROR_IO, for example when the
- * disk is full, and with TAPER_ERROR_VALUE after a commit. Since 0.1.
+ * Appends nbytes bytes. Borrows w and data, which may be NULL when nbytes is 0. Fails with TAPER_ERROR_IO, for example
+ * when the disk is full, and with TAPER_ERROR_VALUE after a commit. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_file_writer_write(taper_file_writer *w,
                                      const void *data,
-                                     size_t n);
+                                     size_t nbytes);
 
 /*
  * Waits until all is on disk and gives the file its name. Borrows w, which is of no further use. Fails with

@@ -239,18 +239,18 @@ pub unsafe extern "C" fn taper_file_writer_begin(
     })
 }
 
-/// Appends n bytes. Borrows w and data, which may be NULL when n is 0. Fails with TAPER_ERROR_IO, for example when the
-/// disk is full, and with TAPER_ERROR_VALUE after a commit. Since 0.1.
+/// Appends nbytes bytes. Borrows w and data, which may be NULL when nbytes is 0. Fails with TAPER_ERROR_IO, for example
+/// when the disk is full, and with TAPER_ERROR_VALUE after a commit. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_file_writer_write(
     w: *mut taper_file_writer,
     data: *const c_void,
-    n: usize,
+    nbytes: usize,
 ) -> *mut taper_error {
     guard("file_writer_write", |c| {
         let w = c.get(0, "w", w as *const taper_file_writer)?;
-        let data = c.slice(1, "data", data as *const u8, n)?;
+        let data = c.slice(1, "data", data as *const u8, nbytes)?;
         let mut w = w.lock();
         match &mut *w {
             Some(w) => w.write(data),
