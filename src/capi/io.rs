@@ -201,6 +201,10 @@ pub unsafe extern "C" fn taper_named_tensors_load(
         let path = c.path(0, "path", path)?;
         let device = c.opt_device(1, "device", device)?.unwrap_or(Device::CPU);
         let (tensors, metadata) = safetensors::load(path, device)?;
+        // C's strings end at a NUL: two names could look alike.
+        if let Some(name) = tensors.keys().find(|name| name.contains('\0')) {
+            crate::bail!(Io, "cannot read {}: the tensor name {name:?} has a NUL inside", path.display());
+        }
         out.set(NamedTensors { metadata, ..NamedTensors::from_dict(tensors) })
     })
 }

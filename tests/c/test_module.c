@@ -363,6 +363,13 @@ static void odd_files(void)
     FAILS(taper_module_save(m, folder), TAPER_ERROR_IO, "Is a directory");
     FAILS(taper_module_save(m, "/no/such/folder/file"), TAPER_ERROR_IO, "cannot write /no/such/folder/file");
     FAILS(taper_module_load(m, folder, true), TAPER_ERROR_IO, "Is a directory");
+    /* A name that C cannot see to its end. */
+    const char *json = "{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
+    uint64_t length = strlen(json);
+    taper_named_tensors *named = NULL;
+    FILE *f = fopen(file, "wb");
+    CHECK(f && fwrite(&length, 8, 1, f) == 1 && fwrite(json, length + 1, 1, f) == 1 && fclose(f) == 0);
+    FAILS(taper_named_tensors_load(file, TAPER_CPU, &named), TAPER_ERROR_IO, "has a NUL inside");
     CHECK(unlink(file) == 0 && unlink(link) == 0);
     /* Nothing temporary is left behind. */
     CHECK_INT(rmdir(folder), 0);
