@@ -176,7 +176,7 @@ class _Archive:
     def write(self, name, data):
         from zlib import crc32
 
-        name = f"{self.prefix}/{name}".encode("utf-8", "surrogateescape")
+        name = f"{self.prefix}/{name}".encode()
         offset, size, crc = self.at, len(data), crc32(data)
         # Sizes of 4 GB and more stand in an extra field.
         large = struct.pack("<HHQQ", 1, 16, size, size) if size >= _LARGE else b""
@@ -283,7 +283,9 @@ def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_seriali
         _write(obj, _put_to(f), "archive", pickle_protocol)
         return
     path = os.fsdecode(_c.path_bytes(f))
-    prefix = os.path.splitext(os.path.basename(path))[0] or "archive"
+    prefix = os.path.splitext(os.path.basename(path))[0]
+    if not prefix or not prefix.isprintable():  # bytes that are no text among them
+        prefix = "archive"
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise RuntimeError(f"Parent directory {folder} does not exist.")
