@@ -199,7 +199,7 @@ pub static ARGUMENTS: &[(&str, &[&str])] = &[
     ("feature_dropout", &["input", "p", "training", "generator", "out"]),
     ("file_writer_begin", &["path", "out"]),
     ("file_writer_commit", &["w"]),
-    ("file_writer_write", &["w", "data", "n"]),
+    ("file_writer_write", &["w", "data", "nbytes"]),
     ("fill_", &["self", "value"]),
     ("fill_diagonal_", &["self", "fill_value", "wrap"]),
     ("fill_scalar_", &["self", "value"]),
