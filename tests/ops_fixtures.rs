@@ -185,7 +185,7 @@ fn kept<'a>(case: &'a str, place: usize, seen: &mut BTreeSet<(&'a str, Vec<usize
     let other = codes.iter().find(|c| **c != DType::F32 as usize).copied();
     let Some(other) = other.filter(|_| !want.starts_with('!')) else { return true };
     let first = !seen.iter().any(|(n, _)| *n == name);
-    seen.insert((name, codes)) && (first || (place + other) % 3 == 0)
+    seen.insert((name, codes)) && (first || (place + other).is_multiple_of(3))
 }
 
 /// The ops that docs/DEVICES.md says do not run, one a line: "- `name`: why".
