@@ -202,3 +202,114 @@ fn anomaly_mode_names_the_function_that_made_a_nan() {
     assert_eq!(error.message, "Function 'SqrtBackward0' returned nan values in its 0th output.");
     run().unwrap();
 }
+
+/// Gradients that a hook saw, each as its numbers.
+type Seen = std::sync::Arc<std::sync::Mutex<Vec<Vec<f64>>>>;
+fn watch(t: &Tensor, factor: f64) -> (Seen, u64) {
+    let seen = Seen::default();
+    let note = seen.clone();
+    let call = move |g: &Tensor| {
+        note.lock().unwrap().push(g.to_f64_vec()?);
+        ops::mul_scalar(g, Scalar::Float(factor)).map(Some)
+    };
+    let id = autograd::meta::register_hook(t, std::sync::Arc::new(call)).unwrap();
+    (seen, id)
+}
+
+// The numbers are PyTorch's for the same calls.
+#[test]
+fn a_hook_belongs_to_the_value_it_was_put_on() {
+    let _kernels = Kernels::counted();
+    let times = |t: &Tensor, k: f64| ops::mul_scalar(t, Scalar::Float(k)).unwrap();
+    let finish = |t: &Tensor| back(&ops::sum(&times(t, 3.0), None).unwrap());
+    // Written in place, twice.
+    let x = leaf(&[1., 2.], &[2]);
+    let y = times(&x, 1.0);
+    let (seen, _) = watch(&y, 10.0);
+    ops::mul_scalar_(&y, Scalar::Int(2)).unwrap();
+    let (late, id) = watch(&y, 1.0);
+    ops::add_scalar_(&y, ONE, ONE).unwrap();
+    finish(&y);
+    assert_eq!(*seen.lock().unwrap(), vec![vec![6., 6.]]);
+    assert_eq!(*late.lock().unwrap(), vec![vec![3., 3.]]);
+    assert_eq!(grad_of(&x), vec![60., 60.]);
+    autograd::meta::remove_hook(&y, id);
+    // Through a view of it, and through a view that was itself written.
+    let x = leaf(&[1., 2.], &[2]);
+    let y = times(&x, 1.0);
+    let (seen, _) = watch(&y, 1.0);
+    let v = ops::select(&y, 0, 0).unwrap();
+    let (never, _) = watch(&v, 1.0);
+    ops::mul_scalar_(&v, Scalar::Int(2)).unwrap();
+    finish(&y);
+    assert_eq!(*seen.lock().unwrap(), vec![vec![6., 3.]]);
+    assert!(never.lock().unwrap().is_empty());
+    assert_eq!(grad_of(&x), vec![6., 3.]);
+    // A hook is removed also when its tensor is another value by now.
+    let x = leaf(&[1., 2.], &[2]);
+    let y = times(&x, 1.0);
+    let (seen, id) = watch(&y, 10.0);
+    ops::mul_scalar_(&y, Scalar::Int(2)).unwrap();
+    autograd::meta::remove_hook(&y, id);
+    finish(&y);
+    assert!(seen.lock().unwrap().is_empty());
+    assert_eq!(grad_of(&x), vec![6., 6.]);
+}
+
+#[test]
+fn a_retained_gradient_is_that_of_the_newest_value() {
+    let _kernels = Kernels::counted();
+    let x = leaf(&[1., 2.], &[2]);
+    let y = ops::mul_scalar(&x, Scalar::Float(1.0)).unwrap();
+    autograd::meta::retain_grad(&y).unwrap();
+    ops::mul_scalar_(&y, Scalar::Int(2)).unwrap();
+    ops::mul_scalar_(&ops::select(&y, 0, 0).unwrap(), Scalar::Int(5)).unwrap();
+    back(&ops::sum(&ops::mul_scalar(&y, Scalar::Float(3.0)).unwrap(), None).unwrap());
+    assert_eq!(grad_of(&y), vec![3., 3.]);
+    assert_eq!(grad_of(&x), vec![30., 6.]);
+}
+
+#[test]
+fn a_hook_may_not_change_shape_or_dtype() {
+    let _kernels = Kernels::counted();
+    type Call = fn(&Tensor) -> taper::Result<Option<Tensor>>;
+    let cases: [(Call, &str); 2] = [
+        (|g| ops::sum(g, None).map(Some), "hook has changed the size of value (was [2] got [])"),
+        (|g| ops::cast(g, DType::F32).map(Some), "hook has changed the type of value (was torch.DoubleTensor"),
+    ];
+    for (call, text) in cases {
+        for on_leaf in [true, false] {
+            let x = leaf(&[1., 2.], &[2]);
+            let y = ops::mul_scalar(&x, Scalar::Float(1.0)).unwrap();
+            autograd::meta::register_hook(if on_leaf { &x } else { &y }, std::sync::Arc::new(call)).unwrap();
+            let e = ops::backward(&[ops::sum(&y, None).unwrap()], &[], Options::default(), None).unwrap_err();
+            assert!(e.message.starts_with(text), "{e}");
+        }
+    }
+    let x = leaf(&[1., 2.], &[2]);
+    let same = std::sync::Arc::new(|t: &Tensor| Ok(Some(t.clone())));
+    autograd::meta::register_post_accumulate_hook(&x, same).unwrap();
+    let e = ops::backward(&[ops::sum(&x, None).unwrap()], &[], Options::default(), None).unwrap_err();
+    assert_eq!(e.message, "Tensor post accumulate grad hooks should return None.");
+}
+
+#[test]
+fn elements_that_are_one_in_memory_share_a_gradient_once() {
+    let _kernels = Kernels::counted();
+    let x = leaf(&[0.5, -1.0], &[2]);
+    let e = ops::expand(&x, &[3, 2]).unwrap();
+    let z = moved(&Tensor::from_slice(&[1., 2., 3., 4., 5., 6.], &[3, 2]).unwrap());
+    let w = ops::as_strided(&e, &[3, 2], &e.strides(), None).unwrap();
+    back(&ops::sum(&ops::mul(&w, &z).unwrap(), None).unwrap());
+    assert_eq!(grad_of(&x), vec![9., 12.]);
+}
+
+#[test]
+fn one_number_may_be_written_over_an_expanded_tensor() {
+    let _kernels = Kernels::counted();
+    let e = ops::expand(&moved(&Tensor::from_slice(&[1.0], &[1]).unwrap()), &[3]).unwrap();
+    ops::fill_scalar_(&e, Scalar::Float(4.0)).unwrap();
+    assert_eq!(e.to_f64_vec().unwrap(), vec![4.0; 3]);
+    let text = ops::add_scalar_(&e, ONE, ONE).unwrap_err().message;
+    assert!(text.contains("more than one element of the written-to tensor"), "{text}");
+}

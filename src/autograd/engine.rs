@@ -1,9 +1,10 @@
 //! The backward engine: runs nodes in reverse order of their making, on the calling thread, without recursion.
 
-use super::meta;
+use super::meta::{self, Hook};
 use super::mode::{self, Anomaly, GradMode};
 use super::node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
 use super::{algebra, Algebra};
+use crate::backend::sync::Mutex;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
@@ -118,8 +119,62 @@ pub fn grad(
 fn run_post_accumulate_hooks(leaf: &Tensor) -> Result<()> {
     let hooks = meta::peek(leaf).map(|m| m.lock().post_accumulate.clone()).unwrap_or_default();
     for h in hooks {
-        (h.call)(leaf)?;
+        ensure!((h.call)(leaf)?.is_none(), Runtime, "Tensor post accumulate grad hooks should return None.");
     }
+    Ok(())
+}
+
+/// A hook's gradient must be like the one that it replaces.
+fn check_replaced(old: &Tensor, new: &Tensor) -> Result<()> {
+    let (a, b) = (old.body(), new.body());
+    ensure!(
+        a.dtype() == b.dtype() && a.device() == b.device(),
+        Runtime,
+        "hook has changed the type of value (was torch.{}Tensor on {} got torch.{}Tensor on {})",
+        a.dtype().scalar_name(),
+        a.device(),
+        b.dtype().scalar_name(),
+        b.device()
+    );
+    ensure!(
+        a.shape() == b.shape(),
+        Runtime,
+        "hook has changed the size of value (was {:?} got {:?})",
+        a.shape(),
+        b.shape()
+    );
+    Ok(())
+}
+/// Runs tensor hooks on a gradient.
+fn run_hooks(list: &Mutex<Vec<Hook>>, slot: &mut Option<Tensor>) -> Result<()> {
+    // Copied, since a hook may add or remove hooks.
+    let list = list.lock().clone();
+    for h in list {
+        let Some(g) = slot.clone() else { return Ok(()) };
+        if let Some(new) = (h.call)(&g)? {
+            check_replaced(&g, &new)?;
+            *slot = Some(new);
+        }
+    }
+    Ok(())
+}
+/// Takes the gradients of a node's hook.
+fn replace_all(slots: &mut Grads, new: Vec<Option<Tensor>>) -> Result<()> {
+    ensure!(
+        new.len() == slots.len(),
+        Runtime,
+        "hook has returned an incorrect number of values (got {}, but expected {})",
+        new.len(),
+        slots.len()
+    );
+    for (old, new) in slots.iter().zip(&new) {
+        match (old, new) {
+            (Some(old), Some(new)) => check_replaced(old, new)?,
+            (None, Some(_)) => bail!(Runtime, "can't replace a None gradient with a non-None value"),
+            (_, None) => {}
+        }
+    }
+    *slots = new.into_iter().collect();
     Ok(())
 }
 
@@ -301,26 +356,12 @@ fn execute(
 ) -> Result<Grads> {
     let hooks = node.tensor_hooks.lock().clone();
     for (nr, list) in hooks {
-        let list = list.lock().clone();
-        for h in list {
-            if let Some(g) = grads[nr].clone() {
-                if let Some(new) = (h.call)(&g)? {
-                    grads[nr] = Some(new);
-                }
-            }
-        }
+        run_hooks(&list, &mut grads[nr])?;
     }
     if let Kind::Accumulate(leaf) = &node.kind {
         let list = meta::peek(leaf).and_then(|m| m.lock().hooks.clone());
         if let Some(list) = list {
-            let list = list.lock().clone();
-            for h in list {
-                if let Some(g) = grads[0].clone() {
-                    if let Some(new) = (h.call)(&g)? {
-                        grads[0] = Some(new);
-                    }
-                }
-            }
+            run_hooks(&list, &mut grads[0])?;
         }
     }
     let retain = node.retain.lock().clone();
@@ -338,15 +379,7 @@ fn execute(
     let pre = node.pre_hooks.lock().clone();
     for (_, hook) in pre {
         if let Some(new) = hook(&grads, &[])? {
-            ensure!(
-                new.len() == grads.len(),
-                Runtime,
-                "a pre hook of {} returned {} gradients, expected {}",
-                node.name,
-                new.len(),
-                grads.len()
-            );
-            grads = new.into_iter().collect();
+            replace_all(&mut grads, new)?;
         }
     }
     if let Kind::Accumulate(leaf) = &node.kind {
@@ -374,7 +407,7 @@ fn execute(
     let post = node.post_hooks.lock().clone();
     for (_, hook) in post {
         if let Some(new) = hook(&results, &grads)? {
-            results = new.into_iter().collect();
+            replace_all(&mut results, new)?;
         }
     }
     Ok(results)

@@ -36,6 +36,8 @@ pub(super) struct Meta {
     pub history: Option<Edge>,
     pub accumulator: Weak<Node>,
     pub hooks: Option<Arc<Mutex<Vec<Hook>>>>,
+    /// Lists of hooks that belong to earlier values of a tensor written in place; their nodes own them.
+    pub past_hooks: Vec<Weak<Mutex<Vec<Hook>>>>,
     pub post_accumulate: Vec<Hook>,
     pub retains_grad: bool,
     pub view: Option<ViewOf>,
@@ -100,11 +102,18 @@ pub fn set_history(t: &Tensor, edge: Option<Edge>) {
         if some {
             m.requires_grad = false;
         }
-        if let (Some(e), Some(h)) = (&edge, &m.hooks) {
-            e.node.tensor_hooks.lock().push((e.nr, h.clone()));
+        // Hooks belong to the value that they were put on, `.grad` to the newest one.
+        if let Some(h) = m.hooks.take() {
+            m.past_hooks.retain(|p| p.strong_count() > 0);
+            m.past_hooks.push(Arc::downgrade(&h));
         }
-        if let (Some(e), true) = (&edge, m.retains_grad) {
-            e.node.retain.lock().push((e.nr, t.downgrade()));
+        if m.retains_grad {
+            if let Some(e) = &m.history {
+                e.node.retain.lock().retain(|(_, kept)| !kept.upgrade().is_some_and(|k| k.is_same(t)));
+            }
+            if let Some(e) = &edge {
+                e.node.retain.lock().push((e.nr, t.downgrade()));
+            }
         }
         std::mem::replace(&mut m.history, edge)
     };
@@ -230,7 +239,8 @@ pub fn remove_hook(t: &Tensor, id: u64) {
     let Some(m) = peek(t) else { return };
     let mut removed = Vec::new();
     let mut m = m.lock();
-    if let Some(list) = &m.hooks {
+    let lists: Vec<_> = m.hooks.iter().cloned().chain(m.past_hooks.iter().filter_map(Weak::upgrade)).collect();
+    for list in &lists {
         let mut list = list.lock();
         while let Some(i) = list.iter().position(|h| h.id == id) {
             removed.push(list.remove(i));
@@ -240,7 +250,7 @@ pub fn remove_hook(t: &Tensor, id: u64) {
         removed.push(m.post_accumulate.remove(i));
     }
     drop(m);
-    drop(removed);
+    drop((lists, removed));
 }
 /// Keeps `.grad` of a non-leaf tensor.
 pub fn retain_grad(t: &Tensor) -> Result<()> {

@@ -97,6 +97,10 @@ pub fn check_inplace(t: &Tensor) -> Result<()> {
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
         );
     }
+    check_overwrite(t)
+}
+/// The same of a write that gives every element one value, so that elements may share memory.
+pub fn check_overwrite(t: &Tensor) -> Result<()> {
     if !grad_enabled() {
         return Ok(());
     }

@@ -175,6 +175,32 @@ static taper_error *backward_with_hook(taper_error *(*call)(void *, taper_tensor
     return e;
 }
 
+static taper_error *sum_it(void *user, taper_tensor *grad, taper_tensor **out)
+{
+    (void)user;
+    return taper_sum(grad, -1, out);
+}
+/* A hook sees the gradient of the value that it was put on, once. */
+static void hook_then_inplace(void)
+{
+    float v[2] = {1, 2};
+    taper_tensor *x = leaf(v, 2), *y = NULL, *s = NULL, *g = NULL;
+    taper_hook_vtable vt = TAPER_HOOK_VTABLE_INIT;
+    uint64_t id = 0;
+    vt.call = double_it;
+    vt.drop = count_drop;
+    drops = calls = 0;
+    OK(taper_mul_scalar(x, taper_scalar_f64(3), &y));
+    OK(taper_tensor_register_hook(y, &vt, &drops, &id));
+    OK(taper_mul_scalar_(y, taper_scalar_f64(5)));
+    OK(taper_sum(y, -1, &s));
+    OK(taper_backward(&s, 1, NULL, 0, false, false, NULL, 0));
+    OK(taper_tensor_grad(x, &g));
+    CHECK(calls == 1 && at(g, 0) == 30);
+    CHECK(taper_tensor_free(g) && taper_tensor_free(s) && taper_tensor_free(y) && taper_tensor_free(x));
+    CHECK_INT(drops, 1);
+}
+
 static void hooks(void)
 {
     double g = 0;
@@ -192,6 +218,8 @@ static void hooks(void)
     CHECK(taper_error_free(e));
     FAILS(backward_with_hook(fail_theirs, &g), TAPER_ERROR_INVALID_HANDLE, "matmul(): argument 'other'");
     FAILS(backward_with_hook(garbage_result, &g), TAPER_ERROR_CALLBACK, "no live tensor handle");
+    FAILS(backward_with_hook(sum_it, &g), TAPER_ERROR_RUNTIME, "hook has changed the size of value (was [2] got [])");
+    hook_then_inplace();
     FAILS(backward_with_hook(garbage_error, &g), TAPER_ERROR_CALLBACK, "no error handle");
 
     /* Removal, registration on what needs no gradient, bad structs: user is dropped once in each case. */

@@ -334,7 +334,11 @@ class Tensor:
         """Calls hook(tensor) after backward has added to the `.grad` of a leaf."""
         from .autograd.graph import register_tensor_hook
 
-        return register_tensor_hook(self, lambda _: hook(self), _c.tensor_register_post_hook)
+        def call(_):
+            if hook(self) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+
+        return register_tensor_hook(self, call, _c.tensor_register_post_hook)
 
     @property
     def _version(self):

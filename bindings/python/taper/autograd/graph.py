@@ -64,7 +64,7 @@ def _hook_callback(user, grad, out):
         result = _c.held[user](adopt(grad))
         if result is not None:
             if not isinstance(result, Tensor):
-                raise TypeError(f"hook returned {type(result).__name__}, expected Tensor or None")
+                raise TypeError(f"expected Variable, but hook returned {type(result).__name__!r}")
             give(result, out)
         return None
     except BaseException as error:
@@ -115,6 +115,8 @@ def _node_hook_callback(user, grad_inputs, n_inputs, grad_outputs, n_outputs, ou
         outputs = adopt_all(grad_outputs, n_outputs)
         result = hook(outputs) if before else hook(adopt_all(grad_inputs, n_inputs), outputs)
         if result is not None:
+            if not before and not isinstance(result, tuple):
+                raise TypeError(f"expected tuple, but hook returned {type(result).__name__!r}")
             give_list(list(result) if isinstance(result, (tuple, list)) else [result], out)
         return None
     except BaseException as error:

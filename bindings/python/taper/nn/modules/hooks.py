@@ -37,6 +37,27 @@ class RemovableHandle:
         self.remove()
 
 
+def _replaced(what, of, old, new):
+    """The gradients that a hook returned, which must be like those that they replace."""
+    new = new if isinstance(new, tuple) else (new,)
+    if len(new) != len(old):
+        raise RuntimeError(f"{what} returned an invalid number of {of}, got {len(new)}, but expected {len(old)}")
+    for a, b in zip(old, new):
+        if a is None and b is not None:
+            raise RuntimeError("can't replace a None gradient with a non-None value")
+        if b is None:
+            continue
+        if not isinstance(b, Tensor):
+            raise TypeError(f"expected Variable, but hook returned {type(b).__name__!r}")
+        if a.dtype != b.dtype or a.device != b.device:
+            raise RuntimeError(
+                f"hook 'hook' has changed the type of value (was {a.type()} on {a.device} got {b.type()} on {b.device})"
+            )
+        if a.shape != b.shape:
+            raise RuntimeError(f"hook 'hook' has changed the size of value (was {list(a.shape)} got {list(b.shape)})")
+    return new
+
+
 class BackwardWatch:
     """Calls a module's backward hooks: an identity function before and one behind the module see the gradients."""
 
@@ -104,7 +125,7 @@ class BackwardWatch:
                 for hook in watch.pre_hooks:
                     r = hook(watch.module, full)
                     if r is not None:
-                        full = r if isinstance(r, tuple) else (r,)
+                        full = _replaced("Backward pre hook", "grad_output", full, r)
                 watch.grad_outputs = full
                 if not watch.watched_inputs:
                     # No argument of the module has a gradient; the hooks see a None for each.
@@ -123,7 +144,7 @@ class BackwardWatch:
         for hook in self.hooks:
             r = hook(self.module, grad_inputs, self.grad_outputs)
             if r is not None:
-                grad_inputs = r if isinstance(r, tuple) else (r,)
+                grad_inputs = _replaced("Backward hook", "grad_input", grad_inputs, r)
         return grad_inputs
 
 
