@@ -3083,11 +3083,28 @@ taper_error *taper_clamp_(taper_tensor *self,
                           const taper_scalar *max);
 
 /*
+ * self limited by tensors, in place.
+ *
+ * `clamp_.Tensors(Tensor(a!) self, Tensor? min=None, Tensor? max=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clamp_tensors_(taper_tensor *self, taper_tensor *min, taper_tensor *max);
+
+/*
  * max(self, min).
  *
  * `clamp_min(Tensor self, Scalar min) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_clamp_min(taper_tensor *self, taper_scalar min, taper_tensor **out);
+
+/*
+ * max(self, min), of a tensor of bounds.
+ *
+ * `clamp_min.Tensors(Tensor self, Tensor min) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_clamp_min_tensors(taper_tensor *self,
+                                     taper_tensor *min,
+                                     taper_tensor **out);
 
 /*
  * min(self, max).
@@ -3097,6 +3114,16 @@ TAPER_MUST_USE taper_error *taper_clamp_min(taper_tensor *self, taper_scalar min
 TAPER_MUST_USE taper_error *taper_clamp_max(taper_tensor *self, taper_scalar max, taper_tensor **out);
 
 /*
+ * min(self, max), of a tensor of bounds.
+ *
+ * `clamp_max.Tensors(Tensor self, Tensor max) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_clamp_max_tensors(taper_tensor *self,
+                                     taper_tensor *max,
+                                     taper_tensor **out);
+
+/*
  * max(self, min), in place.
  *
  * `clamp_min_(Tensor(a!) self, Scalar min) -> Tensor(a!)`. Since 0.1.
@@ -3104,11 +3131,25 @@ TAPER_MUST_USE taper_error *taper_clamp_max(taper_tensor *self, taper_scalar max
 TAPER_MUST_USE taper_error *taper_clamp_min_(taper_tensor *self, taper_scalar min);
 
 /*
+ * max(self, min), in place, of a tensor of bounds.
+ *
+ * `clamp_min_.Tensors(Tensor(a!) self, Tensor min) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clamp_min_tensors_(taper_tensor *self, taper_tensor *min);
+
+/*
  * min(self, max), in place.
  *
  * `clamp_max_(Tensor(a!) self, Scalar max) -> Tensor(a!)`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_clamp_max_(taper_tensor *self, taper_scalar max);
+
+/*
+ * min(self, max), in place, of a tensor of bounds.
+ *
+ * `clamp_max_.Tensors(Tensor(a!) self, Tensor max) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_clamp_max_tensors_(taper_tensor *self, taper_tensor *max);
 
 /* ==== Ops: Reductions ===================================================================================== */
 
@@ -4512,6 +4553,18 @@ taper_error *taper_index_copy_(taper_tensor *self,
                                taper_tensor *source);
 
 /*
+ * self with a 0-dim tensor's value at the rows that index names.
+ *
+ * `index_fill.Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_fill(taper_tensor *self,
+                              int64_t dim,
+                              taper_tensor *index,
+                              taper_tensor *value,
+                              taper_tensor **out);
+
+/*
  * self with a number at the rows that index names.
  *
  * `index_fill.Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor`. Since 0.1.
@@ -4522,6 +4575,17 @@ taper_error *taper_index_fill_scalar(taper_tensor *self,
                                      taper_tensor *index,
                                      taper_scalar value,
                                      taper_tensor **out);
+
+/*
+ * Writes a 0-dim tensor's value at the rows that index names.
+ *
+ * `index_fill_.Tensor(Tensor(a!) self, int dim, Tensor index, Tensor value) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_fill_(taper_tensor *self,
+                               int64_t dim,
+                               taper_tensor *index,
+                               taper_tensor *value);
 
 /*
  * Writes a number at the rows that index names.

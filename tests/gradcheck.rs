@@ -54,7 +54,9 @@ impl Sample {
     fn read(f: &Fixture, case: &str) -> Option<Sample> {
         let [name, args, _, marks] = case.split('|').collect::<Vec<_>>()[..] else { panic!("{case}") };
         let name = *calls::NAMES.iter().find(|n| **n == name)?;
-        if marks.is_empty() || SKIPPED.iter().any(|(n, a, _)| *n == name && shapes(args).contains(a)) {
+        // Samples of kinks (ops_special.py) are of this shape.
+        let kinks = args.contains("t7:1x1x");
+        if kinks || marks.is_empty() || SKIPPED.iter().any(|(n, a, _)| *n == name && shapes(args).contains(a)) {
             return None;
         }
         let args = f.values(args);

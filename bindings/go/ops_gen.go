@@ -1237,10 +1237,20 @@ static inline taper_go_t go_taper_clamp_tensors(uintptr_t a_self, uintptr_t a_mi
 static inline uintptr_t go_taper_clamp_(uintptr_t a_self, bool has_a_min, taper_scalar a_min, bool has_a_max, taper_scalar a_max) {
     return (uintptr_t)taper_clamp_((taper_tensor *)a_self, has_a_min ? &a_min : 0, has_a_max ? &a_max : 0);
 }
+static inline uintptr_t go_taper_clamp_tensors_(uintptr_t a_self, uintptr_t a_min, uintptr_t a_max) {
+    return (uintptr_t)taper_clamp_tensors_((taper_tensor *)a_self, (taper_tensor *)a_min, (taper_tensor *)a_max);
+}
 static inline taper_go_t go_taper_clamp_min(uintptr_t a_self, taper_scalar a_min) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_clamp_min((taper_tensor *)a_self, a_min, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_clamp_min_tensors(uintptr_t a_self, uintptr_t a_min) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_clamp_min_tensors((taper_tensor *)a_self, (taper_tensor *)a_min, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -1251,11 +1261,24 @@ static inline taper_go_t go_taper_clamp_max(uintptr_t a_self, taper_scalar a_max
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_clamp_max_tensors(uintptr_t a_self, uintptr_t a_max) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_clamp_max_tensors((taper_tensor *)a_self, (taper_tensor *)a_max, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline uintptr_t go_taper_clamp_min_(uintptr_t a_self, taper_scalar a_min) {
     return (uintptr_t)taper_clamp_min_((taper_tensor *)a_self, a_min);
 }
+static inline uintptr_t go_taper_clamp_min_tensors_(uintptr_t a_self, uintptr_t a_min) {
+    return (uintptr_t)taper_clamp_min_tensors_((taper_tensor *)a_self, (taper_tensor *)a_min);
+}
 static inline uintptr_t go_taper_clamp_max_(uintptr_t a_self, taper_scalar a_max) {
     return (uintptr_t)taper_clamp_max_((taper_tensor *)a_self, a_max);
+}
+static inline uintptr_t go_taper_clamp_max_tensors_(uintptr_t a_self, uintptr_t a_max) {
+    return (uintptr_t)taper_clamp_max_tensors_((taper_tensor *)a_self, (taper_tensor *)a_max);
 }
 static inline taper_go_t go_taper_sum(uintptr_t a_self, int32_t a_dtype) {
     taper_go_t r = {0};
@@ -2179,12 +2202,22 @@ static inline taper_go_t go_taper_index_copy(uintptr_t a_self, int64_t a_dim, ui
 static inline uintptr_t go_taper_index_copy_(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_source) {
     return (uintptr_t)taper_index_copy_((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_source);
 }
+static inline taper_go_t go_taper_index_fill(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_value) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_index_fill((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_value, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_index_fill_scalar(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, taper_scalar a_value) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_index_fill_scalar((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, a_value, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_index_fill_(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_value) {
+    return (uintptr_t)taper_index_fill_((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_value);
 }
 static inline uintptr_t go_taper_index_fill_scalar_(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, taper_scalar a_value) {
     return (uintptr_t)taper_index_fill_scalar_((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, a_value);
@@ -5505,10 +5538,37 @@ func (t *Tensor) ClampInPlace(opts ...ClampInPlaceOptions) error {
 	return check(uintptr(r))
 }
 
+// ClampTensorsInPlaceOptions are the optional arguments of ClampTensorsInPlace; unset fields take their defaults.
+type ClampTensorsInPlaceOptions struct {
+	Min *Tensor // default None
+	Max *Tensor // default None
+}
+
+// ClampTensorsInPlace: self limited by tensors, in place.
+func (t *Tensor) ClampTensorsInPlace(opts ...ClampTensorsInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_clamp_tensors_(t.ptr(), o.Min.ptr(), o.Max.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Min)
+	runtime.KeepAlive(o.Max)
+	return check(uintptr(r))
+}
+
 // ClampMin: max(self, min).
 func (t *Tensor) ClampMin(min Scalar) (*Tensor, error) {
 	r := C.go_taper_clamp_min(t.ptr(), C.taper_scalar(min.c()))
 	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ClampMinTensors: max(self, min), of a tensor of bounds.
+func (t *Tensor) ClampMinTensors(min *Tensor) (*Tensor, error) {
+	r := C.go_taper_clamp_min_tensors(t.ptr(), min.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(min)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -5525,6 +5585,17 @@ func (t *Tensor) ClampMax(max Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// ClampMaxTensors: min(self, max), of a tensor of bounds.
+func (t *Tensor) ClampMaxTensors(max *Tensor) (*Tensor, error) {
+	r := C.go_taper_clamp_max_tensors(t.ptr(), max.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(max)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // ClampMinInPlace: max(self, min), in place.
 func (t *Tensor) ClampMinInPlace(min Scalar) error {
 	r := C.go_taper_clamp_min_(t.ptr(), C.taper_scalar(min.c()))
@@ -5532,10 +5603,26 @@ func (t *Tensor) ClampMinInPlace(min Scalar) error {
 	return check(uintptr(r))
 }
 
+// ClampMinTensorsInPlace: max(self, min), in place, of a tensor of bounds.
+func (t *Tensor) ClampMinTensorsInPlace(min *Tensor) error {
+	r := C.go_taper_clamp_min_tensors_(t.ptr(), min.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(min)
+	return check(uintptr(r))
+}
+
 // ClampMaxInPlace: min(self, max), in place.
 func (t *Tensor) ClampMaxInPlace(max Scalar) error {
 	r := C.go_taper_clamp_max_(t.ptr(), C.taper_scalar(max.c()))
 	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// ClampMaxTensorsInPlace: min(self, max), in place, of a tensor of bounds.
+func (t *Tensor) ClampMaxTensorsInPlace(max *Tensor) error {
+	r := C.go_taper_clamp_max_tensors_(t.ptr(), max.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(max)
 	return check(uintptr(r))
 }
 
@@ -7439,6 +7526,18 @@ func (t *Tensor) IndexCopyInPlace(dim int64, index *Tensor, source *Tensor) erro
 	return check(uintptr(r))
 }
 
+// IndexFill: self with a 0-dim tensor's value at the rows that index names.
+func (t *Tensor) IndexFill(dim int64, index *Tensor, value *Tensor) (*Tensor, error) {
+	r := C.go_taper_index_fill(t.ptr(), C.int64_t(dim), index.ptr(), value.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(value)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // IndexFillScalar: self with a number at the rows that index names.
 func (t *Tensor) IndexFillScalar(dim int64, index *Tensor, value Scalar) (*Tensor, error) {
 	r := C.go_taper_index_fill_scalar(t.ptr(), C.int64_t(dim), index.ptr(), C.taper_scalar(value.c()))
@@ -7448,6 +7547,15 @@ func (t *Tensor) IndexFillScalar(dim int64, index *Tensor, value Scalar) (*Tenso
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// IndexFillInPlace: Writes a 0-dim tensor's value at the rows that index names.
+func (t *Tensor) IndexFillInPlace(dim int64, index *Tensor, value *Tensor) error {
+	r := C.go_taper_index_fill_(t.ptr(), C.int64_t(dim), index.ptr(), value.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(value)
+	return check(uintptr(r))
 }
 
 // IndexFillScalarInPlace: Writes a number at the rows that index names.

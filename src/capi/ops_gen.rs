@@ -3861,6 +3861,24 @@ pub unsafe extern "C" fn taper_clamp_(
     })
 }
 
+/// self limited by tensors, in place.
+///
+/// `clamp_.Tensors(Tensor(a!) self, Tensor? min=None, Tensor? max=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_tensors_(
+    self_: *mut taper_tensor,
+    min: *mut taper_tensor,
+    max: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_tensors_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.opt_tensor(1, "min", min)?;
+        let max = c.opt_tensor(2, "max", max)?;
+        ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
+    })
+}
+
 /// max(self, min).
 ///
 /// `clamp_min(Tensor self, Scalar min) -> Tensor`. Since 0.1.
@@ -3877,6 +3895,25 @@ pub unsafe extern "C" fn taper_clamp_min(
         let self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
         out.set(ops::clamp_min(&self_, min)?)
+    })
+}
+
+/// max(self, min), of a tensor of bounds.
+///
+/// `clamp_min.Tensors(Tensor self, Tensor min) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_min_tensors(
+    self_: *mut taper_tensor,
+    min: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_min_tensors", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.tensor(1, "min", min)?;
+        out.set(ops::clamp_min_tensors(&self_, &min)?)
     })
 }
 
@@ -3899,6 +3936,25 @@ pub unsafe extern "C" fn taper_clamp_max(
     })
 }
 
+/// min(self, max), of a tensor of bounds.
+///
+/// `clamp_max.Tensors(Tensor self, Tensor max) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_max_tensors(
+    self_: *mut taper_tensor,
+    max: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_max_tensors", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let max = c.tensor(1, "max", max)?;
+        out.set(ops::clamp_max_tensors(&self_, &max)?)
+    })
+}
+
 /// max(self, min), in place.
 ///
 /// `clamp_min_(Tensor(a!) self, Scalar min) -> Tensor(a!)`. Since 0.1.
@@ -3915,6 +3971,22 @@ pub unsafe extern "C" fn taper_clamp_min_(
     })
 }
 
+/// max(self, min), in place, of a tensor of bounds.
+///
+/// `clamp_min_.Tensors(Tensor(a!) self, Tensor min) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_min_tensors_(
+    self_: *mut taper_tensor,
+    min: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_min_tensors_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let min = c.tensor(1, "min", min)?;
+        ops::clamp_min_tensors_(&self_, &min)
+    })
+}
+
 /// min(self, max), in place.
 ///
 /// `clamp_max_(Tensor(a!) self, Scalar max) -> Tensor(a!)`. Since 0.1.
@@ -3928,6 +4000,22 @@ pub unsafe extern "C" fn taper_clamp_max_(
         let self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
         ops::clamp_max_(&self_, max)
+    })
+}
+
+/// min(self, max), in place, of a tensor of bounds.
+///
+/// `clamp_max_.Tensors(Tensor(a!) self, Tensor max) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_clamp_max_tensors_(
+    self_: *mut taper_tensor,
+    max: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("clamp_max_tensors_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let max = c.tensor(1, "max", max)?;
+        ops::clamp_max_tensors_(&self_, &max)
     })
 }
 
@@ -6753,6 +6841,28 @@ pub unsafe extern "C" fn taper_index_copy_(
     })
 }
 
+/// self with a 0-dim tensor's value at the rows that index names.
+///
+/// `index_fill.Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_fill(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    value: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_fill", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let value = c.tensor(3, "value", value)?;
+        out.set(ops::index_fill(&self_, dim, &index, &value)?)
+    })
+}
+
 /// self with a number at the rows that index names.
 ///
 /// `index_fill.Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor`. Since 0.1.
@@ -6772,6 +6882,25 @@ pub unsafe extern "C" fn taper_index_fill_scalar(
         let index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         out.set(ops::index_fill_scalar(&self_, dim, &index, value)?)
+    })
+}
+
+/// Writes a 0-dim tensor's value at the rows that index names.
+///
+/// `index_fill_.Tensor(Tensor(a!) self, int dim, Tensor index, Tensor value) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_fill_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    value: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_fill_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let index = c.tensor(2, "index", index)?;
+        let value = c.tensor(3, "value", value)?;
+        ops::index_fill_(&self_, dim, &index, &value)
     })
 }
 

@@ -12,21 +12,19 @@ fn number(v: f64) -> Scalar {
 /// x limited to [min_val, max_val].
 pub fn hardtanh(a: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tensor> {
     ensure!(a.dtype() != DType::Bool, Runtime, "Bool inputs not supported for hardtanh");
-    clamp_passing(a, min_val, max_val, Passes::NaN)
+    // Of integers only integers come out.
+    let bound = |v: Scalar| if a.dtype().is_float() || !v.is_float() { v } else { Scalar::Int(v.to_i64()) };
+    clamp_passing(a, bound(min_val), bound(max_val), Passes::NaN)
 }
 /// The self-normalising exponential linear unit.
 pub fn selu(a: &Tensor) -> Result<Tensor> {
-    in_float([a], |[a]| mul_scalar(&elu(a, number(1.673_263_242_354_377_2))?, number(1.050_700_987_355_480_5)))
+    scaled_elu(a, 1.673_263_242_354_377_2, 1.050_700_987_355_480_5, 1.0)
 }
 /// max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)).
 pub fn celu(a: &Tensor, alpha: Scalar) -> Result<Tensor> {
     let v = alpha.to_f64();
     ensure!(v != 0.0, Runtime, "ZeroDivisionError: alpha cannot be 0 for CELU");
-    in_float([a], |[a]| {
-        let positive = gt_scalar(a, Scalar::Int(0))?;
-        let low = masked_fill_scalar(a, &positive, Scalar::Int(0))?;
-        where_(&positive, a, &mul_scalar(&expm1(&div_scalar(&low, alpha)?)?, alpha)?)
-    })
+    scaled_elu(a, v, 1.0, 1.0 / v)
 }
 /// x * tanh(softplus(x)).
 pub fn mish(a: &Tensor) -> Result<Tensor> {
@@ -49,10 +47,10 @@ pub fn softshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
     let l = lambd.to_f64();
     ensure!(l >= 0.0, Runtime, "lambda must be greater or equal to 0, but found to be {l}.");
     let plain = detach(a)?;
-    let (above, below) = (gt_scalar(&plain, lambd)?, lt_scalar(&plain, number(-l))?);
-    // x * 0 keeps NaN where neither holds.
-    let inner = where_(&below, &add_scalar(a, lambd, ONE)?, &mul_scalar(a, Scalar::Int(0))?)?;
-    where_(&above, &sub_scalar(a, lambd, ONE)?, &inner)
+    let within = logical_and(&ge_scalar(&plain, number(-l))?, &le_scalar(&plain, lambd)?)?;
+    // NaN lies in no part and stays.
+    let outer = where_(&lt_scalar(&plain, number(-l))?, &add_scalar(a, lambd, ONE)?, &sub_scalar(a, lambd, ONE)?)?;
+    masked_fill_scalar(&outer, &within, Scalar::Int(0))
 }
 /// x where above the threshold, else value.
 pub fn threshold(a: &Tensor, threshold: Scalar, value: Scalar) -> Result<Tensor> {
@@ -73,6 +71,8 @@ pub fn prelu(a: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let mut shape = vec![1i64; a.ndim()];
         shape[1] = channels;
         w = reshape(weight, &shape)?;
+    } else {
+        w = reshape(&w, &[])?;
     }
     where_(&gt_scalar(&detach(a)?, Scalar::Int(0))?, a, &mul(&w, a)?)
 }

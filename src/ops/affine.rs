@@ -235,7 +235,8 @@ fn affine(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Op
         );
     }
     let k = si[si.len() - 1];
-    let x = autograd::no_grad(|| reshape(&input.alias_same(), &[-1, k]))?;
+    let m: i64 = si[..si.len() - 1].iter().product();
+    let x = autograd::no_grad(|| reshape(&input.alias_same(), &[m, k]))?;
     let out = Tensor::empty(&[x.shape()[0], n], input.dtype(), input.device())?;
     let both = [input, weight];
     let three;
@@ -259,9 +260,9 @@ fn affine(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Op
         let slope = Slope::save(s, activation, &out, pre.as_ref());
         move |c, g| {
             let Some(g) = slope.gradient(c, g)? else { return Ok(Grads::new()) };
-            let rows = reshape(&g, &[-1, n])?;
+            let rows = reshape(&g, &[m, n])?;
             let gx = if c.needs(0) { Some(reshape(&mm(&rows, &w.get(c)?)?, &si)?) } else { None };
-            let gw = if c.needs(1) { Some(mm(&t(&rows)?, &reshape(&x.get(c)?, &[-1, k])?)?) } else { None };
+            let gw = if c.needs(1) { Some(mm(&t(&rows)?, &reshape(&x.get(c)?, &[m, k])?)?) } else { None };
             let gb = if c.needs(2) { Some(sum_dim(&rows, Some(&[0]), false, None)?) } else { None };
             Ok(grads![gx, gw, gb])
         }

@@ -404,23 +404,43 @@ pub fn pow_scalar_base(base: Scalar, exponent: &Tensor) -> Result<Tensor> {
     pow_impl(base.into(), exponent, None)
 }
 
-/// Elementwise extremes: the gradient goes to the chosen operand, halves at ties.
+/// Elementwise extremes that propagate NaN: the gradient goes to the chosen operand, halves at ties, to both where one is NaN.
 fn extreme(op: Opcode, name: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let ty = promote(&[a.into(), b.into()]);
     let out = pointwise(op, ty, ty, &[a.into(), b.into()], None)?;
-    let largest = matches!(op, Opcode::Maximum | Opcode::Fmax);
+    let largest = op == Opcode::Maximum;
     record(name, &[a, b], out, |s, _| {
         let (x, y) = (s.save(a), s.save(b));
         move |c, g| {
             let (x, y) = (x.get(c)?, y.get(c)?);
-            let half = div_scalar(g, Scalar::Int(2))?;
-            let tie = eq(&x, &y)?;
-            let wins = if largest { gt(&x, &y)? } else { lt(&x, &y)? };
-            let zero = zeros_like_of(g)?;
-            let one = |w: &Tensor| where_(&tie, &half, &where_(w, g, &zero)?);
+            let shared = where_(&eq(&x, &y)?, &div_scalar(g, Scalar::Int(2))?, g)?;
+            let (less, more) = (lt(&x, &y)?, gt(&x, &y)?);
+            let (not_x, not_y) = if largest { (less, more) } else { (more, less) };
+            let without = |m: &Tensor| masked_fill_scalar(&shared, m, Scalar::Int(0)).map(Some);
             Ok(grads![
-                if c.needs(0) { Some(one(&wins)?) } else { None },
-                if c.needs(1) { Some(one(&logical_not(&wins)?)?) } else { None }
+                if c.needs(0) { without(&not_x)? } else { None },
+                if c.needs(1) { without(&not_y)? } else { None }
+            ])
+        }
+    })
+}
+/// Elementwise extremes that ignore NaN: the gradient goes to the chosen operand, halves at ties, to the first of two NaN.
+fn finite_extreme(op: Opcode, name: &'static str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let ty = promote(&[a.into(), b.into()]);
+    let out = pointwise(op, ty, ty, &[a.into(), b.into()], None)?;
+    let largest = op == Opcode::Fmax;
+    record(name, &[a, b], out, |s, _| {
+        let (x, y) = (s.save(a), s.save(b));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let wins = if largest { ge(&x, &y)? } else { le(&x, &y)? };
+            let first = logical_or(&wins, &isnan(&y)?)?;
+            let tie = eq(&x, &y)?;
+            let shared = where_(&tie, &div_scalar(g, Scalar::Int(2))?, g)?;
+            let without = |m: &Tensor| masked_fill_scalar(&shared, m, Scalar::Int(0)).map(Some);
+            Ok(grads![
+                if c.needs(0) { without(&logical_not(&first)?)? } else { None },
+                if c.needs(1) { without(&logical_and(&first, &logical_not(&tie)?)?)? } else { None }
             ])
         }
     })
@@ -432,10 +452,10 @@ pub fn minimum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     extreme(Opcode::Minimum, "MinimumBackward0", a, b)
 }
 pub fn fmax(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    extreme(Opcode::Fmax, "FmaxBackward0", a, b)
+    finite_extreme(Opcode::Fmax, "FmaxBackward0", a, b)
 }
 pub fn fmin(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    extreme(Opcode::Fmin, "FminBackward0", a, b)
+    finite_extreme(Opcode::Fmin, "FminBackward0", a, b)
 }
 pub fn atan2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let ty = promote_float(&[a.into(), b.into()]);
@@ -464,14 +484,11 @@ pub fn hypot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 pub fn logaddexp(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let ty = promote_float(&[a.into(), b.into()]);
     let out = pointwise(Opcode::LogAddExp, ty, ty, &[a.into(), b.into()], None)?;
-    record("LogaddexpBackward0", &[a, b], out, |s, out| {
-        let (x, y, o) = (s.save(a), s.save(b), s.save_output(out, 0));
+    record("LogaddexpBackward0", &[a, b], out, |s, _| {
+        let (x, y) = (s.save(a), s.save(b));
         move |c, g| {
-            let o = wide(&o.get(c)?)?;
-            Ok(grads![
-                Some(mul(g, &exp(&sub(&x.get(c)?, &o, ONE)?)?)?),
-                Some(mul(g, &exp(&sub(&y.get(c)?, &o, ONE)?)?)?)
-            ])
+            let apart = sub(&wide(&x.get(c)?)?, &y.get(c)?, ONE)?;
+            Ok(grads![Some(mul(g, &sigmoid(&apart)?)?), Some(mul(g, &sigmoid(&neg(&apart)?)?)?)])
         }
     })
 }
@@ -483,17 +500,45 @@ pub fn xlogy(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         move |c, g| {
             let (x, y) = (x.get(c)?, y.get(c)?);
             let zero = logical_and(&eq_scalar(&x, Scalar::Int(0))?, &le_scalar(&y, Scalar::Int(0))?)?;
-            let ga = masked_fill_scalar(&mul(g, &log(&y)?)?, &zero, Scalar::Int(0))?;
+            let ga = masked_fill_scalar(&xlogy(g, &y)?, &zero, Scalar::Int(0))?;
             Ok(grads![Some(ga), Some(mul(g, &div(&x, &y)?)?)])
         }
     })
 }
-/// self + weight * (end - self).
+/// self + weight * (end - self), counted from the nearer end.
 pub fn lerp(a: &Tensor, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    in_float([a, end, weight], |[a, end, w]| add(a, &mul(w, &sub(end, a, ONE)?)?, ONE))
+    in_float([a, end, weight], |[a, end, weight]| {
+        let out = autograd::no_grad(|| {
+            let way = sub(end, a, ONE)?;
+            let near = lt_scalar(&abs(weight)?, Scalar::Float(0.5))?;
+            let back = mul(&way, &rsub_scalar(weight, ONE, ONE)?)?;
+            where_(&near, &add(a, &mul(weight, &way)?, ONE)?, &sub(end, &back, ONE)?)
+        })?;
+        record("LerpBackward1", &[a, end, weight], out, |s, _| {
+            let (x, y, w) = (s.save(a), s.save(end), s.save(weight));
+            move |c, g| {
+                let w = w.get(c)?;
+                let gw = if c.needs(2) { Some(mul(g, &sub(&y.get(c)?, &x.get(c)?, ONE)?)?) } else { None };
+                Ok(grads![Some(mul(g, &rsub_scalar(&w, ONE, ONE)?)?), Some(mul(g, &w)?), gw])
+            }
+        })
+    })
 }
 pub fn lerp_scalar(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tensor> {
-    in_float([a, end], |[a, end]| add(a, &sub(end, a, ONE)?, weight))
+    let w = weight.to_f64();
+    in_float([a, end], |[a, end]| {
+        let out = autograd::no_grad(|| {
+            let way = sub(end, a, ONE)?;
+            if w.abs() < 0.5 {
+                add(a, &way, Scalar::Float(w))
+            } else {
+                sub(end, &way, Scalar::Float(1.0 - w))
+            }
+        })?;
+        record("LerpBackward0", &[a, end], out, |_, _| {
+            move |_, g| Ok(grads![Some(mul_scalar(g, Scalar::Float(1.0 - w))?), Some(mul_scalar(g, Scalar::Float(w))?)])
+        })
+    })
 }
 /// self + value * tensor1 * tensor2.
 pub fn addcmul(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Tensor> {
@@ -510,11 +555,5 @@ pub fn addcdiv_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<(
     add_(a, &div(&wide(t1)?, t2)?, value)
 }
 pub fn lerp_scalar_(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> {
-    let old = a.contiguous_copy()?;
-    if let Some(e) = autograd::gradient_edge(a) {
-        if autograd::grad_enabled() {
-            autograd::meta::set_history(&old, Some(e));
-        }
-    }
-    add_(a, &sub(&wide(end)?, &old, ONE)?, weight)
+    index::write_back(a, false, |x| lerp_scalar(x, end, weight))
 }

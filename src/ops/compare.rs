@@ -77,6 +77,11 @@ fn check_condition(c: &Tensor) -> Result<()> {
 fn where_impl(cond: &Tensor, a: Arg, b: Arg) -> Result<Tensor> {
     check_condition(cond)?;
     let ty = promote(&[a, b]);
+    for x in [a, b] {
+        if let Arg::S(s) = x {
+            create::check_fits(s, ty)?;
+        }
+    }
     let out = pointwise(Opcode::Where, ty, ty, &[cond.into(), a, b], None)?;
     let plain;
     let stand_in = |x: Arg<'_>| match x {
@@ -121,12 +126,7 @@ fn masked_fill_impl(a: &Tensor, mask: &Tensor, value: Arg, dest: Dest) -> Result
     );
     let ty = a.dtype();
     match value {
-        Arg::S(s) => ensure!(
-            s.category() <= ty.category() || ty == DType::Bool,
-            Runtime,
-            "value cannot be converted to type {} without overflow",
-            ty.name()
-        ),
+        Arg::S(s) => create::check_fits(s, ty)?,
         Arg::T(t) => ensure!(
             t.ndim() == 0,
             Runtime,
@@ -185,6 +185,7 @@ fn clamp_impl(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>, passes: Pass
     args.extend(max.map(Arg::S));
     let ty = promote(&args);
     ensure!(ty != DType::Bool, NotImplemented, "\"clamp\" not implemented for 'Bool'");
+    let (min, max) = (bound(min, ty, true)?, bound(max, ty, false)?);
     let out = match (min, max) {
         (None, None) => bail!(Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None"),
         (Some(lo), None) => pointwise(Opcode::Maximum, ty, ty, &[a.into(), lo.into()], dest)?,
@@ -216,6 +217,18 @@ fn clamp_impl(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>, passes: Pass
         }
     })
 }
+/// A bound within the range of an integer dtype; the error of one that nothing can reach.
+fn bound(v: Option<Scalar>, ty: DType, lower: bool) -> Result<Option<Scalar>> {
+    let (Some(Scalar::Int(i)), Some((least, most))) = (v, ty.int_range()) else { return Ok(v) };
+    ensure!(
+        if lower { i <= most } else { i >= least },
+        Runtime,
+        "Clamp {} value {i} is outside the representable range of {}",
+        if lower { "min" } else { "max" },
+        ty.scalar_name()
+    );
+    Ok(Some(Scalar::Int(i.clamp(least, most))))
+}
 pub fn clamp(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<Tensor> {
     clamp_impl(a, min, max, Passes::Nothing, None)
 }
@@ -224,13 +237,70 @@ pub fn clamp_(a: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<()
 }
 /// Clamps between tensors.
 pub fn clamp_tensors(a: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<Tensor> {
-    let low = min.map(|m| maximum(a, m)).transpose()?;
-    let a = low.as_ref().unwrap_or(a);
-    match max {
-        Some(m) => minimum(a, m),
-        None if low.is_some() => Ok(a.clone()),
-        None => bail!(Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None"),
+    match (min, max) {
+        (Some(m), None) => maximum(a, m),
+        (None, Some(m)) => minimum(a, m),
+        (Some(min), Some(max)) => clamp_between(a, min, max),
+        (None, None) => bail!(Runtime, "torch.clamp: At least one of 'min' or 'max' must not be None"),
     }
+}
+/// Where a bound is met its gradient and the element's are halves; where min is above max all goes to max.
+fn clamp_between(a: &Tensor, min: &Tensor, max: &Tensor) -> Result<Tensor> {
+    let ty = promote(&[a.into(), min.into(), max.into()]);
+    let (x, lo, hi) = (&cast(a, ty)?, &cast(min, ty)?, &cast(max, ty)?);
+    let out = autograd::no_grad(|| minimum(&maximum(x, lo)?, hi))?;
+    record("ClampBackward0", &[x, lo, hi], out, |s, _| {
+        let (x, lo, hi) = (s.save(x), s.save(lo), s.save(hi));
+        move |c, g| {
+            let (x, lo, hi) = (detach(&x.get(c)?)?, detach(&lo.get(c)?)?, detach(&hi.get(c)?)?);
+            let (below, above) = (lt(&x, &lo)?, gt(&x, &hi)?);
+            let (apart, ordered) = (lt(&lo, &hi)?, le(&lo, &hi)?);
+            let met = |b: &Tensor| logical_and(&eq(&x, b)?, &apart);
+            let (at_low, at_high) = (met(&lo)?, met(&hi)?);
+            let half = div_scalar(g, Scalar::Int(2))?;
+            let none = zeros_like_of(g)?;
+            let part = |all: &Tensor, halved: &Tensor| where_(all, g, &where_(halved, &half, &none)?).map(Some);
+            let gx = if c.needs(0) {
+                let inner = where_(&logical_or(&at_low, &at_high)?, &half, g)?;
+                Some(masked_fill_scalar(&inner, &logical_or(&below, &above)?, Scalar::Int(0))?)
+            } else {
+                None
+            };
+            let gl = if c.needs(1) { part(&logical_and(&below, &ordered)?, &at_low)? } else { None };
+            let gh = if c.needs(2) {
+                part(&logical_or(&lt(&hi, &lo)?, &logical_and(&above, &ordered)?)?, &at_high)?
+            } else {
+                None
+            };
+            Ok(grads![gx, gl, gh])
+        }
+    })
+}
+pub fn clamp_min_tensors(a: &Tensor, min: &Tensor) -> Result<Tensor> {
+    maximum(a, min)
+}
+pub fn clamp_max_tensors(a: &Tensor, max: &Tensor) -> Result<Tensor> {
+    minimum(a, max)
+}
+pub fn clamp_tensors_(a: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<()> {
+    index::write_back(a, true, |x| in_place_of(x, clamp_tensors(x, min, max)?))
+}
+pub fn clamp_min_tensors_(a: &Tensor, min: &Tensor) -> Result<()> {
+    clamp_tensors_(a, Some(min), None)
+}
+pub fn clamp_max_tensors_(a: &Tensor, max: &Tensor) -> Result<()> {
+    clamp_tensors_(a, None, Some(max))
+}
+/// A result that is to be written into `a`, in a's dtype.
+fn in_place_of(a: &Tensor, out: Tensor) -> Result<Tensor> {
+    ensure!(
+        out.dtype().can_cast(a.dtype()),
+        Runtime,
+        "result type {} can't be cast to the desired output type {}",
+        out.dtype().scalar_name(),
+        a.dtype().scalar_name()
+    );
+    cast(&out, a.dtype())
 }
 pub fn clamp_min(a: &Tensor, min: Scalar) -> Result<Tensor> {
     clamp(a, Some(min), None)

@@ -2,9 +2,10 @@
 
 use super::pointwise::promote_float;
 use super::*;
+use crate::autograd::record;
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::tensor::layout::wrap_dim;
-use crate::{bail, ensure, Dims};
+use crate::{bail, ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
 
@@ -70,13 +71,10 @@ pub fn heaviside(a: &Tensor, values: &Tensor) -> Result<Tensor> {
 }
 /// NaN and infinities replaced: by 0 and the dtype's largest and smallest numbers where nothing is given.
 pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Result<Tensor> {
-    let limit = match a.dtype() {
-        DType::F16 => 65504.0,
-        DType::BF16 => (2.0 - 2f64.powi(-7)) * 2f64.powi(127),
-        DType::F32 => f32::MAX as f64,
-        DType::F64 => f64::MAX,
-        _ => return clone(a),
-    };
+    if !a.dtype().is_float() {
+        return clone(a);
+    }
+    let limit = a.dtype().largest();
     let plain = detach(a)?;
     let r = masked_fill_scalar(a, &isnan(&plain)?, Scalar::Float(nan.unwrap_or(0.0)))?;
     let r = masked_fill_scalar(&r, &isposinf(&plain)?, Scalar::Float(posinf.unwrap_or(limit)))?;
@@ -88,10 +86,27 @@ pub fn nan_to_num_(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Op
 }
 /// sin(pi x) / (pi x), 1 at zero.
 pub fn sinc(a: &Tensor) -> Result<Tensor> {
+    let pi = Scalar::Float(std::f64::consts::PI);
     in_float([a], |[a]| {
-        let zero = eq_scalar(&detach(a)?, Scalar::Int(0))?;
-        let x = masked_fill_scalar(&mul_scalar(a, Scalar::Float(std::f64::consts::PI))?, &zero, ONE)?;
-        masked_fill_scalar(&div(&sin(&x)?, &x)?, &zero, ONE)
+        let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::tensor::default_dtype())? };
+        let out = autograd::no_grad(|| {
+            let zero = eq_scalar(a, Scalar::Int(0))?;
+            let x = mul_scalar(a, pi)?;
+            masked_fill_scalar(&div(&sin(&x)?, &x)?, &zero, ONE)
+        })?;
+        record("SincBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c, g| {
+                let x = x.get(c)?;
+                // Where the square is nothing the slope is, too.
+                let square = mul(&mul_scalar(&x, pi)?, &x)?;
+                let zero = eq_scalar(&detach(&square)?, Scalar::Int(0))?;
+                let (x, square) = (masked_fill_scalar(&x, &zero, ONE)?, masked_fill_scalar(&square, &zero, ONE)?);
+                let px = mul_scalar(&x, pi)?;
+                let slope = div(&sub(&mul(&px, &cos(&px)?)?, &sin(&px)?, ONE)?, &square)?;
+                Ok(grads![Some(masked_fill_scalar(&mul(g, &slope)?, &zero, Scalar::Int(0))?)])
+            }
+        })
     })
 }
 /// a to the power b in float64.
@@ -150,8 +165,8 @@ pub fn inner(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     );
     let mut shape = Dims::from_slice(&s[..s.len() - 1]);
     shape.extend_from_slice(&t[..t.len() - 1]);
-    let rows = |t: &Tensor| reshape(t, &[t.numel() as i64 / k.max(1), k]);
-    reshape(&matmul(&rows(a)?, &transpose(&rows(b)?, 0, 1)?)?, &shape)
+    let rows = |t: &Tensor, s: &[i64]| reshape(t, &[s[..s.len() - 1].iter().product(), k]);
+    reshape(&matmul(&rows(a, &s)?, &transpose(&rows(b, &t)?, 0, 1)?)?, &shape)
 }
 /// A matrix with the flattened tensor on a diagonal.
 pub fn diagflat(a: &Tensor, offset: i64) -> Result<Tensor> {

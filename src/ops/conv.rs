@@ -303,9 +303,18 @@ fn conv_transpose_nd(
         let last = (si[i + 2] - 1).saturating_mul(stride[i]) - 2 * padding[i];
         out.push(last.saturating_add(reach(sw[i + 2], dilation[i])).saturating_add(extra[i]));
     }
-    ensure!(out.iter().all(|s| *s >= 0), Runtime, "{op}: the output size {:?} is negative", &out[..]);
+    ensure!(
+        out[2..].iter().all(|s| *s > 0),
+        Runtime,
+        "Given input size per channel: {:?}. Calculated output size per channel: {:?}. Output size is too small",
+        &si[2..],
+        &out[2..]
+    );
+    // The convolution that this is the gradient of may give larger results than the input: rows of zeros behind it.
+    let behind: Vec<i64> = (0..n).rev().flat_map(|i| [0, extra[i] / stride[i]]).collect();
     let p = ConvParams { stride, padding, dilation, groups };
-    let out = conv_input_grad(input, weight, &out, &p)?;
+    let wide = if behind.iter().any(|b| *b > 0) { pad(input, &behind, "constant", None)? } else { input.clone() };
+    let out = conv_input_grad(&wide, weight, &out, &p)?;
     match bias {
         Some(b) => {
             let mut s = vec![1i64; n + 2];
@@ -652,6 +661,14 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         &s[..]
     );
     let sizes = spread("adaptive_avg_pool", "output_size", output_size, n)?;
+    for (d, size) in s.iter().enumerate().skip(s.len() - n) {
+        ensure!(
+            *size > 0,
+            Runtime,
+            "adaptive_avg_pool{n}d(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {:?} with dimension {d} being empty",
+            &s[..]
+        );
+    }
     if sizes.iter().all(|o| *o == 1) && input.numel() > 0 {
         let dims: Vec<i64> = (s.len() - n..s.len()).map(|d| d as i64).collect();
         return mean_dim(input, Some(&dims), true, None);

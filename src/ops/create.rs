@@ -23,9 +23,28 @@ pub fn ones(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Resul
 }
 pub fn full(size: &[i64], fill_value: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
     let dtype = dtype.unwrap_or_else(|| fill_value.default_dtype());
+    check_fits(fill_value, dtype)?;
     let t = Tensor::empty(size, dtype, device_or_default(device))?;
     raw_fill(&t, fill_value)?;
     Ok(t)
+}
+/// PyTorch's error unless the number fits into the dtype: fractions are cut, and a negative one may stand for its
+/// complement in an unsigned type.
+pub(crate) fn check_fits(value: Scalar, dtype: DType) -> Result<()> {
+    let fits = match (value, dtype.int_range()) {
+        (Scalar::Bool(_), _) => true,
+        (Scalar::Int(i), Some((least, most))) => i <= most && i >= if least == 0 { -most } else { least },
+        (Scalar::Float(v), Some((least, most))) => {
+            let least = if least == 0 { -most } else { least };
+            v.trunc() >= least as f64 && if most == i64::MAX { v < most as f64 } else { v.trunc() <= most as f64 }
+        }
+        (v, None) => {
+            let v = v.to_f64();
+            !v.is_finite() || !dtype.is_float() || v.abs() <= dtype.largest()
+        }
+    };
+    ensure!(fits, Runtime, "value cannot be converted to type {} without overflow", dtype.c_name());
+    Ok(())
 }
 /// Writes a number into every element, unrecorded.
 pub(crate) fn raw_fill(t: &Tensor, value: Scalar) -> Result<()> {
@@ -65,6 +84,7 @@ pub fn ones_like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> Re
 }
 pub fn full_like(t: &Tensor, fill_value: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
     let out = empty_like(t, dtype, device)?;
+    check_fits(fill_value, out.dtype())?;
     raw_fill(&out, fill_value)?;
     Ok(out)
 }
@@ -159,7 +179,9 @@ pub fn linspace(
 ) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "number of steps must be non-negative, got {steps}");
     let dtype = float_or(dtype);
-    let (s, e) = (start.to_f64(), end.to_f64());
+    // The ends of integers are integers first.
+    let number = |v: Scalar| if dtype.is_float() { v.to_f64() } else { v.to_f64().trunc() };
+    let (s, e) = (number(start), number(end));
     // Both halves are counted from their own end, in the dtype's precision, as PyTorch does.
     let t = if steps == 1 {
         from_f64(1, dtype, |_| s)
@@ -184,8 +206,10 @@ pub fn logspace(
     dtype: Option<DType>,
     device: Option<Device>,
 ) -> Result<Tensor> {
-    let e = linspace(start, end, steps, Some(DType::F64), device)?;
-    cast(&pow_scalar_base(Scalar::Float(base), &e)?, float_or(dtype))
+    let dtype = float_or(dtype);
+    let number = |v: Scalar| if dtype.is_float() { v } else { Scalar::Float(v.to_f64().trunc()) };
+    let e = linspace(number(start), number(end), steps, Some(DType::F64), device)?;
+    cast(&pow_scalar_base(Scalar::Float(base), &e)?, dtype)
 }
 /// The identity matrix of n rows.
 pub fn eye(n: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
@@ -256,7 +280,8 @@ pub fn triu_(a: &Tensor, diagonal: i64) -> Result<()> {
 
 /// Fills in place after the checks, with a zero gradient for the old value.
 pub(super) fn fill_impl(t: &Tensor, write: impl FnOnce() -> Result<()>) -> Result<()> {
-    view::check_inplace(t)?;
+    // One number for all elements may be written where several are one in memory.
+    view::check_overwrite(t)?;
     let edge = autograd::gradient_edge(t);
     write()?;
     t.bump_version();
@@ -267,6 +292,7 @@ pub(super) fn fill_impl(t: &Tensor, write: impl FnOnce() -> Result<()>) -> Resul
     view::rebase(t, pointwise::history(&out))
 }
 pub fn fill_scalar_(t: &Tensor, value: Scalar) -> Result<()> {
+    check_fits(value, t.dtype())?;
     fill_impl(t, || raw_fill(t, value))
 }
 /// Fills with the value of a 0-dim tensor, differentiably.

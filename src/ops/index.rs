@@ -373,6 +373,7 @@ fn mask_for_fill(a: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Option<Ten
 }
 /// `tensor[items] = number`.
 pub fn index_items_fill(a: &Tensor, items: &[IndexItem], value: Scalar) -> Result<()> {
+    create::check_fits(value, a.dtype())?;
     let dtype = if value.is_float() && !a.dtype().is_float() { DType::F64 } else { a.dtype() };
     let v = scalar_tensor(value, dtype, a.device())?;
     index_items_put(a, items, &v)
@@ -717,6 +718,9 @@ pub fn index_add_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: 
     Ok(())
 }
 pub fn index_copy(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
+    if a.ndim() == 0 {
+        return reshape(&index_copy(&at_least_1d(a)?, 0, index, &at_least_1d(source)?)?, &[]);
+    }
     let index = index_vector("index_copy", index)?;
     let d = wrap_dim(dim, a.ndim())?;
     rows_exist("index_copy", &index, d, a.shape().get(d).copied().unwrap_or(1))?;
@@ -732,9 +736,35 @@ pub fn index_copy_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Res
     write_back(a, false, |x| index_copy(x, dim, index, source))
 }
 pub fn index_fill_scalar(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
-    let v = scalar_tensor(value, a.dtype(), a.device())?;
-    // Negative positions count from the end here, as in PyTorch.
-    put_rows(a, wrap_dim(dim, a.ndim())?, index_vector("index_fill", index)?, &v)
+    index_fill(a, dim, index, &scalar_tensor(value, a.dtype(), a.device())?)
+}
+/// Rows filled with the value of a 0-dim tensor, differentiably; negative indices count from the end.
+pub fn index_fill(a: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> Result<Tensor> {
+    ensure!(
+        value.ndim() == 0,
+        Runtime,
+        "index_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
+        value.ndim()
+    );
+    if a.ndim() == 0 {
+        return reshape(&index_fill(&at_least_1d(a)?, 0, index, value)?, &[]);
+    }
+    let index = index_vector("index_fill", index)?;
+    let d = wrap_dim(dim, a.ndim())?;
+    let out = autograd::no_grad(|| put_rows(a, d, index.clone(), value))?;
+    let (device, dtype) = (value.device(), value.dtype());
+    record("IndexFillBackward1", &[a, value], out, |s, _| {
+        let index = s.save(&index);
+        move |c, g| {
+            let kept = index_fill_scalar(g, d as i64, &index.get(c)?, Scalar::Int(0))?;
+            // A row that is named twice counts once.
+            let gv = if c.needs(1) { Some(sum(&sub(g, &kept, Scalar::Int(1))?, None)?) } else { None };
+            Ok(grads![Some(kept), gv.map(|v| to_device(&cast(&v, dtype)?, device)).transpose()?])
+        }
+    })
+}
+pub fn index_fill_(a: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> Result<()> {
+    write_back(a, false, |x| index_fill(x, dim, index, value))
 }
 pub fn index_fill_scalar_(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
     write_back(a, false, |x| index_fill_scalar(x, dim, index, value))

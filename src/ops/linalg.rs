@@ -172,7 +172,7 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             let mut shape = broadcast_shapes(&sa[..sa.len() - 2], &sb[..sb.len() - 2])?;
             // A batch times one matrix is one tall product.
             let out = if sb.len() == 2 && sa.len() > 2 {
-                mm(&reshape(&wide_a, &[-1, k])?, &wide_b)?
+                mm(&reshape(&wide_a, &[sa[..sa.len() - 1].iter().product(), k])?, &wide_b)?
             } else {
                 let batch: i64 = shape.iter().product();
                 let lay = |t: &Tensor, s: &Dims, r: i64, c: i64| -> Result<Tensor> {
@@ -243,6 +243,9 @@ pub fn matrix_power(a: &Tensor, n: i64) -> Result<Tensor> {
     }
 }
 fn combine(a: &Tensor, product: Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    // Factors of integers are integers.
+    let whole = |v: Scalar| if product.dtype().is_float() { v } else { Scalar::Int(v.to_i64()) };
+    let (beta, alpha) = (whole(beta), whole(alpha));
     let product = if alpha.to_f64() == 1.0 { product } else { mul_scalar(&product, alpha)? };
     if beta.to_f64() == 0.0 {
         return Ok(product);

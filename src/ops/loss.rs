@@ -40,16 +40,31 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     if beta == 0.0 {
         return l1_loss(input, target, reduction);
     }
+    quadratic_then_linear(input, target, reduction, beta, false)
+}
+/// The bound itself is quadratic or not, which second derivatives show.
+fn quadratic_then_linear(
+    input: &Tensor,
+    target: &Tensor,
+    reduction: &str,
+    beta: f64,
+    inclusive: bool,
+) -> Result<Tensor> {
     in_float([input, target], |[input, target]| {
-        let d = abs(&sub(input, target, ONE)?)?;
+        let d = sub(input, target, ONE)?;
         let low = mul_scalar(&square(&d)?, Scalar::Float(0.5 / beta))?;
+        let d = abs(&d)?;
         let high = sub_scalar(&d, Scalar::Float(0.5 * beta), ONE)?;
-        reduce_loss(where_(&lt_scalar(&d, Scalar::Float(beta))?, &low, &high)?, reduction)
+        let inner = if inclusive { le_scalar } else { lt_scalar }(&d, Scalar::Float(beta))?;
+        reduce_loss(where_(&inner, &low, &high)?, reduction)
     })
 }
 pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) -> Result<Tensor> {
     ensure!(delta > 0.0, Runtime, "huber_loss does not support non-positive values for delta.");
-    in_float([input, target], |[x, t]| mul_scalar(&smooth_l1_loss(x, t, reduction, delta)?, Scalar::Float(delta)))
+    check_reduction(reduction)?;
+    in_float([input, target], |[x, t]| {
+        mul_scalar(&quadratic_then_linear(x, t, reduction, delta, true)?, Scalar::Float(delta))
+    })
 }
 /// Binary cross entropy of probabilities; logarithms are bounded at -100.
 pub fn binary_cross_entropy(
@@ -84,10 +99,26 @@ fn probability_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, re
             "all elements of input should be between 0 and 1, but got {lo} to {hi}"
         );
     }
-    let bound = |t: &Tensor| clamp(t, Some(Scalar::Int(-100)), None);
-    let yes = mul(target, &bound(&log(input)?)?)?;
-    let no = mul(&rsub_scalar(target, ONE, ONE)?, &bound(&log1p(&neg(input)?)?)?)?;
-    let mut loss = neg(&add(&yes, &no, ONE)?)?;
+    let out = autograd::no_grad(|| {
+        let bound = |t: &Tensor| clamp(t, Some(Scalar::Int(-100)), None);
+        let yes = mul(target, &bound(&log(input)?)?)?;
+        let no = mul(&rsub_scalar(target, ONE, ONE)?, &bound(&log1p(&neg(input)?)?)?)?;
+        neg(&add(&yes, &no, ONE)?)
+    })?;
+    let mut loss = record("BinaryCrossEntropyBackward0", &[input, target], out, |s, _| {
+        let (x, t) = (s.save(input), s.save(target));
+        move |c, g| {
+            let (x, t) = (x.get(c)?, t.get(c)?);
+            let gx = if c.needs(0) {
+                let slope = mul(&rsub_scalar(&x, ONE, ONE)?, &x)?;
+                Some(mul(g, &div(&sub(&x, &t, ONE)?, &clamp_min(&slope, Scalar::Float(1e-12))?)?)?)
+            } else {
+                None
+            };
+            let gt = if c.needs(1) { Some(mul(g, &sub(&log1p(&neg(&x)?)?, &log(&x)?, ONE)?)?) } else { None };
+            Ok(grads![gx, gt])
+        }
+    })?;
     if let Some(w) = weight {
         loss = mul(&loss, w)?;
     }

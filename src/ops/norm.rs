@@ -220,8 +220,9 @@ pub fn group_norm(
         &s[..]
     );
     in_input_type(input, |input| {
-        let grouped = reshape(input, &[s[0], num_groups, -1])?;
-        let x = reshape(&layer_norm(&grouped, &[grouped.size(2)?], None, None, eps)?, &s)?;
+        let each = s[2..].iter().product::<i64>() * (s[1] / num_groups);
+        let grouped = reshape(input, &[s[0], num_groups, each])?;
+        let x = reshape(&layer_norm(&grouped, &[each], None, None, eps)?, &s)?;
         affine(x, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref())
     })
 }
@@ -272,6 +273,10 @@ fn batch_normalised(
     let s = input.shape();
     let dims: Vec<i64> = std::iter::once(0).chain(2..s.len() as i64).collect();
     let n = input.numel() as i64 / s[1].max(1);
+    if input.numel() == 0 {
+        // Nothing to count: the running statistics stay.
+        return affine(clone(input)?, per_channel(weight, s.len())?.as_ref(), per_channel(bias, s.len())?.as_ref());
+    }
     let x = if training {
         ensure!(
             n > 1,
@@ -327,8 +332,15 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
 }
 pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result<Tensor> {
     in_float([x1, x2], |[x1, x2]| {
+        let shape = crate::tensor::layout::broadcast_shapes(&x1.shape(), &x2.shape())?;
+        let dtype = pointwise::promote_float(&[x1.into(), x2.into()]);
+        let wide = |t: &Tensor| expand(&cast(t, dtype)?, &shape);
+        let (x1, x2) = (&wide(x1)?, &wide(x2)?);
+        // The bound changes the value alone: the norm's gradient passes.
         let bound = |t: &Tensor| -> Result<Tensor> {
-            clamp(&norm_dim(t, None, Some(&[dim]), true)?, Some(Scalar::Float(eps)), None)
+            let n = clone(&norm_dim(t, None, Some(&[dim]), true)?)?;
+            autograd::no_grad(|| clamp_min_(&n, Scalar::Float(eps)))?;
+            Ok(n)
         };
         let (a, b) = (div(x1, &bound(x1)?)?, div(x2, &bound(x2)?)?);
         sum_dim(&mul(&a, &b)?, Some(&[dim]), false, None)
@@ -466,6 +478,8 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                 );
                 sizes[d] = total as i64;
                 crate::tensor::layout::checked_numel(&sizes)?;
+                // What is cropped does not come round again.
+                let (first, kept) = ((-before).max(0), n + before.min(0) + after.min(0));
                 let rows: Vec<i64> = (-before..n + after)
                     .map(|k| match mode {
                         "reflect" => {
@@ -476,7 +490,7 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                                 k
                             }
                         }
-                        "circular" => k.rem_euclid(n),
+                        "circular" => first + (k - first).rem_euclid(kept.max(1)),
                         _ => k.clamp(0, n - 1),
                     })
                     .collect();
@@ -555,7 +569,20 @@ fn attention(
             add(&scores, m, ONE)?
         };
     }
-    let p = softmax(&scores, -1, None)?;
+    // A query that may look at nothing gets nothing; its softmax would be NaN.
+    let nothing = match attn_mask {
+        Some(_) if scores.numel() > 0 => Some(autograd::no_grad(|| {
+            eq_scalar(&amax(&detach(&scores)?, &[-1], true)?, Scalar::Float(f64::NEG_INFINITY))
+        })?),
+        _ => None,
+    };
+    if let Some(rows) = &nothing {
+        scores = masked_fill_scalar(&scores, rows, Scalar::Int(0))?;
+    }
+    let mut p = softmax(&scores, -1, None)?;
+    if let Some(rows) = &nothing {
+        p = masked_fill_scalar(&p, rows, Scalar::Int(0))?;
+    }
     if dropout_p > 0.0 {
         return matmul(&dropout(&p, dropout_p, true, None)?, value);
     }

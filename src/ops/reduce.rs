@@ -86,14 +86,14 @@ pub fn sum_dim(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DTy
 pub fn sum_to_size(a: &Tensor, size: &[i64]) -> Result<Tensor> {
     let s = a.shape();
     if &s[..] == size {
-        return Ok(a.clone());
+        return if a.dtype().is_float() { Ok(a.clone()) } else { cast(a, DType::I64) };
     }
     let lead = s.len().checked_sub(size.len());
     let fits = lead.is_some_and(|l| size.iter().zip(&s[l..]).all(|(w, h)| w == h || *w == 1));
     ensure!(fits, Runtime, "size {{{size:?}}} is not expandable to size {{{:?}}}.", &s[..]);
     let lead = lead.unwrap_or(0);
     let marks: Vec<bool> = (0..s.len()).map(|i| i < lead || (size[i - lead] == 1 && s[i] != 1)).collect();
-    let kept = sum_marks(a, marks, true, Some(a.dtype()), "SumBackward1")?;
+    let kept = sum_marks(a, marks, true, None, "SumBackward1")?;
     if lead == 0 {
         Ok(kept)
     } else {
@@ -166,7 +166,24 @@ pub fn var_dim(a: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: bool) -
     var_correction(a, dim, Some(Scalar::Int(unbiased as i64)), keepdim)
 }
 pub fn std_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<Tensor> {
-    in_float([a], |[a]| sqrt(&var_correction(a, dim, correction, keepdim)?))
+    let (marks, shape) = (reduced_dims(a.ndim(), dim)?, a.shape());
+    let free = count(a, &marks) - correction.map_or(1.0, Scalar::to_f64);
+    let dims: Vec<i64> = (0..a.ndim()).filter(|&i| marks[i]).map(|i| i as i64).collect();
+    in_float([a], |[a]| {
+        let out = autograd::no_grad(|| sqrt(&var_correction(a, dim, correction, keepdim)?))?;
+        record("StdBackward0", &[a], out, |s, out| {
+            let (x, y) = (s.save(a), s.save_output(out, 0));
+            move |c, g| {
+                let (x, y) = (x.get(c)?, y.get(c)?);
+                // Equal values have no slope.
+                let scale = div(g, &mul_scalar(&y, Scalar::Float(free.max(0.0)))?)?;
+                let scale = masked_fill_scalar(&scale, &eq_scalar(&detach(&y)?, Scalar::Int(0))?, Scalar::Int(0))?;
+                let over = (!dims.is_empty()).then_some(&dims[..]);
+                let center = sub(&x, &mean_dim(&x, over, true, None)?, Scalar::Int(1))?;
+                Ok(grads![Some(mul(&center, &grow(&scale, &shape, &marks, keepdim)?)?)])
+            }
+        })
+    })
 }
 pub fn std(a: &Tensor, unbiased: bool) -> Result<Tensor> {
     std_correction(a, None, Some(Scalar::Int(unbiased as i64)), false)
@@ -301,7 +318,21 @@ fn whole(max: bool, a: &Tensor) -> Result<Tensor> {
         Runtime,
         "{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
     );
-    extreme(max, a, vec![true; a.ndim()], false, if max { "MaxBackward1" } else { "MinBackward1" })
+    let op = if max { ReduceOp::Max } else { ReduceOp::Min };
+    let out = reduce_raw(op, a, &vec![true; a.ndim()], false, a.dtype())?;
+    record_share(if max { "MaxBackward1" } else { "MinBackward1" }, a, out)
+}
+/// Notes a result that is one of the elements: those that are equal to it, or NaN as it is, share its gradient.
+fn record_share(name: &'static str, a: &Tensor, out: Tensor) -> Result<Tensor> {
+    record(name, &[a], out, |s, out| {
+        let (x, y) = (s.save(a), s.save_output(out, 0));
+        move |c, g| {
+            let (x, y) = (detach(&x.get(c)?)?, detach(&y.get(c)?)?);
+            let hit = logical_or(&eq(&x, &y)?, &logical_and(&isnan(&x)?, &isnan(&y)?)?)?;
+            let share = in_float([g], |[g]| div(g, &cast(&sum(&hit, None)?, g.dtype())?))?;
+            Ok(grads![Some(masked_fill_scalar(&expand(&share, &x.shape())?, &logical_not(&hit)?, Scalar::Int(0))?)])
+        }
+    })
 }
 fn dim_needed(name: &str, a: &Tensor, dim: &[i64]) -> Result<()> {
     ensure!(
@@ -484,7 +515,8 @@ pub fn median(a: &Tensor) -> Result<Tensor> {
         // NaN, and differentiable: 0 / 0.
         return mean(a, None);
     }
-    Ok(median_dim(&reshape(a, &[-1])?, 0, false)?.0)
+    let out = autograd::no_grad(|| Ok(median_dim(&reshape(a, &[-1])?, 0, false)?.0))?;
+    record_share("MedianBackward0", a, out)
 }
 
 fn scan_raw(op: ScanOp, a: &Tensor, d: usize, indices: Option<&Tensor>) -> Result<Tensor> {
@@ -575,8 +607,15 @@ pub fn logcumsumexp(a: &Tensor, dim: i64) -> Result<Tensor> {
                 return Ok(grads![Some(g.clone())]);
             }
             let d = d as i64;
-            let tail = flip(&cumsum(&flip(&mul(g, &exp(&neg(&y)?)?)?, &[d])?, d, None)?, &[d])?;
-            Ok(grads![Some(mul(&tail, &exp(&x)?)?)])
+            // The sums over what follows, of positive and of negative gradients apart, without leaving the logarithms.
+            let part = |g: &Tensor| {
+                let none = le_scalar(&detach(g)?, Scalar::Int(0))?;
+                let l = sub(&log(&masked_fill_scalar(g, &none, Scalar::Int(1))?)?, &y, Scalar::Int(1))?;
+                let l = masked_fill_scalar(&l, &none, Scalar::Float(f64::NEG_INFINITY))?;
+                let tail = flip(&logcumsumexp(&flip(&l, &[d])?, d)?, &[d])?;
+                exp(&add(&tail, &x, Scalar::Int(1))?)
+            };
+            Ok(grads![Some(sub(&part(g)?, &part(&neg(g)?)?, Scalar::Int(1))?)])
         }
     })
 }
@@ -655,27 +694,77 @@ fn p_norm(a: &Tensor, p: f64, dims: &[i64], keepdim: bool) -> Result<Tensor> {
             let (x, y) = (s.save(a), s.save_output(out, 0));
             move |c, g| {
                 let (x, y) = (x.get(c)?, y.get(c)?);
-                let scaled = masked_fill_scalar(&div(g, &y)?, &eq_scalar(&y, Scalar::Int(0))?, Scalar::Int(0))?;
+                let zero = eq_scalar(&detach(&y)?, Scalar::Int(0))?;
+                let y = if c.create_graph { masked_fill_scalar(&y, &zero, Scalar::Int(1))? } else { y };
+                let scaled = masked_fill_scalar(&div(g, &y)?, &zero, Scalar::Int(0))?;
                 Ok(grads![Some(mul(&x, &grow(&scaled, &shape, &marks, keepdim)?)?)])
             }
         });
     }
-    let m = abs(a)?;
     if p == 1.0 {
-        sum_dim(&m, Some(d), keepdim, None)
+        sum_dim(&abs(a)?, Some(d), keepdim, None)
     } else if p == 0.0 {
         let count = cast(&sum_dim(&ne_scalar(a, Scalar::Int(0))?, Some(d), keepdim, None)?, a.dtype())?;
         let shape = a.shape();
         record("LinalgVectorNormBackward0", &[a], count, |_, _| {
             move |_, g| Ok(grads![Some(zeros(&shape, Some(g.dtype()), Some(g.device()))?)])
         })
-    } else if p == f64::INFINITY {
-        amax(&m, d, keepdim)
-    } else if p == f64::NEG_INFINITY {
-        amin(&m, d, keepdim)
     } else {
-        pow_scalar(&sum_dim(&pow_scalar(&m, Scalar::Float(p))?, Some(d), keepdim, None)?, Scalar::Float(1.0 / p))
+        in_float([a], |[a]| norm_of_powers(a, p, d, keepdim))
     }
+}
+/// A norm of infinite p, or by powers; where it is zero its gradient is.
+fn norm_of_powers(a: &Tensor, p: f64, dims: &[i64], keepdim: bool) -> Result<Tensor> {
+    let (marks, shape) = (reduced_dims(a.ndim(), Some(dims))?, a.shape());
+    ensure!(
+        (p >= 0.0 && p.is_finite()) || count(a, &marks) > 0.0,
+        Runtime,
+        "linalg.vector_norm cannot compute the {} norm on an empty tensor because the operation does not have an identity",
+        p
+    );
+    let out = autograd::no_grad(|| {
+        let m = abs(a)?;
+        if p == f64::INFINITY {
+            amax(&m, dims, keepdim)
+        } else if p == f64::NEG_INFINITY {
+            amin(&m, dims, keepdim)
+        } else {
+            let total = sum_dim(&pow_scalar(&m, Scalar::Float(p))?, Some(dims), keepdim, None)?;
+            pow_scalar(&total, Scalar::Float(1.0 / p))
+        }
+    })?;
+    let dims = dims.to_vec();
+    record("LinalgVectorNormBackward0", &[a], out, |s, out| {
+        let (x, y) = (s.save(a), s.save_output(out, 0));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let power = |t: &Tensor, e: f64| pow_scalar(t, Scalar::Float(e));
+            let zero = |t: &Tensor| eq_scalar(&detach(t)?, Scalar::Int(0));
+            if p.is_infinite() {
+                // Those that reach the norm share its gradient.
+                let wide = grow(&detach(&y)?, &shape, &marks, keepdim)?;
+                let plain = detach(&x)?;
+                let hit = logical_or(&eq(&abs(&plain)?, &wide)?, &logical_and(&isnan(&plain)?, &isnan(&wide)?)?)?;
+                let hit = cast(&hit, g.dtype())?;
+                let n = if dims.is_empty() { hit.clone() } else { sum_dim(&hit, Some(&dims), keepdim, None)? };
+                let share = grow(&div(g, &n)?, &shape, &marks, keepdim)?;
+                return Ok(grads![Some(mul(&mul(&sign(&plain)?, &hit)?, &share)?)]);
+            }
+            // Zeros are left out before the powers, so that their second derivatives are no NaN.
+            let nothing = zero(&y)?;
+            let safe = masked_fill_scalar(&y, &nothing, Scalar::Int(1))?;
+            let scaled = if p < 2.0 {
+                let none = zero(&x)?;
+                let powers = power(&masked_fill_scalar(&abs(&x)?, &none, Scalar::Int(1))?, p - 1.0)?;
+                mul(&sign(&x)?, &masked_fill_scalar(&powers, &none, Scalar::Int(0))?)?
+            } else {
+                mul(&x, &power(&abs(&x)?, p - 2.0)?)?
+            };
+            let scale = if p < 1.0 { mul(g, &power(&y, 1.0 - p)?)? } else { div(g, &power(&safe, p - 1.0)?)? };
+            let scale = if p < 0.0 { scale } else { masked_fill_scalar(&scale, &nothing, Scalar::Int(0))? };
+            Ok(grads![Some(mul(&scaled, &grow(&scale, &shape, &marks, keepdim)?)?)])
+        }
+    })
 }
 pub fn norm(a: &Tensor, p: Scalar) -> Result<Tensor> {
     norm_dim(a, Some(p), None, false)

@@ -420,6 +420,9 @@ pub fn split_with_sizes(a: &Tensor, split_sizes: &[i64], dim: i64) -> Result<Vec
 pub fn chunk(a: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(chunks > 0, Runtime, "chunk expects `chunks` to be greater than 0, got: {chunks}");
     let n = a.size(dim)?;
+    if n == 0 {
+        return (0..chunks).map(|_| narrow(a, dim, 0, 0)).collect();
+    }
     split(a, (n / chunks + (n % chunks != 0) as i64).max(1), dim)
 }
 /// Windows of `size` every `step` along a dimension, appended as the last.
@@ -468,7 +471,7 @@ pub fn as_strided(a: &Tensor, size: &[i64], stride: &[i64], storage_offset: Opti
     view_of("AsStridedBackward0", a, layout, move |_, g| Ok(grads![Some(as_strided_backward(g, &base, &window)?)]))
 }
 /// Gradient of a tensor laid out as `base` whose window `view` (offset relative to base) has gradient `g`.
-/// Where windows overlap, gradients add up.
+/// Where windows overlap, gradients add up; elements of the base that are one in memory share theirs evenly.
 pub(crate) fn as_strided_backward(g: &Tensor, base: &Layout, view: &Layout) -> Result<Tensor> {
     let overlapping = overlaps(view);
     let out = Layout { offset: 0, ..base.clone() };
@@ -478,11 +481,26 @@ pub(crate) fn as_strided_backward(g: &Tensor, base: &Layout, view: &Layout) -> R
         let positions = arange(Scalar::Int(n), Some(DType::I64), Some(g.device()))?;
         let index = autograd::no_grad(|| reshape(&positions.alias(view.clone())?, &[-1]))?;
         let summed = index_add(&memory, 0, &index, &reshape(g, &[-1])?, Scalar::Int(1))?;
-        return as_strided(&summed, &out.shape, &out.strides, None);
+        return as_strided(&shared(&summed, &out)?, &out.shape, &out.strides, None);
     }
     let window = as_strided(&memory, &view.shape, &view.strides, Some(view.offset))?;
     copy_(&window, g)?;
-    as_strided(&memory, &out.shape, &out.strides, None)
+    as_strided(&shared(&memory, &out)?, &out.shape, &out.strides, None)
+}
+/// The memory's values, each divided by the number of elements of the layout that lie there.
+fn shared(memory: &Tensor, layout: &Layout) -> Result<Tensor> {
+    if !overlaps(layout) {
+        return Ok(memory.clone());
+    }
+    let count = autograd::no_grad(|| {
+        let n = memory.numel() as i64;
+        let positions = arange(Scalar::Int(n), Some(DType::I64), Some(memory.device()))?;
+        let index = reshape(&positions.alias(layout.clone())?, &[-1])?;
+        let one = ones(&[index.numel() as i64], Some(memory.dtype()), Some(memory.device()))?;
+        let count = index_add(&zeros_like(&detach(memory)?, None, None)?, 0, &index, &one, Scalar::Int(1))?;
+        clamp_min(&count, Scalar::Int(1))
+    })?;
+    div(memory, &count)
 }
 /// Whether two indices of a layout can meet at one element (said conservatively).
 fn overlaps(l: &Layout) -> bool {

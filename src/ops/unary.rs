@@ -273,7 +273,7 @@ fn relu_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
 }
 /// The gradient of relu whose result was y.
 pub(super) fn relu_grad(g: &Tensor, y: &Tensor) -> Result<Tensor> {
-    fused(Opcode::ReluGrad, g, y, || mul(g, &cast(&gt_scalar(y, Scalar::Int(0))?, g.dtype())?))
+    fused(Opcode::ReluGrad, g, y, || masked_fill_scalar(g, &le_scalar(y, Scalar::Int(0))?, Scalar::Int(0)))
 }
 pub fn relu(a: &Tensor) -> Result<Tensor> {
     relu_impl(a, None)
@@ -404,10 +404,29 @@ pub fn leaky_relu(a: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
 }
 /// alpha * (exp(x) - 1) below zero.
 pub fn elu(a: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    scaled_elu(a, alpha.to_f64(), 1.0, 1.0)
+}
+/// scale * x above zero, scale * alpha * (exp(input_scale * x) - 1) below; NaN passes its gradient as what is above.
+pub(super) fn scaled_elu(a: &Tensor, alpha: f64, scale: f64, input_scale: f64) -> Result<Tensor> {
+    let by = |t: Tensor, k: f64| if k == 1.0 { Ok(t) } else { times(&t, k) };
     in_float([a], |[a]| {
-        let positive = gt_scalar(a, Scalar::Int(0))?;
-        let low = masked_fill_scalar(a, &positive, Scalar::Int(0))?;
-        where_(&positive, a, &mul_scalar(&expm1(&low)?, alpha)?)
+        let out = autograd::no_grad(|| {
+            let positive = gt_scalar(a, Scalar::Int(0))?;
+            let low = by(masked_fill_scalar(a, &positive, Scalar::Int(0))?, input_scale)?;
+            where_(&positive, &by(a.clone(), scale)?, &by(expm1(&low)?, alpha * scale)?)
+        })?;
+        record("EluBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c, g| {
+                let x = x.get(c)?;
+                let low = le_scalar(&detach(&x)?, Scalar::Int(0))?;
+                // At zero the second derivative is that from above.
+                let above = ge_scalar(&detach(&x)?, Scalar::Int(0))?;
+                let slope = exp(&by(masked_fill_scalar(&x, &above, Scalar::Int(0))?, input_scale)?)?;
+                let below = mul(g, &by(slope, alpha * scale * input_scale)?)?;
+                Ok(grads![Some(where_(&low, &below, &by(g.clone(), scale)?)?)])
+            }
+        })
     })
 }
 /// log(1 + exp(beta x)) / beta, x itself above the threshold.
@@ -434,7 +453,20 @@ pub fn logsigmoid(a: &Tensor) -> Result<Tensor> {
 }
 /// x * relu6(x + 3) / 6.
 pub fn hardswish(a: &Tensor) -> Result<Tensor> {
-    in_float([a], |[a]| mul(a, &hardsigmoid(a)?))
+    in_float([a], |[a]| {
+        let out = autograd::no_grad(|| mul(a, &hardsigmoid(a)?))?;
+        record("HardswishBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c, g| {
+                let x = x.get(c)?;
+                let plain = detach(&x)?;
+                let low = le_scalar(&plain, Scalar::Int(-3))?;
+                let middle = logical_and(&lt_scalar(&plain, Scalar::Int(3))?, &logical_not(&low)?)?;
+                let slope = mul(g, &plus(&times(&x, 1.0 / 3.0)?, 0.5)?)?;
+                Ok(grads![Some(where_(&middle, &slope, &masked_fill_scalar(g, &low, Scalar::Int(0))?)?)])
+            }
+        })
+    })
 }
 /// relu6(x + 3) / 6.
 pub fn hardsigmoid(a: &Tensor) -> Result<Tensor> {
@@ -452,7 +484,15 @@ pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
     let clamped;
     let a = match eps {
         Some(e) => {
-            clamped = clamp_passing(a, Scalar::Float(e), Scalar::Float(1.0 - e), Passes::BoundsAndNaN)?;
+            // The lower bound is looked at first, should it be the larger one.
+            let (low, high) = (Scalar::Float(e), Scalar::Float((1.0 - e).max(e)));
+            clamped = if e <= 0.5 {
+                clamp_passing(a, low, high, Passes::BoundsAndNaN)?
+            } else {
+                let above = gt_scalar(&detach(a)?, Scalar::Float(1.0 - e))?;
+                let a = masked_fill_scalar(a, &above, Scalar::Float(1.0 - e))?;
+                where_scalar_self(&lt_scalar(&detach(&float)?, low)?, low, &a)?
+            };
             &clamped
         }
         None => a,
@@ -462,8 +502,11 @@ pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
         let x = s.save(a);
         move |c, g| {
             let x = wide(&x.get(c)?)?;
-            let outside = logical_or(&lt_scalar(&x, Scalar::Int(0))?, &gt_scalar(&x, ONE)?)?;
             let slope = div(g, &mul(&x, &one_minus(&x)?)?)?;
+            if eps.is_some() {
+                return Ok(grads![Some(masked_fill_scalar(&slope, &isnan(&detach(&x)?)?, Scalar::Int(0))?)]);
+            }
+            let outside = logical_or(&lt_scalar(&x, Scalar::Int(0))?, &gt_scalar(&x, ONE)?)?;
             Ok(grads![Some(masked_fill_scalar(&slope, &outside, Scalar::Float(f64::NAN))?)])
         }
     })

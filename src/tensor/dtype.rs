@@ -109,6 +109,41 @@ impl DType {
     pub fn can_cast(self, to: DType) -> bool {
         self.category() <= to.category()
     }
+    /// The least and the largest number of an integer dtype.
+    pub fn int_range(self) -> Option<(i64, i64)> {
+        match self {
+            DType::U8 => Some((0, u8::MAX as i64)),
+            DType::I8 => Some((i8::MIN as i64, i8::MAX as i64)),
+            DType::I16 => Some((i16::MIN as i64, i16::MAX as i64)),
+            DType::I32 => Some((i32::MIN as i64, i32::MAX as i64)),
+            DType::I64 => Some((i64::MIN, i64::MAX)),
+            _ => None,
+        }
+    }
+    /// The largest finite number of a float dtype.
+    pub fn largest(self) -> f64 {
+        match self {
+            DType::F16 => 65504.0,
+            DType::BF16 => (2.0 - 2f64.powi(-7)) * 2f64.powi(127),
+            DType::F32 => f32::MAX as f64,
+            _ => f64::MAX,
+        }
+    }
+    /// The name that PyTorch's errors about numbers use.
+    pub fn c_name(self) -> &'static str {
+        match self {
+            DType::U8 => "uint8_t",
+            DType::I8 => "int8_t",
+            DType::I16 => "int16_t",
+            DType::I32 => "int",
+            DType::I64 => "int64_t",
+            DType::F16 => "c10::Half",
+            DType::BF16 => "c10::BFloat16",
+            DType::F32 => "float",
+            DType::F64 => "double",
+            DType::Bool => "bool",
+        }
+    }
 }
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

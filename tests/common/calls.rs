@@ -222,10 +222,15 @@ pub const NAMES: &[&str] = &[
     "clamp",
     "clamp.Tensors",
     "clamp_",
+    "clamp_.Tensors",
     "clamp_min",
+    "clamp_min.Tensors",
     "clamp_max",
+    "clamp_max.Tensors",
     "clamp_min_",
+    "clamp_min_.Tensors",
     "clamp_max_",
+    "clamp_max_.Tensors",
     "sum",
     "sum.dim",
     "sum_to_size",
@@ -366,7 +371,9 @@ pub const NAMES: &[&str] = &[
     "index_add_",
     "index_copy",
     "index_copy_",
+    "index_fill.Tensor",
     "index_fill.Scalar",
+    "index_fill_.Tensor",
     "index_fill_.Scalar",
     "index",
     "index_put",
@@ -960,14 +967,28 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             ops::clamp_(a.tensor(0), a.opt_scalar(1), a.opt_scalar(2))?;
             vec![]
         }
+        "clamp_.Tensors" => {
+            ops::clamp_tensors_(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2))?;
+            vec![]
+        }
         "clamp_min" => vec![Value::Tensor(ops::clamp_min(a.tensor(0), a.scalar(1))?)],
+        "clamp_min.Tensors" => vec![Value::Tensor(ops::clamp_min_tensors(a.tensor(0), a.tensor(1))?)],
         "clamp_max" => vec![Value::Tensor(ops::clamp_max(a.tensor(0), a.scalar(1))?)],
+        "clamp_max.Tensors" => vec![Value::Tensor(ops::clamp_max_tensors(a.tensor(0), a.tensor(1))?)],
         "clamp_min_" => {
             ops::clamp_min_(a.tensor(0), a.scalar(1))?;
             vec![]
         }
+        "clamp_min_.Tensors" => {
+            ops::clamp_min_tensors_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "clamp_max_" => {
             ops::clamp_max_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
+        "clamp_max_.Tensors" => {
+            ops::clamp_max_tensors_(a.tensor(0), a.tensor(1))?;
             vec![]
         }
         "sum" => vec![Value::Tensor(ops::sum(a.tensor(0), a.opt_dtype(1))?)],
@@ -1203,7 +1224,12 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             ops::index_copy_(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3))?;
             vec![]
         }
+        "index_fill.Tensor" => vec![Value::Tensor(ops::index_fill(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3))?)],
         "index_fill.Scalar" => vec![Value::Tensor(ops::index_fill_scalar(a.tensor(0), a.int(1), a.tensor(2), a.scalar(3))?)],
+        "index_fill_.Tensor" => {
+            ops::index_fill_(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3))?;
+            vec![]
+        }
         "index_fill_.Scalar" => {
             ops::index_fill_scalar_(a.tensor(0), a.int(1), a.tensor(2), a.scalar(3))?;
             vec![]

@@ -1047,10 +1047,21 @@ const T &clamp_(std::optional<Scalar> min = std::nullopt, std::optional<Scalar> 
     detail::check(taper_clamp_(this->raw_handle(), min_raw.get(), max_raw.get()));
     return static_cast<const T &>(*this);
 }
+/// self limited by tensors, in place.
+T &clamp_(const T &min = {}, const T &max = {}) {
+    detail::check(taper_clamp_tensors_(this->raw_handle(), min.handle(), max.handle()));
+    return static_cast<T &>(*this);
+}
 /// max(self, min).
 T clamp_min(Scalar min) const {
     taper_tensor *out_{};
     detail::check(taper_clamp_min(this->raw_handle(), min.raw(), &out_));
+    return T::adopt(out_);
+}
+/// max(self, min), of a tensor of bounds.
+T clamp_min(const T &min) const {
+    taper_tensor *out_{};
+    detail::check(taper_clamp_min_tensors(this->raw_handle(), min.handle(), &out_));
     return T::adopt(out_);
 }
 /// min(self, max).
@@ -1059,15 +1070,31 @@ T clamp_max(Scalar max) const {
     detail::check(taper_clamp_max(this->raw_handle(), max.raw(), &out_));
     return T::adopt(out_);
 }
+/// min(self, max), of a tensor of bounds.
+T clamp_max(const T &max) const {
+    taper_tensor *out_{};
+    detail::check(taper_clamp_max_tensors(this->raw_handle(), max.handle(), &out_));
+    return T::adopt(out_);
+}
 /// max(self, min), in place.
 const T &clamp_min_(Scalar min) const {
     detail::check(taper_clamp_min_(this->raw_handle(), min.raw()));
     return static_cast<const T &>(*this);
 }
+/// max(self, min), in place, of a tensor of bounds.
+T &clamp_min_(const T &min) {
+    detail::check(taper_clamp_min_tensors_(this->raw_handle(), min.handle()));
+    return static_cast<T &>(*this);
+}
 /// min(self, max), in place.
 const T &clamp_max_(Scalar max) const {
     detail::check(taper_clamp_max_(this->raw_handle(), max.raw()));
     return static_cast<const T &>(*this);
+}
+/// min(self, max), in place, of a tensor of bounds.
+T &clamp_max_(const T &max) {
+    detail::check(taper_clamp_max_tensors_(this->raw_handle(), max.handle()));
+    return static_cast<T &>(*this);
 }
 /// Sum of all elements; integers and bools give int64.
 T sum(std::optional<DType> dtype = std::nullopt) const {
@@ -1817,11 +1844,22 @@ const T &index_copy_(int64_t dim, const T &index, const T &source) const {
     detail::check(taper_index_copy_(this->raw_handle(), dim, index.handle(), source.handle()));
     return static_cast<const T &>(*this);
 }
+/// self with a 0-dim tensor's value at the rows that index names.
+T index_fill(int64_t dim, const T &index, const T &value) const {
+    taper_tensor *out_{};
+    detail::check(taper_index_fill(this->raw_handle(), dim, index.handle(), value.handle(), &out_));
+    return T::adopt(out_);
+}
 /// self with a number at the rows that index names.
 T index_fill(int64_t dim, const T &index, Scalar value) const {
     taper_tensor *out_{};
     detail::check(taper_index_fill_scalar(this->raw_handle(), dim, index.handle(), value.raw(), &out_));
     return T::adopt(out_);
+}
+/// Writes a 0-dim tensor's value at the rows that index names.
+T &index_fill_(int64_t dim, const T &index, const T &value) {
+    detail::check(taper_index_fill_(this->raw_handle(), dim, index.handle(), value.handle()));
+    return static_cast<T &>(*this);
 }
 /// Writes a number at the rows that index names.
 const T &index_fill_(int64_t dim, const T &index, Scalar value) const {
@@ -3321,10 +3359,21 @@ inline const Tensor &clamp_(const Tensor &self, std::optional<Scalar> min = std:
     detail::check(taper_clamp_(self.handle(), min_raw.get(), max_raw.get()));
     return self;
 }
+/// self limited by tensors, in place.
+inline const Tensor &clamp_(const Tensor &self, const Tensor &min = {}, const Tensor &max = {}) {
+    detail::check(taper_clamp_tensors_(self.handle(), min.handle(), max.handle()));
+    return self;
+}
 /// max(self, min).
 inline Tensor clamp_min(const Tensor &self, Scalar min) {
     taper_tensor *out_{};
     detail::check(taper_clamp_min(self.handle(), min.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// max(self, min), of a tensor of bounds.
+inline Tensor clamp_min(const Tensor &self, const Tensor &min) {
+    taper_tensor *out_{};
+    detail::check(taper_clamp_min_tensors(self.handle(), min.handle(), &out_));
     return Tensor::adopt(out_);
 }
 /// min(self, max).
@@ -3333,14 +3382,30 @@ inline Tensor clamp_max(const Tensor &self, Scalar max) {
     detail::check(taper_clamp_max(self.handle(), max.raw(), &out_));
     return Tensor::adopt(out_);
 }
+/// min(self, max), of a tensor of bounds.
+inline Tensor clamp_max(const Tensor &self, const Tensor &max) {
+    taper_tensor *out_{};
+    detail::check(taper_clamp_max_tensors(self.handle(), max.handle(), &out_));
+    return Tensor::adopt(out_);
+}
 /// max(self, min), in place.
 inline const Tensor &clamp_min_(const Tensor &self, Scalar min) {
     detail::check(taper_clamp_min_(self.handle(), min.raw()));
     return self;
 }
+/// max(self, min), in place, of a tensor of bounds.
+inline const Tensor &clamp_min_(const Tensor &self, const Tensor &min) {
+    detail::check(taper_clamp_min_tensors_(self.handle(), min.handle()));
+    return self;
+}
 /// min(self, max), in place.
 inline const Tensor &clamp_max_(const Tensor &self, Scalar max) {
     detail::check(taper_clamp_max_(self.handle(), max.raw()));
+    return self;
+}
+/// min(self, max), in place, of a tensor of bounds.
+inline const Tensor &clamp_max_(const Tensor &self, const Tensor &max) {
+    detail::check(taper_clamp_max_tensors_(self.handle(), max.handle()));
     return self;
 }
 /// Sum of all elements; integers and bools give int64.
@@ -4007,11 +4072,22 @@ inline const Tensor &index_copy_(const Tensor &self, int64_t dim, const Tensor &
     detail::check(taper_index_copy_(self.handle(), dim, index.handle(), source.handle()));
     return self;
 }
+/// self with a 0-dim tensor's value at the rows that index names.
+inline Tensor index_fill(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &value) {
+    taper_tensor *out_{};
+    detail::check(taper_index_fill(self.handle(), dim, index.handle(), value.handle(), &out_));
+    return Tensor::adopt(out_);
+}
 /// self with a number at the rows that index names.
 inline Tensor index_fill(const Tensor &self, int64_t dim, const Tensor &index, Scalar value) {
     taper_tensor *out_{};
     detail::check(taper_index_fill_scalar(self.handle(), dim, index.handle(), value.raw(), &out_));
     return Tensor::adopt(out_);
+}
+/// Writes a 0-dim tensor's value at the rows that index names.
+inline const Tensor &index_fill_(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &value) {
+    detail::check(taper_index_fill_(self.handle(), dim, index.handle(), value.handle()));
+    return self;
 }
 /// Writes a number at the rows that index names.
 inline const Tensor &index_fill_(const Tensor &self, int64_t dim, const Tensor &index, Scalar value) {

@@ -2654,23 +2654,38 @@ def clamp(input, min=None, max=None, *, out=None):
 
 
 def clamp_(input, min=None, max=None):
-    """Limits self to [min, max] in place."""
+    """Limits self to [min, max] in place.
+
+    self limited by tensors, in place."""
     try:
-        e_ = _clamp_(input._h, None if min is None else byref(scalar(min)), None if max is None else byref(scalar(max)))
+        if (min is None or isinstance(min, Tensor)) and (max is None or isinstance(max, Tensor)):
+            e_ = _clamp_tensors_(input._h, None if min is None else min._h, None if max is None else max._h)
+        elif not isinstance(min, Tensor) and not isinstance(max, Tensor):
+            e_ = _clamp_(input._h, None if min is None else byref(scalar(min)), None if max is None else byref(scalar(max)))
+        else:
+            e_ = absent
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "clamp_", "T:input s:min s:max", locals())
+        return repaired(x_, "clamp_", "T:input *:min *:max", locals())
     if e_:
+        if e_ is absent:
+            no_overload("clamp_", ("Tensor(a!) self, Scalar? min=None, Scalar? max=None", "Tensor(a!) self, Tensor? min=None, Tensor? max=None",), "T:input *:min *:max", locals())
         fail(e_)
     return input
 
 
 def clamp_min(input, min, *, out=None):
-    """max(self, min)."""
+    """max(self, min).
+
+    max(self, min), of a tensor of bounds."""
     try:
-        o_, p_ = tls.o
-        e_ = _clamp_min(input._h, scalar(min), p_)
+        if isinstance(min, Tensor):
+            o_, p_ = tls.o
+            e_ = _clamp_min_tensors(input._h, min._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _clamp_min(input._h, scalar(min), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "clamp_min", "T:input S:min ?:out", locals())
+        return repaired(x_, "clamp_min", "T:input *:min ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -2680,12 +2695,18 @@ def clamp_min(input, min, *, out=None):
 
 
 def clamp_max(input, max, *, out=None):
-    """min(self, max)."""
+    """min(self, max).
+
+    min(self, max), of a tensor of bounds."""
     try:
-        o_, p_ = tls.o
-        e_ = _clamp_max(input._h, scalar(max), p_)
+        if isinstance(max, Tensor):
+            o_, p_ = tls.o
+            e_ = _clamp_max_tensors(input._h, max._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _clamp_max(input._h, scalar(max), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "clamp_max", "T:input S:max ?:out", locals())
+        return repaired(x_, "clamp_max", "T:input *:max ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -2695,22 +2716,32 @@ def clamp_max(input, max, *, out=None):
 
 
 def clamp_min_(input, min):
-    """max(self, min), in place."""
+    """max(self, min), in place.
+
+    max(self, min), in place, of a tensor of bounds."""
     try:
-        e_ = _clamp_min_(input._h, scalar(min))
+        if isinstance(min, Tensor):
+            e_ = _clamp_min_tensors_(input._h, min._h)
+        else:
+            e_ = _clamp_min_(input._h, scalar(min))
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "clamp_min_", "T:input S:min", locals())
+        return repaired(x_, "clamp_min_", "T:input *:min", locals())
     if e_:
         fail(e_)
     return input
 
 
 def clamp_max_(input, max):
-    """min(self, max), in place."""
+    """min(self, max), in place.
+
+    min(self, max), in place, of a tensor of bounds."""
     try:
-        e_ = _clamp_max_(input._h, scalar(max))
+        if isinstance(max, Tensor):
+            e_ = _clamp_max_tensors_(input._h, max._h)
+        else:
+            e_ = _clamp_max_(input._h, scalar(max))
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "clamp_max_", "T:input S:max", locals())
+        return repaired(x_, "clamp_max_", "T:input *:max", locals())
     if e_:
         fail(e_)
     return input
@@ -4952,12 +4983,18 @@ def index_copy_(input, dim, index, source):
 
 
 def index_fill(input, dim, index, value, *, out=None):
-    """self with a number at the rows that index names."""
+    """self with a 0-dim tensor's value at the rows that index names.
+
+    self with a number at the rows that index names."""
     try:
-        o_, p_ = tls.o
-        e_ = _index_fill_scalar(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value), p_)
+        if isinstance(value, Tensor):
+            o_, p_ = tls.o
+            e_ = _index_fill(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, value._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _index_fill_scalar(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "index_fill", "T:input I:dim T:index S:value ?:out", locals())
+        return repaired(x_, "index_fill", "T:input I:dim T:index *:value ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -4967,11 +5004,16 @@ def index_fill(input, dim, index, value, *, out=None):
 
 
 def index_fill_(input, dim, index, value):
-    """Writes a number at the rows that index names."""
+    """Writes a 0-dim tensor's value at the rows that index names.
+
+    Writes a number at the rows that index names."""
     try:
-        e_ = _index_fill_scalar_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value))
+        if isinstance(value, Tensor):
+            e_ = _index_fill_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, value._h)
+        else:
+            e_ = _index_fill_scalar_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, scalar(value))
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "index_fill_", "T:input I:dim T:index S:value", locals())
+        return repaired(x_, "index_fill_", "T:input I:dim T:index *:value", locals())
     if e_:
         fail(e_)
     return input

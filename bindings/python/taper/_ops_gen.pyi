@@ -484,14 +484,30 @@ def clamp(input: Tensor, min: Optional[_Number] = ..., max: Optional[_Number] = 
 @overload
 def clamp(input: Tensor, min: Optional[Tensor] = ..., max: Optional[Tensor] = ..., *, out: Any = ...) -> Tensor:
     """self limited by tensors, which broadcast."""
+@overload
 def clamp_min(input: Tensor, min: _Number, *, out: Any = ...) -> Tensor:
     """max(self, min)."""
+@overload
+def clamp_min(input: Tensor, min: Tensor, *, out: Any = ...) -> Tensor:
+    """max(self, min), of a tensor of bounds."""
+@overload
 def clamp_max(input: Tensor, max: _Number, *, out: Any = ...) -> Tensor:
     """min(self, max)."""
+@overload
+def clamp_max(input: Tensor, max: Tensor, *, out: Any = ...) -> Tensor:
+    """min(self, max), of a tensor of bounds."""
+@overload
 def clamp_min_(input: Tensor, min: _Number) -> Tensor:
     """max(self, min), in place."""
+@overload
+def clamp_min_(input: Tensor, min: Tensor) -> Tensor:
+    """max(self, min), in place, of a tensor of bounds."""
+@overload
 def clamp_max_(input: Tensor, max: _Number) -> Tensor:
     """min(self, max), in place."""
+@overload
+def clamp_max_(input: Tensor, max: Tensor) -> Tensor:
+    """min(self, max), in place, of a tensor of bounds."""
 @overload
 def sum(input: Tensor, *, dtype: Optional[_dtype] = ..., out: Any = ...) -> Tensor:
     """Sum of all elements; integers and bools give int64."""
@@ -677,8 +693,16 @@ def index_copy(input: Tensor, dim: _int, index: Tensor, source: Tensor, *, out: 
     """self with source written at the rows that index names."""
 def index_copy_(input: Tensor, dim: _int, index: Tensor, source: Tensor) -> Tensor:
     """Writes source at the rows that index names."""
+@overload
+def index_fill(input: Tensor, dim: _int, index: Tensor, value: Tensor, *, out: Any = ...) -> Tensor:
+    """self with a 0-dim tensor's value at the rows that index names."""
+@overload
 def index_fill(input: Tensor, dim: _int, index: Tensor, value: _Number, *, out: Any = ...) -> Tensor:
     """self with a number at the rows that index names."""
+@overload
+def index_fill_(input: Tensor, dim: _int, index: Tensor, value: Tensor) -> Tensor:
+    """Writes a 0-dim tensor's value at the rows that index names."""
+@overload
 def index_fill_(input: Tensor, dim: _int, index: Tensor, value: _Number) -> Tensor:
     """Writes a number at the rows that index names."""
 def index_put(input: Tensor, indices: Sequence[Optional[Tensor]], values: Tensor, accumulate: _bool = ..., *, out: Any = ...) -> Tensor:
@@ -1238,14 +1262,30 @@ class TensorOps:
     @overload
     def clamp(self, min: Optional[Tensor] = ..., max: Optional[Tensor] = ...) -> Tensor:
         """self limited by tensors, which broadcast."""
+    @overload
     def clamp_min(self, min: _Number) -> Tensor:
         """max(self, min)."""
+    @overload
+    def clamp_min(self, min: Tensor) -> Tensor:
+        """max(self, min), of a tensor of bounds."""
+    @overload
     def clamp_max(self, max: _Number) -> Tensor:
         """min(self, max)."""
+    @overload
+    def clamp_max(self, max: Tensor) -> Tensor:
+        """min(self, max), of a tensor of bounds."""
+    @overload
     def clamp_min_(self, min: _Number) -> Tensor:
         """max(self, min), in place."""
+    @overload
+    def clamp_min_(self, min: Tensor) -> Tensor:
+        """max(self, min), in place, of a tensor of bounds."""
+    @overload
     def clamp_max_(self, max: _Number) -> Tensor:
         """min(self, max), in place."""
+    @overload
+    def clamp_max_(self, max: Tensor) -> Tensor:
+        """min(self, max), in place, of a tensor of bounds."""
     @overload
     def sum(self, *, dtype: Optional[_dtype] = ...) -> Tensor:
         """Sum of all elements; integers and bools give int64."""
@@ -1481,8 +1521,16 @@ class TensorOps:
         """self with source written at the rows that index names."""
     def index_copy_(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
         """Writes source at the rows that index names."""
+    @overload
+    def index_fill(self, dim: _int, index: Tensor, value: Tensor) -> Tensor:
+        """self with a 0-dim tensor's value at the rows that index names."""
+    @overload
     def index_fill(self, dim: _int, index: Tensor, value: _Number) -> Tensor:
         """self with a number at the rows that index names."""
+    @overload
+    def index_fill_(self, dim: _int, index: Tensor, value: Tensor) -> Tensor:
+        """Writes a 0-dim tensor's value at the rows that index names."""
+    @overload
     def index_fill_(self, dim: _int, index: Tensor, value: _Number) -> Tensor:
         """Writes a number at the rows that index names."""
     def index(self, indices: Sequence[Optional[Tensor]]) -> Tensor:

@@ -32,7 +32,8 @@ bitwise_left_shift_scalar_:VS bitwise_right_shift:VVV bitwise_right_shift_scalar
 bitwise_right_shift_scalar_:VS bitwise_not:VV isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV
 equal:VVV where:VVVV where_scalar_self:VSVV where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV
 masked_fill_scalar:VVSV masked_fill_:VVV masked_fill_scalar_:VVS clamp:VVVV clamp_tensors:VVVV clamp_:VVV
-clamp_min:VSV clamp_max:VSV clamp_min_:VS clamp_max_:VS sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV
+clamp_tensors_:VVV clamp_min:VSV clamp_min_tensors:VVV clamp_max:VSV clamp_max_tensors:VVV clamp_min_:VS
+clamp_min_tensors_:VV clamp_max_:VS clamp_max_tensors_:VV sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV
 mean:VCV mean_dim:VVNBCV var:VBV var_dim:VVNBBV var_correction:VVNVBV std:VBV std_dim:VVNBBV std_correction:VVNVBV
 var_mean_correction:VVNVBVV std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dim:VIBV all:VV
 all_dim:VIBV count_nonzero:VVV max:VV max_dim:VIBVV max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV
@@ -50,35 +51,35 @@ roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV cast
 clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV
 scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV scatter_reduce:VIVVZV
 scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV scatter_reduce_two_:VIVVZB index_select:VIVV
-index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill_scalar:VIVSV index_fill_scalar_:VIVS
-index:VVNV index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV
-take_along_dim:VVVV embedding:VVIV one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV masked_scatter_:VVV
-select_scatter:VVIIV slice_scatter:VVIVVIV diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV
-triu_indices:IIICDV diagflat:VIV searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV
-bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV
-unique_dim:VIBBBVVV unique_consecutive:VBBVVVV histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV
-deg2rad:VV rad2deg:VV positive:VV sgn:VV signbit:VV isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV
-heaviside:VVV nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV float_power:VVV float_power_scalar:VSV logaddexp2:VVV
-ldexp:VVV aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV selu:VV celu:VSV mish:VV softsign:VV tanhshrink:VV
-hardshrink:VSV softshrink:VSV threshold:VSSV prelu:VVV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV
-conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV
-max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV
-avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV
-adaptive_avg_pool3d:VVNV grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV
-batch_norm:VVVVVBFFV instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV
-scaled_dot_product_attention:VVVVFBVV pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV
-huber_loss:VVZFV binary_cross_entropy:VVVZV binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV
-cross_entropy:VVVIZFV rand:VNVCDV rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV
-randint_low:IIVNVCDV randint_like:VIVCDV randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV
-normal_float_tensor:FVVV normal_tensor_tensor:VVVV normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV
-multinomial:VIBVV uniform_:VFFV normal_:VFFV log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV
-random_:VV random_to_:VIV random_from_:VIVV bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV
-alpha_dropout:VFBVV feature_dropout:VFBVV feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV
-dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V
-init_dirac_:VI init_xavier_uniform_:VFV init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV
-init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV
-calculate_gain:ZVV clip_grad_norm_:VNFFBV clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB
-fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill:VIVVV index_fill_scalar:VIVSV
+index_fill_:VIVV index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV
+masked_select:VVV take:VVV take_along_dim:VVVV embedding:VVIV one_hot:VIV bincount:VVIV argwhere:VV
+masked_scatter:VVVV masked_scatter_:VVV select_scatter:VVIIV slice_scatter:VVIVVIV diagonal_scatter:VVIIIV
+fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV searchsorted:VVBBZVV
+searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV
+isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV
+histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV deg2rad:VV rad2deg:VV positive:VV sgn:VV signbit:VV
+isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV heaviside:VVV nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV
+float_power:VVV float_power_scalar:VSV logaddexp2:VVV ldexp:VVV aminmax:VVBVV nanmean:VVNBCV inner:VVV
+hardtanh:VSSV selu:VV celu:VSV mish:VV softsign:VV tanhshrink:VV hardshrink:VSV softshrink:VSV threshold:VSSV
+prelu:VVV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_transpose1d:VVVVNVNVNIVNV
+conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV
+max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV avg_pool2d:VVNVNVNBBVV
+avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV adaptive_avg_pool3d:VVNV
+grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV
+instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV
+pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
+binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV rand:VNVCDV
+rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV randint_low:IIVNVCDV randint_like:VIVCDV
+randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV normal_float_tensor:FVVV normal_tensor_tensor:VVVV
+normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV multinomial:VIBVV uniform_:VFFV normal_:VFFV
+log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV random_:VV random_to_:VIV random_from_:VIVV
+bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VFBVV feature_dropout:VFBVV
+feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV
+init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV
+init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV
+init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV clip_grad_norm_:VNFFBV
+clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu tril_ triu_ add

@@ -145,7 +145,7 @@ fn expression(inst: &Inst, [a, b, c]: [&str; 3], device: Device) -> Result<(Stri
         Sign => plain(format!("({a} > 0) - ({a} < 0)")),
         Where => plain(format!("{a} ? {b} : {c}")),
         Relu => plain(format!("{a} < 0 ? ({t})0 : {a}")),
-        ReluGrad => plain(format!("{b} > 0 ? {a} : ({t})0")),
+        ReluGrad => plain(format!("{b} <= 0 ? ({t})0 : {a}")),
         _ if !float => Err(Error::unsupported(&format!("{:?}", inst.op), ty, device)),
         Div => plain(format!("{a} / {b}")),
         Atan2 => call2("atan2"),

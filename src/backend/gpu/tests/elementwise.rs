@@ -116,7 +116,7 @@ const BINARY: &[(Opcode, F2)] = &[
     (LogicalAnd, |x, y| b(x != 0.0 && y != 0.0)),
     (LogicalOr, |x, y| b(x != 0.0 || y != 0.0)),
     (LogicalXor, |x, y| b((x != 0.0) != (y != 0.0))),
-    (ReluGrad, |g, x| if x > 0.0 { g } else { 0.0 }),
+    (ReluGrad, |g, x| if x <= 0.0 { 0.0 } else { g }),
     (SigmoidGrad, |g, y| g * y * (1.0 - y)),
     (TanhGrad, |g, y| g * (1.0 - y * y)),
     (GeluGrad, |g, x| g * (0.5 * (1.0 + erf(x / 2f64.sqrt())) + x * phi(x))),
