@@ -1,5 +1,6 @@
 """Functions whose forms of arguments need Python: hand-merged overloads, aliases and small compositions."""
 
+import math
 import sys
 
 from . import _c, _dtype
@@ -358,6 +359,8 @@ def rot90(input, k=1, dims=(0, 1)):
 
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """Differences of neighbours, n times."""
+    if n == 0:
+        return input.clone()
     parts = [p for p in (prepend, input, append) if p is not None]
     if len(parts) > 1:
         input = g.cat(parts, dim)
@@ -365,7 +368,8 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
         m = input.size(dim)
         if m == 0:
             break
-        input = input.narrow(dim, 1, m - 1) - input.narrow(dim, 0, m - 1)
+        after, before = input.narrow(dim, 1, m - 1), input.narrow(dim, 0, m - 1)
+        input = after ^ before if input.dtype is _dtype.bool else after - before
     return input
 
 
@@ -422,11 +426,9 @@ def combinations(input, r=2, with_replacement=False):
         empty((math.comb(n, r), r), dtype=_dtype.int64)
     make = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(make(range(input.numel()), r))
-    if not rows:
-        return input.new_empty((0, r))
     from ._creation import _from_data
 
-    return input[_from_data(rows, _dtype.int64, "cpu")]
+    return input[_from_data(rows, _dtype.int64, "cpu").reshape((len(rows), r))]
 
 
 @in_float
@@ -449,13 +451,24 @@ def tensordot(a, b, dims=2):
     else:
         first, second = ([d] if isinstance(d, int) else list(d) for d in dims)
     first, second = [d % a.ndim for d in first], [d % b.ndim for d in second]
+    for i, j in zip(first, second):
+        # A size of 1 meets any: the other is summed.
+        if a.size(i) == 1 and b.size(j) != 1:
+            b = b.sum(j, True)
+        elif b.size(j) == 1 and a.size(i) != 1:
+            a = a.sum(i, True)
     keep_a = [d for d in range(a.ndim) if d not in first]
     keep_b = [d for d in range(b.ndim) if d not in second]
     n = 1
     for d in first:
         n *= a.size(d)
-    left = a.permute(keep_a + first).reshape((-1, n))
-    right = b.permute(second + keep_b).reshape((n, -1))
+    rows = columns = 1
+    for d in keep_a:
+        rows *= a.size(d)
+    for d in keep_b:
+        columns *= b.size(d)
+    left = a.permute(keep_a + first).reshape((rows, n))
+    right = b.permute(second + keep_b).reshape((n, columns))
     return (left @ right).reshape([a.size(d) for d in keep_a] + [b.size(d) for d in keep_b])
 
 
@@ -488,7 +501,13 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
         square = g.matmul(a, b.transpose(-2, -1)).clamp(min=0)
         zero = square.detach() == 0
         return square.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
-    return g.norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+    apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    if p == math.inf and apart.requires_grad and x1.size(-1):
+        # Every element that reaches the maximum has the whole gradient, which is not shared here.
+        m = g.abs(apart.detach()).amax(-1)
+        reach = g.abs(apart).masked_fill(g.abs(apart.detach()) != m.unsqueeze(-1), 0).sum(-1)
+        return m + (reach - reach.detach()).masked_fill(~g.isfinite(m), 0)
+    return g.norm(apart, p, -1)
 
 
 @in_float
@@ -550,7 +569,8 @@ def div_(input, other, *, rounding_mode=None):
 def clamp_(input, min=None, max=None):
     """Limits the elements in place."""
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        return input.copy_(g.clamp(input, min, max))
+        like = [b if b is None or isinstance(b, Tensor) else input.new_tensor(b) for b in (min, max)]
+        return g.clamp_(input, *like)
     return g.clamp_(input, min, max)
 
 
@@ -614,7 +634,7 @@ def reduced(name):
             if keepdim:
                 r = r.reshape((1,) * input.ndim)
         elif isinstance(dim, (tuple, list)):
-            r = input
+            r = input if dim else (input != 0).to(_dtype.uint8 if input.dtype is _dtype.uint8 else _dtype.bool)
             for d in sorted((d % max(input.ndim, 1) for d in dim), reverse=True):
                 r = generated(r, d, keepdim)
         else:

@@ -98,6 +98,16 @@ def _via(name, reverse=False):
     return operator
 
 
+def _reflected(name, plain):
+    """A reflected operator; of two tensors the plain one."""
+    number = _via(name)
+
+    def operator(self, other):
+        return getattr(_ops, plain)(other, self) if isinstance(other, Tensor) else number(self, other)
+
+    return operator
+
+
 def _unary(name):
     function = getattr(_ops, f"_{name}")
 
@@ -139,7 +149,7 @@ def _matmul(self, other):
 
 
 def _rmatmul(self, other):
-    other = _foreign(other)
+    other = other if isinstance(other, Tensor) else _foreign(other)
     return _ops.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
@@ -169,8 +179,12 @@ def install():
     operators["__rpow__"] = _via("pow", reverse=True)
     operators["__ipow__"] = _via("pow_")
     operators["__rsub__"] = _via("rsub")
-    for symbol, op in (("truediv", "rdiv"), ("floordiv", "rfloor_divide"), ("mod", "rremainder")):
-        operators[f"__r{symbol}__"] = _via(op)
+    for symbol, op, plain in (
+        ("truediv", "rdiv", "div"),
+        ("floordiv", "rfloor_divide", "floor_divide"),
+        ("mod", "rremainder", "remainder"),
+    ):
+        operators[f"__r{symbol}__"] = _reflected(op, plain)
     operators["__matmul__"] = _matmul
     operators["__imatmul__"] = _matmul
     operators["__rmatmul__"] = _rmatmul

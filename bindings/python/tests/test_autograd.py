@@ -388,3 +388,90 @@ def test_gradient_of_a_function_of_parameters():
         torch.func.grad(lambda t: t)(torch.ones(2))
     with pytest.raises(RuntimeError, match="expected tensors, got int"):
         torch.func.grad(lambda t: t)(3)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ReLU,
+        nn.ReLU6,
+        nn.Hardtanh,
+        nn.Hardswish,
+        nn.Hardsigmoid,
+        nn.Mish,
+        nn.SiLU,
+        nn.ELU,
+        nn.SELU,
+        nn.CELU,
+        nn.LeakyReLU,
+    ]
+    + [lambda inplace=False: nn.Threshold(0.5, 7.0, inplace)],
+)
+def test_activations_in_place_have_the_gradient_of_the_others(layer):
+    values = [-4.0, -1.5, -0.25, 0.75, 2.5, 7.0]
+    x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    y = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    z = y * 1
+    layer(inplace=True)(z)
+    (layer()(x) * 3).sum().backward()
+    (z * 3).sum().backward()
+    assert torch.equal(x.grad, y.grad)
+
+
+def test_gradients_where_functions_are_not_smooth():
+    # What PyTorch gives.
+    F = nn.functional
+    x = torch.tensor([[0.0, 0.0], [1.0, 3.0]], dtype=torch.float64, requires_grad=True)
+    for p, want in ((3.0, 2 * 3.0**2 / 28.0 ** (2 / 3)), (torch.inf, 2.0)):
+        (g,) = grad(torch.cdist(x, x.detach()[:1], p).sum() * 2, x)
+        assert g[0].tolist() == [0.0, 0.0]
+        assert g[1, 1].item() == pytest.approx(want)
+    for pool in (F.adaptive_max_pool1d, lambda x, n: F.adaptive_max_pool2d(x.unsqueeze(0), (1, n))[0]):
+        t = torch.tensor([[2.0, 2.0, 1.0, 1.0, 1.0]], requires_grad=True)
+        for n, want in ((1, [1.0, 0.0, 0.0, 0.0, 0.0]), (2, [1.0, 0.0, 1.0, 0.0, 0.0]), (5, [1.0] * 5)):
+            assert grad(pool(t, n).sum(), t)[0].tolist() == [want]
+    t = torch.tensor([[[1.0, 3.0, 4.0, 2.0]]])
+    assert F.lp_pool1d(t, torch.inf, 2).tolist() == [[[3.0, 4.0]]]
+    zero = torch.zeros(1, 1, 4, requires_grad=True)
+    assert grad(F.lp_pool1d(zero, 2, 2).sum(), zero)[0].tolist() == [[[0.0] * 4]]
+    a = torch.zeros(1, 2, requires_grad=True)
+    loss = F.cosine_embedding_loss(a, torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
+    assert grad(loss, a)[0].tolist() == [[pytest.approx(-1e6), 0.0]]
+
+
+def test_hooks_keep_shape_and_type():
+    x = torch.ones(2, requires_grad=True)
+    for call, error, text in (
+        (lambda g: g.sum(), RuntimeError, "changed the size of value"),
+        (lambda g: g.double(), RuntimeError, "changed the type of value"),
+        (lambda g: 3, TypeError, "expected Variable, but hook returned 'int'"),
+    ):
+        y = x * 1
+        y.register_hook(call)
+        with pytest.raises(error, match=text):
+            y.sum().backward()
+    y = x * 1
+    y.grad_fn.register_prehook(lambda g: (g[0], g[0]))
+    with pytest.raises(RuntimeError, match="incorrect number of values"):
+        y.sum().backward()
+    for register, text in (
+        ("register_full_backward_hook", "invalid number of grad_input, got 2, but expected 1"),
+        ("register_full_backward_pre_hook", "invalid number of grad_output, got 2, but expected 1"),
+    ):
+        m = nn.Linear(2, 2)
+        getattr(m, register)(lambda m, *g: (g[0][0], g[0][0]))
+        with pytest.raises(RuntimeError, match=text):
+            m(x).sum().backward()
+    x.register_post_accumulate_grad_hook(lambda p: p)
+    with pytest.raises(RuntimeError, match="should return None"):
+        x.sum().backward()
+
+
+def test_out_of_a_lesser_kind_is_refused():
+    out = torch.zeros(1, dtype=torch.int32)
+    with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Int"):
+        torch.add(torch.tensor([1.5]), 2, out=out)
+    with pytest.raises(RuntimeError, match="result type Long can't be cast to the desired output type Bool"):
+        torch.mul(torch.tensor([2]), 3, out=torch.zeros(1, dtype=torch.bool))
+    assert torch.add(torch.ones(1), 1, out=torch.zeros(1, dtype=torch.float64)).tolist() == [2.0]
+    assert torch.linspace(0, 4, 3, out=torch.zeros(3, dtype=torch.int64)).tolist() == [0, 2, 4]

@@ -583,3 +583,12 @@ def test_errors_say_which_module_failed():
             raise ValueError
 
     assert notes_of(lambda: nn.Sequential(Bad())(x)) == ("'mine'", ["in 0 (Bad(...))"])
+
+
+def test_images_of_bytes_are_resized_in_fractions():
+    image = torch.tensor([[[[0, 100, 200], [10, 110, 210]]]], dtype=torch.uint8)
+    up = nn.functional.interpolate(image, (2, 6), mode="bilinear", align_corners=False)
+    assert up.dtype == torch.uint8
+    assert up.tolist() == [[[[0, 25, 75, 125, 175, 200], [10, 35, 85, 135, 185, 210]]]]
+    with pytest.raises(NotImplementedError):
+        nn.functional.interpolate(image.long(), (2, 6), mode="bilinear", align_corners=False)

@@ -6,6 +6,7 @@ import math
 import warnings
 
 from .. import _ops as g
+from .._dtype import uint8
 from .._half import in_float
 from .._tensor import Tensor
 
@@ -65,9 +66,14 @@ def interpolate(
             f"Got {input.ndim}D input, but mode={mode!r} needs {along[0] or '?'} spatial dimensions "
             "(supported: nearest, nearest-exact, linear, bilinear, bicubic, trilinear, area of 1 and 2 dimensions)"
         )
+    whole = input.dtype is uint8
+    if not input.dtype.is_floating_point and not whole:
+        raise NotImplementedError(f"interpolate: mode={mode!r} is not implemented for {input.dtype}")
+    if whole:  # images of bytes: weights are fractions, the results whole numbers again
+        input = input.float()
     for i, n in enumerate(size):
         input = along[1](input, i + 2, n, scales[i], _aligned(align_corners))
-    return input
+    return g.clamp(g.round(input), 0, 255).to(uint8) if whole else input
 
 
 def _index(values, like):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
+from .. import _c
 from .. import _ops as g
 from .._half import in_float
 from .._ops_table import FUNCTIONS, NN
@@ -24,6 +25,12 @@ def __getattr__(name):
         made = globals()[name] = getattr(g, name)
         return made
     raise AttributeError(f"module 'taper.nn.functional' has no attribute '{name}'")
+
+
+def _in_place(input, function, *args):
+    """function's result written into input; its derivative may need what input was."""
+    old = input.clone() if input.requires_grad and _c.grad_mode_enabled() else input
+    return input.copy_(function(old, *args))
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -48,62 +55,52 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, else negative_slope * x."""
-    r = g.leaky_relu(input, negative_slope)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.leaky_relu, negative_slope) if inplace else g.leaky_relu(input, negative_slope)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else alpha * (exp(x) - 1)."""
-    r = g.elu(input, alpha)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.elu, alpha) if inplace else g.elu(input, alpha)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The self-normalising exponential linear unit."""
-    r = g.selu(input)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.selu) if inplace else g.selu(input)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))."""
-    r = g.celu(input, alpha)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.celu, alpha) if inplace else g.celu(input, alpha)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
-    r = g.relu6(input)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.relu6) if inplace else g.relu6(input)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x limited to [min_val, max_val]."""
-    r = g.hardtanh(input, min_val, max_val)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.hardtanh, min_val, max_val) if inplace else g.hardtanh(input, min_val, max_val)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6."""
-    r = g.hardswish(input)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.hardswish) if inplace else g.hardswish(input)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
-    r = g.hardsigmoid(input)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.hardsigmoid) if inplace else g.hardsigmoid(input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
-    r = g.mish(input)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.mish) if inplace else g.mish(input)
 
 
 def threshold(input: Tensor, threshold, value, inplace: bool = False) -> Tensor:
     """x where above the threshold, else value."""
-    r = g.threshold(input, threshold, value)
-    return input.copy_(r) if inplace else r
+    return _in_place(input, g.threshold, threshold, value) if inplace else g.threshold(input, threshold, value)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -258,42 +255,76 @@ def _windows(n, out):
     return [(i * n // out, -((-(i + 1) * n) // out)) for i in range(out)]
 
 
+def _adaptive_max(input, sizes, return_indices):
+    """Maxima over windows of the last dimensions; the first of equal ones is taken, NaN before all."""
+    n = len(sizes)
+    name = f"adaptive_max_pool{n}d()"
+    if input.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(input.shape)}")
+    for d in range(input.ndim - n, input.ndim):
+        if input.size(d) == 0:
+            raise RuntimeError(
+                f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+                f"{list(input.shape)} with dimension {d} being empty"
+            )
+    sizes = [input.size(d - n) if s is None else s for d, s in enumerate(sizes)]
+    if min(sizes) < 0:
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0, but received {sizes}")
+    _must_fit(input, sizes)
+    if 0 not in sizes and all(input.size(d - n) % s == 0 for d, s in enumerate(sizes)):
+        kernel = [input.size(d - n) // s for d, s in enumerate(sizes)]
+        return (max_pool1d if n == 1 else max_pool2d)(input, kernel, return_indices=return_indices)
+    # One dimension after the other, the last one first: of equal maxima the first one in the order of rows stays.
+    places, width = None, 1
+    for d in reversed(range(n)):
+        dim, size = d - n, input.size(d - n)
+        values, found = [], []
+        for a, b in _windows(size, sizes[d]):
+            value, k = input.narrow(dim, a, b - a).max(dim, True)
+            values.append(value)
+            inner = 0 if places is None else places.narrow(dim, a, b - a).gather(dim, k)
+            found.append(inner + (k + a) * width)
+        if not values:
+            values, found = [input.narrow(dim, 0, 0)], [input.narrow(dim, 0, 0).long()]
+        width = size
+        input, places = g.cat(values, dim), g.cat(found, dim)
+    return (input, places) if return_indices else input
+
+
 def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False):
     """The maximum over windows that give the wanted output size."""
-    if isinstance(output_size, int):
-        output_size = (output_size, output_size)
-    h, w = (input.size(i - 2) if n is None else n for i, n in enumerate(output_size))
-    _must_fit(input, (h, w))
-    if return_indices:
-        values, places = [], []
-        for a, b in _windows(input.size(-2), h):
-            for c, d in _windows(input.size(-1), w):
-                value, k = input[..., a:b, c:d].flatten(-2).max(-1)
-                values.append(value)
-                places.append((k // (d - c) + a) * input.size(-1) + k % (d - c) + c)
-        shape = [*input.shape[:-2], h, w]
-        return g.stack(values, -1).reshape(shape), g.stack(places, -1).reshape(shape)
-    rows = [input[..., a:b, :].amax(-2) for a, b in _windows(input.size(-2), h)]
-    r = g.stack(rows, -2)
-    return g.stack([r[..., a:b].amax(-1) for a, b in _windows(input.size(-1), w)], -1)
+    sizes = (output_size, output_size) if isinstance(output_size, int) else output_size
+    return _adaptive_max(input, sizes, return_indices)
 
 
 def adaptive_max_pool1d(input: Tensor, output_size, return_indices: bool = False):
     """The maximum over windows that give the wanted output size."""
-    n = output_size if isinstance(output_size, int) else output_size[0]
-    _must_fit(input, (n,))
-    if return_indices:
-        return tuple([t.squeeze(-2) for t in adaptive_max_pool2d(input.unsqueeze(-2), (1, n), True)])
-    return g.stack([input[..., a:b].amax(-1) for a, b in _windows(input.size(-1), n)], -1)
+    sizes = (output_size,) if isinstance(output_size, int) else output_size
+    return _adaptive_max(input, sizes, return_indices)
 
 
 def _norm_of_means(mean, norm_type, count):
-    return (g.sign(mean) * relu(g.abs(mean)) * count).pow(1.0 / norm_type)
+    # Where all is zero the gradient is, too.
+    zero = mean.detach() == 0
+    total = (g.sign(mean) * relu(g.abs(mean)) * count).masked_fill(zero, 1)
+    return total.pow(1.0 / norm_type).masked_fill(zero, 0)
+
+
+def _largest(pool, input, norm_type, *window):
+    """The pooling of an infinite norm; None for the others."""
+    if norm_type == 0:
+        raise ValueError(f"norm_type must be a non-zero value, but got {norm_type}")
+    if norm_type == math.inf:
+        return pool(input.abs(), *window)
+    return -pool(-input.abs(), *window) if norm_type == -math.inf else None
 
 
 @in_float
 def lp_pool1d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
     """The p-norm of each window."""
+    largest = _largest(max_pool1d, input, norm_type, kernel_size, stride, 0, 1, ceil_mode)
+    if largest is not None:
+        return largest
     k = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
     return _norm_of_means(avg_pool1d(input.pow(norm_type), k, stride, 0, ceil_mode), norm_type, k)
 
@@ -301,6 +332,9 @@ def lp_pool1d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: boo
 @in_float
 def lp_pool2d(input: Tensor, norm_type, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
     """The p-norm of each window."""
+    largest = _largest(max_pool2d, input, norm_type, kernel_size, stride, 0, 1, ceil_mode)
+    if largest is not None:
+        return largest
     kh, kw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
     return _norm_of_means(avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, kh * kw)
 
@@ -388,8 +422,11 @@ def pad(input: Tensor, pad, mode: str = "constant", value=None) -> Tensor:
             n = input.size(dim)
             if before > n or after > n:
                 raise RuntimeError("Padding value causes wrapping around more than once.")
+            # What is cropped does not come round again.
+            input = input.narrow(dim, max(-before, 0), n - max(-before, 0) - max(-after, 0))
+            n = input.size(dim)
             parts = [input.narrow(dim, n - before, before)] if before > 0 else []
-            parts.append(input.narrow(dim, max(-before, 0), n - max(-before, 0) - max(-after, 0)))
+            parts.append(input)
             if after > 0:
                 parts.append(input.narrow(dim, 0, after))
             input = g.cat(parts, dim) if len(parts) > 1 else parts[0]
@@ -445,7 +482,7 @@ def batch_norm(
     """Normalises each channel over the batch, or with the running statistics."""
     if training:
         n = input.numel() // input.size(1) if input.numel() else 0
-        if n <= 1:
+        if n == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
     return g.batch_norm(
         input, weight, bias, running_mean, running_var, training, 0.0 if momentum is None else momentum, eps
