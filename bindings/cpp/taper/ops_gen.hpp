@@ -1048,9 +1048,9 @@ const T &clamp_(std::optional<Scalar> min = std::nullopt, std::optional<Scalar> 
     return static_cast<const T &>(*this);
 }
 /// self limited by tensors, in place.
-T &clamp_(const T &min = {}, const T &max = {}) {
+const T &clamp_(const T &min = {}, const T &max = {}) const {
     detail::check(taper_clamp_tensors_(this->raw_handle(), min.handle(), max.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// max(self, min).
 T clamp_min(Scalar min) const {
@@ -1082,9 +1082,9 @@ const T &clamp_min_(Scalar min) const {
     return static_cast<const T &>(*this);
 }
 /// max(self, min), in place, of a tensor of bounds.
-T &clamp_min_(const T &min) {
+const T &clamp_min_(const T &min) const {
     detail::check(taper_clamp_min_tensors_(this->raw_handle(), min.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// min(self, max), in place.
 const T &clamp_max_(Scalar max) const {
@@ -1092,9 +1092,9 @@ const T &clamp_max_(Scalar max) const {
     return static_cast<const T &>(*this);
 }
 /// min(self, max), in place, of a tensor of bounds.
-T &clamp_max_(const T &max) {
+const T &clamp_max_(const T &max) const {
     detail::check(taper_clamp_max_tensors_(this->raw_handle(), max.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Sum of all elements; integers and bools give int64.
 T sum(std::optional<DType> dtype = std::nullopt) const {
@@ -1857,9 +1857,9 @@ T index_fill(int64_t dim, const T &index, Scalar value) const {
     return T::adopt(out_);
 }
 /// Writes a 0-dim tensor's value at the rows that index names.
-T &index_fill_(int64_t dim, const T &index, const T &value) {
+const T &index_fill_(int64_t dim, const T &index, const T &value) const {
     detail::check(taper_index_fill_(this->raw_handle(), dim, index.handle(), value.handle()));
-    return static_cast<T &>(*this);
+    return static_cast<const T &>(*this);
 }
 /// Writes a number at the rows that index names.
 const T &index_fill_(int64_t dim, const T &index, Scalar value) const {
