@@ -415,7 +415,7 @@ def combinations(input, r=2, with_replacement=False):
     import itertools
     import math
 
-    from ._creation import empty
+    from ._ops import empty
 
     # No work towards a result that cannot exist; how many rows it has may itself be a number of a million digits.
     n = input.numel() + (r - 1 if with_replacement else 0)
