@@ -475,8 +475,13 @@ def test_steps_longer_than_the_input_end_soon():
     x = torch.ones(1, 1, 5, requires_grad=True)
     torch.nn.functional.conv1d(x, torch.ones(1, 1, 2), stride=7, padding=2).sum().backward()
     assert x.grad.tolist() == [[[0.0, 0.0, 0.0, 0.0, 0.0]]]
+    x = torch.ones(1, 1, 6, requires_grad=True)
     torch.nn.functional.conv1d(x, torch.ones(1, 1, 2), stride=6, padding=1).sum().backward()
-    assert x.grad.tolist() == [[[1.0, 0.0, 0.0, 0.0, 1.0]]]
+    assert x.grad.tolist() == [[[1.0, 0.0, 0.0, 0.0, 0.0, 1.0]]]
+    # One step longer than the input.
+    x = torch.ones(1, 1, 5, requires_grad=True)
+    torch.nn.functional.conv1d(x, torch.ones(1, 1, 2), stride=6, padding=1).sum().backward()
+    assert x.grad.tolist() == [[[1.0, 0.0, 0.0, 0.0, 0.0]]]
 
 
 def test_leaf_that_is_a_view_is_not_written_through_its_views():
