@@ -33,7 +33,8 @@ def _slice(s):
     step = 1 if s.step is None else s.step.__index__()
     if step <= 0:
         raise ValueError("step must be greater than zero")
-    return _pack(_SLICE, _bound(s.start), _bound(s.stop), step, 0)
+    # Beyond 64 bits a step is as good as one that leads past the end.
+    return _pack(_SLICE, _bound(s.start), _bound(s.stop), min(step, _LARGE), 0)
 
 
 def _int(v):
