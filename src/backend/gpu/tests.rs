@@ -57,7 +57,9 @@ fn found() -> Option<&'static Gpu> {
 /// `all` of some. Drivers for CPUs compile a kernel some five times as long as everything else here compiles and computes
 /// it; the test double of CUDA has the same kernels for all of the grid, and so have these drivers with `TAPER_TEST_LONG=1`.
 fn tried(d: &Gpu, all: bool, row: usize, column: usize, of: usize) -> bool {
-    all || (row + column).is_multiple_of(of) || d.info.kind != "cpu" || std::env::var("TAPER_TEST_LONG").is_ok_and(|v| v == "1")
+    all || (row + column).is_multiple_of(of)
+        || d.info.kind != "cpu"
+        || std::env::var("TAPER_TEST_LONG").is_ok_and(|v| v == "1")
 }
 
 /// A tensor on the device, reduced to what kernels see.
