@@ -182,6 +182,10 @@ pub fn init_trunc_normal_(t: &Tensor, mean: f64, std: f64, a: f64, b: f64, gener
             }
             return too_far();
         }
+        // The density is that of a few std: of candidates from a range this wide none would be accepted.
+        if (b - a) / std > 1e7 {
+            return too_far();
+        }
         // Rejection from the uniform, in logarithms.
         let mode = a.max(mean.min(b));
         let peak = -0.5 * ((mode - mean) / std) * ((mode - mean) / std);

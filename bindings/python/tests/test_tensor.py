@@ -488,3 +488,8 @@ def test_leaf_that_is_a_view_is_not_written_through_its_views():
     v = torch.ones(2, 3).t().requires_grad_()
     with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
         v[0] = 1.0
+
+
+def test_trunc_normal_of_a_hopeless_range_ends_at_once():
+    with pytest.raises(ValueError, match="almost no draw"):
+        torch.nn.init.trunc_normal_(torch.empty(17), -0.5, 0.5, 3, 1e300)
