@@ -5,6 +5,7 @@ pub mod common;
 
 mod autograd;
 mod gradcheck;
+mod memory_failures;
 mod ops_fixtures;
 mod race;
 mod rng_fixtures;

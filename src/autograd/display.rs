@@ -1,6 +1,7 @@
 //! The text of a tensor: its elements, fetched from its device, and what autograd adds to them.
 
 use super::meta;
+use crate::backend::memory;
 use crate::ensure;
 use crate::error::Result;
 use crate::tensor::dtype::Scalar;
@@ -23,9 +24,9 @@ pub fn to_text_with(t: &Tensor, opts: &PrintOptions) -> Result<String> {
     let edge = i64::try_from(opts.edgeitems).unwrap_or(i64::MAX);
     let shown = if is_summarized(&shape, opts) { edges(&own, edge)? } else { own.clone() };
     let values: Vec<Scalar> = match dtype.category() {
-        2 => shown.to_f64_vec()?.into_iter().map(Scalar::Float).collect(),
-        1 => shown.to_i64_vec()?.into_iter().map(Scalar::Int).collect(),
-        _ => shown.to_i64_vec()?.into_iter().map(|v| Scalar::Bool(v != 0)).collect(),
+        2 => memory::collect(shown.to_f64_vec()?.into_iter().map(Scalar::Float))?,
+        1 => memory::collect(shown.to_i64_vec()?.into_iter().map(Scalar::Int))?,
+        _ => memory::collect(shown.to_i64_vec()?.into_iter().map(|v| Scalar::Bool(v != 0)))?,
     };
     let kept = shown.shape();
     let strides = contiguous_strides(&kept);
@@ -39,7 +40,7 @@ pub fn to_text_with(t: &Tensor, opts: &PrintOptions) -> Result<String> {
         values[i as usize]
     };
     let grad_fn = meta::grad_fn(t);
-    Ok(format_tensor(
+    format_tensor(
         &TensorText {
             shape: &shape,
             dtype,
@@ -51,7 +52,7 @@ pub fn to_text_with(t: &Tensor, opts: &PrintOptions) -> Result<String> {
             default_dtype: default_dtype(),
         },
         opts,
-    ))
+    )
 }
 
 /// The first and last `edge` items of every dimension longer than both together.

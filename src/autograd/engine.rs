@@ -4,6 +4,7 @@ use super::meta::{self, Hook};
 use super::mode::{self, Anomaly, GradMode};
 use super::node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
 use super::{algebra, Algebra};
+use crate::backend::memory;
 use crate::backend::sync::Mutex;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -43,7 +44,7 @@ fn root_edges(outputs: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<(Edge,
         grads.len()
     );
     let alg = algebra()?;
-    let mut roots = Vec::with_capacity(outputs.len());
+    let mut roots = memory::with_capacity(outputs.len())?;
     for (i, out) in outputs.iter().enumerate() {
         let Some(edge) = meta::gradient_edge(out) else {
             bail!(Runtime, "element {i} of tensors does not require grad and does not have a grad_fn");
@@ -189,10 +190,11 @@ fn input_edges(inputs: &[Tensor]) -> Result<Vec<Edge>> {
 }
 
 /// All nodes reachable from the roots with the number of edges into each; post-order in `order`.
-fn discover(roots: &[(Edge, Tensor)], order: Option<&mut Vec<Key>>) -> FxHashMap<Key, State> {
+fn discover(roots: &[(Edge, Tensor)], order: Option<&mut Vec<Key>>) -> Result<FxHashMap<Key, State>> {
     let mut states: FxHashMap<Key, State> = FxHashMap::default();
-    fn enter(states: &mut FxHashMap<Key, State>, node: &Arc<Node>) -> bool {
+    fn enter(states: &mut FxHashMap<Key, State>, node: &Arc<Node>) -> Result<bool> {
         let mut fresh = false;
+        memory::reserve_hash_map(states)?;
         states.entry(Arc::as_ptr(node)).or_insert_with(|| {
             fresh = true;
             State {
@@ -203,33 +205,33 @@ fn discover(roots: &[(Edge, Tensor)], order: Option<&mut Vec<Key>>) -> FxHashMap
                 captures: SmallVec::new(),
             }
         });
-        fresh
+        Ok(fresh)
     }
     let mut sink = Vec::new();
     let order = order.unwrap_or(&mut sink);
     let mut stack: Vec<(Arc<Node>, usize)> = Vec::new();
     for (edge, _) in roots {
-        if enter(&mut states, &edge.node) {
-            stack.push((edge.node.clone(), 0));
+        if enter(&mut states, &edge.node)? {
+            memory::push(&mut stack, (edge.node.clone(), 0))?;
         }
         while let Some((node, next)) = stack.last_mut() {
             if *next == node.edges.len() {
-                order.push(Arc::as_ptr(node));
+                memory::push(order, Arc::as_ptr(node))?;
                 stack.pop();
                 continue;
             }
             let edge = node.edges[*next].clone();
             *next += 1;
             if let Some(e) = edge {
-                let fresh = enter(&mut states, &e.node);
+                let fresh = enter(&mut states, &e.node)?;
                 states.get_mut(&Arc::as_ptr(&e.node)).expect("entered").pending += 1;
                 if fresh {
-                    stack.push((e.node, 0));
+                    memory::push(&mut stack, (e.node, 0))?;
                 }
             }
         }
     }
-    states
+    Ok(states)
 }
 
 fn deliver(alg: &dyn Algebra, slot: &mut Option<Tensor>, g: Tensor, create_graph: bool) -> Result<()> {
@@ -255,9 +257,9 @@ fn run(roots: Vec<(Edge, Tensor)>, options: Options, inputs: Option<&[Edge]>) ->
     let alg = algebra()?;
     crate::backend::stack::check()?;
     let _mode = GradMode::set(options.create_graph);
-    let mut found: Vec<Option<Tensor>> = vec![None; inputs.map_or(0, <[Edge]>::len)];
+    let mut found: Vec<Option<Tensor>> = memory::filled(inputs.map_or(0, <[Edge]>::len), None)?;
     let mut order = Vec::new();
-    let mut states = discover(&roots, inputs.map(|_| &mut order));
+    let mut states = discover(&roots, inputs.map(|_| &mut order))?;
     if let Some(inputs) = inputs {
         for (i, e) in inputs.iter().enumerate() {
             if let Some(s) = states.get_mut(&Arc::as_ptr(&e.node)) {
@@ -278,9 +280,11 @@ fn run(roots: Vec<(Edge, Tensor)>, options: Options, inputs: Option<&[Edge]>) ->
         let s = states.get_mut(&Arc::as_ptr(&edge.node)).expect("discovered");
         deliver(alg, &mut s.grads[edge.nr], g, options.create_graph)?;
     }
-    let mut ready: BinaryHeap<(u64, Key)> =
-        states.iter().filter(|(_, s)| s.pending == 0).map(|(k, s)| (s.node.seq, *k)).collect();
+    let mut first = memory::with_capacity(states.len())?;
+    first.extend(states.iter().filter(|(_, s)| s.pending == 0).map(|(k, s)| (s.node.seq, *k)));
+    let mut ready: BinaryHeap<(u64, Key)> = first.into();
     while let Some((_, key)) = ready.pop() {
+        memory::check()?;
         let s = states.remove(&key).expect("a node runs once");
         let node = s.node;
         let results = execute(alg, &node, s.grads, s.run, &s.captures, &mut found, options)?;

@@ -1,6 +1,7 @@
 //! Nodes of the backward graph and what they saved.
 
 use super::meta::{self, Hook};
+use crate::backend::memory::reserve::fallibly;
 use crate::backend::sync::Mutex;
 use crate::bail;
 use crate::error::Result;
@@ -147,9 +148,33 @@ impl Node {
 
 thread_local! {
     static DROPPING: Cell<bool> = const { Cell::new(false) };
-    static GARBAGE: RefCell<Vec<Garbage>> = const { RefCell::new(Vec::new()) };
+    static GARBAGE: RefCell<Queue> = const { RefCell::new(Queue { list: Vec::new(), more: None }) };
 }
 type Garbage = (SmallVec<[Option<Edge>; 2]>, Option<Arc<BackwardFn>>);
+
+/// What waits to be dropped. Where the list cannot grow, small boxes hold the rest: dropping must not need memory that
+/// is not there.
+struct Queue {
+    list: Vec<Garbage>,
+    more: Option<Box<More>>,
+}
+struct More(Garbage, Option<Box<More>>);
+impl Queue {
+    fn push(&mut self, item: Garbage) {
+        if self.list.len() < self.list.capacity() || fallibly(|| self.list.try_reserve(1)).is_ok() {
+            return self.list.push(item);
+        }
+        self.more = Some(Box::new(More(item, self.more.take())));
+    }
+    fn pop(&mut self) -> Option<Garbage> {
+        if let Some(first) = self.more.take() {
+            let More(item, rest) = *first;
+            self.more = rest;
+            return Some(item);
+        }
+        self.list.pop()
+    }
+}
 
 // A chain of a million nodes must not overflow the stack: nested drops queue their contents.
 impl Drop for Node {
@@ -166,6 +191,7 @@ impl Drop for Node {
             // The queue is gone only while its thread ends; then the drop recurses.
             let mut item = Some((edges, func));
             let _ = GARBAGE.try_with(|g| g.borrow_mut().push(item.take().expect("set above")));
+            drop(item);
             return;
         }
         drop((edges, func));

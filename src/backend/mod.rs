@@ -12,6 +12,7 @@ pub mod gpu;
 pub mod info;
 #[cfg(any(feature = "opencl", feature = "cuda"))]
 pub mod kernels;
+pub mod memory;
 #[cfg(feature = "opencl")]
 pub mod opencl;
 pub mod precision;

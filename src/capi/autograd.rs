@@ -152,10 +152,8 @@ pub struct Lent(pub *mut taper_tensor);
 impl Lent {
     pub fn new(t: &Tensor) -> Result<Lent> {
         // Not noted in a scope: the library frees it itself.
-        match handle::insert(Kind::Tensor, handle::Object::Tensor(t.clone())) {
-            Some(bits) => Ok(Lent(bits as *mut taper_tensor)),
-            None => crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them"),
-        }
+        let bits = handle::insert(Kind::Tensor, handle::Object::Tensor(t.clone()))?;
+        Ok(Lent(bits as *mut taper_tensor))
     }
 }
 impl Drop for Lent {

@@ -5,6 +5,7 @@ use super::error;
 use super::handle::{self, Fault, Kind, Object};
 use super::scope;
 use super::types::*;
+use crate::backend::memory;
 use crate::backend::sync::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rng::Generator;
@@ -31,6 +32,7 @@ static START: Once = Once::new();
 /// was there before.
 #[cold]
 fn start() {
+    memory::prepare();
     error::prepare();
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -80,6 +82,11 @@ fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
 #[inline]
 pub fn guard(op: &'static str, f: impl FnOnce(&Call) -> Result<()>) -> *mut taper_error {
     let call = Call { op };
+    if memory::is_low() {
+        if let Some(e) = refuse(op) {
+            return error::into_handle(e.with_op(op));
+        }
+    }
     match caught(|| f(&call)) {
         Ok(Ok(())) => std::ptr::null_mut(),
         Ok(Err(e)) | Err(e) => failed(op, e),
@@ -94,6 +101,32 @@ fn failed(op: &'static str, mut e: Error) -> *mut taper_error {
         e.arg = arguments::at_fault(op, &e);
     }
     error::into_handle(e.with_op(op))
+}
+
+/// Calls that give memory back, or only look: they work whatever memory is left.
+const ALWAYS: [&str; 9] = [
+    "scope_end",
+    "scope_keep",
+    "memory_empty_cache",
+    "memory_stats",
+    "memory_get_info",
+    "memory_reset_peak",
+    "synchronize",
+    "optimizer_zero_grad",
+    "module_zero_grad",
+];
+
+/// The error of a call that would make something while memory has run out, before it does anything.
+#[cold]
+fn refuse(op: &str) -> Option<Error> {
+    if ALWAYS.contains(&op) {
+        return None;
+    }
+    // The out-of-memory hook, a callback, is asked in here.
+    match caught(memory::check) {
+        Ok(r) => r.err(),
+        Err(e) => Some(e),
+    }
 }
 
 /// The body of a getter that returns its value: `bad` for a bad handle (or a panic).
@@ -144,6 +177,17 @@ pub fn object<T: HandleType>(h: *const T) -> std::result::Result<T::Object, Faul
     handle::get::<T::Object>(h as usize, T::KIND)
 }
 
+/// Puts an object into the table and into the open scope.
+#[inline]
+fn place(kind: Kind, object: Object) -> Result<usize> {
+    let bits = handle::insert(kind, object)?;
+    if !scope::note(kind, bits) {
+        drop(handle::remove(bits, kind));
+        return Err(memory::out_of_memory(std::mem::size_of::<(Kind, usize)>()));
+    }
+    Ok(bits)
+}
+
 /// Puts an object into the table and makes its handle.
 pub fn new_handle<T: HandleType>(o: T::Object) -> Result<*mut T> {
     let object = if T::KIND == Kind::Tensor {
@@ -157,11 +201,7 @@ pub fn new_handle<T: HandleType>(o: T::Object) -> Result<*mut T> {
     } else {
         Object::Other(Box::new(o))
     };
-    let Some(bits) = handle::insert(T::KIND, object) else {
-        crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them");
-    };
-    scope::note(T::KIND, bits);
-    Ok(bits as *mut T)
+    Ok(place(T::KIND, object)? as *mut T)
 }
 
 /// One call from C: knows the op's name and makes the messages of bad arguments.
@@ -308,7 +348,12 @@ impl Call {
     ) -> Result<SmallVec<[Tensor; 8]>> {
         // SAFETY: the caller's.
         let handles = unsafe { self.slice(index, name, p, len) }?;
-        handles.iter().enumerate().map(|(i, h)| self.element(index, name, i, *h)).collect()
+        let mut list = SmallVec::new();
+        memory::reserve_small(&mut list, handles.len())?;
+        for (i, h) in handles.iter().enumerate() {
+            list.push(self.element(index, name, i, *h)?);
+        }
+        Ok(list)
     }
     /// An array of tensor handles with NULL for none.
     ///
@@ -330,7 +375,12 @@ impl Call {
                 self.element(index, name, i, *h).map(Some)
             }
         };
-        handles.iter().enumerate().map(one).collect()
+        let mut list = SmallVec::new();
+        memory::reserve_small(&mut list, handles.len())?;
+        for h in handles.iter().enumerate() {
+            list.push(one(h)?);
+        }
+        Ok(list)
     }
     #[inline]
     fn element(&self, index: usize, name: &str, i: usize, h: *mut taper_tensor) -> Result<Tensor> {
@@ -535,11 +585,7 @@ pub trait IntoC<T> {
 impl IntoC<*mut taper_tensor> for Tensor {
     #[inline]
     fn into_c(self) -> Result<*mut taper_tensor> {
-        let Some(bits) = handle::insert(Kind::Tensor, Object::Tensor(self)) else {
-            crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them");
-        };
-        scope::note(Kind::Tensor, bits);
-        Ok(bits as *mut taper_tensor)
+        Ok(place(Kind::Tensor, Object::Tensor(self))? as *mut taper_tensor)
     }
 }
 impl IntoC<*mut taper_tensor> for Option<Tensor> {
@@ -559,7 +605,7 @@ impl IntoC<*mut taper_tensor_list> for Vec<Option<Tensor>> {
 }
 impl IntoC<*mut taper_string> for String {
     fn into_c(self) -> Result<*mut taper_string> {
-        new_handle(Arc::new(super::string::Text::new(self)))
+        new_handle(Arc::new(super::string::Text::new(self)?))
     }
 }
 impl IntoC<*mut taper_node> for Option<Arc<crate::autograd::Node>> {

@@ -55,12 +55,12 @@ fn memory_left(message: &str) -> bool {
 /// An error's handle, owned by the caller of the C function.
 #[cold]
 pub fn into_handle(e: Error) -> *mut taper_error {
-    if e.kind == ErrorKind::OutOfMemory && !memory_left(&e.message) {
+    if !memory_left(&e.message) {
         return SPARE.get().copied().unwrap_or(0) as *mut taper_error;
     }
     match handle::insert(Kind::Error, Object::Other(Box::new(boxed(e)))) {
-        Some(bits) => bits as *mut taper_error,
-        None => SPARE.get().copied().unwrap_or(0) as *mut taper_error,
+        Ok(bits) => bits as *mut taper_error,
+        Err(_) => SPARE.get().copied().unwrap_or(0) as *mut taper_error,
     }
 }
 

@@ -85,10 +85,8 @@ impl HandleType for taper_function_ctx {
 struct CtxHandle(*mut taper_function_ctx);
 impl CtxHandle {
     fn new(state: Arc<CtxState>) -> Result<CtxHandle> {
-        match handle::insert(Kind::FunctionCtx, Object::Other(Box::new(state))) {
-            Some(bits) => Ok(CtxHandle(bits as *mut taper_function_ctx)),
-            None => crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them"),
-        }
+        let bits = handle::insert(Kind::FunctionCtx, Object::Other(Box::new(state)))?;
+        Ok(CtxHandle(bits as *mut taper_function_ctx))
     }
 }
 impl Drop for CtxHandle {

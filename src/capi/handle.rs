@@ -5,6 +5,7 @@
 //! while an object is cloned, moved in or moved out. A freed slot takes the next generation, so that every handle to
 //! it from before is stale; a slot whose generations are used up is retired.
 
+use crate::backend::memory::{self, reserve::fallibly};
 use crate::backend::sync::{self, Mutex};
 use crate::tensor::Tensor;
 use std::any::Any;
@@ -150,7 +151,7 @@ fn slot_at(slot: u32) -> Option<&'static Slot> {
     Some(unsafe { &*base.add(index) })
 }
 
-/// Takes slots from the global list, or fresh ones, into `out`. False when the table is full.
+/// Takes slots from the global list, or fresh ones, into `out`. False when the table is full or cannot grow.
 #[cold]
 fn refill(out: &mut Vec<u32>) -> bool {
     let mut g = GLOBAL.lock();
@@ -161,11 +162,20 @@ fn refill(out: &mut Vec<u32>) -> bool {
         }
         let (chunk, index) = locate(fresh);
         if index == 0 {
-            let slots: Box<[Slot]> = (0..FIRST << chunk)
-                .map(|_| Slot { state: AtomicU64::new(0), object: UnsafeCell::new(MaybeUninit::uninit()) })
-                .collect();
+            let count = FIRST << chunk;
+            let mut slots: Vec<Slot> = Vec::new();
+            // The list of free slots gets room for all of them now: freeing a handle needs no memory.
+            let all = fresh as usize + count;
+            let had = fallibly(|| slots.try_reserve_exact(count).is_ok() && g.free.try_reserve_exact(all).is_ok());
+            if !had {
+                return false;
+            }
+            slots.resize_with(count, || Slot {
+                state: AtomicU64::new(0),
+                object: UnsafeCell::new(MaybeUninit::uninit()),
+            });
             // Never freed: a lookup may come from any thread at any time.
-            TABLE[chunk].store(Box::leak(slots).as_mut_ptr(), Ordering::Release);
+            TABLE[chunk].store(slots.leak().as_mut_ptr(), Ordering::Release);
         }
         // Chunk sizes are multiples of BATCH, so a batch never crosses into a chunk that is not there.
         out.extend((fresh..fresh + BATCH as u32).rev());
@@ -212,17 +222,31 @@ fn release_slot(slot: u32) {
     }
 }
 
-/// Puts an object into the table; the value of its handle, or None when 2^29 handles are alive.
+/// A slot once the out-of-memory hook was asked.
+#[cold]
+fn acquire_slot_late() -> crate::Result<u32> {
+    if GLOBAL.lock().fresh >= MAX_SLOTS {
+        crate::bail!(OutOfMemory, "2^29 handles are alive: something frees none of them");
+    }
+    let nbytes = GLOBAL.lock().fresh as usize * std::mem::size_of::<Slot>();
+    let found = if memory::memory_was_freed(nbytes) { acquire_slot() } else { None };
+    found.ok_or_else(|| memory::out_of_memory(nbytes))
+}
+
+/// Puts an object into the table; the value of its handle.
 #[inline]
-pub fn insert(kind: Kind, object: Object) -> Option<usize> {
-    let number = acquire_slot()?;
-    let slot = slot_at(number)?;
+pub fn insert(kind: Kind, object: Object) -> crate::Result<usize> {
+    let number = match acquire_slot() {
+        Some(n) => n,
+        None => acquire_slot_late()?,
+    };
+    let Some(slot) = slot_at(number) else { crate::bail!(Internal, "a handle's slot is missing") };
     let generation = slot.state.load(Ordering::Acquire) as u32 % GENERATIONS;
     let tag = (kind as u32) << 24 | generation;
     // SAFETY: a free slot (kind 0) belongs to whoever took it from a free list; nobody else reads its object.
     unsafe { (*slot.object.get()).write(object) };
     slot.state.store(tag as u64, Ordering::Release);
-    Some((tag as usize) << 32 | (number as usize) << 3)
+    Ok((tag as usize) << 32 | (number as usize) << 3)
 }
 
 /// Locks the slot of a handle; the caller stores the next state, which unlocks it.

@@ -3,6 +3,7 @@
 use super::convert::{free, getter, guard, object, HandleType, IntoC};
 use super::handle::Kind;
 use super::types::*;
+use crate::backend::memory;
 use crate::backend::sync::Mutex;
 use crate::error::{ErrorKind, Result};
 use crate::io::file::Writer;
@@ -14,6 +15,13 @@ use std::ffi::CString;
 use std::os::raw::{c_char, c_void};
 use std::sync::Arc;
 
+/// A text as a C string; a NUL in it would end it early, so it is shown as a space.
+fn c_text(s: &str) -> Result<CString> {
+    let mut bytes = memory::with_capacity(s.len() + 1)?;
+    bytes.extend(s.bytes().map(|b| if b == 0 { b' ' } else { b }));
+    Ok(CString::new(bytes).unwrap_or_default())
+}
+
 /// Tensors and text entries behind a `taper_named_tensors`. Names keep a C copy, which `_name` lends out.
 #[derive(Default)]
 pub struct NamedTensors {
@@ -21,15 +29,16 @@ pub struct NamedTensors {
     metadata: FileMetadata,
 }
 impl NamedTensors {
-    pub fn from_dict(tensors: impl IntoIterator<Item = (String, Tensor)>) -> NamedTensors {
+    pub fn from_dict(tensors: impl IntoIterator<Item = (String, Tensor)>) -> Result<NamedTensors> {
         let mut n = NamedTensors::default();
         for (name, t) in tensors {
-            n.insert(name, t);
+            n.insert(name, t)?;
         }
-        n
+        Ok(n)
     }
-    fn insert(&mut self, name: String, t: Tensor) {
-        let c = CString::new(name.replace('\0', " ")).unwrap_or_default();
+    fn insert(&mut self, name: String, t: Tensor) -> Result<()> {
+        let c = c_text(&name)?;
+        memory::reserve_map(&mut self.tensors, 1)?;
         match self.tensors.get_mut(&name) {
             // The lent name stays where it is.
             Some(entry) => entry.1 = t,
@@ -37,9 +46,15 @@ impl NamedTensors {
                 self.tensors.insert(name, (c, t));
             }
         }
+        Ok(())
     }
-    pub fn dict(&self) -> StateDict {
-        self.tensors.iter().map(|(k, (_, t))| (k.clone(), t.clone())).collect()
+    pub fn dict(&self) -> Result<StateDict> {
+        let mut d = StateDict::default();
+        memory::reserve_map(&mut d, self.tensors.len())?;
+        for (k, (_, t)) in &self.tensors {
+            d.insert(memory::text(k)?, t.clone());
+        }
+        Ok(d)
     }
 }
 impl HandleType for taper_named_tensors {
@@ -126,10 +141,10 @@ pub unsafe extern "C" fn taper_named_tensors_insert(
 ) -> *mut taper_error {
     guard("named_tensors_insert", |c| {
         let n = c.get(0, "n", n as *const taper_named_tensors)?;
-        let name = c.str(1, "name", name)?.to_string();
+        let name = memory::text(c.str(1, "name", name)?)?;
         let t = c.tensor(2, "tensor", tensor)?;
-        n.lock().insert(name, t);
-        Ok(())
+        let r = n.lock().insert(name, t);
+        r
     })
 }
 
@@ -143,8 +158,10 @@ pub unsafe extern "C" fn taper_named_tensors_set_metadata(
 ) -> *mut taper_error {
     guard("named_tensors_set_metadata", |c| {
         let n = c.get(0, "n", n as *const taper_named_tensors)?;
-        let (key, value) = (c.str(1, "key", key)?.to_string(), c.str(2, "value", value)?.to_string());
-        n.lock().metadata.insert(key, value);
+        let (key, value) = (memory::text(c.str(1, "key", key)?)?, memory::text(c.str(2, "value", value)?)?);
+        let mut n = n.lock();
+        memory::reserve_map(&mut n.metadata, 1)?;
+        n.metadata.insert(key, value);
         Ok(())
     })
 }
@@ -160,7 +177,7 @@ pub unsafe extern "C" fn taper_named_tensors_metadata(
     guard("named_tensors_metadata", |c| {
         let out = c.out(2, "out", out)?;
         let n = c.get(0, "n", n)?;
-        let text = n.lock().metadata.get(c.str(1, "key", key)?).cloned();
+        let text = n.lock().metadata.get(c.str(1, "key", key)?).map(|t| memory::text(t)).transpose()?;
         match text {
             Some(text) => out.set(text),
             None => Ok(()),
@@ -181,7 +198,7 @@ pub unsafe extern "C" fn taper_named_tensors_save(
         let path = c.path(1, "path", path)?;
         let (tensors, metadata) = {
             let n = n.lock();
-            (n.dict(), n.metadata.clone())
+            (n.dict()?, memory::copied_texts(&n.metadata)?)
         };
         safetensors::save(path, &tensors, &metadata)
     })
@@ -205,7 +222,7 @@ pub unsafe extern "C" fn taper_named_tensors_load(
         if let Some(name) = tensors.keys().find(|name| name.contains('\0')) {
             crate::bail!(Io, "cannot read {}: the tensor name {name:?} has a NUL inside", path.display());
         }
-        out.set(NamedTensors { metadata, ..NamedTensors::from_dict(tensors) })
+        out.set(NamedTensors { metadata, ..NamedTensors::from_dict(tensors)? })
     })
 }
 

@@ -63,10 +63,8 @@ unsafe impl CStruct for taper_module_vtable {
 struct LentModule(*mut taper_module);
 impl LentModule {
     fn new(m: &Module) -> Result<LentModule> {
-        match handle::insert(Kind::Module, Object::Other(Box::new(m.clone()))) {
-            Some(bits) => Ok(LentModule(bits as *mut taper_module)),
-            None => bail!(OutOfMemory, "2^29 handles are alive: something frees none of them"),
-        }
+        let bits = handle::insert(Kind::Module, Object::Other(Box::new(m.clone())))?;
+        Ok(LentModule(bits as *mut taper_module))
     }
 }
 impl Drop for LentModule {
@@ -342,7 +340,7 @@ pub unsafe extern "C" fn taper_module_named_parameters(
     out: *mut *mut taper_named_tensors,
 ) -> *mut taper_error {
     guard("module_named_parameters", |c| {
-        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_parameters()))
+        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_parameters())?)
     })
 }
 
@@ -353,7 +351,9 @@ pub unsafe extern "C" fn taper_module_named_buffers(
     m: *mut taper_module,
     out: *mut *mut taper_named_tensors,
 ) -> *mut taper_error {
-    guard("module_named_buffers", |c| c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_buffers())))
+    guard("module_named_buffers", |c| {
+        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_buffers())?)
+    })
 }
 
 /// Sets training (true) or evaluation mode on the module and all below. Borrows m. Since 0.1.
@@ -435,7 +435,7 @@ pub unsafe extern "C" fn taper_module_state_dict(
     m: *mut taper_module,
     out: *mut *mut taper_named_tensors,
 ) -> *mut taper_error {
-    guard("module_state_dict", |c| c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.state_dict())))
+    guard("module_state_dict", |c| c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.state_dict())?))
 }
 
 /// Copies the tensors of state into the module's. strict makes names that do not match an error; shapes that do not are
@@ -449,7 +449,7 @@ pub unsafe extern "C" fn taper_module_load_state_dict(
 ) -> *mut taper_error {
     guard("module_load_state_dict", |c| {
         let m = module(c, m)?;
-        let state = c.get(1, "state", state)?.lock().dict();
+        let state = c.get(1, "state", state)?.lock().dict()?;
         m.load_state_dict(&state, strict).map(drop)
     })
 }

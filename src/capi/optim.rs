@@ -297,7 +297,7 @@ pub unsafe extern "C" fn taper_optimizer_state_dict(
     guard("optimizer_state_dict", |c| {
         let out = c.out(1, "out", out)?;
         let state = optimizer(c, o)?.lock().state_dict()?;
-        out.set(NamedTensors::from_dict(state))
+        out.set(NamedTensors::from_dict(state)?)
     })
 }
 
@@ -311,7 +311,7 @@ pub unsafe extern "C" fn taper_optimizer_load_state_dict(
 ) -> *mut taper_error {
     guard("optimizer_load_state_dict", |c| {
         let o = optimizer(c, o)?;
-        let state = c.get(1, "state", state)?.lock().dict();
+        let state = c.get(1, "state", state)?.lock().dict()?;
         let mut o = o.lock();
         o.load_state_dict(&state)
     })

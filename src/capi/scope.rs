@@ -3,6 +3,7 @@
 use super::convert::{getter, guard};
 use super::handle::{self, Kind};
 use super::types::*;
+use crate::backend::memory::{self, reserve::fallibly};
 use std::cell::{Cell, RefCell};
 
 thread_local! {
@@ -33,23 +34,28 @@ fn free_all(made: Vec<(Kind, usize)>) {
     }
 }
 
-/// Notes a new handle in this thread's innermost scope, if there is one.
+/// Notes a new handle in this thread's innermost scope, if there is one. False when memory for the note is missing.
 #[inline]
-pub fn note(kind: Kind, bits: usize) {
-    if OPEN.get() != 0 {
-        note_open(kind, bits);
-    }
+pub fn note(kind: Kind, bits: usize) -> bool {
+    OPEN.get() == 0 || note_open(kind, bits)
 }
 #[cold]
-fn note_open(kind: Kind, bits: usize) {
+fn note_open(kind: Kind, bits: usize) -> bool {
     if !matches!(kind, Kind::Tensor | Kind::TensorList | Kind::String | Kind::Node | Kind::NamedTensors) {
-        return;
+        return true;
     }
-    let _ = SCOPES.try_with(|s| {
-        if let Some(scope) = s.0.borrow_mut().last_mut() {
-            scope.push((kind, bits));
-        }
-    });
+    // The hook is asked while the scope is not borrowed: it may free and make handles.
+    let add = || {
+        SCOPES.try_with(|s| s.0.borrow_mut().last_mut().is_none_or(|scope| put(scope, (kind, bits)))).unwrap_or(true)
+    };
+    add() || (memory::memory_was_freed(1 << 16) && add())
+}
+fn put<T>(v: &mut Vec<T>, item: T) -> bool {
+    let room = v.len() < v.capacity() || fallibly(|| v.try_reserve(1)).is_ok();
+    if room {
+        v.push(item);
+    }
+    room
 }
 
 /// Opens a scope on this thread: handles of tensors, tensor lists, strings, named tensors and graph nodes that are made

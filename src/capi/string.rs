@@ -3,15 +3,18 @@
 use super::convert::{free, getter, guard, object};
 use super::handle::{self, Kind};
 use super::types::*;
+use crate::backend::memory;
+use crate::error::Result;
 use std::os::raw::c_char;
 
 /// Text with a NUL after it, so that C can print it.
 pub struct Text(Vec<u8>);
 impl Text {
-    pub fn new(s: String) -> Text {
+    pub fn new(s: String) -> Result<Text> {
         let mut bytes = s.into_bytes();
+        memory::reserve_exact(&mut bytes, 1)?;
         bytes.push(0);
-        Text(bytes)
+        Ok(Text(bytes))
     }
 }
 
@@ -27,7 +30,7 @@ pub fn take(s: *mut taper_string) -> Option<String> {
 #[must_use]
 pub unsafe extern "C" fn taper_string_new(text: *const c_char, out: *mut *mut taper_string) -> *mut taper_error {
     // SAFETY: the header's contract.
-    guard("string_new", |c| unsafe { c.out(1, "out", out)?.set(c.str(0, "text", text)?.to_string()) })
+    guard("string_new", |c| unsafe { c.out(1, "out", out)?.set(memory::text(c.str(0, "text", text)?)?) })
 }
 
 /// The string's bytes, UTF-8 with a NUL after them, valid until s is freed; NULL for a bad handle. Borrows s.

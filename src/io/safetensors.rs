@@ -4,6 +4,7 @@
 //! Reading checks the whole header against the file's length before any memory is taken.
 
 use super::file::{io_error, Writer};
+use crate::backend::memory::{self, reserve::grant};
 use crate::error::{Error, ErrorKind};
 use crate::nn::StateDict;
 use crate::tensor::device::Device;
@@ -51,9 +52,13 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
     let path = path.as_ref();
     ensure!(!tensors.contains_key("__metadata__"), Value, "a tensor cannot be named __metadata__ in safetensors");
     // Wide types first keeps every tensor aligned; the sort is stable, so that names stay in the order given.
-    let mut order: Vec<(&String, &Tensor)> = tensors.iter().collect();
+    // What the header takes in the crates that write it: its entries, a map of them, the text as it grows.
+    let names: usize = tensors.keys().chain(metadata.keys()).chain(metadata.values()).map(|s| s.len() + 512).sum();
+    let ranks: usize = tensors.values().map(Tensor::ndim).sum();
+    let header_memory = grant(names.saturating_mul(16).saturating_add(ranks.saturating_mul(256)))?;
+    let mut order: Vec<(&String, &Tensor)> = memory::collect(tensors)?;
     order.sort_by_key(|(_, t)| std::cmp::Reverse(t.dtype().size()));
-    let mut infos = Vec::with_capacity(order.len());
+    let mut infos = memory::with_capacity(order.len())?;
     let mut at = 0;
     for (name, t) in &order {
         let end = at + t.numel() * t.dtype().size();
@@ -69,6 +74,7 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
     let header = Metadata::new(text, infos).map_err(|e| io_error("write", path, e))?;
     let mut header = serde_json::to_vec(&header).map_err(|e| io_error("write", path, e))?;
     header.resize(header.len().next_multiple_of(8), b' ');
+    drop(header_memory);
     ensure!(header.len() as u64 <= MAX_HEADER, Io, "cannot write {}: the header exceeds 100 MB", path.display());
 
     let mut file = Writer::begin(path)?;
@@ -76,8 +82,10 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
     file.write(&header)?;
     let mut bytes = Vec::new();
     for (_, t) in &order {
+        let n = t.numel() * t.dtype().size();
         bytes.clear();
-        bytes.resize(t.numel() * t.dtype().size(), 0);
+        memory::reserve_exact(&mut bytes, n)?;
+        bytes.resize(n, 0);
         t.copy_to_host(&mut bytes)?;
         file.write(&bytes)?;
     }
@@ -112,8 +120,10 @@ pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMe
     if header_len > len - 8 {
         return Err(bad(&format!("its header claims {header_len} bytes, but only {} follow: truncated?", len - 8)));
     }
-    let mut header = vec![0u8; header_len as usize];
+    let mut header = memory::zeroed::<u8>(header_len as usize)?;
     file.read_exact(&mut header).map_err(failed)?;
+    // Each byte of the header makes less than 24 bytes of maps, names and shapes; what is named here comes again below.
+    let _header_memory = grant((header_len as usize).saturating_mul(24))?;
     let header: Metadata = serde_json::from_slice(&header).map_err(|e| bad(&format!("bad header: {e}")))?;
     let data_len = len - 8 - header_len;
     let claimed = header.data_len() as u64;
@@ -141,8 +151,10 @@ pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMe
             .map(|s| i64::try_from(*s).map_err(|_| bad("a size does not fit in 64 bits")))
             .collect::<Result<_>>()?;
         checked_numel(&shape)?;
+        let n = info.data_offsets.1 - info.data_offsets.0;
         bytes.clear();
-        bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
+        memory::reserve_exact(&mut bytes, n)?;
+        bytes.resize(n, 0);
         file.read_exact(&mut bytes).map_err(failed)?;
         if dtype == DType::Bool {
             // Other writers may store any nonzero byte.

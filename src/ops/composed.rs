@@ -3,6 +3,7 @@
 use super::pointwise::promote_float;
 use super::*;
 use crate::autograd::record;
+use crate::backend::memory;
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::tensor::layout::wrap_dim;
 use crate::{bail, ensure, grads, Dims};
@@ -197,10 +198,8 @@ fn triangle(
     };
     let columns = |i: i64| if lower { 0..col.min(i + offset + 1) } else { (i + offset).max(0)..col };
     let mut flat: Vec<i64> = Vec::new();
-    let mut reserve = |n: i64| match usize::try_from(n).ok().and_then(|n| flat.try_reserve_exact(2 * n).ok()) {
-        Some(()) => Ok(()),
-        None => bail!(OutOfMemory, "not enough memory for the indices of a triangle of {n} elements"),
-    };
+    let mut reserve =
+        |n: i64| memory::reserve_exact(&mut flat, usize::try_from(n).unwrap_or(usize::MAX).saturating_mul(2));
     reserve((rows.end - rows.start).max(0))?;
     let total = rows.clone().map(&columns).fold(0i64, |n, c| n.saturating_add((c.end - c.start).max(0)));
     reserve(total)?;

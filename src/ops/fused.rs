@@ -1,5 +1,6 @@
 //! Optimiser steps over lists of tensors: checks, grouping by device and dtype, one kernel call each.
 
+use crate::backend::memory::{self, reserve::grant};
 use crate::backend::{self, LiveStep, StepKind, StepTensors, View};
 use crate::tensor::device::Device;
 use crate::tensor::dtype::DType;
@@ -88,13 +89,17 @@ fn check_disjoint(params: &[Tensor], grads: &[Tensor], states: &[Vec<Tensor>]) -
 /// the momentum buffer (SGD with momentum) or exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq.
 ///
 /// In a recording of a device's work `live` is what the optimiser counts in.
-pub fn fused_step(
+pub fn fused_step(kind: &StepKind, params: &[Tensor], grads: &[Tensor], states: &[Vec<Tensor>]) -> Result<()> {
+    let _lists = grant(params.len().saturating_mul(STEP_BYTES))?;
+    prepare_step(kind, params, grads, states)?.run(kind, None)
+}
+/// Checks a step and obtains its memory; nothing is changed yet.
+pub fn prepare_step<'a>(
     kind: &StepKind,
-    params: &[Tensor],
-    grads: &[Tensor],
-    states: &[Vec<Tensor>],
-    live: Option<&Arc<LiveStep>>,
-) -> Result<()> {
+    params: &'a [Tensor],
+    grads: &'a [Tensor],
+    states: &'a [Vec<Tensor>],
+) -> Result<PreparedStep<'a>> {
     ensure!(
         params.len() == grads.len() && params.len() == states.len(),
         Runtime,
@@ -134,42 +139,53 @@ pub fn fused_step(
         }
     }
     check_disjoint(params, grads, states)?;
-    // Several launches are one call all the same.
-    let steps = if let StepKind::Adam { step, .. } = kind { *step as u64 - 1 } else { 0 };
-    let own = (live.is_none() && groups.len() > 1).then(|| Arc::new(LiveStep::new(steps)));
-    let live = live.or(own.as_ref());
-    for (number, (device, _, list)) in groups.into_iter().enumerate() {
+    let mut prepared = PreparedStep { groups: memory::with_capacity(groups.len())? };
+    for (device, _, list) in groups {
         // Per parameter: the parameter, its gradient, its states.
-        let targets: Vec<Vec<Target>> = list
-            .iter()
-            .map(|&i| {
-                std::iter::once(&params[i])
-                    .chain(std::iter::once(&grads[i]))
-                    .chain(&states[i])
-                    .map(Target::new)
-                    .collect()
-            })
-            .collect::<Result<_>>()?;
-        {
-            let bodies: Vec<Vec<_>> =
-                targets.iter().map(|t| t.iter().map(|t| t.used().materialize()).collect()).collect();
-            let tensors: Vec<StepTensors> = bodies
-                .iter()
-                .map(|b| {
-                    let views: Vec<View> = b.iter().map(|b| b.view()).collect();
-                    StepTensors { param: views[0], grad: views[1], state: views[2..].to_vec() }
-                })
-                .collect();
-            backend::get(device)?.optimizer_step(kind, &tensors, live.map(|l| (l, number == 0)))?;
-        }
-        for parameter in &targets {
-            for (at, target) in parameter.iter().enumerate() {
-                target.finish(at != 1)?; // the gradient is only read
+        let of = |i: usize| [&params[i], &grads[i]].into_iter().chain(&states[i]).map(Target::new).collect();
+        let targets = memory::try_collect(list.into_iter().map(of))?;
+        prepared.groups.push((device, targets));
+    }
+    Ok(prepared)
+}
+
+/// A step whose memory is all there.
+pub struct PreparedStep<'a> {
+    groups: Vec<(Device, Vec<Vec<Target<'a>>>)>,
+}
+
+impl PreparedStep<'_> {
+    /// Does the step. The caller holds a grant of `STEP_BYTES` for each parameter, so that it is done whole.
+    pub fn run(&self, kind: &StepKind, live: Option<&Arc<LiveStep>>) -> Result<()> {
+        // Several launches are one call all the same.
+        let steps = if let StepKind::Adam { step, .. } = kind { *step as u64 - 1 } else { 0 };
+        let own = (live.is_none() && self.groups.len() > 1).then(|| Arc::new(LiveStep::new(steps)));
+        let live = live.or(own.as_ref());
+        for (number, (device, targets)) in self.groups.iter().enumerate() {
+            {
+                let bodies: Vec<Vec<_>> =
+                    targets.iter().map(|t| t.iter().map(|t| t.used().materialize()).collect()).collect();
+                let tensors: Vec<StepTensors> = bodies
+                    .iter()
+                    .map(|b| {
+                        let views: Vec<View> = b.iter().map(|b| b.view()).collect();
+                        StepTensors { param: views[0], grad: views[1], state: views[2..].to_vec() }
+                    })
+                    .collect();
+                backend::get(*device)?.optimizer_step(kind, &tensors, live.map(|l| (l, number == 0)))?;
+            }
+            for parameter in targets {
+                for (at, target) in parameter.iter().enumerate() {
+                    target.finish(at != 1)?; // the gradient is only read
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
+
+/// What the lists of one step take for one parameter.
+pub const STEP_BYTES: usize = 2048;
 
 /// The tensors of several lists by parameter; every list that is not empty has one for each.
 fn by_parameter(op: &str, n: usize, lists: &[&[Tensor]]) -> Result<Vec<Vec<Tensor>>> {
@@ -200,7 +216,7 @@ pub fn fused_sgd_(
 ) -> Result<()> {
     let momentum_init = is_first_step;
     let kind = StepKind::Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize, momentum_init };
-    fused_step(&kind, params, grads, &by_parameter("fused_sgd_", params.len(), &[momentum_buffers])?, None)
+    fused_step(&kind, params, grads, &by_parameter("fused_sgd_", params.len(), &[momentum_buffers])?)
 }
 
 /// One step of Adam or AdamW; see the op table.
@@ -225,5 +241,5 @@ pub fn fused_adam_(
     let step = step as f64;
     let kind = StepKind::Adam { lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step };
     let states = by_parameter("fused_adam_", params.len(), &[exp_avgs, exp_avg_sqs, max_exp_avg_sqs])?;
-    fused_step(&kind, params, grads, &states, None)
+    fused_step(&kind, params, grads, &states)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::autograd::{record, view as tracking};
-use crate::backend::{self, ScatterOp, ValueCheck};
+use crate::backend::{self, memory, ScatterOp, ValueCheck};
 use crate::tensor::layout::{broadcast_shapes, wrap_dim};
 use crate::{bail, ensure, grads, Dims};
 
@@ -788,7 +788,7 @@ pub fn argwhere(a: &Tensor) -> Result<Tensor> {
 /// One index vector per dimension (`nonzero(as_tuple=True)`).
 pub fn nonzero_numpy(a: &Tensor) -> Result<Vec<Tensor>> {
     let n = nonzero(&at_least_1d(a)?)?;
-    unbind(&n, 1)?.iter().map(contiguous).collect()
+    memory::try_collect(unbind(&n, 1)?.iter().map(contiguous))
 }
 /// The elements where the mask is true, as a vector.
 pub fn masked_select(a: &Tensor, mask: &Tensor) -> Result<Tensor> {
@@ -841,7 +841,7 @@ pub fn repeat_interleave(a: &Tensor, repeats: &Tensor, dim: Option<i64>) -> Resu
     };
     let n = x.size(d)?;
     let counts = repeats.to_i64_vec()?;
-    let counts = if counts.len() == 1 { vec![counts[0]; n as usize] } else { counts };
+    let counts = if counts.len() == 1 { memory::filled(n as usize, counts[0])? } else { counts };
     ensure!(
         counts.len() as i64 == n,
         Runtime,
@@ -851,10 +851,7 @@ pub fn repeat_interleave(a: &Tensor, repeats: &Tensor, dim: Option<i64>) -> Resu
     ensure!(counts.iter().all(|c| *c >= 0), Runtime, "repeats can not be negative");
     let total = counts.iter().try_fold(0i64, |n, c| n.checked_add(*c)).unwrap_or(i64::MAX);
     crate::tensor::layout::checked_numel(&[total, 8])?;
-    let mut rows = Vec::new();
-    if rows.try_reserve_exact(total as usize).is_err() {
-        bail!(OutOfMemory, "repeat_interleave: not enough memory for {total} elements");
-    }
+    let mut rows = memory::with_capacity(total as usize)?;
     rows.extend(counts.iter().enumerate().flat_map(|(i, c)| std::iter::repeat_n(i as i64, *c as usize)));
     let index = to_device(&Tensor::from_slice(&rows, &[total])?, a.device())?;
     index_select(&x, d, &index)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autograd::no_grad;
+use crate::backend::memory;
 use crate::rng::Generator;
 use crate::tensor::dtype::Bool8;
 use crate::{bail, ensure};
@@ -76,7 +77,7 @@ pub fn init_dirac_(t: &Tensor, groups: i64) -> Result<()> {
         return Ok(());
     }
     let per_group = shape[0] / groups;
-    let mut values = vec![0f64; t.numel()];
+    let mut values = memory::zeroed::<f64>(t.numel())?;
     let kernel: i64 = shape[2..].iter().product();
     let center = shape[2..].iter().fold(0, |at, k| at * k + k / 2);
     for g in 0..groups {
@@ -238,11 +239,11 @@ pub fn init_orthogonal_(t: &Tensor, gain: f64, generator: Gen) -> Result<()> {
     let sample = sample.to_f64_vec()?;
     let (m, n) = (rows.max(cols), rows.min(cols));
     // Columns of the tall matrix.
-    let columns: Vec<Vec<f64>> = (0..n)
-        .map(|j| (0..m).map(|i| if rows < cols { sample[j * cols + i] } else { sample[i * cols + j] }).collect())
-        .collect();
+    let columns: Vec<Vec<f64>> = memory::try_collect((0..n).map(|j| {
+        memory::collect((0..m).map(|i| if rows < cols { sample[j * cols + i] } else { sample[i * cols + j] }))
+    }))?;
     let q = positive_qr(columns);
-    let mut values = vec![0f64; rows * cols];
+    let mut values = memory::zeroed::<f64>(rows * cols)?;
     for (j, column) in q.iter().enumerate() {
         for (i, v) in column.iter().enumerate() {
             values[if rows < cols { j * cols + i } else { i * cols + j }] = *v;
@@ -280,7 +281,7 @@ pub fn init_sparse_(t: &Tensor, sparsity: f64, std: f64, generator: Gen) -> Resu
     }
     let zeros = ((sparsity * rows as f64).ceil() as i64).clamp(0, rows) as usize;
     init_normal_(t, 0.0, std, generator)?;
-    let mut drop = vec![Bool8(0); t.numel()];
+    let mut drop = memory::filled(t.numel(), Bool8(0))?;
     for c in 0..cols {
         // PyTorch draws the places from the default generator even when another is given.
         let order = randperm(rows, None, None, Some(Device::CPU))?.to_vec::<i64>()?;

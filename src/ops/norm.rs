@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autograd::record;
+use crate::backend::memory;
 use crate::backend::{self, LayerNormGrads};
 use crate::tensor::device::DeviceType;
 use crate::tensor::layout::wrap_dim;
@@ -480,20 +481,21 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                 crate::tensor::layout::checked_numel(&sizes)?;
                 // What is cropped does not come round again.
                 let (first, kept) = ((-before).max(0), n + before.min(0) + after.min(0));
-                let rows: Vec<i64> = (-before..n + after)
-                    .map(|k| match mode {
-                        "reflect" => {
-                            let k = k.abs();
-                            if k >= n {
-                                2 * (n - 1) - k
-                            } else {
-                                k
-                            }
+                let row = |k: i64| match mode {
+                    "reflect" => {
+                        let k = k.abs();
+                        if k >= n {
+                            2 * (n - 1) - k
+                        } else {
+                            k
                         }
-                        "circular" => first + (k - first).rem_euclid(kept.max(1)),
-                        _ => k.clamp(0, n - 1),
-                    })
-                    .collect();
+                    }
+                    "circular" => first + (k - first).rem_euclid(kept.max(1)),
+                    _ => k.clamp(0, n - 1),
+                };
+                // The result has to fit before its positions are listed.
+                memory::room_for(total as usize, input.dtype().size() * (input.numel() as i64 / n).max(1) as usize)?;
+                let rows = memory::collect((-before..n + after).map(row))?;
                 steps.push(PadStep { dim: d, size: n, before, rows });
             }
             if input.device().is_cpu() && input.numel() > 0 && pad_.iter().all(|p| *p >= 0) {

@@ -6,7 +6,7 @@
 use super::create::{device_or_default, fill_impl, float_or};
 use super::*;
 use crate::autograd::record;
-use crate::backend::{Distribution, ValueCheck};
+use crate::backend::{memory, Distribution, ValueCheck};
 use crate::rng::{default_generator, Generator};
 use crate::tensor::dtype::Element;
 use crate::tensor::layout::broadcast_shapes;
@@ -522,7 +522,7 @@ fn with_replacement(t: &Tensor, out_shape: &[i64], generator: Gen) -> Result<Ten
     let p = t.to_f64_vec()?;
     check(&p)?;
     let double = t.dtype() == DType::F64;
-    let mut cumulative = Vec::with_capacity(p.len());
+    let mut cumulative = memory::with_capacity(p.len())?;
     for row in p.chunks(categories) {
         // Summed in the dtype's own precision (float for the half types), as the samples depend on it.
         let (mut sum, start) = (0f64, cumulative.len());
@@ -538,14 +538,10 @@ fn with_replacement(t: &Tensor, out_shape: &[i64], generator: Gen) -> Result<Ten
     }
     draw(&u, Distribution::Uniform { low: 0.0, high: 1.0 }, generator)?;
     let u = u.to_vec::<f64>()?;
-    let index: Vec<i64> = u
-        .iter()
-        .enumerate()
-        .map(|(i, u)| {
-            let row = &cumulative[i / samples * categories..][..categories];
-            row.partition_point(|c| c < u) as i64
-        })
-        .collect();
+    let index: Vec<i64> = memory::collect(u.iter().enumerate().map(|(i, u)| {
+        let row = &cumulative[i / samples * categories..][..categories];
+        row.partition_point(|c| c < u) as i64
+    }))?;
     to_device(&Tensor::from_slice(&index, out_shape)?, t.device())
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autograd::record;
+use crate::backend::memory;
 use crate::backend::{self, ReduceOp, ScanOp};
 use crate::tensor::layout::wrap_dim;
 use crate::{ensure, grads, Dims};
@@ -580,7 +581,7 @@ pub fn cumprod(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
             }
             // dx_k = sum over j >= k of g_j * prod of x_i, i <= j, i != k: exact where elements are zero.
             let (d, n) = (d as i64, x.size(d as i64)?);
-            let mut parts = Vec::with_capacity(n as usize);
+            let mut parts = memory::with_capacity(n as usize)?;
             for k in 0..n {
                 let one = ones_like(&narrow(&x, d, k, 1)?, None, None)?;
                 let left = if k > 0 { prod_dim(&narrow(&x, d, 0, k)?, d, true, None)? } else { one.clone() };

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autograd::{record, view as tracking};
+use crate::backend::memory;
 use crate::tensor::layout::{checked_numel, wrap_dim};
 use crate::{bail, ensure, grads, Dims};
 
@@ -257,7 +258,7 @@ pub fn broadcast_tensors(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
     for t in tensors {
         shape = crate::tensor::layout::broadcast_shapes(&shape, &t.shape())?;
     }
-    tensors.iter().map(|t| expand(t, &shape)).collect()
+    views(tensors.len() as i64, tensors.iter().map(|t| expand(t, &shape)))
 }
 
 /// Gradient of a window on `a`: zero around it.
@@ -384,9 +385,19 @@ pub fn diag_embed(a: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tenso
     copy_(&diagonal(&out, offset, dim1, dim2)?, a)?;
     Ok(out)
 }
+/// About what one view takes, with its node and its handle.
+const VIEW_BYTES: usize = 512;
+/// A list of `n` views, once memory for all of them is there.
+fn views(n: i64, items: impl Iterator<Item = Result<Tensor>>) -> Result<Vec<Tensor>> {
+    memory::room_for(n as usize, VIEW_BYTES)?;
+    memory::try_collect(items.map(|t| {
+        memory::check()?;
+        t
+    }))
+}
 pub fn unbind(a: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
     let n = a.size(dim)?;
-    (0..n).map(|i| select(a, dim, i)).collect()
+    views(n, (0..n).map(|i| select(a, dim, i)))
 }
 pub fn split(a: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(split_size >= 0, Runtime, "split expects split_size be non-negative, but got split_size={split_size}");
@@ -399,7 +410,9 @@ pub fn split(a: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
     if n == 0 {
         return Ok(vec![slice(a, dim, None, None, 1)?]);
     }
-    (0..n).step_by(split_size as usize).map(|s| slice(a, dim, Some(s), Some(s.saturating_add(split_size)), 1)).collect()
+    let starts = (0..n).step_by(split_size as usize);
+    let part = |s: i64| slice(a, dim, Some(s), Some(s.saturating_add(split_size)), 1);
+    views(n / split_size + (n % split_size != 0) as i64, starts.map(part))
 }
 pub fn split_with_sizes(a: &Tensor, split_sizes: &[i64], dim: i64) -> Result<Vec<Tensor>> {
     let n = a.size(dim)?;
@@ -409,13 +422,11 @@ pub fn split_with_sizes(a: &Tensor, split_sizes: &[i64], dim: i64) -> Result<Vec
         "split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={split_sizes:?}"
     );
     let mut at = 0;
-    split_sizes
-        .iter()
-        .map(|&s| {
-            at += s;
-            slice(a, dim, Some(at - s), Some(at), 1)
-        })
-        .collect()
+    let part = |s: &i64| {
+        at += s;
+        slice(a, dim, Some(at - s), Some(at), 1)
+    };
+    views(split_sizes.len() as i64, split_sizes.iter().map(part))
 }
 pub fn chunk(a: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(chunks > 0, Runtime, "chunk expects `chunks` to be greater than 0, got: {chunks}");
@@ -588,7 +599,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         shape[d] += s[d];
     }
     let out = Tensor::empty(&shape, p.result(), first.device())?;
-    let mut windows = Vec::with_capacity(tensors.len());
+    let mut windows = memory::with_capacity(tensors.len())?;
     let mut at = 0;
     for t in tensors {
         let len = if skip(t) { 0 } else { t.shape()[d] };
@@ -601,7 +612,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         windows.push((at, len, t.shape()));
         at += len;
     }
-    let refs: Vec<&Tensor> = tensors.iter().collect();
+    let refs: Vec<&Tensor> = memory::collect(tensors)?;
     record("CatBackward0", &refs, out, |_, _| {
         move |c, g| {
             windows
@@ -635,7 +646,7 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             &s[..]
         );
     }
-    let wide = tensors.iter().map(|t| unsqueeze(t, d)).collect::<Result<Vec<_>>>()?;
+    let wide = views(tensors.len() as i64, tensors.iter().map(|t| unsqueeze(t, d)))?;
     cat(&wide, d)
 }
 /// Copies of the tensor side by side, `repeats` times per dimension.
@@ -752,7 +763,7 @@ pub fn meshgrid(tensors: &[Tensor], indexing: Option<&str>) -> Result<Vec<Tensor
         Some(o) => bail!(Runtime, "torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but received: {o}"),
     };
     let swap = xy && tensors.len() >= 2;
-    let mut ts: Vec<Tensor> = tensors.to_vec();
+    let mut ts: Vec<Tensor> = memory::copied(tensors)?;
     if swap {
         ts.swap(0, 1);
     }

@@ -1,12 +1,14 @@
 //! Optimisers: SGD, Adam and AdamW over parameter groups, one fused kernel call per step and dtype.
 mod state;
-use crate::ops::fused::{fused_step, zeroed_like};
+use crate::backend::memory::{self, reserve::grant};
+use crate::ops::fused::{prepare_step, zeroed_like, PreparedStep, STEP_BYTES};
 
 use crate::autograd::meta;
 use crate::backend::{LiveStep, StepKind};
 use crate::tensor::print::{py_bool, py_float};
 use crate::{autograd, bail, ensure, Result, Tensor};
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -250,18 +252,32 @@ impl Optimizer {
         self.groups.iter().try_for_each(|g| crate::nn::zero_grad(&g.params, set_to_none))
     }
 
-    /// One step over all parameters that have a gradient. While a graph is captured the step is recorded and not done: it
-    /// is the next one of each replay, which counts as a step and takes the learning rate that is set then.
+    /// One step over all parameters that have a gradient, or an error and no step: all memory is obtained before the
+    /// first parameter is changed. While a graph is captured the step is recorded and not done: it is the next one of
+    /// each replay, which counts as a step and takes the learning rate that is set then.
     pub fn step(&mut self) -> Result<()> {
         let (state, recorded) = (&mut self.state, &mut self.recorded);
         autograd::no_grad(|| {
-            for (i, g) in self.groups.iter().enumerate() {
-                let ready: Vec<(Tensor, Tensor)> =
-                    g.params.iter().filter_map(|p| Some((p.clone(), meta::grad(p)?))).collect();
-                let mut record = |live: &Arc<LiveStep>| recorded.push((i, Arc::downgrade(live)));
-                match &g.options {
-                    Options::Sgd(o) => step_sgd(state, o, ready, &mut record)?,
-                    Options::Adam(o) => step_adam(state, o, ready, &mut record)?,
+            let count: usize = self.groups.iter().map(|g| g.params.len()).sum();
+            let _lists = grant(count.saturating_mul(2 * STEP_BYTES))?;
+            state.try_reserve(count).map_err(|_| memory::out_of_memory(count))?;
+            let mut plans = memory::with_capacity(self.groups.len())?;
+            for g in &self.groups {
+                let mut ready = memory::with_capacity(g.params.len())?;
+                ready.extend(g.params.iter().filter_map(|p| Some((p.clone(), meta::grad(p)?))));
+                plans.push(match &g.options {
+                    Options::Sgd(o) => plan_sgd(state, o, ready)?,
+                    Options::Adam(o) => plan_adam(state, o, ready)?,
+                });
+            }
+            let prepared = memory::try_collect(
+                plans.iter().flatten().map(|c| prepare_step(&c.kind, &c.batch.params, &c.batch.grads, &c.batch.states)),
+            )?;
+            let mut prepared = prepared.iter();
+            for (i, plan) in plans.iter().enumerate() {
+                for call in plan {
+                    let Some(step) = prepared.next() else { break };
+                    call.run(step, state, &mut |live| recorded.push((i, Arc::downgrade(live))))?;
                 }
             }
             Ok(())
@@ -281,9 +297,6 @@ impl Batch {
         self.params.push(p);
         self.grads.push(g);
         self.states.push(s);
-    }
-    fn run(&self, kind: &StepKind, live: Option<&Arc<LiveStep>>) -> Result<()> {
-        fused_step(kind, &self.params, &self.grads, &self.states, live)
     }
     /// Whether the step is recorded instead of done.
     fn recording(&self) -> Result<bool> {
@@ -307,12 +320,57 @@ fn follow(state: &mut Tensor, p: &Tensor) -> Result<()> {
 /// Called with each step that a graph records.
 type Record<'a> = &'a mut dyn FnMut(&Arc<LiveStep>);
 
-fn step_sgd(
+/// One launch of a step: its parameters and what the kernel is told.
+struct Planned {
+    kind: StepKind,
+    batch: Batch,
+}
+
+impl Planned {
+    fn run(&self, step: &PreparedStep, state: &mut FxHashMap<u64, ParamState>, record: Record) -> Result<()> {
+        let recording = self.batch.recording()?;
+        match &self.kind {
+            StepKind::Sgd { momentum_init, .. } => {
+                let live = if recording { Some(Arc::new(LiveStep::new(0))) } else { None };
+                step.run(&self.kind, live.as_ref())?;
+                live.iter().for_each(record);
+                if *momentum_init {
+                    // Only now do the buffers hold something.
+                    for (p, s) in self.batch.params.iter().zip(&self.batch.states) {
+                        state.insert(p.id(), ParamState { tensors: s.clone(), ..ParamState::default() });
+                    }
+                }
+            }
+            StepKind::Adam { step: number, .. } if recording => {
+                // Graphs that repeat the steps of the same parameters count together.
+                let mut shared = self.batch.params.iter().map(|p| state.get(&p.id()).and_then(|s| s.live.clone()));
+                let known = shared.next().flatten();
+                let same = |l: &Arc<LiveStep>| shared.all(|s| s.is_some_and(|s| Arc::ptr_eq(&s, l)));
+                let live = known.filter(same).unwrap_or_else(|| Arc::new(LiveStep::new(*number as u64 - 1)));
+                step.run(&self.kind, Some(&live))?;
+                record(&live);
+                for p in &self.batch.params {
+                    state.entry(p.id()).or_default().live = Some(live.clone());
+                }
+            }
+            StepKind::Adam { step: number, .. } => {
+                step.run(&self.kind, None)?;
+                for p in &self.batch.params {
+                    if let Some(s) = state.get_mut(&p.id()) {
+                        s.set_count(*number as u64);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn plan_sgd(
     state: &mut FxHashMap<u64, ParamState>,
     o: &SgdOptions,
     ready: Vec<(Tensor, Tensor)>,
-    record: Record,
-) -> Result<()> {
+) -> Result<Vec<Planned>> {
     // New momentum buffers take the gradient as it is; the others are damped.
     let (mut old, mut new) = (Batch::default(), Batch::default());
     for (p, g) in ready {
@@ -332,9 +390,8 @@ fn step_sgd(
             }
         }
     }
-    for (batch, momentum_init) in [(&old, false), (&new, true)] {
-        let live = if batch.recording()? { Some(Arc::new(LiveStep::new(0))) } else { None };
-        let kind = StepKind::Sgd {
+    let planned = |(batch, momentum_init): (Batch, bool)| Planned {
+        kind: StepKind::Sgd {
             lr: o.lr,
             momentum: o.momentum,
             dampening: o.dampening,
@@ -342,30 +399,25 @@ fn step_sgd(
             nesterov: o.nesterov,
             maximize: o.maximize,
             momentum_init,
-        };
-        batch.run(&kind, live.as_ref())?;
-        live.iter().for_each(&mut *record);
-    }
-    // Only now do the buffers hold something.
-    for (p, s) in new.params.iter().zip(new.states) {
-        state.insert(p.id(), ParamState { tensors: s, ..ParamState::default() });
-    }
-    Ok(())
+        },
+        batch,
+    };
+    Ok([(old, false), (new, true)].into_iter().filter(|(b, _)| !b.params.is_empty()).map(planned).collect())
 }
 
-fn step_adam(
+fn plan_adam(
     state: &mut FxHashMap<u64, ParamState>,
     o: &AdamOptions,
     ready: Vec<(Tensor, Tensor)>,
-    record: Record,
-) -> Result<()> {
+) -> Result<Vec<Planned>> {
     let mut batches: Vec<(u64, Batch)> = Vec::new();
     let want = 2 + o.amsgrad as usize;
     for (p, g) in ready {
+        let have = state.get(&p.id()).map_or(0, |s| s.tensors.len());
+        // All of them or none.
+        let fresh = (have..want).map(|_| zeroed_like(&p)).collect::<Result<SmallVec<[Tensor; 3]>>>()?;
         let s = state.entry(p.id()).or_default();
-        while s.tensors.len() < want {
-            s.tensors.push(zeroed_like(&p)?);
-        }
+        s.tensors.extend(fresh);
         s.tensors.iter_mut().try_for_each(|t| follow(t, &p))?;
         let step = s.count() + 1;
         let tensors = s.tensors[..want].to_vec();
@@ -378,8 +430,8 @@ fn step_adam(
         };
         batches[at].1.push(p, g, tensors);
     }
-    for (step, batch) in &batches {
-        let kind = StepKind::Adam {
+    let planned = |(step, batch): (u64, Batch)| Planned {
+        kind: StepKind::Adam {
             lr: o.lr,
             beta1: o.betas.0,
             beta2: o.betas.1,
@@ -388,29 +440,11 @@ fn step_adam(
             amsgrad: o.amsgrad,
             maximize: o.maximize,
             decoupled: o.decoupled,
-            step: *step as f64,
-        };
-        if batch.recording()? {
-            // Graphs that repeat the steps of the same parameters count together.
-            let mut shared = batch.params.iter().map(|p| state.get(&p.id()).and_then(|s| s.live.clone()));
-            let known = shared.next().flatten();
-            let same = |l: &Arc<LiveStep>| shared.all(|s| s.is_some_and(|s| Arc::ptr_eq(&s, l)));
-            let live = known.filter(same).unwrap_or_else(|| Arc::new(LiveStep::new(step - 1)));
-            batch.run(&kind, Some(&live))?;
-            record(&live);
-            for p in &batch.params {
-                state.entry(p.id()).or_default().live = Some(live.clone());
-            }
-            continue;
-        }
-        batch.run(&kind, None)?;
-        for p in &batch.params {
-            if let Some(s) = state.get_mut(&p.id()) {
-                s.set_count(*step);
-            }
-        }
-    }
-    Ok(())
+            step: step as f64,
+        },
+        batch,
+    };
+    Ok(batches.into_iter().map(planned).collect())
 }
 
 /// PyTorch's text, with the options that Taper has.

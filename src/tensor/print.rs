@@ -3,6 +3,7 @@
 //! [`format_tensor`] is a pure function of a [`TensorText`] and [`PrintOptions`]; elements are asked for by
 //! coordinates, so that a summarised tensor needs its edge items only.
 
+use crate::backend::memory;
 use crate::backend::sync::RwLock;
 use crate::tensor::device::Device;
 use crate::tensor::dtype::{DType, Scalar};
@@ -106,7 +107,7 @@ pub fn is_summarized(shape: &[i64], opts: &PrintOptions) -> bool {
 }
 
 /// `tensor([[1., 2.],\n        [3., 4.]])` and so on: PyTorch's `repr`.
-pub fn format_tensor(data: &TensorText, opts: &PrintOptions) -> String {
+pub fn format_tensor(data: &TensorText, opts: &PrintOptions) -> Result<String> {
     const PREFIX: &str = "tensor(";
     let indent = PREFIX.len();
     let mut suffixes: Vec<String> = Vec::new();
@@ -135,14 +136,16 @@ pub fn format_tensor(data: &TensorText, opts: &PrintOptions) -> String {
         let formatter = Formatter::new(data, opts, summarize);
         body = String::new();
         let mut at: Vec<i64> = Vec::with_capacity(data.shape.len());
-        formatter.write_dim(data, &mut at, indent, &mut body);
+        formatter.write_dim(data, &mut at, indent, &mut body)?;
     }
     if let Some(name) = data.grad_fn {
         suffixes.push(format!("grad_fn=<{name}>"));
     } else if data.requires_grad {
         suffixes.push("requires_grad=True".to_string());
     }
-    let mut text = String::with_capacity(body.len() + 64);
+    let mut text = String::new();
+    // With room for the suffixes, so that pushing them needs no memory.
+    memory::reserve_text(&mut text, body.len() + 256 + suffixes.iter().map(|s| s.len() + 16).sum::<usize>())?;
     if data.parameter {
         text.push_str("Parameter containing:\n");
     }
@@ -167,7 +170,7 @@ pub fn format_tensor(data: &TensorText, opts: &PrintOptions) -> String {
         text.push_str(&suffix);
     }
     text.push(')');
-    text
+    Ok(text)
 }
 
 /// How one element is written, decided from all elements shown.
@@ -258,92 +261,112 @@ impl<'o> Formatter<'o> {
         }
     }
 
-    fn push_element(&self, value: Scalar, out: &mut String) {
+    fn push_element(&self, value: Scalar, out: &mut String) -> Result<()> {
         let text = self.element(value);
+        memory::reserve_text(out, text.len().max(self.width) + 2)?;
         for _ in text.len()..self.width {
             out.push(' ');
         }
         out.push_str(&text);
+        Ok(())
     }
 
-    fn write_dim(&self, data: &TensorText, at: &mut Vec<i64>, indent: usize, out: &mut String) {
+    fn write_dim(&self, data: &TensorText, at: &mut Vec<i64>, indent: usize, out: &mut String) -> Result<()> {
         let left = data.shape.len() - at.len();
         match left {
             0 => self.push_element((data.value)(at), out),
             1 => self.write_vector(data, at, indent, out),
             _ => {
-                let separate = |out: &mut String| {
+                let separate = |out: &mut String| -> Result<()> {
+                    memory::reserve_text(out, left + indent + 8)?;
                     out.push(',');
                     for _ in 1..left {
                         out.push('\n');
                     }
-                    out.push_str(&" ".repeat(indent + 1));
+                    for _ in 0..indent + 1 {
+                        out.push(' ');
+                    }
+                    Ok(())
                 };
+                memory::reserve_text(out, 8)?;
                 out.push('[');
                 let (head, tail) = self.shown(data.shape[at.len()]);
                 let mut first = true;
-                let mut rows = |range: std::ops::Range<i64>, out: &mut String| {
+                let mut rows = |range: std::ops::Range<i64>, out: &mut String| -> Result<()> {
                     for i in range {
                         if !std::mem::take(&mut first) {
-                            separate(out);
+                            separate(out)?;
                         }
                         at.push(i);
-                        self.write_dim(data, at, indent + 1, out);
+                        let written = self.write_dim(data, at, indent + 1, out);
                         at.pop();
+                        written?;
                     }
+                    Ok(())
                 };
                 let gap_first = head.is_empty();
-                rows(head, out);
+                rows(head, out)?;
                 if let Some(tail) = tail {
                     if !gap_first {
-                        separate(out);
+                        separate(out)?;
                     }
+                    memory::reserve_text(out, 4)?;
                     out.push_str("...");
-                    rows(tail, out);
+                    rows(tail, out)?;
                 }
+                memory::reserve_text(out, 1)?;
                 out.push(']');
+                Ok(())
             }
         }
     }
 
-    fn write_vector(&self, data: &TensorText, at: &mut Vec<i64>, indent: usize, out: &mut String) {
+    fn write_vector(&self, data: &TensorText, at: &mut Vec<i64>, indent: usize, out: &mut String) -> Result<()> {
+        memory::reserve_text(out, 16)?;
         if self.summarize && self.opts.edgeitems == 0 {
             out.push_str("[...]");
-            return;
+            return Ok(());
         }
         let per_line = (self.opts.linewidth.saturating_sub(indent) / (self.width + 2)).max(1);
         let mut count = 0;
-        let mut separate = |out: &mut String| {
+        let mut separate = |out: &mut String| -> Result<()> {
+            memory::reserve_text(out, indent + 8)?;
             if count > 0 {
                 if count % per_line == 0 {
                     out.push_str(",\n");
-                    out.push_str(&" ".repeat(indent + 1));
+                    for _ in 0..indent + 1 {
+                        out.push(' ');
+                    }
                 } else {
                     out.push_str(", ");
                 }
             }
             count += 1;
+            Ok(())
         };
         let (head, tail) = self.shown(data.shape[at.len()]);
-        let mut element = |i: i64, out: &mut String| {
+        let mut element = |i: i64, out: &mut String| -> Result<()> {
             at.push(i);
-            self.push_element((data.value)(at), out);
+            let value = (data.value)(at);
             at.pop();
+            self.push_element(value, out)
         };
         out.push('[');
         for i in head {
-            separate(out);
-            element(i, out);
+            separate(out)?;
+            element(i, out)?;
         }
         if let Some(tail) = tail {
-            separate(out);
+            separate(out)?;
             out.push_str(" ...");
             for i in tail {
-                separate(out);
-                element(i, out);
+                separate(out)?;
+                element(i, out)?;
             }
         }
+        memory::reserve_text(out, 1)?;
         out.push(']');
+        Ok(())
     }
 }
 

@@ -1,14 +1,11 @@
 //! Storage: untyped bytes on a device, shared by the tensors that view them.
 
-use crate::backend;
-use crate::backend::sync::RwLock;
+use crate::backend::{self, memory};
 use crate::error::{ErrorKind, Result};
 use crate::tensor::device::Device;
 use std::any::Any;
-use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 
 /// What owns the bytes.
 pub enum Buffer {
@@ -27,32 +24,7 @@ pub trait HostOwner: Send + Sync {}
 unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
-/// Asked when memory runs out: frees what it can and says whether to try again.
-pub type OutOfMemoryHook = Arc<dyn Fn(usize) -> bool + Send + Sync>;
-static OUT_OF_MEMORY: RwLock<Option<OutOfMemoryHook>> = RwLock::new(None);
-
-/// Sets (or removes) what is asked once before an allocation fails; gives back what was set before. A language with a
-/// garbage collector runs it there.
-pub fn set_out_of_memory_hook(hook: Option<OutOfMemoryHook>) -> Option<OutOfMemoryHook> {
-    std::mem::replace(&mut *OUT_OF_MEMORY.write(), hook)
-}
-#[cold]
-fn memory_was_freed(nbytes: usize) -> bool {
-    thread_local!(static ASKING: Cell<bool> = const { Cell::new(false) });
-    // A copy: the hook frees tensors and may set another hook. Memory that the hook itself fails to get is not asked of it.
-    let hook = OUT_OF_MEMORY.read().clone();
-    if ASKING.with(|a| a.replace(true)) {
-        return false;
-    }
-    struct Asked;
-    impl Drop for Asked {
-        fn drop(&mut self) {
-            ASKING.with(|a| a.set(false));
-        }
-    }
-    let _asked = Asked;
-    hook.is_some_and(|f| f(nbytes))
-}
+pub use backend::memory::{set_out_of_memory_hook, OutOfMemoryHook};
 
 /// Bytes on one device.
 pub struct Storage {
@@ -69,9 +41,10 @@ impl Storage {
     }
     /// Uninitialised memory from the device's allocator.
     pub fn alloc(nbytes: usize, device: Device) -> Result<Storage> {
+        memory::check()?;
         let backend = backend::get(device)?;
         let buffer = match backend.alloc(nbytes) {
-            Err(e) if e.kind == ErrorKind::OutOfMemory && memory_was_freed(nbytes) => backend.alloc(nbytes)?,
+            Err(e) if e.kind == ErrorKind::OutOfMemory && memory::memory_was_freed(nbytes) => backend.alloc(nbytes)?,
             other => other?,
         };
         Ok(Storage::new(buffer, nbytes, device))

@@ -1,5 +1,6 @@
 //! The tensor: a shared handle to a body (storage, layout, dtype, version counter) and its autograd record.
 
+use crate::backend::memory;
 use crate::backend::sync::{RwLock, RwLockReadGuard};
 use crate::backend::{self, Backend, View};
 use crate::error::Result;
@@ -361,7 +362,7 @@ impl Tensor {
         if equal && d.dtype == s.dtype {
             let n = d.layout.numel() * d.dtype.size();
             let (doff, soff) = (d.layout.offset as usize * d.dtype.size(), s.layout.offset as usize * d.dtype.size());
-            let mut host = vec![0u8; n];
+            let mut host = memory::zeroed::<u8>(n)?;
             backend::get(s.device())?.download(&s.storage, soff, &mut host)?;
             return backend::get(d.device())?.upload(&host, &d.storage, doff);
         }
@@ -387,17 +388,17 @@ impl Tensor {
             T::DTYPE.scalar_name(),
             own.dtype().scalar_name()
         );
-        let mut out = vec![<T as bytemuck::Zeroable>::zeroed(); own.numel()];
+        let mut out = memory::zeroed::<T>(own.numel())?;
         own.copy_own_to_host(bytemuck::cast_slice_mut(&mut out))?;
         Ok(out)
     }
     /// The elements row-major as f64, from any dtype.
     pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
-        crate::dispatch!(self.dtype(), T, Ok(self.to_vec::<T>()?.into_iter().map(Element::to_f64).collect()))
+        crate::dispatch!(self.dtype(), T, memory::collect(self.to_vec::<T>()?.into_iter().map(Element::to_f64)))
     }
     /// The elements row-major as i64, from any dtype.
     pub fn to_i64_vec(&self) -> Result<Vec<i64>> {
-        crate::dispatch!(self.dtype(), T, Ok(self.to_vec::<T>()?.into_iter().map(Element::to_i64).collect()))
+        crate::dispatch!(self.dtype(), T, memory::collect(self.to_vec::<T>()?.into_iter().map(Element::to_i64)))
     }
     /// The one element of a tensor with exactly one; waits for the device.
     pub fn item(&self) -> Result<Scalar> {

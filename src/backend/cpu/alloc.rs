@@ -14,8 +14,9 @@
 //! `TAPER_ALLOCATOR=system` switches all of this off: each block is then its own exact `malloc`, so that
 //! AddressSanitizer and valgrind see overruns and uses after free.
 
+use crate::backend::memory::{self, out_of_memory};
 use crate::backend::MemoryStats;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use parking_lot::Mutex;
 use std::alloc::Layout;
 use std::cell::Cell;
@@ -139,6 +140,7 @@ impl Desk {
     /// A desk left by an ended thread, or a new one.
     #[cold]
     fn take() -> *const Desk {
+        memory::prepare();
         crate::backend::sync::watch_forks();
         let mut p = DESKS.load(Acquire) as *const Desk;
         while !p.is_null() {
@@ -411,19 +413,22 @@ fn layout(size: usize) -> Option<Layout> {
     Layout::from_size_align(size.max(1), ALIGN).ok()
 }
 fn malloc(size: usize) -> Option<NonNull<u8>> {
-    // SAFETY: the layout's size is not zero.
-    NonNull::new(unsafe { std::alloc::alloc(layout(size)?) })
+    NonNull::new(memory::system_alloc(layout(size)?))
 }
 fn free(p: NonNull<u8>, size: usize) {
     if let Some(layout) = layout(size) {
         // SAFETY: from `malloc` with the same size.
-        unsafe { std::alloc::dealloc(p.as_ptr(), layout) }
+        unsafe { memory::system_free(p.as_ptr(), layout) }
     }
 }
 
 /// `size` bytes at a huge page boundary.
 #[cfg(unix)]
 fn map_huge(size: usize) -> Option<NonNull<u8>> {
+    #[cfg(debug_assertions)]
+    if memory::inject::fails() {
+        return None;
+    }
     // SAFETY: fresh private mappings; what is unmapped is the part of this mapping before and after the block.
     unsafe {
         let total = size.checked_add(HUGE)?;
@@ -479,17 +484,6 @@ fn system_mode() -> bool {
     }
 }
 
-#[cold]
-fn out_of_memory(nbytes: usize) -> Error {
-    Error::new(
-        ErrorKind::OutOfMemory,
-        format!(
-            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate {nbytes} bytes. \
-             Error code 12 (Cannot allocate memory)"
-        ),
-    )
-}
-
 /// An owned block of uninitialised host memory, 64-byte aligned; goes back to the cache when dropped, from any
 /// thread and at any time, also while a thread or the process ends.
 pub struct Block {
@@ -522,7 +516,7 @@ impl Block {
 
     #[inline(never)]
     fn new_slow(nbytes: usize) -> Result<Block> {
-        if nbytes > (1 << 47) {
+        if nbytes > (1 << 47) || memory::is_absurd(nbytes) {
             return Err(out_of_memory(nbytes));
         }
         let (ptr, size) = if system_mode() {
@@ -661,6 +655,7 @@ fn totals() -> (i64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn classes_cover_every_size() {

@@ -4,7 +4,7 @@
 use super::conv::TASK;
 use super::conv_geometry::{Geometry, Image};
 use super::gemm::matmul_serial;
-use super::parallel::parallel_for;
+use super::parallel::try_parallel_for;
 use super::scratch::{FloatElement, Ptr, Real, Scratch};
 use crate::error::Result;
 
@@ -18,16 +18,7 @@ fn images_per_block(g: &Geometry, columns: usize) -> usize {
 
 /// Runs fallible tasks in parallel and returns the first error.
 fn try_parallel(n: usize, work: usize, f: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
-    let failed = parking_lot::Mutex::new(None);
-    parallel_for(n, (TASK / (work + 1)).max(1), |r| {
-        for i in r {
-            if let Err(e) = f(i) {
-                *failed.lock() = Some(e);
-                return;
-            }
-        }
-    });
-    failed.into_inner().map_or(Ok(()), Err)
+    try_parallel_for(n, (TASK / (work + 1)).max(1), |mut r| r.try_for_each(&f))
 }
 
 /// [ic0..ic1 x taps] rows by [images x positions] columns of padded input.

@@ -11,10 +11,14 @@ use super::lanes::{isa, Isa};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use super::transpose::transpose;
+use crate::backend::memory::reserve::{fallibly, packing};
 use crate::backend::{check, Epilogue, View};
 use crate::error::{Error, Result};
 use crate::tensor::dtype::DType;
+use dyn_stack::{MemBuffer, StackReq};
 use gemm::Parallelism;
+use gemm_common::gemm::L2_SLAB;
+use std::cell::Cell;
 
 /// One matrix of a batch: first element, and the strides of batch, row and column.
 pub(super) struct Mat<T> {
@@ -237,29 +241,72 @@ fn block_grid(m: usize, n: usize, k: usize) -> (usize, usize) {
     (even(m, BLOCK), even(n, 2 * BLOCK))
 }
 
+/// Columns that the gemm crate packs together: with at most 1024 of k and 16 register tiles of rows at a time (its
+/// `kernel_params`) that is 1024 * (1024 + 768) elements, within `reserve::PACKING` together with its buffer of the
+/// second-level cache's size.
+const PACKED_COLUMNS: usize = 1024;
+
 /// One block of the result by the gemm crate, on this thread.
 unsafe fn block<T: Real>(p: &Problem<T>, i: usize, r0: usize, rows: usize, c0: usize, cols: usize, alpha: T, beta: T) {
-    gemm::gemm(
-        rows,
-        cols,
-        p.k,
-        p.c.at(i, r0, c0),
-        p.c.col,
-        p.c.row,
-        beta != T::ZERO,
-        p.a.at(i, r0, 0) as *const T,
-        p.a.col,
-        p.a.row,
-        p.b.at(i, 0, c0) as *const T,
-        p.b.col,
-        p.b.row,
-        beta,
-        alpha,
-        false,
-        false,
-        false,
-        Parallelism::None,
-    )
+    with_packing(|| {
+        for c in (c0..c0 + cols).step_by(PACKED_COLUMNS) {
+            gemm::gemm(
+                rows,
+                PACKED_COLUMNS.min(c0 + cols - c),
+                p.k,
+                p.c.at(i, r0, c),
+                p.c.col,
+                p.c.row,
+                beta != T::ZERO,
+                p.a.at(i, r0, 0) as *const T,
+                p.a.col,
+                p.a.row,
+                p.b.at(i, 0, c) as *const T,
+                p.b.col,
+                p.b.row,
+                beta,
+                alpha,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            )
+        }
+    })
+}
+
+thread_local! {
+    /// Whether this thread has the gemm crate's buffer, of the size of the second-level cache.
+    static HAS_SLAB: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a product of the gemm crate. It allocates and ends the process where that fails: its packed operands come from
+/// the reserve then, and the buffer that it keeps for each thread is made here.
+#[inline]
+fn with_packing(f: impl FnOnce()) {
+    if HAS_SLAB.with(Cell::get) || make_slab() {
+        return packing(f);
+    }
+    packing(|| {
+        // For this product alone, in the reserve.
+        L2_SLAB.set(MemBuffer::new(slab_size()));
+        f();
+        L2_SLAB.set(MemBuffer::new(StackReq::EMPTY));
+    })
+}
+fn slab_size() -> StackReq {
+    StackReq::new_aligned::<u8>(gemm_common::cache::CACHE_INFO[1].cache_bytes, gemm_common::gemm::CACHELINE_ALIGN)
+}
+#[cold]
+fn make_slab() -> bool {
+    match fallibly(|| MemBuffer::try_new(slab_size())) {
+        Ok(b) => {
+            L2_SLAB.set(b);
+            HAS_SLAB.with(|h| h.set(true));
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// c[m, n] = beta * c + alpha * a[m, k] @ b[k, n] on this thread; strides are (row, column).

@@ -5,7 +5,7 @@ use super::gather::Combine;
 use super::parallel::parallel_for;
 use super::scratch::{ptr, Ptr, Walk};
 use super::simd::prefetch;
-use crate::backend::{check, View};
+use crate::backend::{check, memory, View};
 use crate::dispatch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::dtype::Element;
@@ -70,7 +70,7 @@ pub(super) fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
 fn targets(data: &View, indices: &[View]) -> Result<Vec<isize>> {
     let shape = &indices[0].layout.shape;
     let n = shape.iter().product::<i64>() as usize;
-    let mut to = vec![0isize; n];
+    let mut to = memory::zeroed::<isize>(n)?;
     for (d, ix) in indices.iter().enumerate() {
         let (size, stride) = (data.layout.shape[d], data.layout.strides[d] as isize);
         let p = Ptr(ptr::<i64>(ix)?);
@@ -337,7 +337,7 @@ pub fn nonzero(input: View) -> Result<Vec<i64>> {
         // Count per chunk, then write each chunk at its place.
         let chunks = n.div_ceil(TASK);
         let span = |c: usize| c * TASK..n.min((c + 1) * TASK);
-        let mut starts = vec![0usize; chunks + 1];
+        let mut starts = memory::zeroed::<usize>(chunks + 1)?;
         let counts = Ptr(starts.as_mut_ptr());
         let blocks = |c: usize, f: &mut dyn FnMut(usize, &[T])| {
             let range = span(c);
@@ -371,11 +371,8 @@ pub fn nonzero(input: View) -> Result<Vec<i64>> {
         for c in 0..chunks {
             starts[c + 1] += starts[c];
         }
-        let mut out: Vec<i64> = Vec::new();
         let total = starts[chunks] * nd;
-        if out.try_reserve_exact(total).is_err() {
-            return Err(Error::new(ErrorKind::OutOfMemory, format!("nonzero: not enough memory for {total} indices")));
-        }
+        let mut out: Vec<i64> = memory::with_capacity(total)?;
         let to = Ptr(out.as_mut_ptr());
         let missing = Mutex::new(Vec::new());
         parallel_for(chunks, 1, |r| {

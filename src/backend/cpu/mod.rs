@@ -94,13 +94,13 @@ impl Backend for CpuBackend {
         reduce::reduce(op, prologue, inputs, scalars, reduced, out)
     }
     fn conv(&self, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
-        conv::conv(input, weight, bias, p, out)
+        memory::retrying(|| conv::conv(input, weight, bias, p, out))
     }
     fn conv_backward_input(&self, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
-        conv::conv_backward_input(grad, weight, p, grad_input)
+        memory::retrying(|| conv::conv_backward_input(grad, weight, p, grad_input))
     }
     fn conv_backward_weight(&self, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
-        conv::conv_backward_weight(grad, input, p, grad_weight)
+        memory::retrying(|| conv::conv_backward_weight(grad, input, p, grad_weight))
     }
     fn max_pool(&self, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
         pool::max_pool(input, p, out, indices)

@@ -6,7 +6,7 @@
 use super::parallel::parallel_for;
 use super::scratch::ptr;
 use super::simd::{level, Level};
-use crate::backend::{check, StepKind, StepTensors};
+use crate::backend::{check, memory, StepKind, StepTensors};
 use crate::tensor::dtype::DType;
 use crate::{Error, Result};
 use half::{bf16, f16};
@@ -216,7 +216,7 @@ unsafe fn run_avx512<T: Stored, O: Rule<T::R>>(rule: &O, item: &Item<T>, from: u
 
 fn step<T: Stored, O: Rule<T::R>>(rule: O, tensors: &[StepTensors]) -> Result<()> {
     check::step(tensors, O::STATES)?;
-    let mut items = Vec::with_capacity(tensors.len());
+    let mut items = memory::with_capacity(tensors.len())?;
     let mut total = 0;
     for t in tensors {
         let n = t.param.layout.numel();

@@ -7,11 +7,13 @@
 //! threads do not exist.
 
 use super::workers::Workers;
+use crate::error::Result;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 struct Pool {
     pid: u32,
@@ -116,6 +118,27 @@ pub fn parallel_for_units(n: usize, unit: usize, grain: usize, f: impl Fn(Range<
         return f(0..n);
     }
     run_parallel(n, unit.max(1), grain.max(1), &f);
+}
+
+/// As `parallel_for`, for parts that can fail: the first error seen. Parts not begun by then are left out.
+pub fn try_parallel_for(n: usize, grain: usize, f: impl Fn(Range<usize>) -> Result<()> + Sync) -> Result<()> {
+    let failed = Mutex::new(None);
+    let stop = AtomicBool::new(false);
+    parallel_for(n, grain, |r| {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(e) = f(r) {
+            stop.store(true, Ordering::Relaxed);
+            failed.lock().get_or_insert(e);
+        }
+    });
+    failed.into_inner().map_or(Ok(()), Err)
+}
+
+/// Whether this thread runs a part of a `parallel_for`: no callback is called from here.
+pub fn is_inside() -> bool {
+    INSIDE.with(Cell::get)
 }
 
 /// Parts for each thread, so that a thread held up by others does not hold up all.

@@ -1,6 +1,7 @@
 //! Random fills. MT19937 draws are sequential, so the fill is too; Philox draws are split over threads.
 
 use super::parallel::parallel_for;
+use crate::backend::memory;
 use crate::backend::{Distribution, View};
 use crate::error::{Error, Result};
 use crate::rng::distributions::*;
@@ -41,7 +42,7 @@ pub fn random(dist: Distribution, generator: &Generator, out: View) -> Result<()
             let slice = unsafe { std::slice::from_raw_parts_mut(base.offset(out.layout.offset as isize), n) };
             fill(dist, &mut state, slice, true);
         } else {
-            let mut values = vec![T::from_i64(0); n];
+            let mut values = memory::filled(n, T::from_i64(0))?;
             fill(dist, &mut state, &mut values, false);
             let mut values = values.into_iter();
             for_each_offset(out.layout, |at| {

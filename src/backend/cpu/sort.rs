@@ -5,7 +5,8 @@
 
 use super::geometry::{Rows, Space};
 use super::interp::data;
-use super::parallel::parallel_for;
+use super::parallel::{num_threads, try_parallel_for};
+use crate::backend::memory;
 use crate::backend::View;
 use crate::error::Result;
 use crate::tensor::dtype::{Bool8, DType};
@@ -66,7 +67,12 @@ struct Line {
 ///
 /// # Safety
 /// The line's elements are T and i64; nobody else touches them.
-unsafe fn sort_line<T: Key>(line: &Line, descending: bool, short: &mut Vec<u64>, long: &mut Vec<(u64, u64)>) {
+unsafe fn sort_line<T: Key>(
+    line: &Line,
+    descending: bool,
+    short: &mut Vec<u64>,
+    long: &mut Vec<(u64, u64)>,
+) -> Result<()> {
     let (input, values) = (line.input.cast::<T>(), line.values.cast::<T>());
     // SAFETY: i and at are below the line's length.
     unsafe {
@@ -82,41 +88,45 @@ unsafe fn sort_line<T: Key>(line: &Line, descending: bool, short: &mut Vec<u64>,
         }
         if high - low <= u32::MAX as u64 && line.len <= u32::MAX as usize {
             short.clear();
+            memory::reserve_exact(short, line.len)?;
             // Wrapping: another thread may write in between.
             if descending {
                 short.extend((0..line.len).map(|i| (high.wrapping_sub(get(i).key()) << 32) | i as u64));
             } else {
                 short.extend((0..line.len).map(|i| (get(i).key().wrapping_sub(low) << 32) | i as u64));
             }
-            sort_words(short);
+            sort_words(short)?;
             // Written after all is read: `values` may be the input itself.
-            let copy: Vec<T> = short.iter().map(|k| get(*k as u32 as usize)).collect();
+            let copy: Vec<T> = memory::collect(short.iter().map(|k| get(*k as u32 as usize)))?;
             for (i, (k, v)) in short.iter().zip(copy).enumerate() {
                 put(i, *k as u32 as usize, v);
             }
         } else {
             let turn = if descending { u64::MAX } else { 0 };
             long.clear();
+            memory::reserve_exact(long, line.len)?;
             long.extend((0..line.len).map(|i| (get(i).key() ^ turn, i as u64)));
             long.sort_unstable();
-            let copy: Vec<T> = long.iter().map(|k| get(k.1 as usize)).collect();
+            let copy: Vec<T> = memory::collect(long.iter().map(|k| get(k.1 as usize)))?;
             for (i, (k, v)) in long.iter().zip(copy).enumerate() {
                 put(i, k.1 as usize, v);
             }
         }
     }
+    Ok(())
 }
 
 /// From here on the radix sort pays for its histogram.
 const RADIX: usize = 4096;
 
 /// Sorts words whose low halves, the positions, already ascend: only the high halves need sorting, stably.
-fn sort_words(v: &mut Vec<u64>) {
+fn sort_words(v: &mut Vec<u64>) -> Result<()> {
     if v.len() < RADIX {
-        return v.sort_unstable();
+        v.sort_unstable();
+        return Ok(());
     }
     const BITS: u32 = 11;
-    let mut other = vec![0u64; v.len()];
+    let mut other = memory::zeroed::<u64>(v.len())?;
     for pass in 0..3 {
         let shift = 32 + pass * BITS;
         let digit = |w: u64| (w >> shift) as usize & ((1 << BITS) - 1);
@@ -139,6 +149,7 @@ fn sort_words(v: &mut Vec<u64>) {
         }
         std::mem::swap(v, &mut other);
     }
+    Ok(())
 }
 
 /// The lines along `dim` of an input, and of the values and positions that are written for them.
@@ -202,7 +213,9 @@ pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: Vi
     let len = shape.get(dim).map_or(1, |n| *n as usize);
     let lines = Lines::new(views, dim)?;
     let grain = (8192 / len).max(1);
-    parallel_for(lines.count(), grain, |range| {
+    // Asked for here, where the out-of-memory hook can be: keys, a copy of them and of the values.
+    memory::room_for(num_threads().min(lines.count()), len.saturating_mul(24))?;
+    try_parallel_for(lines.count(), grain, |range| {
         let (mut short, mut long) = (vec![], vec![]);
         let mut rows = lines.rows(range.start);
         for _ in range {
@@ -210,11 +223,12 @@ pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: Vi
             unsafe {
                 let [first, values, indices] = lines.at(&rows.offsets);
                 let line = Line { input: first, values, indices: indices.cast(), strides: lines.strides, len };
-                crate::dispatch!(input.dtype, T, sort_line::<T>(&line, descending, &mut short, &mut long));
+                crate::dispatch!(input.dtype, T, sort_line::<T>(&line, descending, &mut short, &mut long))?;
             }
             rows.advance();
         }
-    });
+        Ok(())
+    })?;
     Ok(())
 }
 

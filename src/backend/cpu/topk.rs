@@ -1,7 +1,8 @@
 //! The first elements of a sorted line without sorting all of it: the same ones in the same order as `sort` has.
 
-use super::parallel::parallel_for;
+use super::parallel::{num_threads, try_parallel_for};
 use super::sort::{Key, Lines};
+use crate::backend::memory;
 use crate::backend::View;
 use crate::error::Result;
 use crate::tensor::dtype::DType;
@@ -59,7 +60,8 @@ pub fn topk(input: View, dim: usize, largest: bool, values: View, indices: View)
     let strides = lines.strides;
     let group = if strides[0] == 1 { 1 } else { TOGETHER };
     crate::dispatch!(input.dtype, T, {
-        parallel_for(lines.count(), (8192 / len).max(group), |range| {
+        memory::room_for(num_threads().min(lines.count().div_ceil(group)), len.saturating_mul(16 * group))?;
+        try_parallel_for(lines.count(), (8192 / len).max(group), |range| {
             let mut rows = lines.rows(range.start);
             let (mut short, mut long) = (vec![], vec![]);
             let mut at = range.start;
@@ -75,16 +77,17 @@ pub fn topk(input: View, dim: usize, largest: bool, values: View, indices: View)
                     if size_of::<T>() <= 4 && len <= u32::MAX as usize {
                         let turn = if largest { u32::MAX as u64 } else { 0 };
                         let word = |v: T, i: usize| ((v.key() ^ turn) << 32) | i as u64;
-                        run_lines(&starts[..count], strides, len, k, &mut short, word, |w| w as u32 as usize);
+                        run_lines(&starts[..count], strides, len, k, &mut short, word, |w| w as u32 as usize)?;
                     } else {
                         let turn = if largest { u64::MAX } else { 0 };
                         let word = |v: T, i: usize| (((v.key() ^ turn) as u128) << 64) | i as u128;
-                        run_lines(&starts[..count], strides, len, k, &mut long, word, |w| w as u64 as usize);
+                        run_lines(&starts[..count], strides, len, k, &mut long, word, |w| w as u64 as usize)?;
                     }
                 }
                 at += count;
             }
-        });
+            Ok(())
+        })?;
     });
     Ok(())
 }
@@ -101,7 +104,8 @@ unsafe fn run_lines<T: Copy, W: Ord + Copy + Default>(
     words: &mut Vec<W>,
     word: impl Fn(T, usize) -> W,
     position: impl Fn(W) -> usize,
-) {
+) -> Result<()> {
+    memory::reserve_exact(words, (len * starts.len()).saturating_sub(words.len()))?;
     words.resize(len * starts.len(), W::default());
     // SAFETY: positions stay below the lines' lengths.
     unsafe {
@@ -128,6 +132,7 @@ unsafe fn run_lines<T: Copy, W: Ord + Copy + Default>(
             }
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

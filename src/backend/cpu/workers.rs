@@ -4,6 +4,7 @@
 //! helper that wakes late costs nothing. Work is often a few tens of microseconds long and waking a thread costs as
 //! much, so helpers look out for the next job for a while before they sleep.
 
+use crate::backend::memory;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
@@ -12,6 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
+
+/// More than a thread's stack with its thread-locals and first allocations.
+const THREAD_BYTES: usize = 8 << 20;
 
 /// How long a helper looks out for the next job before it sleeps, and a caller for the helpers' end.
 const SPIN: Duration = Duration::from_micros(100);
@@ -70,6 +74,11 @@ impl Workers {
         }));
         let mut started = 0;
         for i in 0..count {
+            // A thread that finds no memory for its thread-locals ends the process (the C library does): none is started
+            // where its stack would leave nothing.
+            if !memory::has_room(THREAD_BYTES) {
+                break;
+            }
             let builder = std::thread::Builder::new().name(format!("taper-{i}"));
             let Ok(handle) = builder.spawn(move || {
                 start();

@@ -148,6 +148,10 @@ impl Allocator {
     }
 
     fn fresh(&self, owner: &Gpu, class: usize) -> Result<Mem> {
+        #[cfg(debug_assertions)]
+        if crate::backend::memory::inject::fails() {
+            return Err(crate::backend::memory::out_of_memory(class));
+        }
         // A driver on a CPU would hand out more than there is and be killed later.
         if self.state.lock().stats.reserved + class as u64 > self.total {
             self.empty(&*owner.driver);

@@ -3,6 +3,7 @@
 use super::plan::collapse;
 use super::*;
 use crate::backend::kernels::ROWS;
+use crate::backend::memory;
 
 const SOFTMAX: &str = include_str!("../kernels/softmax.cl");
 const SCAN: &str = include_str!("../kernels/scan.cl");
@@ -435,9 +436,10 @@ impl Gpu {
         let program = Program::single(program::Opcode::Cast, DType::Bool, &[input.dtype], DType::Bool);
         let out = View { storage: &mask, layout: &layout, dtype: DType::Bool };
         self.elementwise(&program, &[input], &[], &[out])?;
-        let mut bytes = vec![0u8; n];
+        let mut bytes = memory::zeroed::<u8>(n)?;
         self.download(&mask, 0, &mut bytes)?;
-        let mut found = Vec::new();
+        let count = bytes.iter().filter(|b| **b != 0).count();
+        let mut found = memory::with_capacity(count * shape.len())?;
         for (i, _) in bytes.iter().enumerate().filter(|(_, b)| **b != 0) {
             let (start, mut rest) = (found.len(), i as i64);
             found.resize(start + shape.len(), 0);

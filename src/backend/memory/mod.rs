@@ -1,0 +1,367 @@
+//! Memory that may run out: everything whose size a caller influences is obtained here and can fail.
+//!
+//! `Vec`, `String` and `Box` end the process when memory runs out. What grows with data, with a dimension, a list or a
+//! text is therefore made by the functions below, which ask the out-of-memory hook once and then return an error of
+//! kind `OutOfMemory`. What is small and bounded (a node, a handle, a message) keeps its plain form: `reserve` has a
+//! global allocator that serves it from a reserve when the system has nothing left, and `check` turns the next call
+//! into an error while that lasts.
+
+#[cfg(debug_assertions)]
+pub mod inject;
+pub mod reserve;
+
+use super::sync::RwLock;
+use crate::error::{Error, ErrorKind, Result};
+use indexmap::IndexMap;
+use smallvec::SmallVec;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::mem::size_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+pub use reserve::{check, is_low, prepare};
+
+/// Asked when memory runs out: frees what it can and says whether to try again.
+pub type OutOfMemoryHook = Arc<dyn Fn(usize) -> bool + Send + Sync>;
+static OUT_OF_MEMORY: RwLock<Option<OutOfMemoryHook>> = RwLock::new(None);
+
+/// Sets (or removes) what is asked once before an allocation fails; gives back what was set before. A language with a
+/// garbage collector runs it there.
+pub fn set_out_of_memory_hook(hook: Option<OutOfMemoryHook>) -> Option<OutOfMemoryHook> {
+    std::mem::replace(&mut *OUT_OF_MEMORY.write(), hook)
+}
+
+/// Whether the hook freed something, so that another attempt is worth it.
+#[cold]
+pub fn memory_was_freed(nbytes: usize) -> bool {
+    // The hook is the caller's code: it runs on the caller's thread, outside of kernels.
+    if super::cpu::parallel::is_inside() {
+        return false;
+    }
+    thread_local!(static ASKING: Cell<bool> = const { Cell::new(false) });
+    // A copy: the hook frees tensors and may set another hook. Memory that the hook itself fails to get is not asked of it.
+    let hook = OUT_OF_MEMORY.read().clone();
+    if ASKING.with(|a| a.replace(true)) {
+        return false;
+    }
+    struct Asked;
+    impl Drop for Asked {
+        fn drop(&mut self) {
+            ASKING.with(|a| a.set(false));
+        }
+    }
+    let _asked = Asked;
+    hook.is_some_and(|f| f(nbytes))
+}
+
+/// The error of `nbytes` bytes that are not to be had.
+#[cold]
+pub fn out_of_memory(nbytes: usize) -> Error {
+    Error::new(
+        ErrorKind::OutOfMemory,
+        format!(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate {nbytes} bytes. \
+             Error code 12 (Cannot allocate memory)"
+        ),
+    )
+}
+
+/// From here on a request is compared with the machine's memory.
+const LARGE: usize = 256 << 20;
+
+/// Whether so many bytes exceed the machine's memory and swap together. The system may promise them all the same
+/// (overcommit) and kill the process when it writes.
+#[inline]
+pub fn is_absurd(nbytes: usize) -> bool {
+    nbytes > LARGE && nbytes > machine_memory()
+}
+
+#[cold]
+fn machine_memory() -> usize {
+    static KNOWN: AtomicUsize = AtomicUsize::new(0);
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            let n = ask_machine_memory();
+            KNOWN.store(n, Ordering::Relaxed);
+            n
+        }
+        n => n,
+    }
+}
+#[cfg(target_os = "linux")]
+fn ask_machine_memory() -> usize {
+    // SAFETY: an out-parameter of plain numbers, all of which may be zero.
+    let (ok, info) = unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        (libc::sysinfo(&mut info) == 0, info)
+    };
+    let total = (info.totalram as usize).saturating_add(info.totalswap as usize);
+    let total = total.saturating_mul(info.mem_unit.max(1) as usize);
+    if ok && total > 0 {
+        total
+    } else {
+        1 << 47
+    }
+}
+#[cfg(not(target_os = "linux"))]
+fn ask_machine_memory() -> usize {
+    1 << 47
+}
+
+/// Tries once, and again when the hook freed something.
+#[inline]
+fn attempt<T>(nbytes: usize, mut get: impl FnMut() -> Option<T>) -> Result<T> {
+    if let Some(v) = get() {
+        return Ok(v);
+    }
+    if !is_absurd(nbytes) && memory_was_freed(nbytes) {
+        if let Some(v) = get() {
+            return Ok(v);
+        }
+    }
+    Err(out_of_memory(nbytes))
+}
+
+fn bytes_of<T>(n: usize) -> usize {
+    n.saturating_mul(size_of::<T>())
+}
+
+/// Room for `more` elements behind those that are there, exactly.
+pub fn reserve_exact<T>(v: &mut Vec<T>, more: usize) -> Result<()> {
+    let nbytes = bytes_of::<T>(more);
+    attempt(nbytes, || (!is_absurd(nbytes) && reserve::fallibly(|| v.try_reserve_exact(more)).is_ok()).then_some(()))
+}
+
+/// Room for `more` elements, and for as many again when the vector grows.
+pub fn reserve<T>(v: &mut Vec<T>, more: usize) -> Result<()> {
+    if v.capacity() - v.len() >= more {
+        return Ok(());
+    }
+    let nbytes = bytes_of::<T>(v.len().saturating_add(more));
+    attempt(nbytes, || (!is_absurd(nbytes) && reserve::fallibly(|| v.try_reserve(more)).is_ok()).then_some(()))
+}
+
+/// Room for `more` elements in a list that is short as a rule.
+pub fn reserve_small<A: smallvec::Array>(v: &mut SmallVec<A>, more: usize) -> Result<()> {
+    if v.capacity() - v.len() >= more {
+        return Ok(());
+    }
+    let nbytes = bytes_of::<A::Item>(v.len().saturating_add(more));
+    attempt(nbytes, || (!is_absurd(nbytes) && reserve::fallibly(|| v.try_reserve(more)).is_ok()).then_some(()))
+}
+
+/// An empty vector with room for `n` elements.
+pub fn with_capacity<T>(n: usize) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    reserve_exact(&mut v, n)?;
+    Ok(v)
+}
+
+/// `n` times `value`.
+pub fn filled<T: Clone>(n: usize, value: T) -> Result<Vec<T>> {
+    let mut v = with_capacity(n)?;
+    v.resize(n, value);
+    Ok(v)
+}
+
+/// `n` zeros, which cost no time where the system's fresh memory is zero already.
+pub fn zeroed<T: bytemuck::Zeroable + Copy>(n: usize) -> Result<Vec<T>> {
+    let Ok(layout) = std::alloc::Layout::array::<T>(n) else { return Err(out_of_memory(bytes_of::<T>(n))) };
+    if layout.size() == 0 {
+        return filled(n, T::zeroed());
+    }
+    attempt(layout.size(), || {
+        if is_absurd(layout.size()) {
+            return None;
+        }
+        // SAFETY: a block of n elements from the global allocator, all zero, which T allows.
+        unsafe {
+            let p = reserve::fallibly(|| std::alloc::alloc_zeroed(layout)).cast::<T>();
+            (!p.is_null()).then(|| Vec::from_raw_parts(p, n, n))
+        }
+    })
+}
+
+/// The items of an iterator.
+pub fn collect<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
+    let items = items.into_iter();
+    let (least, most) = items.size_hint();
+    let mut v = with_capacity(least)?;
+    if most == Some(least) {
+        v.extend(items);
+        return Ok(v);
+    }
+    for item in items {
+        push(&mut v, item)?;
+    }
+    Ok(v)
+}
+
+/// The items of an iterator, or its first error.
+pub fn try_collect<T>(items: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let items = items.into_iter();
+    let mut v = with_capacity(items.size_hint().0)?;
+    for item in items {
+        push(&mut v, item?)?;
+    }
+    Ok(v)
+}
+
+/// A slice's copy.
+pub fn copied<T: Clone>(s: &[T]) -> Result<Vec<T>> {
+    let mut v = with_capacity(s.len())?;
+    v.extend_from_slice(s);
+    Ok(v)
+}
+
+#[inline]
+pub fn push<T>(v: &mut Vec<T>, item: T) -> Result<()> {
+    if v.len() == v.capacity() {
+        reserve(v, 1)?;
+    }
+    v.push(item);
+    Ok(())
+}
+
+/// Room for `more` bytes of text.
+pub fn reserve_text(s: &mut String, more: usize) -> Result<()> {
+    if s.capacity() - s.len() >= more {
+        return Ok(());
+    }
+    let nbytes = s.len().saturating_add(more);
+    attempt(nbytes, || (!is_absurd(nbytes) && reserve::fallibly(|| s.try_reserve(more)).is_ok()).then_some(()))
+}
+
+/// A text's copy.
+pub fn text(s: &str) -> Result<String> {
+    let mut out = String::new();
+    reserve_text(&mut out, s.len())?;
+    out.push_str(s);
+    Ok(out)
+}
+
+/// Room for `more` entries of a map.
+pub fn reserve_map<K: Hash + Eq, V>(map: &mut IndexMap<K, V>, more: usize) -> Result<()> {
+    if map.capacity() - map.len() >= more {
+        return Ok(());
+    }
+    let nbytes = bytes_of::<(usize, usize, K, V)>(map.len().saturating_add(more));
+    attempt(nbytes, || (!is_absurd(nbytes) && reserve::fallibly(|| map.try_reserve(more)).is_ok()).then_some(()))
+}
+
+/// Room for one more entry of a hash map.
+pub fn reserve_hash_map<K: Hash + Eq, V, S: std::hash::BuildHasher>(map: &mut HashMap<K, V, S>) -> Result<()> {
+    if map.len() < map.capacity() {
+        return Ok(());
+    }
+    let nbytes = bytes_of::<(K, V)>(2 * map.len());
+    attempt(nbytes, || reserve::fallibly(|| map.try_reserve(1)).is_ok().then_some(()))
+}
+
+/// A copy of text entries.
+pub fn copied_texts(from: &IndexMap<String, String>) -> Result<IndexMap<String, String>> {
+    let mut map = IndexMap::new();
+    reserve_map(&mut map, from.len())?;
+    for (k, v) in from {
+        map.insert(text(k)?, text(v)?);
+    }
+    Ok(map)
+}
+
+/// Runs `f`, and once more when it ran out of memory and the hook freed some: for kernels that write nothing but
+/// their results, whose threads cannot ask the hook.
+pub fn retrying(f: impl Fn() -> Result<()>) -> Result<()> {
+    match f() {
+        Err(e) if e.kind == ErrorKind::OutOfMemory && memory_was_freed(0) => f(),
+        r => r,
+    }
+}
+
+/// Whether `n` small objects of about `each` bytes can be made, for results that are many of them (views, handles):
+/// looked at before the first is made, because small objects alone do not notice that they are too many.
+pub fn room_for(n: usize, each: usize) -> Result<()> {
+    let nbytes = n.saturating_mul(each);
+    if nbytes <= 1 << 20 {
+        return Ok(());
+    }
+    attempt(nbytes, || has_room(nbytes).then_some(()))
+}
+
+/// Whether the system has so many bytes now; the hook is not asked.
+pub fn has_room(nbytes: usize) -> bool {
+    if is_absurd(nbytes) || (nbytes > 4 * LARGE && nbytes > available_memory()) {
+        return false;
+    }
+    let Ok(layout) = std::alloc::Layout::from_size_align(nbytes.max(1), 16) else { return false };
+    let p = system_alloc(layout);
+    if p.is_null() {
+        return false;
+    }
+    // SAFETY: from `system_alloc` just now.
+    unsafe { system_free(p, layout) };
+    true
+}
+
+/// What the system could hand out without swapping; everything where it does not say.
+#[cold]
+fn available_memory() -> usize {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<usize>().ok());
+    kib.map_or(usize::MAX, |k| k.saturating_mul(1024))
+}
+
+/// Memory straight from the system, never from the reserve: null when there is none. For blocks of data.
+pub fn system_alloc(layout: std::alloc::Layout) -> *mut u8 {
+    use std::alloc::GlobalAlloc;
+    #[cfg(debug_assertions)]
+    if inject::fails() {
+        return std::ptr::null_mut();
+    }
+    debug_assert!(layout.size() > 0);
+    // SAFETY: the size is not zero.
+    unsafe { std::alloc::System.alloc(layout) }
+}
+
+/// # Safety
+/// `p` came from `system_alloc` with this layout and is not used any more.
+pub unsafe fn system_free(p: *mut u8, layout: std::alloc::Layout) {
+    use std::alloc::GlobalAlloc;
+    // SAFETY: the caller's.
+    unsafe { std::alloc::System.dealloc(p, layout) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_sizes_are_errors() {
+        for n in [1usize << 45, 1 << 60, usize::MAX] {
+            for e in [
+                with_capacity::<u64>(n).err(),
+                filled(n, 1u8).err(),
+                zeroed::<f64>(n).err(),
+                room_for(n, 64).err(),
+                reserve_text(&mut String::from("x"), n).err(),
+                collect((0..n as u64).map(|i| i as u8)).err().filter(|_| n != usize::MAX || size_of::<usize>() == 8),
+            ] {
+                assert_eq!(e.map(|e| e.kind), Some(ErrorKind::OutOfMemory), "{n}");
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_hold_what_was_asked_for() {
+        assert_eq!(filled(3, 7u8).unwrap(), [7, 7, 7]);
+        assert_eq!(zeroed::<u32>(1000).unwrap(), vec![0; 1000]);
+        assert_eq!(zeroed::<u32>(0).unwrap(), [0u32; 0]);
+        assert_eq!(collect((0..50).filter(|i| i % 7 == 0)).unwrap(), [0, 7, 14, 21, 28, 35, 42, 49]);
+        assert_eq!(try_collect([Ok(1), Err(out_of_memory(9))]).unwrap_err().kind, ErrorKind::OutOfMemory);
+        assert_eq!(copied(&["a", "b"]).unwrap(), ["a", "b"]);
+        assert_eq!(text("abc").unwrap(), "abc");
+        room_for(1 << 16, 100).unwrap();
+    }
+}
