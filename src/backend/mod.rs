@@ -93,11 +93,13 @@ pub enum ValueCheck {
     Input,
     /// Classes that become rows of 0 and 1.
     Class,
+    /// The target of a loss.
+    Target,
 }
 impl ValueCheck {
     pub fn from_code(code: i64) -> Option<ValueCheck> {
         use ValueCheck::*;
-        [Rows, Probability, Input, Class].into_iter().find(|c| *c as i64 == code)
+        [Rows, Probability, Input, Class, Target].into_iter().find(|c| *c as i64 == code)
     }
 }
 

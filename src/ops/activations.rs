@@ -74,5 +74,7 @@ pub fn prelu(a: &Tensor, weight: &Tensor) -> Result<Tensor> {
     } else {
         w = reshape(&w, &[])?;
     }
-    where_(&gt_scalar(&detach(a)?, Scalar::Int(0))?, a, &mul(&w, a)?)
+    let positive = gt_scalar(&detach(a)?, Scalar::Int(0))?;
+    // The weight meets only what it multiplies: its gradient would be 0 * inf.
+    where_(&positive, a, &mul(&w, &masked_fill_scalar(a, &positive, Scalar::Int(0))?)?)
 }

@@ -6,7 +6,7 @@ use crate::autograd::record;
 use crate::backend::memory;
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::tensor::layout::wrap_dim;
-use crate::{bail, ensure, grads, Dims};
+use crate::{ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
 
@@ -48,17 +48,36 @@ pub fn isneginf(a: &Tensor) -> Result<Tensor> {
 /// The magnitude of a with the sign of b.
 pub fn copysign(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = promote_float(&[a.into(), b.into()]);
-    let magnitude = abs(&cast(a, dtype)?)?;
-    where_(&signbit(b)?, &neg(&magnitude)?, &magnitude)
+    let out = autograd::no_grad(|| {
+        let magnitude = abs(&cast(a, dtype)?)?;
+        where_(&signbit(b)?, &neg(&magnitude)?, &magnitude)
+    })?;
+    signs_record(a, out)
 }
 pub fn copysign_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
     let dtype = promote_float(&[a.into(), b.into()]);
-    let magnitude = abs(&cast(a, dtype)?)?;
-    if b.to_f64().is_sign_negative() {
-        neg(&magnitude)
-    } else {
-        Ok(magnitude)
-    }
+    let out = autograd::no_grad(|| {
+        let magnitude = abs(&cast(a, dtype)?)?;
+        if b.to_f64().is_sign_negative() {
+            neg(&magnitude)
+        } else {
+            Ok(magnitude)
+        }
+    })?;
+    signs_record(a, out)
+}
+/// The slope is the product of both signs, from the values: NaN at infinities, 0 at 0.
+fn signs_record(a: &Tensor, out: Tensor) -> Result<Tensor> {
+    record("CopysignBackward0", &[a], out, |s, out| {
+        let (x, y) = (s.save(a), s.save_output(out, 0));
+        move |c, g| {
+            let (x, y) = (x.get(c)?, y.get(c)?);
+            let plain = detach(&x)?;
+            let zero = eq_scalar(&plain, Scalar::Int(0))?;
+            let turn = masked_fill_scalar(&div(&detach(&y)?, &abs(&plain)?)?, &zero, Scalar::Int(0))?;
+            Ok(grads![Some(mul(g, &mul(&sign(&x)?, &turn)?)?)])
+        }
+    })
 }
 /// 0 below zero, 1 above, values at zero.
 pub fn heaviside(a: &Tensor, values: &Tensor) -> Result<Tensor> {

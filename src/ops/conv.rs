@@ -304,7 +304,7 @@ fn conv_transpose_nd(
         out.push(last.saturating_add(reach(sw[i + 2], dilation[i])).saturating_add(extra[i]));
     }
     ensure!(
-        out[2..].iter().all(|s| *s > 0),
+        out[2..].iter().all(|s| *s > 0 || (*s == 0 && si[0] == 0)),
         Runtime,
         "Given input size per channel: {:?}. Calculated output size per channel: {:?}. Output size is too small",
         &si[2..],

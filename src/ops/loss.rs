@@ -40,22 +40,16 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     if beta == 0.0 {
         return l1_loss(input, target, reduction);
     }
-    quadratic_then_linear(input, target, reduction, beta, false)
+    quadratic_then_linear(input, target, reduction, beta)
 }
-/// The bound itself is quadratic or not, which second derivatives show.
-fn quadratic_then_linear(
-    input: &Tensor,
-    target: &Tensor,
-    reduction: &str,
-    beta: f64,
-    inclusive: bool,
-) -> Result<Tensor> {
+/// The bound itself is linear, which second derivatives show.
+fn quadratic_then_linear(input: &Tensor, target: &Tensor, reduction: &str, beta: f64) -> Result<Tensor> {
     in_float([input, target], |[input, target]| {
         let d = sub(input, target, ONE)?;
         let low = mul_scalar(&square(&d)?, Scalar::Float(0.5 / beta))?;
         let d = abs(&d)?;
         let high = sub_scalar(&d, Scalar::Float(0.5 * beta), ONE)?;
-        let inner = if inclusive { le_scalar } else { lt_scalar }(&d, Scalar::Float(beta))?;
+        let inner = lt_scalar(&d, Scalar::Float(beta))?;
         reduce_loss(where_(&inner, &low, &high)?, reduction)
     })
 }
@@ -63,7 +57,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     ensure!(delta > 0.0, Runtime, "huber_loss does not support non-positive values for delta.");
     check_reduction(reduction)?;
     in_float([input, target], |[x, t]| {
-        mul_scalar(&quadratic_then_linear(x, t, reduction, delta, true)?, Scalar::Float(delta))
+        mul_scalar(&quadratic_then_linear(x, t, reduction, delta)?, Scalar::Float(delta))
     })
 }
 /// Binary cross entropy of probabilities; logarithms are bounded at -100.
@@ -86,18 +80,19 @@ pub fn binary_cross_entropy(
     })
 }
 fn probability_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, reduction: &str) -> Result<Tensor> {
-    if !input.device().is_cpu() {
-        // Looking would wait for the device: it tells at the next read.
-        index::check_values(input, Scalar::Int(0), ONE, ValueCheck::Input)?;
-    }
-    if input.device().is_cpu() && input.numel() > 0 {
-        let (lo, hi) =
-            autograd::no_grad(|| Ok::<_, Error>((min(input)?.item()?.to_f64(), max(input)?.item()?.to_f64())))?;
-        ensure!(
-            lo >= 0.0 && hi <= 1.0,
-            Runtime,
-            "all elements of input should be between 0 and 1, but got {lo} to {hi}"
-        );
+    for (t, name, what) in [(input, "input", ValueCheck::Input), (target, "target", ValueCheck::Target)] {
+        if !t.device().is_cpu() {
+            // Looking would wait for the device: it tells at the next read.
+            let t = autograd::no_grad(|| cast(t, input.dtype()))?;
+            index::check_values(&t, Scalar::Int(0), ONE, what)?;
+        } else if t.numel() > 0 {
+            let (lo, hi) = autograd::no_grad(|| Ok::<_, Error>((min(t)?.item()?.to_f64(), max(t)?.item()?.to_f64())))?;
+            ensure!(
+                lo >= 0.0 && hi <= 1.0,
+                Runtime,
+                "all elements of {name} should be between 0 and 1, but got {lo} to {hi}"
+            );
+        }
     }
     let out = autograd::no_grad(|| {
         let bound = |t: &Tensor| clamp(t, Some(Scalar::Int(-100)), None);

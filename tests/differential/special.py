@@ -59,7 +59,6 @@ KNOWN = {
     "digamma second": "at its poles",
     "sinc second": "digits near zero",
     "prelu second": "at zero, where the branches meet",
-    "copysign gradient": "NaN there for infinities",
     "prod ties second": "of infinities",
     "kthvalue ties gradient": "which of equal elements is taken is open",
     "kthvalue zeros gradient": "which of equal elements is taken is open",

@@ -373,13 +373,19 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     return input
 
 
-@in_float
 def trapezoid(y, x=None, *, dx=1.0, dim=-1):
     """The integral by the trapezoidal rule."""
+    if y.size(dim) == 0:
+        # The integral of nothing, in y's dtype.
+        shape = list(y.shape)
+        del shape[dim]
+        return g.zeros(shape, dtype=y.dtype, device=y.device)
+    return _trapezoid(y, x, dx=dx, dim=dim)
+
+
+@in_float
+def _trapezoid(y, x, *, dx, dim):
     n = y.size(dim)
-    if n == 0:
-        # No intervals: the integral of nothing.
-        return g.sum(y, dim) / 2
     pairs = y.narrow(dim, 1, n - 1) + y.narrow(dim, 0, n - 1)
     if x is not None:
         if x.ndim < y.ndim and x.ndim == 1:

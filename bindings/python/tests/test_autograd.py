@@ -437,6 +437,18 @@ def test_gradients_where_functions_are_not_smooth():
     a = torch.zeros(1, 2, requires_grad=True)
     loss = F.cosine_embedding_loss(a, torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
     assert grad(loss, a)[0].tolist() == [[pytest.approx(-1e6), 0.0]]
+    x, w = torch.tensor([-2.0, torch.inf, 3.0], requires_grad=True), torch.tensor([0.25], requires_grad=True)
+    slopes = grad(F.prelu(x, w).sum(), (x, w))
+    assert [s.tolist() for s in slopes] == [[0.25, 1.0, 1.0], [-2.0]]
+    x = torch.tensor([-2.0, 0.0, 3.0, torch.inf], requires_grad=True)
+    for y in (torch.copysign(x, torch.tensor(-1.0)), torch.copysign(x, -1.0)):
+        (g,) = grad(y.sum(), x)
+        assert g[:3].tolist() == [1.0, 0.0, -1.0] and g[3].isnan()
+    x = torch.tensor([1.0, -1.0, 0.5, 2.0], dtype=torch.float64, requires_grad=True)
+    for f in (F.huber_loss, F.smooth_l1_loss):
+        (g,) = grad(f(x, torch.zeros_like(x), reduction="sum"), x, create_graph=True)
+        assert g.tolist() == [1.0, -1.0, 0.5, 1.0]
+        assert grad(g.sum(), x)[0].tolist() == [0.0, 0.0, 1.0, 0.0]
 
 
 def test_hooks_keep_shape_and_type():

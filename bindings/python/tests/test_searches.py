@@ -47,6 +47,9 @@ REFUSED = {
     "bernoulli_": lambda: X(1.0).bernoulli_(X(2.0)),
     "binary_cross_entropy above": lambda: F.binary_cross_entropy(X(2.0), X(1.0)),
     "binary_cross_entropy below": lambda: F.binary_cross_entropy(X(-0.1), X(1.0)),
+    "binary_cross_entropy target above": lambda: F.binary_cross_entropy(X(0.5), X(1.5)),
+    "binary_cross_entropy target below": lambda: F.binary_cross_entropy(X(0.5), X(-1.0)),
+    "binary_cross_entropy target NaN": lambda: F.binary_cross_entropy(X(0.5), X(nan)),
     "multinomial negative": lambda: torch.multinomial(X(1.0, -1.0), 1),
     "multinomial negative, replaced": lambda: torch.multinomial(X(1.0, -1.0), 3, True),
     "multinomial infinite": lambda: torch.multinomial(X(1.0, float("inf")), 1),
@@ -81,6 +84,12 @@ def test_refused(name):
     with pytest.raises((IndexError, RuntimeError)):
         REFUSED[name]().tolist()
     assert X(1.0, 2.0).sum().item() == 3.0
+
+
+def test_probabilities_are_named_that_are_none():
+    for x, y, name in ((2.0, 1.0, "input"), (1.0, 2.0, "target")):
+        with pytest.raises(RuntimeError, match=f"all elements of {name} should be between 0 and 1"):
+            F.binary_cross_entropy(X(x), X(y)).item()
 
 
 def test_long_sums():

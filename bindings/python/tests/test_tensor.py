@@ -468,6 +468,29 @@ def test_convolutions_refuse_numbers_that_overflow(n, huge):
         transposed(x, w, output_padding=huge)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_transposed_convolutions_of_nothing_to_nothing(n):
+    f, more = getattr(torch.nn.functional, f"conv_transpose{n}d"), (6,) * (n - 1)
+    w = torch.ones(1, 2, *(2,) * (n - 1), 1, requires_grad=True)
+    y = f(torch.zeros(0, 1, *more, 2), w, torch.zeros(2), padding=1)
+    assert y.shape == (0, 2, *(5,) * (n - 1), 0)
+    y.sum().backward()
+    assert w.grad.abs().sum().item() == 0
+    with pytest.raises(RuntimeError, match="Output size is too small"):
+        f(torch.zeros(1, 1, *more, 2), w, padding=1)
+
+
+def test_losses_and_integrals_of_integers():
+    one = torch.tensor([1, 0])
+    for kind, want in (("none", [0.0, 2.0]), ("mean", 1.0), ("sum", 2.0)):
+        loss = torch.nn.functional.margin_ranking_loss(one, one.flip(0), torch.tensor([1, 1]), 1, reduction=kind)
+        assert loss.dtype == torch.float32 and loss.tolist() == want
+    for dtype in (torch.int64, torch.uint8, torch.float16, torch.bool):
+        none = torch.trapezoid(torch.zeros(0, 3, dtype=dtype), dim=0)
+        assert none.dtype == dtype and none.tolist() == [0, 0, 0]
+    assert torch.trapezoid(torch.tensor([1, 2, 4])).item() == 4.5
+
+
 def test_steps_longer_than_the_input_end_soon():
     x, w = torch.ones(1, 1, 1, 1), torch.ones(1, 1, 2, 1)
     y = torch.nn.functional.conv_transpose2d(x, w, stride=2**31 - 1)

@@ -299,6 +299,9 @@ impl Gpu {
             Some(ValueCheck::Input) => {
                 bail!(Runtime, "all elements of input should be between 0 and 1, but got {value} {by}")
             }
+            Some(ValueCheck::Target) => {
+                bail!(Runtime, "all elements of target should be between 0 and 1, but got {value} {by}")
+            }
             Some(ValueCheck::Class) => bail!(
                 Runtime,
                 "Class values must be non-negative and smaller than num_classes ({limit}), but got {number} {by}"

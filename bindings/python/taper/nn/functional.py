@@ -700,7 +700,10 @@ def margin_ranking_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, -target * (x1 - x2) + margin)."""
-    return _reduced(g.clamp_min(-target * (input1 - input2) + margin, 0), _reduction(size_average, reduce, reduction))
+    apart = input1 - input2
+    # The margin is a float: of integers floats come out.
+    loss = g.clamp_min(-target * apart + float(margin), 0)
+    return _reduced(loss, _reduction(size_average, reduce, reduction))
 
 
 @in_float
