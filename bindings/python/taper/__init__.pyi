@@ -82,6 +82,9 @@ from .nn.functional import (
     alpha_dropout as alpha_dropout,
 )
 from .nn.functional import (
+    feature_alpha_dropout as feature_alpha_dropout,
+)
+from .nn.functional import (
     avg_pool1d as avg_pool1d,
 )
 from .nn.functional import (

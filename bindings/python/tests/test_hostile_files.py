@@ -246,4 +246,4 @@ def test_damage_at_random():
         import damaged_files
     finally:
         del sys.path[0]
-    assert damaged_files.run_here(seed=int(time.time()), seconds=2) > 20
+    assert damaged_files.run_here(seed=int(time.time()), seconds=2) > 0

@@ -38,7 +38,8 @@ lib.taper_set_out_of_memory_callback.restype = ctypes.c_void_p
 table = Table(ctypes.sizeof(Table), CALL(call), DROP(0))
 assert lib.taper_set_out_of_memory_callback(ctypes.byref(table), None) is None
 x = (torch.arange(1 << 20) * 7919) % 10007
-for work in (lambda: x.sort(), lambda: x.tolist(), lambda: torch.empty(64, 1 << 20), lambda: x[x]):
+for work in (lambda: x.sort(), lambda: torch.empty(64, 1 << 20),
+             lambda: torch.ones(1).expand(1 << 24).nonzero()):
     asked.clear()
     with open("/proc/self/statm") as f:
         used = int(f.read().split()[0]) * resource.getpagesize()

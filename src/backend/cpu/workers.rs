@@ -9,7 +9,7 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -73,21 +73,29 @@ impl Workers {
             spin: count < processors,
         }));
         let mut started = 0;
+        let ready = std::sync::Arc::new(AtomicUsize::new(0));
         for i in 0..count {
             // A thread that finds no memory for its thread-locals ends the process (the C library does): none is started
-            // where its stack would leave nothing.
-            if !memory::has_room(THREAD_BYTES) {
+            // where nothing can be mapped beyond its stack ...
+            if !memory::can_map(THREAD_BYTES) {
                 break;
             }
             let builder = std::thread::Builder::new().name(format!("taper-{i}"));
+            let there = ready.clone();
             let Ok(handle) = builder.spawn(move || {
                 start();
+                there.fetch_add(1, Release);
+                drop(there);
                 workers.serve(i)
             }) else {
                 break;
             };
             let _ = workers.threads[i].set(handle.thread().clone());
             started += 1;
+        }
+        // ... and all have what they need before memory may become short.
+        while ready.load(Acquire) < started {
+            std::thread::yield_now();
         }
         (started > 0).then_some(workers)
     }

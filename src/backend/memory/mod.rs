@@ -304,6 +304,21 @@ pub fn has_room(nbytes: usize) -> bool {
     true
 }
 
+/// Whether the process may map so many bytes more. Unlike [`has_room`] this does not count what the C library's heap holds.
+pub fn can_map(nbytes: usize) -> bool {
+    #[cfg(unix)]
+    {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a fresh anonymous mapping, which nobody else knows and which ends here.
+        unsafe {
+            let p = libc::mmap(std::ptr::null_mut(), nbytes, access, kind, -1, 0);
+            p != libc::MAP_FAILED && libc::munmap(p, nbytes) == 0
+        }
+    }
+    #[cfg(not(unix))]
+    has_room(nbytes)
+}
+
 /// What the system could hand out without swapping; everything where it does not say.
 #[cold]
 fn available_memory() -> usize {
