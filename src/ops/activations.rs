@@ -36,7 +36,7 @@ pub fn softsign(a: &Tensor) -> Result<Tensor> {
 }
 /// x - tanh(x).
 pub fn tanhshrink(a: &Tensor) -> Result<Tensor> {
-    in_float([a], |[a]| sub(a, &tanh(a)?, ONE))
+    sub(a, &tanh(a)?, ONE)
 }
 /// x where |x| > lambd, else 0.
 pub fn hardshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {

@@ -147,8 +147,8 @@ pub fn logaddexp2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// a * 2^b.
 pub fn ldexp(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = promote_float(&[a.into(), b.into()]);
-    // 2^b may be beyond the range of a half type where the product is not.
-    cast(&mul(&wide(a)?, &pow_scalar_base(Scalar::Float(2.0), &wide(b)?)?)?, dtype)
+    // 2^b is rounded to b's dtype, as in PyTorch.
+    cast(&mul(a, &pow_scalar_base(Scalar::Float(2.0), b)?)?, dtype)
 }
 /// The smallest and the largest elements.
 pub fn aminmax(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tensor, Tensor)> {

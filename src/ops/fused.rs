@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// A zeroed contiguous tensor of `t`'s shape, dtype and device.
 pub(crate) fn zeroed_like(t: &Tensor) -> Result<Tensor> {
-    let bytes = vec![0u8; t.numel() * t.dtype().size()];
+    let bytes = memory::zeroed::<u8>(t.numel() * t.dtype().size())?;
     Tensor::from_bytes(&bytes, &t.shape(), t.dtype(), t.device())
 }
 

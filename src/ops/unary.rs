@@ -497,14 +497,15 @@ pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
         }
         None => a,
     };
-    let out = autograd::no_grad(|| in_float([a], |[a]| log(&div(a, &one_minus(a)?)?)))?;
+    // Half types round at each step, as PyTorch's composition does.
+    let out = autograd::no_grad(|| log(&div(a, &one_minus(a)?)?))?;
     record("LogitBackward0", &[a], out, |s, _| {
         let x = s.save(a);
         move |c, g| {
             let x = wide(&x.get(c)?)?;
             let slope = div(g, &mul(&x, &one_minus(&x)?)?)?;
             if eps.is_some() {
-                return Ok(grads![Some(masked_fill_scalar(&slope, &isnan(&detach(&x)?)?, Scalar::Int(0))?)]);
+                return Ok(grads![Some(slope)]);
             }
             let outside = logical_or(&lt_scalar(&x, Scalar::Int(0))?, &gt_scalar(&x, ONE)?)?;
             Ok(grads![Some(masked_fill_scalar(&slope, &outside, Scalar::Float(f64::NAN))?)])
