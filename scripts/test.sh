@@ -57,6 +57,8 @@ everyday_lanes() {
     lane c.plain after=build
     lane c.asan after=build
     lane c.valgrind after=build
+    lane fuzz after=build
+    lane differential after=build
     lane cpp after=build
     lane go.fmt after=build
     lane go.vet after=build
@@ -90,6 +92,8 @@ release_lanes() {
     lane cuda.nvrtc after=rust.build # and after cuda, whose turn is the same
     lane c.valgrind after=build
     lane opencl.intel after=build,rust.build turn=opencl.intel
+    lane fuzz after=build
+    lane differential after=build
 }
 
 # --- what lanes use --------------------------------------------------------------------------------------------------
@@ -143,6 +147,25 @@ lane_c.asan() { c_tests asan; }
 lane_c.valgrind() {
     need_tool valgrind
     c_tests valgrind
+}
+
+# Random calls of the C ABI; docs/RELIABILITY.md says what they look for.
+lane_fuzz() {
+    need_library
+    if [ "$LONG" = 1 ]; then
+        tests/fuzz/run.sh plain threads asan --calls 5000000 || return 1
+        ! have valgrind || tests/fuzz/run.sh valgrind --calls 50000
+    else
+        tests/fuzz/run.sh plain --calls 100000 && tests/fuzz/run.sh threads --calls 30000 && tests/fuzz/run.sh asan --calls 20000
+    fi
+}
+# Random calls compared with PyTorch's.
+lane_differential() {
+    need_library
+    [ -x .venv-bench/bin/python ] || skip "no .venv-bench with PyTorch (scripts/deps.sh bench)"
+    local cases=4000
+    [ "$LONG" = 1 ] && cases=200000
+    PYTHONPATH=bindings/python .venv-bench/bin/python tests/differential/fuzz.py --cases "$cases"
 }
 
 lane_cpp() {
