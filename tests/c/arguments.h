@@ -17,6 +17,7 @@ enum {
     KIND_FUNCTION_CTX,
     KIND_GRAPH,
     KIND_EVENT,
+    KIND_FILE_WRITER,
     KINDS
 };
 

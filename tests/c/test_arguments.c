@@ -66,6 +66,9 @@ static void make_pool(void)
         OK(taper_event_new(TAPER_CPU, true, &event));
         add(KIND_EVENT, event);
     }
+    taper_file_writer *writer = NULL;
+    OK(taper_file_writer_begin("written", &writer));
+    add(KIND_FILE_WRITER, writer);
     taper_named_tensors *named = NULL;
     OK(taper_named_tensors_new(&named));
     OK(taper_named_tensors_insert(named, "weight", pool[KIND_TENSOR][0]));
@@ -93,7 +96,8 @@ static void free_any(void *h)
     if (h)
         (void)(taper_tensor_free(h) || taper_tensor_list_free(h) || taper_error_free(h) || taper_string_free(h) ||
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
-               taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h));
+               taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h) ||
+               taper_file_writer_free(h));
 }
 static void free_pool(void)
 {
@@ -184,6 +188,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < STRINGS; i++)
         if (strings[i][0] != '/')
             unlink(strings[i]);
+    unlink("written");
     if (chdir("/") || rmdir(folder))
         perror(folder);
     return finish("arguments");

@@ -360,7 +360,7 @@ static void odd_files(void)
         FAILS(taper_module_save(m, "/dev/full"), TAPER_ERROR_IO, "No space left on device");
         CHECK(stat("/dev/full", &after) == 0 && S_ISCHR(after.st_mode));
     }
-    FAILS(taper_module_save(m, folder), TAPER_ERROR_IO, "Is a directory");
+    FAILS(taper_module_save(m, folder), TAPER_ERROR_IO, "it is a directory");
     FAILS(taper_module_save(m, "/no/such/folder/file"), TAPER_ERROR_IO, "cannot write /no/such/folder/file");
     FAILS(taper_module_load(m, folder, true), TAPER_ERROR_IO, "Is a directory");
     /* A name that C cannot see to its end. */
