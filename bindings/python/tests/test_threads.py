@@ -34,6 +34,7 @@ def test_backward_passes_into_one_leaf_all_arrive(hooked):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.cpu_only("a child may not use a device that its parent uses")
 def test_a_child_forked_during_backward_goes_on():
     leaf = taper.ones(200, requires_grad=True)
     over = threading.Event()
