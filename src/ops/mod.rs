@@ -1,6 +1,6 @@
 //! The ops: one file per family; shape and dtype rule, forward and derivative side by side.
 //!
-//! A function here has the name of its entry in `schema.txt`, from which the C shims and the languages' methods are
+//! A function here has the name of its entry in `spec/ops.txt`, from which the C shims and the languages' methods are
 //! generated. Derivatives are written in ops, so that second derivatives follow.
 
 mod activations;

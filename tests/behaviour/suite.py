@@ -55,7 +55,7 @@ class Op:
 
 def read_ops():
     where, ops = {}, {}
-    lines = open(os.path.join(ROOT, "src/ops/schema.txt")).read().split("\n")
+    lines = open(os.path.join(ROOT, "spec/ops.txt")).read().split("\n")
     for line, doc in zip(lines, lines[1:], strict=False):
         if re.match(r"\w+(\.\w+)?\(", line):
             mark = re.match(r" +\[(\w+)\]", doc)

@@ -1,6 +1,6 @@
 //! `taper-gen [--check] [--only NAME]`: writes every generated file from the op table and the C API's source.
 //!
-//! The table is `src/ops/schema.txt`. With `--check` nothing is written: a stale file is named, with the command that
+//! The table is `spec/ops.txt`. With `--check` nothing is written: a stale file is named, with the command that
 //! mends it, and the exit status is 1.
 
 mod arguments;
@@ -70,7 +70,7 @@ fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
         }
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let table = root.join("src/ops/schema.txt");
+    let table = root.join("spec/ops.txt");
     let text = std::fs::read_to_string(&table).map_err(|e| format!("{}: {e}", table.display()))?;
     let ops = parser::parse(&text)?;
     let mut current = true;

@@ -1,6 +1,6 @@
 //! The op table as data: what every emitter reads.
 
-/// One op of `src/ops/schema.txt`.
+/// One op of `spec/ops.txt`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Op {
     /// Name before the dot: `add`, `add_`, `max`.

@@ -1,4 +1,4 @@
-//! Reads `src/ops/schema.txt`: PyTorch's schema grammar, one op an entry, indented doc lines under it.
+//! Reads `spec/ops.txt`: PyTorch's schema grammar, one op an entry, indented doc lines under it.
 
 use crate::model::*;
 use std::collections::HashSet;
@@ -74,7 +74,7 @@ pub fn parse(text: &str) -> Result<Vec<Op>, String> {
     let mut seen = HashSet::new();
     for (i, raw) in text.lines().enumerate() {
         let line = i + 1;
-        let fail = |m: String| format!("src/ops/schema.txt:{line}: {m}");
+        let fail = |m: String| format!("spec/ops.txt:{line}: {m}");
         if raw.trim().is_empty() {
             continue;
         }
@@ -116,7 +116,7 @@ pub fn parse(text: &str) -> Result<Vec<Op>, String> {
     }
     for op in &ops {
         if op.doc.iter().all(|d| d.is_empty()) {
-            return Err(format!("src/ops/schema.txt:{}: {} has no doc line", op.line, op.schema_name()));
+            return Err(format!("spec/ops.txt:{}: {} has no doc line", op.line, op.schema_name()));
         }
     }
     Ok(ops)
@@ -436,6 +436,6 @@ mod tests {
         }
         assert!(parse("f(int a) -> Tensor\n").unwrap_err().contains("no doc line"));
         let twice = "f(int a) -> Tensor\n    x\nf.Tensor(int a) -> Tensor\n    x\n";
-        assert!(parse(twice).unwrap_err().starts_with("src/ops/schema.txt:3"));
+        assert!(parse(twice).unwrap_err().starts_with("spec/ops.txt:3"));
     }
 }
