@@ -8,8 +8,8 @@
 
 pub mod autograd;
 pub mod backend;
+pub mod base;
 pub mod capi;
-pub mod error;
 pub mod io;
 pub mod nn;
 pub mod ops;
@@ -24,8 +24,9 @@ extern crate self as taper;
 #[path = "../tests/suites.rs"]
 mod suites;
 
-pub use error::{Error, ErrorKind, Result};
-pub use tensor::device::{Device, DeviceType};
-pub use tensor::dtype::{DType, Scalar};
-pub use tensor::layout::{Dims, Layout};
+pub use base::device::{Device, DeviceType};
+pub use base::dtype::DType;
+pub use base::error::{Error, ErrorKind, Result};
+pub use base::layout::{Dims, Layout};
+pub use base::scalar::Scalar;
 pub use tensor::Tensor;

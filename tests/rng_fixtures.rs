@@ -5,11 +5,11 @@
 
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
+use taper::backend::storage::Storage;
 use taper::backend::{self, Distribution, View};
+use taper::base::dtype::Element;
+use taper::base::layout::Dims;
 use taper::rng::Generator;
-use taper::tensor::dtype::Element;
-use taper::tensor::layout::Dims;
-use taper::tensor::storage::Storage;
 use taper::{DType, Device, Layout};
 
 /// Allowed error in units of the last place.

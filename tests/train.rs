@@ -3,10 +3,11 @@
 use super::common::device::{device, moved, Kernels};
 use std::collections::HashMap;
 use std::sync::Mutex;
+use taper::base::settings;
 use taper::nn::layers::*;
 use taper::nn::Module;
 use taper::optim::{AdamOptions, Optimizer, SgdOptions};
-use taper::{autograd, ops, rng, tensor, Device, Result, Tensor};
+use taper::{autograd, ops, rng, Device, Result, Tensor};
 
 /// The process has one default device, which `seeded_on` changes for a while: the networks take turns.
 static TURNS: Mutex<()> = Mutex::new(());
@@ -71,10 +72,10 @@ fn seeded(seed: u64, layers: impl FnOnce() -> Result<Vec<Module>>) -> Module {
     seeded_on(device(), seed, layers)
 }
 fn seeded_on(place: Device, seed: u64, layers: impl FnOnce() -> Result<Vec<Module>>) -> Module {
-    tensor::set_default_device(Device::CPU);
+    settings::set_default_device(Device::CPU);
     rng::manual_seed(seed);
     let net = sequential(&layers().unwrap()).unwrap();
-    tensor::set_default_device(device());
+    settings::set_default_device(device());
     net.to(None, Some(place)).unwrap();
     net
 }

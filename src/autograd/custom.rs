@@ -3,9 +3,9 @@
 use super::meta::{self};
 use super::node::{Ctx, Edge, Grads, Node, OutputMeta, Saved, Saver};
 use super::{gradient_edge, mode, recording, view};
-use crate::backend::sync::Mutex;
+use crate::base::error::Result;
+use crate::base::sync::Mutex;
 use crate::ensure;
-use crate::error::Result;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::sync::Arc;

@@ -2,12 +2,13 @@
 
 use super::meta;
 use crate::backend::memory;
+use crate::base::error::Result;
+use crate::base::layout::{checked_numel, contiguous_strides, Layout};
+use crate::base::scalar::Scalar;
+use crate::base::settings::default_dtype;
 use crate::ensure;
-use crate::error::Result;
-use crate::tensor::dtype::Scalar;
-use crate::tensor::layout::{checked_numel, contiguous_strides, Layout};
 use crate::tensor::print::{format_tensor, is_summarized, print_options, PrintOptions, TensorText};
-use crate::tensor::{default_dtype, Tensor};
+use crate::tensor::Tensor;
 use std::fmt;
 
 /// PyTorch's `repr` of the tensor under the process's print options. Waits for the device and fetches only the

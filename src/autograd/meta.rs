@@ -2,9 +2,9 @@
 
 use super::node::{Edge, Node};
 use super::view;
-use crate::backend::sync::{Mutex, Turn, TurnGuard};
+use crate::base::error::Result;
+use crate::base::sync::{Mutex, Turn, TurnGuard};
 use crate::ensure;
-use crate::error::Result;
 use crate::tensor::Tensor;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};

@@ -12,10 +12,10 @@ pub mod node;
 pub mod view;
 
 use crate::bail;
-use crate::error::Result;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
-use crate::tensor::layout::Layout;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
+use crate::base::layout::Layout;
 use crate::tensor::Tensor;
 pub use meta::{grad_fn, gradient_edge, is_leaf, requires_grad, set_requires_grad};
 pub use mode::{grad_enabled, no_grad, set_grad_enabled, GradMode};

@@ -2,12 +2,12 @@
 
 use super::meta::{self, Hook};
 use crate::backend::memory::reserve::fallibly;
-use crate::backend::sync::Mutex;
 use crate::bail;
-use crate::error::Result;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
-use crate::tensor::layout::Dims;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
+use crate::base::layout::Dims;
+use crate::base::sync::Mutex;
 use crate::tensor::{Tensor, WeakTensor};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};

@@ -4,8 +4,8 @@ use super::meta::{self, Meta, ViewOf};
 use super::mode::{grad_enabled, inference_mode};
 use super::node::{Ctx, Edge, Grads, Node, OutputMeta};
 use super::{algebra, Kind};
-use crate::error::Result;
-use crate::tensor::layout::Layout;
+use crate::base::error::Result;
+use crate::base::layout::Layout;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
@@ -54,7 +54,7 @@ fn relative(view: &Layout, base: &Layout) -> Layout {
 pub(super) fn refresh(t: &Tensor) {
     let Some(cell) = meta::peek(t) else { return };
     let base = {
-        let m: crate::backend::sync::MutexGuard<Meta> = cell.lock();
+        let m: crate::base::sync::MutexGuard<Meta> = cell.lock();
         match &m.view {
             Some(v) if v.version != t.version() => v.base.clone(),
             _ => return,

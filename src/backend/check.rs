@@ -3,9 +3,9 @@
 
 use super::program::Program;
 use super::{ConvParams, Epilogue, PoolParams, StepTensors, View};
+use crate::base::dtype::DType;
+use crate::base::error::Result;
 use crate::ensure;
-use crate::error::Result;
-use crate::tensor::dtype::DType;
 
 /// Views of one shape.
 pub fn same_shape(what: &str, views: &[&View]) -> Result<()> {

@@ -1,9 +1,9 @@
 //! What devices there are and what they can do: one description for every kind of device.
 
 use super::{Backend, MemoryStats};
-use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::device::{Device, DeviceType};
-use crate::tensor::dtype::DType;
+use crate::base::device::{Device, DeviceType};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
 
 /// Properties of one device. Where a driver does not tell a number it is 0, a text empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

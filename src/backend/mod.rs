@@ -18,14 +18,15 @@ pub mod opencl;
 pub mod precision;
 pub mod program;
 pub mod stack;
-pub mod sync;
+pub mod storage;
 
-use crate::error::{Error, Result};
+use crate::backend::storage::{Buffer, HostOwner, Storage};
+use crate::base::device::{Device, DeviceType};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, Result};
+use crate::base::layout::Layout;
+use crate::base::scalar::Scalar;
 use crate::rng::Generator;
-use crate::tensor::device::{Device, DeviceType};
-use crate::tensor::dtype::{DType, Scalar};
-use crate::tensor::layout::Layout;
-use crate::tensor::storage::{Buffer, HostOwner, Storage};
 use program::{Opcode, Program};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -330,7 +331,7 @@ impl Mark for Passed {
                 Some(d) => d.as_secs_f64() * 1e3,
                 None => -(e.0 - self.0).as_secs_f64() * 1e3,
             }),
-            None => Err(Error::new(crate::error::ErrorKind::Value, "both events must be of the same device")),
+            None => Err(Error::new(crate::base::error::ErrorKind::Value, "both events must be of the same device")),
         }
     }
     fn as_any(&self) -> &dyn std::any::Any {
@@ -376,13 +377,13 @@ pub trait Backend: Send + Sync {
     /// meanwhile hold nothing before the first replay, and reading one is an error.
     fn begin_capture(&self) -> Result<()> {
         Err(Error::new(
-            crate::error::ErrorKind::NotImplemented,
+            crate::base::error::ErrorKind::NotImplemented,
             format!("graphs are captured on CUDA devices only, not on {}", self.device()),
         ))
     }
     /// What was recorded. The graph keeps all memory that it works on, also of tensors that are freed meanwhile.
     fn end_capture(&self) -> Result<Box<dyn Graph>> {
-        Err(Error::new(crate::error::ErrorKind::Runtime, format!("no graph is captured on {}", self.device())))
+        Err(Error::new(crate::base::error::ErrorKind::Runtime, format!("no graph is captured on {}", self.device())))
     }
 
     // marks, and memory shared with others who use the device
@@ -412,7 +413,7 @@ pub trait Backend: Send + Sync {
     }
     /// The error for one of the four above.
     fn keeps_apart(&self, why: &str) -> Error {
-        let kind = crate::error::ErrorKind::NotImplemented;
+        let kind = crate::base::error::ErrorKind::NotImplemented;
         Error::new(kind, format!("device {}: {why}; copy the tensor to the CPU", self.device()))
     }
 
@@ -587,7 +588,7 @@ pub fn get(device: Device) -> Result<&'static dyn Backend> {
         DeviceType::Cuda => cuda::backend(device.index),
         #[allow(unreachable_patterns)]
         _ => Err(Error::new(
-            crate::error::ErrorKind::Runtime,
+            crate::base::error::ErrorKind::Runtime,
             format!("device {device} is not available: this build of Taper has no backend for it"),
         )),
     }

@@ -1,7 +1,7 @@
 //! How exactly float32 is multiplied where a device has faster, shorter formats. Names and defaults are PyTorch's.
 
 use crate::bail;
-use crate::error::Result;
+use crate::base::error::Result;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 static MATMUL: AtomicU8 = AtomicU8::new(0);

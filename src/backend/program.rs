@@ -4,7 +4,7 @@
 //! by block; a GPU backend prints it as one kernel. Scalars are arguments and no shape is baked in, so that the
 //! program is its own cache key. An eager op is a program of one instruction.
 
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 use smallvec::SmallVec;
 
 /// One elementwise operation. `args` of its instruction are converted to the instruction's `ty` first; the result

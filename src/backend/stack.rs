@@ -2,7 +2,7 @@
 //! stack does.
 
 use crate::bail;
-use crate::error::Result;
+use crate::base::error::Result;
 use std::cell::Cell;
 
 thread_local! {

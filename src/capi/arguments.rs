@@ -2,7 +2,7 @@
 //! argument's index in the C function.
 
 use super::arguments_gen::ARGUMENTS;
-use crate::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 
 /// What messages call an argument that has another name.
 const ALIASES: &[(&str, &[&str])] = &[

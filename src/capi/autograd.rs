@@ -8,7 +8,7 @@ use super::user::{read_struct, CStruct, User};
 use crate::autograd::engine::Options;
 use crate::autograd::node::NodeHook;
 use crate::autograd::{self, meta, mode};
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::ops::{self, GradCheck};
 use crate::tensor::Tensor;
 use std::os::raw::c_void;

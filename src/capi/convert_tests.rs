@@ -2,7 +2,7 @@ use super::convert::*;
 use super::error::*;
 use super::types::*;
 use super::version::taper_check_abi;
-use crate::error::ErrorKind;
+use crate::base::error::ErrorKind;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

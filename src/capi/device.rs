@@ -4,11 +4,12 @@ use super::convert::{free, getter, guard, object, IntoC, Slot};
 use super::handle::Kind;
 use super::types::*;
 use super::user::{read_struct, write_struct, CStruct, User};
+use crate::backend::storage::{set_out_of_memory_hook, OutOfMemoryHook};
 use crate::backend::{self, cpu::parallel, info};
-use crate::error::ErrorKind;
+use crate::base::error::ErrorKind;
+use crate::base::settings;
 use crate::rng::{self, Algorithm, Generator};
-use crate::tensor::storage::{set_out_of_memory_hook, OutOfMemoryHook};
-use crate::tensor::{self, print};
+use crate::tensor::print;
 use crate::Device;
 use std::os::raw::{c_char, c_void};
 use std::sync::Arc;
@@ -197,7 +198,7 @@ pub unsafe extern "C" fn taper_device_to_string(device: taper_device, out: *mut 
 /// The device of tensors made without naming one. Since 0.1.
 #[no_mangle]
 pub extern "C" fn taper_get_default_device() -> taper_device {
-    super::tensor::device_to_c(tensor::default_device())
+    super::tensor::device_to_c(settings::default_device())
 }
 
 /// Sets the device of tensors made without naming one. Since 0.1.
@@ -207,7 +208,7 @@ pub extern "C" fn taper_set_default_device(device: taper_device) -> *mut taper_e
     guard("set_default_device", |c| {
         let d = c.device(0, "device", device)?;
         info::check(d)?;
-        tensor::set_default_device(d);
+        settings::set_default_device(d);
         Ok(())
     })
 }

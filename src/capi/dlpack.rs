@@ -5,9 +5,9 @@ use super::dlpack_types::*;
 use super::tensor::{device_data, from_foreign, host_data};
 use super::types::*;
 use crate::autograd;
-use crate::tensor::device::DeviceType;
-use crate::tensor::layout::{contiguous_strides, Dims, Layout};
-use crate::tensor::storage::HostOwner;
+use crate::backend::storage::HostOwner;
+use crate::base::device::DeviceType;
+use crate::base::layout::{contiguous_strides, Dims, Layout};
 use crate::tensor::Tensor;
 use crate::{bail, ensure, DType, Device, Result};
 use std::os::raw::c_void;
@@ -213,7 +213,7 @@ unsafe fn import(dl: &DLTensor, copy: bool, owner: Box<dyn HostOwner>) -> Result
     let dtype = dtype_from_dl(dl.dtype)?;
     ensure!(dl.ndim >= 0, Value, "DLPack tensor with {} dimensions", dl.ndim);
     let ndim = dl.ndim as usize;
-    crate::tensor::layout::check_rank(ndim)?;
+    crate::base::layout::check_rank(ndim)?;
     ensure!(ndim == 0 || !dl.shape.is_null(), Value, "DLPack tensor of {ndim} dimensions without a shape");
     let shape = if ndim == 0 {
         Dims::new()
@@ -221,7 +221,7 @@ unsafe fn import(dl: &DLTensor, copy: bool, owner: Box<dyn HostOwner>) -> Result
         // SAFETY: DLPack: shape has ndim elements.
         Dims::from_slice(unsafe { std::slice::from_raw_parts(dl.shape, ndim) })
     };
-    crate::tensor::layout::checked_numel(&shape)?;
+    crate::base::layout::checked_numel(&shape)?;
     let strides = if ndim == 0 || dl.strides.is_null() {
         contiguous_strides(&shape)
     } else {

@@ -3,7 +3,7 @@
 use super::convert::{free, getter, object};
 use super::handle::{self, Kind, Object};
 use super::types::*;
-use crate::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 use std::any::Any;
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_char, c_void};

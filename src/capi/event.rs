@@ -3,8 +3,8 @@
 use super::convert::{free, guard, HandleType};
 use super::handle::Kind;
 use super::types::*;
-use crate::backend::sync::Mutex;
 use crate::backend::{self, Mark};
+use crate::base::sync::Mutex;
 use crate::{ensure, Device};
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use super::convert::{free, guard};
 use super::handle::Kind;
 use super::types::*;
 use crate::backend::{self, precision};
-use crate::error::ErrorKind;
+use crate::base::error::ErrorKind;
 use std::os::raw::c_char;
 
 /// Begins to record what this thread asks of a device (CUDA only), until taper_graph_end; nothing of it is done before

@@ -6,7 +6,7 @@
 //! it from before is stale; a slot whose generations are used up is retired.
 
 use crate::backend::memory::{self, reserve::fallibly};
-use crate::backend::sync::{self, Mutex};
+use crate::base::sync::{self, Mutex};
 use crate::tensor::Tensor;
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};

@@ -2,7 +2,7 @@
 
 use super::convert::{guard, Call};
 use super::types::*;
-use crate::error::{ErrorKind, Result};
+use crate::base::error::{ErrorKind, Result};
 use crate::ops::{self, IndexItem};
 
 unsafe fn items(c: &Call, p: *const taper_index_item, n: usize) -> Result<Vec<IndexItem>> {

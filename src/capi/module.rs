@@ -7,7 +7,7 @@ use super::io::NamedTensors;
 use super::types::*;
 use super::user::{read_struct, CStruct, User};
 use super::{error, string};
-use crate::error::{ErrorKind, Result};
+use crate::base::error::{ErrorKind, Result};
 use crate::io::safetensors;
 use crate::nn::{Layer, Module};
 use crate::{bail, Device, Tensor};

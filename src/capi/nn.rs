@@ -3,7 +3,7 @@
 use super::convert::{guard, Call};
 use super::types::*;
 use super::user::{read_struct, CStruct};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::nn::layers::{self, BatchNormOptions, ClassLossOptions, ConvOptions};
 use crate::nn::Module;
 use smallvec::SmallVec;

@@ -4,7 +4,7 @@ use super::convert::{free, getter, guard, object};
 use super::handle::{self, Kind};
 use super::types::*;
 use crate::backend::memory;
-use crate::error::Result;
+use crate::base::error::Result;
 use std::os::raw::c_char;
 
 /// Text with a NUL after it, so that C can print it.

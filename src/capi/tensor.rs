@@ -5,9 +5,9 @@ use super::handle::{self, Kind};
 use super::types::*;
 use super::user::User;
 use crate::autograd::{self, meta};
-use crate::error::ErrorKind;
-use crate::tensor::layout::{contiguous_strides, Dims, Layout};
-use crate::tensor::storage::{HostOwner, Storage};
+use crate::backend::storage::{HostOwner, Storage};
+use crate::base::error::ErrorKind;
+use crate::base::layout::{contiguous_strides, Dims, Layout};
 use crate::tensor::Tensor;
 use crate::{ensure, DType, Device};
 use std::os::raw::{c_char, c_void};
@@ -315,7 +315,7 @@ pub unsafe extern "C" fn taper_tensor_from_data(
         // SAFETY: the header's contract.
         let sizes = unsafe { c.slice(1, "sizes", sizes, ndim) }?;
         let dtype = c.dtype(2, "dtype", dtype)?;
-        let device = c.opt_device(3, "dev", dev)?.unwrap_or_else(crate::tensor::default_device);
+        let device = c.opt_device(3, "dev", dev)?.unwrap_or_else(crate::base::settings::default_device);
         let nbytes = nbytes(sizes, dtype)?;
         // SAFETY: the header says that data holds numel elements.
         let bytes = unsafe { c.slice(0, "data", data as *const u8, nbytes) }?;
@@ -324,7 +324,7 @@ pub unsafe extern "C" fn taper_tensor_from_data(
 }
 
 fn nbytes(sizes: &[i64], dtype: DType) -> crate::Result<usize> {
-    let n = crate::tensor::layout::checked_numel(sizes)?;
+    let n = crate::base::layout::checked_numel(sizes)?;
     match n.checked_mul(dtype.size()) {
         Some(b) if b <= isize::MAX as usize => Ok(b),
         _ => crate::bail!(Runtime, "Storage size calculation overflowed with sizes={sizes:?}"),
@@ -405,7 +405,7 @@ pub fn from_foreign(
         dtype.size()
     );
     let storage = match device.kind {
-        crate::tensor::device::DeviceType::Cpu => Storage::from_host(ptr, nbytes as usize, owner),
+        crate::base::device::DeviceType::Cpu => Storage::from_host(ptr, nbytes as usize, owner),
         _ => {
             // SAFETY: the memory is the device's by the caller's contract, and `owner` keeps it.
             let buffer = unsafe { crate::backend::get(device)?.adopt(data as u64, nbytes as usize, owner) }?;
@@ -445,14 +445,14 @@ pub extern "C" fn taper_dtype_size(dtype: i32) -> usize {
 /// The dtype of tensors made from floats when none is named. Since 0.1.
 #[no_mangle]
 pub extern "C" fn taper_get_default_dtype() -> i32 {
-    crate::tensor::default_dtype() as i32
+    crate::base::settings::default_dtype() as i32
 }
 
 /// Sets the dtype of tensors made from floats when none is named; a float dtype. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub extern "C" fn taper_set_default_dtype(dtype: i32) -> *mut taper_error {
-    guard("set_default_dtype", |c| crate::tensor::set_default_dtype(c.dtype(0, "dtype", dtype)?))
+    guard("set_default_dtype", |c| crate::base::settings::set_default_dtype(c.dtype(0, "dtype", dtype)?))
 }
 
 /// Makes a list of tensors, for callbacks that return several: handles are borrowed, NULL elements stay NULL. The list is

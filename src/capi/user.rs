@@ -2,7 +2,7 @@
 
 use super::convert::Call;
 use super::types::taper_drop_fn;
-use crate::error::{ErrorKind, Result};
+use crate::base::error::{ErrorKind, Result};
 use std::os::raw::c_void;
 
 /// A caller's pointer; its drop function runs exactly once.

@@ -6,7 +6,7 @@
 //! A temporary file is locked as long as its writer lives, so the next writer to the same path knows which ones were left
 //! by a process that was killed, and removes those.
 
-use crate::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind};
 use crate::{bail, Result};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions, TryLockError};

@@ -5,11 +5,11 @@
 
 use super::file::{io_error, Writer};
 use crate::backend::memory::{self, reserve::grant};
-use crate::error::{Error, ErrorKind};
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind};
+use crate::base::layout::checked_numel;
 use crate::nn::StateDict;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
-use crate::tensor::layout::checked_numel;
 use crate::{bail, ensure, Result, Tensor};
 use indexmap::IndexMap;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -185,7 +185,7 @@ mod tests {
         d.insert("half".into(), Tensor::from_slice(&[f16::from_f32(0.5)], &[1]).unwrap());
         d.insert("brain".into(), Tensor::from_slice(&[bf16::from_f32(0.5)], &[]).unwrap());
         d.insert("empty".into(), Tensor::from_slice::<f64>(&[], &[0, 3]).unwrap());
-        d.insert("flag \"x\" é".into(), Tensor::from_slice(&[crate::tensor::dtype::Bool8(1)], &[1]).unwrap());
+        d.insert("flag \"x\" é".into(), Tensor::from_slice(&[crate::base::dtype::Bool8(1)], &[1]).unwrap());
         d
     }
     fn same(a: &StateDict, b: &StateDict) {

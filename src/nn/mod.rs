@@ -5,8 +5,8 @@ pub mod module;
 mod repr;
 
 use crate::autograd::{self, meta};
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
 use crate::{Result, Tensor};
 pub use module::{IncompatibleKeys, Layer, Module, PostHook, PreHook, StateDict};
 

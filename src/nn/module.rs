@@ -2,11 +2,11 @@
 
 use super::repr;
 use crate::backend::stack;
-use crate::backend::sync::{Mutex, RwLock};
 use crate::backend::Activation;
-use crate::error::{Error, ErrorKind, Place};
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Place};
+use crate::base::sync::{Mutex, RwLock};
 use crate::{autograd, bail, ensure, Result, Tensor};
 use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};

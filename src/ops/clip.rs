@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::autograd::{meta, no_grad};
-use crate::error::Result;
-use crate::tensor::dtype::Scalar;
+use crate::base::error::Result;
+use crate::base::scalar::Scalar;
 use crate::tensor::print::py_float;
 use crate::tensor::Tensor;
 use crate::{bail, ensure, DType, Device};

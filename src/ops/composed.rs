@@ -5,7 +5,7 @@ use super::*;
 use crate::autograd::record;
 use crate::backend::memory;
 use crate::backend::program::{Inst, Opcode, Program, Src};
-use crate::tensor::layout::wrap_dim;
+use crate::base::layout::wrap_dim;
 use crate::{ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
@@ -108,7 +108,7 @@ pub fn nan_to_num_(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Op
 pub fn sinc(a: &Tensor) -> Result<Tensor> {
     let pi = Scalar::Float(std::f64::consts::PI);
     in_float([a], |[a]| {
-        let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::tensor::default_dtype())? };
+        let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::base::settings::default_dtype())? };
         let out = autograd::no_grad(|| {
             let zero = eq_scalar(a, Scalar::Int(0))?;
             let x = mul_scalar(a, pi)?;
@@ -206,7 +206,7 @@ fn triangle(
 ) -> Result<Tensor> {
     ensure!(row >= 0, Runtime, "row must be non-negative, got{row}");
     ensure!(col >= 0, Runtime, "col must be non-negative, got{col}");
-    crate::tensor::layout::checked_numel(&[row, col])?;
+    crate::base::layout::checked_numel(&[row, col])?;
     // Further out the triangle is all or nothing.
     let offset = offset.clamp(-row, col);
     // The rows that hold an element, so that their number is a bound for the memory.
@@ -225,7 +225,7 @@ fn triangle(
     flat.extend(rows.clone().flat_map(|i| columns(i).map(move |_| i)));
     flat.extend(rows.flat_map(&columns));
     let t = Tensor::from_slice(&flat, &[2, total])?;
-    to(&t, dtype, Some(device.unwrap_or_else(crate::tensor::default_device)), false)
+    to(&t, dtype, Some(device.unwrap_or_else(crate::base::settings::default_device)), false)
 }
 /// Rows and columns of the lower triangle of a row by col matrix.
 pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {

@@ -6,10 +6,10 @@ use crate::backend::program::Opcode;
 use crate::{ensure, grads};
 
 pub(super) fn device_or_default(device: Option<Device>) -> Device {
-    device.unwrap_or_else(crate::tensor::default_device)
+    device.unwrap_or_else(crate::base::settings::default_device)
 }
 pub(super) fn float_or(dtype: Option<DType>) -> DType {
-    dtype.unwrap_or_else(crate::tensor::default_dtype)
+    dtype.unwrap_or_else(crate::base::settings::default_dtype)
 }
 
 pub fn empty(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
@@ -94,15 +94,13 @@ pub(crate) fn zeros_like_of(g: &Tensor) -> Result<Tensor> {
 }
 
 fn range_dtype(values: &[Scalar], dtype: Option<DType>) -> DType {
-    dtype.unwrap_or_else(
-        || {
-            if values.iter().any(|s| s.is_float()) {
-                crate::tensor::default_dtype()
-            } else {
-                DType::I64
-            }
-        },
-    )
+    dtype.unwrap_or_else(|| {
+        if values.iter().any(|s| s.is_float()) {
+            crate::base::settings::default_dtype()
+        } else {
+            DType::I64
+        }
+    })
 }
 /// 0, 1, .. end - 1.
 pub fn arange(end: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
@@ -145,8 +143,8 @@ pub fn arange_start_step(
     to_device(&t, device_or_default(device))
 }
 /// A host tensor of n elements, computed one by one. Memory that cannot be had is an error.
-fn generate<T: crate::tensor::dtype::Element>(n: i64, f: impl Fn(i64) -> T) -> Result<Tensor> {
-    crate::tensor::layout::checked_numel(&[n, 8])?;
+fn generate<T: crate::base::dtype::Element>(n: i64, f: impl Fn(i64) -> T) -> Result<Tensor> {
+    crate::base::layout::checked_numel(&[n, 8])?;
     let out = Tensor::empty(&[n], T::DTYPE, Device::CPU)?;
     {
         // In pieces that stay in the cache until they are copied.
@@ -164,10 +162,10 @@ fn generate<T: crate::tensor::dtype::Element>(n: i64, f: impl Fn(i64) -> T) -> R
     Ok(out)
 }
 fn from_f64(n: i64, dtype: DType, f: impl Fn(i64) -> f64) -> Result<Tensor> {
-    crate::dispatch!(dtype, T, generate::<T>(n, |i| <T as crate::tensor::dtype::Element>::from_f64(f(i))))
+    crate::dispatch!(dtype, T, generate::<T>(n, |i| <T as crate::base::dtype::Element>::from_f64(f(i))))
 }
 fn from_i64(n: i64, dtype: DType, f: impl Fn(i64) -> i64) -> Result<Tensor> {
-    crate::dispatch!(dtype, T, generate::<T>(n, |i| <T as crate::tensor::dtype::Element>::from_i64(f(i))))
+    crate::dispatch!(dtype, T, generate::<T>(n, |i| <T as crate::base::dtype::Element>::from_i64(f(i))))
 }
 /// `steps` numbers from start to end, both included.
 pub fn linspace(

@@ -2,8 +2,8 @@
 
 use crate::backend::memory::{self, reserve::grant};
 use crate::backend::{self, LiveStep, StepKind, StepTensors, View};
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
 use crate::{ensure, Result, Tensor};
 use std::sync::Arc;
 

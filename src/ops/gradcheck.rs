@@ -3,7 +3,7 @@
 use super::*;
 use crate::autograd::engine::Options;
 use crate::autograd::{meta, no_grad};
-use crate::tensor::dtype::Element;
+use crate::base::dtype::Element;
 use crate::{bail, ensure};
 
 /// Tolerances of [`gradcheck`]; the defaults are PyTorch's.

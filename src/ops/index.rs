@@ -3,7 +3,7 @@
 use super::*;
 use crate::autograd::{record, view as tracking};
 use crate::backend::{self, memory, ScatterOp, ValueCheck};
-use crate::tensor::layout::{broadcast_shapes, wrap_dim};
+use crate::base::layout::{broadcast_shapes, wrap_dim};
 use crate::{bail, ensure, grads, Dims};
 
 /// One item between Python's brackets.
@@ -830,7 +830,7 @@ pub fn repeat_interleave_int(a: &Tensor, repeats: i64, dim: Option<i64>) -> Resu
     let wide = unsqueeze(&x, d + 1)?;
     let mut e = wide.shape();
     e[d as usize + 1] = repeats;
-    s[d as usize] = crate::tensor::layout::checked_numel(&[s[d as usize], repeats])? as i64;
+    s[d as usize] = crate::base::layout::checked_numel(&[s[d as usize], repeats])? as i64;
     contiguous(&reshape(&expand(&wide, &e)?, &s)?)
 }
 /// Each element repeated by its own count.
@@ -850,7 +850,7 @@ pub fn repeat_interleave(a: &Tensor, repeats: &Tensor, dim: Option<i64>) -> Resu
     );
     ensure!(counts.iter().all(|c| *c >= 0), Runtime, "repeats can not be negative");
     let total = counts.iter().try_fold(0i64, |n, c| n.checked_add(*c)).unwrap_or(i64::MAX);
-    crate::tensor::layout::checked_numel(&[total, 8])?;
+    crate::base::layout::checked_numel(&[total, 8])?;
     let mut rows = memory::with_capacity(total as usize)?;
     rows.extend(counts.iter().enumerate().flat_map(|(i, c)| std::iter::repeat_n(i as i64, *c as usize)));
     let index = to_device(&Tensor::from_slice(&rows, &[total])?, a.device())?;

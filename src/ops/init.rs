@@ -3,8 +3,8 @@
 use super::*;
 use crate::autograd::no_grad;
 use crate::backend::memory;
+use crate::base::dtype::Bool8;
 use crate::rng::Generator;
-use crate::tensor::dtype::Bool8;
 use crate::{bail, ensure};
 
 type Gen<'a> = Option<&'a Generator>;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::autograd::record;
 use crate::backend;
-use crate::tensor::layout::broadcast_shapes;
+use crate::base::layout::broadcast_shapes;
 use crate::{bail, ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);

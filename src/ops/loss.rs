@@ -3,7 +3,7 @@
 use super::*;
 use crate::autograd::record;
 use crate::backend::ValueCheck;
-use crate::tensor::layout::wrap_dim;
+use crate::base::layout::wrap_dim;
 use crate::{bail, ensure, grads};
 
 const ONE: Scalar = Scalar::Int(1);

@@ -53,10 +53,11 @@ pub use shape::*;
 pub use unary::*;
 
 use crate::autograd::{self, Algebra, Ctx, Grads, OutputMeta, Saved};
-use crate::error::{Error, Result};
-use crate::tensor::device::Device;
-use crate::tensor::dtype::{DType, Scalar};
-use crate::tensor::layout::Layout;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, Result};
+use crate::base::layout::Layout;
+use crate::base::scalar::Scalar;
 use crate::tensor::Tensor;
 
 /// The ops as the backward engine sees them.

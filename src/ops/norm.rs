@@ -4,8 +4,8 @@ use super::*;
 use crate::autograd::record;
 use crate::backend::memory;
 use crate::backend::{self, LayerNormGrads};
-use crate::tensor::device::DeviceType;
-use crate::tensor::layout::wrap_dim;
+use crate::base::device::DeviceType;
+use crate::base::layout::wrap_dim;
 use crate::{bail, ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
@@ -333,7 +333,7 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
 }
 pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result<Tensor> {
     in_float([x1, x2], |[x1, x2]| {
-        let shape = crate::tensor::layout::broadcast_shapes(&x1.shape(), &x2.shape())?;
+        let shape = crate::base::layout::broadcast_shapes(&x1.shape(), &x2.shape())?;
         let dtype = pointwise::promote_float(&[x1.into(), x2.into()]);
         let wide = |t: &Tensor| expand(&cast(t, dtype)?, &shape);
         let (x1, x2) = (&wide(x1)?, &wide(x2)?);
@@ -365,7 +365,7 @@ fn pad_by_copies(mode: &str, input: &Tensor, steps: Vec<PadStep>) -> Result<Tens
     let mut window = input.layout();
     let mut shape = input.shape();
     steps.iter().for_each(|s| shape[s.dim] = s.rows.len() as i64);
-    crate::tensor::layout::checked_numel(&shape)?;
+    crate::base::layout::checked_numel(&shape)?;
     let out = Tensor::empty(&shape, input.dtype(), input.device())?;
     let strides = out.strides();
     window.strides = strides.clone();
@@ -478,7 +478,7 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                     "pad: padding {before} and {after} of dimension {d} of size {n} leaves no valid size"
                 );
                 sizes[d] = total as i64;
-                crate::tensor::layout::checked_numel(&sizes)?;
+                crate::base::layout::checked_numel(&sizes)?;
                 // What is cropped does not come round again.
                 let (first, kept) = ((-before).max(0), n + before.min(0) + after.min(0));
                 let row = |k: i64| match mode {

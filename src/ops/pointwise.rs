@@ -3,9 +3,11 @@
 use crate::autograd::{self, meta, mode, view, Edge};
 use crate::backend::program::{Opcode, Program, Src};
 use crate::backend::{self, View};
-use crate::error::Result;
-use crate::tensor::dtype::{DType, Promotion, Scalar};
-use crate::tensor::layout::{broadcast_shapes, Layout};
+use crate::base::dtype::DType;
+use crate::base::error::Result;
+use crate::base::layout::{broadcast_shapes, Layout};
+use crate::base::promote::Promotion;
+use crate::base::scalar::Scalar;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
@@ -62,7 +64,7 @@ pub fn promote_float(args: &[Arg]) -> DType {
     if d.is_float() {
         d
     } else {
-        crate::tensor::default_dtype()
+        crate::base::settings::default_dtype()
     }
 }
 

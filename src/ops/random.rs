@@ -7,9 +7,9 @@ use super::create::{device_or_default, fill_impl, float_or};
 use super::*;
 use crate::autograd::record;
 use crate::backend::{memory, Distribution, ValueCheck};
+use crate::base::dtype::Element;
+use crate::base::layout::broadcast_shapes;
 use crate::rng::{default_generator, Generator};
-use crate::tensor::dtype::Element;
-use crate::tensor::layout::broadcast_shapes;
 use crate::{dispatch, ensure};
 use half::{bf16, f16};
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::autograd::record;
 use crate::backend::memory;
 use crate::backend::{self, ReduceOp, ScanOp};
-use crate::tensor::layout::wrap_dim;
+use crate::base::layout::wrap_dim;
 use crate::{ensure, grads, Dims};
 
 /// Marks the dimensions in `dim`; all of them for None or an empty list.
@@ -644,7 +644,7 @@ pub fn logsumexp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
 }
 fn log_sum_exp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
     let marks = reduced_dims(a.ndim(), Some(dim))?;
-    let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::tensor::default_dtype())? };
+    let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::base::settings::default_dtype())? };
     let shape = a.shape();
     let out = autograd::no_grad(|| {
         if a.numel() == 0 {

@@ -1,8 +1,8 @@
 //! Search in sorted tensors, distinct elements, membership.
 
 use super::*;
+use crate::base::layout::wrap_dim;
 use crate::ensure;
-use crate::tensor::layout::wrap_dim;
 
 /// A binary search over all values at once, with PyTorch's choice of the middle, which is what counts where the elements
 /// are not in order (NaN among them, say). `stop` tells of the elements in the middle whether the place is at or before them.
@@ -284,7 +284,7 @@ pub fn masked_scatter(a: &Tensor, mask: &Tensor, source: &Tensor) -> Result<Tens
         "masked_scatter_ only supports boolean masks, but got mask with dtype {}",
         mask.dtype().scalar_name()
     );
-    let shape = crate::tensor::layout::broadcast_shapes(&a.shape(), &mask.shape())?;
+    let shape = crate::base::layout::broadcast_shapes(&a.shape(), &mask.shape())?;
     let (a, mask) = (expand(a, &shape)?, expand(mask, &shape)?);
     let count = cumsum(&reshape(&mask, &[-1])?, 0, Some(DType::I64))?;
     let wanted = if count.numel() == 0 { 0 } else { select(&count, 0, -1)?.item()?.to_i64() };

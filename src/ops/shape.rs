@@ -3,7 +3,7 @@
 use super::*;
 use crate::autograd::{record, view as tracking};
 use crate::backend::memory;
-use crate::tensor::layout::{checked_numel, wrap_dim};
+use crate::base::layout::{checked_numel, wrap_dim};
 use crate::{bail, ensure, grads, Dims};
 
 /// A view of `a` under another layout; `back` turns its gradient into that of `a`.
@@ -256,7 +256,7 @@ pub fn broadcast_to(a: &Tensor, size: &[i64]) -> Result<Tensor> {
 pub fn broadcast_tensors(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
     let mut shape = Dims::new();
     for t in tensors {
-        shape = crate::tensor::layout::broadcast_shapes(&shape, &t.shape())?;
+        shape = crate::base::layout::broadcast_shapes(&shape, &t.shape())?;
     }
     views(tensors.len() as i64, tensors.iter().map(|t| expand(t, &shape)))
 }
@@ -571,7 +571,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let shape0 = first.shape();
     ensure!(!shape0.is_empty(), Runtime, "zero-dimensional tensor (at position 0) cannot be concatenated");
     let d = wrap_dim(dim, shape0.len())?;
-    let mut p = crate::tensor::dtype::Promotion::default();
+    let mut p = crate::base::promote::Promotion::default();
     let mut shape = shape0.clone();
     shape[d] = 0;
     for (i, t) in tensors.iter().enumerate() {

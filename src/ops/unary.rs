@@ -479,7 +479,7 @@ pub fn relu6(a: &Tensor) -> Result<Tensor> {
 /// logarithm of x / (1 - x), x clamped to [eps, 1 - eps] when eps is given.
 pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
     // Integers become floats before 1 - a can wrap.
-    let float = if a.dtype().is_float() { a.clone() } else { cast(a, crate::tensor::default_dtype())? };
+    let float = if a.dtype().is_float() { a.clone() } else { cast(a, crate::base::settings::default_dtype())? };
     let a = &float;
     let clamped;
     let a = match eps {

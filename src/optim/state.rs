@@ -4,8 +4,9 @@
 //! are 0-dim tensors of float64, int64 or bool.
 
 use super::{Optimizer, Options, ParamState};
+use crate::base::dtype::{Bool8, DType};
+use crate::base::scalar::Scalar;
 use crate::nn::StateDict;
-use crate::tensor::dtype::{Bool8, DType, Scalar};
 use crate::{bail, ensure, Device, Result, Tensor};
 use rustc_hash::FxHashMap;
 

@@ -2,7 +2,7 @@
 //! stands where its compiler puts one, so that values agree bit for bit and not only closely.
 
 use super::State;
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 
 /// [0, 1) with 24 bits.
 #[inline(always)]

@@ -5,8 +5,8 @@ pub mod distributions;
 pub mod mt19937;
 pub mod philox;
 
-use crate::backend::sync::{Mutex, MutexGuard};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::{bail, ensure};
 use mt19937::Mt19937;
 use philox::PhiloxCall;

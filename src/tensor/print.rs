@@ -4,9 +4,10 @@
 //! coordinates, so that a summarised tensor needs its edge items only.
 
 use crate::backend::memory;
-use crate::backend::sync::RwLock;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::{DType, Scalar};
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::scalar::Scalar;
+use crate::base::sync::RwLock;
 use crate::{bail, Result};
 
 /// How tensors are printed (`torch.set_printoptions`).
@@ -97,7 +98,7 @@ pub struct TensorText<'a> {
     pub grad_fn: Option<&'a str>,
     /// A module's parameter: the text begins with `Parameter containing:`.
     pub parameter: bool,
-    /// The dtype that need not be named ([`crate::tensor::default_dtype`]).
+    /// The dtype that need not be named ([`crate::base::settings::default_dtype`]).
     pub default_dtype: DType,
 }
 

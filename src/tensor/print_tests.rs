@@ -1,6 +1,6 @@
 use super::*;
+use crate::base::dtype::Element;
 use crate::dispatch;
-use crate::tensor::dtype::Element;
 
 const FIXTURE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/print.txt"));
 
@@ -46,7 +46,7 @@ fn every_recorded_text_is_pytorchs() {
         let shape: Vec<i64> = f[0].split(',').filter(|s| !s.is_empty()).map(|s| s.parse().unwrap()).collect();
         let d = dtype(f[1]);
         let values = parse_values(values, d, shape.iter().product::<i64>() as usize);
-        let strides = crate::tensor::layout::contiguous_strides(&shape);
+        let strides = crate::base::layout::contiguous_strides(&shape);
         let value = |at: &[i64]| values[at.iter().zip(&strides).map(|(a, b)| a * b).sum::<i64>() as usize];
         let data = TensorText {
             shape: &shape,

@@ -1,13 +1,14 @@
 //! The tensor: a shared handle to a body (storage, layout, dtype, version counter) and its autograd record.
 
 use crate::backend::memory;
-use crate::backend::sync::{RwLock, RwLockReadGuard};
+use crate::backend::storage::Storage;
 use crate::backend::{self, Backend, View};
-use crate::error::Result;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::{DType, Element, Scalar};
-use crate::tensor::layout::{checked_numel, Dims, Layout};
-use crate::tensor::storage::Storage;
+use crate::base::device::Device;
+use crate::base::dtype::{DType, Element};
+use crate::base::error::Result;
+use crate::base::layout::{checked_numel, Dims, Layout};
+use crate::base::scalar::Scalar;
+use crate::base::sync::{RwLock, RwLockReadGuard};
 use crate::{bail, ensure};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -230,7 +231,7 @@ impl Tensor {
         let b = self.body();
         let n = b.layout.ndim();
         ensure!(n > 0, Index, "dimension specified as {dim} but tensor has no dimensions");
-        Ok(b.layout.shape[crate::tensor::layout::wrap_dim(dim, n)?])
+        Ok(b.layout.shape[crate::base::layout::wrap_dim(dim, n)?])
     }
     #[inline]
     pub fn backend(&self) -> Result<&'static dyn Backend> {

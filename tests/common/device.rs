@@ -1,7 +1,8 @@
 //! The device on which the suites run: `TAPER_TEST_DEVICE`, the CPU when it is not set.
 
 use std::sync::{Once, OnceLock};
-use taper::{ops, tensor, Device, Tensor};
+use taper::base::settings;
+use taper::{ops, Device, Tensor};
 
 /// The device under test. The first call makes it the default device, so that what names none lands there too; a process
 /// that cannot open it fails.
@@ -13,7 +14,7 @@ pub fn device() -> Device {
     };
     SET.call_once(|| {
         taper::backend::get(device).unwrap_or_else(|e| panic!("TAPER_TEST_DEVICE={device}: {e}"));
-        tensor::set_default_device(device);
+        settings::set_default_device(device);
         // The recorded values are float32's throughout.
         taper::backend::precision::set_conv_tf32(false);
     });

@@ -16,7 +16,7 @@
 
 use crate::backend::memory::{self, out_of_memory};
 use crate::backend::MemoryStats;
-use crate::error::Result;
+use crate::base::error::Result;
 use parking_lot::Mutex;
 use std::alloc::Layout;
 use std::cell::Cell;
@@ -141,7 +141,7 @@ impl Desk {
     #[cold]
     fn take() -> *const Desk {
         memory::prepare();
-        crate::backend::sync::watch_forks();
+        crate::base::sync::watch_forks();
         let mut p = DESKS.load(Acquire) as *const Desk;
         while !p.is_null() {
             // SAFETY: desks are leaked; `next` is set before a desk is published and then constant.
@@ -655,7 +655,7 @@ fn totals() -> (i64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::base::error::ErrorKind;
 
     #[test]
     fn classes_cover_every_size() {

@@ -2,7 +2,7 @@
 
 use super::backend;
 use super::testing::{Host, Lcg};
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 use std::time::Instant;
 
 /// Nanoseconds of this thread's CPU time: on a busy machine, with `TAPER_NUM_THREADS=1`, the only honest clock.

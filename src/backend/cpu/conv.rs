@@ -17,8 +17,8 @@ use super::lanes::{isa, vector_shape, Isa};
 use super::parallel::{num_threads, parallel_for};
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use crate::backend::{check, ConvParams, View};
+use crate::base::error::{Error, Result};
 use crate::dispatch_float;
-use crate::error::{Error, Result};
 
 /// One combination of the axes' sub-grids.
 pub(super) struct Sub {

@@ -6,7 +6,7 @@ use super::conv_geometry::{Geometry, Image};
 use super::gemm::matmul_serial;
 use super::parallel::try_parallel_for;
 use super::scratch::{FloatElement, Ptr, Real, Scratch};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// Columns of an im2col matrix that one product should have at least.
 const COLUMNS: usize = 256;

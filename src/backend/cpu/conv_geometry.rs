@@ -2,7 +2,7 @@
 
 use super::scratch::{ptr, FloatElement, Ptr};
 use crate::backend::{check, ConvParams, View};
-use crate::error::Result;
+use crate::base::error::Result;
 use smallvec::SmallVec;
 
 /// Sizes of a convolution, always with three spatial dimensions (missing leading ones have size 1).

@@ -4,7 +4,7 @@ use super::conv::Corr;
 use super::conv_geometry::{Axis, Image};
 use super::lanes::{Isa, Lanes};
 use super::scratch::{FloatElement, Real, Scratch};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::simd_dispatch;
 use std::ops::Range;
 

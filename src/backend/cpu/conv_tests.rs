@@ -4,7 +4,7 @@ use super::super::lanes::isas;
 use super::super::parallel::set_num_threads;
 use super::super::testing::{assert_close, Host, Lcg};
 use super::*;
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 
 struct Case {
     dtype: DType,

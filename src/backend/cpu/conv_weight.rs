@@ -10,7 +10,7 @@ use super::conv_kernels::{pack_planes, Planes};
 use super::lanes::{vector_shape, Isa, Lanes};
 use super::parallel::{num_threads, parallel_for};
 use super::scratch::{FloatElement, Ptr, Real, Scratch};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::simd_dispatch;
 use std::ops::Range;
 

@@ -5,10 +5,10 @@ use super::index::{dispatch_size, out_of_bounds, FirstBad, TASK};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, Ptr, Walk};
 use crate::backend::{check, ScatterOp, View};
+use crate::base::dtype::{Bool8, Element};
+use crate::base::error::Result;
+use crate::base::layout::Dims;
 use crate::dispatch;
-use crate::error::Result;
-use crate::tensor::dtype::{Bool8, Element};
-use crate::tensor::layout::Dims;
 
 /// The strides with one dimension's set to 0: that dimension is addressed through an index.
 fn without(strides: &Dims, dim: usize) -> Dims {

@@ -5,7 +5,7 @@ use super::scratch::{ptr, FloatElement, Ptr, Real};
 use super::simd::{self, Kernel};
 use crate::backend::program::Opcode;
 use crate::backend::{Activation, Epilogue};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// An epilogue whose bias is a matrix of the result's shape (with strides of 0), so that it turns with the problem.
 pub(super) struct Finish<T> {
@@ -50,7 +50,7 @@ impl<T> Finish<T> {
     where
         T: FloatElement,
     {
-        simd::kernel(op, <T::C as crate::tensor::dtype::Element>::DTYPE)
+        simd::kernel(op, <T::C as crate::base::dtype::Element>::DTYPE)
     }
 
     /// One row of the result, from column `c0` on, held as `cols` neighbours of the computing type.

@@ -3,8 +3,8 @@
 use super::gemm::{matmul_serial, Problem, BLOCK, TASK};
 use super::parallel::parallel_for;
 use super::scratch::{FloatElement, Scratch};
-use crate::error::Result;
-use crate::tensor::dtype::{DType, Element};
+use crate::base::dtype::{DType, Element};
+use crate::base::error::Result;
 
 /// Half types: blocks are widened to f32, multiplied there and rounded once at the end.
 pub(super) fn run_half<T: FloatElement<C = f32>>(p: Problem<T>, alpha: f32, beta: f32) -> Result<()> {

@@ -6,10 +6,10 @@ use super::parallel::parallel_for;
 use super::scratch::{ptr, Ptr, Walk};
 use super::simd::prefetch;
 use crate::backend::{check, memory, View};
+use crate::base::dtype::Element;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::Dims;
 use crate::dispatch;
-use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::dtype::Element;
-use crate::tensor::layout::Dims;
 use parking_lot::Mutex;
 
 /// Elements that are worth a task.
@@ -440,7 +440,7 @@ mod tests {
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
     use crate::backend::ScatterOp;
-    use crate::tensor::dtype::DType;
+    use crate::base::dtype::DType;
 
     fn unravel(mut i: usize, shape: &[i64]) -> Vec<usize> {
         let mut v = vec![0; shape.len()];

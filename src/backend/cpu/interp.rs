@@ -6,8 +6,9 @@ use super::simd::{self, convert::convert, Kernel};
 use super::transpose::transpose;
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::backend::View;
-use crate::error::{Error, Result};
-use crate::tensor::dtype::{DType, Scalar};
+use crate::base::dtype::DType;
+use crate::base::error::{Error, Result};
+use crate::base::scalar::Scalar;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 
@@ -55,7 +56,7 @@ pub fn pow_kernel(inst: &Inst, scalars: &[Scalar]) -> Option<Kernel> {
 
 #[cold]
 pub fn zero_division() -> Error {
-    Error::new(crate::error::ErrorKind::Runtime, "ZeroDivisionError")
+    Error::new(crate::base::error::ErrorKind::Runtime, "ZeroDivisionError")
 }
 
 /// One element's bytes, first in memory order.

@@ -7,9 +7,9 @@ use super::lanes::{isa, Isa, Lanes};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use crate::backend::{check, LayerNormGrads, View};
-use crate::error::Result;
-use crate::tensor::dtype::Element;
-use crate::tensor::layout::Layout;
+use crate::base::dtype::Element;
+use crate::base::error::Result;
+use crate::base::layout::Layout;
 use crate::{dispatch_float, ensure, simd_dispatch};
 use std::ops::Range;
 
@@ -359,7 +359,7 @@ mod tests {
     use super::super::lanes::isas;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
-    use crate::tensor::dtype::DType;
+    use crate::base::dtype::DType;
 
     /// Result and gradients of one case by plain loops.
     fn naive(x: &[f64], g: &[f64], w: &[f64], b: &[f64], n: usize, eps: f64) -> [Vec<f64>; 4] {

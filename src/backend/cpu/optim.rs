@@ -7,7 +7,7 @@ use super::parallel::parallel_for;
 use super::scratch::ptr;
 use super::simd::{level, Level};
 use crate::backend::{check, memory, StepKind, StepTensors};
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 use crate::{Error, Result};
 use half::{bf16, f16};
 use std::ops::{Add, Div, Mul, Neg, Sub};

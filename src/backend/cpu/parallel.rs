@@ -7,7 +7,7 @@
 //! threads do not exist.
 
 use super::workers::Workers;
-use crate::error::Result;
+use crate::base::error::Result;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::cell::Cell;

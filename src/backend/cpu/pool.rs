@@ -4,8 +4,8 @@ use super::lanes::{isa, Isa, Lanes};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Scratch, Walk};
 use crate::backend::{check, PoolParams, View};
-use crate::error::{Error, Result};
-use crate::tensor::dtype::{Bool8, DType, Element};
+use crate::base::dtype::{Bool8, DType, Element};
+use crate::base::error::{Error, Result};
 use crate::{bail, dispatch, dispatch_float, ensure, simd_dispatch};
 
 /// Outputs that are worth a task.

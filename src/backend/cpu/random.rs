@@ -3,12 +3,12 @@
 use super::parallel::parallel_for;
 use crate::backend::memory;
 use crate::backend::{Distribution, View};
-use crate::error::{Error, Result};
+use crate::base::dtype::{DType, Element};
+use crate::base::error::{Error, Result};
+use crate::base::layout::Layout;
 use crate::rng::distributions::*;
 use crate::rng::philox::{bernoulli_threshold, PhiloxCall};
 use crate::rng::{Algorithm, Generator, State};
-use crate::tensor::dtype::{DType, Element};
-use crate::tensor::layout::Layout;
 use crate::{dispatch, ensure};
 
 /// Fills `out`. A layout that is not contiguous is filled in the order of its strides, largest first, as PyTorch's
@@ -391,8 +391,8 @@ fn philox<T: Element>(dist: Distribution, call: PhiloxCall, out: &mut [T]) {
 mod tests {
     use super::*;
     use crate::backend;
-    use crate::tensor::device::Device;
-    use crate::tensor::storage::Storage;
+    use crate::backend::storage::Storage;
+    use crate::base::device::Device;
 
     fn philox_values<T: Element>(dist: Distribution, n: usize) -> Vec<T> {
         let g = Generator::with_algorithm(Algorithm::Philox);

@@ -5,7 +5,8 @@ use super::simd::convert::To;
 use super::simd::float::{maximum, minimum};
 use super::simd::{self, Kernel};
 use crate::backend::program::Opcode;
-use crate::tensor::dtype::{DType, Scalar};
+use crate::base::dtype::DType;
+use crate::base::scalar::Scalar;
 
 /// What remains of a `ReduceOp` once squares and the like are done before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

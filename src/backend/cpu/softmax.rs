@@ -7,8 +7,8 @@ use super::lanes::{isa, Isa, Lanes};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Real, Scratch, Walk};
 use crate::backend::View;
-use crate::error::{Error, Result};
-use crate::tensor::layout::Dims;
+use crate::base::error::{Error, Result};
+use crate::base::layout::Dims;
 use crate::{dispatch_float, ensure, simd_dispatch};
 use std::ops::Range;
 
@@ -311,7 +311,7 @@ mod tests {
     use super::super::lanes::isas;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
-    use crate::tensor::dtype::DType;
+    use crate::base::dtype::DType;
 
     /// Row-major positions of every line along `dim`.
     fn lines(shape: &[i64], dim: usize) -> Vec<Vec<usize>> {

@@ -8,8 +8,8 @@ use super::interp::data;
 use super::parallel::{num_threads, try_parallel_for};
 use crate::backend::memory;
 use crate::backend::View;
-use crate::error::Result;
-use crate::tensor::dtype::{Bool8, DType};
+use crate::base::dtype::{Bool8, DType};
+use crate::base::error::Result;
 use crate::{bail, ensure};
 use half::{bf16, f16};
 

@@ -1,10 +1,10 @@
 //! What the kernels' tests share: arrays of any layout, and the plain values in them.
 
+use crate::backend::storage::Storage;
 use crate::backend::View;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::{DType, Element};
-use crate::tensor::layout::{Dims, Layout};
-use crate::tensor::storage::Storage;
+use crate::base::device::Device;
+use crate::base::dtype::{DType, Element};
+use crate::base::layout::{Dims, Layout};
 
 /// A small generator for test data (splitmix64).
 pub struct Random(pub u64);

@@ -1,11 +1,11 @@
 //! Small host tensors for the kernels' unit tests.
 
+use crate::backend::storage::Storage;
 use crate::backend::View;
+use crate::base::device::Device;
+use crate::base::dtype::{DType, Element};
+use crate::base::layout::{contiguous_strides, Dims, Layout};
 use crate::dispatch;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::{DType, Element};
-use crate::tensor::layout::{contiguous_strides, Dims, Layout};
-use crate::tensor::storage::Storage;
 
 pub struct Host {
     pub storage: Storage,

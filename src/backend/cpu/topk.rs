@@ -4,8 +4,8 @@ use super::parallel::{num_threads, try_parallel_for};
 use super::sort::{Key, Lines};
 use crate::backend::memory;
 use crate::backend::View;
-use crate::error::Result;
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
 use crate::{bail, ensure};
 
 /// Lines that are read together where neighbouring elements belong to neighbouring lines: those of a cache line.

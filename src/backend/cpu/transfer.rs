@@ -1,8 +1,8 @@
 //! Copies of bytes into, out of and between storages.
 
 use super::parallel::parallel_for;
-use crate::error::Result;
-use crate::tensor::storage::Storage;
+use crate::backend::storage::Storage;
+use crate::base::error::Result;
 use crate::{bail, ensure};
 
 /// Bytes per part of a parallel copy.
@@ -61,7 +61,7 @@ pub fn copy_bytes(src: &Storage, src_offset: usize, dst: &Storage, dst_offset: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::device::Device;
+    use crate::base::device::Device;
 
     #[test]
     fn round_trip_offsets_and_bounds() {

@@ -1,6 +1,6 @@
 //! Status codes of CUDA's libraries as errors.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use cudarc::cublas::sys::cublasStatus_t;
 use cudarc::cudnn::sys::{self as dnn, cudnnStatus_t};
 use cudarc::driver::sys::{self as cu, CUresult};

@@ -5,8 +5,8 @@ use super::libs::{require, Lib};
 use super::stream::{Stream, Streams};
 use crate::backend::gpu::driver::{Matrix, Product};
 use crate::backend::{precision, Activation};
-use crate::error::Result;
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
 use cudarc::cublas::sys::{self as cb, cublasComputeType_t, cublasHandle_t, cublasOperation_t, cudaDataType};
 use cudarc::cublaslt::sys::{self as lt, cublasLtHandle_t, cublasLtMatmulAlgo_t};
 use cudarc::driver::sys as cu;
@@ -74,8 +74,8 @@ pub fn prepare(stream: &Stream) -> Result<()> {
 fn check_lt(code: lt::cublasStatus_t, call: &str) -> Result<()> {
     match code {
         lt::cublasStatus_t::CUBLAS_STATUS_SUCCESS => Ok(()),
-        other => Err(crate::error::Error::new(
-            crate::error::ErrorKind::Runtime,
+        other => Err(crate::base::error::Error::new(
+            crate::base::error::ErrorKind::Runtime,
             format!("CUDA: {call} failed with {other:?}"),
         )),
     }

@@ -3,7 +3,7 @@
 use super::api::check;
 use super::libs::{require, Lib};
 use crate::backend::info::DeviceInfo;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use cudarc::driver::sys::{self as cu, CUdevice_attribute::*};
 use std::ffi::CStr;
 use std::sync::OnceLock;

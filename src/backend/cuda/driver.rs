@@ -9,7 +9,7 @@ use crate::backend::info::DeviceInfo;
 use crate::backend::kernels;
 use crate::backend::Mark;
 use crate::bail;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use cudarc::driver::sys::{self as cu, CUevent, CUfunction, CUgraphExec, CUresult};
 use std::ffi::{c_void, CString};
 use std::ptr::{self, NonNull};

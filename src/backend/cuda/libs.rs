@@ -5,7 +5,7 @@
 //! `nvidia/*/lib` folders that pip wheels install into a Python's site-packages; under CUDA_HOME, CUDA_PATH and
 //! /usr/local/cuda. What is found stays open, so that `cudarc`, which knows names only, gets the same one.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use std::ffi::{CStr, CString, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

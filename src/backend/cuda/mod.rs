@@ -19,8 +19,8 @@ pub use dnn::version as cudnn_version;
 use super::gpu::Gpu;
 use super::info::no_index;
 use super::Backend;
-use crate::error::Result;
-use crate::tensor::device::{Device, DeviceType};
+use crate::base::device::{Device, DeviceType};
+use crate::base::error::Result;
 use std::sync::OnceLock;
 
 /// Which of the libraries that may be missing are in use: cuBLAS (else the shared kernels multiply) and cuDNN (else they

@@ -2,7 +2,7 @@
 
 use super::api::check_nvrtc;
 use super::libs::{require, Lib};
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use cudarc::nvrtc::sys as nv;
 use std::ffi::CString;
 use std::ptr;

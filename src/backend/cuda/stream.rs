@@ -5,7 +5,7 @@ use super::blas::Blas;
 use super::dnn::Dnn;
 use crate::backend::gpu::driver::{Arg, Mem};
 use crate::bail;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use cudarc::driver::sys::{self as cu, CUcontext, CUevent, CUstream};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::cell::RefCell;

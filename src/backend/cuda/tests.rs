@@ -1,8 +1,9 @@
 //! What only CUDA has. The kernels are tested in `backend::gpu::tests` with `TAPER_TEST_DEVICE=cuda`.
 
 use super::*;
+use crate::base::dtype::DType;
+use crate::base::scalar::Scalar;
 use crate::ops;
-use crate::tensor::dtype::{DType, Scalar};
 use crate::Tensor;
 use parking_lot::Mutex;
 
@@ -195,7 +196,7 @@ fn marks_do_not_wait_and_order_threads() {
 
 /// Foreign memory's owner: counts how often it is told that the memory is free.
 struct Counted(std::sync::Arc<std::sync::atomic::AtomicU32>);
-impl crate::tensor::storage::HostOwner for Counted {}
+impl crate::backend::storage::HostOwner for Counted {}
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -204,7 +205,7 @@ impl Drop for Counted {
 
 #[test]
 fn memory_of_another_library_is_used_and_given_back_once() {
-    use crate::tensor::storage::Storage;
+    use crate::backend::storage::Storage;
     let Some(d) = device() else { return };
     let _alone = CAPTURES.lock();
     let lender = filled(&[1000], 1.0, d.device());
@@ -217,7 +218,7 @@ fn memory_of_another_library_is_used_and_given_back_once() {
         // SAFETY: the lender's memory, which outlives what is made here.
         let buffer = unsafe { d.adopt(at, 4000, Box::new(Counted(freed.clone()))) }.unwrap();
         let storage = std::sync::Arc::new(Storage::new(buffer, 4000, d.device()));
-        Tensor::from_storage(storage, crate::tensor::layout::Layout::contiguous(&[1000]), DType::F32).unwrap()
+        Tensor::from_storage(storage, crate::base::layout::Layout::contiguous(&[1000]), DType::F32).unwrap()
     };
     let held = d.memory_stats().allocated;
     let mine = adopt();

@@ -3,7 +3,7 @@
 use super::driver::Kernel;
 use super::Gpu;
 use crate::backend::kernels;
-use crate::error::{ErrorKind, Result};
+use crate::base::error::{ErrorKind, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,7 +95,7 @@ impl Gpu {
             // For tests that compile every kernel by other means.
             let file = format!("{name}-{:016x}.cu", hash(0, source.as_bytes()));
             std::fs::write(Path::new(&dir).join(&file), source).map_err(|e| {
-                crate::error::Error::new(
+                crate::base::error::Error::new(
                     ErrorKind::Runtime,
                     format!("TAPER_KERNEL_DUMP: {file} cannot be written: {e}"),
                 )

@@ -4,7 +4,7 @@ use super::driver::{ConvPass, Convolution, Place};
 use super::gemm::{accumulator, Bias, Method, Operands, Panels, Plain, Target};
 use super::tune::Tile;
 use super::*;
-use crate::tensor::layout::Dims;
+use crate::base::layout::Dims;
 
 const SOURCE: &str = include_str!("../kernels/conv.cl");
 

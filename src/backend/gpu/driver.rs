@@ -2,9 +2,9 @@
 
 use crate::backend::{Activation, ConvParams, Mark};
 use crate::bail;
-use crate::error::Result;
-use crate::tensor::dtype::DType;
-use crate::tensor::layout::Layout;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
+use crate::base::layout::Layout;
 use smallvec::SmallVec;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;

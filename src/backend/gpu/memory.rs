@@ -2,10 +2,10 @@
 
 use super::driver::{Driver, Event, Mem, Reach};
 use super::Gpu;
+use crate::backend::storage::HostOwner;
 use crate::backend::MemoryStats;
 use crate::bail;
-use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::storage::HostOwner;
+use crate::base::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::collections::{HashMap, HashSet};

@@ -28,7 +28,7 @@ use super::info::DeviceInfo;
 use super::kernels::{self, Def};
 use super::*;
 use crate::bail;
-use crate::error::{ErrorKind, Result};
+use crate::base::error::{ErrorKind, Result};
 use compile::Compiled;
 use driver::{Arg, Driver, Mem, Reach};
 use memory::{Allocator, DeviceBuffer, Staging};

@@ -224,7 +224,7 @@ impl Gpu {
 
 /// Row-major strides of `shape` in units of `unit`.
 fn contiguous_over(shape: &[i64], unit: i64) -> SmallVec<[i64; 6]> {
-    let mut strides = crate::tensor::layout::contiguous_strides(shape);
+    let mut strides = crate::base::layout::contiguous_strides(shape);
     strides.iter_mut().for_each(|s| *s *= unit);
     strides
 }

@@ -2,8 +2,8 @@
 //! `TAPER_REQUIRE_OPENCL=1`.
 
 use super::*;
-use crate::tensor::dtype::Element;
-use crate::tensor::layout::Dims;
+use crate::base::dtype::Element;
+use crate::base::layout::Dims;
 use half::{bf16, f16};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::cell::RefCell;

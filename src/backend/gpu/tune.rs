@@ -10,7 +10,7 @@
 use super::compile::{hash, read_entry, write_entry};
 use super::gemm::{tile_columns, Method, Operands, Plain, Target, TILE_ROWS};
 use super::*;
-use crate::tensor::device::DeviceType;
+use crate::base::device::DeviceType;
 use std::time::{Duration, Instant};
 
 /// The register tile of one work-item.

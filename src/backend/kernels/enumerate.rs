@@ -5,8 +5,8 @@ use super::reduce::{accumulator, reduce, Sharing, Spec};
 use super::{defines, Def, ROWS};
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::backend::ReduceOp;
-use crate::tensor::device::{Device, DeviceType};
-use crate::tensor::dtype::DType;
+use crate::base::device::{Device, DeviceType};
+use crate::base::dtype::DType;
 
 const DEVICE: Device = Device { kind: DeviceType::Cuda, index: 0 };
 

@@ -8,7 +8,7 @@ mod enumerate;
 pub mod print;
 pub mod reduce;
 
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 use std::fmt::Write;
 
 pub const PRELUDE_OPENCL: &str = concat!(include_str!("prelude_opencl.h"), include_str!("math_cpu.h"));

@@ -2,9 +2,9 @@
 
 use super::{compute_type, convert, load, math, storage_type, store};
 use crate::backend::program::{Inst, Opcode, Program, Src};
-use crate::error::{Error, Result};
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, Result};
 use std::fmt::Write;
 
 /// The text of a program's calculation.

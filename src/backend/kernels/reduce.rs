@@ -4,9 +4,9 @@ use super::print::{body, Body};
 use super::{compute_type, convert, load, storage_type, store};
 use crate::backend::program::Program;
 use crate::backend::ReduceOp;
-use crate::error::Result;
-use crate::tensor::device::Device;
-use crate::tensor::dtype::DType;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::Result;
 use std::fmt::Write;
 
 /// How the work-items of a reduction share the elements.

@@ -10,8 +10,8 @@
 pub mod inject;
 pub mod reserve;
 
-use super::sync::RwLock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::sync::RwLock;
 use indexmap::IndexMap;
 use smallvec::SmallVec;
 use std::cell::Cell;

@@ -9,7 +9,7 @@
 //! Without the crate's feature `allocator` (a Rust program that brings its own) small requests end the process as they
 //! do in any Rust program.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;

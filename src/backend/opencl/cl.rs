@@ -1,7 +1,7 @@
 //! OpenCL's functions behind owning types: the one place where handles are made, counted and released.
 
 use crate::backend::gpu::driver::Mem;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use ocl::ffi::*;
 use std::ffi::{c_char, c_void, CStr, CString};
 use std::ptr;

@@ -2,7 +2,7 @@
 
 use super::cl::{self, DeviceId};
 use crate::backend::info::DeviceInfo;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use ocl::ffi::*;
 use std::sync::OnceLock;
 

@@ -5,7 +5,7 @@ use super::device::Found;
 use crate::backend::gpu::driver::{Arg, Driver, Event, Kernel, Mem};
 use crate::backend::info::DeviceInfo;
 use crate::backend::kernels;
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::ptr::NonNull;

@@ -10,8 +10,8 @@ pub use device::devices;
 use super::gpu::Gpu;
 use super::info::no_index;
 use super::Backend;
-use crate::error::Result;
-use crate::tensor::device::{Device, DeviceType};
+use crate::base::device::{Device, DeviceType};
+use crate::base::error::Result;
 use std::sync::OnceLock;
 
 /// The backend of OpenCL device `index`, made on first use.

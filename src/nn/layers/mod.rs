@@ -16,8 +16,9 @@ pub use loss::*;
 pub use norm::*;
 pub use pool::*;
 
+use crate::base::settings::{default_device, default_dtype};
 use crate::tensor::print::py_tuple;
-use crate::tensor::{default_device, default_dtype, Tensor};
+use crate::tensor::Tensor;
 use crate::{bail, ensure, Result};
 
 /// An uninitialised parameter of the default float type on the default device.

@@ -1,7 +1,7 @@
 //! The printed form and the argument errors of every layer are PyTorch's.
 
 use super::*;
-use crate::error::ErrorKind;
+use crate::base::error::ErrorKind;
 use crate::nn::{Layer, Module, StateDict};
 use std::collections::HashMap;
 

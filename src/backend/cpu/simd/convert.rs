@@ -3,7 +3,7 @@
 use super::{cheap, int, Isa, Kernel, Op};
 #[cfg(target_arch = "x86_64")]
 use super::{level, Level};
-use crate::tensor::dtype::{Bool8, DType};
+use crate::base::dtype::{Bool8, DType};
 use half::{bf16, f16};
 use std::marker::PhantomData;
 
@@ -338,7 +338,7 @@ mod tests {
             for to in DType::ALL {
                 for n in [1usize, 5, 37, 100] {
                     crate::dispatch!(from, S, {
-                        use crate::tensor::dtype::Element;
+                        use crate::base::dtype::Element;
                         let src: Vec<S> = (0..n).map(|i| S::from_i64(i as i64)).collect();
                         let p = src.as_ptr().cast();
                         crate::dispatch!(to, D, {

@@ -2,7 +2,7 @@
 
 use super::{cheap, long, math32, math64, plain, wide32, Isa, Kernel, Op};
 use crate::backend::program::Opcode;
-use crate::tensor::dtype::Bool8;
+use crate::base::dtype::Bool8;
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
 /// A float that kernels compute with. The f32 functions vectorise; those of f64 are the standard library's.

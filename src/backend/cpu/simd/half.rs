@@ -4,7 +4,7 @@ use super::convert::To;
 use super::float::{OpAdd, OpDiv, OpMaximum, OpMinimum, OpMul, OpRelu, OpReluGrad, OpSub};
 use super::{long, Isa, Kernel, Op};
 use crate::backend::program::Opcode;
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 use std::marker::PhantomData;
 
 /// An f32 op of one argument on elements of H.

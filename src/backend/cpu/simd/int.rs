@@ -2,7 +2,7 @@
 
 use super::{cheap, plain, Isa, Kernel, Op};
 use crate::backend::program::Opcode;
-use crate::tensor::dtype::Bool8;
+use crate::base::dtype::Bool8;
 use std::ops::{BitAnd, BitOr, BitXor, Not};
 
 /// An integer that kernels compute with.

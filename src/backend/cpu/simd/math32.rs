@@ -426,7 +426,7 @@ pub fn pow<I: Isa>(x: f32, y: f32) -> f32 {
 mod tests {
     use crate::backend::cpu::simd::{kernel, run_base, Kernel, Op};
     use crate::backend::program::Opcode;
-    use crate::tensor::dtype::DType;
+    use crate::base::dtype::DType;
 
     /// Distance of `got` from the exact `want`, in units of the last place of f32 at `want`.
     fn ulps(got: f32, want: f64) -> f64 {

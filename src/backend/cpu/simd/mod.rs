@@ -14,7 +14,7 @@ pub mod math64;
 pub mod wide32;
 
 use crate::backend::program::Opcode;
-use crate::tensor::dtype::DType;
+use crate::base::dtype::DType;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU8, Ordering};
 

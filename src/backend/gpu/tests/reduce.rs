@@ -33,7 +33,7 @@ fn reference(op: ReduceOp, v: &[f64]) -> f64 {
 /// Values of a view grouped by output element.
 fn groups(shape: &[i64], values: &[f64], reduced: &[bool]) -> Vec<Vec<f64>> {
     let kept: Vec<i64> = shape.iter().zip(reduced).map(|(n, r)| if *r { 1 } else { *n }).collect();
-    let strides = crate::tensor::layout::contiguous_strides(&kept);
+    let strides = crate::base::layout::contiguous_strides(&kept);
     let mut out = vec![Vec::new(); kept.iter().product::<i64>() as usize];
     for (i, v) in values.iter().enumerate() {
         let (mut rest, mut at) = (i as i64, 0);

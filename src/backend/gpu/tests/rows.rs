@@ -4,7 +4,7 @@ use super::*;
 
 /// Splits row-major values into rows along `dim`: for each row its values, and where each value lies.
 fn rows(shape: &[i64], dim: usize) -> Vec<Vec<usize>> {
-    let strides = crate::tensor::layout::contiguous_strides(shape);
+    let strides = crate::base::layout::contiguous_strides(shape);
     let mut kept = Layout::contiguous(shape);
     kept.shape.remove(dim);
     kept.strides = strides.clone();

@@ -115,7 +115,7 @@ impl std::error::Error for Error {}
 #[macro_export]
 macro_rules! bail {
     ($kind:ident, $($arg:tt)*) => {
-        return Err($crate::error::Error::new($crate::error::ErrorKind::$kind, format!($($arg)*)))
+        return Err($crate::base::error::Error::new($crate::base::error::ErrorKind::$kind, format!($($arg)*)))
     };
 }
 

@@ -1,8 +1,8 @@
 //! Storage: untyped bytes on a device, shared by the tensors that view them.
 
 use crate::backend::{self, memory};
-use crate::error::{ErrorKind, Result};
-use crate::tensor::device::Device;
+use crate::base::device::Device;
+use crate::base::error::{ErrorKind, Result};
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};

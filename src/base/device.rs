@@ -1,7 +1,7 @@
 //! Devices: a type (numbered as in DLPack) and an index.
 
 use crate::bail;
-use crate::error::Result;
+use crate::base::error::Result;
 use std::fmt;
 
 /// Kind of device; values are DLPack's and frozen ABI.

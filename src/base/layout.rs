@@ -1,6 +1,6 @@
 //! Shape, strides and offset of a tensor over its storage, and the arithmetic on them.
 
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 

@@ -1,7 +1,7 @@
 //! Element types, type promotion and scalars: PyTorch's rules, in this one place.
 
-use crate::error::Result;
-use crate::{bail, ensure};
+use crate::bail;
+use crate::base::error::Result;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -244,7 +244,7 @@ macro_rules! dispatch {
                 $body
             }
             $crate::DType::Bool => {
-                type $t = $crate::tensor::dtype::Bool8;
+                type $t = $crate::base::dtype::Bool8;
                 $body
             }
             $crate::DType::BF16 => {
@@ -253,150 +253,4 @@ macro_rules! dispatch {
             }
         }
     };
-}
-
-/// A number of the caller, with its category kept: a Python `int` stays an integer until promotion has spoken.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scalar {
-    Float(f64),
-    Int(i64),
-    Bool(bool),
-}
-impl Scalar {
-    #[inline]
-    pub fn to_f64(self) -> f64 {
-        match self {
-            Scalar::Float(v) => v,
-            Scalar::Int(v) => v as f64,
-            Scalar::Bool(v) => v as u8 as f64,
-        }
-    }
-    #[inline]
-    pub fn to_i64(self) -> i64 {
-        match self {
-            Scalar::Float(v) => v as i64,
-            Scalar::Int(v) => v,
-            Scalar::Bool(v) => v as i64,
-        }
-    }
-    pub fn to_bool(self) -> bool {
-        match self {
-            Scalar::Float(v) => v != 0.0,
-            Scalar::Int(v) => v != 0,
-            Scalar::Bool(v) => v,
-        }
-    }
-    pub fn is_float(self) -> bool {
-        matches!(self, Scalar::Float(_))
-    }
-    /// The dtype that a tensor made of this scalar has by default (`int64`, `bool`, the default float type).
-    pub fn default_dtype(self) -> DType {
-        match self {
-            Scalar::Float(_) => crate::tensor::default_dtype(),
-            Scalar::Int(_) => I64,
-            Scalar::Bool(_) => Bool,
-        }
-    }
-    #[inline]
-    pub fn category(self) -> u8 {
-        match self {
-            Scalar::Float(_) => 2,
-            Scalar::Int(_) => 1,
-            Scalar::Bool(_) => 0,
-        }
-    }
-    /// Checks that the scalar's value fits a result of `dtype` without losing its category.
-    pub fn check_fits(self, dtype: DType) -> Result<()> {
-        ensure!(
-            self.category() <= dtype.category(),
-            Runtime,
-            "result type {} can't be cast to the desired output type {}",
-            self.default_dtype().scalar_name(),
-            dtype.scalar_name()
-        );
-        Ok(())
-    }
-}
-impl From<f64> for Scalar {
-    fn from(v: f64) -> Self {
-        Scalar::Float(v)
-    }
-}
-impl From<i64> for Scalar {
-    fn from(v: i64) -> Self {
-        Scalar::Int(v)
-    }
-}
-impl From<i32> for Scalar {
-    fn from(v: i32) -> Self {
-        Scalar::Int(v as i64)
-    }
-}
-impl From<bool> for Scalar {
-    fn from(v: bool) -> Self {
-        Scalar::Bool(v)
-    }
-}
-
-/// The smallest dtype both can be promoted to (`torch.promote_types`).
-pub fn promote_types(a: DType, b: DType) -> DType {
-    if a == b {
-        return a;
-    }
-    let (ca, cb) = (a.category(), b.category());
-    if ca != cb {
-        return if ca > cb { a } else { b };
-    }
-    if ca == 2 {
-        // Two different half types meet in f32.
-        if a.size() == 2 && b.size() == 2 {
-            return F32;
-        }
-        return if a.size() > b.size() { a } else { b };
-    }
-    // u8 with a signed type needs the next wider signed type.
-    if a == U8 || b == U8 {
-        let other = if a == U8 { b } else { a };
-        return if other == I8 { I16 } else { other };
-    }
-    if a.size() > b.size() {
-        a
-    } else {
-        b
-    }
-}
-
-/// Promotion over operands of three priorities: tensors with dimensions, 0-dim tensors, scalars. A lower priority
-/// changes the result only when its category is higher (PyTorch's `result_type`).
-#[derive(Clone, Copy, Default)]
-pub struct Promotion {
-    dim: Option<DType>,
-    zero: Option<DType>,
-    wrapped: Option<DType>,
-}
-impl Promotion {
-    fn join(slot: &mut Option<DType>, d: DType) {
-        *slot = Some(slot.map_or(d, |s| promote_types(s, d)));
-    }
-    /// Adds a tensor operand of `ndim` dimensions.
-    #[inline]
-    pub fn tensor(mut self, dtype: DType, ndim: usize) -> Self {
-        Self::join(if ndim > 0 { &mut self.dim } else { &mut self.zero }, dtype);
-        self
-    }
-    /// Adds a scalar operand.
-    #[inline]
-    pub fn scalar(mut self, s: Scalar) -> Self {
-        Self::join(&mut self.wrapped, s.default_dtype());
-        self
-    }
-    pub fn result(self) -> DType {
-        fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
-            match (higher, lower) {
-                (Some(h), Some(l)) => Some(if l.category() > h.category() { l } else { h }),
-                (h, l) => h.or(l),
-            }
-        }
-        combine(combine(self.dim, self.zero), self.wrapped).unwrap_or(F32)
-    }
 }

@@ -1,0 +1,9 @@
+//! What everything else stands on: element types, devices, layouts, numbers, errors, locks, settings.
+pub mod device;
+pub mod dtype;
+pub mod error;
+pub mod layout;
+pub mod promote;
+pub mod scalar;
+pub mod settings;
+pub mod sync;
