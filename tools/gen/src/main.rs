@@ -8,6 +8,7 @@ mod cpp;
 mod docs;
 mod go;
 mod header;
+mod layers;
 mod model;
 mod parser;
 mod python;
@@ -34,6 +35,17 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("python-stubs", "bindings/python/taper/_ops_gen.pyi", |_, ops| Ok(stubs::emit(ops))),
     ("python-nn-stubs", "bindings/python/taper/nn/_functional_gen.pyi", |_, ops| Ok(stubs::emit_nn(ops))),
     ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),
+    ("layers-activation", "bindings/python/taper/nn/modules/activation.py", |root, _| {
+        layers::python(root, "activation")
+    }),
+    ("layers-linear", "bindings/python/taper/nn/modules/linear.py", |root, _| layers::python(root, "linear")),
+    ("layers-conv", "bindings/python/taper/nn/modules/conv.py", |root, _| layers::python(root, "conv")),
+    ("layers-pooling", "bindings/python/taper/nn/modules/pooling.py", |root, _| layers::python(root, "pooling")),
+    ("layers-normalization", "bindings/python/taper/nn/modules/normalization.py", |root, _| {
+        layers::python(root, "normalization")
+    }),
+    ("layers-loss", "bindings/python/taper/nn/modules/loss.py", |root, _| layers::python(root, "loss")),
+    ("layers-misc", "bindings/python/taper/nn/modules/misc.py", |root, _| layers::python(root, "misc")),
     ("go", "bindings/go/ops_gen.go", |_, ops| Ok(go::emit(ops))),
 ];
 

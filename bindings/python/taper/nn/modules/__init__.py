@@ -42,7 +42,8 @@ from .conv import (
     LazyConv2d,
     LazyConv3d,
 )
-from .linear import Bilinear, Identity, LazyLinear, Linear
+from .identity import Identity
+from .linear import Bilinear, LazyLinear, Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -79,7 +80,6 @@ from .misc import (
     Dropout1d,
     Dropout2d,
     Dropout3d,
-    Embedding,
     FeatureAlphaDropout,
     Flatten,
     Fold,
@@ -133,3 +133,4 @@ from .pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from .sparse import Embedding

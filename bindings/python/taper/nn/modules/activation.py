@@ -1,5 +1,7 @@
 """Activations as modules."""
 
+# Written by taper-gen from spec/layers.txt: change that.
+
 from __future__ import annotations
 
 from ... import _ops
@@ -12,43 +14,89 @@ from .module import Module
 class _Inplace(Module):
     """An activation whose only option is inplace."""
 
-    _function = None
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        return type(self)._function(input, inplace=self.inplace)
 
     def extra_repr(self):
         return "inplace=True" if self.inplace else ""
 
 
-class _Plain(Module):
-    """An activation without options."""
-
-    _function = None
+class ReLU(_Inplace):
+    """max(x, 0)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return type(self)._function(input)
+        return F.relu(input, inplace=self.inplace)
 
 
-def _activation(base, name, function, doc):
-    return type(name, (base,), {"_function": staticmethod(function), "__doc__": doc, "__module__": __name__})
+class SiLU(_Inplace):
+    """x * sigmoid(x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.silu(input, inplace=self.inplace)
 
 
-ReLU = _activation(_Inplace, "ReLU", F.relu, "max(x, 0).")
-SiLU = _activation(_Inplace, "SiLU", F.silu, "x * sigmoid(x).")
-Mish = _activation(_Inplace, "Mish", F.mish, "x * tanh(softplus(x)).")
-SELU = _activation(_Inplace, "SELU", F.selu, "The self-normalising exponential linear unit.")
-Hardswish = _activation(_Inplace, "Hardswish", F.hardswish, "x * relu6(x + 3) / 6.")
-Hardsigmoid = _activation(_Inplace, "Hardsigmoid", F.hardsigmoid, "relu6(x + 3) / 6.")
-Sigmoid = _activation(_Plain, "Sigmoid", F.sigmoid, "1 / (1 + exp(-x)).")
-Tanh = _activation(_Plain, "Tanh", F.tanh, "The hyperbolic tangent.")
-LogSigmoid = _activation(_Plain, "LogSigmoid", lambda input: F.logsigmoid(input), "log(sigmoid(x)).")
-Softsign = _activation(_Plain, "Softsign", F.softsign, "x / (1 + |x|).")
-Tanhshrink = _activation(_Plain, "Tanhshrink", F.tanhshrink, "x - tanh(x).")
+class Mish(_Inplace):
+    """x * tanh(softplus(x))."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.mish(input, inplace=self.inplace)
+
+
+class SELU(_Inplace):
+    """The self-normalising exponential linear unit."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.selu(input, inplace=self.inplace)
+
+
+class Hardswish(_Inplace):
+    """x * relu6(x + 3) / 6."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardswish(input, inplace=self.inplace)
+
+
+class Hardsigmoid(_Inplace):
+    """relu6(x + 3) / 6."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardsigmoid(input, inplace=self.inplace)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.sigmoid(input)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.tanh(input)
+
+
+class LogSigmoid(Module):
+    """log(sigmoid(x))."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.logsigmoid(input)
+
+
+class Softsign(Module):
+    """x / (1 + |x|)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softsign(input)
+
+
+class Tanhshrink(Module):
+    """x - tanh(x)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.tanhshrink(input)
 
 
 class Hardtanh(Module):
@@ -58,13 +106,18 @@ class Hardtanh(Module):
         super().__init__()
         if min_val >= max_val:
             raise AssertionError(f"max_val ({max_val}) must be larger than min_val ({min_val})")
-        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+        self.min_val = min_val
+        self.max_val = max_val
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self):
-        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
+        s = f"min_val={self.min_val}, max_val={self.max_val}"
+        if self.inplace:
+            s += ", inplace=True"
+        return s
 
 
 class ReLU6(Hardtanh):
@@ -82,13 +135,17 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__()
-        self.negative_slope, self.inplace = negative_slope, inplace
+        self.negative_slope = negative_slope
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self):
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+        s = f"negative_slope={self.negative_slope}"
+        if self.inplace:
+            s += ", inplace=True"
+        return s
 
 
 class ELU(Module):
@@ -96,13 +153,17 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
-        self.alpha, self.inplace = alpha, inplace
+        self.alpha = alpha
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.elu(input, self.alpha, self.inplace)
 
     def extra_repr(self):
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+        s = f"alpha={self.alpha}"
+        if self.inplace:
+            s += ", inplace=True"
+        return s
 
 
 class CELU(ELU):
@@ -145,7 +206,8 @@ class Softplus(Module):
 
     def __init__(self, beta: float = 1.0, threshold=20.0) -> None:
         super().__init__()
-        self.beta, self.threshold = beta, threshold
+        self.beta = beta
+        self.threshold = threshold
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softplus(input, self.beta, self.threshold)
@@ -182,13 +244,18 @@ class Threshold(Module):
 
     def __init__(self, threshold, value, inplace: bool = False) -> None:
         super().__init__()
-        self.threshold, self.value, self.inplace = threshold, value, inplace
+        self.threshold = threshold
+        self.value = value
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self):
-        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
+        s = f"threshold={self.threshold}, value={self.value}"
+        if self.inplace:
+            s += ", inplace=True"
+        return s
 
 
 class PReLU(Module):
@@ -208,22 +275,33 @@ class PReLU(Module):
 
 
 class _AlongDim(Module):
-    _function = None
-
     def __init__(self, dim=None) -> None:
         super().__init__()
         self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        return type(self)._function(input, self.dim)
 
     def extra_repr(self):
         return f"dim={self.dim}"
 
 
-Softmax = _activation(_AlongDim, "Softmax", F.softmax, "exp(x) / sum(exp(x)) along a dimension.")
-Softmin = _activation(_AlongDim, "Softmin", F.softmin, "softmax(-x) along a dimension.")
-LogSoftmax = _activation(_AlongDim, "LogSoftmax", F.log_softmax, "The logarithm of softmax along a dimension.")
+class Softmax(_AlongDim):
+    """exp(x) / sum(exp(x)) along a dimension."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmax(input, self.dim)
+
+
+class Softmin(_AlongDim):
+    """softmax(-x) along a dimension."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmin(input, self.dim)
+
+
+class LogSoftmax(_AlongDim):
+    """The logarithm of softmax along a dimension."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.log_softmax(input, self.dim)
 
 
 class Softmax2d(Module):

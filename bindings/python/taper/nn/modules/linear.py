@@ -1,5 +1,7 @@
 """Linear layers."""
 
+# Written by taper-gen from spec/layers.txt: change that.
+
 from __future__ import annotations
 
 import math
@@ -11,16 +13,6 @@ from .. import init
 from ..parameter import Parameter, UninitializedParameter
 from .lazy import LazyMixin
 from .module import Module
-
-
-class Identity(Module):
-    """Returns its input; takes any arguments."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__()
-
-    def forward(self, input: Tensor) -> Tensor:
-        return input
 
 
 class Linear(Module):
@@ -63,7 +55,9 @@ class Bilinear(Module):
         self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device=None, dtype=None
     ) -> None:
         super().__init__()
-        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
         self.weight = Parameter(_ops.empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
         if bias:
             self.bias = Parameter(_ops.empty((out_features,), device=device, dtype=dtype))
@@ -105,7 +99,7 @@ class LazyLinear(LazyMixin, Linear):
         self._watch_first_input()
 
     def initialize_parameters(self, input):
-        self.in_features = input.shape[-1]
+        self.in_features = input.size(-1)
         self.weight.materialize((self.out_features, self.in_features))
         if self.bias is not None:
             self.bias.materialize((self.out_features,))

@@ -1,25 +1,22 @@
 """Normalisation layers."""
 
+# Written by taper-gen from spec/layers.txt: change that.
+
 from __future__ import annotations
 
 from ... import _ops
 from ..._dtype import int64
 from ..._tensor import Tensor
+from .. import composed, init
 from .. import functional as F
-from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
+from .arguments import sizes_of
 from .lazy import LazyMixin
+from .mixins import RunningStatsMixin
 from .module import Module
 
 
-def _ones_and_zeros(module):
-    if module.weight is not None:
-        init.ones_(module.weight)
-    if module.bias is not None:
-        init.zeros_(module.bias)
-
-
-class _RunningStats(Module):
+class _RunningStats(RunningStatsMixin, Module):
     """Batch and instance normalisation: running statistics and optional affine parameters."""
 
     _ranks = ()
@@ -38,17 +35,22 @@ class _RunningStats(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        new = {"device": device, "dtype": dtype}
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
         if affine:
-            self.weight = Parameter(_ops.empty((num_features,), **new))
+            self.weight = Parameter(_ops.empty((num_features,), device=device, dtype=dtype))
         else:
             self.register_parameter("weight", None)
-        self.register_parameter("bias", Parameter(_ops.empty((num_features,), **new)) if affine and bias else None)
+        if affine and bias:
+            self.bias = Parameter(_ops.empty((num_features,), device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
         if track_running_stats:
-            self.register_buffer("running_mean", _ops.zeros((num_features,), **new))
-            self.register_buffer("running_var", _ops.ones((num_features,), **new))
+            self.register_buffer("running_mean", _ops.zeros((num_features,), device=device, dtype=dtype))
+            self.register_buffer("running_var", _ops.ones((num_features,), device=device, dtype=dtype))
             self.register_buffer("num_batches_tracked", _ops.zeros((), dtype=int64, device=device))
         else:
             self.register_buffer("running_mean", None)
@@ -66,24 +68,10 @@ class _RunningStats(Module):
     def reset_parameters(self):
         """Sets the running statistics, weight 1 and bias 0."""
         self.reset_running_stats()
-        _ones_and_zeros(self)
-
-    def _check_input_dim(self, input):
-        if input.dim() not in self._ranks:
-            wanted = " or ".join(f"{n}D" for n in self._ranks)
-            raise ValueError(f"expected {wanted} input (got {input.dim()}D input)")
-
-    def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-    ):
-        # State saved before the batch counter existed.
-        if (local_metadata.get("version") or 0) < 2 and self.track_running_stats:
-            key = prefix + "num_batches_tracked"
-            if key not in state_dict:
-                state_dict[key] = self.num_batches_tracked.clone()
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
 
     def extra_repr(self):
         return (
@@ -95,21 +83,16 @@ class _RunningStats(Module):
 class _BatchNorm(_RunningStats):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                momentum = 1.0 / float(self.num_batches_tracked)
-        batch = self.training or (self.running_mean is None and self.running_var is None)
-        running = not self.training or self.track_running_stats
-        return F.batch_norm(
+        return composed.batch_norm_tracked(
             input,
-            self.running_mean if running else None,
-            self.running_var if running else None,
             self.weight,
             self.bias,
-            batch,
-            momentum,
+            self.running_mean,
+            self.running_var,
+            self.num_batches_tracked,
+            self.training,
+            self.track_running_stats,
+            self.momentum,
             self.eps,
         )
 
@@ -147,31 +130,48 @@ class _LazyBatchNorm(LazyMixin):
         track_running_stats: bool = True,
         device=None,
         dtype=None,
+        *,
+        bias: bool = True,
     ) -> None:
-        _RunningStats.__init__(self, 0, eps, momentum, False, False, device, dtype)
-        self.affine, self.track_running_stats = affine, track_running_stats
+        Module.__init__(self)
+        self.num_features = 0
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
         if affine:
             self.weight = UninitializedParameter(device=device, dtype=dtype)
+        else:
+            self.register_parameter("weight", None)
+        if affine and bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
+        else:
+            self.register_parameter("bias", None)
         if track_running_stats:
-            self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
-            self.running_var = UninitializedBuffer(device=device, dtype=dtype)
-            self.num_batches_tracked = _ops.zeros((), dtype=int64, device=device)
+            self.register_buffer("running_mean", UninitializedBuffer(device=device, dtype=dtype))
+            self.register_buffer("running_var", UninitializedBuffer(device=device, dtype=dtype))
+            self.register_buffer("num_batches_tracked", _ops.zeros((), dtype=int64, device=device))
+        else:
+            self.register_buffer("running_mean", None)
+            self.register_buffer("running_var", None)
+            self.register_buffer("num_batches_tracked", None)
         self._watch_first_input()
+
+    def initialize_parameters(self, input):
+        self.num_features = input.size(1)
+        if self.weight is not None:
+            self.weight.materialize((self.num_features,))
+        if self.bias is not None:
+            self.bias.materialize((self.num_features,))
+        if self.running_mean is not None:
+            self.running_mean.materialize((self.num_features,))
+        if self.running_var is not None:
+            self.running_var.materialize((self.num_features,))
+        self.reset_parameters()
 
     def reset_parameters(self):
         if not self.has_uninitialized_params() and self.num_features != 0:
             super().reset_parameters()
-
-    def initialize_parameters(self, input):
-        self.num_features = input.shape[1]
-        if self.affine:
-            self.weight.materialize((self.num_features,))
-            self.bias.materialize((self.num_features,))
-        if self.track_running_stats:
-            self.running_mean.materialize((self.num_features,))
-            self.running_var.materialize((self.num_features,))
-        self.reset_parameters()
 
 
 class LazyBatchNorm1d(_LazyBatchNorm, BatchNorm1d):
@@ -193,7 +193,6 @@ class LazyBatchNorm3d(_LazyBatchNorm, BatchNorm3d):
 
 
 class _InstanceNorm(_RunningStats):
-    _version = 2
     _dims = 0
 
     def __init__(
@@ -212,37 +211,39 @@ class _InstanceNorm(_RunningStats):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        single = input.dim() == self._ranks[0]
-        x = input.unsqueeze(0) if single else input
-        r = F.instance_norm(
-            x,
-            self.running_mean,
-            self.running_var,
+        return composed.instance_norm_tracked(
+            input,
             self.weight,
             self.bias,
-            self.training or not self.track_running_stats,
-            0.0 if self.momentum is None else self.momentum,
+            self.running_mean,
+            self.running_var,
+            self.training,
+            self.track_running_stats,
+            self.momentum,
             self.eps,
+            self._dims,
         )
-        return r.squeeze(0) if single else r
 
 
 class InstanceNorm1d(_InstanceNorm):
     """Normalises each channel of each sample of (N, C, L)."""
 
     _ranks = (2, 3)
+    _dims = 1
 
 
 class InstanceNorm2d(_InstanceNorm):
     """Normalises each channel of each sample of (N, C, H, W)."""
 
     _ranks = (3, 4)
+    _dims = 2
 
 
 class InstanceNorm3d(_InstanceNorm):
     """Normalises each channel of each sample of (N, C, D, H, W)."""
 
     _ranks = (4, 5)
+    _dims = 3
 
 
 class LayerNorm(Module):
@@ -258,20 +259,25 @@ class LayerNorm(Module):
         dtype=None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        new = {"device": device, "dtype": dtype}
-        self.register_parameter(
-            "weight", Parameter(_ops.empty(self.normalized_shape, **new)) if elementwise_affine else None
-        )
-        self.register_parameter(
-            "bias", Parameter(_ops.empty(self.normalized_shape, **new)) if elementwise_affine and bias else None
-        )
+        self.normalized_shape = sizes_of(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        if elementwise_affine:
+            self.weight = Parameter(_ops.empty(self.normalized_shape, device=device, dtype=dtype))
+        else:
+            self.register_parameter("weight", None)
+        if elementwise_affine and bias:
+            self.bias = Parameter(_ops.empty(self.normalized_shape, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
         self.reset_parameters()
 
     def reset_parameters(self):
         """Sets weight 1 and bias 0."""
-        _ones_and_zeros(self)
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -288,12 +294,13 @@ class RMSNorm(Module):
 
     def __init__(self, normalized_shape, eps=None, elementwise_affine: bool = True, device=None, dtype=None) -> None:
         super().__init__()
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.register_parameter(
-            "weight",
-            Parameter(_ops.empty(self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None,
-        )
+        self.normalized_shape = sizes_of(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        if elementwise_affine:
+            self.weight = Parameter(_ops.empty(self.normalized_shape, device=device, dtype=dtype))
+        else:
+            self.register_parameter("weight", None)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -323,31 +330,48 @@ class GroupNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if num_channels % num_groups:
+        if num_channels % num_groups != 0:
             raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
-        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        new = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(_ops.empty((num_channels,), **new)) if affine else None)
-        self.register_parameter("bias", Parameter(_ops.empty((num_channels,), **new)) if affine and bias else None)
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        if affine:
+            self.weight = Parameter(_ops.empty((num_channels,), device=device, dtype=dtype))
+        else:
+            self.register_parameter("weight", None)
+        if affine and bias:
+            self.bias = Parameter(_ops.empty((num_channels,), device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
         self.reset_parameters()
 
     def reset_parameters(self):
         """Sets weight 1 and bias 0."""
-        _ones_and_zeros(self)
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):
     """Normalisation over neighbouring channels."""
 
-    def __init__(self, size, alpha: float = 1e-4, beta: float = 0.75, k=1.0) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k=1.0) -> None:
         super().__init__()
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
 
     def forward(self, input: Tensor) -> Tensor:
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
