@@ -499,6 +499,11 @@ fn extra_repr(pieces: &[Piece]) -> String {
             let c = only.when.as_ref().map(|c| c.python(&own)).unwrap_or_default();
             out += &format!("        return {} if {c} else \"\"\n", literal(&piece(only)));
         }
+        (false, [only]) if only.when.is_some() => {
+            let c = only.when.as_ref().map(|c| c.python(&own)).unwrap_or_default();
+            let tail = literal(&format!(", {}", piece(only)));
+            out += &format!("        return {whole} + ({tail} if {c} else \"\")\n");
+        }
         _ => {
             // Without a piece that is always there the separator is taken off again.
             let line = format!("        s = {}\n", if head.is_empty() { "\"\"".into() } else { whole });

@@ -114,10 +114,7 @@ class Hardtanh(Module):
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self):
-        s = f"min_val={self.min_val}, max_val={self.max_val}"
-        if self.inplace:
-            s += ", inplace=True"
-        return s
+        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
 
 
 class ReLU6(Hardtanh):
@@ -142,10 +139,7 @@ class LeakyReLU(Module):
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self):
-        s = f"negative_slope={self.negative_slope}"
-        if self.inplace:
-            s += ", inplace=True"
-        return s
+        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
 class ELU(Module):
@@ -160,10 +154,7 @@ class ELU(Module):
         return F.elu(input, self.alpha, self.inplace)
 
     def extra_repr(self):
-        s = f"alpha={self.alpha}"
-        if self.inplace:
-            s += ", inplace=True"
-        return s
+        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
 
 
 class CELU(ELU):
@@ -252,10 +243,7 @@ class Threshold(Module):
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self):
-        s = f"threshold={self.threshold}, value={self.value}"
-        if self.inplace:
-            s += ", inplace=True"
-        return s
+        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
 
 
 class PReLU(Module):
