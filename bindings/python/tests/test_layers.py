@@ -1,5 +1,8 @@
 """The classes of taper.nn and the specification of layers: each class is declared once, or listed as written by hand."""
 
+import ast
+import importlib
+import inspect
 import os
 import re
 
@@ -31,3 +34,19 @@ def test_every_class_is_declared():
 def test_few_classes_are_by_hand():
     # This number only becomes smaller.
     assert len(declared()[1]) <= 8
+
+
+@pytest.mark.parametrize("file", "activation linear conv pooling normalization loss misc".split())
+def test_stubs_have_the_constructors(file):
+    module = importlib.import_module(f"taper.nn.modules.{file}")
+    with open(os.path.join(PACKAGE, "taper", "nn", "modules", file + ".pyi")) as f:
+        described = {n.name: n for n in ast.parse(f.read()).body if isinstance(n, ast.ClassDef)}
+    own = {n: c for n, c in vars(module).items() if isinstance(c, type) and c.__module__ == module.__name__}
+    assert sorted(own) == sorted(described)
+    for name, cls in own.items():
+        methods = {n.name: n.args for n in described[name].body if isinstance(n, ast.FunctionDef)}
+        assert ("__init__" in methods) == ("__init__" in vars(cls)), name
+        for method in {"__init__", "forward"} & set(methods):
+            a = methods[method]
+            given = list(inspect.signature(getattr(cls, method)).parameters)
+            assert [p.arg for p in (*a.args, *a.kwonlyargs)] == given, (name, method)

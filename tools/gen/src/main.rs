@@ -46,6 +46,17 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     }),
     ("layers-loss", "bindings/python/taper/nn/modules/loss.py", |root, _| layers::python(root, "loss")),
     ("layers-misc", "bindings/python/taper/nn/modules/misc.py", |root, _| layers::python(root, "misc")),
+    ("stubs-activation", "bindings/python/taper/nn/modules/activation.pyi", |root, _| {
+        layers::stubs(root, "activation")
+    }),
+    ("stubs-linear", "bindings/python/taper/nn/modules/linear.pyi", |root, _| layers::stubs(root, "linear")),
+    ("stubs-conv", "bindings/python/taper/nn/modules/conv.pyi", |root, _| layers::stubs(root, "conv")),
+    ("stubs-pooling", "bindings/python/taper/nn/modules/pooling.pyi", |root, _| layers::stubs(root, "pooling")),
+    ("stubs-normalization", "bindings/python/taper/nn/modules/normalization.pyi", |root, _| {
+        layers::stubs(root, "normalization")
+    }),
+    ("stubs-loss", "bindings/python/taper/nn/modules/loss.pyi", |root, _| layers::stubs(root, "loss")),
+    ("stubs-misc", "bindings/python/taper/nn/modules/misc.pyi", |root, _| layers::stubs(root, "misc")),
     ("go", "bindings/go/ops_gen.go", |_, ops| Ok(go::emit(ops))),
 ];
 

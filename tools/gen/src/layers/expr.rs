@@ -254,17 +254,26 @@ pub fn unquote(token: &str) -> String {
 impl Expr {
     /// Whether a name occurs.
     pub fn mentions(&self, name: &str) -> bool {
+        self.names().contains(&name)
+    }
+
+    /// Every name that occurs, but for those of functions and methods.
+    pub fn names(&self) -> Vec<&str> {
         match self {
-            Expr::Literal(_) | Expr::Text(_) => false,
-            Expr::Name(n) | Expr::Has(n) => n == name,
-            Expr::Tuple(items) => items.iter().any(|e| e.mentions(name)),
-            Expr::Star(e) | Expr::Not(e) | Expr::Negative(e) => e.mentions(name),
-            Expr::Binary(_, a, b) => a.mentions(name) || b.mentions(name),
-            Expr::Choice(a, b, c) => a.mentions(name) || b.mentions(name) || c.mentions(name),
+            Expr::Literal(_) | Expr::Text(_) => Vec::new(),
+            Expr::Name(n) | Expr::Has(n) => vec![n],
+            Expr::Tuple(items) => items.iter().flat_map(Expr::names).collect(),
+            Expr::Star(e) | Expr::Not(e) | Expr::Negative(e) => e.names(),
+            Expr::Binary(_, a, b) => [a.names(), b.names()].concat(),
+            Expr::Choice(a, b, c) => [a.names(), b.names(), c.names()].concat(),
             Expr::Call(_, plain, named) => {
-                plain.iter().any(|e| e.mentions(name)) || named.iter().any(|(_, e)| e.mentions(name))
+                plain.iter().chain(named.iter().map(|n| &n.1)).flat_map(Expr::names).collect()
             }
-            Expr::Member(e, _, arguments) => e.mentions(name) || arguments.iter().flatten().any(|e| e.mentions(name)),
+            Expr::Member(e, _, arguments) => {
+                let mut names = e.names();
+                names.extend(arguments.iter().flatten().flat_map(Expr::names));
+                names
+            }
         }
     }
 

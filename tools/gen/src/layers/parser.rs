@@ -285,6 +285,53 @@ fn pieces(r: &mut Reader) -> Result<Vec<Piece>, String> {
     }
 }
 
+/// What the expressions of an entry may name.
+fn known<'a>(layers: &'a Layers, entry: &'a Entry) -> Vec<&'a str> {
+    let mut names = layers.inputs(entry);
+    names.extend(["training", "class", "input"]);
+    for e in layers.line(entry) {
+        names.extend(e.consts.iter().map(|c| c.0.as_str()));
+        names.extend(e.arguments.iter().flatten().flat_map(|a| [a.name.as_str(), a.field()]));
+        names.extend(e.steps.iter().filter_map(|s| match s {
+            Step::Let { name, .. } | Step::Param { name, .. } | Step::Buffer { name, .. } => Some(name.as_str()),
+            Step::BufferFrom { name, .. } => Some(name),
+            Step::Refuse { .. } | Step::Store => None,
+        }));
+        names.extend(e.resets.iter().flat_map(|r| &r.steps).filter_map(|s| match s {
+            ResetStep::Let(name, _) => Some(name.as_str()),
+            ResetStep::Call(_) => None,
+        }));
+    }
+    names.extend(entry.forward.iter().flat_map(|f| &f.arguments).map(|a| a.name.as_str()));
+    names
+}
+
+/// The expressions of an entry.
+fn expressions(entry: &Entry) -> Vec<&Expr> {
+    let mut all: Vec<&Expr> = entry.consts.iter().chain(&entry.fixed).map(|c| &c.1).collect();
+    all.extend(entry.arguments.iter().flatten().filter_map(|a| a.kind.count.as_ref()));
+    for step in &entry.steps {
+        match step {
+            Step::Refuse { when, .. } => all.push(when),
+            Step::Let { value, .. } => all.push(value),
+            Step::Param { shape, init, when, .. } => {
+                all.extend([Some(shape), init.as_ref(), when.as_ref()].into_iter().flatten())
+            }
+            Step::Buffer { shape, when, .. } => all.extend([Some(shape), when.as_ref()].into_iter().flatten()),
+            Step::BufferFrom { .. } | Step::Store => {}
+        }
+    }
+    for r in &entry.resets {
+        all.extend(&r.when);
+        all.extend(r.steps.iter().map(|s| match s {
+            ResetStep::Let(_, e) | ResetStep::Call(e) => e,
+        }));
+    }
+    all.extend(entry.repr.iter().flatten().flat_map(|p| p.value.iter().chain(&p.when)));
+    all.extend(entry.forward.iter().map(|f| &f.call));
+    all
+}
+
 /// What no single line shows: names that exist once, bases that exist, forwards for what can be called.
 fn check(layers: &Layers) -> Result<(), String> {
     let mut seen = Vec::new();
@@ -306,6 +353,11 @@ fn check(layers: &Layers) -> Result<(), String> {
         }
         if public && entry.doc.is_empty() {
             return Err(format!("spec/layers.txt: {name} says nothing of what it is: a line in quotes"));
+        }
+        for e in expressions(entry) {
+            if let Some(n) = e.names().into_iter().find(|n| !known(layers, entry).contains(n)) {
+                return Err(format!("spec/layers.txt: {name} has no argument, attribute, parameter or input {n}"));
+            }
         }
         if let Some(o) = entry.outputs.iter().find(|o| o.is_empty()) {
             return Err(format!("spec/layers.txt: {name} has an output without a name {o}"));
@@ -334,6 +386,7 @@ mod tests {
             ("file a \"A.\"\nlayer A : B\n    \"A.\"\n    forward = f(input)", "names B"),
             ("file a \"A.\"\nlayer A\n    \"A.\"\n    forward = input + 1", "one call"),
             ("file a \"A.\"\nlayer A(int x, int x)\n    \"A.\"\n    forward = f(input)", "stands twice"),
+            ("file a \"A.\"\nlayer A\n    \"A.\"\n    forward = f(input, slope)", "or input slope"),
             ("file a \"A.\"\nlayer A\n    wings 2", "begins no line"),
         ] {
             let error = parse(text).map(|_| ()).unwrap_err();

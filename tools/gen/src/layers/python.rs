@@ -351,8 +351,7 @@ fn build(
                 }
             }
             Step::Buffer { when, .. } => {
-                let same =
-                    |s: &&&Step| matches!(s, Step::Buffer { when: w, .. } if format!("{w:?}") == format!("{when:?}"));
+                let same = |s: &&&Step| matches!(s, Step::Buffer { when: w, .. } if w == when);
                 let group: Vec<&&Step> = steps[i..].iter().take_while(same).collect();
                 let indent = if when.is_some() { 12 } else { 8 };
                 let (mut rows, mut nones) = (String::new(), String::new());
