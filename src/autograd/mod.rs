@@ -20,6 +20,7 @@ use crate::tensor::Tensor;
 pub use meta::{grad_fn, gradient_edge, is_leaf, requires_grad, set_requires_grad};
 pub use mode::{grad_enabled, no_grad, set_grad_enabled, GradMode};
 pub use node::{Ctx, Edge, Grads, Kind, Node, OutputMeta, Saved, Saver};
+use node::BackwardFn;
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 
@@ -88,16 +89,17 @@ where
 {
     let mut saver = Saver::default();
     let f = make(&mut saver, out);
-    let node = Node::function(
-        name.into(),
-        inputs.iter().map(|t| gradient_edge(t)).collect(),
-        SmallVec::from_iter([OutputMeta::of(out)]),
-        saver.count > 0,
-        Box::new(move |ctx: &Ctx, g: &[Option<Tensor>]| match &g[0] {
-            Some(g) => f(ctx, g),
-            None => Ok(Grads::new()),
-        }),
-    );
+    let f = move |ctx: &Ctx, g: &[Option<Tensor>]| match &g[0] {
+        Some(g) => f(ctx, g),
+        None => Ok(Grads::new()),
+    };
+    attach_node(name, inputs, out, saver.count > 0, Box::new(f));
+}
+/// The part of it that is the same for every op.
+#[inline(never)]
+fn attach_node(name: &'static str, inputs: &[&Tensor], out: &Tensor, saves: bool, f: BackwardFn) {
+    let edges = inputs.iter().map(|t| gradient_edge(t)).collect();
+    let node = Node::function(name.into(), edges, SmallVec::from_iter([OutputMeta::of(out)]), saves, f);
     meta::set_history(out, Some(Edge { node, nr: 0 }));
 }
 
@@ -116,19 +118,18 @@ where
     }
     let mut saver = Saver::default();
     let f = make(&mut saver);
-    let node = Node::function(
-        name.into(),
-        inputs.iter().map(|t| gradient_edge(t)).collect(),
-        outs.iter().map(|t| OutputMeta::of(t)).collect(),
-        saver.count > 0,
-        Box::new(f),
-    );
+    attach_many(name, inputs, outs, saver.count > 0, Box::new(f));
+    Ok(())
+}
+#[inline(never)]
+fn attach_many(name: &'static str, inputs: &[&Tensor], outs: &[&Tensor], saves: bool, f: BackwardFn) {
+    let edges = inputs.iter().map(|t| gradient_edge(t)).collect();
+    let node = Node::function(name.into(), edges, outs.iter().map(|t| OutputMeta::of(t)).collect(), saves, f);
     for (nr, out) in outs.iter().enumerate() {
         if out.dtype().is_float() {
             meta::set_history(out, Some(Edge { node: node.clone(), nr }));
         }
     }
-    Ok(())
 }
 
 /// Gradients of a fixed number of inputs: `grads![ga, gb]`, each an `Option<Tensor>`.

@@ -81,6 +81,13 @@ fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
 /// The body of a fallible C function: NULL, or an error handle that names the op.
 #[inline]
 pub fn guard(op: &'static str, f: impl FnOnce(&Call) -> Result<()>) -> *mut taper_error {
+    let mut f = Some(f);
+    run(op, &mut |call| f.take().map_or(Ok(()), |f| f(call)))
+}
+
+/// What is the same for every function stands here once: inlined, it was most of each.
+#[inline(never)]
+fn run(op: &'static str, f: &mut dyn FnMut(&Call) -> Result<()>) -> *mut taper_error {
     let call = Call { op };
     if memory::is_low() {
         if let Some(e) = refuse(op) {
