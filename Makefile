@@ -2,14 +2,16 @@
 # make demo       trains a network on handwritten digits, from C
 # make test       everything that is tested; LANES="rust c" for a part
 # make check-release  the long forms of some tests, before a release
+# make install    PREFIX=/usr/local; make wheel, make deb, make dist: packages under target/dist
 # make bench      Taper against PyTorch; make bench-opencl: an OpenCL device against its peaks and CLBlast
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
+LIBDIR ?= $(PREFIX)/lib
 LANES ?=
 EPOCHS ?=
 .DEFAULT_GOAL := lib
-.PHONY: lib demo demo-c demo-cpp demo-go demo-python test check-release bench bench-opencl lint format gen install uninstall clean deps help
+.PHONY: lib demo demo-c demo-cpp demo-go demo-python test check-release bench bench-opencl lint format gen install uninstall wheel deb dist clean deps help
 
 lib:
 	@scripts/build.sh
@@ -43,11 +45,23 @@ format:
 gen:
 	@. scripts/env.sh && cargo run --locked -p taper-gen
 
-install: lib
-	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh
+# What was built is installed as it is, also by a user who has no cargo (sudo make install).
+install: $(if $(and $(wildcard target/release/libtaper.so),$(wildcard target/release/libtaper.a)),,lib)
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh
 
 uninstall:
-	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh --remove
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" scripts/install.sh --remove
+
+# A wheel with the library in it and a source distribution, under target/dist.
+wheel:
+	@scripts/wheel.sh
+
+# Debian packages, and the release tarball with all crates in it.
+deb: lib
+	@scripts/deb.sh
+
+dist:
+	@scripts/dist.sh
 
 # Everything that the other targets need, for machines that will be offline later.
 deps:
@@ -57,4 +71,4 @@ clean:
 	rm -rf target .venv .venv-bench .venv-cuda
 
 help:
-	@sed -n '1,5p' Makefile | cut -c3-
+	@sed -n '1,6p' Makefile | cut -c3-

@@ -20,6 +20,16 @@ export POCL_CACHE_DIR="${POCL_CACHE_DIR:-$ROOT/target/pocl-cache}"
 
 export TAPER_CACHE_DIR="${TAPER_CACHE_DIR:-$ROOT/target/kernel-cache}"
 
+# Go programs link the library of this checkout (docs/GO.md); what else the caller set stays.
+case "${GOFLAGS:-}" in
+*taper_checkout*) ;;
+*) export GOFLAGS="${GOFLAGS:+$GOFLAGS }-tags=taper_checkout" ;;
+esac
+
+# The only place that has the version; and the number of the C ABI, which is part of the library's name.
+project_version() { sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
+abi_version() { sed -n 's/^#define TAPER_ABI_VERSION \([0-9]*\).*/\1/p' "$ROOT/include/taper.h"; }
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # Builds the one program that holds all Rust tests and sets RUST_TESTS to its path. Run it in $ROOT, with the names of

@@ -79,6 +79,7 @@ everyday_lanes() {
     lane demo.python after=build
     lane demo.opencl after=build
     lane install after=build
+    lane packages after=build turn=packages
 }
 
 # Before a release: the long forms (LONG=1) of lanes that `make test` keeps short.
@@ -94,6 +95,8 @@ release_lanes() {
     lane opencl.intel after=build,rust.build turn=opencl.intel
     lane fuzz after=build
     lane differential after=build
+    lane install after=build
+    lane packages after=build cores=2 turn=cargo
 }
 
 # --- what lanes use --------------------------------------------------------------------------------------------------
@@ -427,6 +430,13 @@ lane_demo.opencl() {
 lane_install() {
     need_library
     scripts/test_install.sh
+}
+
+# The wheel and the Debian packages of the library that is there; the long form builds what is released and all of it twice.
+lane_packages() {
+    need_library
+    need_python
+    if [ "$LONG" = 1 ]; then scripts/test_packages.sh; else scripts/test_packages.sh --short; fi
 }
 
 # --- running ---------------------------------------------------------------------------------------------------------

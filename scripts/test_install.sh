@@ -1,53 +1,154 @@
 #!/usr/bin/env bash
-# Installs into a temporary folder and builds a program against that copy, through pkg-config, with the shared library
-# and with the static one, in C and (where its header exists) in C++.
+# Installs into a temporary folder, whose name has a space, and builds the first programs of docs/C.md, CPP.md and GO.md
+# there with nothing but what was installed: through pkg-config and CMake, with the shared library and with the static
+# one, and with -static (Go's static programs and vendoring with LONG=1). What the machine lacks (CMake, g++, Go) is said and left out.
 set -eu
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-PREFIX=$dir/usr scripts/install.sh
+trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+export PREFIX="$dir/a prefix"
+fail() { echo "FAILED: $*"; exit 1; }
+step() { echo "== $*"; }
 
-cat >"$dir/program.c" <<'C'
+step "install without cargo"
+# cargo is not on the PATH of whoever installs.
+mkdir "$dir/bin"
+printf '#!/bin/sh\necho "cargo was called" >&2\nexit 1\n' >"$dir/bin/cargo"
+chmod +x "$dir/bin/cargo"
+PATH="$dir/bin:$PATH" make -s install PREFIX="$PREFIX"
+version=$(project_version)
+for file in lib/libtaper.so lib/libtaper.so.1 lib/libtaper.a include/taper.h include/taper/tensor.hpp \
+    share/doc/taper/LICENSE-MIT share/doc/taper/C.md share/man/man3/taper.3 share/taper/go/taper.h; do
+    [ -e "$PREFIX/$file" ] || fail "$file was not installed"
+done
+# The library is a plain file there: no path of this checkout may have been baked in.
+! grep -rIl -e "$ROOT" "$PREFIX" || fail "these files name the checkout"
+! grep -rIlE '@[A-Z_]+@' "$PREFIX/lib/pkgconfig" "$PREFIX/lib/cmake" "$PREFIX/share/man" || fail "these are not filled in"
+if have man; then
+    text=$(MANPATH="$PREFIX/share/man" man --warnings -l "$PREFIX/share/man/man3/taper.3" 2>&1 >/dev/null) || true
+    [ -z "$text" ] || fail "the man page: $text"
+fi
+
+export PKG_CONFIG_PATH="$PREFIX/lib/pkgconfig"
+[ "$(pkg-config --modversion taper)" = "$version" ] || fail "pkg-config does not know version $version"
+page() { python3 tests/packages/blocks.py "docs/$1.md" "$2" "$dir/xor.$2" "$dir/expected"; }
+# runs FILE [VARIABLE=VALUE...]: in a folder of its own; it must print what the page says.
+runs() {
+    (cd "$dir" && env "${@:2}" "$1") >"$dir/out" || fail "$1 failed"
+    diff "$dir/expected" "$dir/out" || fail "$1 does not print what the page says"
+}
+shared=LD_LIBRARY_PATH="$PREFIX/lib"
+
+step "C"
+page C c
+# As the page says: a shell takes the backslashes of pkg-config back.
+eval "cc -std=c99 -Wall -Wextra -Werror '$dir/xor.c' -o '$dir/c-shared' $(pkg-config --cflags --libs taper)"
+runs "$dir/c-shared" "$shared"
+eval "cc -std=c99 '$dir/xor.c' -o '$dir/c-whole' $(pkg-config --cflags --libs taper-static)"
+runs "$dir/c-whole"
+! readelf -d "$dir/c-whole" | grep -q 'NEEDED.*libtaper' || fail "libtaper.so is needed"
+eval "cc -std=c99 -static '$dir/xor.c' -o '$dir/c-static' $(pkg-config --static --cflags --libs taper) 2>'$dir/warnings'" ||
+    { cat "$dir/warnings"; fail "gcc -static"; }
+grep -v 'in statically linked applications\|in function' "$dir/warnings" || true
+! readelf -l "$dir/c-static" | grep -q INTERP || fail "the program is not static"
+runs "$dir/c-static" -i
+# What a static program cannot do is an error that says why.
+cat >"$dir/devices.c" <<'C'
 #include <stdio.h>
+#include <string.h>
 #include <taper.h>
 
 int main(void) {
-    taper_error *error = taper_check_abi(TAPER_ABI_VERSION);
-    if (error != NULL) {
-        fprintf(stderr, "%s\n", taper_error_message(error));
-        return 1;
+    const int32_t types[] = {TAPER_DEVICE_OPENCL, TAPER_DEVICE_CUDA};
+    const int64_t size = 2;
+    for (int i = 0; i < 2; i++) {
+        taper_device device = {types[i], 0};
+        taper_tensor *x = NULL;
+        taper_error *error = taper_ones(&size, 1, TAPER_FLOAT32, device, &x);
+        if (error == NULL || strstr(taper_error_message(error), "linked with -static") == NULL) {
+            printf("%s\n", error ? taper_error_message(error) : "no error");
+            return 1;
+        }
+        taper_error_free(error);
     }
-    const float data[3] = {1, 2, 3};
-    const int64_t sizes[1] = {3};
-    taper_tensor *x = NULL, *sum = NULL;
-    taper_scalar value;
-    if ((error = taper_tensor_from_data(data, sizes, 1, TAPER_FLOAT32, TAPER_CPU, &x)) != NULL) return 2;
-    if ((error = taper_add(x, x, taper_scalar_i64(1), &sum)) != NULL) return 3;
-    taper_tensor *total = NULL;
-    if ((error = taper_sum(sum, TAPER_DTYPE_NONE, &total)) != NULL) return 4;
-    if ((error = taper_tensor_item(total, &value)) != NULL) return 5;
-    taper_tensor_free(x);
-    taper_tensor_free(sum);
-    taper_tensor_free(total);
-    printf("Taper %s: 2 + 4 + 6 = %g\n", taper_version(), value.f);
-    return value.f == 12.0 ? 0 : 6;
+    return 0;
 }
 C
+eval "cc -static '$dir/devices.c' -o '$dir/devices' $(pkg-config --static --cflags --libs taper) 2>/dev/null"
+"$dir/devices" || fail "a static program does not say why it has no devices"
 
-export PKG_CONFIG_PATH=$dir/usr/lib/pkgconfig
-# shellcheck disable=SC2046
-{
-    cc -std=c99 -Wall -Wextra -Werror "$dir/program.c" -o "$dir/shared" $(pkg-config --cflags --libs taper)
-    LD_LIBRARY_PATH=$dir/usr/lib "$dir/shared"
-    cc -std=c99 "$dir/program.c" -o "$dir/static" $(pkg-config --cflags taper) "$dir/usr/lib/libtaper.a" \
-        $(pkg-config --static --libs-only-l taper | sed 's/-ltaper//')
-    "$dir/static"
-}
-# The library is a plain file there: no path of this checkout may have been baked in.
-if grep -q "$ROOT" "$dir/usr/lib/pkgconfig/taper.pc"; then
-    echo "taper.pc names the checkout"
-    exit 1
+if have g++; then
+    step "C++"
+    page CPP cpp
+    eval "c++ -std=c++17 -Wall -Wextra -Werror '$dir/xor.cpp' -o '$dir/cpp-shared' $(pkg-config --cflags --libs taper)"
+    runs "$dir/cpp-shared" "$shared"
+    if have cmake; then
+        step "CMake"
+        mkdir "$dir/cmake"
+        cp "$dir/xor.cpp" "$dir/xor.c" "$dir/cmake"
+        cat >"$dir/cmake/CMakeLists.txt" <<C
+cmake_minimum_required(VERSION 3.10)
+project(xor C CXX)
+set(CMAKE_CXX_STANDARD 17)
+find_package(taper $version REQUIRED)
+add_executable(shared xor.c)
+target_link_libraries(shared PRIVATE taper::taper)
+add_executable(whole xor.c)
+target_link_libraries(whole PRIVATE taper::taper_static)
+add_executable(cpp xor.cpp)
+target_link_libraries(cpp PRIVATE taper::taper_static)
+find_package(taper 99 QUIET)
+if(taper_FOUND)
+  message(FATAL_ERROR "there is no version 99")
+endif()
+C
+        cmake -S "$dir/cmake" -B "$dir/cmake/build" -DCMAKE_PREFIX_PATH="$PREFIX" >"$dir/cmake.log" 2>&1 &&
+            cmake --build "$dir/cmake/build" >>"$dir/cmake.log" 2>&1 || { cat "$dir/cmake.log"; fail CMake; }
+        for program in shared whole cpp; do runs "$dir/cmake/build/$program"; done
+    else
+        echo "SKIPPED: cmake is not installed"
+    fi
+else
+    echo "SKIPPED: g++ is not installed"
 fi
-PREFIX=$dir/usr scripts/install.sh --remove
-[ -z "$(find "$dir/usr" -name '*taper*')" ] || { echo "left behind:"; find "$dir/usr" -name '*taper*'; exit 1; }
+
+if have go; then
+    step "Go"
+    page GO go
+    mkdir "$dir/go"
+    mv "$dir/xor.go" "$dir/go/main.go"
+    module=github.com/taper-torch/taper/bindings/go
+    (
+        # Nothing of the checkout's settings.
+        export GOFLAGS=-mod=mod GOPROXY=off
+        cd "$dir/go"
+        go mod init xor 2>/dev/null
+        go mod edit -require "$module@v0.0.0" -replace "$module=$PREFIX/share/taper/go"
+        go build -o "$dir/go-shared"
+        if [ "${LONG:-0}" = 1 ]; then
+            go mod vendor && GOFLAGS=-mod=vendor go build -o "$dir/go-vendored"
+            go build -tags taper_static -o "$dir/go-whole"
+            go build -tags taper_static,netgo,osusergo -ldflags '-linkmode external -extldflags "-static"' \
+                -o "$dir/go-static" 2>"$dir/warnings" || { cat "$dir/warnings"; exit 1; }
+        fi
+    ) || fail "go build"
+    runs "$dir/go-shared" "$shared"
+    if [ "${LONG:-0}" = 1 ]; then
+        runs "$dir/go-vendored" "$shared"
+        runs "$dir/go-whole"
+        ! readelf -l "$dir/go-static" | grep -q INTERP || fail "the program is not static"
+        runs "$dir/go-static" -i
+    fi
+else
+    echo "SKIPPED: go is not installed"
+fi
+
+step "LIBDIR, DESTDIR"
+DESTDIR=$dir/root PREFIX=/usr LIBDIR=/usr/lib/triplet scripts/install.sh
+PKG_CONFIG_PATH=$dir/root/usr/lib/triplet/pkgconfig pkg-config --variable=libdir taper | grep -qx /usr/lib/triplet || fail LIBDIR
+DESTDIR=$dir/root PREFIX=/usr LIBDIR=/usr/lib/triplet scripts/install.sh --remove >/dev/null
+
+step "uninstall"
+make -s uninstall PREFIX="$PREFIX" >/dev/null
+[ -z "$(find "$PREFIX" "$dir/root" -name '*taper*')" ] || { find "$PREFIX" "$dir/root" -name '*taper*'; fail "left behind"; }

@@ -6,13 +6,14 @@
 // after the next collection; the package runs one when the library's memory has grown much since the last (128 MiB at
 // least), and when the library runs out of memory, before it gives up. Close is faster and uses less.
 //
+// The library is found through pkg-config, as `make install` left it; with the build tag taper_checkout in the checkout
+// around this folder, and with taper_static it becomes a part of the program. docs/GO.md explains it.
+//
 // Grad mode belongs to the operating system's thread, which a goroutine may change: switch it with NoGrad, which pins
 // the goroutine while its function runs. Everything else may be used from any goroutine.
 package taper
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../include
-#cgo LDFLAGS: -L${SRCDIR}/../../target/release -ltaper -Wl,-rpath,${SRCDIR}/../../target/release
 #include <stdlib.h>
 #include <taper.h>
 

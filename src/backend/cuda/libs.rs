@@ -152,8 +152,39 @@ pub fn require(lib: Lib) -> Result<()> {
     LOADED[lib as usize].get_or_init(|| load(lib)).clone()
 }
 
+/// Whether the program is linked with -static: the headers of the program itself, which come first, name no loader.
+#[cfg(target_os = "linux")]
+fn static_program() -> bool {
+    use std::ffi::{c_int, c_void};
+    unsafe extern "C" fn first(info: *mut libc::dl_phdr_info, _: usize, is_static: *mut c_void) -> c_int {
+        // SAFETY: the C library passes a description of the program, whose headers lie in memory, and our own bool.
+        unsafe {
+            let headers = std::slice::from_raw_parts((*info).dlpi_phdr, usize::from((*info).dlpi_phnum));
+            *is_static.cast::<bool>() = headers.iter().all(|h| h.p_type != libc::PT_INTERP);
+        }
+        1
+    }
+    let mut is_static = false;
+    // SAFETY: `first` is called during this call only, with the pointer to `is_static`.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut is_static).cast()) };
+    is_static
+}
+#[cfg(not(target_os = "linux"))]
+fn static_program() -> bool {
+    false
+}
+
 fn load(lib: Lib) -> Result<()> {
     let (name, files) = lib.files();
+    if static_program() {
+        return Err(Error::new(
+            ErrorKind::Runtime,
+            format!(
+                "CUDA is not available: {name} could not be opened, since this program is linked with -static and cannot \
+                 open libraries at run time: link it without -static, with libtaper.so or with libtaper.a"
+            ),
+        ));
+    }
     let folders = folders(&|name| std::env::var_os(name));
     for names in files {
         let mut failures = Vec::new();

@@ -6,6 +6,9 @@
  * with no driver does) and everything else fails with the same code.
  */
 #include <dlfcn.h>
+#ifdef __linux__
+#include <link.h>
+#endif
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,9 +39,36 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void *loader;
 static char load_error[512];
 
+#ifdef __linux__
+/* A program's own headers come first; one that no loader started names none, and cannot open libraries safely. */
+static int program_headers(struct dl_phdr_info *info, size_t size, void *is_static) {
+    (void)size;
+    *(int *)is_static = 1;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        if (info->dlpi_phdr[i].p_type == PT_INTERP) {
+            *(int *)is_static = 0;
+        }
+    }
+    return 1;
+}
+static int static_program(void) {
+    int is_static = 0;
+    dl_iterate_phdr(program_headers, &is_static);
+    return is_static;
+}
+#else
+static int static_program(void) { return 0; }
+#endif
+
 static void load(void) {
     const char *chosen = getenv("TAPER_OPENCL_LIBRARY");
     static const char *const names[] = {"libOpenCL.so.1", "libOpenCL.so"};
+    if (static_program()) {
+        snprintf(load_error, sizeof load_error,
+                 "this program is linked with -static and cannot open libraries at run time: link it without -static, "
+                 "with libtaper.so or with libtaper.a");
+        return;
+    }
     if (chosen && *chosen) {
         loader = dlopen(chosen, RTLD_NOW | RTLD_LOCAL);
     } else {

@@ -27,6 +27,8 @@ type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
 const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
+    // The Go module has a copy, so that it can be vendored.
+    ("go-header", "bindings/go/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     ("arguments", "src/capi/arguments_gen.rs", |root, ops| header::emit(root, ops).map(|h| Some(arguments::emit(&h)))),
     ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
     ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
