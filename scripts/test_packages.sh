@@ -14,6 +14,8 @@ fail() { echo "FAILED: $*"; exit 1; }
 long=1
 [ "${1:-}" != --short ] || long=0
 
+python3 tests/packages/environment.py
+
 echo "== wheel"
 if [ $long = 1 ]; then scripts/wheel.sh; else scripts/wheel.sh --reuse; fi
 LONG=$long scripts/test_wheel.sh

@@ -1,7 +1,7 @@
 """class Tensor for editors and type checkers; its ops come from the generated `_ops_gen.pyi`."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Callable, Union
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Union
 
 from ._dtype import Size
 from ._dtype import device as _device
