@@ -2621,6 +2621,17 @@ taper_error *taper_softmax(taper_tensor *self,
                            taper_tensor **out);
 
 /*
+ * softmax(-self).
+ *
+ * `softmin(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_softmin(taper_tensor *self,
+                           int64_t dim,
+                           int32_t dtype,
+                           taper_tensor **out);
+
+/*
  * log(softmax(self, dim)) without overflow.
  *
  * `log_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
@@ -3338,6 +3349,18 @@ taper_error *taper_prod_dim(taper_tensor *self,
 TAPER_MUST_USE taper_error *taper_any(taper_tensor *self, taper_tensor **out);
 
 /*
+ * Whether any element is nonzero over several dimensions (all when none are given); bool.
+ *
+ * `any.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_any_dims(taper_tensor *self,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            bool keepdim,
+                            taper_tensor **out);
+
+/*
  * Whether any element is nonzero along a dimension; bool.
  *
  * `any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
@@ -3352,6 +3375,18 @@ TAPER_MUST_USE taper_error *taper_any_dim(taper_tensor *self, int64_t dim, bool 
 TAPER_MUST_USE taper_error *taper_all(taper_tensor *self, taper_tensor **out);
 
 /*
+ * Whether all elements are nonzero over several dimensions (all when none are given); bool.
+ *
+ * `all.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_all_dims(taper_tensor *self,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            bool keepdim,
+                            taper_tensor **out);
+
+/*
  * Whether all elements are nonzero along a dimension; bool.
  *
  * `all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
@@ -3364,6 +3399,17 @@ TAPER_MUST_USE taper_error *taper_all_dim(taper_tensor *self, int64_t dim, bool 
  * `count_nonzero(Tensor self, int? dim=None) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_count_nonzero(taper_tensor *self, const int64_t *dim, taper_tensor **out);
+
+/*
+ * How many elements are nonzero over several dimensions; int64.
+ *
+ * `count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_count_nonzero_dim_int_list(taper_tensor *self,
+                                              const int64_t *dim,
+                                              size_t dim_len,
+                                              taper_tensor **out);
 
 /*
  * Largest element; NaN propagates.
@@ -3537,6 +3583,41 @@ TAPER_MUST_USE taper_error *taper_cumsum_(taper_tensor *self, int64_t dim, int32
  * `cumprod_(Tensor(a!) self, int dim, *, ScalarType? dtype=None) -> Tensor(a!)`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_cumprod_(taper_tensor *self, int64_t dim, int32_t dtype);
+
+/*
+ * Differences of neighbours along a dimension, n times.
+ *
+ * `diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_diff(taper_tensor *self,
+                        int64_t n,
+                        int64_t dim,
+                        taper_tensor *prepend,
+                        taper_tensor *append,
+                        taper_tensor **out);
+
+/*
+ * The integral by the trapezoidal rule, of samples at the places x.
+ *
+ * `trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_trapezoid_x(taper_tensor *y,
+                               taper_tensor *x,
+                               int64_t dim,
+                               taper_tensor **out);
+
+/*
+ * The integral by the trapezoidal rule, of samples dx apart.
+ *
+ * `trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_trapezoid_dx(taper_tensor *y,
+                                taper_scalar dx,
+                                int64_t dim,
+                                taper_tensor **out);
 
 /*
  * Running log(sum(exp)) along a dimension.
@@ -3782,6 +3863,99 @@ taper_error *taper_einsum(const char *equation,
 TAPER_MUST_USE taper_error *taper_trace(taper_tensor *self, taper_tensor **out);
 
 /*
+ * The vector product along a dimension of size 3, the first one that is if none is named.
+ *
+ * `cross(Tensor self, Tensor other, int? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cross(taper_tensor *self,
+                         taper_tensor *other,
+                         const int64_t *dim,
+                         taper_tensor **out);
+
+/*
+ * The product summed over pairs of dimensions, one of each tensor.
+ *
+ * `tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensordot(taper_tensor *self,
+                             taper_tensor *other,
+                             const int64_t *dims_self,
+                             size_t dims_self_len,
+                             const int64_t *dims_other,
+                             size_t dims_other_len,
+                             taper_tensor **out);
+
+/*
+ * The Kronecker product: each element of self times the whole other.
+ *
+ * `kron(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_kron(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * beta * self + alpha * (mat @ vec).
+ *
+ * `addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addmv(taper_tensor *self,
+                         taper_tensor *mat,
+                         taper_tensor *vec,
+                         taper_scalar beta,
+                         taper_scalar alpha,
+                         taper_tensor **out);
+
+/*
+ * beta * self + alpha * outer(vec1, vec2).
+ *
+ * `addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addr(taper_tensor *self,
+                        taper_tensor *vec1,
+                        taper_tensor *vec2,
+                        taper_scalar beta,
+                        taper_scalar alpha,
+                        taper_tensor **out);
+
+/*
+ * beta * self + alpha * (batch1 @ batch2).sum(0).
+ *
+ * `addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addbmm(taper_tensor *self,
+                          taper_tensor *batch1,
+                          taper_tensor *batch2,
+                          taper_scalar beta,
+                          taper_scalar alpha,
+                          taper_tensor **out);
+
+/*
+ * The product of matrices, from left to right.
+ *
+ * `chain_matmul(Tensor[] matrices) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_chain_matmul(taper_tensor *const *matrices,
+                                size_t matrices_len,
+                                taper_tensor **out);
+
+/*
+ * Distances between all pairs of rows; compute_mode: 0 (many rows by one product where p is 2), 1 (always), 2 (never).
+ *
+ * `cdist(Tensor x1, Tensor x2, float p=2.0, int? compute_mode=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cdist(taper_tensor *x1,
+                         taper_tensor *x2,
+                         double p,
+                         const int64_t *compute_mode,
+                         taper_tensor **out);
+
+/*
  * input @ weight.T + bias; weight is [out_features, in_features].
  *
  * `linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
@@ -3791,6 +3965,18 @@ taper_error *taper_linear(taper_tensor *input,
                           taper_tensor *weight,
                           taper_tensor *bias,
                           taper_tensor **out);
+
+/*
+ * input1^T A input2 + bias for each matrix A of weight [out, in1, in2].
+ *
+ * `bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bilinear(taper_tensor *input1,
+                            taper_tensor *input2,
+                            taper_tensor *weight,
+                            taper_tensor *bias,
+                            taper_tensor **out);
 
 /*
  * relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features].
@@ -4104,6 +4290,29 @@ taper_error *taper_chunk(taper_tensor *self,
                          taper_tensor_list **out);
 
 /*
+ * Sections of nearly equal size along a dimension, as views.
+ *
+ * `tensor_split.sections(Tensor self, int sections, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_split_sections(taper_tensor *self,
+                                         int64_t sections,
+                                         int64_t dim,
+                                         taper_tensor_list **out);
+
+/*
+ * The tensor cut before each of the indices of a dimension, as views.
+ *
+ * `tensor_split.indices(Tensor self, int[] indices, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_split_indices(taper_tensor *self,
+                                        const int64_t *indices,
+                                        size_t indices_len,
+                                        int64_t dim,
+                                        taper_tensor_list **out);
+
+/*
  * Windows of size every step along a dimension, appended as the last.
  *
  * `unfold(Tensor self, int dimension, int size, int step) -> Tensor`. Since 0.1.
@@ -4210,6 +4419,98 @@ taper_error *taper_stack(taper_tensor *const *tensors,
                          taper_tensor **out);
 
 /*
+ * The tensor with at least 1 dimension.
+ *
+ * `atleast_1d(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atleast_1d(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The tensor with at least 2 dimensions: a vector is a row.
+ *
+ * `atleast_2d(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atleast_2d(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The tensor with at least 3 dimensions: a matrix gets a last one.
+ *
+ * `atleast_3d(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atleast_3d(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Tensors side by side: along the second dimension, vectors along their only one.
+ *
+ * `hstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hstack(taper_tensor *const *tensors,
+                          size_t tensors_len,
+                          taper_tensor **out);
+
+/*
+ * Tensors stacked as rows.
+ *
+ * `vstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_vstack(taper_tensor *const *tensors,
+                          size_t tensors_len,
+                          taper_tensor **out);
+
+/*
+ * Tensors stacked along the third dimension.
+ *
+ * `dstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dstack(taper_tensor *const *tensors,
+                          size_t tensors_len,
+                          taper_tensor **out);
+
+/*
+ * Vectors as columns of a matrix, beside matrices.
+ *
+ * `column_stack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_column_stack(taper_tensor *const *tensors,
+                                size_t tensors_len,
+                                taper_tensor **out);
+
+/*
+ * Matrices along the diagonal of a larger one, zeros elsewhere.
+ *
+ * `block_diag(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_block_diag(taper_tensor *const *tensors,
+                              size_t tensors_len,
+                              taper_tensor **out);
+
+/*
+ * All combinations of elements of vectors, as rows.
+ *
+ * `cartesian_prod(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cartesian_prod(taper_tensor *const *tensors,
+                                  size_t tensors_len,
+                                  taper_tensor **out);
+
+/*
+ * All combinations of r elements of a vector, as rows.
+ *
+ * `combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_combinations(taper_tensor *self,
+                                int64_t r,
+                                bool with_replacement,
+                                taper_tensor **out);
+
+/*
  * Copies side by side, repeats times per dimension.
  *
  * `repeat(Tensor self, int[] repeats) -> Tensor`. Since 0.1.
@@ -4241,6 +4542,32 @@ taper_error *taper_flip(taper_tensor *self,
                         const int64_t *dims,
                         size_t dims_len,
                         taper_tensor **out);
+
+/*
+ * Columns of a matrix in reverse order.
+ *
+ * `fliplr(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fliplr(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Rows in reverse order.
+ *
+ * `flipud(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_flipud(taper_tensor *self, taper_tensor **out);
+
+/*
+ * k quarter turns in the plane of two dimensions, from the first to the second.
+ *
+ * `rot90(Tensor self, int k=1, int[] dims=[0, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rot90(taper_tensor *self,
+                         int64_t k,
+                         const int64_t *dims,
+                         size_t dims_len,
+                         taper_tensor **out);
 
 /*
  * Elements rotated along dimensions (flattened when none are given).
@@ -4683,6 +5010,31 @@ taper_error *taper_embedding(taper_tensor *weight,
                              taper_tensor *indices,
                              int64_t padding_idx,
                              taper_tensor **out);
+
+/*
+ * embedding that scales the used rows down, in place, to a norm of at most max_norm, and divides the gradient by how often each index occurs.
+ *
+ * `embedding_full(Tensor weight, Tensor indices, int? padding_idx=None, float? max_norm=None, float norm_type=2.0, bool scale_grad_by_freq=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_embedding_full(taper_tensor *weight,
+                                  taper_tensor *indices,
+                                  const int64_t *padding_idx,
+                                  const double *max_norm,
+                                  double norm_type,
+                                  bool scale_grad_by_freq,
+                                  taper_tensor **out);
+
+/*
+ * Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm.
+ *
+ * `embedding_renorm_(Tensor(a!) self, Tensor indices, float max_norm, float norm_type) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_embedding_renorm_(taper_tensor *self,
+                                     taper_tensor *indices,
+                                     double max_norm,
+                                     double norm_type);
 
 /*
  * Integer classes as rows of 0 and 1 (int64).
@@ -5293,6 +5645,26 @@ taper_error *taper_conv3d(taper_tensor *input,
                           taper_tensor **out);
 
 /*
+ * A convolution over the weight's dimensions less 2; padding_mode 'zeros', 'reflect', 'replicate' or 'circular'; auto_padding 'same' or 'valid' in place of numbers.
+ *
+ * `conv_padded(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=[], int[] padding=[], int[] dilation=[], int groups=1, str padding_mode="zeros", str? auto_padding=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_padded(taper_tensor *input,
+                               taper_tensor *weight,
+                               taper_tensor *bias,
+                               const int64_t *stride,
+                               size_t stride_len,
+                               const int64_t *padding,
+                               size_t padding_len,
+                               const int64_t *dilation,
+                               size_t dilation_len,
+                               int64_t groups,
+                               const char *padding_mode,
+                               const char *auto_padding,
+                               taper_tensor **out);
+
+/*
  * The gradient of conv1d with respect to its input; weight [c, out / groups, ..].
  *
  * `conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1] output_padding=[0], int groups=1, int[1] dilation=[1]) -> Tensor`. Since 0.1.
@@ -5351,6 +5723,28 @@ taper_error *taper_conv_transpose3d(taper_tensor *input,
                                     const int64_t *dilation,
                                     size_t dilation_len,
                                     taper_tensor **out);
+
+/*
+ * A transposed convolution over the weight's dimensions less 2; output_size chooses among the possible sizes in place of output_padding.
+ *
+ * `conv_transpose_sized(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=[], int[] padding=[], int[] output_padding=[], int groups=1, int[] dilation=[], int[]? output_size=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_transpose_sized(taper_tensor *input,
+                                        taper_tensor *weight,
+                                        taper_tensor *bias,
+                                        const int64_t *stride,
+                                        size_t stride_len,
+                                        const int64_t *padding,
+                                        size_t padding_len,
+                                        const int64_t *output_padding,
+                                        size_t output_padding_len,
+                                        int64_t groups,
+                                        const int64_t *dilation,
+                                        size_t dilation_len,
+                                        const int64_t *output_size,
+                                        size_t output_size_len,
+                                        taper_tensor **out);
 
 /*
  * Largest element of each window; stride defaults to kernel_size.
@@ -5413,6 +5807,44 @@ taper_error *taper_max_pool3d(taper_tensor *self,
  */
 TAPER_MUST_USE
 taper_error *taper_max_pool2d_with_indices(taper_tensor *self,
+                                           const int64_t *kernel_size,
+                                           size_t kernel_size_len,
+                                           const int64_t *stride,
+                                           size_t stride_len,
+                                           const int64_t *padding,
+                                           size_t padding_len,
+                                           const int64_t *dilation,
+                                           size_t dilation_len,
+                                           bool ceil_mode,
+                                           taper_tensor **values,
+                                           taper_tensor **indices);
+
+/*
+ * max_pool1d and the position of each maximum in its row.
+ *
+ * `max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool1d_with_indices(taper_tensor *self,
+                                           const int64_t *kernel_size,
+                                           size_t kernel_size_len,
+                                           const int64_t *stride,
+                                           size_t stride_len,
+                                           const int64_t *padding,
+                                           size_t padding_len,
+                                           const int64_t *dilation,
+                                           size_t dilation_len,
+                                           bool ceil_mode,
+                                           taper_tensor **values,
+                                           taper_tensor **indices);
+
+/*
+ * max_pool3d and the flat position of each maximum in its volume.
+ *
+ * `max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool3d_with_indices(taper_tensor *self,
                                            const int64_t *kernel_size,
                                            size_t kernel_size_len,
                                            const int64_t *stride,
@@ -5512,6 +5944,156 @@ taper_error *taper_adaptive_avg_pool3d(taper_tensor *self,
                                        taper_tensor **out);
 
 /*
+ * Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_max_pool1d(Tensor self, int[1] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool1d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * adaptive_max_pool1d and the flat position of each maximum.
+ *
+ * `adaptive_max_pool1d_with_indices(Tensor self, int[1] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool1d_with_indices(taper_tensor *self,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **values,
+                                                    taper_tensor **indices);
+
+/*
+ * Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_max_pool2d(Tensor self, int[2] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool2d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * adaptive_max_pool2d and the flat position of each maximum.
+ *
+ * `adaptive_max_pool2d_with_indices(Tensor self, int[2] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool2d_with_indices(taper_tensor *self,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **values,
+                                                    taper_tensor **indices);
+
+/*
+ * Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_max_pool3d(Tensor self, int[3] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool3d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * adaptive_max_pool3d and the flat position of each maximum.
+ *
+ * `adaptive_max_pool3d_with_indices(Tensor self, int[3] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool3d_with_indices(taper_tensor *self,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **values,
+                                                    taper_tensor **indices);
+
+/*
+ * The p-norm of each window.
+ *
+ * `lp_pool1d(Tensor self, float norm_type, int[1] kernel_size, int[1]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lp_pool1d(taper_tensor *self,
+                             double norm_type,
+                             const int64_t *kernel_size,
+                             size_t kernel_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             bool ceil_mode,
+                             taper_tensor **out);
+
+/*
+ * The p-norm of each window.
+ *
+ * `lp_pool2d(Tensor self, float norm_type, int[2] kernel_size, int[2]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lp_pool2d(taper_tensor *self,
+                             double norm_type,
+                             const int64_t *kernel_size,
+                             size_t kernel_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             bool ceil_mode,
+                             taper_tensor **out);
+
+/*
+ * The p-norm of each window.
+ *
+ * `lp_pool3d(Tensor self, float norm_type, int[3] kernel_size, int[3]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lp_pool3d(taper_tensor *self,
+                             double norm_type,
+                             const int64_t *kernel_size,
+                             size_t kernel_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             bool ceil_mode,
+                             taper_tensor **out);
+
+/*
+ * Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
+ *
+ * `im2col(Tensor self, int[2] kernel_size, int[2] dilation=[1, 1], int[2] padding=[0, 0], int[2] stride=[1, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_im2col(taper_tensor *self,
+                          const int64_t *kernel_size,
+                          size_t kernel_size_len,
+                          const int64_t *dilation,
+                          size_t dilation_len,
+                          const int64_t *padding,
+                          size_t padding_len,
+                          const int64_t *stride,
+                          size_t stride_len,
+                          taper_tensor **out);
+
+/*
+ * Sums columns of sliding blocks back into an image of output_size.
+ *
+ * `col2im(Tensor self, int[2] output_size, int[2] kernel_size, int[2] dilation=[1, 1], int[2] padding=[0, 0], int[2] stride=[1, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_col2im(taper_tensor *self,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          const int64_t *kernel_size,
+                          size_t kernel_size_len,
+                          const int64_t *dilation,
+                          size_t dilation_len,
+                          const int64_t *padding,
+                          size_t padding_len,
+                          const int64_t *stride,
+                          size_t stride_len,
+                          taper_tensor **out);
+
+/*
  * Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
  *
  * `grid_sample(Tensor input, Tensor grid, str mode="bilinear", str padding_mode="zeros", bool align_corners=False) -> Tensor`. Since 0.1.
@@ -5607,6 +6189,55 @@ taper_error *taper_instance_norm(taper_tensor *input,
                                  taper_tensor **out);
 
 /*
+ * batch_norm that counts batches (in place) and chooses between running and batch statistics as the layer does; momentum None is the mean of all batches.
+ *
+ * `batch_norm_tracked(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, Tensor? num_batches_tracked, bool training, bool track_running_stats=True, float? momentum=0.1, float eps=1e-5) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_batch_norm_tracked(taper_tensor *input,
+                                      taper_tensor *weight,
+                                      taper_tensor *bias,
+                                      taper_tensor *running_mean,
+                                      taper_tensor *running_var,
+                                      taper_tensor *num_batches_tracked,
+                                      bool training,
+                                      bool track_running_stats,
+                                      const double *momentum,
+                                      double eps,
+                                      taper_tensor **out);
+
+/*
+ * instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample.
+ *
+ * `instance_norm_tracked(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training=True, bool track_running_stats=True, float? momentum=0.1, float eps=1e-5, int? dims=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_instance_norm_tracked(taper_tensor *input,
+                                         taper_tensor *weight,
+                                         taper_tensor *bias,
+                                         taper_tensor *running_mean,
+                                         taper_tensor *running_var,
+                                         bool training,
+                                         bool track_running_stats,
+                                         const double *momentum,
+                                         double eps,
+                                         const int64_t *dims,
+                                         taper_tensor **out);
+
+/*
+ * Divided by a power of the mean of squares over size neighbouring channels.
+ *
+ * `local_response_norm(Tensor input, int size, float alpha=0.0001, float beta=0.75, float k=1.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_local_response_norm(taper_tensor *input,
+                                       int64_t size,
+                                       double alpha,
+                                       double beta,
+                                       double k,
+                                       taper_tensor **out);
+
+/*
  * Divided by the p-norm along a dimension.
  *
  * `normalize(Tensor input, float p=2.0, int dim=1, float eps=1e-12) -> Tensor`. Since 0.1.
@@ -5628,6 +6259,19 @@ taper_error *taper_cosine_similarity(taper_tensor *x1,
                                      taper_tensor *x2,
                                      int64_t dim,
                                      double eps,
+                                     taper_tensor **out);
+
+/*
+ * The p-norm of x1 - x2 + eps over the last dimension.
+ *
+ * `pairwise_distance(Tensor x1, Tensor x2, float p=2.0, float eps=1e-6, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_pairwise_distance(taper_tensor *x1,
+                                     taper_tensor *x2,
+                                     double p,
+                                     double eps,
+                                     bool keepdim,
                                      taper_tensor **out);
 
 /*
@@ -5667,6 +6311,41 @@ TAPER_MUST_USE
 taper_error *taper_pixel_shuffle(taper_tensor *self,
                                  int64_t upscale_factor,
                                  taper_tensor **out);
+
+/*
+ * Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+ *
+ * `interpolate(Tensor input, int[1]? size=None, float? scale_factor=None, str mode="nearest", bool? align_corners=None, bool? recompute_scale_factor=None, bool antialias=False, *, float? scale_h=None, float? scale_w=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_interpolate(taper_tensor *input,
+                               const int64_t *size,
+                               size_t size_len,
+                               const double *scale_factor,
+                               const char *mode,
+                               const bool *align_corners,
+                               const bool *recompute_scale_factor,
+                               bool antialias,
+                               const double *scale_h,
+                               const double *scale_w,
+                               taper_tensor **out);
+
+/*
+ * Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w].
+ *
+ * `pixel_unshuffle(Tensor self, int downscale_factor) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_pixel_unshuffle(taper_tensor *self,
+                                   int64_t downscale_factor,
+                                   taper_tensor **out);
+
+/*
+ * Channels of groups mixed.
+ *
+ * `channel_shuffle(Tensor self, int groups) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_channel_shuffle(taper_tensor *self, int64_t groups, taper_tensor **out);
 
 /* ==== Ops: Losses ========================================================================================= */
 
@@ -5779,6 +6458,125 @@ taper_error *taper_cross_entropy(taper_tensor *input,
                                  const char *reduction,
                                  double label_smoothing,
                                  taper_tensor **out);
+
+/*
+ * input where the target is 1, max(0, margin - input) where it is -1.
+ *
+ * `hinge_embedding_loss(Tensor input, Tensor target, float margin=1.0, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hinge_embedding_loss(taper_tensor *input,
+                                        taper_tensor *target,
+                                        double margin,
+                                        const char *reduction,
+                                        taper_tensor **out);
+
+/*
+ * log(1 + exp(-target * input)).
+ *
+ * `soft_margin_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_soft_margin_loss(taper_tensor *input,
+                                    taper_tensor *target,
+                                    const char *reduction,
+                                    taper_tensor **out);
+
+/*
+ * max(0, -target * (input1 - input2) + margin).
+ *
+ * `margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_margin_ranking_loss(taper_tensor *input1,
+                                       taper_tensor *input2,
+                                       taper_tensor *target,
+                                       double margin,
+                                       const char *reduction,
+                                       taper_tensor **out);
+
+/*
+ * 1 - cos where the target is 1, max(0, cos - margin) where it is -1.
+ *
+ * `cosine_embedding_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cosine_embedding_loss(taper_tensor *input1,
+                                         taper_tensor *input2,
+                                         taper_tensor *target,
+                                         double margin,
+                                         const char *reduction,
+                                         taper_tensor **out);
+
+/*
+ * max(0, d(anchor, positive) - d(anchor, negative) + margin) for the p-norm d of differences.
+ *
+ * `triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1.0, float p=2.0, float eps=1e-6, bool swap=False, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_triplet_margin_loss(taper_tensor *anchor,
+                                       taper_tensor *positive,
+                                       taper_tensor *negative,
+                                       double margin,
+                                       double p,
+                                       double eps,
+                                       bool swap,
+                                       const char *reduction,
+                                       taper_tensor **out);
+
+/*
+ * The mean over classes of each class's logistic loss; targets are 0 or 1.
+ *
+ * `multilabel_soft_margin_loss(Tensor input, Tensor target, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_multilabel_soft_margin_loss(taper_tensor *input,
+                                               taper_tensor *target,
+                                               taper_tensor *weight,
+                                               const char *reduction,
+                                               taper_tensor **out);
+
+/*
+ * The sum over the other classes of max(0, margin - input[y] + input[i])^p, by the number of classes.
+ *
+ * `multi_margin_loss(Tensor input, Tensor target, Scalar p=1, float margin=1.0, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_multi_margin_loss(taper_tensor *input,
+                                     taper_tensor *target,
+                                     taper_scalar p,
+                                     double margin,
+                                     taper_tensor *weight,
+                                     const char *reduction,
+                                     taper_tensor **out);
+
+/*
+ * Negative log likelihood of a Poisson distribution.
+ *
+ * `poisson_nll_loss(Tensor input, Tensor target, bool log_input=True, bool full=False, float eps=1e-8, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_poisson_nll_loss(taper_tensor *input,
+                                    taper_tensor *target,
+                                    bool log_input,
+                                    bool full,
+                                    double eps,
+                                    const char *reduction,
+                                    taper_tensor **out);
+
+/*
+ * Negative log likelihood of a normal distribution.
+ *
+ * `gaussian_nll_loss(Tensor input, Tensor target, Tensor var, bool full=False, float eps=1e-6, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gaussian_nll_loss(taper_tensor *input,
+                                     taper_tensor *target,
+                                     taper_tensor *var,
+                                     bool full,
+                                     double eps,
+                                     const char *reduction,
+                                     taper_tensor **out);
 
 /* ==== Ops: Random ========================================================================================= */
 
@@ -6175,6 +6973,19 @@ taper_error *taper_dropout3d(taper_tensor *input,
                              bool training,
                              taper_generator *generator,
                              taper_tensor **out);
+
+/*
+ * A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients.
+ *
+ * `gumbel_softmax(Tensor logits, float tau=1.0, bool hard=False, int dim=-1, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gumbel_softmax(taper_tensor *logits,
+                                  double tau,
+                                  bool hard,
+                                  int64_t dim,
+                                  taper_generator *generator,
+                                  taper_tensor **out);
 
 /* ==== Ops: Initialisers =================================================================================== */
 

@@ -908,6 +908,13 @@ static inline taper_go_t go_taper_softmax(uintptr_t a_self, int64_t a_dim, int32
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_softmin(uintptr_t a_self, int64_t a_dim, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_softmin((taper_tensor *)a_self, a_dim, a_dtype, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_log_softmax(uintptr_t a_self, int64_t a_dim, int32_t a_dtype) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1403,6 +1410,13 @@ static inline taper_go_t go_taper_any(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_any_dims(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_any_dims((taper_tensor *)a_self, a_dim, a_dim_len, a_keepdim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_any_dim(uintptr_t a_self, int64_t a_dim, bool a_keepdim) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1417,6 +1431,13 @@ static inline taper_go_t go_taper_all(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_all_dims(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_all_dims((taper_tensor *)a_self, a_dim, a_dim_len, a_keepdim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_all_dim(uintptr_t a_self, int64_t a_dim, bool a_keepdim) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1428,6 +1449,13 @@ static inline taper_go_t go_taper_count_nonzero(uintptr_t a_self, bool has_a_dim
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_count_nonzero((taper_tensor *)a_self, has_a_dim ? &a_dim : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_count_nonzero_dim_int_list(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_count_nonzero_dim_int_list((taper_tensor *)a_self, a_dim, a_dim_len, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -1552,6 +1580,27 @@ static inline uintptr_t go_taper_cumsum_(uintptr_t a_self, int64_t a_dim, int32_
 }
 static inline uintptr_t go_taper_cumprod_(uintptr_t a_self, int64_t a_dim, int32_t a_dtype) {
     return (uintptr_t)taper_cumprod_((taper_tensor *)a_self, a_dim, a_dtype);
+}
+static inline taper_go_t go_taper_diff(uintptr_t a_self, int64_t a_n, int64_t a_dim, uintptr_t a_prepend, uintptr_t a_append) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_diff((taper_tensor *)a_self, a_n, a_dim, (taper_tensor *)a_prepend, (taper_tensor *)a_append, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_trapezoid_x(uintptr_t a_y, uintptr_t a_x, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_trapezoid_x((taper_tensor *)a_y, (taper_tensor *)a_x, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_trapezoid_dx(uintptr_t a_y, taper_scalar a_dx, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_trapezoid_dx((taper_tensor *)a_y, a_dx, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
 }
 static inline taper_go_t go_taper_logcumsumexp(uintptr_t a_self, int64_t a_dim) {
     taper_go_t r = {0};
@@ -1727,10 +1776,73 @@ static inline taper_go_t go_taper_trace(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_cross(uintptr_t a_self, uintptr_t a_other, bool has_a_dim, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cross((taper_tensor *)a_self, (taper_tensor *)a_other, has_a_dim ? &a_dim : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_tensordot(uintptr_t a_self, uintptr_t a_other, const int64_t *a_dims_self, size_t a_dims_self_len, const int64_t *a_dims_other, size_t a_dims_other_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_tensordot((taper_tensor *)a_self, (taper_tensor *)a_other, a_dims_self, a_dims_self_len, a_dims_other, a_dims_other_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_kron(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_kron((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_addmv(uintptr_t a_self, uintptr_t a_mat, uintptr_t a_vec, taper_scalar a_beta, taper_scalar a_alpha) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_addmv((taper_tensor *)a_self, (taper_tensor *)a_mat, (taper_tensor *)a_vec, a_beta, a_alpha, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_addr(uintptr_t a_self, uintptr_t a_vec1, uintptr_t a_vec2, taper_scalar a_beta, taper_scalar a_alpha) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_addr((taper_tensor *)a_self, (taper_tensor *)a_vec1, (taper_tensor *)a_vec2, a_beta, a_alpha, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_addbmm(uintptr_t a_self, uintptr_t a_batch1, uintptr_t a_batch2, taper_scalar a_beta, taper_scalar a_alpha) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_addbmm((taper_tensor *)a_self, (taper_tensor *)a_batch1, (taper_tensor *)a_batch2, a_beta, a_alpha, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_chain_matmul(uintptr_t *a_matrices, size_t a_matrices_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_chain_matmul((taper_tensor *const *)a_matrices, a_matrices_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_cdist(uintptr_t a_x1, uintptr_t a_x2, double a_p, bool has_a_compute_mode, int64_t a_compute_mode) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cdist((taper_tensor *)a_x1, (taper_tensor *)a_x2, a_p, has_a_compute_mode ? &a_compute_mode : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_linear(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_linear((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_bilinear(uintptr_t a_input1, uintptr_t a_input2, uintptr_t a_weight, uintptr_t a_bias) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_bilinear((taper_tensor *)a_input1, (taper_tensor *)a_input2, (taper_tensor *)a_weight, (taper_tensor *)a_bias, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -1958,6 +2070,20 @@ static inline taper_go_l go_taper_chunk(uintptr_t a_self, int64_t a_chunks, int6
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_l go_taper_tensor_split_sections(uintptr_t a_self, int64_t a_sections, int64_t a_dim) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_tensor_split_sections((taper_tensor *)a_self, a_sections, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_tensor_split_indices(uintptr_t a_self, const int64_t *a_indices, size_t a_indices_len, int64_t a_dim) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_tensor_split_indices((taper_tensor *)a_self, a_indices, a_indices_len, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_unfold(uintptr_t a_self, int64_t a_dimension, int64_t a_size, int64_t a_step) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2018,6 +2144,76 @@ static inline taper_go_t go_taper_stack(uintptr_t *a_tensors, size_t a_tensors_l
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_atleast_1d(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_atleast_1d((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_atleast_2d(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_atleast_2d((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_atleast_3d(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_atleast_3d((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_hstack(uintptr_t *a_tensors, size_t a_tensors_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_hstack((taper_tensor *const *)a_tensors, a_tensors_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_vstack(uintptr_t *a_tensors, size_t a_tensors_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_vstack((taper_tensor *const *)a_tensors, a_tensors_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_dstack(uintptr_t *a_tensors, size_t a_tensors_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_dstack((taper_tensor *const *)a_tensors, a_tensors_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_column_stack(uintptr_t *a_tensors, size_t a_tensors_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_column_stack((taper_tensor *const *)a_tensors, a_tensors_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_block_diag(uintptr_t *a_tensors, size_t a_tensors_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_block_diag((taper_tensor *const *)a_tensors, a_tensors_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_cartesian_prod(uintptr_t *a_tensors, size_t a_tensors_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cartesian_prod((taper_tensor *const *)a_tensors, a_tensors_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_combinations(uintptr_t a_self, int64_t a_r, bool a_with_replacement) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_combinations((taper_tensor *)a_self, a_r, a_with_replacement, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_repeat(uintptr_t a_self, const int64_t *a_repeats, size_t a_repeats_len) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2036,6 +2232,27 @@ static inline taper_go_t go_taper_flip(uintptr_t a_self, const int64_t *a_dims, 
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_flip((taper_tensor *)a_self, a_dims, a_dims_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fliplr(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fliplr((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_flipud(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_flipud((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_rot90(uintptr_t a_self, int64_t a_k, const int64_t *a_dims, size_t a_dims_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_rot90((taper_tensor *)a_self, a_k, a_dims, a_dims_len, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2280,6 +2497,16 @@ static inline taper_go_t go_taper_embedding(uintptr_t a_weight, uintptr_t a_indi
     r.err = (uintptr_t)taper_embedding((taper_tensor *)a_weight, (taper_tensor *)a_indices, a_padding_idx, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline taper_go_t go_taper_embedding_full(uintptr_t a_weight, uintptr_t a_indices, bool has_a_padding_idx, int64_t a_padding_idx, bool has_a_max_norm, double a_max_norm, double a_norm_type, bool a_scale_grad_by_freq) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_embedding_full((taper_tensor *)a_weight, (taper_tensor *)a_indices, has_a_padding_idx ? &a_padding_idx : 0, has_a_max_norm ? &a_max_norm : 0, a_norm_type, a_scale_grad_by_freq, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_embedding_renorm_(uintptr_t a_self, uintptr_t a_indices, double a_max_norm, double a_norm_type) {
+    return (uintptr_t)taper_embedding_renorm_((taper_tensor *)a_self, (taper_tensor *)a_indices, a_max_norm, a_norm_type);
 }
 static inline taper_go_t go_taper_one_hot(uintptr_t a_self, int64_t a_num_classes) {
     taper_go_t r = {0};
@@ -2696,6 +2923,13 @@ static inline taper_go_t go_taper_conv3d(uintptr_t a_input, uintptr_t a_weight, 
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_conv_padded(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_dilation, size_t a_dilation_len, int64_t a_groups, const char *a_padding_mode, const char *a_auto_padding) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_conv_padded((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_stride, a_stride_len, a_padding, a_padding_len, a_dilation, a_dilation_len, a_groups, a_padding_mode, a_auto_padding, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_conv_transpose1d(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_output_padding, size_t a_output_padding_len, int64_t a_groups, const int64_t *a_dilation, size_t a_dilation_len) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2714,6 +2948,13 @@ static inline taper_go_t go_taper_conv_transpose3d(uintptr_t a_input, uintptr_t 
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_conv_transpose3d((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_stride, a_stride_len, a_padding, a_padding_len, a_output_padding, a_output_padding_len, a_groups, a_dilation, a_dilation_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_conv_transpose_sized(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_output_padding, size_t a_output_padding_len, int64_t a_groups, const int64_t *a_dilation, size_t a_dilation_len, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_conv_transpose_sized((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_stride, a_stride_len, a_padding, a_padding_len, a_output_padding, a_output_padding_len, a_groups, a_dilation, a_dilation_len, a_output_size, a_output_size_len, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2743,6 +2984,24 @@ static inline taper_go_t_t go_taper_max_pool2d_with_indices(uintptr_t a_self, co
     taper_tensor *p0 = 0;
     taper_tensor *p1 = 0;
     r.err = (uintptr_t)taper_max_pool2d_with_indices((taper_tensor *)a_self, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_padding, a_padding_len, a_dilation, a_dilation_len, a_ceil_mode, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_max_pool1d_with_indices(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_dilation, size_t a_dilation_len, bool a_ceil_mode) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_max_pool1d_with_indices((taper_tensor *)a_self, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_padding, a_padding_len, a_dilation, a_dilation_len, a_ceil_mode, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_max_pool3d_with_indices(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_dilation, size_t a_dilation_len, bool a_ceil_mode) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_max_pool3d_with_indices((taper_tensor *)a_self, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_padding, a_padding_len, a_dilation, a_dilation_len, a_ceil_mode, &p0, &p1);
     r.r0 = (uintptr_t)p0;
     r.r1 = (uintptr_t)p1;
     return r;
@@ -2786,6 +3045,89 @@ static inline taper_go_t go_taper_adaptive_avg_pool3d(uintptr_t a_self, const in
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_adaptive_avg_pool3d((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_adaptive_max_pool1d(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_adaptive_max_pool1d((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_adaptive_max_pool1d_with_indices(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_adaptive_max_pool1d_with_indices((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_adaptive_max_pool2d(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_adaptive_max_pool2d((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_adaptive_max_pool2d_with_indices(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_adaptive_max_pool2d_with_indices((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_adaptive_max_pool3d(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_adaptive_max_pool3d((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_adaptive_max_pool3d_with_indices(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_adaptive_max_pool3d_with_indices((taper_tensor *)a_self, a_output_size, a_output_size_len, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_lp_pool1d(uintptr_t a_self, double a_norm_type, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, bool a_ceil_mode) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_lp_pool1d((taper_tensor *)a_self, a_norm_type, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_ceil_mode, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_lp_pool2d(uintptr_t a_self, double a_norm_type, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, bool a_ceil_mode) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_lp_pool2d((taper_tensor *)a_self, a_norm_type, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_ceil_mode, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_lp_pool3d(uintptr_t a_self, double a_norm_type, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, bool a_ceil_mode) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_lp_pool3d((taper_tensor *)a_self, a_norm_type, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_ceil_mode, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_im2col(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_dilation, size_t a_dilation_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_stride, size_t a_stride_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_im2col((taper_tensor *)a_self, a_kernel_size, a_kernel_size_len, a_dilation, a_dilation_len, a_padding, a_padding_len, a_stride, a_stride_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_col2im(uintptr_t a_self, const int64_t *a_output_size, size_t a_output_size_len, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_dilation, size_t a_dilation_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_stride, size_t a_stride_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_col2im((taper_tensor *)a_self, a_output_size, a_output_size_len, a_kernel_size, a_kernel_size_len, a_dilation, a_dilation_len, a_padding, a_padding_len, a_stride, a_stride_len, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2838,6 +3180,27 @@ static inline taper_go_t go_taper_instance_norm(uintptr_t a_input, uintptr_t a_w
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_batch_norm_tracked(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, uintptr_t a_running_mean, uintptr_t a_running_var, uintptr_t a_num_batches_tracked, bool a_training, bool a_track_running_stats, bool has_a_momentum, double a_momentum, double a_eps) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_batch_norm_tracked((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, (taper_tensor *)a_running_mean, (taper_tensor *)a_running_var, (taper_tensor *)a_num_batches_tracked, a_training, a_track_running_stats, has_a_momentum ? &a_momentum : 0, a_eps, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_instance_norm_tracked(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, uintptr_t a_running_mean, uintptr_t a_running_var, bool a_training, bool a_track_running_stats, bool has_a_momentum, double a_momentum, double a_eps, bool has_a_dims, int64_t a_dims) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_instance_norm_tracked((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, (taper_tensor *)a_running_mean, (taper_tensor *)a_running_var, a_training, a_track_running_stats, has_a_momentum ? &a_momentum : 0, a_eps, has_a_dims ? &a_dims : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_local_response_norm(uintptr_t a_input, int64_t a_size, double a_alpha, double a_beta, double a_k) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_local_response_norm((taper_tensor *)a_input, a_size, a_alpha, a_beta, a_k, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_normalize(uintptr_t a_input, double a_p, int64_t a_dim, double a_eps) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2849,6 +3212,13 @@ static inline taper_go_t go_taper_cosine_similarity(uintptr_t a_x1, uintptr_t a_
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_cosine_similarity((taper_tensor *)a_x1, (taper_tensor *)a_x2, a_dim, a_eps, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_pairwise_distance(uintptr_t a_x1, uintptr_t a_x2, double a_p, double a_eps, bool a_keepdim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_pairwise_distance((taper_tensor *)a_x1, (taper_tensor *)a_x2, a_p, a_eps, a_keepdim, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2870,6 +3240,27 @@ static inline taper_go_t go_taper_pixel_shuffle(uintptr_t a_self, int64_t a_upsc
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_pixel_shuffle((taper_tensor *)a_self, a_upscale_factor, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_interpolate(uintptr_t a_input, const int64_t *a_size, size_t a_size_len, bool has_a_scale_factor, double a_scale_factor, const char *a_mode, bool has_a_align_corners, bool a_align_corners, bool has_a_recompute_scale_factor, bool a_recompute_scale_factor, bool a_antialias, bool has_a_scale_h, double a_scale_h, bool has_a_scale_w, double a_scale_w) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_interpolate((taper_tensor *)a_input, a_size, a_size_len, has_a_scale_factor ? &a_scale_factor : 0, a_mode, has_a_align_corners ? &a_align_corners : 0, has_a_recompute_scale_factor ? &a_recompute_scale_factor : 0, a_antialias, has_a_scale_h ? &a_scale_h : 0, has_a_scale_w ? &a_scale_w : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_pixel_unshuffle(uintptr_t a_self, int64_t a_downscale_factor) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_pixel_unshuffle((taper_tensor *)a_self, a_downscale_factor, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_channel_shuffle(uintptr_t a_self, int64_t a_groups) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_channel_shuffle((taper_tensor *)a_self, a_groups, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2933,6 +3324,69 @@ static inline taper_go_t go_taper_cross_entropy(uintptr_t a_input, uintptr_t a_t
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_cross_entropy((taper_tensor *)a_input, (taper_tensor *)a_target, (taper_tensor *)a_weight, a_ignore_index, a_reduction, a_label_smoothing, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_hinge_embedding_loss(uintptr_t a_input, uintptr_t a_target, double a_margin, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_hinge_embedding_loss((taper_tensor *)a_input, (taper_tensor *)a_target, a_margin, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_soft_margin_loss(uintptr_t a_input, uintptr_t a_target, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_soft_margin_loss((taper_tensor *)a_input, (taper_tensor *)a_target, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_margin_ranking_loss(uintptr_t a_input1, uintptr_t a_input2, uintptr_t a_target, double a_margin, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_margin_ranking_loss((taper_tensor *)a_input1, (taper_tensor *)a_input2, (taper_tensor *)a_target, a_margin, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_cosine_embedding_loss(uintptr_t a_input1, uintptr_t a_input2, uintptr_t a_target, double a_margin, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cosine_embedding_loss((taper_tensor *)a_input1, (taper_tensor *)a_input2, (taper_tensor *)a_target, a_margin, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_triplet_margin_loss(uintptr_t a_anchor, uintptr_t a_positive, uintptr_t a_negative, double a_margin, double a_p, double a_eps, bool a_swap, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_triplet_margin_loss((taper_tensor *)a_anchor, (taper_tensor *)a_positive, (taper_tensor *)a_negative, a_margin, a_p, a_eps, a_swap, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_multilabel_soft_margin_loss(uintptr_t a_input, uintptr_t a_target, uintptr_t a_weight, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_multilabel_soft_margin_loss((taper_tensor *)a_input, (taper_tensor *)a_target, (taper_tensor *)a_weight, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_multi_margin_loss(uintptr_t a_input, uintptr_t a_target, taper_scalar a_p, double a_margin, uintptr_t a_weight, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_multi_margin_loss((taper_tensor *)a_input, (taper_tensor *)a_target, a_p, a_margin, (taper_tensor *)a_weight, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_poisson_nll_loss(uintptr_t a_input, uintptr_t a_target, bool a_log_input, bool a_full, double a_eps, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_poisson_nll_loss((taper_tensor *)a_input, (taper_tensor *)a_target, a_log_input, a_full, a_eps, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_gaussian_nll_loss(uintptr_t a_input, uintptr_t a_target, uintptr_t a_var, bool a_full, double a_eps, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_gaussian_nll_loss((taper_tensor *)a_input, (taper_tensor *)a_target, (taper_tensor *)a_var, a_full, a_eps, a_reduction, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -3130,6 +3584,13 @@ static inline taper_go_t go_taper_dropout3d(uintptr_t a_input, double a_p, bool 
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_dropout3d((taper_tensor *)a_input, a_p, a_training, (taper_generator *)a_generator, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_gumbel_softmax(uintptr_t a_logits, double a_tau, bool a_hard, int64_t a_dim, uintptr_t a_generator) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_gumbel_softmax((taper_tensor *)a_logits, a_tau, a_hard, a_dim, (taper_generator *)a_generator, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -4950,6 +5411,22 @@ func (t *Tensor) Softmax(dim int64, opts ...SoftmaxOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// SoftminOptions are the optional arguments of Softmin; unset fields take their defaults.
+type SoftminOptions struct {
+	Dtype DType // default None
+}
+
+// Softmin: softmax(-self).
+func (t *Tensor) Softmin(dim int64, opts ...SoftminOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_softmin(t.ptr(), C.int64_t(dim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // LogSoftmaxOptions are the optional arguments of LogSoftmax; unset fields take their defaults.
 type LogSoftmaxOptions struct {
 	Dtype DType // default None
@@ -5911,6 +6388,24 @@ func (t *Tensor) Any() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// AnyDimsOptions are the optional arguments of AnyDims; unset fields take their defaults.
+type AnyDimsOptions struct {
+	Dim     []int64 // default None
+	Keepdim bool    // default False
+}
+
+// AnyDims: Whether any element is nonzero over several dimensions (all when none are given); bool.
+func (t *Tensor) AnyDims(opts ...AnyDimsOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_any_dims(t.ptr(), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // AnyDimOptions are the optional arguments of AnyDim; unset fields take their defaults.
 type AnyDimOptions struct {
 	Keepdim bool // default False
@@ -5930,6 +6425,24 @@ func (t *Tensor) AnyDim(dim int64, opts ...AnyDimOptions) (*Tensor, error) {
 // All: Whether all elements are nonzero; bool.
 func (t *Tensor) All() (*Tensor, error) {
 	r := C.go_taper_all(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AllDimsOptions are the optional arguments of AllDims; unset fields take their defaults.
+type AllDimsOptions struct {
+	Dim     []int64 // default None
+	Keepdim bool    // default False
+}
+
+// AllDims: Whether all elements are nonzero over several dimensions (all when none are given); bool.
+func (t *Tensor) AllDims(opts ...AllDimsOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_all_dims(t.ptr(), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -5962,6 +6475,17 @@ type CountNonzeroOptions struct {
 func (t *Tensor) CountNonzero(opts ...CountNonzeroOptions) (*Tensor, error) {
 	o := first(opts)
 	r := C.go_taper_count_nonzero(t.ptr(), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CountNonzeroDimIntList: How many elements are nonzero over several dimensions; int64.
+func (t *Tensor) CountNonzeroDimIntList(dim []int64) (*Tensor, error) {
+	dimInts := dim
+	r := C.go_taper_count_nonzero_dim_int_list(t.ptr(), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -6236,6 +6760,61 @@ func (t *Tensor) CumprodInPlace(dim int64, opts ...CumprodInPlaceOptions) error 
 	r := C.go_taper_cumprod_(t.ptr(), C.int64_t(dim), C.int32_t(o.Dtype.code()))
 	runtime.KeepAlive(t)
 	return check(uintptr(r))
+}
+
+// DiffOptions are the optional arguments of Diff; unset fields take their defaults.
+type DiffOptions struct {
+	N       *int64  // default 1
+	Dim     *int64  // default -1
+	Prepend *Tensor // default None
+	Append  *Tensor // default None
+}
+
+// Diff: Differences of neighbours along a dimension, n times.
+func (t *Tensor) Diff(opts ...DiffOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_diff(t.ptr(), C.int64_t(or(o.N, 1)), C.int64_t(or(o.Dim, -1)), o.Prepend.ptr(), o.Append.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Prepend)
+	runtime.KeepAlive(o.Append)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// TrapezoidXOptions are the optional arguments of TrapezoidX; unset fields take their defaults.
+type TrapezoidXOptions struct {
+	Dim *int64 // default -1
+}
+
+// TrapezoidX: The integral by the trapezoidal rule, of samples at the places x.
+func TrapezoidX(y *Tensor, x *Tensor, opts ...TrapezoidXOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_trapezoid_x(y.ptr(), x.ptr(), C.int64_t(or(o.Dim, -1)))
+	runtime.KeepAlive(y)
+	runtime.KeepAlive(x)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// TrapezoidDxOptions are the optional arguments of TrapezoidDx; unset fields take their defaults.
+type TrapezoidDxOptions struct {
+	Dx  Scalar // default 1
+	Dim *int64 // default -1
+}
+
+// TrapezoidDx: The integral by the trapezoidal rule, of samples dx apart.
+func TrapezoidDx(y *Tensor, opts ...TrapezoidDxOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_trapezoid_dx(y.ptr(), C.taper_scalar(o.Dx.or(Int(1)).c()), C.int64_t(or(o.Dim, -1)))
+	runtime.KeepAlive(y)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
 }
 
 // Logcumsumexp: Running log(sum(exp)) along a dimension.
@@ -6572,6 +7151,133 @@ func (t *Tensor) Trace() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// CrossOptions are the optional arguments of Cross; unset fields take their defaults.
+type CrossOptions struct {
+	Dim *int64 // default None
+}
+
+// Cross: The vector product along a dimension of size 3, the first one that is if none is named.
+func (t *Tensor) Cross(other *Tensor, opts ...CrossOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cross(t.ptr(), other.ptr(), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Tensordot: The product summed over pairs of dimensions, one of each tensor.
+func (t *Tensor) Tensordot(other *Tensor, dimsSelf []int64, dimsOther []int64) (*Tensor, error) {
+	dimsSelfInts := dimsSelf
+	dimsOtherInts := dimsOther
+	r := C.go_taper_tensordot(t.ptr(), other.ptr(), (*C.int64_t)(ints(dimsSelfInts)), C.size_t(len(dimsSelfInts)), (*C.int64_t)(ints(dimsOtherInts)), C.size_t(len(dimsOtherInts)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Kron: The Kronecker product: each element of self times the whole other.
+func (t *Tensor) Kron(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_kron(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AddmvOptions are the optional arguments of Addmv; unset fields take their defaults.
+type AddmvOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// Addmv: beta * self + alpha * (mat @ vec).
+func (t *Tensor) Addmv(mat *Tensor, vec *Tensor, opts ...AddmvOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_addmv(t.ptr(), mat.ptr(), vec.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(mat)
+	runtime.KeepAlive(vec)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AddrOptions are the optional arguments of Addr; unset fields take their defaults.
+type AddrOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// Addr: beta * self + alpha * outer(vec1, vec2).
+func (t *Tensor) Addr(vec1 *Tensor, vec2 *Tensor, opts ...AddrOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_addr(t.ptr(), vec1.ptr(), vec2.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(vec1)
+	runtime.KeepAlive(vec2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AddbmmOptions are the optional arguments of Addbmm; unset fields take their defaults.
+type AddbmmOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// Addbmm: beta * self + alpha * (batch1 @ batch2).sum(0).
+func (t *Tensor) Addbmm(batch1 *Tensor, batch2 *Tensor, opts ...AddbmmOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_addbmm(t.ptr(), batch1.ptr(), batch2.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(batch1)
+	runtime.KeepAlive(batch2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ChainMatmul: The product of matrices, from left to right.
+func ChainMatmul(matrices []*Tensor) (*Tensor, error) {
+	matricesHandles := handlesOf(matrices)
+	r := C.go_taper_chain_matmul(handleArray(matricesHandles), C.size_t(len(matricesHandles)))
+	runtime.KeepAlive(matrices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CdistOptions are the optional arguments of Cdist; unset fields take their defaults.
+type CdistOptions struct {
+	P           *float64 // default 2.0
+	ComputeMode *int64   // default None
+}
+
+// Cdist: Distances between all pairs of rows; compute_mode: 0 (many rows by one product where p is 2), 1 (always), 2 (never).
+func Cdist(x1 *Tensor, x2 *Tensor, opts ...CdistOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cdist(x1.ptr(), x2.ptr(), C.double(or(o.P, 2.0)), C.bool(o.ComputeMode != nil), C.int64_t(or(o.ComputeMode, 0)))
+	runtime.KeepAlive(x1)
+	runtime.KeepAlive(x2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // LinearOptions are the optional arguments of Linear; unset fields take their defaults.
 type LinearOptions struct {
 	Bias *Tensor // default None
@@ -6582,6 +7288,25 @@ func Linear(input *Tensor, weight *Tensor, opts ...LinearOptions) (*Tensor, erro
 	o := first(opts)
 	r := C.go_taper_linear(input.ptr(), weight.ptr(), o.Bias.ptr())
 	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(o.Bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BilinearOptions are the optional arguments of Bilinear; unset fields take their defaults.
+type BilinearOptions struct {
+	Bias *Tensor // default None
+}
+
+// Bilinear: input1^T A input2 + bias for each matrix A of weight [out, in1, in2].
+func Bilinear(input1 *Tensor, input2 *Tensor, weight *Tensor, opts ...BilinearOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_bilinear(input1.ptr(), input2.ptr(), weight.ptr(), o.Bias.ptr())
+	runtime.KeepAlive(input1)
+	runtime.KeepAlive(input2)
 	runtime.KeepAlive(weight)
 	runtime.KeepAlive(o.Bias)
 	if r.err != 0 {
@@ -6995,6 +7720,39 @@ func (t *Tensor) Chunk(chunks int64, opts ...ChunkOptions) ([]*Tensor, error) {
 	return adoptList(uintptr(r.r0))
 }
 
+// TensorSplitSectionsOptions are the optional arguments of TensorSplitSections; unset fields take their defaults.
+type TensorSplitSectionsOptions struct {
+	Dim int64 // default 0
+}
+
+// TensorSplitSections: Sections of nearly equal size along a dimension, as views.
+func (t *Tensor) TensorSplitSections(sections int64, opts ...TensorSplitSectionsOptions) ([]*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_tensor_split_sections(t.ptr(), C.int64_t(sections), C.int64_t(o.Dim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// TensorSplitIndicesOptions are the optional arguments of TensorSplitIndices; unset fields take their defaults.
+type TensorSplitIndicesOptions struct {
+	Dim int64 // default 0
+}
+
+// TensorSplitIndices: The tensor cut before each of the indices of a dimension, as views.
+func (t *Tensor) TensorSplitIndices(indices []int64, opts ...TensorSplitIndicesOptions) ([]*Tensor, error) {
+	o := first(opts)
+	indicesInts := indices
+	r := C.go_taper_tensor_split_indices(t.ptr(), (*C.int64_t)(ints(indicesInts)), C.size_t(len(indicesInts)), C.int64_t(o.Dim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
 // Unfold: Windows of size every step along a dimension, appended as the last.
 func (t *Tensor) Unfold(dimension int64, size int64, step int64) (*Tensor, error) {
 	r := C.go_taper_unfold(t.ptr(), C.int64_t(dimension), C.int64_t(size), C.int64_t(step))
@@ -7119,6 +7877,119 @@ func Stack(tensors []*Tensor, opts ...StackOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// Atleast1d: The tensor with at least 1 dimension.
+func (t *Tensor) Atleast1d() (*Tensor, error) {
+	r := C.go_taper_atleast_1d(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Atleast2d: The tensor with at least 2 dimensions: a vector is a row.
+func (t *Tensor) Atleast2d() (*Tensor, error) {
+	r := C.go_taper_atleast_2d(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Atleast3d: The tensor with at least 3 dimensions: a matrix gets a last one.
+func (t *Tensor) Atleast3d() (*Tensor, error) {
+	r := C.go_taper_atleast_3d(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Hstack: Tensors side by side: along the second dimension, vectors along their only one.
+func Hstack(tensors []*Tensor) (*Tensor, error) {
+	tensorsHandles := handlesOf(tensors)
+	r := C.go_taper_hstack(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
+	runtime.KeepAlive(tensors)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Vstack: Tensors stacked as rows.
+func Vstack(tensors []*Tensor) (*Tensor, error) {
+	tensorsHandles := handlesOf(tensors)
+	r := C.go_taper_vstack(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
+	runtime.KeepAlive(tensors)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Dstack: Tensors stacked along the third dimension.
+func Dstack(tensors []*Tensor) (*Tensor, error) {
+	tensorsHandles := handlesOf(tensors)
+	r := C.go_taper_dstack(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
+	runtime.KeepAlive(tensors)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ColumnStack: Vectors as columns of a matrix, beside matrices.
+func ColumnStack(tensors []*Tensor) (*Tensor, error) {
+	tensorsHandles := handlesOf(tensors)
+	r := C.go_taper_column_stack(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
+	runtime.KeepAlive(tensors)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BlockDiag: Matrices along the diagonal of a larger one, zeros elsewhere.
+func BlockDiag(tensors []*Tensor) (*Tensor, error) {
+	tensorsHandles := handlesOf(tensors)
+	r := C.go_taper_block_diag(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
+	runtime.KeepAlive(tensors)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CartesianProd: All combinations of elements of vectors, as rows.
+func CartesianProd(tensors []*Tensor) (*Tensor, error) {
+	tensorsHandles := handlesOf(tensors)
+	r := C.go_taper_cartesian_prod(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
+	runtime.KeepAlive(tensors)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CombinationsOptions are the optional arguments of Combinations; unset fields take their defaults.
+type CombinationsOptions struct {
+	R               *int64 // default 2
+	WithReplacement bool   // default False
+}
+
+// Combinations: All combinations of r elements of a vector, as rows.
+func (t *Tensor) Combinations(opts ...CombinationsOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_combinations(t.ptr(), C.int64_t(or(o.R, 2)), C.bool(o.WithReplacement))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // Repeat: Copies side by side, repeats times per dimension.
 func (t *Tensor) Repeat(repeats []int64) (*Tensor, error) {
 	repeatsInts := repeats
@@ -7145,6 +8016,44 @@ func (t *Tensor) Tile(dims []int64) (*Tensor, error) {
 func (t *Tensor) Flip(dims []int64) (*Tensor, error) {
 	dimsInts := dims
 	r := C.go_taper_flip(t.ptr(), (*C.int64_t)(ints(dimsInts)), C.size_t(len(dimsInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Fliplr: Columns of a matrix in reverse order.
+func (t *Tensor) Fliplr() (*Tensor, error) {
+	r := C.go_taper_fliplr(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Flipud: Rows in reverse order.
+func (t *Tensor) Flipud() (*Tensor, error) {
+	r := C.go_taper_flipud(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Rot90Options are the optional arguments of Rot90; unset fields take their defaults.
+type Rot90Options struct {
+	K    *int64  // default 1
+	Dims []int64 // default [0, 1]
+}
+
+// Rot90: k quarter turns in the plane of two dimensions, from the first to the second.
+func (t *Tensor) Rot90(opts ...Rot90Options) (*Tensor, error) {
+	o := first(opts)
+	dimsInts := orInts(o.Dims, 0, 1)
+	r := C.go_taper_rot90(t.ptr(), C.int64_t(or(o.K, 1)), (*C.int64_t)(ints(dimsInts)), C.size_t(len(dimsInts)))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -7687,6 +8596,34 @@ func Embedding(weight *Tensor, indices *Tensor, opts ...EmbeddingOptions) (*Tens
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// EmbeddingFullOptions are the optional arguments of EmbeddingFull; unset fields take their defaults.
+type EmbeddingFullOptions struct {
+	PaddingIdx      *int64   // default None
+	MaxNorm         *float64 // default None
+	NormType        *float64 // default 2.0
+	ScaleGradByFreq bool     // default False
+}
+
+// EmbeddingFull: embedding that scales the used rows down, in place, to a norm of at most max_norm, and divides the gradient by how often each index occurs.
+func EmbeddingFull(weight *Tensor, indices *Tensor, opts ...EmbeddingFullOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_embedding_full(weight.ptr(), indices.ptr(), C.bool(o.PaddingIdx != nil), C.int64_t(or(o.PaddingIdx, 0)), C.bool(o.MaxNorm != nil), C.double(or(o.MaxNorm, 0)), C.double(or(o.NormType, 2.0)), C.bool(o.ScaleGradByFreq))
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// EmbeddingRenormInPlace: Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm.
+func (t *Tensor) EmbeddingRenormInPlace(indices *Tensor, maxNorm float64, normType float64) error {
+	r := C.go_taper_embedding_renorm_(t.ptr(), indices.ptr(), C.double(maxNorm), C.double(normType))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(indices)
+	return check(uintptr(r))
 }
 
 // OneHotOptions are the optional arguments of OneHot; unset fields take their defaults.
@@ -8570,6 +9507,43 @@ func Conv3d(input *Tensor, weight *Tensor, opts ...Conv3dOptions) (*Tensor, erro
 	return adopt(uintptr(r.r0)), nil
 }
 
+// ConvPaddedOptions are the optional arguments of ConvPadded; unset fields take their defaults.
+type ConvPaddedOptions struct {
+	Bias        *Tensor // default None
+	Stride      []int64 // default []
+	Padding     []int64 // default []
+	Dilation    []int64 // default []
+	Groups      *int64  // default 1
+	PaddingMode string  // default "zeros"
+	AutoPadding string  // default None
+}
+
+// ConvPadded: A convolution over the weight's dimensions less 2; padding_mode 'zeros', 'reflect', 'replicate' or 'circular'; auto_padding 'same' or 'valid' in place of numbers.
+func ConvPadded(input *Tensor, weight *Tensor, opts ...ConvPaddedOptions) (*Tensor, error) {
+	o := first(opts)
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding)
+	dilationInts := orInts(o.Dilation)
+	paddingModeText, err := text(orString(o.PaddingMode, "zeros"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(paddingModeText)
+	autoPaddingText, err := optionalText(o.AutoPadding)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(autoPaddingText)
+	r := C.go_taper_conv_padded(input.ptr(), weight.ptr(), o.Bias.ptr(), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)), C.int64_t(or(o.Groups, 1)), (*C.char)(paddingModeText), (*C.char)(autoPaddingText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(o.Bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // ConvTranspose1dOptions are the optional arguments of ConvTranspose1d; unset fields take their defaults.
 type ConvTranspose1dOptions struct {
 	Bias          *Tensor // default None
@@ -8642,6 +9616,35 @@ func ConvTranspose3d(input *Tensor, weight *Tensor, opts ...ConvTranspose3dOptio
 	outputPaddingInts := orInts(o.OutputPadding, 0, 0, 0)
 	dilationInts := orInts(o.Dilation, 1, 1, 1)
 	r := C.go_taper_conv_transpose3d(input.ptr(), weight.ptr(), o.Bias.ptr(), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(outputPaddingInts)), C.size_t(len(outputPaddingInts)), C.int64_t(or(o.Groups, 1)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(o.Bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ConvTransposeSizedOptions are the optional arguments of ConvTransposeSized; unset fields take their defaults.
+type ConvTransposeSizedOptions struct {
+	Bias          *Tensor // default None
+	Stride        []int64 // default []
+	Padding       []int64 // default []
+	OutputPadding []int64 // default []
+	Groups        *int64  // default 1
+	Dilation      []int64 // default []
+	OutputSize    []int64 // default None
+}
+
+// ConvTransposeSized: A transposed convolution over the weight's dimensions less 2; output_size chooses among the possible sizes in place of output_padding.
+func ConvTransposeSized(input *Tensor, weight *Tensor, opts ...ConvTransposeSizedOptions) (*Tensor, error) {
+	o := first(opts)
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding)
+	outputPaddingInts := orInts(o.OutputPadding)
+	dilationInts := orInts(o.Dilation)
+	outputSizeInts := o.OutputSize
+	r := C.go_taper_conv_transpose_sized(input.ptr(), weight.ptr(), o.Bias.ptr(), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(outputPaddingInts)), C.size_t(len(outputPaddingInts)), C.int64_t(or(o.Groups, 1)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)), (*C.int64_t)(intsOrNil(outputSizeInts)), C.size_t(len(outputSizeInts)))
 	runtime.KeepAlive(input)
 	runtime.KeepAlive(weight)
 	runtime.KeepAlive(o.Bias)
@@ -8743,6 +9746,52 @@ func (t *Tensor) MaxPool2dWithIndices(kernelSize []int64, opts ...MaxPool2dWithI
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
+// MaxPool1dWithIndicesOptions are the optional arguments of MaxPool1dWithIndices; unset fields take their defaults.
+type MaxPool1dWithIndicesOptions struct {
+	Stride   []int64 // default []
+	Padding  []int64 // default [0]
+	Dilation []int64 // default [1]
+	CeilMode bool    // default False
+}
+
+// MaxPool1dWithIndices: max_pool1d and the position of each maximum in its row.
+func (t *Tensor) MaxPool1dWithIndices(kernelSize []int64, opts ...MaxPool1dWithIndicesOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding, 0)
+	dilationInts := orInts(o.Dilation, 1)
+	r := C.go_taper_max_pool1d_with_indices(t.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)), C.bool(o.CeilMode))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// MaxPool3dWithIndicesOptions are the optional arguments of MaxPool3dWithIndices; unset fields take their defaults.
+type MaxPool3dWithIndicesOptions struct {
+	Stride   []int64 // default []
+	Padding  []int64 // default [0, 0, 0]
+	Dilation []int64 // default [1, 1, 1]
+	CeilMode bool    // default False
+}
+
+// MaxPool3dWithIndices: max_pool3d and the flat position of each maximum in its volume.
+func (t *Tensor) MaxPool3dWithIndices(kernelSize []int64, opts ...MaxPool3dWithIndicesOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding, 0, 0, 0)
+	dilationInts := orInts(o.Dilation, 1, 1, 1)
+	r := C.go_taper_max_pool3d_with_indices(t.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)), C.bool(o.CeilMode))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
 // AvgPool1dOptions are the optional arguments of AvgPool1d; unset fields take their defaults.
 type AvgPool1dOptions struct {
 	Stride          []int64 // default []
@@ -8837,6 +9886,174 @@ func (t *Tensor) AdaptiveAvgPool2d(outputSize []int64) (*Tensor, error) {
 func (t *Tensor) AdaptiveAvgPool3d(outputSize []int64) (*Tensor, error) {
 	outputSizeInts := outputSize
 	r := C.go_taper_adaptive_avg_pool3d(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AdaptiveMaxPool1d: Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+func (t *Tensor) AdaptiveMaxPool1d(outputSize []int64) (*Tensor, error) {
+	outputSizeInts := outputSize
+	r := C.go_taper_adaptive_max_pool1d(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AdaptiveMaxPool1dWithIndices: adaptive_max_pool1d and the flat position of each maximum.
+func (t *Tensor) AdaptiveMaxPool1dWithIndices(outputSize []int64) (*Tensor, *Tensor, error) {
+	outputSizeInts := outputSize
+	r := C.go_taper_adaptive_max_pool1d_with_indices(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// AdaptiveMaxPool2d: Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+func (t *Tensor) AdaptiveMaxPool2d(outputSize []int64) (*Tensor, error) {
+	outputSizeInts := outputSize
+	r := C.go_taper_adaptive_max_pool2d(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AdaptiveMaxPool2dWithIndices: adaptive_max_pool2d and the flat position of each maximum.
+func (t *Tensor) AdaptiveMaxPool2dWithIndices(outputSize []int64) (*Tensor, *Tensor, error) {
+	outputSizeInts := outputSize
+	r := C.go_taper_adaptive_max_pool2d_with_indices(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// AdaptiveMaxPool3d: Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+func (t *Tensor) AdaptiveMaxPool3d(outputSize []int64) (*Tensor, error) {
+	outputSizeInts := outputSize
+	r := C.go_taper_adaptive_max_pool3d(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AdaptiveMaxPool3dWithIndices: adaptive_max_pool3d and the flat position of each maximum.
+func (t *Tensor) AdaptiveMaxPool3dWithIndices(outputSize []int64) (*Tensor, *Tensor, error) {
+	outputSizeInts := outputSize
+	r := C.go_taper_adaptive_max_pool3d_with_indices(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LpPool1dOptions are the optional arguments of LpPool1d; unset fields take their defaults.
+type LpPool1dOptions struct {
+	Stride   []int64 // default None
+	CeilMode bool    // default False
+}
+
+// LpPool1d: The p-norm of each window.
+func (t *Tensor) LpPool1d(normType float64, kernelSize []int64, opts ...LpPool1dOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := o.Stride
+	r := C.go_taper_lp_pool1d(t.ptr(), C.double(normType), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(intsOrNil(strideInts)), C.size_t(len(strideInts)), C.bool(o.CeilMode))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LpPool2dOptions are the optional arguments of LpPool2d; unset fields take their defaults.
+type LpPool2dOptions struct {
+	Stride   []int64 // default None
+	CeilMode bool    // default False
+}
+
+// LpPool2d: The p-norm of each window.
+func (t *Tensor) LpPool2d(normType float64, kernelSize []int64, opts ...LpPool2dOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := o.Stride
+	r := C.go_taper_lp_pool2d(t.ptr(), C.double(normType), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(intsOrNil(strideInts)), C.size_t(len(strideInts)), C.bool(o.CeilMode))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LpPool3dOptions are the optional arguments of LpPool3d; unset fields take their defaults.
+type LpPool3dOptions struct {
+	Stride   []int64 // default None
+	CeilMode bool    // default False
+}
+
+// LpPool3d: The p-norm of each window.
+func (t *Tensor) LpPool3d(normType float64, kernelSize []int64, opts ...LpPool3dOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := o.Stride
+	r := C.go_taper_lp_pool3d(t.ptr(), C.double(normType), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(intsOrNil(strideInts)), C.size_t(len(strideInts)), C.bool(o.CeilMode))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Im2colOptions are the optional arguments of Im2col; unset fields take their defaults.
+type Im2colOptions struct {
+	Dilation []int64 // default [1, 1]
+	Padding  []int64 // default [0, 0]
+	Stride   []int64 // default [1, 1]
+}
+
+// Im2col: Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
+func (t *Tensor) Im2col(kernelSize []int64, opts ...Im2colOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	dilationInts := orInts(o.Dilation, 1, 1)
+	paddingInts := orInts(o.Padding, 0, 0)
+	strideInts := orInts(o.Stride, 1, 1)
+	r := C.go_taper_im2col(t.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Col2imOptions are the optional arguments of Col2im; unset fields take their defaults.
+type Col2imOptions struct {
+	Dilation []int64 // default [1, 1]
+	Padding  []int64 // default [0, 0]
+	Stride   []int64 // default [1, 1]
+}
+
+// Col2im: Sums columns of sliding blocks back into an image of output_size.
+func (t *Tensor) Col2im(outputSize []int64, kernelSize []int64, opts ...Col2imOptions) (*Tensor, error) {
+	o := first(opts)
+	outputSizeInts := outputSize
+	kernelSizeInts := kernelSize
+	dilationInts := orInts(o.Dilation, 1, 1)
+	paddingInts := orInts(o.Padding, 0, 0)
+	strideInts := orInts(o.Stride, 1, 1)
+	r := C.go_taper_col2im(t.ptr(), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -8984,6 +10201,71 @@ func InstanceNorm(input *Tensor, opts ...InstanceNormOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// BatchNormTrackedOptions are the optional arguments of BatchNormTracked; unset fields take their defaults.
+type BatchNormTrackedOptions struct {
+	TrackRunningStats *bool    // default True
+	Momentum          *float64 // default 0.1
+	Eps               *float64 // default 1e-5
+}
+
+// BatchNormTracked: batch_norm that counts batches (in place) and chooses between running and batch statistics as the layer does; momentum None is the mean of all batches.
+func BatchNormTracked(input *Tensor, weight *Tensor, bias *Tensor, runningMean *Tensor, runningVar *Tensor, numBatchesTracked *Tensor, training bool, opts ...BatchNormTrackedOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_batch_norm_tracked(input.ptr(), weight.ptr(), bias.ptr(), runningMean.ptr(), runningVar.ptr(), numBatchesTracked.ptr(), C.bool(training), C.bool(or(o.TrackRunningStats, true)), C.bool(o.Momentum != nil), C.double(or(o.Momentum, 0)), C.double(or(o.Eps, 1e-5)))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(bias)
+	runtime.KeepAlive(runningMean)
+	runtime.KeepAlive(runningVar)
+	runtime.KeepAlive(numBatchesTracked)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// InstanceNormTrackedOptions are the optional arguments of InstanceNormTracked; unset fields take their defaults.
+type InstanceNormTrackedOptions struct {
+	Training          *bool    // default True
+	TrackRunningStats *bool    // default True
+	Momentum          *float64 // default 0.1
+	Eps               *float64 // default 1e-5
+	Dims              *int64   // default None
+}
+
+// InstanceNormTracked: instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample.
+func InstanceNormTracked(input *Tensor, weight *Tensor, bias *Tensor, runningMean *Tensor, runningVar *Tensor, opts ...InstanceNormTrackedOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_instance_norm_tracked(input.ptr(), weight.ptr(), bias.ptr(), runningMean.ptr(), runningVar.ptr(), C.bool(or(o.Training, true)), C.bool(or(o.TrackRunningStats, true)), C.bool(o.Momentum != nil), C.double(or(o.Momentum, 0)), C.double(or(o.Eps, 1e-5)), C.bool(o.Dims != nil), C.int64_t(or(o.Dims, 0)))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(bias)
+	runtime.KeepAlive(runningMean)
+	runtime.KeepAlive(runningVar)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LocalResponseNormOptions are the optional arguments of LocalResponseNorm; unset fields take their defaults.
+type LocalResponseNormOptions struct {
+	Alpha *float64 // default 0.0001
+	Beta  *float64 // default 0.75
+	K     *float64 // default 1.0
+}
+
+// LocalResponseNorm: Divided by a power of the mean of squares over size neighbouring channels.
+func LocalResponseNorm(input *Tensor, size int64, opts ...LocalResponseNormOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_local_response_norm(input.ptr(), C.int64_t(size), C.double(or(o.Alpha, 0.0001)), C.double(or(o.Beta, 0.75)), C.double(or(o.K, 1.0)))
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // NormalizeOptions are the optional arguments of Normalize; unset fields take their defaults.
 type NormalizeOptions struct {
 	P   *float64 // default 2.0
@@ -9012,6 +10294,25 @@ type CosineSimilarityOptions struct {
 func CosineSimilarity(x1 *Tensor, x2 *Tensor, opts ...CosineSimilarityOptions) (*Tensor, error) {
 	o := first(opts)
 	r := C.go_taper_cosine_similarity(x1.ptr(), x2.ptr(), C.int64_t(or(o.Dim, 1)), C.double(or(o.Eps, 1e-8)))
+	runtime.KeepAlive(x1)
+	runtime.KeepAlive(x2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// PairwiseDistanceOptions are the optional arguments of PairwiseDistance; unset fields take their defaults.
+type PairwiseDistanceOptions struct {
+	P       *float64 // default 2.0
+	Eps     *float64 // default 1e-6
+	Keepdim bool     // default False
+}
+
+// PairwiseDistance: The p-norm of x1 - x2 + eps over the last dimension.
+func PairwiseDistance(x1 *Tensor, x2 *Tensor, opts ...PairwiseDistanceOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_pairwise_distance(x1.ptr(), x2.ptr(), C.double(or(o.P, 2.0)), C.double(or(o.Eps, 1e-6)), C.bool(o.Keepdim))
 	runtime.KeepAlive(x1)
 	runtime.KeepAlive(x2)
 	if r.err != 0 {
@@ -9068,6 +10369,55 @@ func ScaledDotProductAttention(query *Tensor, key *Tensor, value *Tensor, opts .
 // PixelShuffle: Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r].
 func (t *Tensor) PixelShuffle(upscaleFactor int64) (*Tensor, error) {
 	r := C.go_taper_pixel_shuffle(t.ptr(), C.int64_t(upscaleFactor))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// InterpolateOptions are the optional arguments of Interpolate; unset fields take their defaults.
+type InterpolateOptions struct {
+	Size                 []int64  // default None
+	ScaleFactor          *float64 // default None
+	Mode                 string   // default "nearest"
+	AlignCorners         *bool    // default None
+	RecomputeScaleFactor *bool    // default None
+	Antialias            bool     // default False
+	ScaleH               *float64 // default None
+	ScaleW               *float64 // default None
+}
+
+// Interpolate: Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+func Interpolate(input *Tensor, opts ...InterpolateOptions) (*Tensor, error) {
+	o := first(opts)
+	sizeInts := o.Size
+	modeText, err := text(orString(o.Mode, "nearest"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(modeText)
+	r := C.go_taper_interpolate(input.ptr(), (*C.int64_t)(intsOrNil(sizeInts)), C.size_t(len(sizeInts)), C.bool(o.ScaleFactor != nil), C.double(or(o.ScaleFactor, 0)), (*C.char)(modeText), C.bool(o.AlignCorners != nil), C.bool(or(o.AlignCorners, false)), C.bool(o.RecomputeScaleFactor != nil), C.bool(or(o.RecomputeScaleFactor, false)), C.bool(o.Antialias), C.bool(o.ScaleH != nil), C.double(or(o.ScaleH, 0)), C.bool(o.ScaleW != nil), C.double(or(o.ScaleW, 0)))
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// PixelUnshuffle: Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w].
+func (t *Tensor) PixelUnshuffle(downscaleFactor int64) (*Tensor, error) {
+	r := C.go_taper_pixel_unshuffle(t.ptr(), C.int64_t(downscaleFactor))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ChannelShuffle: Channels of groups mixed.
+func (t *Tensor) ChannelShuffle(groups int64) (*Tensor, error) {
+	r := C.go_taper_channel_shuffle(t.ptr(), C.int64_t(groups))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -9283,6 +10633,226 @@ func CrossEntropy(input *Tensor, target *Tensor, opts ...CrossEntropyOptions) (*
 	runtime.KeepAlive(input)
 	runtime.KeepAlive(target)
 	runtime.KeepAlive(o.Weight)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// HingeEmbeddingLossOptions are the optional arguments of HingeEmbeddingLoss; unset fields take their defaults.
+type HingeEmbeddingLossOptions struct {
+	Margin    *float64 // default 1.0
+	Reduction string   // default "mean"
+}
+
+// HingeEmbeddingLoss: input where the target is 1, max(0, margin - input) where it is -1.
+func HingeEmbeddingLoss(input *Tensor, target *Tensor, opts ...HingeEmbeddingLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_hinge_embedding_loss(input.ptr(), target.ptr(), C.double(or(o.Margin, 1.0)), (*C.char)(reductionText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(target)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SoftMarginLossOptions are the optional arguments of SoftMarginLoss; unset fields take their defaults.
+type SoftMarginLossOptions struct {
+	Reduction string // default "mean"
+}
+
+// SoftMarginLoss: log(1 + exp(-target * input)).
+func SoftMarginLoss(input *Tensor, target *Tensor, opts ...SoftMarginLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_soft_margin_loss(input.ptr(), target.ptr(), (*C.char)(reductionText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(target)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MarginRankingLossOptions are the optional arguments of MarginRankingLoss; unset fields take their defaults.
+type MarginRankingLossOptions struct {
+	Margin    float64 // default 0.0
+	Reduction string  // default "mean"
+}
+
+// MarginRankingLoss: max(0, -target * (input1 - input2) + margin).
+func MarginRankingLoss(input1 *Tensor, input2 *Tensor, target *Tensor, opts ...MarginRankingLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_margin_ranking_loss(input1.ptr(), input2.ptr(), target.ptr(), C.double(o.Margin), (*C.char)(reductionText))
+	runtime.KeepAlive(input1)
+	runtime.KeepAlive(input2)
+	runtime.KeepAlive(target)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CosineEmbeddingLossOptions are the optional arguments of CosineEmbeddingLoss; unset fields take their defaults.
+type CosineEmbeddingLossOptions struct {
+	Margin    float64 // default 0.0
+	Reduction string  // default "mean"
+}
+
+// CosineEmbeddingLoss: 1 - cos where the target is 1, max(0, cos - margin) where it is -1.
+func CosineEmbeddingLoss(input1 *Tensor, input2 *Tensor, target *Tensor, opts ...CosineEmbeddingLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_cosine_embedding_loss(input1.ptr(), input2.ptr(), target.ptr(), C.double(o.Margin), (*C.char)(reductionText))
+	runtime.KeepAlive(input1)
+	runtime.KeepAlive(input2)
+	runtime.KeepAlive(target)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// TripletMarginLossOptions are the optional arguments of TripletMarginLoss; unset fields take their defaults.
+type TripletMarginLossOptions struct {
+	Margin    *float64 // default 1.0
+	P         *float64 // default 2.0
+	Eps       *float64 // default 1e-6
+	Swap      bool     // default False
+	Reduction string   // default "mean"
+}
+
+// TripletMarginLoss: max(0, d(anchor, positive) - d(anchor, negative) + margin) for the p-norm d of differences.
+func TripletMarginLoss(anchor *Tensor, positive *Tensor, negative *Tensor, opts ...TripletMarginLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_triplet_margin_loss(anchor.ptr(), positive.ptr(), negative.ptr(), C.double(or(o.Margin, 1.0)), C.double(or(o.P, 2.0)), C.double(or(o.Eps, 1e-6)), C.bool(o.Swap), (*C.char)(reductionText))
+	runtime.KeepAlive(anchor)
+	runtime.KeepAlive(positive)
+	runtime.KeepAlive(negative)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MultilabelSoftMarginLossOptions are the optional arguments of MultilabelSoftMarginLoss; unset fields take their defaults.
+type MultilabelSoftMarginLossOptions struct {
+	Weight    *Tensor // default None
+	Reduction string  // default "mean"
+}
+
+// MultilabelSoftMarginLoss: The mean over classes of each class's logistic loss; targets are 0 or 1.
+func MultilabelSoftMarginLoss(input *Tensor, target *Tensor, opts ...MultilabelSoftMarginLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_multilabel_soft_margin_loss(input.ptr(), target.ptr(), o.Weight.ptr(), (*C.char)(reductionText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(target)
+	runtime.KeepAlive(o.Weight)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MultiMarginLossOptions are the optional arguments of MultiMarginLoss; unset fields take their defaults.
+type MultiMarginLossOptions struct {
+	P         Scalar   // default 1
+	Margin    *float64 // default 1.0
+	Weight    *Tensor  // default None
+	Reduction string   // default "mean"
+}
+
+// MultiMarginLoss: The sum over the other classes of max(0, margin - input[y] + input[i])^p, by the number of classes.
+func MultiMarginLoss(input *Tensor, target *Tensor, opts ...MultiMarginLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_multi_margin_loss(input.ptr(), target.ptr(), C.taper_scalar(o.P.or(Int(1)).c()), C.double(or(o.Margin, 1.0)), o.Weight.ptr(), (*C.char)(reductionText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(target)
+	runtime.KeepAlive(o.Weight)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// PoissonNllLossOptions are the optional arguments of PoissonNllLoss; unset fields take their defaults.
+type PoissonNllLossOptions struct {
+	LogInput  *bool    // default True
+	Full      bool     // default False
+	Eps       *float64 // default 1e-8
+	Reduction string   // default "mean"
+}
+
+// PoissonNllLoss: Negative log likelihood of a Poisson distribution.
+func PoissonNllLoss(input *Tensor, target *Tensor, opts ...PoissonNllLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_poisson_nll_loss(input.ptr(), target.ptr(), C.bool(or(o.LogInput, true)), C.bool(o.Full), C.double(or(o.Eps, 1e-8)), (*C.char)(reductionText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(target)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// GaussianNllLossOptions are the optional arguments of GaussianNllLoss; unset fields take their defaults.
+type GaussianNllLossOptions struct {
+	Full      bool     // default False
+	Eps       *float64 // default 1e-6
+	Reduction string   // default "mean"
+}
+
+// GaussianNllLoss: Negative log likelihood of a normal distribution.
+func GaussianNllLoss(input *Tensor, target *Tensor, var_ *Tensor, opts ...GaussianNllLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_gaussian_nll_loss(input.ptr(), target.ptr(), var_.ptr(), C.bool(o.Full), C.double(or(o.Eps, 1e-6)), (*C.char)(reductionText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(target)
+	runtime.KeepAlive(var_)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -9890,6 +11460,26 @@ func Dropout3d(input *Tensor, opts ...Dropout3dOptions) (*Tensor, error) {
 	o := first(opts)
 	r := C.go_taper_dropout3d(input.ptr(), C.double(or(o.P, 0.5)), C.bool(or(o.Training, true)), o.Generator.ptr())
 	runtime.KeepAlive(input)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// GumbelSoftmaxOptions are the optional arguments of GumbelSoftmax; unset fields take their defaults.
+type GumbelSoftmaxOptions struct {
+	Tau       *float64   // default 1.0
+	Hard      bool       // default False
+	Dim       *int64     // default -1
+	Generator *Generator // default None
+}
+
+// GumbelSoftmax: A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients.
+func GumbelSoftmax(logits *Tensor, opts ...GumbelSoftmaxOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_gumbel_softmax(logits.ptr(), C.double(or(o.Tau, 1.0)), C.bool(o.Hard), C.int64_t(or(o.Dim, -1)), o.Generator.ptr())
+	runtime.KeepAlive(logits)
 	runtime.KeepAlive(o.Generator)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))

@@ -2834,6 +2834,26 @@ pub unsafe extern "C" fn taper_softmax(
     })
 }
 
+/// softmax(-self).
+///
+/// `softmin(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_softmin(
+    self_: *mut taper_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("softmin", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        out.set(ops::softmin(&self_, dim, dtype)?)
+    })
+}
+
 /// log(softmax(self, dim)) without overflow.
 ///
 /// `log_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
@@ -4389,6 +4409,27 @@ pub unsafe extern "C" fn taper_any(
     })
 }
 
+/// Whether any element is nonzero over several dimensions (all when none are given); bool.
+///
+/// `any.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_any_dims(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("any_dims", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        out.set(ops::any_dims(&self_, dim, keepdim)?)
+    })
+}
+
 /// Whether any element is nonzero along a dimension; bool.
 ///
 /// `any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
@@ -4422,6 +4463,27 @@ pub unsafe extern "C" fn taper_all(
         let out = out?;
         let self_ = c.tensor(0, "self", self_)?;
         out.set(ops::all(&self_)?)
+    })
+}
+
+/// Whether all elements are nonzero over several dimensions (all when none are given); bool.
+///
+/// `all.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_all_dims(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("all_dims", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        out.set(ops::all_dims(&self_, dim, keepdim)?)
     })
 }
 
@@ -4460,6 +4522,26 @@ pub unsafe extern "C" fn taper_count_nonzero(
         let self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         out.set(ops::count_nonzero(&self_, dim)?)
+    })
+}
+
+/// How many elements are nonzero over several dimensions; int64.
+///
+/// `count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_count_nonzero_dim_int_list(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("count_nonzero_dim_int_list", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dim = c.slice(1, "dim", dim, dim_len)?;
+        out.set(ops::count_nonzero_dim_int_list(&self_, dim)?)
     })
 }
 
@@ -4822,6 +4904,69 @@ pub unsafe extern "C" fn taper_cumprod_(
         let self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         ops::cumprod_(&self_, dim, dtype)
+    })
+}
+
+/// Differences of neighbours along a dimension, n times.
+///
+/// `diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_diff(
+    self_: *mut taper_tensor,
+    n: i64,
+    dim: i64,
+    prepend: *mut taper_tensor,
+    append: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("diff", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let prepend = c.opt_tensor(3, "prepend", prepend)?;
+        let append = c.opt_tensor(4, "append", append)?;
+        out.set(ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())?)
+    })
+}
+
+/// The integral by the trapezoidal rule, of samples at the places x.
+///
+/// `trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_trapezoid_x(
+    y: *mut taper_tensor,
+    x: *mut taper_tensor,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("trapezoid_x", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let y = c.tensor(0, "y", y)?;
+        let x = c.tensor(1, "x", x)?;
+        out.set(ops::trapezoid_x(&y, &x, dim)?)
+    })
+}
+
+/// The integral by the trapezoidal rule, of samples dx apart.
+///
+/// `trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_trapezoid_dx(
+    y: *mut taper_tensor,
+    dx: taper_scalar,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("trapezoid_dx", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let y = c.tensor(0, "y", y)?;
+        let dx = c.scalar(1, "dx", dx)?;
+        out.set(ops::trapezoid_dx(&y, dx, dim)?)
     })
 }
 
@@ -5346,6 +5491,186 @@ pub unsafe extern "C" fn taper_trace(
     })
 }
 
+/// The vector product along a dimension of size 3, the first one that is if none is named.
+///
+/// `cross(Tensor self, Tensor other, int? dim=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cross(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    dim: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cross", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        let dim = c.opt(2, "dim", dim)?;
+        out.set(ops::cross(&self_, &other, dim)?)
+    })
+}
+
+/// The product summed over pairs of dimensions, one of each tensor.
+///
+/// `tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensordot(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    dims_self: *const i64,
+    dims_self_len: usize,
+    dims_other: *const i64,
+    dims_other_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("tensordot", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        let dims_self = c.slice(2, "dims_self", dims_self, dims_self_len)?;
+        let dims_other = c.slice(3, "dims_other", dims_other, dims_other_len)?;
+        out.set(ops::tensordot(&self_, &other, dims_self, dims_other)?)
+    })
+}
+
+/// The Kronecker product: each element of self times the whole other.
+///
+/// `kron(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_kron(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("kron", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let other = c.tensor(1, "other", other)?;
+        out.set(ops::kron(&self_, &other)?)
+    })
+}
+
+/// beta * self + alpha * (mat @ vec).
+///
+/// `addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addmv(
+    self_: *mut taper_tensor,
+    mat: *mut taper_tensor,
+    vec: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("addmv", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let mat = c.tensor(1, "mat", mat)?;
+        let vec = c.tensor(2, "vec", vec)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        out.set(ops::addmv(&self_, &mat, &vec, beta, alpha)?)
+    })
+}
+
+/// beta * self + alpha * outer(vec1, vec2).
+///
+/// `addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addr(
+    self_: *mut taper_tensor,
+    vec1: *mut taper_tensor,
+    vec2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("addr", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let vec1 = c.tensor(1, "vec1", vec1)?;
+        let vec2 = c.tensor(2, "vec2", vec2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        out.set(ops::addr(&self_, &vec1, &vec2, beta, alpha)?)
+    })
+}
+
+/// beta * self + alpha * (batch1 @ batch2).sum(0).
+///
+/// `addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addbmm(
+    self_: *mut taper_tensor,
+    batch1: *mut taper_tensor,
+    batch2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("addbmm", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let batch1 = c.tensor(1, "batch1", batch1)?;
+        let batch2 = c.tensor(2, "batch2", batch2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        out.set(ops::addbmm(&self_, &batch1, &batch2, beta, alpha)?)
+    })
+}
+
+/// The product of matrices, from left to right.
+///
+/// `chain_matmul(Tensor[] matrices) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_chain_matmul(
+    matrices: *const *mut taper_tensor,
+    matrices_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("chain_matmul", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let matrices = c.tensors(0, "matrices", matrices, matrices_len)?;
+        out.set(ops::chain_matmul(&matrices)?)
+    })
+}
+
+/// Distances between all pairs of rows; compute_mode: 0 (many rows by one product where p is 2), 1 (always), 2 (never).
+///
+/// `cdist(Tensor x1, Tensor x2, float p=2.0, int? compute_mode=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cdist(
+    x1: *mut taper_tensor,
+    x2: *mut taper_tensor,
+    p: f64,
+    compute_mode: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cdist", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let x1 = c.tensor(0, "x1", x1)?;
+        let x2 = c.tensor(1, "x2", x2)?;
+        let compute_mode = c.opt(3, "compute_mode", compute_mode)?;
+        out.set(ops::cdist(&x1, &x2, p, compute_mode)?)
+    })
+}
+
 /// input @ weight.T + bias; weight is [out_features, in_features].
 ///
 /// `linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
@@ -5364,6 +5689,29 @@ pub unsafe extern "C" fn taper_linear(
         let weight = c.tensor(1, "weight", weight)?;
         let bias = c.opt_tensor(2, "bias", bias)?;
         out.set(ops::linear(&input, &weight, bias.as_ref())?)
+    })
+}
+
+/// input1^T A input2 + bias for each matrix A of weight [out, in1, in2].
+///
+/// `bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bilinear(
+    input1: *mut taper_tensor,
+    input2: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bilinear", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input1 = c.tensor(0, "input1", input1)?;
+        let input2 = c.tensor(1, "input2", input2)?;
+        let weight = c.tensor(2, "weight", weight)?;
+        let bias = c.opt_tensor(3, "bias", bias)?;
+        out.set(ops::bilinear(&input1, &input2, &weight, bias.as_ref())?)
     })
 }
 
@@ -5986,6 +6334,46 @@ pub unsafe extern "C" fn taper_chunk(
     })
 }
 
+/// Sections of nearly equal size along a dimension, as views.
+///
+/// `tensor_split.sections(Tensor self, int sections, int dim=0) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_split_sections(
+    self_: *mut taper_tensor,
+    sections: i64,
+    dim: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("tensor_split_sections", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::tensor_split_sections(&self_, sections, dim)?)
+    })
+}
+
+/// The tensor cut before each of the indices of a dimension, as views.
+///
+/// `tensor_split.indices(Tensor self, int[] indices, int dim=0) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_split_indices(
+    self_: *mut taper_tensor,
+    indices: *const i64,
+    indices_len: usize,
+    dim: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("tensor_split_indices", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let indices = c.slice(1, "indices", indices, indices_len)?;
+        out.set(ops::tensor_split_indices(&self_, indices, dim)?)
+    })
+}
+
 /// Windows of size every step along a dimension, appended as the last.
 ///
 /// `unfold(Tensor self, int dimension, int size, int step) -> Tensor`. Since 0.1.
@@ -6193,6 +6581,184 @@ pub unsafe extern "C" fn taper_stack(
     })
 }
 
+/// The tensor with at least 1 dimension.
+///
+/// `atleast_1d(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atleast_1d(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atleast_1d", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::atleast_1d(&self_)?)
+    })
+}
+
+/// The tensor with at least 2 dimensions: a vector is a row.
+///
+/// `atleast_2d(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atleast_2d(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atleast_2d", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::atleast_2d(&self_)?)
+    })
+}
+
+/// The tensor with at least 3 dimensions: a matrix gets a last one.
+///
+/// `atleast_3d(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atleast_3d(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atleast_3d", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::atleast_3d(&self_)?)
+    })
+}
+
+/// Tensors side by side: along the second dimension, vectors along their only one.
+///
+/// `hstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hstack(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hstack", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::hstack(&tensors)?)
+    })
+}
+
+/// Tensors stacked as rows.
+///
+/// `vstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_vstack(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("vstack", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::vstack(&tensors)?)
+    })
+}
+
+/// Tensors stacked along the third dimension.
+///
+/// `dstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dstack(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dstack", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::dstack(&tensors)?)
+    })
+}
+
+/// Vectors as columns of a matrix, beside matrices.
+///
+/// `column_stack(Tensor[] tensors) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_column_stack(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("column_stack", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::column_stack(&tensors)?)
+    })
+}
+
+/// Matrices along the diagonal of a larger one, zeros elsewhere.
+///
+/// `block_diag(Tensor[] tensors) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_block_diag(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("block_diag", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::block_diag(&tensors)?)
+    })
+}
+
+/// All combinations of elements of vectors, as rows.
+///
+/// `cartesian_prod(Tensor[] tensors) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cartesian_prod(
+    tensors: *const *mut taper_tensor,
+    tensors_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cartesian_prod", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(ops::cartesian_prod(&tensors)?)
+    })
+}
+
+/// All combinations of r elements of a vector, as rows.
+///
+/// `combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_combinations(
+    self_: *mut taper_tensor,
+    r: i64,
+    with_replacement: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("combinations", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::combinations(&self_, r, with_replacement)?)
+    })
+}
+
 /// Copies side by side, repeats times per dimension.
 ///
 /// `repeat(Tensor self, int[] repeats) -> Tensor`. Since 0.1.
@@ -6250,6 +6816,61 @@ pub unsafe extern "C" fn taper_flip(
         let self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         out.set(ops::flip(&self_, dims)?)
+    })
+}
+
+/// Columns of a matrix in reverse order.
+///
+/// `fliplr(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fliplr(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fliplr", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::fliplr(&self_)?)
+    })
+}
+
+/// Rows in reverse order.
+///
+/// `flipud(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_flipud(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("flipud", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::flipud(&self_)?)
+    })
+}
+
+/// k quarter turns in the plane of two dimensions, from the first to the second.
+///
+/// `rot90(Tensor self, int k=1, int[] dims=[0, 1]) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rot90(
+    self_: *mut taper_tensor,
+    k: i64,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rot90", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let dims = c.slice(2, "dims", dims, dims_len)?;
+        out.set(ops::rot90(&self_, k, dims)?)
     })
 }
 
@@ -7096,6 +7717,49 @@ pub unsafe extern "C" fn taper_embedding(
         let weight = c.tensor(0, "weight", weight)?;
         let indices = c.tensor(1, "indices", indices)?;
         out.set(ops::embedding(&weight, &indices, padding_idx)?)
+    })
+}
+
+/// embedding that scales the used rows down, in place, to a norm of at most max_norm, and divides the gradient by how often each index occurs.
+///
+/// `embedding_full(Tensor weight, Tensor indices, int? padding_idx=None, float? max_norm=None, float norm_type=2.0, bool scale_grad_by_freq=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_embedding_full(
+    weight: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    padding_idx: *const i64,
+    max_norm: *const f64,
+    norm_type: f64,
+    scale_grad_by_freq: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("embedding_full", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let weight = c.tensor(0, "weight", weight)?;
+        let indices = c.tensor(1, "indices", indices)?;
+        let padding_idx = c.opt(2, "padding_idx", padding_idx)?;
+        let max_norm = c.opt(3, "max_norm", max_norm)?;
+        out.set(ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)?)
+    })
+}
+
+/// Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm.
+///
+/// `embedding_renorm_(Tensor(a!) self, Tensor indices, float max_norm, float norm_type) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_embedding_renorm_(
+    self_: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    max_norm: f64,
+    norm_type: f64,
+) -> *mut taper_error {
+    guard("embedding_renorm_", |c| {
+        let self_ = c.tensor(0, "self", self_)?;
+        let indices = c.tensor(1, "indices", indices)?;
+        ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
     })
 }
 
@@ -8338,6 +9002,41 @@ pub unsafe extern "C" fn taper_conv3d(
     })
 }
 
+/// A convolution over the weight's dimensions less 2; padding_mode 'zeros', 'reflect', 'replicate' or 'circular'; auto_padding 'same' or 'valid' in place of numbers.
+///
+/// `conv_padded(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=[], int[] padding=[], int[] dilation=[], int groups=1, str padding_mode="zeros", str? auto_padding=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv_padded(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    padding_mode: *const c_char,
+    auto_padding: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv_padded", |c| {
+        let out = c.out(9, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        let padding_mode = c.str(7, "padding_mode", padding_mode)?;
+        let auto_padding = c.opt_str(8, "auto_padding", auto_padding)?;
+        out.set(ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)?)
+    })
+}
+
 /// The gradient of conv1d with respect to its input; weight [c, out / groups, ..].
 ///
 /// `conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1] output_padding=[0], int groups=1, int[1] dilation=[1]) -> Tensor`. Since 0.1.
@@ -8437,6 +9136,43 @@ pub unsafe extern "C" fn taper_conv_transpose3d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
+    })
+}
+
+/// A transposed convolution over the weight's dimensions less 2; output_size chooses among the possible sizes in place of output_padding.
+///
+/// `conv_transpose_sized(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=[], int[] padding=[], int[] output_padding=[], int groups=1, int[] dilation=[], int[]? output_size=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv_transpose_sized(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    dilation: *const i64,
+    dilation_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv_transpose_sized", |c| {
+        let out = c.out(9, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
+        let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
+        let output_size = c.opt_slice(8, "output_size", output_size, output_size_len)?;
+        out.set(ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)?)
     })
 }
 
@@ -8560,6 +9296,78 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// max_pool1d and the position of each maximum in its row.
+///
+/// `max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_pool1d_with_indices(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_pool1d_with_indices", |c| {
+        let values = c.out(6, "values", values);
+        let indices = c.out(7, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        let (values_value, indices_value) = ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// max_pool3d and the flat position of each maximum in its volume.
+///
+/// `max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_pool3d_with_indices(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_pool3d_with_indices", |c| {
+        let values = c.out(6, "values", values);
+        let indices = c.out(7, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        let (values_value, indices_value) = ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
         Ok(())
@@ -8711,6 +9519,280 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
         let self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
+    })
+}
+
+/// Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+///
+/// `adaptive_max_pool1d(Tensor self, int[1] output_size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_max_pool1d(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_max_pool1d", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        out.set(ops::adaptive_max_pool1d(&self_, output_size)?)
+    })
+}
+
+/// adaptive_max_pool1d and the flat position of each maximum.
+///
+/// `adaptive_max_pool1d_with_indices(Tensor self, int[1] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_max_pool1d_with_indices(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_max_pool1d_with_indices", |c| {
+        let values = c.out(2, "values", values);
+        let indices = c.out(3, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        let (values_value, indices_value) = ops::adaptive_max_pool1d_with_indices(&self_, output_size)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+///
+/// `adaptive_max_pool2d(Tensor self, int[2] output_size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_max_pool2d(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_max_pool2d", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        out.set(ops::adaptive_max_pool2d(&self_, output_size)?)
+    })
+}
+
+/// adaptive_max_pool2d and the flat position of each maximum.
+///
+/// `adaptive_max_pool2d_with_indices(Tensor self, int[2] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_max_pool2d_with_indices(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_max_pool2d_with_indices", |c| {
+        let values = c.out(2, "values", values);
+        let indices = c.out(3, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        let (values_value, indices_value) = ops::adaptive_max_pool2d_with_indices(&self_, output_size)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+///
+/// `adaptive_max_pool3d(Tensor self, int[3] output_size) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_max_pool3d(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_max_pool3d", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        out.set(ops::adaptive_max_pool3d(&self_, output_size)?)
+    })
+}
+
+/// adaptive_max_pool3d and the flat position of each maximum.
+///
+/// `adaptive_max_pool3d_with_indices(Tensor self, int[3] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adaptive_max_pool3d_with_indices(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adaptive_max_pool3d_with_indices", |c| {
+        let values = c.out(2, "values", values);
+        let indices = c.out(3, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        let (values_value, indices_value) = ops::adaptive_max_pool3d_with_indices(&self_, output_size)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// The p-norm of each window.
+///
+/// `lp_pool1d(Tensor self, float norm_type, int[1] kernel_size, int[1]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lp_pool1d(
+    self_: *mut taper_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lp_pool1d", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.opt_slice(3, "stride", stride, stride_len)?;
+        out.set(ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
+    })
+}
+
+/// The p-norm of each window.
+///
+/// `lp_pool2d(Tensor self, float norm_type, int[2] kernel_size, int[2]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lp_pool2d(
+    self_: *mut taper_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lp_pool2d", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.opt_slice(3, "stride", stride, stride_len)?;
+        out.set(ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
+    })
+}
+
+/// The p-norm of each window.
+///
+/// `lp_pool3d(Tensor self, float norm_type, int[3] kernel_size, int[3]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lp_pool3d(
+    self_: *mut taper_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lp_pool3d", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.opt_slice(3, "stride", stride, stride_len)?;
+        out.set(ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
+    })
+}
+
+/// Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
+///
+/// `im2col(Tensor self, int[2] kernel_size, int[2] dilation=[1, 1], int[2] padding=[0, 0], int[2] stride=[1, 1]) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_im2col(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("im2col", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let dilation = c.slice(2, "dilation", dilation, dilation_len)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let stride = c.slice(4, "stride", stride, stride_len)?;
+        out.set(ops::im2col(&self_, kernel_size, dilation, padding, stride)?)
+    })
+}
+
+/// Sums columns of sliding blocks back into an image of output_size.
+///
+/// `col2im(Tensor self, int[2] output_size, int[2] kernel_size, int[2] dilation=[1, 1], int[2] padding=[0, 0], int[2] stride=[1, 1]) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_col2im(
+    self_: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("col2im", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let dilation = c.slice(3, "dilation", dilation, dilation_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let stride = c.slice(5, "stride", stride, stride_len)?;
+        out.set(ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)?)
     })
 }
 
@@ -8883,6 +9965,91 @@ pub unsafe extern "C" fn taper_instance_norm(
     })
 }
 
+/// batch_norm that counts batches (in place) and chooses between running and batch statistics as the layer does; momentum None is the mean of all batches.
+///
+/// `batch_norm_tracked(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, Tensor? num_batches_tracked, bool training, bool track_running_stats=True, float? momentum=0.1, float eps=1e-5) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_batch_norm_tracked(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    running_mean: *mut taper_tensor,
+    running_var: *mut taper_tensor,
+    num_batches_tracked: *mut taper_tensor,
+    training: bool,
+    track_running_stats: bool,
+    momentum: *const f64,
+    eps: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("batch_norm_tracked", |c| {
+        let out = c.out(10, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.opt_tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
+        let running_var = c.opt_tensor(4, "running_var", running_var)?;
+        let num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
+        let momentum = c.opt(8, "momentum", momentum)?;
+        out.set(ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)?)
+    })
+}
+
+/// instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample.
+///
+/// `instance_norm_tracked(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training=True, bool track_running_stats=True, float? momentum=0.1, float eps=1e-5, int? dims=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_instance_norm_tracked(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    running_mean: *mut taper_tensor,
+    running_var: *mut taper_tensor,
+    training: bool,
+    track_running_stats: bool,
+    momentum: *const f64,
+    eps: f64,
+    dims: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("instance_norm_tracked", |c| {
+        let out = c.out(10, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let weight = c.opt_tensor(1, "weight", weight)?;
+        let bias = c.opt_tensor(2, "bias", bias)?;
+        let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
+        let running_var = c.opt_tensor(4, "running_var", running_var)?;
+        let momentum = c.opt(7, "momentum", momentum)?;
+        let dims = c.opt(9, "dims", dims)?;
+        out.set(ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)?)
+    })
+}
+
+/// Divided by a power of the mean of squares over size neighbouring channels.
+///
+/// `local_response_norm(Tensor input, int size, float alpha=0.0001, float beta=0.75, float k=1.0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_local_response_norm(
+    input: *mut taper_tensor,
+    size: i64,
+    alpha: f64,
+    beta: f64,
+    k: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("local_response_norm", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        out.set(ops::local_response_norm(&input, size, alpha, beta, k)?)
+    })
+}
+
 /// Divided by the p-norm along a dimension.
 ///
 /// `normalize(Tensor input, float p=2.0, int dim=1, float eps=1e-12) -> Tensor`. Since 0.1.
@@ -8921,6 +10088,28 @@ pub unsafe extern "C" fn taper_cosine_similarity(
         let x1 = c.tensor(0, "x1", x1)?;
         let x2 = c.tensor(1, "x2", x2)?;
         out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
+    })
+}
+
+/// The p-norm of x1 - x2 + eps over the last dimension.
+///
+/// `pairwise_distance(Tensor x1, Tensor x2, float p=2.0, float eps=1e-6, bool keepdim=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pairwise_distance(
+    x1: *mut taper_tensor,
+    x2: *mut taper_tensor,
+    p: f64,
+    eps: f64,
+    keepdim: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pairwise_distance", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let x1 = c.tensor(0, "x1", x1)?;
+        let x2 = c.tensor(1, "x2", x2)?;
+        out.set(ops::pairwise_distance(&x1, &x2, p, eps, keepdim)?)
     })
 }
 
@@ -8990,6 +10179,75 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
         let out = out?;
         let self_ = c.tensor(0, "self", self_)?;
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
+    })
+}
+
+/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+///
+/// `interpolate(Tensor input, int[1]? size=None, float? scale_factor=None, str mode="nearest", bool? align_corners=None, bool? recompute_scale_factor=None, bool antialias=False, *, float? scale_h=None, float? scale_w=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_interpolate(
+    input: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    scale_factor: *const f64,
+    mode: *const c_char,
+    align_corners: *const bool,
+    recompute_scale_factor: *const bool,
+    antialias: bool,
+    scale_h: *const f64,
+    scale_w: *const f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("interpolate", |c| {
+        let out = c.out(9, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let size = c.opt_slice(1, "size", size, size_len)?;
+        let scale_factor = c.opt(2, "scale_factor", scale_factor)?;
+        let mode = c.str(3, "mode", mode)?;
+        let align_corners = c.opt(4, "align_corners", align_corners)?;
+        let recompute_scale_factor = c.opt(5, "recompute_scale_factor", recompute_scale_factor)?;
+        let scale_h = c.opt(7, "scale_h", scale_h)?;
+        let scale_w = c.opt(8, "scale_w", scale_w)?;
+        out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
+    })
+}
+
+/// Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w].
+///
+/// `pixel_unshuffle(Tensor self, int downscale_factor) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pixel_unshuffle(
+    self_: *mut taper_tensor,
+    downscale_factor: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pixel_unshuffle", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
+    })
+}
+
+/// Channels of groups mixed.
+///
+/// `channel_shuffle(Tensor self, int groups) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_channel_shuffle(
+    self_: *mut taper_tensor,
+    groups: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("channel_shuffle", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let self_ = c.tensor(0, "self", self_)?;
+        out.set(ops::channel_shuffle(&self_, groups)?)
     })
 }
 
@@ -9197,6 +10455,222 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
+    })
+}
+
+/// input where the target is 1, max(0, margin - input) where it is -1.
+///
+/// `hinge_embedding_loss(Tensor input, Tensor target, float margin=1.0, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hinge_embedding_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hinge_embedding_loss", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(3, "reduction", reduction)?;
+        out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
+    })
+}
+
+/// log(1 + exp(-target * input)).
+///
+/// `soft_margin_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_soft_margin_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("soft_margin_loss", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(2, "reduction", reduction)?;
+        out.set(ops::soft_margin_loss(&input, &target, reduction)?)
+    })
+}
+
+/// max(0, -target * (input1 - input2) + margin).
+///
+/// `margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_margin_ranking_loss(
+    input1: *mut taper_tensor,
+    input2: *mut taper_tensor,
+    target: *mut taper_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("margin_ranking_loss", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input1 = c.tensor(0, "input1", input1)?;
+        let input2 = c.tensor(1, "input2", input2)?;
+        let target = c.tensor(2, "target", target)?;
+        let reduction = c.str(4, "reduction", reduction)?;
+        out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
+    })
+}
+
+/// 1 - cos where the target is 1, max(0, cos - margin) where it is -1.
+///
+/// `cosine_embedding_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cosine_embedding_loss(
+    input1: *mut taper_tensor,
+    input2: *mut taper_tensor,
+    target: *mut taper_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cosine_embedding_loss", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let input1 = c.tensor(0, "input1", input1)?;
+        let input2 = c.tensor(1, "input2", input2)?;
+        let target = c.tensor(2, "target", target)?;
+        let reduction = c.str(4, "reduction", reduction)?;
+        out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
+    })
+}
+
+/// max(0, d(anchor, positive) - d(anchor, negative) + margin) for the p-norm d of differences.
+///
+/// `triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1.0, float p=2.0, float eps=1e-6, bool swap=False, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_triplet_margin_loss(
+    anchor: *mut taper_tensor,
+    positive: *mut taper_tensor,
+    negative: *mut taper_tensor,
+    margin: f64,
+    p: f64,
+    eps: f64,
+    swap: bool,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("triplet_margin_loss", |c| {
+        let out = c.out(8, "out", out);
+        let out = out?;
+        let anchor = c.tensor(0, "anchor", anchor)?;
+        let positive = c.tensor(1, "positive", positive)?;
+        let negative = c.tensor(2, "negative", negative)?;
+        let reduction = c.str(7, "reduction", reduction)?;
+        out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
+    })
+}
+
+/// The mean over classes of each class's logistic loss; targets are 0 or 1.
+///
+/// `multilabel_soft_margin_loss(Tensor input, Tensor target, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("multilabel_soft_margin_loss", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let weight = c.opt_tensor(2, "weight", weight)?;
+        let reduction = c.str(3, "reduction", reduction)?;
+        out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
+    })
+}
+
+/// The sum over the other classes of max(0, margin - input[y] + input[i])^p, by the number of classes.
+///
+/// `multi_margin_loss(Tensor input, Tensor target, Scalar p=1, float margin=1.0, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_multi_margin_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    p: taper_scalar,
+    margin: f64,
+    weight: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("multi_margin_loss", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let p = c.scalar(2, "p", p)?;
+        let weight = c.opt_tensor(4, "weight", weight)?;
+        let reduction = c.str(5, "reduction", reduction)?;
+        out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
+    })
+}
+
+/// Negative log likelihood of a Poisson distribution.
+///
+/// `poisson_nll_loss(Tensor input, Tensor target, bool log_input=True, bool full=False, float eps=1e-8, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_poisson_nll_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    log_input: bool,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("poisson_nll_loss", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let reduction = c.str(5, "reduction", reduction)?;
+        out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
+    })
+}
+
+/// Negative log likelihood of a normal distribution.
+///
+/// `gaussian_nll_loss(Tensor input, Tensor target, Tensor var, bool full=False, float eps=1e-6, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gaussian_nll_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    var: *mut taper_tensor,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gaussian_nll_loss", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let input = c.tensor(0, "input", input)?;
+        let target = c.tensor(1, "target", target)?;
+        let var = c.tensor(2, "var", var)?;
+        let reduction = c.str(5, "reduction", reduction)?;
+        out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
 }
 
@@ -9920,6 +11394,28 @@ pub unsafe extern "C" fn taper_dropout3d(
         let input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients.
+///
+/// `gumbel_softmax(Tensor logits, float tau=1.0, bool hard=False, int dim=-1, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gumbel_softmax(
+    logits: *mut taper_tensor,
+    tau: f64,
+    hard: bool,
+    dim: i64,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gumbel_softmax", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let logits = c.tensor(0, "logits", logits)?;
+        let generator = c.opt_generator(4, "generator", generator)?;
+        out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
 }
 

@@ -1,12 +1,12 @@
-//! Convolution and pooling.
+//! Convolutions.
 
 use super::*;
 use crate::autograd::record;
-use crate::backend::{self, ConvParams, PoolParams};
-use crate::{ensure, grads, Dims};
+use crate::backend::{self, ConvParams};
+use crate::{bail, ensure, grads, Dims};
 
 /// A list of `n` numbers from one or `n`.
-fn spread(op: &str, name: &str, v: &[i64], n: usize) -> Result<Vec<i64>> {
+pub(super) fn spread(op: &str, name: &str, v: &[i64], n: usize) -> Result<Vec<i64>> {
     ensure!(v.len() == 1 || v.len() == n, Runtime, "{op}: {name} must be a single int or {n} ints, but got {v:?}");
     Ok(if v.len() == 1 { vec![v[0]; n] } else { v.to_vec() })
 }
@@ -360,370 +360,142 @@ pub fn conv_transpose3d(
 ) -> Result<Tensor> {
     conv_transpose_nd("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 }
-
-// pooling
-
-fn pool_geometry(
-    op: &str,
-    n: usize,
+/// A convolution of any number of dimensions (the weight's) whose padding may be of a mode ("zeros", "reflect", "replicate",
+/// "circular") and, in place of numbers, "same" or "valid". Empty lists are 1, 0 and 1.
+pub fn conv_padded(
     input: &Tensor,
-    kernel: &[i64],
+    weight: &Tensor,
+    bias: Option<&Tensor>,
     stride: &[i64],
     padding: &[i64],
     dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<(PoolParams, Dims)> {
-    let s = input.shape();
+    groups: i64,
+    padding_mode: &str,
+    auto_padding: Option<&str>,
+) -> Result<Tensor> {
+    let n = weight.ndim().saturating_sub(2);
     ensure!(
-        s.len() == n + 1 || s.len() == n + 2,
+        (1..=3).contains(&n),
         Runtime,
-        "{op}: Expected {}D or {}D input (with optional 0 dim batch size for input), but got: {:?}",
+        "conv_padded: expected 3- to 5-dimensional weight, but got weight of size {:?}",
+        &weight.shape()[..]
+    );
+    let op = ["conv1d", "conv2d", "conv3d"][n - 1];
+    let numbers = |name: &str, v: &[i64], default: i64| {
+        if v.is_empty() {
+            Ok(vec![default; n])
+        } else {
+            spread(op, name, v, n)
+        }
+    };
+    let (stride, dilation) = (numbers("stride", stride, 1)?, numbers("dilation", dilation, 1)?);
+    window(op, [("stride", &stride), ("padding", padding), ("dilation", &dilation), ("output_padding", &[])])?;
+    // Before and behind each dimension.
+    let sides: Vec<[i64; 2]> = match auto_padding {
+        None => numbers("padding", padding, 0)?.into_iter().map(|p| [p, p]).collect(),
+        Some("valid") => vec![[0, 0]; n],
+        Some("same") => {
+            ensure!(
+                stride.iter().all(|s| *s == 1),
+                Runtime,
+                "padding='same' is not supported for strided convolutions"
+            );
+            let kernel = weight.shape();
+            (0..n)
+                .map(|i| {
+                    let total = dilation[i].saturating_mul((kernel[i + 2] - 1).max(0)).max(0);
+                    [total / 2, total - total / 2]
+                })
+                .collect()
+        }
+        Some(other) => bail!(Runtime, "Invalid padding string: '{other}'"),
+    };
+    let flat = |sides: &[[i64; 2]]| sides.iter().rev().flatten().copied().collect::<Vec<i64>>();
+    let mode = match padding_mode {
+        "zeros" => {
+            let behind: Vec<[i64; 2]> = sides.iter().map(|[a, b]| [0, b - a]).collect();
+            let wide = if behind.iter().any(|b| b[1] != 0) {
+                pad(input, &flat(&behind), "constant", None)?
+            } else {
+                input.clone()
+            };
+            let padding: Vec<i64> = sides.iter().map(|s| s[0]).collect();
+            return conv_nd(op, n, &wide, weight, bias, &stride, &padding, &dilation, groups);
+        }
+        "reflect" | "replicate" | "circular" => padding_mode,
+        other => bail!(
+            Value,
+            "padding_mode must be one of 'zeros', 'reflect', 'replicate' or 'circular', but got padding_mode='{other}'"
+        ),
+    };
+    ensure!(
+        input.ndim() == n + 1 || input.ndim() == n + 2,
+        Runtime,
+        "Expected {}D (unbatched) or {}D (batched) input to {op}, but got input of size: {:?}",
         n + 1,
         n + 2,
-        &s[..]
+        &input.shape()[..]
     );
-    let kernel = spread(op, "kernel_size", kernel, n)?;
-    let stride = if stride.is_empty() { kernel.clone() } else { spread(op, "stride", stride, n)? };
-    let (padding, dilation) = (spread(op, "padding", padding, n)?, spread(op, "dilation", dilation, n)?);
+    let wide = pad(input, &flat(&sides), mode, None)?;
+    conv_nd(op, n, &wide, weight, bias, &stride, &[0], &dilation, groups)
+}
+/// A transposed convolution of any number of dimensions (the weight's). output_size chooses among the sizes that the
+/// convolution may have had, in place of output_padding. Empty lists are 1, 0, 0 and 1.
+pub fn conv_transpose_sized(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    output_padding: &[i64],
+    groups: i64,
+    dilation: &[i64],
+    output_size: Option<&[i64]>,
+) -> Result<Tensor> {
+    let n = weight.ndim().saturating_sub(2);
     ensure!(
-        kernel.iter().all(|k| *k > 0),
+        (1..=3).contains(&n),
         Runtime,
-        "{op}: kernel size should be greater than zero, but got {kernel:?}"
+        "conv_transpose_sized: expected 3- to 5-dimensional weight, but got weight of size {:?}",
+        &weight.shape()[..]
     );
-    ensure!(stride.iter().all(|k| *k > 0), Runtime, "{op}: stride should not be zero, but got {stride:?}");
-    ensure!(
-        dilation.iter().all(|k| *k > 0),
-        Runtime,
-        "{op}: dilation should be greater than zero, but got {dilation:?}"
-    );
-    for (what, v) in [("kernel_size", &kernel), ("stride", &stride), ("padding", &padding), ("dilation", &dilation)] {
-        ensure!(v.iter().all(|v| *v <= i32::MAX as i64), Runtime, "{op}: {what} {v:?}: integer out of range");
-    }
-    let mut out = Dims::from_slice(&s[..s.len() - n]);
-    for i in 0..n {
-        let size = s[s.len() - n + i];
-        ensure!(size <= 1 << 62, Runtime, "{op}: an input of size {:?} is too large", &s[..]);
+    let op = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"][n - 1];
+    let numbers = |name: &str, v: &[i64], default: i64| {
+        if v.is_empty() {
+            Ok(vec![default; n])
+        } else {
+            spread(op, name, v, n)
+        }
+    };
+    let (stride, padding, dilation) =
+        (numbers("stride", stride, 1)?, numbers("padding", padding, 0)?, numbers("dilation", dilation, 1)?);
+    window(op, [("stride", &stride), ("padding", &padding), ("dilation", &dilation), ("output_padding", &[])])?;
+    let mut extra = numbers("output_padding", output_padding, 0)?;
+    if let Some(size) = output_size {
+        let (s, k) = (input.shape(), weight.shape());
+        let free = s.len().saturating_sub(n);
         ensure!(
-            padding[i] >= 0 && padding[i] <= ((kernel[i] - 1) * dilation[i] + 1) / 2,
-            Runtime,
-            "{op}: pad should be at most half of effective kernel size, but got pad={}, kernel_size={} and dilation={}",
-            padding[i],
-            kernel[i],
-            dilation[i]
+            s.len() > n && (size.len() == n || size.len() == s.len()),
+            Value,
+            "{op}: for {}D input, output_size must have {n} or {} elements (got {})",
+            s.len(),
+            s.len(),
+            size.len()
         );
-        let room = size + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1;
-        let mut o =
-            if ceil_mode { (room + stride[i] - 1).div_euclid(stride[i]) } else { room.div_euclid(stride[i]) } + 1;
-        // The last window must start inside the input or its left padding.
-        if ceil_mode && (o - 1) * stride[i] >= size + padding[i] {
-            o -= 1;
+        let wanted = &size[size.len() - n..];
+        for i in 0..n {
+            let last = (s[free + i] - 1).saturating_mul(stride[i]).saturating_sub(2 * padding[i]);
+            let least = last.saturating_add(reach(k[i + 2], dilation[i]));
+            let most = least.saturating_add(stride[i] - 1);
+            ensure!(
+                least <= wanted[i] && wanted[i] <= most,
+                Value,
+                "requested an output size of {wanted:?}, but valid sizes range from {least} to {most} in dimension {i} (for \
+                 an input of {:?})",
+                &s[free..]
+            );
+            extra[i] = wanted[i] - least;
         }
-        ensure!(
-            o > 0,
-            Runtime,
-            "{op}: Given input size: {:?}. Calculated output size would be {o} at dimension {i}. Output size is too small",
-            &s[..]
-        );
-        out.push(o);
     }
-    Ok((PoolParams { kernel, stride, padding, dilation }, out))
-}
-fn max_pool_nd(
-    op: &str,
-    n: usize,
-    name: &'static str,
-    input: &Tensor,
-    kernel: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<(Tensor, Tensor)> {
-    let (p, shape) = pool_geometry(op, n, input, kernel, stride, padding, dilation, ceil_mode)?;
-    let out = Tensor::empty(&shape, input.dtype(), input.device())?;
-    let indices = Tensor::empty(&shape, DType::I64, input.device())?;
-    if out.numel() > 0 {
-        let b = input.materialize();
-        backend::get(b.device())?.max_pool(b.view(), &p, out.body().view(), indices.body().view())?;
-    }
-    let shape = input.shape();
-    let out = record(name, &[input], out, |s, _| {
-        let indices = s.save(&indices);
-        move |c, g| Ok(grads![Some(max_pool_grad(g, &indices.get(c)?, &shape, &p)?)])
-    })?;
-    Ok((out, indices))
-}
-fn max_pool_grad(g: &Tensor, indices: &Tensor, shape: &[i64], p: &PoolParams) -> Result<Tensor> {
-    let out = Tensor::empty(shape, g.dtype(), g.device())?;
-    if g.numel() == 0 {
-        raw_fill(&out, Scalar::Int(0))?;
-    } else {
-        let g = autograd::no_grad(|| contiguous(g))?;
-        let (gb, ib) = (g.materialize(), indices.materialize());
-        backend::get(gb.device())?.max_pool_backward(gb.view(), ib.view(), p, out.body().view())?;
-    }
-    let n = p.kernel.len();
-    let lead = Dims::from_slice(&g.shape()[..g.ndim() - n]);
-    record("MaxPoolBackwardBackward0", &[g], out, |s, _| {
-        let indices = s.save(indices);
-        move |c, gg| {
-            // Each output took one input element: gather it.
-            let indices = indices.get(c)?;
-            let mut flat = lead.clone();
-            flat.push(-1);
-            let picked = gather(&reshape(gg, &flat)?, -1, &reshape(&indices, &flat)?)?;
-            Ok(grads![Some(reshape(&picked, &indices.shape())?)])
-        }
-    })
-}
-pub fn max_pool1d(
-    input: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<Tensor> {
-    Ok(max_pool_nd("max_pool1d", 1, "MaxPool1DBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
-}
-pub fn max_pool2d(
-    input: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<Tensor> {
-    Ok(max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
-}
-pub fn max_pool2d_with_indices(
-    input: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<(Tensor, Tensor)> {
-    max_pool_nd(
-        "max_pool2d",
-        2,
-        "MaxPool2DWithIndicesBackward0",
-        input,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-    )
-}
-pub fn max_pool3d(
-    input: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<Tensor> {
-    Ok(max_pool_nd(
-        "max_pool3d",
-        3,
-        "MaxPool3DWithIndicesBackward0",
-        input,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-    )?
-    .0)
-}
-fn avg_pool_nd(
-    op: &str,
-    n: usize,
-    name: &'static str,
-    input: &Tensor,
-    kernel: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor: Option<i64>,
-) -> Result<Tensor> {
-    ensure!(divisor != Some(0), Runtime, "divisor must be not zero");
-    ensure!(input.dtype().is_float(), NotImplemented, "\"{op}\" not implemented for '{}'", input.dtype().scalar_name());
-    let (p, shape) = pool_geometry(op, n, input, kernel, stride, padding, &[1], ceil_mode)?;
-    avg_pool_raw(name, input, &p, shape, count_include_pad, divisor)
-}
-fn avg_pool_raw(
-    name: &'static str,
-    input: &Tensor,
-    p: &PoolParams,
-    shape: Dims,
-    pad: bool,
-    divisor: Option<i64>,
-) -> Result<Tensor> {
-    let out = Tensor::empty(&shape, input.dtype(), input.device())?;
-    if out.numel() > 0 {
-        let b = input.materialize();
-        backend::get(b.device())?.avg_pool(b.view(), p, pad, divisor, out.body().view())?;
-    }
-    let (p, shape) = (p.clone(), input.shape());
-    record(name, &[input], out, |_, _| move |_, g| Ok(grads![Some(avg_pool_grad(g, &shape, &p, pad, divisor)?)]))
-}
-fn avg_pool_grad(g: &Tensor, shape: &[i64], p: &PoolParams, pad: bool, divisor: Option<i64>) -> Result<Tensor> {
-    let out = Tensor::empty(shape, g.dtype(), g.device())?;
-    if g.numel() == 0 {
-        raw_fill(&out, Scalar::Int(0))?;
-    } else {
-        let g = autograd::no_grad(|| contiguous(g))?;
-        let gb = g.materialize();
-        backend::get(gb.device())?.avg_pool_backward(gb.view(), p, pad, divisor, out.body().view())?;
-    }
-    let (p, shape) = (p.clone(), g.shape());
-    record("AvgPoolBackwardBackward0", &[g], out, |_, _| {
-        move |_, gg| Ok(grads![Some(avg_pool_raw("AvgPool2DBackward0", gg, &p, shape.clone(), pad, divisor)?)])
-    })
-}
-pub fn avg_pool1d(
-    input: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Result<Tensor> {
-    avg_pool_nd(
-        "avg_pool1d",
-        1,
-        "AvgPool1DBackward0",
-        input,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        None,
-    )
-}
-pub fn avg_pool2d(
-    input: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: Option<i64>,
-) -> Result<Tensor> {
-    avg_pool_nd(
-        "avg_pool2d",
-        2,
-        "AvgPool2DBackward0",
-        input,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        divisor_override,
-    )
-}
-pub fn avg_pool3d(
-    input: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: Option<i64>,
-) -> Result<Tensor> {
-    avg_pool_nd(
-        "avg_pool3d",
-        3,
-        "AvgPool3DBackward0",
-        input,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        divisor_override,
-    )
-}
-/// Mean over evenly spread windows that give the output size asked for (-1 keeps a size).
-fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
-    let s = input.shape();
-    ensure!(
-        s.len() == n + 1 || s.len() == n + 2,
-        Runtime,
-        "adaptive_avg_pool{n}d(): Expected {}D or {}D tensor, but got {:?}",
-        n + 1,
-        n + 2,
-        &s[..]
-    );
-    let sizes = spread("adaptive_avg_pool", "output_size", output_size, n)?;
-    for (d, size) in s.iter().enumerate().skip(s.len() - n) {
-        ensure!(
-            *size > 0,
-            Runtime,
-            "adaptive_avg_pool{n}d(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {:?} with dimension {d} being empty",
-            &s[..]
-        );
-    }
-    if sizes.iter().all(|o| *o == 1) && input.numel() > 0 {
-        let dims: Vec<i64> = (s.len() - n..s.len()).map(|d| d as i64).collect();
-        return mean_dim(input, Some(&dims), true, None);
-    }
-    in_float([input], |[input]| means_by_dimension(n, input, &sizes))
-}
-fn means_by_dimension(n: usize, input: &Tensor, sizes: &[i64]) -> Result<Tensor> {
-    let s = input.shape();
-    let mut out = input.clone();
-    // Separable: each dimension is averaged in turn.
-    for (i, &o) in sizes.iter().enumerate() {
-        let d = (s.len() - n + i) as i64;
-        let size = s[d as usize];
-        if o == -1 || o == size {
-            continue;
-        }
-        ensure!(
-            o >= 0,
-            Runtime,
-            "adaptive_avg_pool{n}d: elements of output_size must be greater than or equal to 0, but received {o}"
-        );
-        // The result must exist: no work towards one that cannot.
-        let mut shape = out.shape();
-        shape[d as usize] = o;
-        drop(Tensor::empty(&shape, out.dtype(), out.device())?);
-        if o > 0 && shape.contains(&0) {
-            // Empty, however many windows there would be.
-            out = expand(&mean_dim(&out, Some(&[d]), true, None)?, &shape)?;
-            continue;
-        }
-        if o > 0 && size % o == 0 {
-            out = mean_dim(&unflatten(&contiguous(&out)?, d, &[o, size / o])?, Some(&[d + 1]), false, None)?;
-            continue;
-        }
-        let windows = (0..o)
-            .map(|k| {
-                // Sizes of a broadcast tensor may be such that their product overflows.
-                let at = |k: i64, up: i64| ((k as i128 * size as i128 + up as i128) / o as i128) as i64;
-                let (a, b) = (at(k, 0), at(k + 1, o - 1));
-                mean_dim(&narrow(&out, d, a, b - a)?, Some(&[d]), true, None)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        out = if windows.is_empty() { narrow(&out, d, 0, 0)? } else { cat(&windows, d)? };
-    }
-    if out.is_same(input) {
-        return clone(input);
-    }
-    Ok(out)
-}
-pub fn adaptive_avg_pool1d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
-    adaptive_avg_nd(1, input, output_size)
-}
-pub fn adaptive_avg_pool2d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
-    adaptive_avg_nd(2, input, output_size)
-}
-pub fn adaptive_avg_pool3d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
-    adaptive_avg_nd(3, input, output_size)
+    conv_transpose_nd(op, n, input, weight, bias, &stride, &padding, &extra, groups, &dilation)
 }

@@ -888,6 +888,53 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<
         }
     })
 }
+/// embedding with PyTorch's further options: rows that are used are scaled down, in place, to a norm of at most max_norm;
+/// the gradient is divided by how often each index occurs.
+pub fn embedding_full(
+    weight: &Tensor,
+    indices: &Tensor,
+    padding_idx: Option<i64>,
+    max_norm: Option<f64>,
+    norm_type: f64,
+    scale_grad_by_freq: bool,
+) -> Result<Tensor> {
+    let padding = match padding_idx {
+        None => -1,
+        Some(p) => {
+            let n = weight.size(0)?;
+            ensure!(-n <= p && p < n, Runtime, "Padding_idx must be within num_embeddings");
+            p.rem_euclid(n)
+        }
+    };
+    if let Some(max_norm) = max_norm {
+        embedding_renorm_(weight, indices, max_norm, norm_type)?;
+    }
+    let rows = embedding(weight, indices, padding)?;
+    if !scale_grad_by_freq || !autograd::recording(&[&rows]) {
+        return Ok(rows);
+    }
+    // The rows' values, with a gradient divided by how often each index occurs.
+    let flat = reshape(&cast(indices, DType::I64)?, &[-1])?;
+    let often = reshape(&index_select(&bincount(&flat, None, 0)?, 0, &flat)?, &indices.shape())?;
+    let often = unsqueeze(&cast(&often, rows.dtype())?, -1)?;
+    let plain = detach(&rows)?;
+    let share = div(&sub(&rows, &plain, Scalar::Int(1))?, &often)?;
+    add(&plain, &share, Scalar::Int(1))
+}
+/// Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm.
+pub fn embedding_renorm_(weight: &Tensor, indices: &Tensor, max_norm: f64, norm_type: f64) -> Result<()> {
+    ensure!(weight.ndim() == 2, Runtime, "'self' must be 2-D, got {}-D", weight.ndim());
+    autograd::no_grad(|| {
+        let index = reshape(&cast(indices, DType::I64)?, &[-1])?;
+        // An index that occurs twice is scaled to the same numbers twice.
+        let rows = embedding(weight, &index, -1)?;
+        let norms = norm_dim(&rows, Some(Scalar::Float(norm_type)), Some(&[1]), true)?;
+        let small = add_scalar(&norms, Scalar::Float(1e-7), Scalar::Int(1))?;
+        let scale = mul_scalar(&reciprocal(&small)?, Scalar::Float(max_norm))?;
+        let scaled = mul(&rows, &clamp_max(&scale, Scalar::Float(1.0))?)?;
+        index_copy_(weight, 0, &index, &scaled)
+    })
+}
 /// Integer classes to rows of 0 and 1 (int64).
 pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
     ensure!(

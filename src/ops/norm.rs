@@ -1,8 +1,7 @@
-//! Normalisations, padding, similarity, attention.
+//! Normalisations, similarity, attention.
 
 use super::*;
 use crate::autograd::record;
-use crate::backend::memory;
 use crate::backend::{self, LayerNormGrads};
 use crate::base::device::DeviceType;
 use crate::base::layout::wrap_dim;
@@ -348,172 +347,6 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
     })
 }
 
-/// One dimension's padding: the position in the input, of size `size` there, that each position of the result repeats.
-struct PadStep {
-    dim: usize,
-    size: i64,
-    before: i64,
-    rows: Vec<i64>,
-}
-impl PadStep {
-    fn index(&self, device: Device) -> Result<Tensor> {
-        to_device(&Tensor::from_slice(&self.rows, &[self.rows.len() as i64])?, device)
-    }
-}
-/// The input in the middle, then what is around it, one slice of each dimension after the other.
-fn pad_by_copies(mode: &str, input: &Tensor, steps: Vec<PadStep>) -> Result<Tensor> {
-    let mut window = input.layout();
-    let mut shape = input.shape();
-    steps.iter().for_each(|s| shape[s.dim] = s.rows.len() as i64);
-    crate::base::layout::checked_numel(&shape)?;
-    let out = Tensor::empty(&shape, input.dtype(), input.device())?;
-    let strides = out.strides();
-    window.strides = strides.clone();
-    window.offset = steps.iter().map(|s| s.before * strides[s.dim]).sum();
-    out.alias(window.clone())?.copy_from(input)?;
-    for s in &steps {
-        let stride = strides[s.dim];
-        window.offset -= s.before * stride;
-        let slice = |k: i64| {
-            let mut l = window.clone();
-            l.shape[s.dim] = 1;
-            l.offset += k * stride;
-            out.alias(l)
-        };
-        for (k, row) in (0..).zip(&s.rows) {
-            if k < s.before || k >= s.before + s.size {
-                slice(k)?.copy_from(&slice(s.before + row)?)?;
-            }
-        }
-        window.shape[s.dim] = s.rows.len() as i64;
-    }
-    let name = match mode {
-        "reflect" => "ReflectionPadNdBackward0",
-        "replicate" => "ReplicationPadNdBackward0",
-        _ => "CircularPadNdBackward0",
-    };
-    record(name, &[input], out, |_, _| {
-        move |_, g| {
-            let mut g = g.clone();
-            for s in steps.iter().rev() {
-                let mut shape = g.shape();
-                shape[s.dim] = s.size;
-                let zero = zeros(&shape, Some(g.dtype()), Some(g.device()))?;
-                g = index_add(&zero, s.dim as i64, &s.index(g.device())?, &g, ONE)?;
-            }
-            Ok(grads![Some(g)])
-        }
-    })
-}
-
-/// Pads (or with negative numbers crops) the last dimensions: pairs (before, after) from the last one backwards.
-pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Result<Tensor> {
-    let s = input.shape();
-    ensure!(pad_.len().is_multiple_of(2), Runtime, "Padding length must be divisible by 2, got {}", pad_.len());
-    ensure!(pad_.len() <= 2 * s.len(), Runtime, "Padding length should be less than or equal to two times the input dimension but got padding length {} and input of dimension {}", pad_.len(), s.len());
-    match mode {
-        "constant" => {
-            // Crops first, then the input is written into the middle of the fill.
-            let mut x = input.clone();
-            let mut shape = s.clone();
-            let mut at: Dims = Dims::from_elem(0, s.len());
-            for i in 0..pad_.len() / 2 {
-                let d = s.len() - 1 - i;
-                let (before, after) = (pad_[2 * i], pad_[2 * i + 1]);
-                let keep = s[d].saturating_add(before.min(0)).saturating_add(after.min(0));
-                let total = s[d] as i128 + before as i128 + after as i128;
-                ensure!(
-                    total <= i64::MAX as i128,
-                    Runtime,
-                    "pad: padding {before} and {after} of dimension {d} of size {} is too large",
-                    s[d]
-                );
-                ensure!(keep >= 0 && total >= 0, Runtime, "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.", s[d]);
-                if before < 0 || after < 0 {
-                    x = narrow(&x, d as i64, (-before).max(0), keep)?;
-                }
-                at[d] = before.max(0);
-                shape[d] = total as i64;
-            }
-            let out =
-                full(&shape, value.map_or(Scalar::Int(0), Scalar::Float), Some(input.dtype()), Some(input.device()))?;
-            let window = {
-                let l = out.layout();
-                Layout {
-                    offset: at.iter().zip(&l.strides).map(|(a, s)| a * s).sum(),
-                    shape: x.shape(),
-                    strides: l.strides.clone(),
-                }
-            };
-            out.alias(window)?.copy_from(&x)?;
-            let inner = x.shape();
-            record("ConstantPadNdBackward0", &[&x], out, |_, _| {
-                move |_, g| {
-                    let mut g = g.clone();
-                    for d in 0..inner.len() {
-                        if g.shape()[d] != inner[d] {
-                            g = narrow(&g, d as i64, at[d], inner[d])?;
-                        }
-                    }
-                    Ok(grads![Some(g)])
-                }
-            })
-        }
-        "reflect" | "replicate" | "circular" => {
-            ensure!(value.is_none_or(|v| v == 0.0), Value, "Padding mode \"{mode}\" doesn't take in value argument");
-            let (mut steps, mut sizes) = (Vec::new(), s.clone());
-            for i in 0..pad_.len() / 2 {
-                let d = s.len() - 1 - i;
-                let (before, after, n) = (pad_[2 * i], pad_[2 * i + 1], s[d]);
-                let limit = match mode {
-                    "reflect" => n - 1,
-                    "circular" => n,
-                    _ => i64::MAX,
-                };
-                ensure!(before <= limit && after <= limit && n > 0, Runtime, "Padding size should be at most {limit} for mode {mode} at dimension {d} of size {n}, but got ({before}, {after})");
-                let total = n as i128 + before as i128 + after as i128;
-                ensure!(
-                    before >= -n && after >= -n && (0..=i64::MAX as i128).contains(&total),
-                    Runtime,
-                    "pad: padding {before} and {after} of dimension {d} of size {n} leaves no valid size"
-                );
-                sizes[d] = total as i64;
-                crate::base::layout::checked_numel(&sizes)?;
-                // What is cropped does not come round again.
-                let (first, kept) = ((-before).max(0), n + before.min(0) + after.min(0));
-                let row = |k: i64| match mode {
-                    "reflect" => {
-                        let k = k.abs();
-                        if k >= n {
-                            2 * (n - 1) - k
-                        } else {
-                            k
-                        }
-                    }
-                    "circular" => first + (k - first).rem_euclid(kept.max(1)),
-                    _ => k.clamp(0, n - 1),
-                };
-                // The result has to fit before its positions are listed.
-                memory::room_for(total as usize, input.dtype().size() * (input.numel() as i64 / n).max(1) as usize)?;
-                let rows = memory::collect((-before..n + after).map(row))?;
-                steps.push(PadStep { dim: d, size: n, before, rows });
-            }
-            if input.device().is_cpu() && input.numel() > 0 && pad_.iter().all(|p| *p >= 0) {
-                return pad_by_copies(mode, input, steps);
-            }
-            let mut x = input.clone();
-            for step in steps {
-                x = index_select(&x, step.dim as i64, &step.index(input.device())?)?;
-            }
-            Ok(x)
-        }
-        other => bail!(
-            NotImplemented,
-            "Unrecognised padding mode {other}; valid are constant, reflect, replicate and circular"
-        ),
-    }
-}
-
 /// softmax(q k^T / sqrt(d) + mask) v; a bool mask keeps where true.
 pub fn scaled_dot_product_attention(
     query: &Tensor,
@@ -617,4 +450,103 @@ pub fn pixel_shuffle(a: &Tensor, upscale_factor: i64) -> Result<Tensor> {
     lead.truncate(k);
     lead.extend_from_slice(&[c, h * r, w * r]);
     reshape(&x, &lead)
+}
+/// batch_norm as its layer does it: counts the batches, follows the running statistics (with momentum None as the mean of
+/// all batches so far), and chooses between them and the batch's.
+pub fn batch_norm_tracked(
+    input: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+    num_batches_tracked: Option<&Tensor>,
+    training: bool,
+    track_running_stats: bool,
+    momentum: Option<f64>,
+    eps: f64,
+) -> Result<Tensor> {
+    let mut share = momentum.unwrap_or(0.0);
+    if let Some(n) = num_batches_tracked.filter(|_| training && track_running_stats) {
+        autograd::no_grad(|| add_scalar_(n, ONE, ONE))?;
+        if momentum.is_none() {
+            share = 1.0 / n.item()?.to_f64();
+        }
+    }
+    let of_batch = training || (running_mean.is_none() && running_var.is_none());
+    let followed = |t| if training && !track_running_stats { None } else { t };
+    batch_norm(input, weight, bias, followed(running_mean), followed(running_var), of_batch, share, eps)
+}
+/// instance_norm as its layer does it: follows running statistics in training, uses them else. An input of dims + 1
+/// dimensions is a single sample.
+pub fn instance_norm_tracked(
+    input: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+    training: bool,
+    track_running_stats: bool,
+    momentum: Option<f64>,
+    eps: f64,
+    dims: Option<i64>,
+) -> Result<Tensor> {
+    if dims.is_some_and(|n| n >= 0 && input.ndim() as i64 == n + 1) {
+        let one = unsqueeze(input, 0)?;
+        let (m, v) = (running_mean, running_var);
+        let out = instance_norm_tracked(&one, weight, bias, m, v, training, track_running_stats, momentum, eps, None)?;
+        return squeeze_dim(&out, 0);
+    }
+    let use_input_stats = training || !track_running_stats;
+    let share = momentum.unwrap_or(0.0);
+    let s = input.shape();
+    ensure!(
+        !use_input_stats || s.len() < 3 || s[2..].iter().product::<i64>() != 1,
+        Value,
+        "Expected more than 1 spatial element when training, got input size torch.Size({:?})",
+        &s[..]
+    );
+    if !use_input_stats {
+        ensure!(
+            running_mean.is_some() && running_var.is_some(),
+            Runtime,
+            "Expected running_mean and running_var to be defined when use_input_stats is false"
+        );
+        return batch_norm(input, weight, bias, running_mean, running_var, false, share, eps);
+    }
+    if let (Some(m), Some(v)) = (running_mean, running_var) {
+        ensure!(s.len() >= 3, Runtime, "instance_norm: expected at least 3 dimensions, got input of size {:?}", &s[..]);
+        let dims: Vec<i64> = (2..s.len() as i64).collect();
+        autograd::no_grad(|| {
+            let of_batch = |t: Tensor| mean_dim(&t, Some(&[0]), false, None);
+            lerp_scalar_(m, &of_batch(mean_dim(input, Some(&dims), false, None)?)?, Scalar::Float(share))?;
+            let var = var_correction(input, Some(&dims), Some(ONE), false)?;
+            lerp_scalar_(v, &of_batch(var)?, Scalar::Float(share))
+        })?;
+    }
+    instance_norm(input, weight, bias, eps)
+}
+/// input / (k + alpha * mean of the squares of `size` neighbouring channels)^beta.
+pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: f64) -> Result<Tensor> {
+    let n = input.ndim();
+    ensure!(n >= 3, Value, "Expected 3D or higher dimensionality input (got {n} dimensions)");
+    ensure!(size > 0, Runtime, "local_response_norm: size must be greater than zero, but got {size}");
+    if input.numel() == 0 {
+        return alias(input);
+    }
+    in_float([input], |[x]| {
+        // Channels that no window reaches add nothing, however large it is.
+        let channels = x.shape()[1];
+        let far = channels - 1;
+        let (before, after) = ((size / 2).min(far), ((size - 1) / 2).min(far));
+        let mut around = vec![0; 2 * (n - 2)];
+        around.extend([before, after]);
+        let squares = pad(&square(x)?, &around, "constant", None)?;
+        let mut total = narrow(&squares, 1, 0, channels)?;
+        for i in 1..=before + after {
+            total = add(&total, &narrow(&squares, 1, i, channels)?, ONE)?;
+        }
+        let float = Scalar::Float;
+        let base = add_scalar(&mul_scalar(&total, float(alpha / size as f64))?, float(k), ONE)?;
+        div(x, &pow_scalar(&base, float(beta))?)
+    })
 }

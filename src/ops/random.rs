@@ -645,3 +645,21 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Gen) -> Resu
 pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Gen) -> Result<Tensor> {
     dropout_nd(input, p, training, 5, generator)
 }
+/// A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients.
+pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator: Gen) -> Result<Tensor> {
+    let one = Scalar::Int(1);
+    in_float([logits], |[x]| {
+        let noise = autograd::no_grad(|| {
+            let t = empty_like(x, None, None)?;
+            exponential_(&t, 1.0, generator)?;
+            log(&t)
+        })?;
+        let soft = softmax(&div_scalar(&sub(x, &noise, one)?, Scalar::Float(tau))?, dim, None)?;
+        if !hard {
+            return Ok(soft);
+        }
+        let index = argmax(&soft, Some(dim), true)?;
+        let chosen = scatter_value(&zeros_like(x, None, None)?, dim, &index, Scalar::Float(1.0))?;
+        add(&sub(&chosen, &detach(&soft)?, one)?, &soft, one)
+    })
+}

@@ -273,6 +273,24 @@ pub fn all(a: &Tensor) -> Result<Tensor> {
 pub fn all_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
     truth(ReduceOp::All, a, &reduced_dims(a.ndim(), Some(&[dim]))?, keepdim)
 }
+/// Over several dimensions, or (None) all of them.
+pub fn any_dims(a: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
+    truth(ReduceOp::Any, a, &listed_dims(a, dim)?, keepdim)
+}
+/// Over several dimensions, or (None) all of them.
+pub fn all_dims(a: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
+    truth(ReduceOp::All, a, &listed_dims(a, dim)?, keepdim)
+}
+/// Which dimensions a list names; an empty one names none.
+fn listed_dims(a: &Tensor, dim: Option<&[i64]>) -> Result<Vec<bool>> {
+    match dim {
+        Some([]) => Ok(vec![false; a.ndim()]),
+        dim => reduced_dims(a.ndim(), dim),
+    }
+}
+pub fn count_nonzero_dim_int_list(a: &Tensor, dim: &[i64]) -> Result<Tensor> {
+    sum_dim(&ne_scalar(a, Scalar::Int(0))?, Some(dim), false, None)
+}
 pub fn count_nonzero(a: &Tensor, dim: Option<i64>) -> Result<Tensor> {
     let nz = ne_scalar(a, Scalar::Int(0))?;
     match dim {
@@ -828,4 +846,8 @@ pub fn softmax(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
 }
 pub fn log_softmax(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     softmax_impl(true, a, dim, dtype)
+}
+/// softmax(-a) along dim.
+pub fn softmin(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+    softmax(&neg(a)?, dim, dtype)
 }

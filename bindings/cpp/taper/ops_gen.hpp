@@ -1164,6 +1164,12 @@ T any() const {
     detail::check(taper_any(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// Whether any element is nonzero over several dimensions (all when none are given); bool.
+T any(const OptionalIntList &dim = std::nullopt, bool keepdim = false) const {
+    taper_tensor *out_{};
+    detail::check(taper_any_dims(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
+    return T::adopt(out_);
+}
 /// Whether any element is nonzero along a dimension; bool.
 T any(int64_t dim, bool keepdim = false) const {
     taper_tensor *out_{};
@@ -1176,6 +1182,12 @@ T all() const {
     detail::check(taper_all(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// Whether all elements are nonzero over several dimensions (all when none are given); bool.
+T all(const OptionalIntList &dim = std::nullopt, bool keepdim = false) const {
+    taper_tensor *out_{};
+    detail::check(taper_all_dims(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
+    return T::adopt(out_);
+}
 /// Whether all elements are nonzero along a dimension; bool.
 T all(int64_t dim, bool keepdim = false) const {
     taper_tensor *out_{};
@@ -1186,6 +1198,12 @@ T all(int64_t dim, bool keepdim = false) const {
 T count_nonzero(std::optional<int64_t> dim = std::nullopt) const {
     taper_tensor *out_{};
     detail::check(taper_count_nonzero(this->raw_handle(), dim ? &*dim : nullptr, &out_));
+    return T::adopt(out_);
+}
+/// How many elements are nonzero over several dimensions; int64.
+T count_nonzero(const IntList &dim) const {
+    taper_tensor *out_{};
+    detail::check(taper_count_nonzero_dim_int_list(this->raw_handle(), dim.data(), dim.size(), &out_));
     return T::adopt(out_);
 }
 /// Largest element; NaN propagates.
@@ -1296,6 +1314,12 @@ const T &cumsum_(int64_t dim, std::optional<DType> dtype = std::nullopt) const {
 const T &cumprod_(int64_t dim, std::optional<DType> dtype = std::nullopt) const {
     detail::check(taper_cumprod_(this->raw_handle(), dim, detail::raw(dtype)));
     return static_cast<const T &>(*this);
+}
+/// Differences of neighbours along a dimension, n times.
+T diff(int64_t n = 1, int64_t dim = -1, const T &prepend = {}, const T &append = {}) const {
+    taper_tensor *out_{};
+    detail::check(taper_diff(this->raw_handle(), n, dim, prepend.handle(), append.handle(), &out_));
+    return T::adopt(out_);
 }
 /// Running log(sum(exp)) along a dimension.
 T logcumsumexp(int64_t dim) const {
@@ -1432,6 +1456,36 @@ T matrix_power(int64_t n) const {
 T trace() const {
     taper_tensor *out_{};
     detail::check(taper_trace(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The vector product along a dimension of size 3, the first one that is if none is named.
+T cross(const T &other, std::optional<int64_t> dim = std::nullopt) const {
+    taper_tensor *out_{};
+    detail::check(taper_cross(this->raw_handle(), other.handle(), dim ? &*dim : nullptr, &out_));
+    return T::adopt(out_);
+}
+/// The Kronecker product: each element of self times the whole other.
+T kron(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_kron(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// beta * self + alpha * (mat @ vec).
+T addmv(const T &mat, const T &vec, Scalar beta = 1, Scalar alpha = 1) const {
+    taper_tensor *out_{};
+    detail::check(taper_addmv(this->raw_handle(), mat.handle(), vec.handle(), beta.raw(), alpha.raw(), &out_));
+    return T::adopt(out_);
+}
+/// beta * self + alpha * outer(vec1, vec2).
+T addr(const T &vec1, const T &vec2, Scalar beta = 1, Scalar alpha = 1) const {
+    taper_tensor *out_{};
+    detail::check(taper_addr(this->raw_handle(), vec1.handle(), vec2.handle(), beta.raw(), alpha.raw(), &out_));
+    return T::adopt(out_);
+}
+/// beta * self + alpha * (batch1 @ batch2).sum(0).
+T addbmm(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) const {
+    taper_tensor *out_{};
+    detail::check(taper_addbmm(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw(), &out_));
     return T::adopt(out_);
 }
 /// The same elements with another shape, never copied; one size may be -1.
@@ -1614,6 +1668,18 @@ typename ViewOf<T>::List chunk(int64_t chunks, int64_t dim = 0) const {
     detail::check(taper_chunk(this->raw_handle(), chunks, dim, &out_));
     return typename ViewOf<T>::List(detail::adopt_list<T>(out_));
 }
+/// Sections of nearly equal size along a dimension, as views.
+std::vector<T> tensor_split(int64_t sections, int64_t dim = 0) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_tensor_split_sections(this->raw_handle(), sections, dim, &out_));
+    return detail::adopt_list<T>(out_);
+}
+/// The tensor cut before each of the indices of a dimension, as views.
+std::vector<T> tensor_split(const IntList &indices, int64_t dim = 0) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_tensor_split_indices(this->raw_handle(), indices.data(), indices.size(), dim, &out_));
+    return detail::adopt_list<T>(out_);
+}
 /// Windows of size every step along a dimension, appended as the last.
 typename ViewOf<T>::One unfold(int64_t dimension, int64_t size, int64_t step) const {
     taper_tensor *out_{};
@@ -1684,6 +1750,24 @@ T tile(const IntList &dims) const {
 T flip(const IntList &dims) const {
     taper_tensor *out_{};
     detail::check(taper_flip(this->raw_handle(), dims.data(), dims.size(), &out_));
+    return T::adopt(out_);
+}
+/// Columns of a matrix in reverse order.
+T fliplr() const {
+    taper_tensor *out_{};
+    detail::check(taper_fliplr(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// Rows in reverse order.
+T flipud() const {
+    taper_tensor *out_{};
+    detail::check(taper_flipud(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// k quarter turns in the plane of two dimensions, from the first to the second.
+T rot90(int64_t k = 1, const IntList &dims = IntList{0, 1}) const {
+    taper_tensor *out_{};
+    detail::check(taper_rot90(this->raw_handle(), k, dims.data(), dims.size(), &out_));
     return T::adopt(out_);
 }
 /// Elements rotated along dimensions (flattened when none are given).
@@ -3486,6 +3570,12 @@ inline Tensor any(const Tensor &self) {
     detail::check(taper_any(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// Whether any element is nonzero over several dimensions (all when none are given); bool.
+inline Tensor any(const Tensor &self, const OptionalIntList &dim = std::nullopt, bool keepdim = false) {
+    taper_tensor *out_{};
+    detail::check(taper_any_dims(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
+    return Tensor::adopt(out_);
+}
 /// Whether any element is nonzero along a dimension; bool.
 inline Tensor any(const Tensor &self, int64_t dim, bool keepdim = false) {
     taper_tensor *out_{};
@@ -3498,6 +3588,12 @@ inline Tensor all(const Tensor &self) {
     detail::check(taper_all(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// Whether all elements are nonzero over several dimensions (all when none are given); bool.
+inline Tensor all(const Tensor &self, const OptionalIntList &dim = std::nullopt, bool keepdim = false) {
+    taper_tensor *out_{};
+    detail::check(taper_all_dims(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
+    return Tensor::adopt(out_);
+}
 /// Whether all elements are nonzero along a dimension; bool.
 inline Tensor all(const Tensor &self, int64_t dim, bool keepdim = false) {
     taper_tensor *out_{};
@@ -3508,6 +3604,12 @@ inline Tensor all(const Tensor &self, int64_t dim, bool keepdim = false) {
 inline Tensor count_nonzero(const Tensor &self, std::optional<int64_t> dim = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_count_nonzero(self.handle(), dim ? &*dim : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// How many elements are nonzero over several dimensions; int64.
+inline Tensor count_nonzero(const Tensor &self, const IntList &dim) {
+    taper_tensor *out_{};
+    detail::check(taper_count_nonzero_dim_int_list(self.handle(), dim.data(), dim.size(), &out_));
     return Tensor::adopt(out_);
 }
 /// Largest element; NaN propagates.
@@ -3618,6 +3720,24 @@ inline const Tensor &cumsum_(const Tensor &self, int64_t dim, std::optional<DTyp
 inline const Tensor &cumprod_(const Tensor &self, int64_t dim, std::optional<DType> dtype = std::nullopt) {
     detail::check(taper_cumprod_(self.handle(), dim, detail::raw(dtype)));
     return self;
+}
+/// Differences of neighbours along a dimension, n times.
+inline Tensor diff(const Tensor &self, int64_t n = 1, int64_t dim = -1, const Tensor &prepend = {}, const Tensor &append = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_diff(self.handle(), n, dim, prepend.handle(), append.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The integral by the trapezoidal rule, of samples at the places x.
+inline Tensor trapezoid(const Tensor &y, const Tensor &x, int64_t dim = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_trapezoid_x(y.handle(), x.handle(), dim, &out_));
+    return Tensor::adopt(out_);
+}
+/// The integral by the trapezoidal rule, of samples dx apart.
+inline Tensor trapezoid(const Tensor &y, Scalar dx = 1, int64_t dim = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_trapezoid_dx(y.handle(), dx.raw(), dim, &out_));
+    return Tensor::adopt(out_);
 }
 /// Running log(sum(exp)) along a dimension.
 inline Tensor logcumsumexp(const Tensor &self, int64_t dim) {
@@ -3769,6 +3889,55 @@ inline Tensor trace(const Tensor &self) {
     detail::check(taper_trace(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// The vector product along a dimension of size 3, the first one that is if none is named.
+inline Tensor cross(const Tensor &self, const Tensor &other, std::optional<int64_t> dim = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_cross(self.handle(), other.handle(), dim ? &*dim : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The product summed over pairs of dimensions, one of each tensor.
+inline Tensor tensordot(const Tensor &self, const Tensor &other, const IntList &dims_self, const IntList &dims_other) {
+    taper_tensor *out_{};
+    detail::check(taper_tensordot(self.handle(), other.handle(), dims_self.data(), dims_self.size(), dims_other.data(), dims_other.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The Kronecker product: each element of self times the whole other.
+inline Tensor kron(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_kron(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// beta * self + alpha * (mat @ vec).
+inline Tensor addmv(const Tensor &self, const Tensor &mat, const Tensor &vec, Scalar beta = 1, Scalar alpha = 1) {
+    taper_tensor *out_{};
+    detail::check(taper_addmv(self.handle(), mat.handle(), vec.handle(), beta.raw(), alpha.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// beta * self + alpha * outer(vec1, vec2).
+inline Tensor addr(const Tensor &self, const Tensor &vec1, const Tensor &vec2, Scalar beta = 1, Scalar alpha = 1) {
+    taper_tensor *out_{};
+    detail::check(taper_addr(self.handle(), vec1.handle(), vec2.handle(), beta.raw(), alpha.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// beta * self + alpha * (batch1 @ batch2).sum(0).
+inline Tensor addbmm(const Tensor &self, const Tensor &batch1, const Tensor &batch2, Scalar beta = 1, Scalar alpha = 1) {
+    taper_tensor *out_{};
+    detail::check(taper_addbmm(self.handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The product of matrices, from left to right.
+inline Tensor chain_matmul(const std::vector<Tensor> &matrices) {
+    const auto matrices_list = detail::handles(matrices);
+    taper_tensor *out_{};
+    detail::check(taper_chain_matmul(matrices_list.data(), matrices_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Distances between all pairs of rows; compute_mode: 0 (many rows by one product where p is 2), 1 (always), 2 (never).
+inline Tensor cdist(const Tensor &x1, const Tensor &x2, double p = 2.0, std::optional<int64_t> compute_mode = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_cdist(x1.handle(), x2.handle(), p, compute_mode ? &*compute_mode : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
 /// The same elements with another shape, a view where possible; one size may be -1.
 inline Tensor reshape(const Tensor &self, const IntList &shape) {
     taper_tensor *out_{};
@@ -3908,6 +4077,18 @@ inline TensorViews chunk(const Tensor &self, int64_t chunks, int64_t dim = 0) {
     detail::check(taper_chunk(self.handle(), chunks, dim, &out_));
     return TensorViews(detail::adopt_list<Tensor>(out_));
 }
+/// Sections of nearly equal size along a dimension, as views.
+inline std::vector<Tensor> tensor_split(const Tensor &self, int64_t sections, int64_t dim = 0) {
+    taper_tensor_list *out_{};
+    detail::check(taper_tensor_split_sections(self.handle(), sections, dim, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// The tensor cut before each of the indices of a dimension, as views.
+inline std::vector<Tensor> tensor_split(const Tensor &self, const IntList &indices, int64_t dim = 0) {
+    taper_tensor_list *out_{};
+    detail::check(taper_tensor_split_indices(self.handle(), indices.data(), indices.size(), dim, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
 /// A window on the memory with any sizes, strides and offset.
 inline TensorView as_strided(const Tensor &self, const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) {
     taper_tensor *out_{};
@@ -3939,6 +4120,72 @@ inline Tensor stack(const std::vector<Tensor> &tensors, int64_t dim = 0) {
     detail::check(taper_stack(tensors_list.data(), tensors_list.size(), dim, &out_));
     return Tensor::adopt(out_);
 }
+/// The tensor with at least 1 dimension.
+inline Tensor atleast_1d(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_atleast_1d(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The tensor with at least 2 dimensions: a vector is a row.
+inline Tensor atleast_2d(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_atleast_2d(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The tensor with at least 3 dimensions: a matrix gets a last one.
+inline Tensor atleast_3d(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_atleast_3d(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Tensors side by side: along the second dimension, vectors along their only one.
+inline Tensor hstack(const std::vector<Tensor> &tensors) {
+    const auto tensors_list = detail::handles(tensors);
+    taper_tensor *out_{};
+    detail::check(taper_hstack(tensors_list.data(), tensors_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Tensors stacked as rows.
+inline Tensor vstack(const std::vector<Tensor> &tensors) {
+    const auto tensors_list = detail::handles(tensors);
+    taper_tensor *out_{};
+    detail::check(taper_vstack(tensors_list.data(), tensors_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Tensors stacked along the third dimension.
+inline Tensor dstack(const std::vector<Tensor> &tensors) {
+    const auto tensors_list = detail::handles(tensors);
+    taper_tensor *out_{};
+    detail::check(taper_dstack(tensors_list.data(), tensors_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Vectors as columns of a matrix, beside matrices.
+inline Tensor column_stack(const std::vector<Tensor> &tensors) {
+    const auto tensors_list = detail::handles(tensors);
+    taper_tensor *out_{};
+    detail::check(taper_column_stack(tensors_list.data(), tensors_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Matrices along the diagonal of a larger one, zeros elsewhere.
+inline Tensor block_diag(const std::vector<Tensor> &tensors) {
+    const auto tensors_list = detail::handles(tensors);
+    taper_tensor *out_{};
+    detail::check(taper_block_diag(tensors_list.data(), tensors_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// All combinations of elements of vectors, as rows.
+inline Tensor cartesian_prod(const std::vector<Tensor> &tensors) {
+    const auto tensors_list = detail::handles(tensors);
+    taper_tensor *out_{};
+    detail::check(taper_cartesian_prod(tensors_list.data(), tensors_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// All combinations of r elements of a vector, as rows.
+inline Tensor combinations(const Tensor &self, int64_t r = 2, bool with_replacement = false) {
+    taper_tensor *out_{};
+    detail::check(taper_combinations(self.handle(), r, with_replacement, &out_));
+    return Tensor::adopt(out_);
+}
 /// repeat with missing leading repeats of 1.
 inline Tensor tile(const Tensor &self, const IntList &dims) {
     taper_tensor *out_{};
@@ -3949,6 +4196,24 @@ inline Tensor tile(const Tensor &self, const IntList &dims) {
 inline Tensor flip(const Tensor &self, const IntList &dims) {
     taper_tensor *out_{};
     detail::check(taper_flip(self.handle(), dims.data(), dims.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Columns of a matrix in reverse order.
+inline Tensor fliplr(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_fliplr(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Rows in reverse order.
+inline Tensor flipud(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_flipud(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// k quarter turns in the plane of two dimensions, from the first to the second.
+inline Tensor rot90(const Tensor &self, int64_t k = 1, const IntList &dims = IntList{0, 1}) {
+    taper_tensor *out_{};
+    detail::check(taper_rot90(self.handle(), k, dims.data(), dims.size(), &out_));
     return Tensor::adopt(out_);
 }
 /// Elements rotated along dimensions (flattened when none are given).
@@ -4136,6 +4401,17 @@ inline Tensor embedding(const Tensor &weight, const Tensor &indices, int64_t pad
     taper_tensor *out_{};
     detail::check(taper_embedding(weight.handle(), indices.handle(), padding_idx, &out_));
     return Tensor::adopt(out_);
+}
+/// embedding that scales the used rows down, in place, to a norm of at most max_norm, and divides the gradient by how often each index occurs.
+inline Tensor embedding_full(const Tensor &weight, const Tensor &indices, std::optional<int64_t> padding_idx = std::nullopt, std::optional<double> max_norm = std::nullopt, double norm_type = 2.0, bool scale_grad_by_freq = false) {
+    taper_tensor *out_{};
+    detail::check(taper_embedding_full(weight.handle(), indices.handle(), padding_idx ? &*padding_idx : nullptr, max_norm ? &*max_norm : nullptr, norm_type, scale_grad_by_freq, &out_));
+    return Tensor::adopt(out_);
+}
+/// Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm.
+inline const Tensor &embedding_renorm_(const Tensor &self, const Tensor &indices, double max_norm, double norm_type) {
+    detail::check(taper_embedding_renorm_(self.handle(), indices.handle(), max_norm, norm_type));
+    return self;
 }
 /// How often each non-negative integer occurs.
 inline Tensor bincount(const Tensor &self, const Tensor &weights = {}, int64_t minlength = 0) {
@@ -4680,10 +4956,22 @@ inline Tensor glu(const Tensor &self, int64_t dim = -1) {
     detail::check(taper_glu(self.handle(), dim, &out_));
     return Tensor::adopt(out_);
 }
+/// softmax(-self).
+inline Tensor softmin(const Tensor &self, int64_t dim, std::optional<DType> dtype = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_softmin(self.handle(), dim, detail::raw(dtype), &out_));
+    return Tensor::adopt(out_);
+}
 /// input @ weight.T + bias; weight is [out_features, in_features].
 inline Tensor linear(const Tensor &input, const Tensor &weight, const Tensor &bias = {}) {
     taper_tensor *out_{};
     detail::check(taper_linear(input.handle(), weight.handle(), bias.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// input1^T A input2 + bias for each matrix A of weight [out, in1, in2].
+inline Tensor bilinear(const Tensor &input1, const Tensor &input2, const Tensor &weight, const Tensor &bias = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_bilinear(input1.handle(), input2.handle(), weight.handle(), bias.handle(), &out_));
     return Tensor::adopt(out_);
 }
 /// relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features].
@@ -4776,6 +5064,12 @@ inline Tensor conv3d(const Tensor &input, const Tensor &weight, const Tensor &bi
     detail::check(taper_conv3d(input.handle(), weight.handle(), bias.handle(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), groups, &out_));
     return Tensor::adopt(out_);
 }
+/// A convolution over the weight's dimensions less 2; padding_mode 'zeros', 'reflect', 'replicate' or 'circular'; auto_padding 'same' or 'valid' in place of numbers.
+inline Tensor conv_padded(const Tensor &input, const Tensor &weight, const Tensor &bias = {}, const IntList &stride = IntList{}, const IntList &padding = IntList{}, const IntList &dilation = IntList{}, int64_t groups = 1, const std::string &padding_mode = "zeros", const std::optional<std::string> &auto_padding = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_conv_padded(input.handle(), weight.handle(), bias.handle(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), groups, detail::text(padding_mode), auto_padding ? detail::text(*auto_padding) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
 /// The gradient of conv1d with respect to its input; weight [c, out / groups, ..].
 inline Tensor conv_transpose1d(const Tensor &input, const Tensor &weight, const Tensor &bias = {}, const IntList &stride = IntList{1}, const IntList &padding = IntList{0}, const IntList &output_padding = IntList{0}, int64_t groups = 1, const IntList &dilation = IntList{1}) {
     taper_tensor *out_{};
@@ -4792,6 +5086,12 @@ inline Tensor conv_transpose2d(const Tensor &input, const Tensor &weight, const 
 inline Tensor conv_transpose3d(const Tensor &input, const Tensor &weight, const Tensor &bias = {}, const IntList &stride = IntList{1, 1, 1}, const IntList &padding = IntList{0, 0, 0}, const IntList &output_padding = IntList{0, 0, 0}, int64_t groups = 1, const IntList &dilation = IntList{1, 1, 1}) {
     taper_tensor *out_{};
     detail::check(taper_conv_transpose3d(input.handle(), weight.handle(), bias.handle(), stride.data(), stride.size(), padding.data(), padding.size(), output_padding.data(), output_padding.size(), groups, dilation.data(), dilation.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// A transposed convolution over the weight's dimensions less 2; output_size chooses among the possible sizes in place of output_padding.
+inline Tensor conv_transpose_sized(const Tensor &input, const Tensor &weight, const Tensor &bias = {}, const IntList &stride = IntList{}, const IntList &padding = IntList{}, const IntList &output_padding = IntList{}, int64_t groups = 1, const IntList &dilation = IntList{}, const OptionalIntList &output_size = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_conv_transpose_sized(input.handle(), weight.handle(), bias.handle(), stride.data(), stride.size(), padding.data(), padding.size(), output_padding.data(), output_padding.size(), groups, dilation.data(), dilation.size(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out_));
     return Tensor::adopt(out_);
 }
 /// Largest element of each window; stride defaults to kernel_size.
@@ -4817,6 +5117,20 @@ inline std::tuple<Tensor, Tensor> max_pool2d_with_indices(const Tensor &self, co
     taper_tensor *values_{};
     taper_tensor *indices_{};
     detail::check(taper_max_pool2d_with_indices(self.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// max_pool1d and the position of each maximum in its row.
+inline std::tuple<Tensor, Tensor> max_pool1d_with_indices(const Tensor &self, const IntList &kernel_size, const IntList &stride = IntList{}, const IntList &padding = IntList{0}, const IntList &dilation = IntList{1}, bool ceil_mode = false) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_max_pool1d_with_indices(self.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// max_pool3d and the flat position of each maximum in its volume.
+inline std::tuple<Tensor, Tensor> max_pool3d_with_indices(const Tensor &self, const IntList &kernel_size, const IntList &stride = IntList{}, const IntList &padding = IntList{0, 0, 0}, const IntList &dilation = IntList{1, 1, 1}, bool ceil_mode = false) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_max_pool3d_with_indices(self.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, &values_, &indices_));
     return {Tensor::adopt(values_), Tensor::adopt(indices_)};
 }
 /// Mean of each window.
@@ -4853,6 +5167,75 @@ inline Tensor adaptive_avg_pool2d(const Tensor &self, const IntList &output_size
 inline Tensor adaptive_avg_pool3d(const Tensor &self, const IntList &output_size) {
     taper_tensor *out_{};
     detail::check(taper_adaptive_avg_pool3d(self.handle(), output_size.data(), output_size.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+inline Tensor adaptive_max_pool1d(const Tensor &self, const IntList &output_size) {
+    taper_tensor *out_{};
+    detail::check(taper_adaptive_max_pool1d(self.handle(), output_size.data(), output_size.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// adaptive_max_pool1d and the flat position of each maximum.
+inline std::tuple<Tensor, Tensor> adaptive_max_pool1d_with_indices(const Tensor &self, const IntList &output_size) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_adaptive_max_pool1d_with_indices(self.handle(), output_size.data(), output_size.size(), &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+inline Tensor adaptive_max_pool2d(const Tensor &self, const IntList &output_size) {
+    taper_tensor *out_{};
+    detail::check(taper_adaptive_max_pool2d(self.handle(), output_size.data(), output_size.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// adaptive_max_pool2d and the flat position of each maximum.
+inline std::tuple<Tensor, Tensor> adaptive_max_pool2d_with_indices(const Tensor &self, const IntList &output_size) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_adaptive_max_pool2d_with_indices(self.handle(), output_size.data(), output_size.size(), &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+inline Tensor adaptive_max_pool3d(const Tensor &self, const IntList &output_size) {
+    taper_tensor *out_{};
+    detail::check(taper_adaptive_max_pool3d(self.handle(), output_size.data(), output_size.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// adaptive_max_pool3d and the flat position of each maximum.
+inline std::tuple<Tensor, Tensor> adaptive_max_pool3d_with_indices(const Tensor &self, const IntList &output_size) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_adaptive_max_pool3d_with_indices(self.handle(), output_size.data(), output_size.size(), &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// The p-norm of each window.
+inline Tensor lp_pool1d(const Tensor &self, double norm_type, const IntList &kernel_size, const OptionalIntList &stride = std::nullopt, bool ceil_mode = false) {
+    taper_tensor *out_{};
+    detail::check(taper_lp_pool1d(self.handle(), norm_type, kernel_size.data(), kernel_size.size(), stride ? stride->data() : nullptr, stride ? stride->size() : 0, ceil_mode, &out_));
+    return Tensor::adopt(out_);
+}
+/// The p-norm of each window.
+inline Tensor lp_pool2d(const Tensor &self, double norm_type, const IntList &kernel_size, const OptionalIntList &stride = std::nullopt, bool ceil_mode = false) {
+    taper_tensor *out_{};
+    detail::check(taper_lp_pool2d(self.handle(), norm_type, kernel_size.data(), kernel_size.size(), stride ? stride->data() : nullptr, stride ? stride->size() : 0, ceil_mode, &out_));
+    return Tensor::adopt(out_);
+}
+/// The p-norm of each window.
+inline Tensor lp_pool3d(const Tensor &self, double norm_type, const IntList &kernel_size, const OptionalIntList &stride = std::nullopt, bool ceil_mode = false) {
+    taper_tensor *out_{};
+    detail::check(taper_lp_pool3d(self.handle(), norm_type, kernel_size.data(), kernel_size.size(), stride ? stride->data() : nullptr, stride ? stride->size() : 0, ceil_mode, &out_));
+    return Tensor::adopt(out_);
+}
+/// Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
+inline Tensor im2col(const Tensor &self, const IntList &kernel_size, const IntList &dilation = IntList{1, 1}, const IntList &padding = IntList{0, 0}, const IntList &stride = IntList{1, 1}) {
+    taper_tensor *out_{};
+    detail::check(taper_im2col(self.handle(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Sums columns of sliding blocks back into an image of output_size.
+inline Tensor col2im(const Tensor &self, const IntList &output_size, const IntList &kernel_size, const IntList &dilation = IntList{1, 1}, const IntList &padding = IntList{0, 0}, const IntList &stride = IntList{1, 1}) {
+    taper_tensor *out_{};
+    detail::check(taper_col2im(self.handle(), output_size.data(), output_size.size(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), &out_));
     return Tensor::adopt(out_);
 }
 /// Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
@@ -4897,6 +5280,24 @@ inline Tensor instance_norm(const Tensor &input, const Tensor &weight = {}, cons
     detail::check(taper_instance_norm(input.handle(), weight.handle(), bias.handle(), eps, &out_));
     return Tensor::adopt(out_);
 }
+/// batch_norm that counts batches (in place) and chooses between running and batch statistics as the layer does; momentum None is the mean of all batches.
+inline Tensor batch_norm_tracked(const Tensor &input, const Tensor &weight, const Tensor &bias, const Tensor &running_mean, const Tensor &running_var, const Tensor &num_batches_tracked, bool training, bool track_running_stats = true, std::optional<double> momentum = 0.1, double eps = 1e-5) {
+    taper_tensor *out_{};
+    detail::check(taper_batch_norm_tracked(input.handle(), weight.handle(), bias.handle(), running_mean.handle(), running_var.handle(), num_batches_tracked.handle(), training, track_running_stats, momentum ? &*momentum : nullptr, eps, &out_));
+    return Tensor::adopt(out_);
+}
+/// instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample.
+inline Tensor instance_norm_tracked(const Tensor &input, const Tensor &weight, const Tensor &bias, const Tensor &running_mean, const Tensor &running_var, bool training = true, bool track_running_stats = true, std::optional<double> momentum = 0.1, double eps = 1e-5, std::optional<int64_t> dims = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_instance_norm_tracked(input.handle(), weight.handle(), bias.handle(), running_mean.handle(), running_var.handle(), training, track_running_stats, momentum ? &*momentum : nullptr, eps, dims ? &*dims : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// Divided by a power of the mean of squares over size neighbouring channels.
+inline Tensor local_response_norm(const Tensor &input, int64_t size, double alpha = 0.0001, double beta = 0.75, double k = 1.0) {
+    taper_tensor *out_{};
+    detail::check(taper_local_response_norm(input.handle(), size, alpha, beta, k, &out_));
+    return Tensor::adopt(out_);
+}
 /// Divided by the p-norm along a dimension.
 inline Tensor normalize(const Tensor &input, double p = 2.0, int64_t dim = 1, double eps = 1e-12) {
     taper_tensor *out_{};
@@ -4907,6 +5308,12 @@ inline Tensor normalize(const Tensor &input, double p = 2.0, int64_t dim = 1, do
 inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim = 1, double eps = 1e-8) {
     taper_tensor *out_{};
     detail::check(taper_cosine_similarity(x1.handle(), x2.handle(), dim, eps, &out_));
+    return Tensor::adopt(out_);
+}
+/// The p-norm of x1 - x2 + eps over the last dimension.
+inline Tensor pairwise_distance(const Tensor &x1, const Tensor &x2, double p = 2.0, double eps = 1e-6, bool keepdim = false) {
+    taper_tensor *out_{};
+    detail::check(taper_pairwise_distance(x1.handle(), x2.handle(), p, eps, keepdim, &out_));
     return Tensor::adopt(out_);
 }
 /// Padded from the last dimension backwards: constant, reflect, replicate or circular.
@@ -4925,6 +5332,24 @@ inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &ke
 inline Tensor pixel_shuffle(const Tensor &self, int64_t upscale_factor) {
     taper_tensor *out_{};
     detail::check(taper_pixel_shuffle(self.handle(), upscale_factor, &out_));
+    return Tensor::adopt(out_);
+}
+/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+inline Tensor interpolate(const Tensor &input, const OptionalIntList &size = std::nullopt, std::optional<double> scale_factor = std::nullopt, const std::string &mode = "nearest", std::optional<bool> align_corners = std::nullopt, std::optional<bool> recompute_scale_factor = std::nullopt, bool antialias = false, std::optional<double> scale_h = std::nullopt, std::optional<double> scale_w = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_interpolate(input.handle(), size ? size->data() : nullptr, size ? size->size() : 0, scale_factor ? &*scale_factor : nullptr, detail::text(mode), align_corners ? &*align_corners : nullptr, recompute_scale_factor ? &*recompute_scale_factor : nullptr, antialias, scale_h ? &*scale_h : nullptr, scale_w ? &*scale_w : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w].
+inline Tensor pixel_unshuffle(const Tensor &self, int64_t downscale_factor) {
+    taper_tensor *out_{};
+    detail::check(taper_pixel_unshuffle(self.handle(), downscale_factor, &out_));
+    return Tensor::adopt(out_);
+}
+/// Channels of groups mixed.
+inline Tensor channel_shuffle(const Tensor &self, int64_t groups) {
+    taper_tensor *out_{};
+    detail::check(taper_channel_shuffle(self.handle(), groups, &out_));
     return Tensor::adopt(out_);
 }
 /// Squared difference; reduction is 'none', 'mean' or 'sum'.
@@ -4981,6 +5406,60 @@ inline Tensor cross_entropy(const Tensor &input, const Tensor &target, const Ten
     detail::check(taper_cross_entropy(input.handle(), target.handle(), weight.handle(), ignore_index, detail::text(reduction), label_smoothing, &out_));
     return Tensor::adopt(out_);
 }
+/// input where the target is 1, max(0, margin - input) where it is -1.
+inline Tensor hinge_embedding_loss(const Tensor &input, const Tensor &target, double margin = 1.0, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_hinge_embedding_loss(input.handle(), target.handle(), margin, detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// log(1 + exp(-target * input)).
+inline Tensor soft_margin_loss(const Tensor &input, const Tensor &target, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_soft_margin_loss(input.handle(), target.handle(), detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// max(0, -target * (input1 - input2) + margin).
+inline Tensor margin_ranking_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_margin_ranking_loss(input1.handle(), input2.handle(), target.handle(), margin, detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// 1 - cos where the target is 1, max(0, cos - margin) where it is -1.
+inline Tensor cosine_embedding_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_cosine_embedding_loss(input1.handle(), input2.handle(), target.handle(), margin, detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// max(0, d(anchor, positive) - d(anchor, negative) + margin) for the p-norm d of differences.
+inline Tensor triplet_margin_loss(const Tensor &anchor, const Tensor &positive, const Tensor &negative, double margin = 1.0, double p = 2.0, double eps = 1e-6, bool swap = false, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_triplet_margin_loss(anchor.handle(), positive.handle(), negative.handle(), margin, p, eps, swap, detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// The mean over classes of each class's logistic loss; targets are 0 or 1.
+inline Tensor multilabel_soft_margin_loss(const Tensor &input, const Tensor &target, const Tensor &weight = {}, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_multilabel_soft_margin_loss(input.handle(), target.handle(), weight.handle(), detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// The sum over the other classes of max(0, margin - input[y] + input[i])^p, by the number of classes.
+inline Tensor multi_margin_loss(const Tensor &input, const Tensor &target, Scalar p = 1, double margin = 1.0, const Tensor &weight = {}, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_multi_margin_loss(input.handle(), target.handle(), p.raw(), margin, weight.handle(), detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// Negative log likelihood of a Poisson distribution.
+inline Tensor poisson_nll_loss(const Tensor &input, const Tensor &target, bool log_input = true, bool full = false, double eps = 1e-8, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_poisson_nll_loss(input.handle(), target.handle(), log_input, full, eps, detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// Negative log likelihood of a normal distribution.
+inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, const Tensor &var, bool full = false, double eps = 1e-6, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_gaussian_nll_loss(input.handle(), target.handle(), var.handle(), full, eps, detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training.
 inline Tensor dropout(const Tensor &input, double p = 0.5, bool training = true, const Generator *generator = nullptr) {
     taper_tensor *out_{};
@@ -5026,6 +5505,12 @@ inline Tensor dropout2d(const Tensor &input, double p = 0.5, bool training = tru
 inline Tensor dropout3d(const Tensor &input, double p = 0.5, bool training = true, const Generator *generator = nullptr) {
     taper_tensor *out_{};
     detail::check(taper_dropout3d(input.handle(), p, training, detail::raw(generator), &out_));
+    return Tensor::adopt(out_);
+}
+/// A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients.
+inline Tensor gumbel_softmax(const Tensor &logits, double tau = 1.0, bool hard = false, int64_t dim = -1, const Generator *generator = nullptr) {
+    taper_tensor *out_{};
+    detail::check(taper_gumbel_softmax(logits.handle(), tau, hard, dim, detail::raw(generator), &out_));
     return Tensor::adopt(out_);
 }
 } // namespace functional

@@ -1,13 +1,11 @@
 """Functions whose forms of arguments need Python: hand-merged overloads, aliases and small compositions."""
 
-import math
 import sys
 
 from . import _c, _dtype
 from . import _ops as g
 from ._dtype import Size
 from ._glue import M
-from ._half import in_float
 from ._tensor import Tensor
 
 
@@ -121,22 +119,12 @@ def split(tensor, split_size_or_sections=M, dim=0, *, split_size=M, axis=M):
     return g.split(tensor, size, dim)
 
 
-def tensor_split(input, indices_or_sections, dim=0):
+def tensor_split(input, indices_or_sections=M, dim=0, *, indices=M, sections=M):
     """The tensor in sections of nearly equal size, or cut at the given indices."""
-    n = input.size(dim)
-    if isinstance(indices_or_sections, Tensor):
-        indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        sections = indices_or_sections
-        if sections <= 0:
-            raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
-        small, more = divmod(n, sections)
-        sizes = [small + 1] * more + [small] * (sections - more)
-    else:
-        cuts = [min(max(i + n if i < 0 else i, 0), n) for i in indices_or_sections]
-        starts, ends = [0, *cuts], [*cuts, n]
-        return tuple(input.narrow(dim, a, max(b - a, 0)) for a, b in zip(starts, ends))
-    return g.split_with_sizes(input, sizes, dim)
+    cuts = next((v for v in (indices_or_sections, sections, indices) if v is not M), M)
+    if isinstance(cuts, Tensor):
+        cuts = cuts.tolist()
+    return g.tensor_split(input, cuts, dim)
 
 
 def einsum(equation, *operands):
@@ -274,48 +262,27 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     return _picked(g.unique_consecutive(input, return_inverse, return_counts, dim), return_inverse, return_counts)
 
 
-def _at_least(n):
-    def function(*tensors):
-        if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
-            return tuple(function(t) for t in tensors[0])
-        if len(tensors) != 1:
-            return tuple(function(t) for t in tensors)
-        t = tensors[0]
-        if n >= 1 and t.ndim == 0:
-            t = t.reshape((1,))
-        if n >= 2 and t.ndim == 1:
-            t = t.unsqueeze(0)
-        if n >= 3 and t.ndim == 2:
-            t = t.unsqueeze(-1)
-        return t
-
-    function.__name__ = f"atleast_{n}d"
-    function.__doc__ = f"The tensors with at least {n} dimensions."
-    return function
+def atleast_1d(*tensors):
+    """The tensors with at least 1 dimension."""
+    return _at_least(g.atleast_1d, tensors)
 
 
-atleast_1d, atleast_2d, atleast_3d = _at_least(1), _at_least(2), _at_least(3)
+def atleast_2d(*tensors):
+    """The tensors with at least 2 dimensions."""
+    return _at_least(g.atleast_2d, tensors)
 
 
-def vstack(tensors, *, out=None):
-    """Tensors stacked as rows."""
-    return g.cat(atleast_2d(list(tensors)), 0, out=out)
+def atleast_3d(*tensors):
+    """The tensors with at least 3 dimensions."""
+    return _at_least(g.atleast_3d, tensors)
 
 
-def hstack(tensors, *, out=None):
-    """Tensors side by side."""
-    tensors = atleast_1d(list(tensors))
-    return g.cat(tensors, 0 if tensors[0].ndim == 1 else 1, out=out)
-
-
-def dstack(tensors, *, out=None):
-    """Tensors stacked along the third dimension."""
-    return g.cat(atleast_3d(list(tensors)), 2, out=out)
-
-
-def column_stack(tensors, *, out=None):
-    """Vectors as columns of a matrix."""
-    return hstack([t.reshape((t.numel(), 1)) if t.ndim <= 1 else t for t in tensors], out=out)
+def _at_least(function, tensors):
+    if len(tensors) == 1:
+        if not isinstance(tensors[0], (list, tuple)):
+            return function(tensors[0])
+        (tensors,) = tensors
+    return tuple([function(t) for t in tensors])
 
 
 def scalar_tensor(s, *, dtype=None, device=None, requires_grad=False, layout=None):
@@ -330,232 +297,43 @@ def swapaxes(input, axis0, axis1):
     return g.transpose(input, axis0, axis1)
 
 
-def fliplr(input):
-    """The columns of a matrix in reverse order."""
-    if input.ndim < 2:
-        raise RuntimeError("Input must be >= 2-d.")
-    return g.flip(input, 1)
-
-
-def flipud(input):
-    """The rows in reverse order."""
-    if input.ndim < 1:
-        raise RuntimeError("Input must be >= 1-d.")
-    return g.flip(input, 0)
-
-
-def rot90(input, k=1, dims=(0, 1)):
-    """Rotation by k quarter turns in the plane of two dimensions."""
-    k %= 4
-    a, b = dims
-    if k == 1:
-        return g.transpose(g.flip(input, (b,)), a, b)
-    if k == 2:
-        return g.flip(input, (a, b))
-    if k == 3:
-        return g.flip(g.transpose(input, a, b), (b,))
-    return input.clone()
-
-
-def diff(input, n=1, dim=-1, prepend=None, append=None):
-    """Differences of neighbours, n times."""
-    if n == 0:
-        return input.clone()
-    parts = [p for p in (prepend, input, append) if p is not None]
-    if len(parts) > 1:
-        input = g.cat(parts, dim)
-    for _ in range(n):
-        m = input.size(dim)
-        if m == 0:
-            break
-        after, before = input.narrow(dim, 1, m - 1), input.narrow(dim, 0, m - 1)
-        input = after ^ before if input.dtype is _dtype.bool else after - before
-    return input
-
-
-def trapezoid(y, x=None, *, dx=1.0, dim=-1):
-    """The integral by the trapezoidal rule."""
-    if y.size(dim) == 0:
-        # The integral of nothing, in y's dtype.
-        shape = list(y.shape)
-        del shape[dim]
-        return g.zeros(shape, dtype=y.dtype, device=y.device)
-    return _trapezoid(y, x, dx=dx, dim=dim)
-
-
-@in_float
-def _trapezoid(y, x, *, dx, dim):
-    n = y.size(dim)
-    pairs = y.narrow(dim, 1, n - 1) + y.narrow(dim, 0, n - 1)
-    if x is not None:
-        if x.ndim < y.ndim and x.ndim == 1:
-            shape = [1] * y.ndim
-            shape[dim] = n
-            x = x.view(shape)
-        step = x.narrow(dim, 1, n - 1) - x.narrow(dim, 0, n - 1)
-        return (pairs * step).sum(dim) / 2
-    return pairs.sum(dim) * dx / 2
-
-
 def block_diag(*tensors):
     """Matrices along the diagonal of a larger one."""
-    tensors = [atleast_2d(t) for t in tensors]
-    rows, columns = sum(t.size(0) for t in tensors), sum(t.size(1) for t in tensors)
-    out = g.zeros((rows, columns), dtype=tensors[0].dtype, device=tensors[0].device)
-    i = j = 0
-    for t in tensors:
-        out[i : i + t.size(0), j : j + t.size(1)] = t
-        i, j = i + t.size(0), j + t.size(1)
-    return out
+    return g.block_diag(tensors)
 
 
 def cartesian_prod(*tensors):
     """All combinations of elements of vectors, as rows."""
-    if len(tensors) == 1:
-        return tensors[0]
-    return g.stack([t.flatten() for t in meshgrid(*tensors, indexing="ij")], 1)
-
-
-def combinations(input, r=2, with_replacement=False):
-    """All combinations of r elements of a vector, as rows."""
-    import itertools
-    import math
-
-    from ._ops import empty
-
-    # No work towards a result that cannot exist; how many rows it has may itself be a number of a million digits.
-    n = input.numel() + (r - 1 if with_replacement else 0)
-    if 0 <= r <= n:
-        size = math.lgamma(n + 1) - math.lgamma(r + 1) - math.lgamma(n - r + 1)
-        if size > 40:
-            raise RuntimeError(f"combinations: too many of {r} out of {input.numel()} elements")
-        empty((math.comb(n, r), r), dtype=_dtype.int64)
-    make = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = list(make(range(input.numel()), r))
-    from ._creation import _from_data
-
-    return input[_from_data(rows, _dtype.int64, "cpu").reshape((len(rows), r))]
-
-
-@in_float
-def cross(input, other, dim=None):
-    """The vector product along a dimension of size 3."""
-    if dim is None:
-        dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
-        if dim is None:
-            raise RuntimeError("linalg.cross: inputs dimension -1 must have length 3. Got " + str(input.size(-1)))
-    a, b = g.broadcast_tensors([input, other])
-    a0, a1, a2 = a.unbind(dim)
-    b0, b1, b2 = b.unbind(dim)
-    return g.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], dim)
-
-
-def tensordot(a, b, dims=2):
-    """The product summed over pairs of dimensions."""
-    if isinstance(dims, int):
-        first, second = list(range(a.ndim - dims, a.ndim)), list(range(dims))
-    else:
-        first, second = ([d] if isinstance(d, int) else list(d) for d in dims)
-    first, second = [d % a.ndim for d in first], [d % b.ndim for d in second]
-    for i, j in zip(first, second):
-        # A size of 1 meets any: the other is summed.
-        if a.size(i) == 1 and b.size(j) != 1:
-            b = b.sum(j, True)
-        elif b.size(j) == 1 and a.size(i) != 1:
-            a = a.sum(i, True)
-    keep_a = [d for d in range(a.ndim) if d not in first]
-    keep_b = [d for d in range(b.ndim) if d not in second]
-    n = 1
-    for d in first:
-        n *= a.size(d)
-    rows = columns = 1
-    for d in keep_a:
-        rows *= a.size(d)
-    for d in keep_b:
-        columns *= b.size(d)
-    left = a.permute(keep_a + first).reshape((rows, n))
-    right = b.permute(second + keep_b).reshape((n, columns))
-    return (left @ right).reshape([a.size(d) for d in keep_a] + [b.size(d) for d in keep_b])
-
-
-def kron(input, other):
-    """The Kronecker product."""
-    n = max(input.ndim, other.ndim)
-    a = input.reshape([1] * (n - input.ndim) + list(input.shape))
-    b = other.reshape([1] * (n - other.ndim) + list(other.shape))
-    left = a.reshape([m for s in a.shape for m in (s, 1)])
-    right = b.reshape([m for s in b.shape for m in (1, s)])
-    return (left * right).reshape([x * y for x, y in zip(a.shape, b.shape)])
-
-
-@in_float
-def cdist(x1, x2, p=2.0, compute_mode=None):
-    """Distances between all pairs of rows."""
-    mode = compute_mode or "use_mm_for_euclid_dist_if_necessary"
-    if mode not in (
-        "use_mm_for_euclid_dist_if_necessary",
-        "use_mm_for_euclid_dist",
-        "donot_use_mm_for_euclid_dist",
-    ):
-        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
-    many = x1.size(-2) > 25 or x2.size(-2) > 25
-    if p == 2 and (mode == "use_mm_for_euclid_dist" or many and mode.endswith("necessary")):
-        # |a - b|^2 = |a|^2 - 2 a b + |b|^2 as one product; equal rows have distance and gradient 0.
-        a2, b2 = (x1 * x1).sum(-1, True), (x2 * x2).sum(-1, True)
-        a = g.cat([x1 * -2, a2, g.ones_like(a2)], -1)
-        b = g.cat([x2, g.ones_like(b2), b2], -1)
-        square = g.matmul(a, b.transpose(-2, -1)).clamp(min=0)
-        zero = square.detach() == 0
-        return square.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
-    apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    if p == math.inf and apart.requires_grad and x1.size(-1):
-        # Every element that reaches the maximum has the whole gradient, which is not shared here.
-        m = g.abs(apart.detach()).amax(-1)
-        reach = g.abs(apart).masked_fill(g.abs(apart.detach()) != m.unsqueeze(-1), 0).sum(-1)
-        return m + (reach - reach.detach()).masked_fill(~g.isfinite(m), 0)
-    return g.norm(apart, p, -1)
-
-
-@in_float
-def addmv(input, mat, vec, *, beta=1, alpha=1):
-    """beta * input + alpha * (mat @ vec)."""
-    return _added(input, g.mv(mat, vec), beta, alpha)
-
-
-@in_float
-def addr(input, vec1, vec2, *, beta=1, alpha=1):
-    """beta * input + alpha * outer(vec1, vec2)."""
-    if not g.outer(vec1, vec2).is_floating_point() and not input.is_floating_point():
-        for name, number in (("beta", beta), ("alpha", alpha)):
-            if isinstance(number, float):
-                raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
-    return _added(input, g.outer(vec1, vec2), beta, alpha)
-
-
-@in_float
-def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
-    """beta * input + alpha * (batch1 @ batch2).sum(0)."""
-    product = g.bmm(batch1, batch2)
-    return _added(input, g.sum(product, 0, dtype=product.dtype), beta, alpha)
-
-
-def _added(input, product, beta, alpha):
-    """beta * input + alpha * product, of the product's shape. Numbers do not change the dtype of integers."""
-    if not product.is_floating_point() and not input.is_floating_point():
-        beta, alpha = int(beta), int(alpha)
-    dtype = promote_types(input.dtype, product.dtype)
-    product = product if alpha == 1 else product * alpha
-    # With beta 0 what stands in input, NaN too, is ignored.
-    result = g.broadcast_to(input * beta, product.shape) + product if beta else product
-    return result if result.dtype == dtype else result.to(dtype)
+    return g.cartesian_prod(tensors)
 
 
 def chain_matmul(*matrices):
     """The product of matrices."""
-    r = matrices[0]
-    for m in matrices[1:]:
-        r = r @ m
-    return r
+    return g.chain_matmul(matrices)
+
+
+def tensordot(a, b, dims=2, out=None):
+    """The product summed over pairs of dimensions."""
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.ndim, b.ndim):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        first, second = range(a.ndim - dims, a.ndim), range(dims)
+    else:
+        if isinstance(dims, Tensor):
+            dims = dims.tolist()
+        first, second = dims
+    first, second = ((d,) if isinstance(d, int) else tuple(d) for d in (first, second))
+    return g.tensordot(a, b, first, second, out=out)
+
+
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+    """Distances between all pairs of rows."""
+    modes = ("use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
+    if compute_mode is not None and compute_mode not in modes:
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+    return g.cdist(x1, x2, p, 0 if compute_mode is None else modes.index(compute_mode))
 
 
 def div(input, other, *, rounding_mode=None, out=None):
@@ -626,40 +404,6 @@ def _shaped_like(input, result):
             f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(result.shape)}"
         )
     return result
-
-
-def reduced(name):
-    """any/all over several dimensions as well as one."""
-    generated = getattr(g, name)
-
-    def function(input, dim=None, keepdim=False, *, axis=M, keepdims=M, out=None):
-        dim = axis if axis is not M else dim
-        keepdim = keepdims if keepdims is not M else keepdim
-        if dim is None:
-            r = generated(input)
-            if keepdim:
-                r = r.reshape((1,) * input.ndim)
-        elif isinstance(dim, (tuple, list)):
-            r = input if dim else (input != 0).to(_dtype.uint8 if input.dtype is _dtype.uint8 else _dtype.bool)
-            for d in sorted((d % max(input.ndim, 1) for d in dim), reverse=True):
-                r = generated(r, d, keepdim)
-        else:
-            r = generated(input, dim, keepdim)
-        return r if out is None else g.copy_out(r, out)
-
-    function.__name__ = name
-    function.__doc__ = generated.__doc__
-    return function
-
-
-any, all = reduced("any"), reduced("all")
-
-
-def count_nonzero(input, dim=None):
-    """The number of elements that are not zero."""
-    if isinstance(dim, (tuple, list)):
-        return (input != 0).sum(dim)
-    return g.count_nonzero(input, dim)
 
 
 def sort(input, dim=-1, descending=False, stable=False, *, out=None):

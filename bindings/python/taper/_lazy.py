@@ -6,15 +6,14 @@ from ._tensor import Tensor
 # Functions of `_functions.py` that take forms of arguments the generated ones do not: they go first.
 MERGED = frozenset(
     "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
-    "xlogy clamp_ lerp_ round_ squeeze_ any all count_nonzero sort argsort scatter scatter_ randint randint_like random_ normal unique "
-    "unique_consecutive".split()
+    "xlogy clamp_ lerp_ round_ squeeze_ sort argsort scatter scatter_ randint randint_like random_ normal unique "
+    "unique_consecutive tensor_split atleast_1d atleast_2d atleast_3d block_diag cartesian_prod chain_matmul tensordot "
+    "cdist".split()
 )
 # Composed of ops in `_functions.py` until the core has them: an op of the table goes first.
 COMPOSED = frozenset(
-    "tensor_split broadcast_shapes is_tensor numel is_floating_point is_complex is_nonzero is_same_size result_type "
-    "promote_types can_cast atleast_1d atleast_2d atleast_3d vstack hstack dstack column_stack "
-    "scalar_tensor swapaxes fliplr flipud rot90 diff trapezoid block_diag cartesian_prod combinations cross tensordot kron "
-    "cdist addmv addr addbmm chain_matmul range".split()
+    "broadcast_shapes is_tensor numel is_floating_point is_complex is_nonzero is_same_size result_type promote_types can_cast "
+    "scalar_tensor swapaxes range".split()
 )
 ALIASES = {
     "subtract": "sub",
@@ -55,8 +54,7 @@ ALIASES = {
 # Names of the two tables that are functions alone or methods alone.
 _FUNCTION_ONLY = frozenset(
     "arange einsum meshgrid broadcast_tensors broadcast_shapes is_tensor result_type promote_types can_cast atleast_1d "
-    "atleast_2d atleast_3d vstack hstack dstack column_stack scalar_tensor block_diag cartesian_prod combinations trapezoid "
-    "chain_matmul numel is_floating_point is_complex randint randint_like normal range".split()
+    "atleast_2d atleast_3d scalar_tensor block_diag cartesian_prod chain_matmul numel is_floating_point is_complex randint randint_like normal range".split()
 )
 _METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "random_"))
 # Ops that are in the table for the bindings' own use.

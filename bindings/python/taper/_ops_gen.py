@@ -2069,6 +2069,23 @@ def softmax(input, dim=M, dtype=None, *, axis=M, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def softmin(input, dim=M, dtype=None, *, axis=M):
+    """softmax(-self)."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _softmin(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), -1 if dtype is None else dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "softmin", "T:input I:dim d:dtype", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
 def log_softmax(input, dim=M, dtype=None, *, axis=M, out=None):
     """log(softmax(self, dim)) without overflow."""
     if axis is not M:
@@ -3058,6 +3075,8 @@ def prod(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
 def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
     """Whether any element is nonzero; bool.
 
+    Whether any element is nonzero over several dimensions (all when none are given); bool.
+
     Whether any element is nonzero along a dimension; bool."""
     if axis is not M:
         dim = axis
@@ -3067,7 +3086,16 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         if dim is M and keepdim is M:
             o_, p_ = tls.o
             e_ = _any(input._h, p_)
-        elif dim is not M:
+        elif (dim is M or (dim is None or isinstance(dim, (tuple, list, int)))):
+            if dim is M:
+                dim = None
+            if type(dim) is int:
+                dim = (dim,) * 1
+            if keepdim is M:
+                keepdim = False
+            o_, p_ = tls.o
+            e_ = _any_dims(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), keepdim, p_)
+        elif dim is not M and not isinstance(dim, (tuple, list, Tensor, str)):
             if keepdim is M:
                 keepdim = False
             o_, p_ = tls.o
@@ -3075,10 +3103,10 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "any", "T:input I:dim B:keepdim ?:out", locals())
+        return repaired(x_, "any", "T:input n:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("any", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+            no_overload("any", ("Tensor self", "Tensor self, int[1]? dim=None, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -3089,6 +3117,8 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
 def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
     """Whether all elements are nonzero; bool.
 
+    Whether all elements are nonzero over several dimensions (all when none are given); bool.
+
     Whether all elements are nonzero along a dimension; bool."""
     if axis is not M:
         dim = axis
@@ -3098,7 +3128,16 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         if dim is M and keepdim is M:
             o_, p_ = tls.o
             e_ = _all(input._h, p_)
-        elif dim is not M:
+        elif (dim is M or (dim is None or isinstance(dim, (tuple, list, int)))):
+            if dim is M:
+                dim = None
+            if type(dim) is int:
+                dim = (dim,) * 1
+            if keepdim is M:
+                keepdim = False
+            o_, p_ = tls.o
+            e_ = _all_dims(input._h, None if dim is None else ints(dim), 0 if dim is None else len(dim), keepdim, p_)
+        elif dim is not M and not isinstance(dim, (tuple, list, Tensor, str)):
             if keepdim is M:
                 keepdim = False
             o_, p_ = tls.o
@@ -3106,10 +3145,10 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         else:
             e_ = absent
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "all", "T:input I:dim B:keepdim ?:out", locals())
+        return repaired(x_, "all", "T:input n:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("all", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+            no_overload("all", ("Tensor self", "Tensor self, int[1]? dim=None, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -3117,16 +3156,29 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
-def count_nonzero(input, dim=None, *, axis=M, out=None):
-    """How many elements are nonzero; int64."""
+def count_nonzero(input, dim=M, *, axis=M, out=None):
+    """How many elements are nonzero; int64.
+
+    How many elements are nonzero over several dimensions; int64."""
     if axis is not M:
         dim = axis
     try:
-        o_, p_ = tls.o
-        e_ = _count_nonzero(input._h, None if dim is None else pack1(dim), p_)
+        if (dim is M or not isinstance(dim, (tuple, list, Tensor, str))):
+            if dim is M:
+                dim = None
+            o_, p_ = tls.o
+            e_ = _count_nonzero(input._h, None if dim is None else pack1(dim), p_)
+        elif dim is not M and isinstance(dim, (tuple, list)):
+            n_dim = len(dim)
+            o_, p_ = tls.o
+            e_ = _count_nonzero_dim_int_list(input._h, PACKS[n_dim](*dim), n_dim, p_)
+        else:
+            e_ = absent
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "count_nonzero", "T:input i:dim ?:out", locals())
+        return repaired(x_, "count_nonzero", "T:input n:dim ?:out", locals())
     if e_:
+        if e_ is absent:
+            no_overload("count_nonzero", ("Tensor self, int? dim=None", "Tensor self, int[] dim",), "T:input n:dim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -3456,6 +3508,52 @@ def cumprod_(input, dim=M, *, dtype=None, axis=M):
     if e_:
         fail(e_)
     return input
+
+
+def diff(input, n=1, dim=-1, prepend=None, append=None, *, axis=M, out=None):
+    """Differences of neighbours along a dimension, n times."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _diff(input._h, n if -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF else no_int64(n), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), None if prepend is None else prepend._h, None if append is None else append._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "diff", "T:input I:n I:dim t:prepend t:append ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def trapezoid(y, x=M, *, dim=-1, dx=M, axis=M, out=None):
+    """The integral by the trapezoidal rule, of samples at the places x.
+
+    The integral by the trapezoidal rule, of samples dx apart."""
+    if axis is not M:
+        dim = axis
+    try:
+        if x is not M and dx is M:
+            o_, p_ = tls.o
+            e_ = _trapezoid_x(y._h, x._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
+        elif x is M:
+            if dx is M:
+                dx = 1
+            o_, p_ = tls.o
+            e_ = _trapezoid_dx(y._h, scalar(dx), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "trapezoid", "T:y T:x I:dim S:dx ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("trapezoid", ("Tensor y, Tensor x, *, int dim=-1", "Tensor y, *, Scalar dx=1, int dim=-1",), "T:y T:x I:dim S:dx ?:out", locals())
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def logcumsumexp(input, dim=M, *, axis=M, out=None):
@@ -3895,6 +3993,130 @@ def trace(input, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def cross(input, other, dim=None, *, axis=M, out=None):
+    """The vector product along a dimension of size 3, the first one that is if none is named."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _cross(input._h, other._h, None if dim is None else pack1(dim), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cross", "T:input T:other i:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def tensordot(input, other, dims_self, dims_other, *, out=None):
+    """The product summed over pairs of dimensions, one of each tensor."""
+    try:
+        n_dims_self = len(dims_self)
+        n_dims_other = len(dims_other)
+        o_, p_ = tls.o
+        e_ = _tensordot(input._h, other._h, PACKS[n_dims_self](*dims_self), n_dims_self, PACKS[n_dims_other](*dims_other), n_dims_other, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tensordot", "T:input T:other N:dims_self N:dims_other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def kron(input, other, *, out=None):
+    """The Kronecker product: each element of self times the whole other."""
+    try:
+        o_, p_ = tls.o
+        e_ = _kron(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "kron", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
+    """beta * self + alpha * (mat @ vec)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _addmv(input._h, mat._h, vec._h, scalar(beta), scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addmv", "T:input T:mat T:vec S:beta S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
+    """beta * self + alpha * outer(vec1, vec2)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _addr(input._h, vec1._h, vec2._h, scalar(beta), scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addr", "T:input T:vec1 T:vec2 S:beta S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """beta * self + alpha * (batch1 @ batch2).sum(0)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _addbmm(input._h, batch1._h, batch2._h, scalar(beta), scalar(alpha), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addbmm", "T:input T:batch1 T:batch2 S:beta S:alpha ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def chain_matmul(matrices, *, out=None):
+    """The product of matrices, from left to right."""
+    try:
+        o_, p_ = tls.o
+        e_ = _chain_matmul(handles(matrices), len(matrices), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "chain_matmul", "L:matrices ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cdist(x1, x2, p=2.0, compute_mode=None, *, out=None):
+    """Distances between all pairs of rows; compute_mode: 0 (many rows by one product where p is 2), 1 (always), 2 (never)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cdist(x1._h, x2._h, p, None if compute_mode is None else pack1(compute_mode), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cdist", "T:x1 T:x2 F:p i:compute_mode ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
 def linear(input, weight, bias=None):
     """input @ weight.T + bias; weight is [out_features, in_features]."""
     try:
@@ -3902,6 +4124,21 @@ def linear(input, weight, bias=None):
         e_ = _linear(input._h, weight._h, None if bias is None else bias._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "linear", "T:input T:weight t:bias", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """input1^T A input2 + bias for each matrix A of weight [out, in1, in2]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _bilinear(input1._h, input2._h, weight._h, None if bias is None else bias._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bilinear", "T:input1 T:input2 T:weight t:bias", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -4394,6 +4631,33 @@ def chunk(input, chunks, dim=0, *, axis=M):
     return unlist(o_.value)
 
 
+def tensor_split(input, sections=M, dim=0, *, indices=M, axis=M):
+    """Sections of nearly equal size along a dimension, as views.
+
+    The tensor cut before each of the indices of a dimension, as views."""
+    if axis is not M:
+        dim = axis
+    try:
+        if indices is M and sections is not M and not isinstance(sections, (tuple, list, Tensor, str)):
+            o_, p_ = tls.o
+            e_ = _tensor_split_sections(input._h, sections if -0x8000000000000000 <= sections <= 0x7FFFFFFFFFFFFFFF else no_int64(sections), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
+        elif (sections is M if indices is not M else (sections is not M and isinstance(sections, (tuple, list)))):
+            if indices is M:
+                indices = sections
+            n_indices = len(indices)
+            o_, p_ = tls.o
+            e_ = _tensor_split_indices(input._h, PACKS[n_indices](*indices), n_indices, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "tensor_split", "T:input I:sections I:dim N:indices", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("tensor_split", ("Tensor self, int sections, int dim=0", "Tensor self, int[] indices, int dim=0",), "T:input I:sections I:dim N:indices", locals())
+        fail(e_)
+    return unlist(o_.value)
+
+
 def unfold(input, dimension, size, step):
     """Windows of size every step along a dimension, appended as the last."""
     try:
@@ -4558,6 +4822,156 @@ def stack(tensors, dim=0, *, axis=M, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def atleast_1d(input, *, out=None):
+    """The tensor with at least 1 dimension."""
+    try:
+        o_, p_ = tls.o
+        e_ = _atleast_1d(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atleast_1d", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def atleast_2d(input, *, out=None):
+    """The tensor with at least 2 dimensions: a vector is a row."""
+    try:
+        o_, p_ = tls.o
+        e_ = _atleast_2d(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atleast_2d", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def atleast_3d(input, *, out=None):
+    """The tensor with at least 3 dimensions: a matrix gets a last one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _atleast_3d(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atleast_3d", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def hstack(tensors, *, out=None):
+    """Tensors side by side: along the second dimension, vectors along their only one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hstack(handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hstack", "L:tensors ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def vstack(tensors, *, out=None):
+    """Tensors stacked as rows."""
+    try:
+        o_, p_ = tls.o
+        e_ = _vstack(handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "vstack", "L:tensors ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def dstack(tensors, *, out=None):
+    """Tensors stacked along the third dimension."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dstack(handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "dstack", "L:tensors ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def column_stack(tensors, *, out=None):
+    """Vectors as columns of a matrix, beside matrices."""
+    try:
+        o_, p_ = tls.o
+        e_ = _column_stack(handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "column_stack", "L:tensors ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def block_diag(tensors, *, out=None):
+    """Matrices along the diagonal of a larger one, zeros elsewhere."""
+    try:
+        o_, p_ = tls.o
+        e_ = _block_diag(handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "block_diag", "L:tensors ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def cartesian_prod(tensors, *, out=None):
+    """All combinations of elements of vectors, as rows."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cartesian_prod(handles(tensors), len(tensors), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cartesian_prod", "L:tensors ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def combinations(input, r=2, with_replacement=False, *, out=None):
+    """All combinations of r elements of a vector, as rows."""
+    try:
+        o_, p_ = tls.o
+        e_ = _combinations(input._h, r if -0x8000000000000000 <= r <= 0x7FFFFFFFFFFFFFFF else no_int64(r), with_replacement, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "combinations", "T:input I:r B:with_replacement ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
 def repeat(input, *repeats_, repeats=M, out=None):
     """Copies side by side, repeats times per dimension."""
     if repeats is M:
@@ -4604,6 +5018,52 @@ def flip(input, *dims_, dims=M, out=None):
         e_ = _flip(input._h, PACKS[n_dims](*dims), n_dims, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "flip", "T:input N:dims ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def fliplr(input, *, out=None):
+    """Columns of a matrix in reverse order."""
+    try:
+        o_, p_ = tls.o
+        e_ = _fliplr(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fliplr", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def flipud(input, *, out=None):
+    """Rows in reverse order."""
+    try:
+        o_, p_ = tls.o
+        e_ = _flipud(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "flipud", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def rot90(input, k=1, dims=(0, 1), *, out=None):
+    """k quarter turns in the plane of two dimensions, from the first to the second."""
+    try:
+        n_dims = len(dims)
+        o_, p_ = tls.o
+        e_ = _rot90(input._h, k if -0x8000000000000000 <= k <= 0x7FFFFFFFFFFFFFFF else no_int64(k), PACKS[n_dims](*dims), n_dims, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rot90", "T:input I:k N:dims ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -5147,6 +5607,32 @@ def embedding(weight, indices, padding_idx=-1, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def embedding_full(weight, indices, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, *, out=None):
+    """embedding that scales the used rows down, in place, to a norm of at most max_norm, and divides the gradient by how often each index occurs."""
+    try:
+        o_, p_ = tls.o
+        e_ = _embedding_full(weight._h, indices._h, None if padding_idx is None else pack1(padding_idx), None if max_norm is None else byref(F(max_norm)), norm_type, scale_grad_by_freq, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "embedding_full", "T:weight T:indices i:padding_idx f:max_norm F:norm_type B:scale_grad_by_freq ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def embedding_renorm_(input, indices, max_norm, norm_type):
+    """Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm."""
+    try:
+        e_ = _embedding_renorm_(input._h, indices._h, max_norm, norm_type)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "embedding_renorm_", "T:input T:indices F:max_norm F:norm_type", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def one_hot(input, num_classes=-1):
@@ -6064,6 +6550,24 @@ def conv3d(input, weight, bias=None, stride=(1, 1, 1), padding=(0, 0, 0), dilati
     return r_
 
 
+def conv_padded(input, weight, bias=None, stride=(), padding=(), dilation=(), groups=1, padding_mode="zeros", auto_padding=None):
+    """A convolution over the weight's dimensions less 2; padding_mode 'zeros', 'reflect', 'replicate' or 'circular'; auto_padding 'same' or 'valid' in place of numbers."""
+    try:
+        n_stride = len(stride)
+        n_padding = len(padding)
+        n_dilation = len(dilation)
+        o_, p_ = tls.o
+        e_ = _conv_padded(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), text(padding_mode), None if auto_padding is None else text(auto_padding), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv_padded", "T:input T:weight t:bias N:stride N:padding N:dilation I:groups Z:padding_mode z:auto_padding", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
 def conv_transpose1d(input, weight, bias=None, stride=(1,), padding=(0,), output_padding=(0,), groups=1, dilation=(1,)):
     """The gradient of conv1d with respect to its input; weight [c, out / groups, ..]."""
     try:
@@ -6137,6 +6641,25 @@ def conv_transpose3d(input, weight, bias=None, stride=(1, 1, 1), padding=(0, 0, 
         e_ = _conv_transpose3d(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), PACKS[n_dilation](*dilation), n_dilation, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv_transpose3d", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def conv_transpose_sized(input, weight, bias=None, stride=(), padding=(), output_padding=(), groups=1, dilation=(), output_size=None):
+    """A transposed convolution over the weight's dimensions less 2; output_size chooses among the possible sizes in place of output_padding."""
+    try:
+        n_stride = len(stride)
+        n_padding = len(padding)
+        n_output_padding = len(output_padding)
+        n_dilation = len(dilation)
+        o_, p_ = tls.o
+        e_ = _conv_transpose_sized(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_output_padding](*output_padding), n_output_padding, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), PACKS[n_dilation](*dilation), n_dilation, None if output_size is None else ints(output_size), 0 if output_size is None else len(output_size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv_transpose_sized", "T:input T:weight t:bias N:stride N:padding N:output_padding I:groups N:dilation n:output_size", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -6258,6 +6781,74 @@ def max_pool2d_with_indices(input, kernel_size, stride=(), padding=(0, 0), dilat
         r1_ = new(Tensor)
         r1_._h = h1_
     return return_type("max_pool2d_with_indices", ("values", "indices"))((r0_, r1_))
+
+
+def max_pool1d_with_indices(input, kernel_size, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
+    """max_pool1d and the position of each maximum in its row."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 1
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 1
+        n_stride = len(stride)
+        if type(padding) is int:
+            padding = (padding,) * 1
+        n_padding = len(padding)
+        if type(dilation) is int:
+            dilation = (dilation,) * 1
+        n_dilation = len(dilation)
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _max_pool1d_with_indices(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, ceil_mode, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_pool1d_with_indices", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("max_pool1d_with_indices", ("values", "indices"))((r0_, r1_))
+
+
+def max_pool3d_with_indices(input, kernel_size, stride=(), padding=(0, 0, 0), dilation=(1, 1, 1), ceil_mode=False):
+    """max_pool3d and the flat position of each maximum in its volume."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 3
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 3
+        n_stride = len(stride)
+        if type(padding) is int:
+            padding = (padding,) * 3
+        n_padding = len(padding)
+        if type(dilation) is int:
+            dilation = (dilation,) * 3
+        n_dilation = len(dilation)
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _max_pool3d_with_indices(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, ceil_mode, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_pool3d_with_indices", "T:input N:kernel_size N:stride N:padding N:dilation B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("max_pool3d_with_indices", ("values", "indices"))((r0_, r1_))
 
 
 def avg_pool1d(input, kernel_size, stride=(), padding=(0,), ceil_mode=False, count_include_pad=True):
@@ -6386,6 +6977,252 @@ def adaptive_avg_pool3d(input, output_size):
     return r_
 
 
+def adaptive_max_pool1d(input, output_size):
+    """Largest elements of evenly spread windows that give output_size (-1 keeps a size)."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 1
+        n_output_size = len(output_size)
+        o_, p_ = tls.o
+        e_ = _adaptive_max_pool1d(input._h, PACKS[n_output_size](*output_size), n_output_size, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_max_pool1d", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def adaptive_max_pool1d_with_indices(input, output_size):
+    """adaptive_max_pool1d and the flat position of each maximum."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 1
+        n_output_size = len(output_size)
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _adaptive_max_pool1d_with_indices(input._h, PACKS[n_output_size](*output_size), n_output_size, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_max_pool1d_with_indices", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("adaptive_max_pool1d_with_indices", ("values", "indices"))((r0_, r1_))
+
+
+def adaptive_max_pool2d(input, output_size):
+    """Largest elements of evenly spread windows that give output_size (-1 keeps a size)."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 2
+        n_output_size = len(output_size)
+        o_, p_ = tls.o
+        e_ = _adaptive_max_pool2d(input._h, PACKS[n_output_size](*output_size), n_output_size, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_max_pool2d", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def adaptive_max_pool2d_with_indices(input, output_size):
+    """adaptive_max_pool2d and the flat position of each maximum."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 2
+        n_output_size = len(output_size)
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _adaptive_max_pool2d_with_indices(input._h, PACKS[n_output_size](*output_size), n_output_size, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_max_pool2d_with_indices", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("adaptive_max_pool2d_with_indices", ("values", "indices"))((r0_, r1_))
+
+
+def adaptive_max_pool3d(input, output_size):
+    """Largest elements of evenly spread windows that give output_size (-1 keeps a size)."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 3
+        n_output_size = len(output_size)
+        o_, p_ = tls.o
+        e_ = _adaptive_max_pool3d(input._h, PACKS[n_output_size](*output_size), n_output_size, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_max_pool3d", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def adaptive_max_pool3d_with_indices(input, output_size):
+    """adaptive_max_pool3d and the flat position of each maximum."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 3
+        n_output_size = len(output_size)
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _adaptive_max_pool3d_with_indices(input._h, PACKS[n_output_size](*output_size), n_output_size, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "adaptive_max_pool3d_with_indices", "T:input N:output_size", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("adaptive_max_pool3d_with_indices", ("values", "indices"))((r0_, r1_))
+
+
+def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """The p-norm of each window."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 1
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 1
+        o_, p_ = tls.o
+        e_ = _lp_pool1d(input._h, norm_type, PACKS[n_kernel_size](*kernel_size), n_kernel_size, None if stride is None else ints(stride), 0 if stride is None else len(stride), ceil_mode, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lp_pool1d", "T:input F:norm_type N:kernel_size n:stride B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """The p-norm of each window."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 2
+        o_, p_ = tls.o
+        e_ = _lp_pool2d(input._h, norm_type, PACKS[n_kernel_size](*kernel_size), n_kernel_size, None if stride is None else ints(stride), 0 if stride is None else len(stride), ceil_mode, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lp_pool2d", "T:input F:norm_type N:kernel_size n:stride B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """The p-norm of each window."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 3
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 3
+        o_, p_ = tls.o
+        e_ = _lp_pool3d(input._h, norm_type, PACKS[n_kernel_size](*kernel_size), n_kernel_size, None if stride is None else ints(stride), 0 if stride is None else len(stride), ceil_mode, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lp_pool3d", "T:input F:norm_type N:kernel_size n:stride B:ceil_mode", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def im2col(input, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)):
+    """Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks]."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
+        if type(dilation) is int:
+            dilation = (dilation,) * 2
+        n_dilation = len(dilation)
+        if type(padding) is int:
+            padding = (padding,) * 2
+        n_padding = len(padding)
+        if type(stride) is int:
+            stride = (stride,) * 2
+        n_stride = len(stride)
+        o_, p_ = tls.o
+        e_ = _im2col(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_dilation](*dilation), n_dilation, PACKS[n_padding](*padding), n_padding, PACKS[n_stride](*stride), n_stride, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "im2col", "T:input N:kernel_size N:dilation N:padding N:stride", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def col2im(input, output_size, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)):
+    """Sums columns of sliding blocks back into an image of output_size."""
+    try:
+        if type(output_size) is int:
+            output_size = (output_size,) * 2
+        n_output_size = len(output_size)
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
+        if type(dilation) is int:
+            dilation = (dilation,) * 2
+        n_dilation = len(dilation)
+        if type(padding) is int:
+            padding = (padding,) * 2
+        n_padding = len(padding)
+        if type(stride) is int:
+            stride = (stride,) * 2
+        n_stride = len(stride)
+        o_, p_ = tls.o
+        e_ = _col2im(input._h, PACKS[n_output_size](*output_size), n_output_size, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_dilation](*dilation), n_dilation, PACKS[n_padding](*padding), n_padding, PACKS[n_stride](*stride), n_stride, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "col2im", "T:input N:output_size N:kernel_size N:dilation N:padding N:stride", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
 def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=False):
     """Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1."""
     try:
@@ -6494,6 +7331,51 @@ def instance_norm(input, weight=None, bias=None, eps=1e-5):
     return r_
 
 
+def batch_norm_tracked(input, weight, bias, running_mean, running_var, num_batches_tracked, training, track_running_stats=True, momentum=0.1, eps=1e-5):
+    """batch_norm that counts batches (in place) and chooses between running and batch statistics as the layer does; momentum None is the mean of all batches."""
+    try:
+        o_, p_ = tls.o
+        e_ = _batch_norm_tracked(input._h, None if weight is None else weight._h, None if bias is None else bias._h, None if running_mean is None else running_mean._h, None if running_var is None else running_var._h, None if num_batches_tracked is None else num_batches_tracked._h, training, track_running_stats, None if momentum is None else byref(F(momentum)), eps, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "batch_norm_tracked", "T:input t:weight t:bias t:running_mean t:running_var t:num_batches_tracked B:training B:track_running_stats f:momentum F:eps", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def instance_norm_tracked(input, weight, bias, running_mean, running_var, training=True, track_running_stats=True, momentum=0.1, eps=1e-5, dims=None):
+    """instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample."""
+    try:
+        o_, p_ = tls.o
+        e_ = _instance_norm_tracked(input._h, None if weight is None else weight._h, None if bias is None else bias._h, None if running_mean is None else running_mean._h, None if running_var is None else running_var._h, training, track_running_stats, None if momentum is None else byref(F(momentum)), eps, None if dims is None else pack1(dims), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "instance_norm_tracked", "T:input t:weight t:bias t:running_mean t:running_var B:training B:track_running_stats f:momentum F:eps i:dims", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def local_response_norm(input, size, alpha=0.0001, beta=0.75, k=1.0):
+    """Divided by a power of the mean of squares over size neighbouring channels."""
+    try:
+        o_, p_ = tls.o
+        e_ = _local_response_norm(input._h, size if -0x8000000000000000 <= size <= 0x7FFFFFFFFFFFFFFF else no_int64(size), alpha, beta, k, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "local_response_norm", "T:input I:size F:alpha F:beta F:k", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
 def normalize(input, p=2.0, dim=1, eps=1e-12, *, axis=M):
     """Divided by the p-norm along a dimension."""
     if axis is not M:
@@ -6520,6 +7402,23 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8, *, axis=M):
         e_ = _cosine_similarity(x1._h, x2._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), eps, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cosine_similarity", "T:x1 T:x2 I:dim F:eps", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False, *, keepdims=M):
+    """The p-norm of x1 - x2 + eps over the last dimension."""
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        o_, p_ = tls.o
+        e_ = _pairwise_distance(x1._h, x2._h, p, eps, keepdim, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "pairwise_distance", "T:x1 T:x2 F:p F:eps B:keepdim", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -6566,6 +7465,53 @@ def pixel_shuffle(input, upscale_factor):
         e_ = _pixel_shuffle(input._h, upscale_factor if -0x8000000000000000 <= upscale_factor <= 0x7FFFFFFFFFFFFFFF else no_int64(upscale_factor), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "pixel_shuffle", "T:input I:upscale_factor", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False, *, scale_h=None, scale_w=None):
+    """Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ."""
+    try:
+        if type(size) is int:
+            size = (size,) * 1
+        o_, p_ = tls.o
+        e_ = _interpolate(input._h, None if size is None else ints(size), 0 if size is None else len(size), None if scale_factor is None else byref(F(scale_factor)), text(mode), None if align_corners is None else byref(B(align_corners)), None if recompute_scale_factor is None else byref(B(recompute_scale_factor)), antialias, None if scale_h is None else byref(F(scale_h)), None if scale_w is None else byref(F(scale_w)), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "interpolate", "T:input n:size f:scale_factor Z:mode B:align_corners B:recompute_scale_factor B:antialias f:scale_h f:scale_w", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _pixel_unshuffle(input._h, downscale_factor if -0x8000000000000000 <= downscale_factor <= 0x7FFFFFFFFFFFFFFF else no_int64(downscale_factor), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "pixel_unshuffle", "T:input I:downscale_factor", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def channel_shuffle(input, groups):
+    """Channels of groups mixed."""
+    try:
+        o_, p_ = tls.o
+        e_ = _channel_shuffle(input._h, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "channel_shuffle", "T:input I:groups", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -6701,6 +7647,141 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         e_ = _cross_entropy(input._h, target._h, None if weight is None else weight._h, ignore_index if -0x8000000000000000 <= ignore_index <= 0x7FFFFFFFFFFFFFFF else no_int64(ignore_index), text(reduction), label_smoothing, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cross_entropy", "T:input T:target t:weight I:ignore_index Z:reduction F:label_smoothing", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def hinge_embedding_loss(input, target, margin=1.0, reduction="mean"):
+    """input where the target is 1, max(0, margin - input) where it is -1."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hinge_embedding_loss(input._h, target._h, margin, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hinge_embedding_loss", "T:input T:target F:margin Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def soft_margin_loss(input, target, reduction="mean"):
+    """log(1 + exp(-target * input))."""
+    try:
+        o_, p_ = tls.o
+        e_ = _soft_margin_loss(input._h, target._h, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "soft_margin_loss", "T:input T:target Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def margin_ranking_loss(input1, input2, target, margin=0.0, reduction="mean"):
+    """max(0, -target * (input1 - input2) + margin)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _margin_ranking_loss(input1._h, input2._h, target._h, margin, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "margin_ranking_loss", "T:input1 T:input2 T:target F:margin Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def cosine_embedding_loss(input1, input2, target, margin=0.0, reduction="mean"):
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cosine_embedding_loss(input1._h, input2._h, target._h, margin, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cosine_embedding_loss", "T:input1 T:input2 T:target F:margin Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction="mean"):
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin) for the p-norm d of differences."""
+    try:
+        o_, p_ = tls.o
+        e_ = _triplet_margin_loss(anchor._h, positive._h, negative._h, margin, p, eps, swap, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "triplet_margin_loss", "T:anchor T:positive T:negative F:margin F:p F:eps B:swap Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def multilabel_soft_margin_loss(input, target, weight=None, reduction="mean"):
+    """The mean over classes of each class's logistic loss; targets are 0 or 1."""
+    try:
+        o_, p_ = tls.o
+        e_ = _multilabel_soft_margin_loss(input._h, target._h, None if weight is None else weight._h, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "multilabel_soft_margin_loss", "T:input T:target t:weight Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, reduction="mean"):
+    """The sum over the other classes of max(0, margin - input[y] + input[i])^p, by the number of classes."""
+    try:
+        o_, p_ = tls.o
+        e_ = _multi_margin_loss(input._h, target._h, scalar(p), margin, None if weight is None else weight._h, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "multi_margin_loss", "T:input T:target S:p F:margin t:weight Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def poisson_nll_loss(input, target, log_input=True, full=False, eps=1e-8, reduction="mean"):
+    """Negative log likelihood of a Poisson distribution."""
+    try:
+        o_, p_ = tls.o
+        e_ = _poisson_nll_loss(input._h, target._h, log_input, full, eps, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "poisson_nll_loss", "T:input T:target B:log_input B:full F:eps Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """Negative log likelihood of a normal distribution."""
+    try:
+        o_, p_ = tls.o
+        e_ = _gaussian_nll_loss(input._h, target._h, var._h, full, eps, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gaussian_nll_loss", "T:input T:target T:var B:full F:eps Z:reduction", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -7183,6 +8264,23 @@ def dropout3d(input, p=0.5, training=True, *, generator=None):
         e_ = _dropout3d(input._h, p, training, None if generator is None else generator._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "dropout3d", "T:input F:p B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def gumbel_softmax(logits, tau=1.0, hard=False, dim=-1, *, generator=None, axis=M):
+    """A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _gumbel_softmax(logits._h, tau, hard, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gumbel_softmax", "T:logits F:tau B:hard I:dim G:generator", locals())
     if e_:
         fail(e_)
     h_ = o_.value

@@ -566,6 +566,14 @@ def cumsum_(input: Tensor, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tenso
     """Running sum along a dimension, in place."""
 def cumprod_(input: Tensor, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tensor:
     """Running product along a dimension, in place."""
+def diff(input: Tensor, n: _int = ..., dim: _int = ..., prepend: Optional[Tensor] = ..., append: Optional[Tensor] = ..., *, out: Any = ...) -> Tensor:
+    """Differences of neighbours along a dimension, n times."""
+@overload
+def trapezoid(y: Tensor, x: Tensor, *, dim: _int = ..., out: Any = ...) -> Tensor:
+    """The integral by the trapezoidal rule, of samples at the places x."""
+@overload
+def trapezoid(y: Tensor, *, dx: _Number = ..., dim: _int = ..., out: Any = ...) -> Tensor:
+    """The integral by the trapezoidal rule, of samples dx apart."""
 def logcumsumexp(input: Tensor, dim: _int, *, out: Any = ...) -> Tensor:
     """Running log(sum(exp)) along a dimension."""
 def cummax(input: Tensor, dim: _int, *, out: Any = ...) -> _values_indices:
@@ -608,6 +616,16 @@ def matrix_power(input: Tensor, n: _int, *, out: Any = ...) -> Tensor:
     """Square matrices times themselves n times, n at least 0."""
 def trace(input: Tensor, *, out: Any = ...) -> Tensor:
     """Sum of a matrix's diagonal."""
+def cross(input: Tensor, other: Tensor, dim: Optional[_int] = ..., *, out: Any = ...) -> Tensor:
+    """The vector product along a dimension of size 3, the first one that is if none is named."""
+def kron(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The Kronecker product: each element of self times the whole other."""
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
+    """beta * self + alpha * (mat @ vec)."""
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
+    """beta * self + alpha * outer(vec1, vec2)."""
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
+    """beta * self + alpha * (batch1 @ batch2).sum(0)."""
 def reshape(input: Tensor, *shape: _Ints) -> Tensor:
     """The same elements with another shape, a view where possible; one size may be -1."""
 def flatten(input: Tensor, start_dim: _int = ..., end_dim: _int = ...) -> Tensor:
@@ -659,10 +677,26 @@ def cat(tensors: Sequence[Tensor], dim: _int = ..., *, out: Any = ...) -> Tensor
     """Tensors joined along a dimension; dtypes promote."""
 def stack(tensors: Sequence[Tensor], dim: _int = ..., *, out: Any = ...) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
+def hstack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor:
+    """Tensors side by side: along the second dimension, vectors along their only one."""
+def vstack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor:
+    """Tensors stacked as rows."""
+def dstack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor:
+    """Tensors stacked along the third dimension."""
+def column_stack(tensors: Sequence[Tensor], *, out: Any = ...) -> Tensor:
+    """Vectors as columns of a matrix, beside matrices."""
+def combinations(input: Tensor, r: _int = ..., with_replacement: _bool = ..., *, out: Any = ...) -> Tensor:
+    """All combinations of r elements of a vector, as rows."""
 def tile(input: Tensor, *dims: _Ints, out: Any = ...) -> Tensor:
     """repeat with missing leading repeats of 1."""
 def flip(input: Tensor, *dims: _Ints, out: Any = ...) -> Tensor:
     """Order reversed along dimensions."""
+def fliplr(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Columns of a matrix in reverse order."""
+def flipud(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Rows in reverse order."""
+def rot90(input: Tensor, k: _int = ..., dims: _Ints = ..., *, out: Any = ...) -> Tensor:
+    """k quarter turns in the plane of two dimensions, from the first to the second."""
 def roll(input: Tensor, shifts: _Ints, dims: _Ints = ..., *, out: Any = ...) -> Tensor:
     """Elements rotated along dimensions (flattened when none are given)."""
 @overload
@@ -717,6 +751,10 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: Optional[_int] = ..., *,
     """gather with broadcast indices."""
 def embedding(weight: Tensor, indices: Tensor, padding_idx: _int = ..., *, out: Any = ...) -> Tensor:
     """Rows of weight picked by integer indices; row padding_idx gets no gradient."""
+def embedding_full(weight: Tensor, indices: Tensor, padding_idx: Optional[_int] = ..., max_norm: Optional[_float] = ..., norm_type: _float = ..., scale_grad_by_freq: _bool = ..., *, out: Any = ...) -> Tensor:
+    """embedding that scales the used rows down, in place, to a norm of at most max_norm, and divides the gradient by how often each index occurs."""
+def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: _float, norm_type: _float) -> Tensor:
+    """Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm."""
 def bincount(input: Tensor, weights: Optional[Tensor] = ..., minlength: _int = ..., *, out: Any = ...) -> Tensor:
     """How often each non-negative integer occurs."""
 def argwhere(input: Tensor, *, out: Any = ...) -> Tensor:
@@ -1346,6 +1384,8 @@ class TensorOps:
         """Running sum along a dimension, in place."""
     def cumprod_(self, dim: _int, *, dtype: Optional[_dtype] = ...) -> Tensor:
         """Running product along a dimension, in place."""
+    def diff(self, n: _int = ..., dim: _int = ..., prepend: Optional[Tensor] = ..., append: Optional[Tensor] = ...) -> Tensor:
+        """Differences of neighbours along a dimension, n times."""
     def logcumsumexp(self, dim: _int) -> Tensor:
         """Running log(sum(exp)) along a dimension."""
     def cummax(self, dim: _int) -> _values_indices:
@@ -1388,6 +1428,16 @@ class TensorOps:
         """Square matrices times themselves n times, n at least 0."""
     def trace(self) -> Tensor:
         """Sum of a matrix's diagonal."""
+    def cross(self, other: Tensor, dim: Optional[_int] = ...) -> Tensor:
+        """The vector product along a dimension of size 3, the first one that is if none is named."""
+    def kron(self, other: Tensor) -> Tensor:
+        """The Kronecker product: each element of self times the whole other."""
+    def addmv(self, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * (mat @ vec)."""
+    def addr(self, vec1: Tensor, vec2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * outer(vec1, vec2)."""
+    def addbmm(self, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * (batch1 @ batch2).sum(0)."""
     def view(self, *size: _Ints) -> Tensor:
         """The same elements with another shape, never copied; one size may be -1."""
     def view_as(self, other: Tensor) -> Tensor:
@@ -1473,6 +1523,12 @@ class TensorOps:
         """repeat with missing leading repeats of 1."""
     def flip(self, *dims: _Ints) -> Tensor:
         """Order reversed along dimensions."""
+    def fliplr(self) -> Tensor:
+        """Columns of a matrix in reverse order."""
+    def flipud(self) -> Tensor:
+        """Rows in reverse order."""
+    def rot90(self, k: _int = ..., dims: _Ints = ...) -> Tensor:
+        """k quarter turns in the plane of two dimensions, from the first to the second."""
     def roll(self, shifts: _Ints, dims: _Ints = ...) -> Tensor:
         """Elements rotated along dimensions (flattened when none are given)."""
     @overload

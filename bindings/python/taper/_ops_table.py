@@ -23,8 +23,8 @@ asinh_:V acosh:VV acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV erfc_:V erfin
 sigmoid_:V tanh:VV tanh_:V lgamma:VV lgamma_:V digamma:VV neg:VV neg_:V abs:VV abs_:V square:VV square_:V sign:VV
 sign_:V floor:VV floor_:V ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV relu:VV relu_:V silu:VV
 silu_:V gelu:VZV leaky_relu:VSV elu:VSV softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV relu6:VV glu:VIV
-logit:VVV softmax:VICV log_softmax:VICV eq:VVV eq_scalar:VSV ne:VVV ne_scalar:VSV lt:VVV lt_scalar:VSV le:VVV
-le_scalar:VSV gt:VVV gt_scalar:VSV ge:VVV ge_scalar:VSV logical_and:VVV logical_or:VVV logical_xor:VVV
+logit:VVV softmax:VICV softmin:VICV log_softmax:VICV eq:VVV eq_scalar:VSV ne:VVV ne_scalar:VSV lt:VVV lt_scalar:VSV
+le:VVV le_scalar:VSV gt:VVV gt_scalar:VSV ge:VVV ge_scalar:VSV logical_and:VVV logical_or:VVV logical_xor:VVV
 logical_not:VV bitwise_and:VVV bitwise_and_scalar:VSV bitwise_and_:VV bitwise_and_scalar_:VS bitwise_or:VVV
 bitwise_or_scalar:VSV bitwise_or_:VV bitwise_or_scalar_:VS bitwise_xor:VVV bitwise_xor_scalar:VSV bitwise_xor_:VV
 bitwise_xor_scalar_:VS bitwise_left_shift:VVV bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV
@@ -35,51 +35,64 @@ masked_fill_scalar:VVSV masked_fill_:VVV masked_fill_scalar_:VVS clamp:VVVV clam
 clamp_tensors_:VVV clamp_min:VSV clamp_min_tensors:VVV clamp_max:VSV clamp_max_tensors:VVV clamp_min_:VS
 clamp_min_tensors_:VV clamp_max_:VS clamp_max_tensors_:VV sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV
 mean:VCV mean_dim:VVNBCV var:VBV var_dim:VVNBBV var_correction:VVNVBV std:VBV std_dim:VVNBBV std_correction:VVNVBV
-var_mean_correction:VVNVBVV std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dim:VIBV all:VV
-all_dim:VIBV count_nonzero:VVV max:VV max_dim:VIBVV max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV
-min_other:VVV amin:VVNBV argmin:VVBV logsumexp:VVNBV norm:VSV norm_dim:VVVNBV dist:VVSV cumsum:VICV cumprod:VICV
-cumsum_:VIC cumprod_:VIC logcumsumexp:VIV cummax:VIVV cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV
-kthvalue:VIIBVV median:VV median_dim:VIBVV mode:VIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV
-addmm:VVVSSV addmm_:VVVSS _addmm_activation:VVVSSBV baddbmm:VVVSSV baddbmm_:VVVSS matrix_power:VIV einsum:ZVNV
-trace:VV linear:VVVV _linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV
-ravel:VV unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV!
-squeeze:VV! squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV!
-broadcast_tensors:VNV select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV
-split:VIIV split_with_sizes:VVNIV chunk:VIIV unfold:VIIIV! as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V
-unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV repeat:VVNV tile:VVNV flip:VVNV
+var_mean_correction:VVNVBVV std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dims:VVNBV any_dim:VIBV
+all:VV all_dims:VVNBV all_dim:VIBV count_nonzero:VVV count_nonzero_dim_int_list:VVNV max:VV max_dim:VIBVV
+max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV min_other:VVV amin:VVNBV argmin:VVBV logsumexp:VVNBV
+norm:VSV norm_dim:VVVNBV dist:VVSV cumsum:VICV cumprod:VICV cumsum_:VIC cumprod_:VIC diff:VIIVVV trapezoid_x:VVIV
+trapezoid_dx:VSIV logcumsumexp:VIV cummax:VIVV cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV kthvalue:VIIBVV
+median:VV median_dim:VIBVV mode:VIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV addmm_:VVVSS
+_addmm_activation:VVVSSBV baddbmm:VVVSSV baddbmm_:VVVSS matrix_power:VIV einsum:ZVNV trace:VV cross:VVVV
+tensordot:VVVNVNV kron:VVV addmv:VVVSSV addr:VVVSSV addbmm:VVVSSV chain_matmul:VNV cdist:VVFVV linear:VVVV
+bilinear:VVVVV _linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
+unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV!
+squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV
+select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV
+split_with_sizes:VVNIV chunk:VIIV tensor_split_sections:VIIV tensor_split_indices:VVNIV unfold:VIIIV!
+as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V
+cat:VNIV stack:VNIV atleast_1d:VV atleast_2d:VV atleast_3d:VV hstack:VNV vstack:VNV dstack:VNV column_stack:VNV
+block_diag:VNV cartesian_prod:VNV combinations:VIBV repeat:VVNV tile:VVNV flip:VVNV fliplr:VV flipud:VV rot90:VIVNV
 roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV cast:VCV to:VCDBV to_device:VDV
 clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV
 scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV scatter_reduce:VIVVZV
 scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV scatter_reduce_two_:VIVVZB index_select:VIVV
 index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill:VIVVV index_fill_scalar:VIVSV
 index_fill_:VIVV index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV
-masked_select:VVV take:VVV take_along_dim:VVVV embedding:VVIV one_hot:VIV bincount:VVIV argwhere:VV
-masked_scatter:VVVV masked_scatter_:VVV select_scatter:VVIIV slice_scatter:VVIVVIV diagonal_scatter:VVIIIV
-fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV searchsorted:VVBBZVV
-searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV
-isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV
-histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV deg2rad:VV rad2deg:VV positive:VV sgn:VV signbit:VV
-isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV heaviside:VVV nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV
-float_power:VVV float_power_scalar:VSV logaddexp2:VVV ldexp:VVV aminmax:VVBVV nanmean:VVNBCV inner:VVV
-hardtanh:VSSV selu:VV celu:VSV mish:VV softsign:VV tanhshrink:VV hardshrink:VSV softshrink:VSV threshold:VSSV
-prelu:VVV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_transpose1d:VVVVNVNVNIVNV
-conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV
-max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV avg_pool2d:VVNVNVNBBVV
-avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV adaptive_avg_pool3d:VVNV
-grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV
-instance_norm:VVVFV normalize:VFIFV cosine_similarity:VVIFV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV
-pixel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
-binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV rand:VNVCDV
-rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV randint_low:IIVNVCDV randint_like:VIVCDV
-randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV normal_float_tensor:FVVV normal_tensor_tensor:VVVV
+masked_select:VVV take:VVV take_along_dim:VVVV embedding:VVIV embedding_full:VVVVFBV embedding_renorm_:VVFF
+one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV masked_scatter_:VVV select_scatter:VVIIV
+slice_scatter:VVIVVIV diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV
+diagflat:VIV searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV
+isin_tensor_tensor:VVBBV isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV
+unique_consecutive:VBBVVVV histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV deg2rad:VV rad2deg:VV
+positive:VV sgn:VV signbit:VV isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV heaviside:VVV
+nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV float_power:VVV float_power_scalar:VSV logaddexp2:VVV ldexp:VVV
+aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV selu:VV celu:VSV mish:VV softsign:VV tanhshrink:VV
+hardshrink:VSV softshrink:VSV threshold:VSSV prelu:VVV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV
+conv_padded:VVVVNVNVNIZZV conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV
+conv_transpose3d:VVVVNVNVNIVNV conv_transpose_sized:VVVVNVNVNIVNVNV max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV
+max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV max_pool1d_with_indices:VVNVNVNVNBVV
+max_pool3d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV
+adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV adaptive_avg_pool3d:VVNV adaptive_max_pool1d:VVNV
+adaptive_max_pool1d_with_indices:VVNVV adaptive_max_pool2d:VVNV adaptive_max_pool2d_with_indices:VVNVV
+adaptive_max_pool3d:VVNV adaptive_max_pool3d_with_indices:VVNVV lp_pool1d:VFVNVNBV lp_pool2d:VFVNVNBV
+lp_pool3d:VFVNVNBV im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV
+rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV
+instance_norm_tracked:VVVVVBBVFVV local_response_norm:VIFFFV normalize:VFIFV cosine_similarity:VVIFV
+pairwise_distance:VVFFBV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV pixel_shuffle:VIV interpolate:VVNVZVVBVVV
+pixel_unshuffle:VIV channel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV
+binary_cross_entropy:VVVZV binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV
+cross_entropy:VVVIZFV hinge_embedding_loss:VVFZV soft_margin_loss:VVZV margin_ranking_loss:VVVFZV
+cosine_embedding_loss:VVVFZV triplet_margin_loss:VVVFFFBZV multilabel_soft_margin_loss:VVVZV
+multi_margin_loss:VVSFVZV poisson_nll_loss:VVBBFZV gaussian_nll_loss:VVVBFZV rand:VNVCDV rand_like:VVCDV
+randn:VNVCDV randn_like:VVCDV randint:IVNVCDV randint_low:IIVNVCDV randint_like:VIVCDV randint_like_low:VIIVCDV
+randperm:IVCDV normal_tensor_float:VFVV normal_float_tensor:FVVV normal_tensor_tensor:VVVV
 normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV multinomial:VIBVV uniform_:VFFV normal_:VFFV
 log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV random_:VV random_to_:VIV random_from_:VIVV
 bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VFBVV feature_dropout:VFBVV
-feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV init_uniform_:VFFV init_normal_:VFFV
-init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV
-init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV
-init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV clip_grad_norm_:VNFFBV
-clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV gumbel_softmax:VFBIVV
+init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI
+init_xavier_uniform_:VFV init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV
+init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV
+clip_grad_norm_:VNFFBV clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu tril_ triu_ add
@@ -93,19 +106,22 @@ gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bi
 bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan
 isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_
 clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp
-norm dist cumsum cumprod cumsum_ cumprod_ logcumsumexp cummax cummin sort argsort topk kthvalue median mode matmul
-mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace reshape flatten ravel
-unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag
-diag_embed unbind split split_with_sizes chunk as_strided detach detach_ cat stack tile flip roll meshgrid
+norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid logcumsumexp cummax cummin sort argsort topk kthvalue
+median mode matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace
+cross tensordot kron addmv addr addbmm chain_matmul cdist reshape flatten ravel unflatten permute transpose t
+movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag diag_embed unbind split
+split_with_sizes chunk tensor_split as_strided detach detach_ cat stack atleast_1d atleast_2d atleast_3d hstack
+vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr flipud rot90 roll meshgrid
 repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
 index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero
-masked_select take take_along_dim embedding bincount argwhere masked_scatter masked_scatter_ select_scatter
-slice_scatter diagonal_scatter tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim
-unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside
-nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax nanmean inner rand rand_like randn randn_like
-randperm normal bernoulli multinomial init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_
-init_dirac_ init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_
-init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
+masked_select take take_along_dim embedding embedding_full embedding_renorm_ bincount argwhere masked_scatter
+masked_scatter_ select_scatter slice_scatter diagonal_scatter tril_indices triu_indices diagflat searchsorted
+bucketize isin unique unique_dim unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit
+isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax nanmean inner
+rand rand_like randn randn_like randperm normal bernoulli multinomial init_uniform_ init_normal_ init_constant_
+init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_
+init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_
+clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
 fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_
@@ -117,28 +133,34 @@ round_ frac relu relu_ logit softmax log_softmax eq ne lt le gt ge logical_and l
 bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_
 bitwise_right_shift bitwise_right_shift_ bitwise_not isnan isinf isfinite isclose allclose equal masked_fill
 masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ sum sum_to_size nansum mean prod any all
-count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ logcumsumexp
+count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff logcumsumexp
 cummax cummin sort argsort topk kthvalue median mode matmul mm bmm mv dot outer addmm addmm_ baddbmm baddbmm_
-matrix_power trace view view_as reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim
-unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal diag diag_embed unbind split
-split_with_sizes chunk unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_ repeat tile flip
-roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_
-scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill
-index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take take_along_dim bincount argwhere
-masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter fill_diagonal_ diagflat unique
-unique_dim unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit isposinf isneginf copysign
-heaviside nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax nanmean inner bernoulli multinomial
-uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
+matrix_power trace cross kron addmv addr addbmm view view_as reshape reshape_as flatten ravel unflatten permute
+transpose t numpy_t mt movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal diag
+diag_embed unbind split split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_
+squeeze_ transpose_ t_ repeat tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device clone
+contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
+index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero
+nonzero_numpy masked_select take take_along_dim bincount argwhere masked_scatter masked_scatter_ select_scatter
+slice_scatter diagonal_scatter fill_diagonal_ diagflat unique unique_dim unique_consecutive histc quantile msort
+deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power
+logaddexp2 ldexp aminmax nanmean inner bernoulli multinomial uniform_ normal_ log_normal_ cauchy_ exponential_
+geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
-NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu linear _linear_activation
-one_hot hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d conv2d conv3d
-conv_transpose1d conv_transpose2d conv_transpose3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices
-avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d grid_sample
-affine_grid layer_norm rms_norm group_norm batch_norm instance_norm normalize cosine_similarity pad
-scaled_dot_product_attention pixel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy
-binary_cross_entropy_with_logits kl_div nll_loss cross_entropy dropout dropout_ alpha_dropout feature_dropout
-feature_alpha_dropout dropout1d dropout2d dropout3d""".split()
+NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu softmin linear bilinear
+_linear_activation one_hot hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d
+conv2d conv3d conv_padded conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose_sized max_pool1d
+max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d
+avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
+adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d im2col col2im grid_sample affine_grid layer_norm
+rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked local_response_norm normalize
+cosine_similarity pairwise_distance pad scaled_dot_product_attention pixel_shuffle interpolate pixel_unshuffle
+channel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits
+kl_div nll_loss cross_entropy hinge_embedding_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss
+triplet_margin_loss multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss dropout
+dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
 UNMERGED = """arange var std randint randint_like random_""".split()

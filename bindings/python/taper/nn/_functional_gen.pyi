@@ -36,8 +36,12 @@ def relu6(input: Tensor) -> Tensor:
     """min(max(self, 0), 6)."""
 def glu(input: Tensor, dim: _int = ...) -> Tensor:
     """First half along dim times sigmoid of the second half."""
+def softmin(input: Tensor, dim: _int, dtype: Optional[_dtype] = ...) -> Tensor:
+    """softmax(-self)."""
 def linear(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ...) -> Tensor:
     """input @ weight.T + bias; weight is [out_features, in_features]."""
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Optional[Tensor] = ...) -> Tensor:
+    """input1^T A input2 + bias for each matrix A of weight [out, in1, in2]."""
 def one_hot(input: Tensor, num_classes: _int = ...) -> Tensor:
     """Integer classes as rows of 0 and 1 (int64)."""
 def hardtanh(input: Tensor, min_val: _Number = ..., max_val: _Number = ...) -> Tensor:
@@ -66,12 +70,16 @@ def conv2d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: 
     """Cross-correlation over 2 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..]."""
 def conv3d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., groups: _int = ...) -> Tensor:
     """Cross-correlation over 3 dimensions; input [n, c, ..] or [c, ..], weight [out, c / groups, ..]."""
+def conv_padded(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., groups: _int = ..., padding_mode: _str = ..., auto_padding: Optional[_str] = ...) -> Tensor:
+    """A convolution over the weight's dimensions less 2; padding_mode 'zeros', 'reflect', 'replicate' or 'circular'; auto_padding 'same' or 'valid' in place of numbers."""
 def conv_transpose1d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., output_padding: _Ints = ..., groups: _int = ..., dilation: _Ints = ...) -> Tensor:
     """The gradient of conv1d with respect to its input; weight [c, out / groups, ..]."""
 def conv_transpose2d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., output_padding: _Ints = ..., groups: _int = ..., dilation: _Ints = ...) -> Tensor:
     """The gradient of conv2d with respect to its input; weight [c, out / groups, ..]."""
 def conv_transpose3d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., output_padding: _Ints = ..., groups: _int = ..., dilation: _Ints = ...) -> Tensor:
     """The gradient of conv3d with respect to its input; weight [c, out / groups, ..]."""
+def conv_transpose_sized(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., output_padding: _Ints = ..., groups: _int = ..., dilation: _Ints = ..., output_size: Optional[_Ints] = ...) -> Tensor:
+    """A transposed convolution over the weight's dimensions less 2; output_size chooses among the possible sizes in place of output_padding."""
 def max_pool1d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., ceil_mode: _bool = ...) -> Tensor:
     """Largest element of each window; stride defaults to kernel_size."""
 def max_pool2d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., ceil_mode: _bool = ...) -> Tensor:
@@ -80,6 +88,10 @@ def max_pool3d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: 
     """Largest element of each window; stride defaults to kernel_size."""
 def max_pool2d_with_indices(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., ceil_mode: _bool = ...) -> Tuple[Tensor, Tensor]:
     """max_pool2d and the flat position of each maximum in its plane."""
+def max_pool1d_with_indices(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., ceil_mode: _bool = ...) -> Tuple[Tensor, Tensor]:
+    """max_pool1d and the position of each maximum in its row."""
+def max_pool3d_with_indices(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., ceil_mode: _bool = ...) -> Tuple[Tensor, Tensor]:
+    """max_pool3d and the flat position of each maximum in its volume."""
 def avg_pool1d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., ceil_mode: _bool = ..., count_include_pad: _bool = ...) -> Tensor:
     """Mean of each window."""
 def avg_pool2d(input: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., ceil_mode: _bool = ..., count_include_pad: _bool = ..., divisor_override: Optional[_int] = ...) -> Tensor:
@@ -92,6 +104,28 @@ def adaptive_avg_pool2d(input: Tensor, output_size: _Ints) -> Tensor:
     """Means of evenly spread windows that give output_size (-1 keeps a size)."""
 def adaptive_avg_pool3d(input: Tensor, output_size: _Ints) -> Tensor:
     """Means of evenly spread windows that give output_size (-1 keeps a size)."""
+def adaptive_max_pool1d(input: Tensor, output_size: _Ints) -> Tensor:
+    """Largest elements of evenly spread windows that give output_size (-1 keeps a size)."""
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: _Ints) -> Tuple[Tensor, Tensor]:
+    """adaptive_max_pool1d and the flat position of each maximum."""
+def adaptive_max_pool2d(input: Tensor, output_size: _Ints) -> Tensor:
+    """Largest elements of evenly spread windows that give output_size (-1 keeps a size)."""
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: _Ints) -> Tuple[Tensor, Tensor]:
+    """adaptive_max_pool2d and the flat position of each maximum."""
+def adaptive_max_pool3d(input: Tensor, output_size: _Ints) -> Tensor:
+    """Largest elements of evenly spread windows that give output_size (-1 keeps a size)."""
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: _Ints) -> Tuple[Tensor, Tensor]:
+    """adaptive_max_pool3d and the flat position of each maximum."""
+def lp_pool1d(input: Tensor, norm_type: _float, kernel_size: _Ints, stride: Optional[_Ints] = ..., ceil_mode: _bool = ...) -> Tensor:
+    """The p-norm of each window."""
+def lp_pool2d(input: Tensor, norm_type: _float, kernel_size: _Ints, stride: Optional[_Ints] = ..., ceil_mode: _bool = ...) -> Tensor:
+    """The p-norm of each window."""
+def lp_pool3d(input: Tensor, norm_type: _float, kernel_size: _Ints, stride: Optional[_Ints] = ..., ceil_mode: _bool = ...) -> Tensor:
+    """The p-norm of each window."""
+def im2col(input: Tensor, kernel_size: _Ints, dilation: _Ints = ..., padding: _Ints = ..., stride: _Ints = ...) -> Tensor:
+    """Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks]."""
+def col2im(input: Tensor, output_size: _Ints, kernel_size: _Ints, dilation: _Ints = ..., padding: _Ints = ..., stride: _Ints = ...) -> Tensor:
+    """Sums columns of sliding blocks back into an image of output_size."""
 def grid_sample(input: Tensor, grid: Tensor, mode: _str = ..., padding_mode: _str = ..., align_corners: _bool = ...) -> Tensor:
     """Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1."""
 def affine_grid(theta: Tensor, size: _Ints, align_corners: _bool = ...) -> Tensor:
@@ -106,16 +140,30 @@ def batch_norm(input: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], 
     """Standardised per channel; in training by the batch, updating the running statistics."""
 def instance_norm(input: Tensor, weight: Optional[Tensor] = ..., bias: Optional[Tensor] = ..., eps: _float = ...) -> Tensor:
     """Standardised per sample and channel."""
+def batch_norm_tracked(input: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], running_mean: Optional[Tensor], running_var: Optional[Tensor], num_batches_tracked: Optional[Tensor], training: _bool, track_running_stats: _bool = ..., momentum: Optional[_float] = ..., eps: _float = ...) -> Tensor:
+    """batch_norm that counts batches (in place) and chooses between running and batch statistics as the layer does; momentum None is the mean of all batches."""
+def instance_norm_tracked(input: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], running_mean: Optional[Tensor], running_var: Optional[Tensor], training: _bool = ..., track_running_stats: _bool = ..., momentum: Optional[_float] = ..., eps: _float = ..., dims: Optional[_int] = ...) -> Tensor:
+    """instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample."""
+def local_response_norm(input: Tensor, size: _int, alpha: _float = ..., beta: _float = ..., k: _float = ...) -> Tensor:
+    """Divided by a power of the mean of squares over size neighbouring channels."""
 def normalize(input: Tensor, p: _float = ..., dim: _int = ..., eps: _float = ...) -> Tensor:
     """Divided by the p-norm along a dimension."""
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: _int = ..., eps: _float = ...) -> Tensor:
     """Cosine of the angle along a dimension."""
+def pairwise_distance(x1: Tensor, x2: Tensor, p: _float = ..., eps: _float = ..., keepdim: _bool = ...) -> Tensor:
+    """The p-norm of x1 - x2 + eps over the last dimension."""
 def pad(input: Tensor, pad: _Ints, mode: _str = ..., value: Optional[_float] = ...) -> Tensor:
     """Padded from the last dimension backwards: constant, reflect, replicate or circular."""
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Optional[Tensor] = ..., dropout_p: _float = ..., is_causal: _bool = ..., *, scale: Optional[_float] = ...) -> Tensor:
     """softmax(query @ key^T * scale + mask) @ value."""
 def pixel_shuffle(input: Tensor, upscale_factor: _int) -> Tensor:
     """Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r]."""
+def interpolate(input: Tensor, size: Optional[_Ints] = ..., scale_factor: Optional[_float] = ..., mode: _str = ..., align_corners: Optional[_bool] = ..., recompute_scale_factor: Optional[_bool] = ..., antialias: _bool = ..., *, scale_h: Optional[_float] = ..., scale_w: Optional[_float] = ...) -> Tensor:
+    """Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ."""
+def pixel_unshuffle(input: Tensor, downscale_factor: _int) -> Tensor:
+    """Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w]."""
+def channel_shuffle(input: Tensor, groups: _int) -> Tensor:
+    """Channels of groups mixed."""
 def mse_loss(input: Tensor, target: Tensor, reduction: _str = ...) -> Tensor:
     """Squared difference; reduction is 'none', 'mean' or 'sum'."""
 def l1_loss(input: Tensor, target: Tensor, reduction: _str = ...) -> Tensor:
@@ -134,6 +182,24 @@ def nll_loss(input: Tensor, target: Tensor, weight: Optional[Tensor] = ..., igno
     """Negative log likelihood of integer classes given log-probabilities."""
 def cross_entropy(input: Tensor, target: Tensor, weight: Optional[Tensor] = ..., ignore_index: _int = ..., reduction: _str = ..., label_smoothing: _float = ...) -> Tensor:
     """Cross entropy of logits against integer classes or class probabilities."""
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: _float = ..., reduction: _str = ...) -> Tensor:
+    """input where the target is 1, max(0, margin - input) where it is -1."""
+def soft_margin_loss(input: Tensor, target: Tensor, reduction: _str = ...) -> Tensor:
+    """log(1 + exp(-target * input))."""
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: _float = ..., reduction: _str = ...) -> Tensor:
+    """max(0, -target * (input1 - input2) + margin)."""
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: _float = ..., reduction: _str = ...) -> Tensor:
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: _float = ..., p: _float = ..., eps: _float = ..., swap: _bool = ..., reduction: _str = ...) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin) for the p-norm d of differences."""
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Optional[Tensor] = ..., reduction: _str = ...) -> Tensor:
+    """The mean over classes of each class's logistic loss; targets are 0 or 1."""
+def multi_margin_loss(input: Tensor, target: Tensor, p: _Number = ..., margin: _float = ..., weight: Optional[Tensor] = ..., reduction: _str = ...) -> Tensor:
+    """The sum over the other classes of max(0, margin - input[y] + input[i])^p, by the number of classes."""
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: _bool = ..., full: _bool = ..., eps: _float = ..., reduction: _str = ...) -> Tensor:
+    """Negative log likelihood of a Poisson distribution."""
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor, full: _bool = ..., eps: _float = ..., reduction: _str = ...) -> Tensor:
+    """Negative log likelihood of a normal distribution."""
 def dropout(input: Tensor, p: _float = ..., training: _bool = ..., *, generator: Optional[_Generator] = ...) -> Tensor:
     """Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training."""
 def dropout_(input: Tensor, p: _float = ..., training: _bool = ..., *, generator: Optional[_Generator] = ...) -> Tensor:
@@ -150,3 +216,5 @@ def dropout2d(input: Tensor, p: _float = ..., training: _bool = ..., *, generato
     """Zeroes whole channels of (N, C, H, W)."""
 def dropout3d(input: Tensor, p: _float = ..., training: _bool = ..., *, generator: Optional[_Generator] = ...) -> Tensor:
     """Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+def gumbel_softmax(logits: Tensor, tau: _float = ..., hard: _bool = ..., dim: _int = ..., *, generator: Optional[_Generator] = ...) -> Tensor:
+    """A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients."""

@@ -1,0 +1,561 @@
+//! Pooling: largest elements, means and norms of windows.
+
+use super::conv::spread;
+use super::*;
+use crate::autograd::record;
+use crate::backend::{self, memory, PoolParams};
+use crate::{ensure, grads, Dims};
+
+fn pool_geometry(
+    op: &str,
+    n: usize,
+    input: &Tensor,
+    kernel: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(PoolParams, Dims)> {
+    let s = input.shape();
+    ensure!(
+        s.len() == n + 1 || s.len() == n + 2,
+        Runtime,
+        "{op}: Expected {}D or {}D input (with optional 0 dim batch size for input), but got: {:?}",
+        n + 1,
+        n + 2,
+        &s[..]
+    );
+    let kernel = spread(op, "kernel_size", kernel, n)?;
+    let stride = if stride.is_empty() { kernel.clone() } else { spread(op, "stride", stride, n)? };
+    let (padding, dilation) = (spread(op, "padding", padding, n)?, spread(op, "dilation", dilation, n)?);
+    ensure!(
+        kernel.iter().all(|k| *k > 0),
+        Runtime,
+        "{op}: kernel size should be greater than zero, but got {kernel:?}"
+    );
+    ensure!(stride.iter().all(|k| *k > 0), Runtime, "{op}: stride should not be zero, but got {stride:?}");
+    ensure!(
+        dilation.iter().all(|k| *k > 0),
+        Runtime,
+        "{op}: dilation should be greater than zero, but got {dilation:?}"
+    );
+    for (what, v) in [("kernel_size", &kernel), ("stride", &stride), ("padding", &padding), ("dilation", &dilation)] {
+        ensure!(v.iter().all(|v| *v <= i32::MAX as i64), Runtime, "{op}: {what} {v:?}: integer out of range");
+    }
+    let mut out = Dims::from_slice(&s[..s.len() - n]);
+    for i in 0..n {
+        let size = s[s.len() - n + i];
+        ensure!(size <= 1 << 62, Runtime, "{op}: an input of size {:?} is too large", &s[..]);
+        ensure!(
+            padding[i] >= 0 && padding[i] <= ((kernel[i] - 1) * dilation[i] + 1) / 2,
+            Runtime,
+            "{op}: pad should be at most half of effective kernel size, but got pad={}, kernel_size={} and dilation={}",
+            padding[i],
+            kernel[i],
+            dilation[i]
+        );
+        let room = size + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1;
+        let mut o =
+            if ceil_mode { (room + stride[i] - 1).div_euclid(stride[i]) } else { room.div_euclid(stride[i]) } + 1;
+        // The last window must start inside the input or its left padding.
+        if ceil_mode && (o - 1) * stride[i] >= size + padding[i] {
+            o -= 1;
+        }
+        ensure!(
+            o > 0,
+            Runtime,
+            "{op}: Given input size: {:?}. Calculated output size would be {o} at dimension {i}. Output size is too small",
+            &s[..]
+        );
+        out.push(o);
+    }
+    Ok((PoolParams { kernel, stride, padding, dilation }, out))
+}
+fn max_pool_nd(
+    op: &str,
+    n: usize,
+    name: &'static str,
+    input: &Tensor,
+    kernel: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    let (p, shape) = pool_geometry(op, n, input, kernel, stride, padding, dilation, ceil_mode)?;
+    let out = Tensor::empty(&shape, input.dtype(), input.device())?;
+    let indices = Tensor::empty(&shape, DType::I64, input.device())?;
+    if out.numel() > 0 {
+        let b = input.materialize();
+        backend::get(b.device())?.max_pool(b.view(), &p, out.body().view(), indices.body().view())?;
+    }
+    let shape = input.shape();
+    let out = record(name, &[input], out, |s, _| {
+        let indices = s.save(&indices);
+        move |c, g| Ok(grads![Some(max_pool_grad(g, &indices.get(c)?, &shape, &p)?)])
+    })?;
+    Ok((out, indices))
+}
+fn max_pool_grad(g: &Tensor, indices: &Tensor, shape: &[i64], p: &PoolParams) -> Result<Tensor> {
+    let out = Tensor::empty(shape, g.dtype(), g.device())?;
+    if g.numel() == 0 {
+        raw_fill(&out, Scalar::Int(0))?;
+    } else {
+        let g = autograd::no_grad(|| contiguous(g))?;
+        let (gb, ib) = (g.materialize(), indices.materialize());
+        backend::get(gb.device())?.max_pool_backward(gb.view(), ib.view(), p, out.body().view())?;
+    }
+    let n = p.kernel.len();
+    let lead = Dims::from_slice(&g.shape()[..g.ndim() - n]);
+    record("MaxPoolBackwardBackward0", &[g], out, |s, _| {
+        let indices = s.save(indices);
+        move |c, gg| {
+            // Each output took one input element: gather it.
+            let indices = indices.get(c)?;
+            let mut flat = lead.clone();
+            flat.push(-1);
+            let picked = gather(&reshape(gg, &flat)?, -1, &reshape(&indices, &flat)?)?;
+            Ok(grads![Some(reshape(&picked, &indices.shape())?)])
+        }
+    })
+}
+pub fn max_pool1d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    Ok(max_pool_nd("max_pool1d", 1, "MaxPool1DBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
+}
+pub fn max_pool2d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    Ok(max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
+}
+pub fn max_pool2d_with_indices(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    max_pool_nd(
+        "max_pool2d",
+        2,
+        "MaxPool2DWithIndicesBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        ceil_mode,
+    )
+}
+pub fn max_pool3d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    Ok(max_pool_nd(
+        "max_pool3d",
+        3,
+        "MaxPool3DWithIndicesBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        ceil_mode,
+    )?
+    .0)
+}
+fn avg_pool_nd(
+    op: &str,
+    n: usize,
+    name: &'static str,
+    input: &Tensor,
+    kernel: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: Option<i64>,
+) -> Result<Tensor> {
+    ensure!(divisor != Some(0), Runtime, "divisor must be not zero");
+    ensure!(input.dtype().is_float(), NotImplemented, "\"{op}\" not implemented for '{}'", input.dtype().scalar_name());
+    let (p, shape) = pool_geometry(op, n, input, kernel, stride, padding, &[1], ceil_mode)?;
+    avg_pool_raw(name, input, &p, shape, count_include_pad, divisor)
+}
+fn avg_pool_raw(
+    name: &'static str,
+    input: &Tensor,
+    p: &PoolParams,
+    shape: Dims,
+    pad: bool,
+    divisor: Option<i64>,
+) -> Result<Tensor> {
+    let out = Tensor::empty(&shape, input.dtype(), input.device())?;
+    if out.numel() > 0 {
+        let b = input.materialize();
+        backend::get(b.device())?.avg_pool(b.view(), p, pad, divisor, out.body().view())?;
+    }
+    let (p, shape) = (p.clone(), input.shape());
+    record(name, &[input], out, |_, _| move |_, g| Ok(grads![Some(avg_pool_grad(g, &shape, &p, pad, divisor)?)]))
+}
+fn avg_pool_grad(g: &Tensor, shape: &[i64], p: &PoolParams, pad: bool, divisor: Option<i64>) -> Result<Tensor> {
+    let out = Tensor::empty(shape, g.dtype(), g.device())?;
+    if g.numel() == 0 {
+        raw_fill(&out, Scalar::Int(0))?;
+    } else {
+        let g = autograd::no_grad(|| contiguous(g))?;
+        let gb = g.materialize();
+        backend::get(gb.device())?.avg_pool_backward(gb.view(), p, pad, divisor, out.body().view())?;
+    }
+    let (p, shape) = (p.clone(), g.shape());
+    record("AvgPoolBackwardBackward0", &[g], out, |_, _| {
+        move |_, gg| Ok(grads![Some(avg_pool_raw("AvgPool2DBackward0", gg, &p, shape.clone(), pad, divisor)?)])
+    })
+}
+pub fn avg_pool1d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Result<Tensor> {
+    avg_pool_nd(
+        "avg_pool1d",
+        1,
+        "AvgPool1DBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        None,
+    )
+}
+pub fn avg_pool2d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: Option<i64>,
+) -> Result<Tensor> {
+    avg_pool_nd(
+        "avg_pool2d",
+        2,
+        "AvgPool2DBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
+}
+pub fn avg_pool3d(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: Option<i64>,
+) -> Result<Tensor> {
+    avg_pool_nd(
+        "avg_pool3d",
+        3,
+        "AvgPool3DBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
+}
+/// Mean over evenly spread windows that give the output size asked for (-1 keeps a size).
+fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    let s = input.shape();
+    ensure!(
+        s.len() == n + 1 || s.len() == n + 2,
+        Runtime,
+        "adaptive_avg_pool{n}d(): Expected {}D or {}D tensor, but got {:?}",
+        n + 1,
+        n + 2,
+        &s[..]
+    );
+    let sizes = spread("adaptive_avg_pool", "output_size", output_size, n)?;
+    for (d, size) in s.iter().enumerate().skip(s.len() - n) {
+        ensure!(
+            *size > 0,
+            Runtime,
+            "adaptive_avg_pool{n}d(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {:?} with dimension {d} being empty",
+            &s[..]
+        );
+    }
+    if sizes.iter().all(|o| *o == 1) && input.numel() > 0 {
+        let dims: Vec<i64> = (s.len() - n..s.len()).map(|d| d as i64).collect();
+        return mean_dim(input, Some(&dims), true, None);
+    }
+    in_float([input], |[input]| means_by_dimension(n, input, &sizes))
+}
+fn means_by_dimension(n: usize, input: &Tensor, sizes: &[i64]) -> Result<Tensor> {
+    let s = input.shape();
+    let mut out = input.clone();
+    // Separable: each dimension is averaged in turn.
+    for (i, &o) in sizes.iter().enumerate() {
+        let d = (s.len() - n + i) as i64;
+        let size = s[d as usize];
+        if o == -1 || o == size {
+            continue;
+        }
+        ensure!(
+            o >= 0,
+            Runtime,
+            "adaptive_avg_pool{n}d: elements of output_size must be greater than or equal to 0, but received {o}"
+        );
+        // The result must exist: no work towards one that cannot.
+        let mut shape = out.shape();
+        shape[d as usize] = o;
+        drop(Tensor::empty(&shape, out.dtype(), out.device())?);
+        if o > 0 && shape.contains(&0) {
+            // Empty, however many windows there would be.
+            out = expand(&mean_dim(&out, Some(&[d]), true, None)?, &shape)?;
+            continue;
+        }
+        if o > 0 && size % o == 0 {
+            out = mean_dim(&unflatten(&contiguous(&out)?, d, &[o, size / o])?, Some(&[d + 1]), false, None)?;
+            continue;
+        }
+        let windows = (0..o)
+            .map(|k| {
+                let (at, len) = spread_window(k, size, o);
+                mean_dim(&narrow(&out, d, at, len)?, Some(&[d]), true, None)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        out = if windows.is_empty() { narrow(&out, d, 0, 0)? } else { cat(&windows, d)? };
+    }
+    if out.is_same(input) {
+        return clone(input);
+    }
+    Ok(out)
+}
+pub fn adaptive_avg_pool1d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    adaptive_avg_nd(1, input, output_size)
+}
+pub fn adaptive_avg_pool2d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    adaptive_avg_nd(2, input, output_size)
+}
+pub fn adaptive_avg_pool3d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    adaptive_avg_nd(3, input, output_size)
+}
+pub fn max_pool1d_with_indices(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    max_pool_nd("max_pool1d", 1, "MaxPool1DBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)
+}
+pub fn max_pool3d_with_indices(
+    input: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    max_pool_nd(
+        "max_pool3d",
+        3,
+        "MaxPool3DWithIndicesBackward0",
+        input,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        ceil_mode,
+    )
+}
+/// Window k of `out` windows spread evenly over `size` elements: from where, how many.
+fn spread_window(k: i64, size: i64, out: i64) -> (i64, i64) {
+    // Sizes of a broadcast tensor may be such that their product overflows.
+    let at = |k: i64, up: i64| ((k as i128 * size as i128 + up as i128) / out as i128) as i64;
+    let (a, b) = (at(k, 0), at(k + 1, out - 1));
+    (a, b - a)
+}
+/// Maxima of evenly spread windows and their places in the plane; the first of equal ones is taken, NaN before all.
+fn adaptive_max_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    let s = input.shape();
+    ensure!(
+        s.len() == n + 1 || s.len() == n + 2,
+        Runtime,
+        "adaptive_max_pool{n}d(): Expected {}D or {}D tensor, but got {:?}",
+        n + 1,
+        n + 2,
+        &s[..]
+    );
+    let lead = s.len() - n;
+    for (d, size) in s.iter().enumerate().skip(lead) {
+        ensure!(
+            *size > 0,
+            Runtime,
+            "adaptive_max_pool{n}d(): Expected input to have non-zero size for non-batch dimensions, but input has sizes \
+             {:?} with dimension {d} being empty",
+            &s[..]
+        );
+    }
+    let mut sizes = spread("adaptive_max_pool", "output_size", output_size, n)?;
+    for (i, o) in sizes.iter_mut().enumerate() {
+        if *o == -1 {
+            *o = s[lead + i];
+        }
+    }
+    ensure!(
+        sizes.iter().all(|o| *o >= 0),
+        Runtime,
+        "adaptive_max_pool{n}d(): elements of output_size must be greater than or equal to 0, but received {sizes:?}"
+    );
+    let mut shape = Dims::from_slice(&s[..lead]);
+    shape.extend_from_slice(&sizes);
+    // The result must exist: no work towards one that cannot.
+    drop(Tensor::empty(&shape, DType::I64, input.device())?);
+    if !shape.contains(&0) && sizes.iter().zip(&s[lead..]).all(|(o, size)| size % o == 0) {
+        let kernel: Vec<i64> = sizes.iter().zip(&s[lead..]).map(|(o, size)| size / o).collect();
+        return match n {
+            1 => max_pool1d_with_indices(input, &kernel, &[], &[0], &[1], false),
+            2 => max_pool2d_with_indices(input, &kernel, &[], &[0], &[1], false),
+            _ => max_pool3d_with_indices(input, &kernel, &[], &[0], &[1], false),
+        };
+    }
+    if shape.contains(&0) {
+        // Nothing is chosen, so that nothing has a gradient.
+        let (mut values, mut places) = (input.clone(), zeros(&s, Some(DType::I64), Some(input.device()))?);
+        for (d, o) in shape.iter().enumerate() {
+            let fit = |t: &Tensor| narrow(t, d as i64, 0, (*o).min(t.shape()[d]));
+            (values, places) = (fit(&values)?, fit(&places)?);
+        }
+        return Ok((reshape(&values, &shape)?, reshape(&places, &shape)?));
+    }
+    // One dimension after the other, the last one first: of equal maxima the first one in the order of rows stays.
+    let (mut x, mut places, mut width) = (input.clone(), None::<Tensor>, 1i64);
+    for i in (0..n).rev() {
+        let (dim, size) = ((lead + i) as i64, s[lead + i]);
+        let (mut values, mut found) = (Vec::new(), Vec::new());
+        for k in 0..sizes[i] {
+            let (at, len) = spread_window(k, size, sizes[i]);
+            let (value, place) = max_dim(&narrow(&x, dim, at, len)?, dim, true)?;
+            let here = mul_scalar(&add_scalar(&place, Scalar::Int(at), Scalar::Int(1))?, Scalar::Int(width))?;
+            let here = match &places {
+                Some(inner) => add(&here, &gather(&narrow(inner, dim, at, len)?, dim, &place)?, Scalar::Int(1))?,
+                None => here,
+            };
+            memory::push(&mut values, value)?;
+            memory::push(&mut found, here)?;
+        }
+        width *= size;
+        (x, places) = (cat(&values, dim)?, Some(cat(&found, dim)?));
+    }
+    Ok((x, places.expect("n > 0")))
+}
+pub fn adaptive_max_pool1d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    Ok(adaptive_max_nd(1, input, output_size)?.0)
+}
+pub fn adaptive_max_pool2d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    Ok(adaptive_max_nd(2, input, output_size)?.0)
+}
+pub fn adaptive_max_pool3d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    Ok(adaptive_max_nd(3, input, output_size)?.0)
+}
+pub fn adaptive_max_pool1d_with_indices(input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    adaptive_max_nd(1, input, output_size)
+}
+pub fn adaptive_max_pool2d_with_indices(input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    adaptive_max_nd(2, input, output_size)
+}
+pub fn adaptive_max_pool3d_with_indices(input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    adaptive_max_nd(3, input, output_size)
+}
+/// The p-norm of each window: the root of the mean of powers times the number of elements; infinite p is the maximum.
+fn lp_pool_nd(
+    n: usize,
+    input: &Tensor,
+    norm_type: f64,
+    kernel_size: &[i64],
+    stride: Option<&[i64]>,
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    ensure!(norm_type != 0.0, Value, "norm_type must be a non-zero value, but got {norm_type}");
+    let (stride, float) = (stride.unwrap_or(&[]), Scalar::Float);
+    let most = |x: &Tensor| match n {
+        1 => max_pool1d(x, kernel_size, stride, &[0], &[1], ceil_mode),
+        2 => max_pool2d(x, kernel_size, stride, &[0], &[1], ceil_mode),
+        _ => max_pool3d(x, kernel_size, stride, &[0], &[1], ceil_mode),
+    };
+    in_float([input], |[x]| {
+        if norm_type.is_infinite() {
+            let size = abs(x)?;
+            return if norm_type > 0.0 { most(&size) } else { neg(&most(&neg(&size)?)?) };
+        }
+        let powers = pow_scalar(x, float(norm_type))?;
+        let mean = match n {
+            1 => avg_pool1d(&powers, kernel_size, stride, &[0], ceil_mode, true)?,
+            2 => avg_pool2d(&powers, kernel_size, stride, &[0], ceil_mode, true, None)?,
+            _ => avg_pool3d(&powers, kernel_size, stride, &[0], ceil_mode, true, None)?,
+        };
+        let count: f64 = spread("lp_pool", "kernel_size", kernel_size, n)?.iter().map(|k| *k as f64).product();
+        // Where all is zero the gradient is, too.
+        let zero = eq_scalar(&detach(&mean)?, Scalar::Int(0))?;
+        let total = mul_scalar(&mul(&sign(&mean)?, &relu(&abs(&mean)?)?)?, float(count))?;
+        let root = pow_scalar(&masked_fill_scalar(&total, &zero, Scalar::Int(1))?, float(1.0 / norm_type))?;
+        masked_fill_scalar(&root, &zero, Scalar::Int(0))
+    })
+}
+pub fn lp_pool1d(
+    input: &Tensor,
+    norm_type: f64,
+    kernel_size: &[i64],
+    stride: Option<&[i64]>,
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    lp_pool_nd(1, input, norm_type, kernel_size, stride, ceil_mode)
+}
+pub fn lp_pool2d(
+    input: &Tensor,
+    norm_type: f64,
+    kernel_size: &[i64],
+    stride: Option<&[i64]>,
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    lp_pool_nd(2, input, norm_type, kernel_size, stride, ceil_mode)
+}
+pub fn lp_pool3d(
+    input: &Tensor,
+    norm_type: f64,
+    kernel_size: &[i64],
+    stride: Option<&[i64]>,
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    lp_pool_nd(3, input, norm_type, kernel_size, stride, ceil_mode)
+}
