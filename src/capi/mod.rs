@@ -6,6 +6,7 @@
 
 mod arguments;
 mod arguments_gen;
+pub mod attribute;
 pub mod autograd;
 pub mod convert;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub mod index;
 pub mod io;
 pub mod module;
 pub mod nn;
+pub mod nn_create;
 #[rustfmt::skip]
 pub mod ops_gen;
 pub mod optim;

@@ -9,7 +9,7 @@ use super::user::{read_struct, CStruct, User};
 use super::{error, string};
 use crate::base::error::{ErrorKind, Result};
 use crate::io::safetensors;
-use crate::nn::{Layer, Module};
+use crate::nn::{one, Layer, Module, Outputs};
 use crate::{bail, Device, Tensor};
 use smallvec::SmallVec;
 use std::os::raw::{c_char, c_void};
@@ -52,11 +52,24 @@ pub struct taper_module_vtable {
     >,
     /// Called with user exactly once, when the module is gone; or NULL.
     pub drop: taper_drop_fn,
+    /// Used in place of forward where it is set: optional inputs that were not given are NULL, and *outputs is set to a
+    /// list (taper_tensor_list_new; NULL elements for outputs that were not asked for), which the library takes over.
+    /// Since 0.1.
+    pub forward_list: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            self_: *mut taper_module,
+            inputs: *const *mut taper_tensor,
+            inputs_len: usize,
+            outputs: *mut *mut taper_tensor_list,
+        ) -> *mut taper_error,
+    >,
 }
 // SAFETY: repr(C), a size, optional functions.
 unsafe impl CStruct for taper_module_vtable {
-    const INIT: Self = taper_module_vtable { struct_size: 0, forward: None, extra_repr: None, drop: None };
-    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+    const INIT: Self =
+        taper_module_vtable { struct_size: 0, forward: None, extra_repr: None, drop: None, forward_list: None };
+    const MIN_SIZE: usize = std::mem::offset_of!(Self, forward_list);
 }
 
 /// A module's borrowed handle for the time of a callback.
@@ -75,19 +88,20 @@ impl Drop for LentModule {
 
 /// Borrowed handles of tensors for the time of a callback.
 struct LentTensors {
-    _lent: SmallVec<[Lent; 4]>,
+    _lent: SmallVec<[Option<Lent>; 4]>,
     handles: SmallVec<[*mut taper_tensor; 4]>,
 }
 impl LentTensors {
-    fn new(tensors: &[Tensor]) -> Result<LentTensors> {
-        let lent: SmallVec<[Lent; 4]> = tensors.iter().map(Lent::new).collect::<Result<_>>()?;
-        let handles = lent.iter().map(|l| l.0).collect();
+    fn new(tensors: &[Option<Tensor>]) -> Result<LentTensors> {
+        let lend = |t: &Option<Tensor>| t.as_ref().map(Lent::new).transpose();
+        let lent: SmallVec<[Option<Lent>; 4]> = tensors.iter().map(lend).collect::<Result<_>>()?;
+        let handles = lent.iter().map(|l| l.as_ref().map_or(std::ptr::null_mut(), |l| l.0)).collect();
         Ok(LentTensors { _lent: lent, handles })
     }
     /// What a callback set as its result: one of these tensors, another, or none.
-    fn result(&self, what: &str, tensors: &[Tensor], out: *mut taper_tensor) -> Result<Option<Tensor>> {
+    fn result(&self, what: &str, tensors: &[Option<Tensor>], out: *mut taper_tensor) -> Result<Option<Tensor>> {
         match self.handles.iter().position(|h| *h == out) {
-            Some(i) => Ok(Some(tensors[i].clone())),
+            Some(i) => Ok(tensors[i].clone()),
             None => take_tensor(what, out),
         }
     }
@@ -99,10 +113,34 @@ struct CLayer {
     user: User,
 }
 impl Layer for CLayer {
-    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+    fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+        if let Some(forward) = self.vt.forward_list {
+            let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
+            let mut out = std::ptr::null_mut();
+            let (p, n) = (lent.handles.as_ptr(), lent.handles.len());
+            // SAFETY: function and user come together from the caller; user lives as long as this layer.
+            let e = unsafe { forward(self.user.get(), this.0, p, n, &mut out) };
+            let result = take_list("a module's forward_list", out);
+            if let Some(e) = error::take(e) {
+                return Err(e);
+            }
+            return match result? {
+                Some(outputs) => Ok(outputs),
+                None => {
+                    bail!(Callback, "the forward_list callback of {} succeeded without setting its result", m.name())
+                }
+            };
+        }
         let Some(forward) = self.vt.forward else {
             bail!(NotImplemented, "Module [{}] is missing the required \"forward\" function", m.name())
         };
+        if let Some(i) = inputs.iter().position(|x| x.is_none()) {
+            bail!(
+                Type,
+                "{}.forward() was given None for input {i}; one with optional inputs sets forward_list",
+                m.name()
+            );
+        }
         let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
         let mut out = std::ptr::null_mut();
         // SAFETY: function and user come together from the caller; user lives as long as this layer.
@@ -112,7 +150,7 @@ impl Layer for CLayer {
             return Err(e);
         }
         match result? {
-            Some(t) => Ok(t),
+            Some(t) => Ok(one(t)),
             None => bail!(Callback, "the forward callback of {} succeeded without setting its result", m.name()),
         }
     }
@@ -183,7 +221,8 @@ pub unsafe extern "C" fn taper_module_name(m: *mut taper_module, out: *mut *mut 
     guard("module_name", |c| c.out(1, "out", out)?.set(module(c, m)?.name().to_string()))
 }
 
-/// Runs the module with its hooks; out is owned by the caller. Borrows m and the inputs. An error of a callback comes
+/// Runs the module with its hooks; out is owned by the caller. Fails with TAPER_ERROR_TYPE for a module that gives
+/// several outputs: taper_module_forward_list has them. Borrows m and the inputs. An error of a callback comes
 /// back as it is. Since 0.1.
 #[no_mangle]
 #[must_use]
@@ -198,6 +237,25 @@ pub unsafe extern "C" fn taper_module_forward(
         let m = module(c, m)?;
         let inputs = c.tensors(1, "inputs", inputs, inputs_len)?;
         out.set(m.forward(&inputs)?)
+    })
+}
+
+/// Runs the module with its hooks: NULL inputs are optional ones that are not given. outputs receives all that it
+/// gives, owned by the caller; an element is NULL (taper_tensor_list_get) where an optional output was not asked for.
+/// Borrows m and the inputs. An error of a callback comes back as it is. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_forward_list(
+    m: *mut taper_module,
+    inputs: *const *mut taper_tensor,
+    inputs_len: usize,
+    outputs: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("module_forward_list", |c| {
+        let outputs = c.out(2, "outputs", outputs)?;
+        let m = module(c, m)?;
+        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len)?;
+        outputs.set(m.forward_list(&inputs)?.into_vec())
     })
 }
 
@@ -487,7 +545,7 @@ pub struct taper_module_hook_vtable {
     /// sizeof(taper_module_hook_vtable).
     pub struct_size: usize,
     /// Before forward. It may set *replacement to a list of other inputs (taper_tensor_list_new), which the library takes
-    /// over. Handles are borrowed and valid during the call.
+    /// over. Handles are borrowed and valid during the call; NULL is an optional input that was not given.
     pub before: Option<
         unsafe extern "C" fn(
             user: *mut c_void,
@@ -497,7 +555,8 @@ pub struct taper_module_hook_vtable {
             replacement: *mut *mut taper_tensor_list,
         ) -> *mut taper_error,
     >,
-    /// After forward. It may set *replacement to another output, which the library takes over.
+    /// After forward. It may set *replacement to another output, which the library takes over. A module that gives
+    /// several outputs needs after_list.
     pub after: Option<
         unsafe extern "C" fn(
             user: *mut c_void,
@@ -510,25 +569,44 @@ pub struct taper_module_hook_vtable {
     >,
     /// Called with user exactly once, when the hook is gone; or NULL.
     pub drop: taper_drop_fn,
+    /// Used in place of after where it is set: it sees all outputs (NULL: an optional one that was not asked for) and may
+    /// set *replacement to a list of others, which the library takes over. Since 0.1.
+    pub after_list: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            m: *mut taper_module,
+            inputs: *const *mut taper_tensor,
+            inputs_len: usize,
+            outputs: *const *mut taper_tensor,
+            outputs_len: usize,
+            replacement: *mut *mut taper_tensor_list,
+        ) -> *mut taper_error,
+    >,
 }
+type AfterFn = unsafe extern "C" fn(
+    user: *mut c_void,
+    m: *mut taper_module,
+    inputs: *const *mut taper_tensor,
+    inputs_len: usize,
+    output: *mut taper_tensor,
+    replacement: *mut *mut taper_tensor,
+) -> *mut taper_error;
 // SAFETY: repr(C), a size, optional functions.
 unsafe impl CStruct for taper_module_hook_vtable {
-    const INIT: Self = taper_module_hook_vtable { struct_size: 0, before: None, after: None, drop: None };
-    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+    const INIT: Self =
+        taper_module_hook_vtable { struct_size: 0, before: None, after: None, drop: None, after_list: None };
+    const MIN_SIZE: usize = std::mem::offset_of!(Self, after_list);
 }
 
-fn take_list(l: *mut taper_tensor_list) -> Result<Option<Vec<Tensor>>> {
+fn take_list(what: &str, l: *mut taper_tensor_list) -> Result<Option<Outputs>> {
     if l.is_null() {
         return Ok(None);
     }
     let Ok(list) = object(l as *const taper_tensor_list) else {
-        bail!(Callback, "a forward pre-hook set its replacement to {l:p}, which is no live list handle");
+        bail!(Callback, "{what} set its result to {l:p}, which is no live list handle");
     };
     drop(handle::remove(l as usize, Kind::TensorList));
-    match list.iter().cloned().collect::<Option<Vec<_>>>() {
-        Some(tensors) => Ok(Some(tensors)),
-        None => bail!(Callback, "a forward pre-hook's replacement has NULL elements"),
-    }
+    Ok(Some(list.iter().cloned().collect()))
 }
 
 /// Runs vtable->before before every forward of m. id receives the hook's number, for taper_module_remove_hook. Borrows
@@ -548,12 +626,12 @@ pub unsafe extern "C" fn taper_module_register_forward_pre_hook(
         let Some(before) = vt.before else {
             return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its before function is NULL"));
         };
-        let hook = move |m: &Module, inputs: &[Tensor]| {
+        let hook = move |m: &Module, inputs: &[Option<Tensor>]| {
             let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
             let mut out = std::ptr::null_mut();
             // SAFETY: function and user come together from the caller; user lives as long as this closure.
             let e = unsafe { before(user.get(), this.0, lent.handles.as_ptr(), lent.handles.len(), &mut out) };
-            let result = take_list(out);
+            let result = take_list("a forward pre-hook", out);
             match error::take(e) {
                 Some(e) => Err(e),
                 None => result,
@@ -561,6 +639,53 @@ pub unsafe extern "C" fn taper_module_register_forward_pre_hook(
         };
         id.set(module(c, m)?.register_forward_pre_hook(Arc::new(hook)))
     })
+}
+
+fn after_one(
+    after: AfterFn,
+    user: &User,
+    m: &Module,
+    inputs: &[Option<Tensor>],
+    outputs: &[Option<Tensor>],
+) -> Result<Option<Outputs>> {
+    let [Some(output)] = outputs else {
+        let n = outputs.len();
+        bail!(
+            Type,
+            "a forward hook of {} sees one output, but there are {n}; its vtable sets after_list for more",
+            m.name()
+        )
+    };
+    let (this, lent, result) = (LentModule::new(m)?, LentTensors::new(inputs)?, Lent::new(output)?);
+    let mut out = std::ptr::null_mut();
+    let (p, n) = (lent.handles.as_ptr(), lent.handles.len());
+    // SAFETY: function and user come together from the caller; user lives as long as the hook.
+    let e = unsafe { after(user.get(), this.0, p, n, result.0, &mut out) };
+    let replacement =
+        if out == result.0 { Ok(Some(output.clone())) } else { lent.result("a forward hook", inputs, out) };
+    match error::take(e) {
+        Some(e) => Err(e),
+        None => Ok(replacement?.map(one)),
+    }
+}
+fn after_all(
+    vt: &taper_module_hook_vtable,
+    user: &User,
+    m: &Module,
+    inputs: &[Option<Tensor>],
+    outputs: &[Option<Tensor>],
+) -> Result<Option<Outputs>> {
+    let Some(after) = vt.after_list else { return Ok(None) };
+    let (this, i, o) = (LentModule::new(m)?, LentTensors::new(inputs)?, LentTensors::new(outputs)?);
+    let mut out = std::ptr::null_mut();
+    let (i, o) = (&i.handles, &o.handles);
+    // SAFETY: as above.
+    let e = unsafe { after(user.get(), this.0, i.as_ptr(), i.len(), o.as_ptr(), o.len(), &mut out) };
+    let replacement = take_list("a forward hook", out);
+    match error::take(e) {
+        Some(e) => Err(e),
+        None => replacement,
+    }
 }
 
 /// Runs vtable->after after every forward of m; otherwise like taper_module_register_forward_pre_hook. Since 0.1.
@@ -576,21 +701,12 @@ pub unsafe extern "C" fn taper_module_register_forward_hook(
         let vt = read_struct(c, 1, "vtable", vtable)?;
         let user = User::new(user, vt.drop);
         let id = c.out(3, "id", id)?;
-        let Some(after) = vt.after else {
+        if vt.after.is_none() && vt.after_list.is_none() {
             return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its after function is NULL"));
-        };
-        let hook = move |m: &Module, inputs: &[Tensor], output: &Tensor| {
-            let (this, lent, result) = (LentModule::new(m)?, LentTensors::new(inputs)?, Lent::new(output)?);
-            let mut out = std::ptr::null_mut();
-            let (p, n) = (lent.handles.as_ptr(), lent.handles.len());
-            // SAFETY: as above.
-            let e = unsafe { after(user.get(), this.0, p, n, result.0, &mut out) };
-            let replacement =
-                if out == result.0 { Ok(Some(output.clone())) } else { lent.result("a forward hook", inputs, out) };
-            match error::take(e) {
-                Some(e) => Err(e),
-                None => replacement,
-            }
+        }
+        let hook = move |m: &Module, inputs: &[Option<Tensor>], outputs: &[Option<Tensor>]| match vt.after {
+            Some(after) if vt.after_list.is_none() => after_one(after, &user, m, inputs, outputs),
+            _ => after_all(&vt, &user, m, inputs, outputs),
         };
         id.set(module(c, m)?.register_forward_hook(Arc::new(hook)))
     })

@@ -55,6 +55,7 @@ unsafe fn conv(
         dilation: o.dilation[..n].to_vec(),
         groups: o.groups,
         bias: o.bias != 0,
+        ..ConvOptions::default()
     };
     out.set(make(in_channels, out_channels, kernel, &options)?)
 }

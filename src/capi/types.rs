@@ -105,6 +105,15 @@ pub const TAPER_SCALAR_FLOAT: i32 = 0;
 pub const TAPER_SCALAR_INT: i32 = 1;
 pub const TAPER_SCALAR_BOOL: i32 = 2;
 
+/// What taper_module_attribute found.
+pub const TAPER_ATTRIBUTE_NONE: i32 = 0;
+pub const TAPER_ATTRIBUTE_BOOL: i32 = 1;
+pub const TAPER_ATTRIBUTE_INT: i32 = 2;
+pub const TAPER_ATTRIBUTE_FLOAT: i32 = 3;
+pub const TAPER_ATTRIBUTE_TEXT: i32 = 4;
+pub const TAPER_ATTRIBUTE_INTS: i32 = 5;
+pub const TAPER_ATTRIBUTE_FLOATS: i32 = 6;
+
 /// dtype codes: PyTorch's numbers.
 pub const TAPER_UINT8: i32 = 0;
 pub const TAPER_INT8: i32 = 1;

@@ -1,6 +1,8 @@
 //! Neural networks: the module tree and its layers.
+mod attribute;
 pub mod init;
 pub mod layers;
+pub(crate) mod lazy;
 pub mod module;
 mod repr;
 
@@ -8,7 +10,8 @@ use crate::autograd::{self, meta};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
 use crate::{Result, Tensor};
-pub use module::{IncompatibleKeys, Layer, Module, PostHook, PreHook, StateDict};
+pub use attribute::Attribute;
+pub use module::{one, IncompatibleKeys, Layer, Module, Outputs, PostHook, PreHook, StateDict};
 
 /// Drops the gradients of `params`, or (`set_to_none` false) sets those that exist to zero in place.
 pub fn zero_grad(params: &[Tensor], set_to_none: bool) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The module tree: named parameters, buffers and children, and what is done to all of them.
 
-use super::repr;
+use super::{repr, Attribute};
 use crate::backend::stack;
 use crate::backend::Activation;
 use crate::base::device::Device;
@@ -10,15 +10,17 @@ use crate::base::sync::{Mutex, RwLock};
 use crate::{autograd, bail, ensure, Result, Tensor};
 use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What a module computes and how it prints: a leaf layer, a container or a user's own module.
 pub trait Layer: Send + Sync {
-    /// The output for `inputs`; parameters and children are found in `module`.
-    fn forward(&self, module: &Module, inputs: &[Tensor]) -> Result<Tensor>;
+    /// The outputs for `inputs` (None: an optional one that was not given); parameters and children are found in
+    /// `module`.
+    fn forward(&self, module: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs>;
     /// What stands between the brackets of the printed form; several lines are indented below each other.
     fn extra_repr(&self, _module: &Module) -> Result<String> {
         Ok(String::new())
@@ -28,8 +30,22 @@ pub trait Layer: Send + Sync {
         None
     }
     /// The output with an activation applied, in one go; None where this layer cannot do that.
-    fn forward_activated(&self, _module: &Module, _inputs: &[Tensor], _then: Activation) -> Option<Result<Tensor>> {
+    fn forward_activated(
+        &self,
+        _module: &Module,
+        _inputs: &[Option<Tensor>],
+        _then: Activation,
+    ) -> Option<Result<Tensor>> {
         None
+    }
+    /// PyTorch's attributes that are no tensors (`in_features`, `kernel_size`), in the order of its constructor.
+    fn attributes(&self, _module: &Module) -> Vec<(&'static str, Attribute)> {
+        Vec::new()
+    }
+    /// Gives the parameters that have no shape yet theirs, from the first inputs. It runs before the pre-hooks, once:
+    /// it calls [`Module::materialize`] for each, draws the values, and [`Module::become_type`].
+    fn initialize(&self, module: &Module, _inputs: &[Option<Tensor>]) -> Result<()> {
+        bail!(Runtime, "'{}' object has parameters without a shape and nothing that gives them one", module.name())
     }
     /// Whether `extra_repr` is code of the user's, which must not run while an error is on its way.
     fn is_foreign(&self) -> bool {
@@ -46,9 +62,19 @@ pub trait Layer: Send + Sync {
 }
 
 /// Runs before forward and may replace the inputs.
-pub type PreHook = Arc<dyn Fn(&Module, &[Tensor]) -> Result<Option<Vec<Tensor>>> + Send + Sync>;
-/// Runs after forward and may replace the output.
-pub type PostHook = Arc<dyn Fn(&Module, &[Tensor], &Tensor) -> Result<Option<Tensor>> + Send + Sync>;
+pub type PreHook = Arc<dyn Fn(&Module, &[Option<Tensor>]) -> Result<Option<Outputs>> + Send + Sync>;
+/// Runs after forward and may replace the outputs.
+pub type PostHook = Arc<dyn Fn(&Module, &[Option<Tensor>], &[Option<Tensor>]) -> Result<Option<Outputs>> + Send + Sync>;
+/// What a forward gives, one tensor nearly always; None for an optional output that was not asked for.
+pub type Outputs = SmallVec<[Option<Tensor>; 1]>;
+
+/// The outputs of a forward that gives one tensor.
+#[inline]
+pub fn one(t: Tensor) -> Outputs {
+    let mut outputs = Outputs::new();
+    outputs.push(Some(t));
+    outputs
+}
 
 #[derive(Clone)]
 struct Buffer {
@@ -58,9 +84,11 @@ struct Buffer {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     parameters: IndexMap<String, Option<Tensor>>,
     buffers: IndexMap<String, Buffer>,
+    /// Parameters and buffers that have no shape yet.
+    pub(super) shapeless: FxHashSet<String>,
     children: IndexMap<String, Option<Module>>,
 }
 
@@ -70,14 +98,18 @@ struct Hooks {
     post: Vec<(u64, PostHook)>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     name: String,
-    layer: Box<dyn Layer>,
-    state: RwLock<State>,
+    /// The type that a lazy module became with its first input.
+    pub(super) became: OnceLock<&'static str>,
+    pub(super) layer: Box<dyn Layer>,
+    pub(super) state: RwLock<State>,
     hooks: Mutex<Hooks>,
     training: AtomicBool,
     /// Whether it ever was another module's child.
     adopted: AtomicBool,
+    /// Whether it has parameters or buffers without a shape.
+    pub(super) lazy: AtomicBool,
 }
 
 thread_local! {
@@ -113,7 +145,7 @@ impl Drop for Inner {
 /// A handle to a module; cloning makes another handle to the same module. All methods may be called from any thread.
 /// No lock is held while a callback runs.
 #[derive(Clone)]
-pub struct Module(Arc<Inner>);
+pub struct Module(pub(super) Arc<Inner>);
 
 /// Names and tensors in the order of the module tree.
 pub type StateDict = IndexMap<String, Tensor>;
@@ -135,16 +167,18 @@ impl Module {
     pub fn new(name: impl Into<String>, layer: impl Layer + 'static) -> Module {
         Module(Arc::new(Inner {
             name: name.into(),
+            became: OnceLock::new(),
             layer: Box::new(layer),
             state: RwLock::default(),
             hooks: Mutex::default(),
             training: AtomicBool::new(true),
             adopted: AtomicBool::new(false),
+            lazy: AtomicBool::new(false),
         }))
     }
     /// The type name, `Conv2d`.
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.0.became.get().copied().unwrap_or(&self.0.name)
     }
     pub fn is_same(&self, other: &Module) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -155,14 +189,33 @@ impl Module {
     }
 
     // forward
-    /// Runs the pre-hooks, the layer and the post-hooks.
+    /// Runs the pre-hooks, the layer and the post-hooks; several outputs are an error, which [`Module::forward_list`]
+    /// gives.
     ///
     /// An error says which module of the tree failed.
     pub fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let inputs: SmallVec<[Option<Tensor>; 4]> = inputs.iter().cloned().map(Some).collect();
+        let mut outputs = self.forward_list(&inputs)?;
+        match (outputs.pop(), outputs.len()) {
+            (Some(Some(only)), 0) => Ok(only),
+            (last, before) => {
+                let n = before + usize::from(last.is_some());
+                let what = format!("{}.forward() gave {n} outputs; call it for a list", self.name());
+                let what = if n == 1 { format!("{}.forward() gave None", self.name()) } else { what };
+                Err(self.placed(Error::new(ErrorKind::Type, what)))
+            }
+        }
+    }
+    /// Runs the pre-hooks, the layer and the post-hooks; None is an optional input that is not given, or an optional
+    /// output that was not asked for.
+    pub fn forward_list(&self, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         self.run(inputs).map_err(|e| self.placed(e))
     }
-    fn run(&self, inputs: &[Tensor]) -> Result<Tensor> {
+    fn run(&self, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         stack::check()?;
+        if self.0.lazy.load(Ordering::Acquire) {
+            self.initialize(inputs)?;
+        }
         let (pre, post) = {
             let h = self.0.hooks.lock();
             if h.pre.is_empty() && h.post.is_empty() {
@@ -171,7 +224,7 @@ impl Module {
             }
             (h.pre.clone(), h.post.clone())
         };
-        let mut replaced: Option<Vec<Tensor>> = None;
+        let mut replaced: Option<Outputs> = None;
         for (_, hook) in &pre {
             if let Some(new) = hook(self, replaced.as_deref().unwrap_or(inputs))? {
                 replaced = Some(new);
@@ -226,8 +279,11 @@ impl Module {
     }
     /// This module and then `next` in one go; None where they must run one after the other, as where somebody watches
     /// one of them through a hook.
-    pub(crate) fn forward_through(&self, next: &Module, inputs: &[Tensor]) -> Option<Result<Tensor>> {
+    pub(crate) fn forward_through(&self, next: &Module, inputs: &[Option<Tensor>]) -> Option<Result<Tensor>> {
         let then = next.0.layer.activation()?;
+        if self.0.lazy.load(Ordering::Acquire) {
+            return None;
+        }
         let watched = |m: &Module| {
             let h = m.0.hooks.lock();
             !(h.pre.is_empty() && h.post.is_empty())
@@ -294,6 +350,7 @@ impl Module {
         if let Some(p) = &param {
             autograd::set_requires_grad(p, true)?;
         }
+        s.shapeless.remove(name);
         let old = s.parameters.insert(name.to_string(), param);
         drop(s);
         drop(old);
@@ -305,6 +362,7 @@ impl Module {
         let mut s = self.0.state.write();
         let taken = s.parameters.contains_key(name) || s.children.contains_key(name);
         self.check_name("buffer", name, taken)?;
+        s.shapeless.remove(name);
         let old = s.buffers.insert(name.to_string(), Buffer { tensor, persistent });
         drop(s);
         drop(old);
@@ -601,7 +659,7 @@ impl Module {
             for (name, target) in &m.own_state() {
                 let key = join(path, name);
                 match state.get(&key) {
-                    Some(source) => errors.extend(load_one(&key, target, source).err()),
+                    Some(source) => errors.extend(m.load_own(&key, name, target, source).err()),
                     None if m.0.layer.optional_keys().contains(&name.as_str()) => {}
                     None => keys.missing.push(key),
                 }
@@ -658,7 +716,7 @@ impl Module {
 }
 
 /// Copies one tensor of a state dict; the error is a line of `load_state_dict`'s report.
-fn load_one(key: &str, target: &Tensor, source: &Tensor) -> std::result::Result<(), String> {
+pub(super) fn load_one(key: &str, target: &Tensor, source: &Tensor) -> std::result::Result<(), String> {
     let (want, mut have) = (target.shape(), source.shape());
     let mut source = source.clone();
     if want.is_empty() && have.len() == 1 && have[0] >= 1 {

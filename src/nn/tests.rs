@@ -2,20 +2,23 @@
 
 use super::layers::*;
 use super::*;
-use crate::{bail, ensure};
+use crate::bail;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
 struct Plus(f32);
 impl Layer for Plus {
-    fn forward(&self, _: &Module, inputs: &[Tensor]) -> Result<Tensor> {
-        ensure!(inputs.len() == 1, Type, "one input");
-        let v: Vec<f32> = inputs[0].to_vec::<f32>()?.iter().map(|x| x + self.0).collect();
-        Tensor::from_slice(&v, &inputs[0].shape())
+    fn forward(&self, _: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+        let [Some(x)] = inputs else { bail!(Type, "one input") };
+        let v: Vec<f32> = x.to_vec::<f32>()?.iter().map(|x| x + self.0).collect();
+        Tensor::from_slice(&v, &x.shape()).map(one)
     }
 }
 fn tensor(v: &[f32]) -> Tensor {
     Tensor::from_slice(v, &[v.len() as i64]).unwrap()
+}
+fn only(list: &[Option<Tensor>]) -> &Tensor {
+    list[0].as_ref().unwrap()
 }
 fn values(t: &Tensor) -> Vec<f32> {
     t.to_vec::<f32>().unwrap()
@@ -80,13 +83,13 @@ fn hooks_see_and_replace() {
     let log = Arc::new(Mutex::new(Vec::new()));
     let l = log.clone();
     let pre = m.register_forward_pre_hook(Arc::new(move |_, x| {
-        l.lock().push(format!("pre {:?}", values(&x[0])));
-        Ok(Some(vec![tensor(&[10.0])]))
+        l.lock().push(format!("pre {:?}", values(only(x))));
+        Ok(Some(one(tensor(&[10.0]))))
     }));
     let l = log.clone();
     let post = m.register_forward_hook(Arc::new(move |m, x, y| {
-        l.lock().push(format!("{} {:?} {:?}", m.name(), values(&x[0]), values(y)));
-        Ok(Some(tensor(&[values(y)[0] * 2.0])))
+        l.lock().push(format!("{} {:?} {:?}", m.name(), values(only(x)), values(only(y))));
+        Ok(Some(one(tensor(&[values(only(y))[0] * 2.0]))))
     }));
     assert_eq!(values(&m.call(&tensor(&[1.0])).unwrap()), [22.0]);
     assert_eq!(*log.lock(), ["pre [1.0]", "Plus [10.0] [11.0]"]);
@@ -99,7 +102,7 @@ fn hooks_see_and_replace() {
     let mine = id.clone();
     *id.lock() = m.register_forward_hook(Arc::new(move |m, _, _| {
         m.remove_hook(*mine.lock());
-        m.call(&tensor(&[5.0])).map(Some)
+        m.call(&tensor(&[5.0])).map(|t| Some(one(t)))
     }));
     assert_eq!(values(&m.call(&tensor(&[1.0])).unwrap()), [6.0]);
     m.register_forward_pre_hook(Arc::new(|_, _| bail!(Value, "no")));
@@ -221,7 +224,7 @@ fn sequential_runs_a_layer_and_its_activation_as_one() {
     for at in [0, 3] {
         let seen = seen.clone();
         leaves[at].register_forward_hook(Arc::new(move |m, inputs, out| {
-            seen.lock().push((m.name().to_string(), inputs[0].shape()[1], out.shape()[1]));
+            seen.lock().push((m.name().to_string(), only(inputs).shape()[1], only(out).shape()[1]));
             Ok(None)
         }));
     }

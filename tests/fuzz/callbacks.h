@@ -163,6 +163,11 @@ static taper_error *on_module(void *user, taper_module *self, taper_tensor *cons
     }
     return tensor_result(what, inputs, n, out);
 }
+static taper_error *on_module_list(void *user, taper_module *self, taper_tensor *const *inputs, size_t n, taper_tensor_list **out)
+{
+    (void)user, (void)self;
+    return list_result(act(inputs, n), inputs, n, out);
+}
 static taper_error *on_repr(void *user, taper_module *self, taper_string **out)
 {
     (void)user, (void)self;
@@ -182,6 +187,11 @@ static taper_error *on_after(void *user, taper_module *m, taper_tensor *const *i
 {
     (void)user, (void)m, (void)inputs, (void)n;
     return tensor_result(act(&output, 1), &output, 1, out);
+}
+static taper_error *on_after_list(void *user, taper_module *m, taper_tensor *const *inputs, size_t n, taper_tensor *const *outputs, size_t outputs_len, taper_tensor_list **out)
+{
+    (void)user, (void)m, (void)inputs, (void)n;
+    return list_result(act(outputs, outputs_len), outputs, outputs_len, out);
 }
 static taper_error *on_apply(void *user, taper_module *m)
 {

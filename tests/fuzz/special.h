@@ -361,6 +361,7 @@ static void call_module_new(void)
     if (v) {
         v->forward = one_in(10) ? NULL : on_module;
         v->extra_repr = one_in(2) ? NULL : on_repr;
+        v->forward_list = one_in(3) ? on_module_list : NULL;
     }
     go();
     done(taper_module_new(name, v, c, out(&m)));
@@ -376,6 +377,8 @@ static void module_hook(bool before)
             v->before = on_before;
         if (before == one_in(30))
             v->after = on_after;
+        if (!before && one_in(3))
+            v->after_list = on_after_list;
     }
     go();
     done(before ? taper_module_register_forward_pre_hook(m, v, c, out(&id)) : taper_module_register_forward_hook(m, v, c, out(&id)));
@@ -451,6 +454,36 @@ static const taper_nn_conv_options *conv_options(void)
     }
     o->groups = i_range(1, 2);
     o->bias = (int32_t)below(2);
+    return o;
+}
+static const taper_nn_conv_create_options *conv_create_options(void)
+{
+    static const int64_t sizes[] = {1, 2, 1, 0, 2};
+    if (one_in(3))
+        return NULL;
+    taper_nn_conv_create_options *o = VTABLE(taper_nn_conv_create_options, NULL);
+    o->groups = i_range(0, 2);
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    if (one_in(2))
+        o->stride = sizes + below(2), o->stride_len = below(4);
+    if (one_in(2))
+        o->padding = sizes + below(2), o->padding_len = below(4);
+    if (one_in(3))
+        o->dilation = sizes, o->dilation_len = below(3);
+    if (one_in(4))
+        o->padding_text = one_in(5) ? "some" : one_in(2) ? "same" : "valid";
+    if (one_in(3))
+        o->padding_mode = one_in(5) ? "odd" : one_in(2) ? "reflect" : "circular";
+    return o;
+}
+static const taper_nn_linear_options *linear_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_linear_options *o = VTABLE(taper_nn_linear_options, NULL);
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
     return o;
 }
 static const taper_sgd_options *sgd_options(void)

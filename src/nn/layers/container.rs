@@ -1,27 +1,27 @@
 //! Sequential and ModuleList.
 
 use super::single;
-use crate::nn::{Layer, Module};
+use crate::nn::{one, Layer, Module, Outputs};
 use crate::{bail, Result, Tensor};
 
 struct Sequential;
 impl Layer for Sequential {
-    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+    fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         let children: Vec<Module> = m.named_children().into_iter().filter_map(|(_, c)| c).collect();
-        let mut x = None;
+        let mut x: Option<Outputs> = None;
         let mut at = 0;
         while at < children.len() {
-            let given = x.as_ref().map_or(inputs, std::slice::from_ref);
+            let given = x.as_deref().unwrap_or(inputs);
             // A layer and its activation run as one kernel where nobody can tell.
             let both = children.get(at + 1).and_then(|next| children[at].forward_through(next, given));
             let (out, step) = match both {
-                Some(out) => (out?, 2),
-                None => (children[at].forward(given)?, 1),
+                Some(out) => (one(out?), 2),
+                None => (children[at].forward_list(given)?, 1),
             };
             x = Some(out);
             at += step;
         }
-        x.map_or_else(|| single(m, inputs).cloned(), Ok)
+        x.map_or_else(|| single(m, inputs).cloned().map(one), Ok)
     }
 }
 
@@ -40,7 +40,7 @@ pub fn sequential(modules: &[Module]) -> Result<Module> {
 
 struct ModuleList;
 impl Layer for ModuleList {
-    fn forward(&self, m: &Module, _: &[Tensor]) -> Result<Tensor> {
+    fn forward(&self, m: &Module, _: &[Option<Tensor>]) -> Result<Outputs> {
         bail!(NotImplemented, "Module [{}] is missing the required \"forward\" function", m.name())
     }
     fn folds_repeats(&self) -> bool {

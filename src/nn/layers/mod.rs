@@ -16,6 +16,9 @@ pub use loss::*;
 pub use norm::*;
 pub use pool::*;
 
+use super::Attribute;
+use crate::base::device::Device;
+use crate::base::dtype::DType;
 use crate::base::settings::{default_device, default_dtype};
 use crate::tensor::print::py_tuple;
 use crate::tensor::Tensor;
@@ -26,11 +29,36 @@ fn parameter(shape: &[i64]) -> Result<Tensor> {
     Tensor::empty(shape, default_dtype(), default_device())
 }
 
+/// Where a layer makes its parameters: None is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub dtype: Option<DType>,
+    pub device: Option<Device>,
+}
+impl Place {
+    fn get(self) -> (DType, Device) {
+        (self.dtype.unwrap_or_else(default_dtype), self.device.unwrap_or_else(default_device))
+    }
+    fn parameter(self, shape: &[i64]) -> Result<Tensor> {
+        let (dtype, device) = self.get();
+        Tensor::empty(shape, dtype, device)
+    }
+}
+
 /// The one input of a layer that takes one.
-fn single<'a>(module: &super::Module, inputs: &'a [Tensor]) -> Result<&'a Tensor> {
+fn single<'a>(module: &super::Module, inputs: &'a [Option<Tensor>]) -> Result<&'a Tensor> {
     match inputs {
-        [x] => Ok(x),
+        [Some(x)] => Ok(x),
+        [None] => bail!(Type, "{}.forward() takes 1 input, got None", module.name()),
         _ => bail!(Type, "{}.forward() takes 1 input, got {}", module.name(), inputs.len()),
+    }
+}
+
+/// The attribute of a size that is one number or several.
+fn size_attribute(values: &[i64]) -> Attribute {
+    match values {
+        [one] => (*one).into(),
+        _ => values.into(),
     }
 }
 

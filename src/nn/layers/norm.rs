@@ -1,7 +1,7 @@
 //! LayerNorm and BatchNorm.
 
 use super::{not_negative, parameter, positive, single};
-use crate::nn::{Layer, Module};
+use crate::nn::{one, Attribute, Layer, Module, Outputs};
 use crate::tensor::print::{py_bool, py_float, py_tuple};
 use crate::{ensure, ops, Result, Tensor};
 
@@ -10,9 +10,16 @@ struct LayerNorm {
     eps: f64,
 }
 impl Layer for LayerNorm {
-    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+    fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         let (weight, bias) = (m.parameter("weight"), m.parameter("bias"));
-        ops::layer_norm(single(m, inputs)?, &self.shape, weight.as_ref(), bias.as_ref(), self.eps)
+        ops::layer_norm(single(m, inputs)?, &self.shape, weight.as_ref(), bias.as_ref(), self.eps).map(one)
+    }
+    fn attributes(&self, m: &Module) -> Vec<(&'static str, Attribute)> {
+        vec![
+            ("normalized_shape", (&self.shape).into()),
+            ("eps", self.eps.into()),
+            ("elementwise_affine", m.parameter("weight").is_some().into()),
+        ]
     }
     fn extra_repr(&self, m: &Module) -> Result<String> {
         Ok(format!(
@@ -74,7 +81,7 @@ struct BatchNorm {
     options: BatchNormOptions,
 }
 impl Layer for BatchNorm {
-    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+    fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         let x = single(m, inputs)?;
         let rank = x.ndim();
         ensure!(
@@ -110,6 +117,16 @@ impl Layer for BatchNorm {
             momentum,
             self.options.eps,
         )
+        .map(one)
+    }
+    fn attributes(&self, _: &Module) -> Vec<(&'static str, Attribute)> {
+        vec![
+            ("num_features", self.features.into()),
+            ("eps", self.options.eps.into()),
+            ("momentum", self.options.momentum.into()),
+            ("affine", self.options.affine.into()),
+            ("track_running_stats", self.options.track_running_stats.into()),
+        ]
     }
     fn extra_repr(&self, m: &Module) -> Result<String> {
         Ok(format!(

@@ -1,7 +1,7 @@
 //! Pooling over windows of [n, c, h, w].
 
-use super::{as_given, expand, not_negative, positive, single};
-use crate::nn::{Layer, Module};
+use super::{as_given, expand, not_negative, positive, single, size_attribute};
+use crate::nn::{one, Attribute, Layer, Module, Outputs};
 use crate::tensor::print::py_bool;
 use crate::{ops, Result, Tensor};
 
@@ -13,9 +13,19 @@ struct MaxPool2d {
     ceil_mode: bool,
 }
 impl Layer for MaxPool2d {
-    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+    fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         let x = single(m, inputs)?;
-        ops::max_pool2d(x, &self.kernel_size, &self.stride, &self.padding, &self.dilation, self.ceil_mode)
+        ops::max_pool2d(x, &self.kernel_size, &self.stride, &self.padding, &self.dilation, self.ceil_mode).map(one)
+    }
+    fn attributes(&self, _: &Module) -> Vec<(&'static str, Attribute)> {
+        vec![
+            ("kernel_size", size_attribute(&self.kernel_size)),
+            ("stride", size_attribute(&self.stride)),
+            ("padding", size_attribute(&self.padding)),
+            ("dilation", size_attribute(&self.dilation)),
+            ("return_indices", false.into()),
+            ("ceil_mode", self.ceil_mode.into()),
+        ]
     }
     fn extra_repr(&self, _: &Module) -> Result<String> {
         Ok(format!(
@@ -64,7 +74,7 @@ struct AvgPool2d {
     divisor: Option<i64>,
 }
 impl Layer for AvgPool2d {
-    fn forward(&self, m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+    fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         ops::avg_pool2d(
             single(m, inputs)?,
             &self.kernel_size,
@@ -74,6 +84,17 @@ impl Layer for AvgPool2d {
             self.count_include_pad,
             self.divisor,
         )
+        .map(one)
+    }
+    fn attributes(&self, _: &Module) -> Vec<(&'static str, Attribute)> {
+        vec![
+            ("kernel_size", size_attribute(&self.kernel_size)),
+            ("stride", size_attribute(&self.stride)),
+            ("padding", size_attribute(&self.padding)),
+            ("ceil_mode", self.ceil_mode.into()),
+            ("count_include_pad", self.count_include_pad.into()),
+            ("divisor_override", self.divisor.into()),
+        ]
     }
     fn extra_repr(&self, _: &Module) -> Result<String> {
         Ok(format!(

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::error::ErrorKind;
-use crate::nn::{Layer, Module, StateDict};
+use crate::nn::{Layer, Module, Outputs, StateDict};
 use std::collections::HashMap;
 
 /// Texts recorded by tests/fixtures/make_nn.py.
@@ -27,13 +27,20 @@ fn same_error<T>(name: &str, got: Result<T>) {
 }
 
 fn conv(stride: i64, padding: &[i64], dilation: &[i64], groups: i64, bias: bool) -> ConvOptions {
-    ConvOptions { stride: vec![stride], padding: padding.to_vec(), dilation: dilation.to_vec(), groups, bias }
+    ConvOptions {
+        stride: vec![stride],
+        padding: padding.to_vec(),
+        dilation: dilation.to_vec(),
+        groups,
+        bias,
+        ..ConvOptions::default()
+    }
 }
 
 struct Extra(&'static str);
 impl Layer for Extra {
-    fn forward(&self, _: &Module, inputs: &[Tensor]) -> Result<Tensor> {
-        Ok(inputs[0].clone())
+    fn forward(&self, _: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+        Ok(smallvec::smallvec![inputs[0].clone()])
     }
     fn extra_repr(&self, _: &Module) -> Result<String> {
         Ok(self.0.to_string())

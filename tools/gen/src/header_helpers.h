@@ -50,11 +50,18 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
     {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
-#define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL}
-#define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL}
+#define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL, NULL}
+
+/* Sets a list of options, for as long as the block lasts: TAPER_SET_INTS(options.stride, 2, 1). */
+#define TAPER_SET_INTS(field, ...) \
+    ((field) = (const int64_t[]){__VA_ARGS__}, field##_len = sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
 /* Options with PyTorch's defaults. */
 #define TAPER_NN_CONV_OPTIONS_INIT {sizeof(taper_nn_conv_options), {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, 1, 1}
+#define TAPER_NN_LINEAR_OPTIONS_INIT {sizeof(taper_nn_linear_options), 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_CONV_CREATE_OPTIONS_INIT \
+    {sizeof(taper_nn_conv_create_options), NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
 #define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
 #define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}

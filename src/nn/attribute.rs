@@ -1,0 +1,56 @@
+//! What a layer tells of itself: PyTorch's attributes that are no tensors.
+
+use super::Module;
+use crate::{bail, Result};
+
+/// The value of an attribute (`kernel_size`, `padding_mode`).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    /// PyTorch's None, as of a `padding_idx` that was not given.
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    /// A tuple of ints.
+    Ints(Vec<i64>),
+    /// A tuple of floats.
+    Floats(Vec<f64>),
+}
+macro_rules! from {
+    ($($t:ty => $kind:ident;)*) => {$(
+        impl From<$t> for Attribute {
+            fn from(v: $t) -> Attribute {
+                Attribute::$kind(v.to_owned())
+            }
+        }
+    )*};
+}
+from! {
+    bool => Bool;
+    i64 => Int;
+    f64 => Float;
+    &str => Text;
+    &String => Text;
+    &[i64] => Ints;
+    &Vec<i64> => Ints;
+}
+impl<T: Into<Attribute>> From<Option<T>> for Attribute {
+    fn from(v: Option<T>) -> Attribute {
+        v.map_or(Attribute::None, Into::into)
+    }
+}
+
+impl Module {
+    /// The attributes that this module has, in the order of PyTorch's constructor.
+    pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        self.0.layer.attributes(self)
+    }
+    /// The attribute of a name, or a Key error.
+    pub fn attribute(&self, name: &str) -> Result<Attribute> {
+        match self.attributes().into_iter().find(|(n, _)| *n == name) {
+            Some((_, value)) => Ok(value),
+            None => bail!(Key, "'{}' object has no attribute '{name}'", self.name()),
+        }
+    }
+}
