@@ -80,6 +80,15 @@ struct DLManagedTensorVersioned;
 #define TAPER_SCALAR_INT 1
 #define TAPER_SCALAR_BOOL 2
 
+/* What taper_module_attribute found. */
+#define TAPER_ATTRIBUTE_NONE 0
+#define TAPER_ATTRIBUTE_BOOL 1
+#define TAPER_ATTRIBUTE_INT 2
+#define TAPER_ATTRIBUTE_FLOAT 3
+#define TAPER_ATTRIBUTE_TEXT 4
+#define TAPER_ATTRIBUTE_INTS 5
+#define TAPER_ATTRIBUTE_FLOATS 6
+
 /* dtype codes: PyTorch's numbers. */
 #define TAPER_UINT8 0
 #define TAPER_INT8 1
@@ -262,11 +271,18 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
     {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
-#define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL}
-#define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL}
+#define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL, NULL}
+
+/* Sets a list of options, for as long as the block lasts: TAPER_SET_INTS(options.stride, 2, 1). */
+#define TAPER_SET_INTS(field, ...) \
+    ((field) = (const int64_t[]){__VA_ARGS__}, field##_len = sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
 /* Options with PyTorch's defaults. */
 #define TAPER_NN_CONV_OPTIONS_INIT {sizeof(taper_nn_conv_options), {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, 1, 1}
+#define TAPER_NN_LINEAR_OPTIONS_INIT {sizeof(taper_nn_linear_options), 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_CONV_CREATE_OPTIONS_INIT \
+    {sizeof(taper_nn_conv_create_options), NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
 #define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
 #define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}
@@ -7332,6 +7348,16 @@ typedef struct taper_module_vtable {
     taper_error *(*extra_repr)(void *user, taper_module *self, taper_string **out);
     /* Called with user exactly once, when the module is gone; or NULL. */
     taper_drop_fn drop;
+    /*
+     * Used in place of forward where it is set: optional inputs that were not given are NULL, and *outputs is set to a
+     * list (taper_tensor_list_new; NULL elements for outputs that were not asked for), which the library takes over.
+     * Since 0.1.
+     */
+    taper_error *(*forward_list)(void *user,
+                                 taper_module *self,
+                                 taper_tensor *const *inputs,
+                                 size_t inputs_len,
+                                 taper_tensor_list **outputs);
 } taper_module_vtable;
 
 /* A hook that runs before or after forward: set the one that is registered. */
@@ -7340,14 +7366,17 @@ typedef struct taper_module_hook_vtable {
     size_t struct_size;
     /*
      * Before forward. It may set *replacement to a list of other inputs (taper_tensor_list_new), which the library takes
-     * over. Handles are borrowed and valid during the call.
+     * over. Handles are borrowed and valid during the call; NULL is an optional input that was not given.
      */
     taper_error *(*before)(void *user,
                            taper_module *m,
                            taper_tensor *const *inputs,
                            size_t inputs_len,
                            taper_tensor_list **replacement);
-    /* After forward. It may set *replacement to another output, which the library takes over. */
+    /*
+     * After forward. It may set *replacement to another output, which the library takes over. A module that gives
+     * several outputs needs after_list.
+     */
     taper_error *(*after)(void *user,
                           taper_module *m,
                           taper_tensor *const *inputs,
@@ -7356,6 +7385,17 @@ typedef struct taper_module_hook_vtable {
                           taper_tensor **replacement);
     /* Called with user exactly once, when the hook is gone; or NULL. */
     taper_drop_fn drop;
+    /*
+     * Used in place of after where it is set: it sees all outputs (NULL: an optional one that was not asked for) and may
+     * set *replacement to a list of others, which the library takes over. Since 0.1.
+     */
+    taper_error *(*after_list)(void *user,
+                               taper_module *m,
+                               taper_tensor *const *inputs,
+                               size_t inputs_len,
+                               taper_tensor *const *outputs,
+                               size_t outputs_len,
+                               taper_tensor_list **replacement);
 } taper_module_hook_vtable;
 
 /*
@@ -7384,7 +7424,8 @@ uint64_t taper_module_id(const taper_module *m);
 TAPER_MUST_USE taper_error *taper_module_name(taper_module *m, taper_string **out);
 
 /*
- * Runs the module with its hooks; out is owned by the caller. Borrows m and the inputs. An error of a callback comes
+ * Runs the module with its hooks; out is owned by the caller. Fails with TAPER_ERROR_TYPE for a module that gives
+ * several outputs: taper_module_forward_list has them. Borrows m and the inputs. An error of a callback comes
  * back as it is. Since 0.1.
  */
 TAPER_MUST_USE
@@ -7392,6 +7433,17 @@ taper_error *taper_module_forward(taper_module *m,
                                   taper_tensor *const *inputs,
                                   size_t inputs_len,
                                   taper_tensor **out);
+
+/*
+ * Runs the module with its hooks: NULL inputs are optional ones that are not given. outputs receives all that it
+ * gives, owned by the caller; an element is NULL (taper_tensor_list_get) where an optional output was not asked for.
+ * Borrows m and the inputs. An error of a callback comes back as it is. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_forward_list(taper_module *m,
+                                       taper_tensor *const *inputs,
+                                       size_t inputs_len,
+                                       taper_tensor_list **outputs);
 
 /*
  * Registers or replaces a parameter, which from then on requires grad; NULL keeps the name without a tensor. Borrows
@@ -7543,6 +7595,53 @@ taper_error *taper_module_register_forward_hook(taper_module *m,
 
 /* Removes a hook of this module; unknown numbers are ignored. Borrows m. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_module_remove_hook(taper_module *m, uint64_t id);
+
+/* ==== Attributes ========================================================================================== */
+
+/*
+ * Number of attributes of a module (in_features, kernel_size and so on; not its tensors, children and training mode);
+ * -1 for a bad handle. Borrows m. Since 0.1.
+ */
+int64_t taper_module_num_attributes(const taper_module *m);
+
+/*
+ * Name of attribute i, in the order of PyTorch's constructor; owned by the caller. Borrows m. Fails when i is out of
+ * range. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute_name(taper_module *m,
+                                         size_t i,
+                                         taper_string **out);
+
+/*
+ * An attribute of a module, by PyTorch's name. kind receives TAPER_ATTRIBUTE_NONE, _BOOL, _INT, _FLOAT, _TEXT, _INTS or
+ * _FLOATS; value the value of a bool, int or float, and the length (in bytes, of elements) of a text or list. Borrows m.
+ * Fails with TAPER_ERROR_KEY when there is none. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute(taper_module *m,
+                                    const char *name,
+                                    int32_t *kind,
+                                    taper_scalar *value);
+
+/*
+ * An attribute that is a text; owned by the caller. Borrows m. Fails with TAPER_ERROR_TYPE when it is something else.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute_text(taper_module *m,
+                                         const char *name,
+                                         taper_string **out);
+
+/*
+ * The elements of an attribute that is a list; what buf has no room for is left out. Borrows m. Fails with
+ * TAPER_ERROR_TYPE when it is no list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute_list(taper_module *m,
+                                         const char *name,
+                                         taper_scalar *buf,
+                                         size_t buf_len);
 
 /* ==== Layers ============================================================================================== */
 
@@ -7794,6 +7893,134 @@ taper_error *taper_nn_bce_with_logits_loss_new(const char *reduction,
                                                taper_tensor *weight,
                                                taper_tensor *pos_weight,
                                                taper_module **out);
+
+/* ==== Layers with options ================================================================================= */
+
+/* Options of a linear layer. */
+typedef struct taper_nn_linear_options {
+    /* sizeof(taper_nn_linear_options). */
+    size_t struct_size;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_linear_options;
+
+/* Options of a convolution; lists are one number for all dimensions or one for each, and NULL is the default. */
+typedef struct taper_nn_conv_create_options {
+    /* sizeof(taper_nn_conv_create_options). */
+    size_t struct_size;
+    /* NULL: 1. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* NULL: 1. */
+    const int64_t *dilation;
+    size_t dilation_len;
+    /* "same" or "valid" in place of padding; or NULL. */
+    const char *padding_text;
+    /* "zeros" (or NULL), "reflect", "replicate" or "circular". */
+    const char *padding_mode;
+    int64_t groups;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_conv_create_options;
+
+/*
+ * x W^T + b, from in_features to out_features. options may be NULL. Parameters weight and bias. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_linear_create(int64_t in_features,
+                                    int64_t out_features,
+                                    const struct taper_nn_linear_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_linear_create that takes in_features from its first input, whereupon it is a Linear. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_linear_create(int64_t out_features,
+                                         const struct taper_nn_linear_options *options,
+                                         taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, length]. kernel_size is 1 number; options may be NULL. Parameters
+ * weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv1d_create(int64_t in_channels,
+                                    int64_t out_channels,
+                                    const int64_t *kernel_size,
+                                    size_t kernel_size_len,
+                                    const struct taper_nn_conv_create_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_conv1d_create that takes in_channels from its first input, whereupon it is a Conv1d. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv1d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, height, width]. kernel_size is 1 number or 2; options may be NULL. Parameters
+ * weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv2d_create(int64_t in_channels,
+                                    int64_t out_channels,
+                                    const int64_t *kernel_size,
+                                    size_t kernel_size_len,
+                                    const struct taper_nn_conv_create_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_conv2d_create that takes in_channels from its first input, whereupon it is a Conv2d. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv2d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, depth, height, width]. kernel_size is 1 number or 3; options may be NULL. Parameters
+ * weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv3d_create(int64_t in_channels,
+                                    int64_t out_channels,
+                                    const int64_t *kernel_size,
+                                    size_t kernel_size_len,
+                                    const struct taper_nn_conv_create_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_conv3d_create that takes in_channels from its first input, whereupon it is a Conv3d. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv3d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
 
 /* ==== Optimizers ========================================================================================== */
 

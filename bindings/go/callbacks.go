@@ -279,6 +279,57 @@ func goModuleForward(user C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintp
 	})
 }
 
+//export goModuleForwardList
+func goModuleForwardList(user C.uintptr_t, in *C.uintptr_t, n C.size_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(ListForwarder)
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		results, err := f.ForwardList(inputs...)
+		if err != nil {
+			return err
+		}
+		l, err := giveList(results)
+		handOver(results...)
+		*out = C.uintptr_t(l)
+		return err
+	})
+}
+
+//export goAfterForwardList
+func goAfterForwardList(user, m C.uintptr_t, in *C.uintptr_t, n C.size_t, outputs *C.uintptr_t, outputsLen C.size_t,
+	out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(func(*Module, []*Tensor, []*Tensor) ([]*Tensor, error))
+		mod, err := borrowModule(uintptr(m))
+		if err != nil {
+			return err
+		}
+		defer mod.Close()
+		inputs, err := borrowAll(in, n)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(inputs...)
+		given, err := borrowAll(outputs, outputsLen)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(given...)
+		results, err := f(mod, inputs, given)
+		if err != nil || results == nil {
+			return err
+		}
+		l, err := giveList(results)
+		handOver(results...)
+		*out = C.uintptr_t(l)
+		return err
+	})
+}
+
 //export goModuleRepr
 func goModuleRepr(user C.uintptr_t, out *C.uintptr_t) C.uintptr_t {
 	return guarded(func() error {

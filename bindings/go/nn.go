@@ -12,6 +12,40 @@ static inline go_pair go_module_forward(uintptr_t h, uintptr_t *in, size_t n) {
     r.out = (uintptr_t)t;
     return r;
 }
+static inline go_pair go_module_forward_list(uintptr_t h, uintptr_t *in, size_t n) {
+    taper_tensor_list *l = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_module_forward_list((taper_module *)h, (taper_tensor *const *)in, n, &l);
+    r.out = (uintptr_t)l;
+    return r;
+}
+static inline int64_t go_module_num_attributes(uintptr_t h) { return taper_module_num_attributes((taper_module *)h); }
+static inline go_pair go_module_attribute_name(uintptr_t h, size_t i) {
+    taper_string *s = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_module_attribute_name((taper_module *)h, i, &s);
+    r.out = (uintptr_t)s;
+    return r;
+}
+typedef struct { uintptr_t err; int32_t kind; int64_t i; double f; } go_attribute;
+static inline go_attribute go_module_attribute(uintptr_t h, const char *name) {
+    taper_scalar s = {0, 0, 0};
+    go_attribute r = {0, 0, 0, 0};
+    r.err = (uintptr_t)taper_module_attribute((taper_module *)h, name, &r.kind, &s);
+    r.i = s.i;
+    r.f = s.f;
+    return r;
+}
+static inline go_pair go_module_attribute_text(uintptr_t h, const char *name) {
+    taper_string *s = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_module_attribute_text((taper_module *)h, name, &s);
+    r.out = (uintptr_t)s;
+    return r;
+}
+static inline uintptr_t go_module_attribute_list(uintptr_t h, const char *name, taper_scalar *buf, size_t n) {
+    return (uintptr_t)taper_module_attribute_list((taper_module *)h, name, buf, n);
+}
 static inline uintptr_t go_module_register_parameter(uintptr_t h, const char *name, uintptr_t t) {
     return (uintptr_t)taper_module_register_parameter((taper_module *)h, name, (taper_tensor *)t);
 }
@@ -165,6 +199,7 @@ import (
 	"iter"
 	"runtime"
 	"runtime/cgo"
+	"unsafe"
 )
 
 // Module is a layer, a container or a module of the caller's.
@@ -239,7 +274,103 @@ func NewModule(name string, f Forwarder) (*Module, error) {
 	return adoptModule(C.go_module_new((*C.char)(n), user))
 }
 
-// Forward runs the module with its hooks.
+// ListForwarder is the computation of a module of optional inputs (nil: not given) or several outputs (nil: an optional one
+// that was not asked for); otherwise it is like Forwarder.
+type ListForwarder interface {
+	ForwardList(inputs ...*Tensor) ([]*Tensor, error)
+}
+
+// ListForwardFunc makes a ListForwarder of a function.
+type ListForwardFunc func(inputs ...*Tensor) ([]*Tensor, error)
+
+// ForwardList calls f.
+func (f ListForwardFunc) ForwardList(inputs ...*Tensor) ([]*Tensor, error) { return f(inputs...) }
+
+// NewListModule is NewModule for a computation of optional inputs or several outputs.
+func NewListModule(name string, f ListForwarder) (*Module, error) {
+	if function, is := f.(ListForwardFunc); f == nil || (is && function == nil) {
+		return nil, missing("NewListModule", "f", 1)
+	}
+	n, err := text(name)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(n)
+	return adoptModule(C.go_module_new_list((*C.char)(n), C.uintptr_t(cgo.NewHandle(f))))
+}
+
+// ForwardList runs the module with its hooks and gives all its outputs. A nil input is an optional one that is not given, a
+// nil output an optional one that was not asked for.
+func (m *Module) ForwardList(inputs ...*Tensor) ([]*Tensor, error) {
+	h := handlesOf(inputs)
+	r := C.go_module_forward_list(m.ptr(), handleArray(h), C.size_t(len(h)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(inputs)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.out))
+}
+
+// AttributeNames are the names that Attribute knows, in the order of PyTorch's constructor.
+func (m *Module) AttributeNames() ([]string, error) {
+	defer runtime.KeepAlive(m)
+	var out []string
+	for i := range int(C.go_module_num_attributes(m.ptr())) {
+		r := C.go_module_attribute_name(m.ptr(), C.size_t(i))
+		if r.err != 0 {
+			return nil, check(uintptr(r.err))
+		}
+		out = append(out, takeString(uintptr(r.out)))
+	}
+	return out, nil
+}
+
+// Attribute is an attribute of a layer, by PyTorch's name ("in_features", "kernel_size"): nil for None, a bool, int64,
+// float64, string, []int64 or []float64.
+func (m *Module) Attribute(name string) (any, error) {
+	n, err := text(name)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(n)
+	defer runtime.KeepAlive(m)
+	r := C.go_module_attribute(m.ptr(), (*C.char)(n))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	switch r.kind {
+	case C.TAPER_ATTRIBUTE_BOOL:
+		return r.i != 0, nil
+	case C.TAPER_ATTRIBUTE_INT:
+		return int64(r.i), nil
+	case C.TAPER_ATTRIBUTE_FLOAT:
+		return float64(r.f), nil
+	case C.TAPER_ATTRIBUTE_TEXT:
+		s := C.go_module_attribute_text(m.ptr(), (*C.char)(n))
+		if s.err != 0 {
+			return nil, check(uintptr(s.err))
+		}
+		return takeString(uintptr(s.out)), nil
+	case C.TAPER_ATTRIBUTE_INTS, C.TAPER_ATTRIBUTE_FLOATS:
+		items := make([]C.taper_scalar, int(r.i))
+		e := C.go_module_attribute_list(m.ptr(), (*C.char)(n), unsafe.SliceData(items), C.size_t(len(items)))
+		if e != 0 {
+			return nil, check(uintptr(e))
+		}
+		ints, floats := make([]int64, len(items)), make([]float64, len(items))
+		for i, item := range items {
+			ints[i], floats[i] = int64(item.i), float64(item.f)
+		}
+		if r.kind == C.TAPER_ATTRIBUTE_INTS {
+			return ints, nil
+		}
+		return floats, nil
+	}
+	return nil, nil
+}
+
+// Forward runs the module with its hooks; a module of several outputs needs ForwardList.
 func (m *Module) Forward(inputs ...*Tensor) (*Tensor, error) {
 	h := handlesOf(inputs)
 	r := C.go_module_forward(m.ptr(), handleArray(h), C.size_t(len(h)))
@@ -466,6 +597,18 @@ func (m *Module) RegisterForwardHook(f func(m *Module, inputs []*Tensor, output 
 	}
 	var id C.uint64_t
 	e := C.go_module_register_hook(m.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
+	runtime.KeepAlive(m)
+	return uint64(id), check(uintptr(e))
+}
+
+// RegisterForwardListHook calls f after every forward with all outputs; a list that f returns replaces them. Otherwise it is
+// like RegisterForwardPreHook.
+func (m *Module) RegisterForwardListHook(f func(m *Module, inputs, outputs []*Tensor) ([]*Tensor, error)) (uint64, error) {
+	if f == nil {
+		return 0, missing("RegisterForwardListHook", "f", 1)
+	}
+	var id C.uint64_t
+	e := C.go_module_register_list_hook(m.ptr(), C.uintptr_t(cgo.NewHandle(f)), &id)
 	runtime.KeepAlive(m)
 	return uint64(id), check(uintptr(e))
 }

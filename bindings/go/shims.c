@@ -5,6 +5,9 @@ extern uintptr_t goForward(uintptr_t user, uintptr_t ctx, uintptr_t *inputs, siz
 extern uintptr_t goBackward(uintptr_t user, uintptr_t ctx, uintptr_t *grads, size_t n, uintptr_t *out);
 extern uintptr_t goHook(uintptr_t user, uintptr_t grad, uintptr_t *out);
 extern uintptr_t goModuleForward(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *out);
+extern uintptr_t goModuleForwardList(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *out);
+extern uintptr_t goAfterForwardList(uintptr_t user, uintptr_t m, uintptr_t *inputs, size_t n, uintptr_t *outputs,
+                                    size_t outputs_len, uintptr_t *out);
 extern uintptr_t goModuleRepr(uintptr_t user, uintptr_t *out);
 extern uintptr_t goApply(uintptr_t user, uintptr_t m);
 extern uintptr_t goNodeHook(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *outputs, size_t m, uintptr_t *out);
@@ -182,6 +185,35 @@ go_pair go_module_new(const char *name, uintptr_t user) {
     r.err = (uintptr_t)taper_module_new(name, &v, (void *)user, &m);
     r.out = (uintptr_t)m;
     return r;
+}
+static taper_error *module_forward_list(void *user, taper_module *self, taper_tensor *const *in, size_t n,
+                                        taper_tensor_list **out) {
+    (void)self;
+    uintptr_t list = 0;
+    uintptr_t e = goModuleForwardList((uintptr_t)user, (uintptr_t *)in, n, &list);
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+go_pair go_module_new_list(const char *name, uintptr_t user) {
+    taper_module_vtable v = TAPER_MODULE_VTABLE_INIT;
+    v.forward_list = module_forward_list;
+    v.extra_repr = module_repr;
+    v.drop = drop;
+    GO_MODULE(taper_module_new(name, &v, (void *)user, &m));
+}
+static taper_error *after_forward_list(void *user, taper_module *m, taper_tensor *const *in, size_t n,
+                                       taper_tensor *const *outputs, size_t outputs_len, taper_tensor_list **out) {
+    uintptr_t list = 0;
+    uintptr_t e = goAfterForwardList((uintptr_t)user, (uintptr_t)m, (uintptr_t *)in, n, (uintptr_t *)outputs,
+                                     outputs_len, &list);
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+uintptr_t go_module_register_list_hook(uintptr_t m, uintptr_t user, uint64_t *id) {
+    taper_module_hook_vtable v = TAPER_MODULE_HOOK_VTABLE_INIT;
+    v.after_list = after_forward_list;
+    v.drop = drop;
+    return (uintptr_t)taper_module_register_forward_hook((taper_module *)m, &v, (void *)user, id);
 }
 static taper_error *apply(void *user, taper_module *m) {
     return (taper_error *)goApply((uintptr_t)user, (uintptr_t)m);

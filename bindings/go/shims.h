@@ -23,6 +23,8 @@ uintptr_t go_callback_error_again(uintptr_t e, uintptr_t handle);
 go_pair go_function_apply(uintptr_t user, const char *name, uintptr_t *inputs, size_t n);
 uintptr_t go_register_hook(uintptr_t t, uintptr_t user, uint64_t *id);
 go_pair go_module_new(const char *name, uintptr_t user);
+go_pair go_module_new_list(const char *name, uintptr_t user);
+uintptr_t go_module_register_list_hook(uintptr_t m, uintptr_t user, uint64_t *id);
 uintptr_t go_module_apply(uintptr_t m, uintptr_t user);
 uintptr_t go_register_post_accumulate_grad_hook(uintptr_t t, uintptr_t user, uint64_t *id);
 uintptr_t go_node_register_hook(uintptr_t n, uintptr_t user, bool before, uint64_t *id);

@@ -12,6 +12,68 @@ import (
 	"unsafe"
 )
 
+// pair gives its input and, unless a second input is given, nothing else.
+type pair struct{}
+
+func (pair) ForwardList(inputs ...*Tensor) ([]*Tensor, error) {
+	sum, err := inputs[0].AddScalar(Int(1))
+	return []*Tensor{inputs[0], sum, inputs[1]}, err
+}
+
+func TestListModules(t *testing.T) {
+	m := Must(NewListModule("Pair", pair{}))
+	x := Must(Ones([]int64{2}))
+	out := Must(m.ForwardList(x, nil))
+	if len(out) != 3 || out[2] != nil || !reflect.DeepEqual(values(t, out[1]), []float32{2, 2}) {
+		t.Error(out)
+	}
+	var e *Error
+	if _, err := m.Forward(x, x); !errors.As(err, &e) || e.Code != ErrorType || !strings.Contains(e.Message, "3 outputs") {
+		t.Error(err)
+	}
+	id := Must(m.RegisterForwardListHook(func(_ *Module, in, out []*Tensor) ([]*Tensor, error) {
+		if in[1] != nil || len(out) != 3 {
+			t.Error(in, out)
+		}
+		return out[1:2], nil
+	}))
+	if out := Must(m.ForwardList(x, nil)); len(out) != 1 {
+		t.Error(out)
+	}
+	if err := m.RemoveHook(id); err != nil {
+		t.Error(err)
+	}
+	if relu := Must(NewReLU()); len(Must(relu.ForwardList(x))) != 1 {
+		t.Error("one output")
+	}
+}
+
+func TestLazyLayersAndAttributes(t *testing.T) {
+	m := Must(NewLazyConv2d(4, Ints(3), func(o *ConvSettings) { o.Padding = Ints(1); o.Bias = false }))
+	if s := m.String(); s != "LazyConv2d(0, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)" {
+		t.Error(s)
+	}
+	y := Must(m.Forward(Must(Ones([]int64{1, 2, 5, 5}))))
+	if s := y.Sizes(); !reflect.DeepEqual(s, []int64{1, 4, 5, 5}) {
+		t.Error(s)
+	}
+	if m.Name() != "Conv2d" || Must(m.Attribute("in_channels")) != any(int64(2)) ||
+		Must(m.Attribute("padding_mode")) != any("zeros") || Must(m.Attribute("transposed")) != any(false) ||
+		!reflect.DeepEqual(Must(m.Attribute("kernel_size")), []int64{3, 3}) {
+		t.Error(m)
+	}
+	if names := Must(m.AttributeNames()); names[0] != "in_channels" {
+		t.Error(names)
+	}
+	var e *Error
+	if _, err := m.Attribute("gain"); !errors.As(err, &e) || e.Code != ErrorKey {
+		t.Error(err)
+	}
+	if d := Must(NewDropout(0.25)); Must(d.Attribute("p")) != any(0.25) {
+		t.Error(d)
+	}
+}
+
 func values(t *testing.T, x *Tensor) []float64 {
 	t.Helper()
 	d := Must(x.Cast(Float64))

@@ -2,9 +2,9 @@
 
 use super::module::load_one;
 use super::Module;
-use crate::backend::sync::Mutex;
 use crate::base::device::Device;
 use crate::base::dtype::DType;
+use crate::base::sync::Mutex;
 use crate::{autograd, bail, ensure, Result, Tensor};
 use std::sync::atomic::Ordering;
 

@@ -271,3 +271,56 @@ fn deep_trees() {
     let keys: Vec<String> = state.state_dict().into_keys().collect();
     assert_eq!(keys, ["0.0.weight", "0.0.bias"]);
 }
+
+struct Split;
+impl Layer for Split {
+    fn forward(&self, _: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+        Ok(inputs.iter().rev().cloned().collect())
+    }
+}
+
+#[test]
+fn lists_of_inputs_and_outputs() {
+    let m = Module::new("Split", Split);
+    let (a, b) = (tensor(&[1.0]), tensor(&[2.0]));
+    let out = m.forward_list(&[Some(a.clone()), None, Some(b.clone())]).unwrap();
+    assert_eq!(
+        out.iter().map(|t| t.as_ref().map(values)).collect::<Vec<_>>(),
+        [Some(vec![2.0]), None, Some(vec![1.0])]
+    );
+    let e = m.forward(&[a.clone(), b]).unwrap_err();
+    assert!(e.message.contains("gave 2 outputs"), "{}", e.message);
+    assert!(m.forward(&[]).unwrap_err().message.contains("gave 0 outputs"));
+    assert!(sequential(&[m.clone()]).unwrap().forward_list(&[None]).unwrap()[0].is_none());
+    let e = sequential(&[m, tanh()]).unwrap().forward_list(&[None]).unwrap_err();
+    assert_eq!(e.message, "Tanh.forward() takes 1 input, got None");
+    assert!(e.place.unwrap().path.ends_with('1'));
+}
+
+#[test]
+fn lazy_layers_take_their_first_input() {
+    let lazy = lazy_linear(3, true, Place::default()).unwrap();
+    let m = sequential(&[lazy.clone(), relu(false)]).unwrap();
+    assert_eq!(lazy.to_string(), "LazyLinear(in_features=0, out_features=3, bias=True)");
+    assert_eq!(names(m.named_parameters()), ["0.weight", "0.bias"]);
+    let held = m.parameters();
+    m.to(Some(DType::F64), None).unwrap();
+    let x = Tensor::from_slice(&[1f64; 8], &[2, 4]).unwrap();
+    let y = m.call(&x).unwrap();
+    assert_eq!((&y.shape()[..], y.dtype()), (&[2, 3][..], DType::F64));
+    assert_eq!(m.to_string(), "Sequential(\n  (0): Linear(in_features=4, out_features=3, bias=True)\n  (1): ReLU()\n)");
+    assert_eq!(lazy.attribute("in_features").unwrap(), Attribute::Int(4));
+    assert!(held[0].is_same(&lazy.parameter("weight").unwrap()) && !lazy.has_uninitialized_params());
+    // Its draws are those of a Linear of that size.
+    crate::rng::manual_seed(3);
+    let ready = linear(4, 3, true).unwrap();
+    crate::rng::manual_seed(3);
+    let lazy = lazy_linear(3, true, Place::default()).unwrap();
+    lazy.call(&tensor(&[1.0; 4])).unwrap();
+    for name in ["weight", "bias"] {
+        assert_eq!(values(&lazy.parameter(name).unwrap()), values(&ready.parameter(name).unwrap()));
+    }
+    let conv = lazy_conv1d(2, &[3], &ConvOptions::default()).unwrap();
+    assert!(conv.call(&tensor(&[1.0])).unwrap_err().message.starts_with("Expected 2D (unbatched) or 3D (batched)"));
+    assert_eq!(conv.name(), "LazyConv1d", "a failed first forward leaves it lazy");
+}

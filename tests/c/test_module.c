@@ -238,6 +238,160 @@ static void hooks(void)
     taper_tensor_free(x);
 }
 
+/* ---- lists of inputs and outputs, attributes, lazy layers ----------------------------------------------------------- */
+
+static taper_error *halves(void *user, taper_module *self, taper_tensor *const *inputs, size_t n, taper_tensor_list **out)
+{
+    taper_tensor *both[3] = {NULL, NULL, NULL};
+    (void)self;
+    if (n != 2)
+        return taper_error_new(TAPER_ERROR_TYPE, "two inputs", NULL, NULL);
+    *(int *)user += inputs[1] == NULL;
+    both[0] = inputs[0];
+    TAPER_TRY(taper_neg(inputs[0], &both[2]));
+    taper_error *e = taper_tensor_list_new(both, 3, out);
+    taper_tensor_free(both[2]);
+    return e;
+}
+
+static taper_error *last_only(void *user, taper_module *m, taper_tensor *const *inputs, size_t n,
+                              taper_tensor *const *outputs, size_t outputs_len, taper_tensor_list **out)
+{
+    (void)user, (void)m;
+    if (n != 2 || inputs[1] || outputs_len != 3 || outputs[1])
+        return taper_error_new(TAPER_ERROR_VALUE, "not what was given", NULL, NULL);
+    return taper_tensor_list_new(outputs + 2, 1, out);
+}
+
+static void lists(void)
+{
+    taper_module_vtable vtable = TAPER_MODULE_VTABLE_INIT;
+    taper_module_hook_vtable hook = TAPER_MODULE_HOOK_VTABLE_INIT, old = TAPER_MODULE_HOOK_VTABLE_INIT;
+    taper_module *m = NULL, *plain = NULL;
+    taper_tensor_list *list = NULL;
+    const float data[] = {1, -2};
+    taper_tensor *in[] = {floats(data, 2, 0), NULL}, *y = NULL;
+    uint64_t id = 0;
+    int absent = 0, calls = 0;
+
+    vtable.forward_list = halves;
+    OK(taper_module_new("Halves", &vtable, &absent, &m));
+    OK(taper_module_forward_list(m, in, 2, &list));
+    CHECK_INT(taper_tensor_list_len(list), 3);
+    CHECK_INT(absent, 1);
+    OK(taper_tensor_list_get(list, 1, &y));
+    CHECK(!y);
+    OK(taper_tensor_list_get(list, 2, &y));
+    CHECK(at(y, 0) == -1.0 && at(y, 1) == 2.0);
+    taper_tensor_free(y);
+    taper_tensor_list_free(list);
+    y = NULL;
+    taper_tensor *two[] = {in[0], in[0]};
+    FAILS(taper_module_forward(m, two, 2, &y), TAPER_ERROR_TYPE, "Halves.forward() gave 3 outputs");
+
+    old.after = count_calls;
+    OK(taper_module_register_forward_hook(m, &old, &calls, &id));
+    list = NULL;
+    FAILS(taper_module_forward_list(m, in, 2, &list), TAPER_ERROR_TYPE, "sees one output, but there are 3");
+    OK(taper_module_remove_hook(m, id));
+    hook.after_list = last_only;
+    OK(taper_module_register_forward_hook(m, &hook, NULL, &id));
+    OK(taper_module_forward_list(m, in, 2, &list));
+    CHECK_INT(taper_tensor_list_len(list), 1);
+    taper_tensor_list_free(list);
+    list = NULL;
+
+    /* A vtable of the first version's size still does; layers say what they take. */
+    vtable.forward_list = NULL;
+    vtable.struct_size = offsetof(taper_module_vtable, forward_list);
+    OK(taper_module_new("Plain", &vtable, NULL, &plain));
+    FAILS(taper_module_forward_list(plain, in, 2, &list), TAPER_ERROR_NOT_IMPLEMENTED, "missing the required");
+    taper_module_free(plain);
+    OK(taper_nn_relu_new(false, &plain));
+    FAILS(taper_module_forward_list(plain, in + 1, 1, &list), TAPER_ERROR_TYPE, "ReLU.forward() takes 1 input, got None");
+    OK(taper_module_forward_list(plain, in, 1, &list));
+    taper_tensor_list_free(list);
+    taper_module_free(plain);
+    taper_module_free(m);
+    taper_tensor_free(in[0]);
+}
+
+static void attributes_and_lazy_layers(void)
+{
+    taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
+    taper_module *m = NULL, *linear = NULL;
+    taper_named_tensors *state = NULL;
+    taper_string *text = NULL;
+    taper_tensor *x = NULL, *y = NULL;
+    taper_scalar value, sizes[3];
+    int32_t kind = -1;
+    const int64_t three[] = {3}, shape[] = {1, 2, 5, 6};
+    int64_t got[4] = {0};
+
+    TAPER_SET_INTS(o.stride, 1);
+    o.padding_text = "same";
+    o.padding_mode = "circular";
+    OK(taper_nn_lazy_conv2d_create(4, three, 1, &o, &m));
+    OK(taper_module_to_string(m, &text));
+    check_text(text, "LazyConv2d(0, 4, kernel_size=(3, 3), stride=(1, 1), padding=same, padding_mode=circular)");
+    OK(taper_module_state_dict(m, &state));
+    CHECK_INT(taper_named_tensors_len(state), 2);
+    taper_named_tensors_free(state);
+    OK(taper_ones(shape, 4, TAPER_FLOAT32, TAPER_CPU, &x));
+    OK(taper_module_forward(m, &x, 1, &y));
+    size_t rank = 0;
+    OK(taper_tensor_sizes(y, got, 4, &rank));
+    CHECK(got[1] == 4 && got[2] == 5 && got[3] == 6);
+    OK(taper_module_to_string(m, &text));
+    check_text(text, "Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 1), padding=same, padding_mode=circular)");
+
+    OK(taper_module_attribute(m, "in_channels", &kind, &value));
+    CHECK(kind == TAPER_ATTRIBUTE_INT && value.i == 2);
+    OK(taper_module_attribute(m, "kernel_size", &kind, &value));
+    CHECK(kind == TAPER_ATTRIBUTE_INTS && value.i == 2);
+    OK(taper_module_attribute_list(m, "kernel_size", sizes, 3));
+    CHECK(sizes[0].kind == TAPER_SCALAR_INT && sizes[1].i == 3);
+    OK(taper_module_attribute_text(m, "padding", &text));
+    check_text(text, "same");
+    FAILS(taper_module_attribute_text(m, "groups", &text), TAPER_ERROR_TYPE, "the attribute 'groups' is an int, not a text");
+    FAILS(taper_module_attribute_list(m, "groups", sizes, 3), TAPER_ERROR_TYPE, "not a list");
+    FAILS(taper_module_attribute(m, "gain", &kind, &value), TAPER_ERROR_KEY, "'Conv2d' object has no attribute 'gain'");
+    OK(taper_module_attribute_name(m, 0, &text));
+    check_text(text, "in_channels");
+    text = NULL;
+    FAILS(taper_module_attribute_name(m, 99, &text), TAPER_ERROR_INDEX, "out of range");
+    CHECK(taper_module_num_attributes(m) > 5 && taper_module_num_attributes(NULL) == -1);
+
+    /* A state dict gives the shapes too, and its values stay. */
+    taper_module *from = NULL;
+    OK(taper_nn_linear_create(6, 3, NULL, &from));
+    OK(taper_nn_lazy_linear_create(3, NULL, &linear));
+    OK(taper_module_to_string(linear, &text));
+    check_text(text, "LazyLinear(in_features=0, out_features=3, bias=True)");
+    OK(taper_module_state_dict(from, &state));
+    OK(taper_module_load_state_dict(linear, state, true));
+    taper_named_tensors_free(state);
+    taper_tensor *a = NULL, *b = NULL;
+    OK(taper_module_forward(linear, &x, 1, &a));
+    OK(taper_module_forward(from, &x, 1, &b));
+    CHECK(at(a, 0) == at(b, 0));
+    OK(taper_module_to_string(linear, &text));
+    check_text(text, "Linear(in_features=6, out_features=3, bias=True)");
+
+    FAILS(taper_nn_conv2d_create(2, 4, three, 1, &(taper_nn_conv_create_options){.struct_size = 3}, &m), TAPER_ERROR_VALUE,
+          "struct_size");
+    o.padding_text = "all";
+    taper_module *none = NULL;
+    FAILS(taper_nn_conv2d_create(2, 4, three, 1, &o, &none), TAPER_ERROR_VALUE, "Invalid padding string 'all'");
+    taper_tensor_free(a);
+    taper_tensor_free(b);
+    taper_tensor_free(x);
+    taper_tensor_free(y);
+    taper_module_free(m);
+    taper_module_free(linear);
+    taper_module_free(from);
+}
+
 /* ---- layers, walks ------------------------------------------------------------------------------------------------- */
 
 static taper_error *count_modules(void *user, taper_module *m)
@@ -514,6 +668,8 @@ int main(void)
     own_modules();
     places();
     hooks();
+    lists();
+    attributes_and_lazy_layers();
     layers();
     files_and_optimisers();
     odd_files();

@@ -251,7 +251,7 @@ def draw(function, params, i, header, tensors):
         return "f_optional()"
     if kind == "const _Bool *":
         return "b_optional()"
-    for options in ("conv", "sgd", "adam"):
+    for options in ("conv", "sgd", "adam", "conv_create", "linear"):
         if bare.startswith(f"taper_{options}_options") or bare.startswith(f"taper_nn_{options}_options"):
             return f"{options}_options()"
     if bare == "taper_tensor *":

@@ -20,6 +20,72 @@ struct Linear : Layer {
     Linear(int64_t in_features, int64_t out_features, bool bias = true)
         : Layer(detail::make(taper_nn_linear_new, in_features, out_features, bias)) {}
 };
+/// What Conv1d, Conv2d, Conv3d and the lazy ones can be given, in a chain: ConvSettings().padding(1).bias(false).
+class ConvSettings {
+  public:
+    ConvSettings &stride(const IntList &v) { return set(stride_, v); }
+    ConvSettings &padding(const IntList &v) {
+        text_.clear();
+        return set(padding_, v);
+    }
+    /// "same" or "valid".
+    ConvSettings &padding(const std::string &v) {
+        text_ = v;
+        return *this;
+    }
+    ConvSettings &padding(const char *v) { return padding(std::string(v)); }
+    ConvSettings &dilation(const IntList &v) { return set(dilation_, v); }
+    ConvSettings &groups(int64_t v) {
+        raw_.groups = v;
+        return *this;
+    }
+    ConvSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    ConvSettings &padding_mode(const std::string &v) {
+        mode_ = v;
+        return *this;
+    }
+    ConvSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    ConvSettings &device(const Device &v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_conv_create_options raw() const {
+        taper_nn_conv_create_options o = raw_;
+        o.stride = stride_.data(), o.stride_len = stride_.size();
+        o.padding = padding_.data(), o.padding_len = padding_.size();
+        o.dilation = dilation_.data(), o.dilation_len = dilation_.size();
+        o.padding_text = text_.empty() ? nullptr : taper::detail::text(text_);
+        o.padding_mode = taper::detail::text(mode_);
+        return o;
+    }
+
+  private:
+    ConvSettings &set(std::vector<int64_t> &to, const IntList &from) {
+        to.assign(from.data(), from.data() + from.size());
+        return *this;
+    }
+    taper_nn_conv_create_options raw_ = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
+    std::vector<int64_t> stride_, padding_, dilation_;
+    std::string text_, mode_ = "zeros";
+};
+/// A Linear that takes in_features from its first input.
+struct LazyLinear : Layer {
+    explicit LazyLinear(int64_t out_features, bool bias = true) : Layer(build(out_features, bias)) {}
+
+  private:
+    static taper_module *build(int64_t out_features, bool bias) {
+        taper_nn_linear_options o = TAPER_NN_LINEAR_OPTIONS_INIT;
+        o.bias = bias;
+        return detail::make(taper_nn_lazy_linear_create, out_features, &o);
+    }
+};
 struct Embedding : Layer {
     Embedding(int64_t num_embeddings, int64_t embedding_dim, std::optional<int64_t> padding_idx = std::nullopt)
         : Layer(detail::make(taper_nn_embedding_new, num_embeddings, embedding_dim,
@@ -58,18 +124,46 @@ taper_module *conv(F f, int64_t in, int64_t out, const IntList &kernel, const Co
     const taper_nn_conv_options o = options.raw();
     return make(f, in, out, kernel.data(), kernel.size(), &o);
 }
+template <class F>
+taper_module *create_conv(F f, int64_t in, int64_t out, const IntList &kernel, const ConvSettings &options) {
+    const taper_nn_conv_create_options o = options.raw();
+    return make(f, in, out, kernel.data(), kernel.size(), &o);
+}
+template <class F> taper_module *lazy_conv(F f, int64_t out, const IntList &kernel, const ConvSettings &options) {
+    const taper_nn_conv_create_options o = options.raw();
+    return make(f, out, kernel.data(), kernel.size(), &o);
+}
 } // namespace detail
 struct Conv1d : Layer {
     Conv1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
         : Layer(detail::conv(taper_nn_conv1d_new, in_channels, out_channels, kernel_size, o)) {}
+    Conv1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvSettings &o)
+        : Layer(detail::create_conv(taper_nn_conv1d_create, in_channels, out_channels, kernel_size, o)) {}
 };
 struct Conv2d : Layer {
     Conv2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
         : Layer(detail::conv(taper_nn_conv2d_new, in_channels, out_channels, kernel_size, o)) {}
+    Conv2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvSettings &o)
+        : Layer(detail::create_conv(taper_nn_conv2d_create, in_channels, out_channels, kernel_size, o)) {}
 };
 struct Conv3d : Layer {
     Conv3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
         : Layer(detail::conv(taper_nn_conv3d_new, in_channels, out_channels, kernel_size, o)) {}
+    Conv3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvSettings &o)
+        : Layer(detail::create_conv(taper_nn_conv3d_create, in_channels, out_channels, kernel_size, o)) {}
+};
+/// Convolutions that take in_channels from their first input.
+struct LazyConv1d : Layer {
+    LazyConv1d(int64_t out_channels, const IntList &kernel_size, const ConvSettings &o = {})
+        : Layer(detail::lazy_conv(taper_nn_lazy_conv1d_create, out_channels, kernel_size, o)) {}
+};
+struct LazyConv2d : Layer {
+    LazyConv2d(int64_t out_channels, const IntList &kernel_size, const ConvSettings &o = {})
+        : Layer(detail::lazy_conv(taper_nn_lazy_conv2d_create, out_channels, kernel_size, o)) {}
+};
+struct LazyConv3d : Layer {
+    LazyConv3d(int64_t out_channels, const IntList &kernel_size, const ConvSettings &o = {})
+        : Layer(detail::lazy_conv(taper_nn_lazy_conv3d_create, out_channels, kernel_size, o)) {}
 };
 struct MaxPool2d : Layer {
     /// An empty stride is kernel_size.

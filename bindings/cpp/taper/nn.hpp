@@ -4,8 +4,13 @@
 
 #include "named_tensors.hpp"
 
+#include <variant>
+
 namespace taper {
 namespace nn {
+
+/// The value of a layer's attribute: nothing for PyTorch's None.
+using Attribute = std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
 
 /// A module. The library's layers are made by the classes below; a user's own module derives from this one, registers
 /// its parts in the constructor and overrides forward:
@@ -24,11 +29,11 @@ class Module {
     explicit Module(const std::string &name) : self_(std::make_shared<Module *>(this)) {
         taper_module_vtable v{};
         v.struct_size = sizeof v;
-        v.forward = [](void *user, taper_module *, taper_tensor *const *in, size_t n,
-                       taper_tensor **out) -> taper_error * {
+        v.forward_list = [](void *user, taper_module *, taper_tensor *const *in, size_t n,
+                            taper_tensor_list **out) -> taper_error * {
             return detail::guarded([&] {
                 Module *m = alive(user);
-                *out = m->forward_all(detail::borrow_all(in, n)).release_copy();
+                *out = detail::make_list(m->forward_list(detail::borrow_all(in, n)));
             });
         };
         v.extra_repr = [](void *user, taper_module *, taper_string **out) -> taper_error * {
@@ -80,12 +85,78 @@ class Module {
         }
         return forward(inputs[0]);
     }
+    /// The computation of a user's module of optional inputs (one that is not given is undefined) or several outputs.
+    virtual std::vector<Tensor> forward_list(const std::vector<Tensor> &inputs) {
+        if (!self_) {
+            return call(inputs);
+        }
+        for (size_t i = 0; i < inputs.size(); ++i) {
+            if (!inputs[i].defined()) {
+                throw TypeError(TAPER_ERROR_TYPE, "forward was given no input " + std::to_string(i) +
+                                                      "; override forward_list for optional ones");
+            }
+        }
+        return {forward_all(inputs)};
+    }
     /// What stands between the brackets of the printed form.
     virtual std::string extra_repr() const { return ""; }
 
     /// Runs the module with its hooks.
     template <class... T> Tensor operator()(const Tensor &first, const T &...rest) const {
         return run({first, rest...});
+    }
+
+    /// Runs the module with its hooks and gives all its outputs; an undefined input is an optional one that is not given,
+    /// an undefined output an optional one that was not asked for.
+    std::vector<Tensor> call(const std::vector<Tensor> &inputs) const {
+        const auto h = detail::handles(inputs);
+        taper_tensor_list *out = nullptr;
+        detail::check(taper_module_forward_list(handle(), h.data(), h.size(), &out));
+        return detail::adopt_list<Tensor>(out);
+    }
+    /// An attribute of a layer, by PyTorch's name ("in_features", "kernel_size"); throws KeyError where there is none.
+    Attribute attribute(const std::string &name) const {
+        int32_t kind = 0;
+        taper_scalar value{};
+        detail::check(taper_module_attribute(handle(), detail::text(name), &kind, &value));
+        switch (kind) {
+        case TAPER_ATTRIBUTE_BOOL:
+            return value.i != 0;
+        case TAPER_ATTRIBUTE_INT:
+            return value.i;
+        case TAPER_ATTRIBUTE_FLOAT:
+            return value.f;
+        case TAPER_ATTRIBUTE_TEXT: {
+            taper_string *s = nullptr;
+            detail::check(taper_module_attribute_text(handle(), detail::text(name), &s));
+            return detail::take_string(s);
+        }
+        case TAPER_ATTRIBUTE_INTS:
+        case TAPER_ATTRIBUTE_FLOATS: {
+            std::vector<taper_scalar> items(static_cast<size_t>(value.i));
+            detail::check(taper_module_attribute_list(handle(), detail::text(name), items.data(), items.size()));
+            std::vector<int64_t> ints;
+            std::vector<double> floats;
+            for (const taper_scalar &item : items) {
+                ints.push_back(item.i);
+                floats.push_back(item.f);
+            }
+            return kind == TAPER_ATTRIBUTE_INTS ? Attribute(std::move(ints)) : Attribute(std::move(floats));
+        }
+        default:
+            return std::monostate();
+        }
+    }
+    /// The names of the attributes, in the order of PyTorch's constructor.
+    std::vector<std::string> attribute_names() const {
+        std::vector<std::string> out;
+        const int64_t n = taper_module_num_attributes(handle());
+        for (int64_t i = 0; i < n; ++i) {
+            taper_string *s = nullptr;
+            detail::check(taper_module_attribute_name(handle(), static_cast<size_t>(i), &s));
+            out.push_back(detail::take_string(s));
+        }
+        return out;
     }
 
     /// Registers a part and hands it on, so that a member can be initialised by it.
@@ -149,6 +220,8 @@ class Module {
             &f));
     }
     using PreHook = std::function<std::vector<Tensor>(const Module &, const std::vector<Tensor> &inputs)>;
+    using ListHook = std::function<std::vector<Tensor>(const Module &, const std::vector<Tensor> &inputs,
+                                                       const std::vector<Tensor> &outputs)>;
     using Hook = std::function<Tensor(const Module &, const std::vector<Tensor> &inputs, const Tensor &output)>;
     /// Calls f before every forward; a list that is not empty replaces the inputs. Gives the id for remove_hook.
     uint64_t register_forward_pre_hook(PreHook f) const {
@@ -180,6 +253,23 @@ class Module {
         v.drop = detail::drop_as<Hook>;
         uint64_t id = 0;
         detail::check(taper_module_register_forward_hook(handle(), &v, new Hook(std::move(f)), &id));
+        return id;
+    }
+    /// Calls f after every forward with all outputs; a list that is not empty replaces them. Gives the id for remove_hook.
+    uint64_t register_forward_list_hook(ListHook f) const {
+        taper_module_hook_vtable v{};
+        v.struct_size = sizeof v;
+        v.after_list = [](void *user, taper_module *m, taper_tensor *const *in, size_t n, taper_tensor *const *outputs,
+                          size_t outputs_len, taper_tensor_list **replacement) -> taper_error * {
+            return detail::guarded([&] {
+                const auto list = (*static_cast<ListHook *>(user))(borrow(m), detail::borrow_all(in, n),
+                                                                   detail::borrow_all(outputs, outputs_len));
+                *replacement = list.empty() ? nullptr : detail::make_list(list);
+            });
+        };
+        v.drop = detail::drop_as<ListHook>;
+        uint64_t id = 0;
+        detail::check(taper_module_register_forward_hook(handle(), &v, new ListHook(std::move(f)), &id));
         return id;
     }
     void remove_hook(uint64_t id) const { detail::check(taper_module_remove_hook(handle(), id)); }
@@ -285,6 +375,7 @@ class Layer : public Module {
     using Module::forward;
     Tensor forward(const Tensor &x) final { return (*this)(x); }
     Tensor forward_all(const std::vector<Tensor> &inputs) final { return Module::forward_all(inputs); }
+    std::vector<Tensor> forward_list(const std::vector<Tensor> &inputs) final { return call(inputs); }
 };
 
 } // namespace nn

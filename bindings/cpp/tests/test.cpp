@@ -122,6 +122,39 @@ struct Twice : nn::Module {
     Twice() : Module("Twice") {}
     Tensor forward(const Tensor &x) override { return fc(fc(x)); }
 };
+/// Optional inputs, several outputs, attributes, lazy layers.
+struct Pair : nn::Module {
+    Pair() : Module("Pair") {}
+    std::vector<Tensor> forward_list(const std::vector<Tensor> &in) override { return {in[0], Tensor(), in[0] + 1}; }
+};
+static void module_lists() {
+    Pair pair;
+    const Tensor x = ones({2});
+    auto out = pair.call({x, Tensor()});
+    CHECK(out.size() == 3 && !out[1].defined() && out[2].sum().item<float>() == 4);
+    CHECK(throws<TypeError>("Pair.forward() gave 3 outputs", [&] { pair(x); }));
+    size_t seen = 0;
+    const uint64_t id = pair.register_forward_list_hook(
+        [&](const nn::Module &, const std::vector<Tensor> &in, const std::vector<Tensor> &outputs) {
+            seen = in.size() + outputs.size();
+            return std::vector<Tensor>{outputs[2]};
+        });
+    CHECK(pair(x).sum().item<float>() == 4 && seen == 4);
+    pair.remove_hook(id);
+    CHECK(nn::ReLU().call({x}).size() == 1);
+    nn::LazyConv2d conv(4, 3, nn::ConvSettings().padding("same").bias(false).padding_mode("reflect"));
+    CHECK(conv.name() == "LazyConv2d");
+    CHECK(conv(ones({1, 2, 5, 5})).size(1) == 4);
+    CHECK(conv.str() == "Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 1), padding=same, bias=False, padding_mode=reflect)");
+    CHECK(std::get<int64_t>(conv.attribute("in_channels")) == 2 && conv.attribute_names()[0] == "in_channels");
+    CHECK(std::get<std::vector<int64_t>>(conv.attribute("kernel_size")) == (std::vector<int64_t>{3, 3}));
+    CHECK(std::get<std::string>(conv.attribute("padding")) == "same");
+    CHECK(std::get<bool>(conv.attribute("transposed")) == false);
+    CHECK(throws<KeyError>("no attribute 'gain'", [&] { conv.attribute("gain"); }));
+    CHECK(nn::Conv2d(2, 3, 1, nn::ConvSettings().stride(2)).str() == "Conv2d(2, 3, kernel_size=(1, 1), stride=(2, 2))");
+    CHECK(nn::LazyLinear(3)(ones({1, 5})).size(1) == 3);
+}
+
 /// Modules of the user's, made where they are handed over: the container keeps them.
 static void parts() {
     const auto x = ones({1, 2});
@@ -676,6 +709,7 @@ int main() {
     graphs();
     lists();
     modules();
+    module_lists();
     threads();
     assignments();
     dtypes();

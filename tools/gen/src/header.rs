@@ -23,8 +23,14 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Events, memory shared on a device", "event.rs"),
 ];
 /// Hand-written sections after the ops.
-const LATE_SECTIONS: &[(&str, &str)] =
-    &[("Named tensors and files", "io.rs"), ("Modules", "module.rs"), ("Layers", "nn.rs"), ("Optimizers", "optim.rs")];
+const LATE_SECTIONS: &[(&str, &str)] = &[
+    ("Named tensors and files", "io.rs"),
+    ("Modules", "module.rs"),
+    ("Attributes", "attribute.rs"),
+    ("Layers", "nn.rs"),
+    ("Layers with options", "nn_create.rs"),
+    ("Optimizers", "optim.rs"),
+];
 
 const PREAMBLE: &str = include_str!("header_preamble.h");
 const HELPERS: &str = include_str!("header_helpers.h");
