@@ -319,7 +319,7 @@ static void lists(void)
 static void attributes_and_lazy_layers(void)
 {
     taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
-    taper_module *m = NULL, *linear = NULL;
+    taper_module *m = NULL, *linear = NULL, *none = NULL;
     taper_named_tensors *state = NULL;
     taper_string *text = NULL;
     taper_tensor *x = NULL, *y = NULL;
@@ -378,10 +378,10 @@ static void attributes_and_lazy_layers(void)
     OK(taper_module_to_string(linear, &text));
     check_text(text, "Linear(in_features=6, out_features=3, bias=True)");
 
-    FAILS(taper_nn_conv2d_create(2, 4, three, 1, &(taper_nn_conv_create_options){.struct_size = 3}, &m), TAPER_ERROR_VALUE,
+    FAILS(taper_nn_conv2d_create(2, 4, three, 1, &(taper_nn_conv_create_options){.struct_size = 3}, &none), TAPER_ERROR_VALUE,
           "struct_size");
     o.padding_text = "all";
-    taper_module *none = NULL;
+
     FAILS(taper_nn_conv2d_create(2, 4, three, 1, &o, &none), TAPER_ERROR_VALUE, "Invalid padding string 'all'");
     taper_tensor_free(a);
     taper_tensor_free(b);
