@@ -154,6 +154,12 @@ pub fn free<T>(handle: *const T, kind: Kind) -> bool {
     getter(false, || handle::remove(handle as usize, kind).ok().map(drop).map(|_| true))
 }
 
+/// The same of a handle type.
+#[inline]
+pub fn free_handle<T: HandleType>(h: *mut T) -> bool {
+    free(h, T::KIND)
+}
+
 /// A handle type whose objects stand in the table; `Object` is cheap to clone.
 pub trait HandleType {
     const KIND: Kind;
@@ -260,6 +266,10 @@ impl Call {
     #[inline]
     pub fn tensor(&self, index: usize, name: &str, h: *mut taper_tensor) -> Result<Tensor> {
         handle::tensor(h as usize).map_err(|f| self.fault(index, name, Kind::Tensor, h as usize, f))
+    }
+    /// A tensor's handle itself, alive at this moment.
+    pub fn tensor_handle(&self, index: usize, name: &str, h: *mut taper_tensor) -> Result<usize> {
+        self.tensor(index, name, h).map(|_| h as usize)
     }
     #[inline]
     pub fn opt_tensor(&self, index: usize, name: &str, h: *mut taper_tensor) -> Result<Option<Tensor>> {
@@ -523,6 +533,18 @@ impl Call {
         unsafe { p.write(T::EMPTY) };
         Ok(Out(p))
     }
+    /// A result that the caller may leave out with NULL.
+    ///
+    /// # Safety
+    /// As for `out`.
+    #[inline]
+    pub unsafe fn opt_out<T: Slot>(&self, index: usize, name: &str, p: *mut T) -> Result<OptOut<T>> {
+        if p.is_null() {
+            return Ok(OptOut(None));
+        }
+        // SAFETY: the caller's.
+        unsafe { self.out(index, name, p) }.map(|o| OptOut(Some(o)))
+    }
 }
 
 /// Plain values that C passes by pointer.
@@ -585,6 +607,14 @@ impl<T: Slot> Out<T> {
     }
 }
 
+/// A checked place for a result, or none.
+pub struct OptOut<T>(Option<Out<T>>);
+impl<T: Slot> OptOut<T> {
+    pub fn set<V: IntoC<T>>(self, value: V) -> Result<()> {
+        self.0.map_or(Ok(()), |o| o.set(value))
+    }
+}
+
 /// Results of the core as C values.
 pub trait IntoC<T> {
     fn into_c(self) -> Result<T>;
@@ -613,6 +643,11 @@ impl IntoC<*mut taper_tensor_list> for Vec<Option<Tensor>> {
 impl IntoC<*mut taper_string> for String {
     fn into_c(self) -> Result<*mut taper_string> {
         new_handle(Arc::new(super::string::Text::new(self)?))
+    }
+}
+impl IntoC<*mut taper_string> for Option<String> {
+    fn into_c(self) -> Result<*mut taper_string> {
+        self.map_or(Ok(std::ptr::null_mut()), IntoC::into_c)
     }
 }
 impl IntoC<*mut taper_node> for Option<Arc<crate::autograd::Node>> {

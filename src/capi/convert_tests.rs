@@ -1,7 +1,7 @@
 use super::convert::*;
 use super::error::*;
+use super::objects_gen::taper_check_abi;
 use super::types::*;
-use super::version::taper_check_abi;
 use crate::base::error::ErrorKind;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,12 +1,11 @@
 //! Devices, memory, threads, random generators, printing options.
 
-use super::convert::{free, getter, guard, object, IntoC, Slot};
-use super::handle::Kind;
+use super::convert::{guard, Call, IntoC, Slot};
 use super::types::*;
 use super::user::{read_struct, write_struct, CStruct, User};
 use crate::backend::storage::{set_out_of_memory_hook, OutOfMemoryHook};
 use crate::backend::{self, cpu::parallel, info};
-use crate::base::error::ErrorKind;
+use crate::base::error::{ErrorKind, Result};
 use crate::base::settings;
 use crate::rng::{self, Algorithm, Generator};
 use crate::tensor::print;
@@ -14,16 +13,10 @@ use crate::Device;
 use std::os::raw::{c_char, c_void};
 use std::sync::Arc;
 
-/// Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
-/// (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_device_count(r#type: i32, out: *mut i32) -> *mut taper_error {
-    guard("device_count", |c| {
-        let out = c.out(1, "out", out)?;
-        let d = c.device(0, "type", taper_device { r#type, index: 0 })?;
-        out.set(info::count(d.kind) as i32)
-    })
+/// `taper_device_count`.
+pub fn device_count(c: &Call, r#type: i32) -> Result<i32> {
+    let d = c.device(0, "type", taper_device { r#type, index: 0 })?;
+    Ok(info::count(d.kind) as i32)
 }
 
 pub const TAPER_DEVICE_KIND_OTHER: i32 = 0;
@@ -151,89 +144,54 @@ pub unsafe extern "C" fn taper_device_get_properties(
     })
 }
 
-/// NULL if the device can be used, else an error that says why not: no driver, no platform, no such index (with the
-/// devices that there are), or what failed when it was opened. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_device_check(device: taper_device) -> *mut taper_error {
-    guard("device_check", |c| info::check(c.device(0, "device", device)?).map(|_| ()))
+/// `taper_device_check`.
+pub fn device_check(device: Device) -> Result<()> {
+    info::check(device).map(|_| ())
 }
 
-/// The first device whose name, platform, vendor or version contains name, in any case. type is a TAPER_DEVICE_... code, or 0 for
-/// any (CUDA first, then OpenCL, then the CPU). The error lists the devices that there are. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_device_find(
-    r#type: i32,
-    name: *const c_char,
-    out: *mut taper_device,
-) -> *mut taper_error {
-    guard("device_find", |c| {
-        let out = c.out(2, "out", out)?;
-        let kind = c.opt_device(0, "type", taper_device { r#type, index: 0 })?.map(|d| d.kind);
-        out.set(info::find(kind, c.str(1, "name", name)?)?)
-    })
+/// `taper_device_find`.
+pub fn device_find(c: &Call, r#type: i32, name: &str) -> Result<Device> {
+    let kind = c.opt_device(0, "type", taper_device { r#type, index: 0 })?.map(|d| d.kind);
+    info::find(kind, name)
 }
 
-/// Reads "cpu", "cuda", "cuda:1", "opencl:0" and their like; whether there is such a device is not asked. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_device_parse(text: *const c_char, out: *mut taper_device) -> *mut taper_error {
-    guard("device_parse", |c| {
-        let out = c.out(1, "out", out)?;
-        out.set(Device::parse(c.str(0, "text", text)?)?)
-    })
+/// `taper_device_parse`.
+pub fn device_parse(text: &str) -> Result<Device> {
+    Device::parse(text)
 }
 
-/// The device as text: "cpu", "cuda:0", "opencl:1". Owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_device_to_string(device: taper_device, out: *mut *mut taper_string) -> *mut taper_error {
-    guard("device_to_string", |c| {
-        let out = c.out(1, "out", out)?;
-        out.set(c.device(0, "device", device)?.to_string())
-    })
+/// `taper_device_to_string`.
+pub fn device_to_string(device: Device) -> Result<String> {
+    Ok(device.to_string())
 }
 
-/// The device of tensors made without naming one. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_get_default_device() -> taper_device {
+/// `taper_get_default_device`.
+pub fn get_default_device() -> taper_device {
     super::tensor::device_to_c(settings::default_device())
 }
 
-/// Sets the device of tensors made without naming one. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_set_default_device(device: taper_device) -> *mut taper_error {
-    guard("set_default_device", |c| {
-        let d = c.device(0, "device", device)?;
-        info::check(d)?;
-        settings::set_default_device(d);
-        Ok(())
-    })
+/// `taper_set_default_device`.
+pub fn set_default_device(device: Device) -> Result<()> {
+    info::check(device)?;
+    settings::set_default_device(device);
+    Ok(())
 }
 
-/// Waits until all work queued on the device is done. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_synchronize(device: taper_device) -> *mut taper_error {
-    guard("synchronize", |c| backend::get(c.device(0, "device", device)?)?.synchronize())
+/// `taper_synchronize`.
+pub fn synchronize(device: Device) -> Result<()> {
+    backend::get(device)?.synchronize()
 }
 
-/// How many kernels were queued since the start of the process, on all OpenCL and CUDA devices. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_kernels_launched() -> u64 {
+/// `taper_kernels_launched`.
+pub fn kernels_launched() -> u64 {
     #[cfg(feature = "opencl")]
     return backend::gpu::kernels_launched();
     #[cfg(not(feature = "opencl"))]
     0
 }
 
-/// How often the host waited for an OpenCL or CUDA device since the start of the process: to read a value, in
-/// taper_synchronize, or because memory for a transfer ran out. A training step that reads nothing adds nothing.
-/// Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_host_waits() -> u64 {
+/// `taper_host_waits`.
+pub fn host_waits() -> u64 {
     #[cfg(feature = "opencl")]
     return backend::gpu::host_waits();
     #[cfg(not(feature = "opencl"))]
@@ -264,68 +222,43 @@ impl Slot for taper_device {
     const EMPTY: Self = taper_device { r#type: 0, index: 0 };
 }
 impl IntoC<taper_device> for Device {
-    fn into_c(self) -> crate::Result<taper_device> {
+    fn into_c(self) -> Result<taper_device> {
         Ok(super::tensor::device_to_c(self))
     }
 }
 impl IntoC<taper_memory_info> for taper_memory_info {
-    fn into_c(self) -> crate::Result<taper_memory_info> {
+    fn into_c(self) -> Result<taper_memory_info> {
         Ok(self)
     }
 }
 
-/// Statistics of a device's memory. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_memory_stats(device: taper_device, out: *mut taper_memory_info) -> *mut taper_error {
-    guard("memory_stats", |c| {
-        let out = c.out(1, "out", out)?;
-        let s = backend::get(c.device(0, "device", device)?)?.memory_stats();
-        out.set(taper_memory_info {
-            allocated: s.allocated,
-            allocated_peak: s.allocated_peak,
-            reserved: s.reserved,
-            reserved_peak: s.reserved_peak,
-            allocations: s.allocations,
-        })
+/// `taper_memory_stats`.
+pub fn memory_stats(device: Device) -> Result<taper_memory_info> {
+    let s = backend::get(device)?.memory_stats();
+    Ok(taper_memory_info {
+        allocated: s.allocated,
+        allocated_peak: s.allocated_peak,
+        reserved: s.reserved,
+        reserved_peak: s.reserved_peak,
+        allocations: s.allocations,
     })
 }
 
-/// Lets the peaks of taper_memory_stats start anew from what is held now. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_memory_reset_peak(device: taper_device) -> *mut taper_error {
-    guard("memory_reset_peak", |c| {
-        backend::get(c.device(0, "device", device)?)?.reset_peak_memory();
-        Ok(())
-    })
+/// `taper_memory_reset_peak`.
+pub fn memory_reset_peak(device: Device) -> Result<()> {
+    backend::get(device)?.reset_peak_memory();
+    Ok(())
 }
 
-/// Free and total memory of a device in bytes. OpenCL does not tell what other processes hold: there, free is the total
-/// less what this process holds. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_memory_get_info(
-    device: taper_device,
-    free_bytes: *mut u64,
-    total_bytes: *mut u64,
-) -> *mut taper_error {
-    guard("memory_get_info", |c| {
-        let (free, total) = (c.out(1, "free_bytes", free_bytes)?, c.out(2, "total_bytes", total_bytes)?);
-        let (f, t) = backend::get(c.device(0, "device", device)?)?.memory_info()?;
-        free.set(f)?;
-        total.set(t)
-    })
+/// `taper_memory_get_info`.
+pub fn memory_get_info(device: Device) -> Result<(u64, u64)> {
+    backend::get(device)?.memory_info()
 }
 
-/// Gives the memory that a device's allocator keeps for reuse back to the system. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_memory_empty_cache(device: taper_device) -> *mut taper_error {
-    guard("memory_empty_cache", |c| {
-        backend::get(c.device(0, "device", device)?)?.empty_cache();
-        Ok(())
-    })
+/// `taper_memory_empty_cache`.
+pub fn memory_empty_cache(device: Device) -> Result<()> {
+    backend::get(device)?.empty_cache();
+    Ok(())
 }
 
 /// Asked when memory runs out.
@@ -372,62 +305,43 @@ pub unsafe extern "C" fn taper_set_out_of_memory_callback(
     })
 }
 
-/// Number of threads that CPU kernels use. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_get_num_threads() -> i32 {
-    getter(1, || Some(parallel::num_threads() as i32))
+/// `taper_get_num_threads`.
+pub fn get_num_threads() -> i32 {
+    parallel::num_threads() as i32
 }
 
-/// Sets the number of threads that CPU kernels use; at least 1. Results do not depend on it. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_set_num_threads(n: i32) -> *mut taper_error {
-    guard("set_num_threads", |c| {
-        if !(1..=4096).contains(&n) {
-            return Err(c.invalid(ErrorKind::Runtime, 0, "n", format!("expected 1 to 4096 threads, got {n}")));
-        }
-        parallel::set_num_threads(n as usize);
-        Ok(())
-    })
+/// `taper_set_num_threads`.
+pub fn set_num_threads(c: &Call, n: i32) -> Result<()> {
+    if !(1..=4096).contains(&n) {
+        return Err(c.invalid(ErrorKind::Runtime, 0, "n", format!("expected 1 to 4096 threads, got {n}")));
+    }
+    parallel::set_num_threads(n as usize);
+    Ok(())
 }
 
-/// Seeds the default generator. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_manual_seed(seed: u64) {
-    getter((), || {
-        rng::manual_seed(seed);
-        Some(())
-    })
+/// `taper_manual_seed`.
+pub fn manual_seed(seed: u64) {
+    rng::manual_seed(seed)
 }
 
-/// Seeds what devices other than the CPU draw from the default generator, and leaves the CPU's numbers as they are
-/// (torch.cuda.manual_seed). taper_manual_seed seeds both. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_manual_seed_devices(seed: u64) {
-    getter((), || {
-        rng::default_generator().manual_seed_devices(seed);
-        Some(())
-    })
+/// `taper_manual_seed_devices`.
+pub fn manual_seed_devices(seed: u64) {
+    rng::default_generator().manual_seed_devices(seed)
 }
 
-/// Seeds the default generator from the system's entropy and returns the seed. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_seed() -> u64 {
-    getter(0, || Some(rng::default_generator().seed()))
+/// `taper_seed`.
+pub fn seed() -> u64 {
+    rng::default_generator().seed()
 }
 
-/// Another handle on the default generator, owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_generator_default(out: *mut *mut taper_generator) -> *mut taper_error {
-    guard("generator_default", |c| c.out(0, "out", out)?.set(rng::default_generator().clone()))
+/// `taper_generator_default`.
+pub fn generator_default() -> Result<Generator> {
+    Ok(rng::default_generator().clone())
 }
 
-/// A new generator with PyTorch's CPU numbers (MT19937), owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_generator_new(out: *mut *mut taper_generator) -> *mut taper_error {
-    guard("generator_new", |c| c.out(0, "out", out)?.set(Generator::new()))
+/// `taper_generator_new`.
+pub fn generator_new() -> Result<Generator> {
+    Ok(Generator::new())
 }
 
 /// PyTorch's CPU numbers: what a generator's draws on the CPU are at first.
@@ -435,104 +349,55 @@ pub const TAPER_RANDOM_MT19937: i32 = 0;
 /// Philox4x32-10: what every other device draws.
 pub const TAPER_RANDOM_PHILOX: i32 = 1;
 
-/// Chooses which numbers the CPU draws from a generator: TAPER_RANDOM_MT19937 or TAPER_RANDOM_PHILOX, with which the same
-/// seed gives the same numbers on every device (normal ones to a few units of the last place). A change starts the generator
-/// anew from its seed. With the handle of taper_generator_default it holds for layers and dropout too. Borrows g. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_generator_set_algorithm(g: *mut taper_generator, algorithm: i32) -> *mut taper_error {
-    guard("generator_set_algorithm", |c| {
-        let algorithm = match algorithm {
-            TAPER_RANDOM_MT19937 => Algorithm::Mt19937,
-            TAPER_RANDOM_PHILOX => Algorithm::Philox,
-            other => {
-                let what = format!("invalid algorithm {other}; valid are 0 (MT19937) and 1 (Philox)");
-                return Err(c.invalid(ErrorKind::Value, 1, "algorithm", what));
-            }
-        };
-        c.get(0, "g", g as *const taper_generator)?.set_algorithm(algorithm);
-        Ok(())
-    })
+/// `taper_generator_set_algorithm`.
+pub fn generator_set_algorithm(c: &Call, g: &Generator, algorithm: i32) -> Result<()> {
+    let algorithm = match algorithm {
+        TAPER_RANDOM_MT19937 => Algorithm::Mt19937,
+        TAPER_RANDOM_PHILOX => Algorithm::Philox,
+        other => {
+            let what = format!("invalid algorithm {other}; valid are 0 (MT19937) and 1 (Philox)");
+            return Err(c.invalid(ErrorKind::Value, 1, "algorithm", what));
+        }
+    };
+    g.set_algorithm(algorithm);
+    Ok(())
 }
 
-/// The TAPER_RANDOM_... code of what the CPU draws from a generator; -1 for a bad handle. Borrows g. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_generator_algorithm(g: *const taper_generator) -> i32 {
-    getter(-1, || {
-        object(g).ok().map(|g| match g.algorithm() {
-            Algorithm::Mt19937 => TAPER_RANDOM_MT19937,
-            Algorithm::Philox => TAPER_RANDOM_PHILOX,
-        })
-    })
+/// `taper_generator_algorithm`.
+pub fn generator_algorithm(g: &Generator) -> i32 {
+    match g.algorithm() {
+        Algorithm::Mt19937 => TAPER_RANDOM_MT19937,
+        Algorithm::Philox => TAPER_RANDOM_PHILOX,
+    }
 }
 
-/// Starts a generator anew from a seed. Borrows g. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_generator_manual_seed(g: *mut taper_generator, seed: u64) -> *mut taper_error {
-    guard("generator_manual_seed", |c| {
-        c.get(0, "g", g as *const taper_generator)?.manual_seed(seed);
-        Ok(())
-    })
+/// `taper_generator_manual_seed`.
+pub fn generator_manual_seed(g: &Generator, seed: u64) -> Result<()> {
+    g.manual_seed(seed);
+    Ok(())
 }
 
-/// Seeds a generator from the system's entropy; the seed is written to out. Borrows g. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_generator_seed(g: *mut taper_generator, out: *mut u64) -> *mut taper_error {
-    guard("generator_seed", |c| {
-        let out = c.out(1, "out", out)?;
-        out.set(c.get(0, "g", g as *const taper_generator)?.seed())
-    })
+/// `taper_generator_seed`.
+pub fn generator_seed(g: &Generator) -> Result<u64> {
+    Ok(g.seed())
 }
 
-/// The seed last set; 0 for a bad handle. Borrows g. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_generator_initial_seed(g: *const taper_generator) -> u64 {
-    getter(0, || object(g).ok().map(|g| g.initial_seed()))
+/// `taper_generator_initial_seed`.
+pub fn generator_initial_seed(g: &Generator) -> u64 {
+    g.initial_seed()
 }
 
-/// Writes a generator's state (for the CPU's generator, the bytes of torch.get_rng_state()) into buf, as many bytes as
-/// nbytes allows (NULL with 0 is fine), and its size into needed. Borrows g. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_generator_get_state(
-    g: *const taper_generator,
-    buf: *mut u8,
-    nbytes: usize,
-    needed: *mut usize,
-) -> *mut taper_error {
-    guard("generator_get_state", |c| {
-        let needed = c.out(2, "needed", needed)?;
-        let state = c.get(0, "g", g)?.get_state();
-        // SAFETY: the header says that buf is writable for nbytes bytes.
-        let buf = unsafe { c.slice_mut(1, "buf", buf, nbytes) }?;
-        let n = buf.len().min(state.len());
-        buf[..n].copy_from_slice(&state[..n]);
-        needed.set(state.len())
-    })
+/// `taper_generator_get_state`.
+pub fn generator_get_state(g: &Generator, buf: &mut [u8]) -> Result<usize> {
+    let state = g.get_state();
+    let n = buf.len().min(state.len());
+    buf[..n].copy_from_slice(&state[..n]);
+    Ok(state.len())
 }
 
-/// Restores a state of taper_generator_get_state or torch.get_rng_state(); bad bytes are an error and change nothing.
-/// Borrows g. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_generator_set_state(
-    g: *mut taper_generator,
-    state: *const u8,
-    nbytes: usize,
-) -> *mut taper_error {
-    guard("generator_set_state", |c| {
-        // SAFETY: the header's contract.
-        let state = unsafe { c.slice(1, "state", state, nbytes) }?;
-        c.get(0, "g", g as *const taper_generator)?.set_state(state)
-    })
-}
-
-/// Frees a generator's handle. Consumes g; NULL is fine. Returns false when g was no live generator handle. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_generator_free(g: *mut taper_generator) -> bool {
-    free(g, Kind::Generator)
+/// `taper_generator_set_state`.
+pub fn generator_set_state(g: &Generator, state: &[u8]) -> Result<()> {
+    g.set_state(state)
 }
 
 /// Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
@@ -548,7 +413,7 @@ pub unsafe extern "C" fn taper_set_printoptions(
     sci_mode: *const bool,
 ) -> *mut taper_error {
     guard("set_printoptions", |c| {
-        let count = |i: usize, name: &str, p: *const i64| -> crate::Result<Option<usize>> {
+        let count = |i: usize, name: &str, p: *const i64| -> Result<Option<usize>> {
             // SAFETY: NULL or readable by the header's contract.
             match unsafe { c.opt(i, name, p) }? {
                 Some(v) => match usize::try_from(v) {

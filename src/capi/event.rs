@@ -1,11 +1,11 @@
 //! Events in a device's queue, and device memory that other libraries use too.
 
-use super::convert::{free, guard, HandleType};
+use super::convert::HandleType;
 use super::handle::Kind;
 use super::types::*;
 use crate::backend::{self, Mark};
 use crate::base::sync::Mutex;
-use crate::{ensure, Device};
+use crate::{ensure, Device, Result, Tensor};
 use std::sync::Arc;
 
 /// What a taper_event stands for.
@@ -25,130 +25,65 @@ impl Event {
     }
 }
 
-/// Makes an event of a device, owned by the caller; with timing, taper_event_elapsed_time tells how long the device took
-/// between two. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_event_new(
-    device: taper_device,
-    timing: bool,
-    out: *mut *mut taper_event,
-) -> *mut taper_error {
-    guard("event_new", |c| {
-        let out = c.out(2, "out", out)?;
-        let device = c.device(0, "device", device)?;
-        backend::get(device)?;
-        out.set(Arc::new(Event { device, timing, mark: Mutex::new(None) }))
-    })
+/// `taper_event_new`.
+pub fn event_new(device: Device, timing: bool) -> Result<Arc<Event>> {
+    backend::get(device)?;
+    Ok(Arc::new(Event { device, timing, mark: Mutex::new(None) }))
 }
 
-/// Marks this point of what this thread queues on the event's device, without waiting on CUDA; other devices are waited
-/// for. An event that is recorded again forgets its earlier point. Borrows event. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_event_record(event: *const taper_event) -> *mut taper_error {
-    guard("event_record", |c| {
-        let e = c.get(0, "event", event)?;
-        let mark = backend::get(e.device)?.mark(e.timing)?;
-        *e.mark.lock() = Some(Arc::from(mark));
-        Ok(())
-    })
+/// `taper_event_record`.
+pub fn event_record(event: &Arc<Event>) -> Result<()> {
+    let mark = backend::get(event.device)?.mark(event.timing)?;
+    *event.mark.lock() = Some(Arc::from(mark));
+    Ok(())
 }
 
-/// Whether the device has done what was queued before the event; true for an event that was never recorded. Borrows event.
-/// Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_event_query(event: *const taper_event, out: *mut bool) -> *mut taper_error {
-    guard("event_query", |c| {
-        let out = c.out(1, "out", out)?;
-        out.set(c.get(0, "event", event)?.mark().map_or(Ok(true), |m| m.is_done())?)
-    })
+/// `taper_event_query`.
+pub fn event_query(event: &Arc<Event>) -> Result<bool> {
+    event.mark().map_or(Ok(true), |m| m.is_done())
 }
 
-/// Waits until the device has done what was queued before the event. Borrows event. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_event_synchronize(event: *const taper_event) -> *mut taper_error {
-    guard("event_synchronize", |c| c.get(0, "event", event)?.mark().map_or(Ok(()), |m| m.wait()))
+/// `taper_event_synchronize`.
+pub fn event_synchronize(event: &Arc<Event>) -> Result<()> {
+    event.mark().map_or(Ok(()), |m| m.wait())
 }
 
-/// What this thread queues on the event's device from here on is done after the event, which another thread may have
-/// recorded; the host does not wait. Borrows event. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_event_wait(event: *const taper_event) -> *mut taper_error {
-    guard("event_wait", |c| c.get(0, "event", event)?.mark().map_or(Ok(()), |m| m.order()))
+/// `taper_event_wait`.
+pub fn event_wait(event: &Arc<Event>) -> Result<()> {
+    event.mark().map_or(Ok(()), |m| m.order())
 }
 
-/// Milliseconds between two recorded events of one device, both made with timing and done (taper_event_synchronize). Borrows
-/// both. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_event_elapsed_time(
-    start: *const taper_event,
-    end: *const taper_event,
-    out: *mut f64,
-) -> *mut taper_error {
-    guard("event_elapsed_time", |c| {
-        let out = c.out(2, "out", out)?;
-        let (start, end) = (c.get(0, "start", start)?, c.get(1, "end", end)?);
-        ensure!(start.timing && end.timing, Value, "Both events must be created with argument 'enable_timing=True'.");
-        let (Some(from), Some(to)) = (start.mark(), end.mark()) else {
-            crate::bail!(Value, "Both events must be recorded before calculating elapsed time.");
-        };
-        ensure!(
-            from.is_done()? && to.is_done()?,
-            Runtime,
-            "Both events must be completed before calculating elapsed time."
-        );
-        out.set(to.millis_since(&*from)?)
-    })
+/// `taper_event_elapsed_time`.
+pub fn event_elapsed_time(start: &Arc<Event>, end: &Arc<Event>) -> Result<f64> {
+    ensure!(start.timing && end.timing, Value, "Both events must be created with argument 'enable_timing=True'.");
+    let (Some(from), Some(to)) = (start.mark(), end.mark()) else {
+        crate::bail!(Value, "Both events must be recorded before calculating elapsed time.");
+    };
+    ensure!(
+        from.is_done()? && to.is_done()?,
+        Runtime,
+        "Both events must be completed before calculating elapsed time."
+    );
+    to.millis_since(&*from)
 }
 
-/// Frees an event. Consumes event; NULL is fine. Returns false when it was no live event handle. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_event_free(event: *mut taper_event) -> bool {
-    free(event, Kind::Event)
+/// `taper_device_get_stream`.
+pub fn device_get_stream(device: Device) -> Result<u64> {
+    backend::get(device)?.queue_handle()
 }
 
-/// The queue that this thread's work on a device goes to, as the device's own interface names it: a CUstream for CUDA; an
-/// error elsewhere. Other libraries can queue work there; it belongs to the library. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_device_get_stream(device: taper_device, out: *mut u64) -> *mut taper_error {
-    guard("device_get_stream", |c| {
-        let out = c.out(1, "out", out)?;
-        out.set(backend::get(c.device(0, "device", device)?)?.queue_handle()?)
-    })
+/// `taper_tensor_device_address`.
+pub fn tensor_device_address(t: &Tensor) -> Result<u64> {
+    super::tensor::device_data(t)
 }
 
-/// The address of a tensor's first element in a CUDA device's memory, for other libraries; an error for other devices.
-/// Work that is queued there must be ordered after the library's (taper_tensor_ready_on). Borrows t. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_device_address(t: *mut taper_tensor, out: *mut u64) -> *mut taper_error {
-    guard("tensor_device_address", |c| {
-        let out = c.out(1, "out", out)?;
-        out.set(super::tensor::device_data(&c.tensor(0, "t", t)?)?)
-    })
+/// `taper_tensor_ready_on`.
+pub fn tensor_ready_on(t: &Tensor, stream: u64) -> Result<()> {
+    let body = t.materialize();
+    backend::get(body.device())?.ready_on(body.storage(), stream)
 }
 
-/// Makes a CUstream of another library wait for what was queued on a tensor here; 0 and 1 are CUDA's default stream, 2 is
-/// the thread's. The host does not wait. When the tensor's memory is freed, the library waits in its turn for what that
-/// stream was given until then. Borrows t. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_ready_on(t: *mut taper_tensor, stream: u64) -> *mut taper_error {
-    guard("tensor_ready_on", |c| {
-        let t = c.tensor(0, "t", t)?;
-        let body = t.materialize();
-        backend::get(body.device())?.ready_on(body.storage(), stream)
-    })
-}
-
-/// cuDNN's version as a number, like 91900; 0 where convolutions do not go to cuDNN. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_cudnn_version() -> i64 {
-    super::convert::getter(0, || Some(backend::cudnn_version().unwrap_or(0) as i64))
+/// `taper_cudnn_version`.
+pub fn cudnn_version() -> i64 {
+    backend::cudnn_version().unwrap_or(0) as i64
 }

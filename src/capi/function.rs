@@ -205,78 +205,43 @@ pub unsafe extern "C" fn taper_function_apply(
     })
 }
 
-/// Keeps tensors for backward; in forward, once. NULL elements stay NULL. Borrows all. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_function_ctx_save_for_backward(
-    ctx: *mut taper_function_ctx,
-    tensors: *const *mut taper_tensor,
-    tensors_len: usize,
-) -> *mut taper_error {
-    guard("function_ctx_save_for_backward", |c| {
-        let state = in_forward(c, ctx)?;
-        *state.to_save.lock() = c.opt_tensors(1, "tensors", tensors, tensors_len)?.into_vec();
-        Ok(())
-    })
+/// `taper_function_ctx_save_for_backward`.
+pub fn function_ctx_save_for_backward(c: &Call, ctx: &Arc<CtxState>, tensors: &[Option<Tensor>]) -> Result<()> {
+    in_forward(c, ctx)?;
+    *ctx.to_save.lock() = tensors.to_vec();
+    Ok(())
 }
 
-fn in_forward(c: &Call, ctx: *mut taper_function_ctx) -> Result<Arc<CtxState>> {
-    let state = c.get(0, "ctx", ctx as *const taper_function_ctx)?;
+fn in_forward(c: &Call, state: &CtxState) -> Result<()> {
     if state.saved.is_some() {
         return Err(c.invalid(ErrorKind::Runtime, 0, "ctx", "only forward may call this, not backward"));
     }
-    Ok(state)
+    Ok(())
 }
 
-/// The tensors kept by forward, owned by the caller; in backward. Fails when one was modified since. Borrows ctx.
-/// Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_function_ctx_saved_tensors(
-    ctx: *mut taper_function_ctx,
-    out: *mut *mut taper_tensor_list,
-) -> *mut taper_error {
-    guard("function_ctx_saved_tensors", |c| {
-        let out = c.out(1, "out", out)?;
-        match &c.get(0, "ctx", ctx as *const taper_function_ctx)?.saved {
-            Some(saved) => out.set(saved.clone()?),
-            None => Err(c.invalid(ErrorKind::Runtime, 0, "ctx", "only backward may call this, not forward")),
-        }
-    })
+/// `taper_function_ctx_saved_tensors`.
+pub fn function_ctx_saved_tensors(c: &Call, ctx: &Arc<CtxState>) -> Result<Vec<Option<Tensor>>> {
+    match &ctx.saved {
+        Some(saved) => saved.clone(),
+        None => Err(c.invalid(ErrorKind::Runtime, 0, "ctx", "only backward may call this, not forward")),
+    }
 }
 
-/// Says that forward wrote to these inputs in place. Borrows all. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_function_ctx_mark_dirty(
-    ctx: *mut taper_function_ctx,
-    tensors: *const *mut taper_tensor,
-    tensors_len: usize,
-) -> *mut taper_error {
-    guard("function_ctx_mark_dirty", |c| {
-        let state = in_forward(c, ctx)?;
-        state.dirty.lock().extend(c.tensors(1, "tensors", tensors, tensors_len)?);
-        Ok(())
-    })
+/// `taper_function_ctx_mark_dirty`.
+pub fn function_ctx_mark_dirty(c: &Call, ctx: &Arc<CtxState>, tensors: &[Tensor]) -> Result<()> {
+    in_forward(c, ctx)?;
+    ctx.dirty.lock().extend_from_slice(tensors);
+    Ok(())
 }
 
-/// Says that these outputs have no gradient. Borrows all. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_function_ctx_mark_non_differentiable(
-    ctx: *mut taper_function_ctx,
-    tensors: *const *mut taper_tensor,
-    tensors_len: usize,
-) -> *mut taper_error {
-    guard("function_ctx_mark_non_differentiable", |c| {
-        let state = in_forward(c, ctx)?;
-        state.non_differentiable.lock().extend(c.tensors(1, "tensors", tensors, tensors_len)?);
-        Ok(())
-    })
+/// `taper_function_ctx_mark_non_differentiable`.
+pub fn function_ctx_mark_non_differentiable(c: &Call, ctx: &Arc<CtxState>, tensors: &[Tensor]) -> Result<()> {
+    in_forward(c, ctx)?;
+    ctx.non_differentiable.lock().extend_from_slice(tensors);
+    Ok(())
 }
 
-/// 1 when the gradient of input i is wanted, 0 when not, -1 for a bad handle. Borrows ctx. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_function_ctx_needs_input_grad(ctx: *const taper_function_ctx, i: usize) -> i32 {
-    super::convert::getter(-1, || object(ctx).ok().map(|s| s.needs.get(i).copied().unwrap_or(false) as i32))
+/// `taper_function_ctx_needs_input_grad`.
+pub fn function_ctx_needs_input_grad(ctx: &Arc<CtxState>, i: usize) -> i32 {
+    ctx.needs.get(i).copied().unwrap_or(false) as i32
 }

@@ -1,13 +1,12 @@
 //! Indexing: `t[...]` and `t[...] = value`.
 
-use super::convert::{guard, Call};
+use super::convert::Call;
 use super::types::*;
 use crate::base::error::{ErrorKind, Result};
 use crate::ops::{self, IndexItem};
+use crate::{Scalar, Tensor};
 
-unsafe fn items(c: &Call, p: *const taper_index_item, n: usize) -> Result<Vec<IndexItem>> {
-    // SAFETY: the header's contract.
-    let items = unsafe { c.slice(1, "items", p, n) }?;
+fn items(c: &Call, items: &[taper_index_item]) -> Result<Vec<IndexItem>> {
     let bound = |v: i64| if v == i64::MIN { None } else { Some(v) };
     items
         .iter()
@@ -29,50 +28,19 @@ unsafe fn items(c: &Call, p: *const taper_index_item, n: usize) -> Result<Vec<In
         .collect()
 }
 
-/// `t[items]`: a view for integers, slices, new axes and ellipses, a copy when tensors index. Borrows t and the items'
-/// tensors; the result is owned by the caller. An integer out of range is TAPER_ERROR_INDEX. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_index(
-    t: *mut taper_tensor,
-    items: *const taper_index_item,
-    items_len: usize,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    guard("tensor_index", |c| {
-        let out = c.out(2, "out", out)?;
-        out.set(ops::index_items(&c.tensor(0, "t", t)?, &self::items(c, items, items_len)?)?)
-    })
+/// `taper_tensor_index`.
+pub fn tensor_index(c: &Call, t: &Tensor, items: &[taper_index_item]) -> Result<Tensor> {
+    ops::index_items(t, &self::items(c, items)?)
 }
 
-/// `t[items] = value`: value is broadcast and cast; recorded by autograd. Borrows all. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_index_put(
-    t: *mut taper_tensor,
-    items: *const taper_index_item,
-    items_len: usize,
-    value: *mut taper_tensor,
-) -> *mut taper_error {
-    guard("tensor_index_put", |c| {
-        let t = c.tensor(0, "t", t)?;
-        let items = self::items(c, items, items_len)?;
-        ops::index_items_put(&t, &items, &c.tensor(2, "value", value)?)
-    })
+/// `taper_tensor_index_put`.
+pub fn tensor_index_put(c: &Call, t: &Tensor, items: &[taper_index_item], value: &Tensor) -> Result<()> {
+    let items = self::items(c, items)?;
+    ops::index_items_put(t, &items, value)
 }
 
-/// `t[items] = number`. Borrows t. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_index_fill(
-    t: *mut taper_tensor,
-    items: *const taper_index_item,
-    items_len: usize,
-    value: taper_scalar,
-) -> *mut taper_error {
-    guard("tensor_index_fill", |c| {
-        let t = c.tensor(0, "t", t)?;
-        let items = self::items(c, items, items_len)?;
-        ops::index_items_fill(&t, &items, c.scalar(2, "value", value)?)
-    })
+/// `taper_tensor_index_fill`.
+pub fn tensor_index_fill(c: &Call, t: &Tensor, items: &[taper_index_item], value: Scalar) -> Result<()> {
+    let items = self::items(c, items)?;
+    ops::index_items_fill(t, &items, value)
 }

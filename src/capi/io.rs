@@ -1,6 +1,6 @@
 //! Tensors by name, safetensors files, and files that are replaced at once.
 
-use super::convert::{free, getter, guard, object, HandleType, IntoC};
+use super::convert::{Call, HandleType, IntoC};
 use super::handle::Kind;
 use super::types::*;
 use crate::backend::memory;
@@ -12,7 +12,8 @@ use crate::nn::StateDict;
 use crate::{Device, Tensor};
 use indexmap::IndexMap;
 use std::ffi::CString;
-use std::os::raw::{c_char, c_void};
+use std::os::raw::c_char;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A text as a C string; a NUL in it would end it early, so it is shown as a space.
@@ -67,170 +68,82 @@ impl IntoC<*mut taper_named_tensors> for NamedTensors {
     }
 }
 
-/// An empty collection, owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_new(out: *mut *mut taper_named_tensors) -> *mut taper_error {
-    guard("named_tensors_new", |c| c.out(0, "out", out)?.set(NamedTensors::default()))
+/// `taper_named_tensors_new`.
+pub fn named_tensors_new() -> Result<NamedTensors> {
+    Ok(NamedTensors::default())
 }
 
-/// Number of tensors; 0 for a bad handle. Borrows n. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_named_tensors_len(n: *const taper_named_tensors) -> usize {
-    getter(0, || object(n).ok().map(|n| n.lock().tensors.len()))
+/// `taper_named_tensors_len`.
+pub fn named_tensors_len(n: &Arc<Mutex<NamedTensors>>) -> usize {
+    n.lock().tensors.len()
 }
 
-/// Name number i in UTF-8, valid until n is freed; NULL when i is out of range. Borrows n. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_named_tensors_name(n: *const taper_named_tensors, i: usize) -> *const c_char {
-    // Names are never removed, and a CString's bytes do not move with the map.
-    getter(std::ptr::null(), || object(n).ok()?.lock().tensors.get_index(i).map(|(_, (c, _))| c.as_ptr()))
+/// `taper_named_tensors_name`.
+pub fn named_tensors_name(n: &Arc<Mutex<NamedTensors>>, i: usize) -> Option<*const c_char> {
+    // Names are never removed, and a CString\'s bytes do not move with the map.
+    n.lock().tensors.get_index(i).map(|(_, (c, _))| c.as_ptr())
 }
 
-/// Tensor number i as a new handle, owned by the caller. Borrows n. Fails when i is out of range. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_get(
-    n: *const taper_named_tensors,
-    i: usize,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    guard("named_tensors_get", |c| {
-        let out = c.out(2, "out", out)?;
-        let n = c.get(0, "n", n)?;
+/// `taper_named_tensors_get`.
+pub fn named_tensors_get(c: &Call, n: &Arc<Mutex<NamedTensors>>, i: usize) -> Result<Tensor> {
+    let n = n.lock();
+    match n.tensors.get_index(i) {
+        Some((_, (_, t))) => Ok(t.clone()),
+        None => {
+            let what = format!("index {i} is out of range: there are {} tensors", n.tensors.len());
+            Err(c.invalid(ErrorKind::Index, 1, "i", what))
+        }
+    }
+}
+
+/// `taper_named_tensors_get_by_name`.
+pub fn named_tensors_get_by_name(c: &Call, n: &Arc<Mutex<NamedTensors>>, name: &str) -> Result<Tensor> {
+    let found = n.lock().tensors.get(name).map(|(_, t)| t.clone());
+    match found {
+        Some(t) => Ok(t),
+        None => Err(c.invalid(ErrorKind::Key, 1, "name", format!("there is no tensor \"{name}\""))),
+    }
+}
+
+/// `taper_named_tensors_insert`.
+pub fn named_tensors_insert(n: &Arc<Mutex<NamedTensors>>, name: &str, tensor: &Tensor) -> Result<()> {
+    let name = memory::text(name)?;
+    let r = n.lock().insert(name, tensor.clone());
+    r
+}
+
+/// `taper_named_tensors_set_metadata`.
+pub fn named_tensors_set_metadata(n: &Arc<Mutex<NamedTensors>>, key: &str, value: &str) -> Result<()> {
+    let (key, value) = (memory::text(key)?, memory::text(value)?);
+    let mut n = n.lock();
+    memory::reserve_map(&mut n.metadata, 1)?;
+    n.metadata.insert(key, value);
+    Ok(())
+}
+
+/// `taper_named_tensors_metadata`.
+pub fn named_tensors_metadata(n: &Arc<Mutex<NamedTensors>>, key: &str) -> Result<Option<String>> {
+    n.lock().metadata.get(key).map(|t| memory::text(t)).transpose()
+}
+
+/// `taper_named_tensors_save`.
+pub fn named_tensors_save(n: &Arc<Mutex<NamedTensors>>, path: &Path) -> Result<()> {
+    let (tensors, metadata) = {
         let n = n.lock();
-        match n.tensors.get_index(i) {
-            Some((_, (_, t))) => out.set(t.clone()),
-            None => {
-                let what = format!("index {i} is out of range: there are {} tensors", n.tensors.len());
-                Err(c.invalid(ErrorKind::Index, 1, "i", what))
-            }
-        }
-    })
+        (n.dict()?, memory::copied_texts(&n.metadata)?)
+    };
+    safetensors::save(path, &tensors, &metadata)
 }
 
-/// The tensor of that name as a new handle, owned by the caller. Borrows n. Fails (TAPER_ERROR_KEY) when there is none.
-/// Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_get_by_name(
-    n: *const taper_named_tensors,
-    name: *const c_char,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    guard("named_tensors_get_by_name", |c| {
-        let out = c.out(2, "out", out)?;
-        let n = c.get(0, "n", n)?;
-        let name = c.str(1, "name", name)?;
-        let found = n.lock().tensors.get(name).map(|(_, t)| t.clone());
-        match found {
-            Some(t) => out.set(t),
-            None => Err(c.invalid(ErrorKind::Key, 1, "name", format!("there is no tensor \"{name}\""))),
-        }
-    })
-}
-
-/// Adds a tensor at the end, or replaces the one of that name in its place. Borrows n and tensor; name is copied.
-/// Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_insert(
-    n: *mut taper_named_tensors,
-    name: *const c_char,
-    tensor: *mut taper_tensor,
-) -> *mut taper_error {
-    guard("named_tensors_insert", |c| {
-        let n = c.get(0, "n", n as *const taper_named_tensors)?;
-        let name = memory::text(c.str(1, "name", name)?)?;
-        let t = c.tensor(2, "tensor", tensor)?;
-        let r = n.lock().insert(name, t);
-        r
-    })
-}
-
-/// Sets a text entry that is saved with the tensors. Borrows n; key and value are copied. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_set_metadata(
-    n: *mut taper_named_tensors,
-    key: *const c_char,
-    value: *const c_char,
-) -> *mut taper_error {
-    guard("named_tensors_set_metadata", |c| {
-        let n = c.get(0, "n", n as *const taper_named_tensors)?;
-        let (key, value) = (memory::text(c.str(1, "key", key)?)?, memory::text(c.str(2, "value", value)?)?);
-        let mut n = n.lock();
-        memory::reserve_map(&mut n.metadata, 1)?;
-        n.metadata.insert(key, value);
-        Ok(())
-    })
-}
-
-/// A text entry, owned by the caller; *out is NULL when there is none of that key. Borrows n. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_metadata(
-    n: *const taper_named_tensors,
-    key: *const c_char,
-    out: *mut *mut taper_string,
-) -> *mut taper_error {
-    guard("named_tensors_metadata", |c| {
-        let out = c.out(2, "out", out)?;
-        let n = c.get(0, "n", n)?;
-        let text = n.lock().metadata.get(c.str(1, "key", key)?).map(|t| memory::text(t)).transpose()?;
-        match text {
-            Some(text) => out.set(text),
-            None => Ok(()),
-        }
-    })
-}
-
-/// Writes all tensors (of any device) and text entries to a safetensors file: under a temporary name first, renamed once
-/// it is complete and on disk. Borrows n. Fails with TAPER_ERROR_IO. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_save(
-    n: *const taper_named_tensors,
-    path: *const c_char,
-) -> *mut taper_error {
-    guard("named_tensors_save", |c| {
-        let n = c.get(0, "n", n)?;
-        let path = c.path(1, "path", path)?;
-        let (tensors, metadata) = {
-            let n = n.lock();
-            (n.dict()?, memory::copied_texts(&n.metadata)?)
-        };
-        safetensors::save(path, &tensors, &metadata)
-    })
-}
-
-/// Reads a safetensors file onto a device (type 0: the CPU). The result is owned by the caller. Fails with TAPER_ERROR_IO
-/// when the file is not there, truncated or not valid. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_named_tensors_load(
-    path: *const c_char,
-    device: taper_device,
-    out: *mut *mut taper_named_tensors,
-) -> *mut taper_error {
-    guard("named_tensors_load", |c| {
-        let out = c.out(2, "out", out)?;
-        let path = c.path(0, "path", path)?;
-        let device = c.opt_device(1, "device", device)?.unwrap_or(Device::CPU);
-        let (tensors, metadata) = safetensors::load(path, device)?;
-        // C's strings end at a NUL: two names could look alike.
-        if let Some(name) = tensors.keys().find(|name| name.contains('\0')) {
-            crate::bail!(Io, "cannot read {}: the tensor name {name:?} has a NUL inside", path.display());
-        }
-        out.set(NamedTensors { metadata, ..NamedTensors::from_dict(tensors)? })
-    })
-}
-
-/// Frees a collection's handle. Consumes n; NULL is fine. Returns false when n was no live handle of this kind.
-/// Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_named_tensors_free(n: *mut taper_named_tensors) -> bool {
-    free(n, Kind::NamedTensors)
+/// `taper_named_tensors_load`.
+pub fn named_tensors_load(path: &Path, device: Option<Device>) -> Result<NamedTensors> {
+    let device = device.unwrap_or(Device::CPU);
+    let (tensors, metadata) = safetensors::load(path, device)?;
+    // C's strings end at a NUL: two names could look alike.
+    if let Some(name) = tensors.keys().find(|name| name.contains('\0')) {
+        crate::bail!(Io, "cannot read {}: the tensor name {name:?} has a NUL inside", path.display());
+    }
+    Ok(NamedTensors { metadata, ..NamedTensors::from_dict(tensors)? })
 }
 
 impl HandleType for taper_file_writer {
@@ -244,60 +157,25 @@ impl IntoC<*mut taper_file_writer> for Writer {
     }
 }
 
-/// Opens a file for new content, which appears under its name at once, when taper_file_writer_commit is called: until
-/// then, and if the process ends before, the old content stays. Links are followed, the mode of an existing file is
-/// kept; a pipe or a device is written to directly. path is the file system's bytes. The result is owned by the caller.
-/// Fails with TAPER_ERROR_IO. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_file_writer_begin(
-    path: *const c_char,
-    out: *mut *mut taper_file_writer,
-) -> *mut taper_error {
-    guard("file_writer_begin", |c| {
-        let out = c.out(1, "out", out)?;
-        out.set(Writer::begin(c.path(0, "path", path)?)?)
-    })
+/// `taper_file_writer_begin`.
+pub fn file_writer_begin(path: &Path) -> Result<Writer> {
+    Writer::begin(path)
 }
 
-/// Appends nbytes bytes. Borrows w and data, which may be NULL when nbytes is 0. Fails with TAPER_ERROR_IO, for example
-/// when the disk is full, and with TAPER_ERROR_VALUE after a commit. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_file_writer_write(
-    w: *mut taper_file_writer,
-    data: *const c_void,
-    nbytes: usize,
-) -> *mut taper_error {
-    guard("file_writer_write", |c| {
-        let w = c.get(0, "w", w as *const taper_file_writer)?;
-        let data = c.slice(1, "data", data as *const u8, nbytes)?;
-        let mut w = w.lock();
-        match &mut *w {
-            Some(w) => w.write(data),
-            None => Err(c.invalid(ErrorKind::Value, 0, "w", "the file was committed already")),
-        }
-    })
+/// `taper_file_writer_write`.
+pub fn file_writer_write(c: &Call, w: &Arc<Mutex<Option<Writer>>>, data: &[u8]) -> Result<()> {
+    let mut w = w.lock();
+    match &mut *w {
+        Some(w) => w.write(data),
+        None => Err(c.invalid(ErrorKind::Value, 0, "w", "the file was committed already")),
+    }
 }
 
-/// Waits until all is on disk and gives the file its name. Borrows w, which is of no further use. Fails with
-/// TAPER_ERROR_IO; the old content stays then. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_file_writer_commit(w: *mut taper_file_writer) -> *mut taper_error {
-    guard("file_writer_commit", |c| {
-        let w = c.get(0, "w", w as *const taper_file_writer)?;
-        let taken = w.lock().take();
-        match taken {
-            Some(w) => w.commit(),
-            None => Err(c.invalid(ErrorKind::Value, 0, "w", "the file was committed already")),
-        }
-    })
-}
-
-/// Frees a writer's handle; without a commit before, what was written is given up. Consumes w; NULL is fine. Returns
-/// false when w was no live handle of this kind. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_file_writer_free(w: *mut taper_file_writer) -> bool {
-    free(w, Kind::FileWriter)
+/// `taper_file_writer_commit`.
+pub fn file_writer_commit(c: &Call, w: &Arc<Mutex<Option<Writer>>>) -> Result<()> {
+    let taken = w.lock().take();
+    match taken {
+        Some(w) => w.commit(),
+        None => Err(c.invalid(ErrorKind::Value, 0, "w", "the file was committed already")),
+    }
 }

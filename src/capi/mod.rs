@@ -26,6 +26,8 @@ pub mod nn;
 pub mod nn_create;
 #[rustfmt::skip]
 pub mod ops_gen;
+#[rustfmt::skip]
+pub mod objects_gen;
 pub mod optim;
 pub mod scope;
 pub mod string;

@@ -1,16 +1,15 @@
 //! Optimisers.
 
-use super::convert::{free, getter, guard, object, Call, HandleType, IntoC};
+use super::convert::{Call, HandleType, IntoC, TensorList};
 use super::handle::Kind;
 use super::io::NamedTensors;
 use super::types::*;
-use super::user::{read_struct, CStruct};
+use super::user::CStruct;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::sync::Mutex;
 use crate::io::safetensors;
 use crate::optim::{AdamOptions, Optimizer, Options, ParamGroup, SgdOptions};
 use crate::{Device, Tensor};
-use std::os::raw::c_char;
 use std::sync::Arc;
 
 impl HandleType for taper_optimizer {
@@ -89,29 +88,21 @@ unsafe impl CStruct for taper_adam_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 
-unsafe fn sgd(c: &Call, index: usize, p: *const taper_sgd_options) -> Result<Options> {
-    let mut o = taper_sgd_options::INIT;
-    if !p.is_null() {
-        // SAFETY: the header's contract.
-        o = unsafe { read_struct(c, index, "options", p) }?;
-    }
-    Ok(Options::Sgd(SgdOptions {
+fn sgd(o: Option<taper_sgd_options>) -> Options {
+    let o = o.unwrap_or(taper_sgd_options::INIT);
+    Options::Sgd(SgdOptions {
         lr: o.lr,
         momentum: o.momentum,
         dampening: o.dampening,
         weight_decay: o.weight_decay,
         nesterov: o.nesterov != 0,
         maximize: o.maximize != 0,
-    }))
+    })
 }
 
-unsafe fn adam(c: &Call, index: usize, p: *const taper_adam_options) -> Result<Options> {
-    let mut o = taper_adam_options::INIT;
-    if !p.is_null() {
-        // SAFETY: the header's contract.
-        o = unsafe { read_struct(c, index, "options", p) }?;
-    }
-    Ok(Options::Adam(AdamOptions {
+fn adam(o: Option<taper_adam_options>) -> Options {
+    let o = o.unwrap_or(taper_adam_options::INIT);
+    Options::Adam(AdamOptions {
         lr: o.lr,
         betas: (o.beta1, o.beta2),
         eps: o.eps,
@@ -119,244 +110,124 @@ unsafe fn adam(c: &Call, index: usize, p: *const taper_adam_options) -> Result<O
         amsgrad: o.amsgrad != 0,
         maximize: o.maximize != 0,
         decoupled: o.decoupled != 0,
-    }))
+    })
 }
 
 /// The tensors of a list that must all be there.
-fn list(c: &Call, l: *const taper_tensor_list) -> Result<Vec<Tensor>> {
-    let params = c.get(0, "params", l)?;
+fn list(c: &Call, params: &TensorList) -> Result<Vec<Tensor>> {
     match params.iter().cloned().collect::<Option<Vec<_>>>() {
         Some(p) => Ok(p),
         None => Err(c.invalid(ErrorKind::Value, 0, "params", "the list has NULL elements")),
     }
 }
 
-/// Stochastic gradient descent with momentum over the parameters; options may be NULL. The optimizer is owned by the
-/// caller and keeps the parameters alive. Borrows the handles. Fails for no parameters, a repeated one, one with history,
-/// options out of range. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optim_sgd_new(
-    params: *const *mut taper_tensor,
-    params_len: usize,
-    options: *const taper_sgd_options,
-    out: *mut *mut taper_optimizer,
-) -> *mut taper_error {
-    guard("optim_sgd_new", |c| {
-        let out = c.out(2, "out", out)?;
-        let params = c.tensors(0, "params", params, params_len)?.into_vec();
-        out.set(Optimizer::new(params, sgd(c, 1, options)?)?)
-    })
+/// `taper_optim_sgd_new`.
+pub fn optim_sgd_new(params: &[Tensor], options: Option<taper_sgd_options>) -> Result<Optimizer> {
+    Optimizer::new(params.to_vec(), sgd(options))
 }
 
-/// taper_optim_sgd_new over a list, as taper_module_parameters makes it. Borrows the list. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optim_sgd_new_from_list(
-    params: *const taper_tensor_list,
-    options: *const taper_sgd_options,
-    out: *mut *mut taper_optimizer,
-) -> *mut taper_error {
-    guard("optim_sgd_new_from_list", |c| {
-        let out = c.out(2, "out", out)?;
-        out.set(Optimizer::new(list(c, params)?, sgd(c, 1, options)?)?)
-    })
+/// `taper_optim_sgd_new_from_list`.
+pub fn optim_sgd_new_from_list(c: &Call, params: &TensorList, options: Option<taper_sgd_options>) -> Result<Optimizer> {
+    Optimizer::new(list(c, params)?, sgd(options))
 }
 
-/// Adam over the parameters, or AdamW with options->decoupled; options may be NULL (Adam's defaults). Otherwise like
-/// taper_optim_sgd_new. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optim_adam_new(
-    params: *const *mut taper_tensor,
-    params_len: usize,
-    options: *const taper_adam_options,
-    out: *mut *mut taper_optimizer,
-) -> *mut taper_error {
-    guard("optim_adam_new", |c| {
-        let out = c.out(2, "out", out)?;
-        let params = c.tensors(0, "params", params, params_len)?.into_vec();
-        out.set(Optimizer::new(params, adam(c, 1, options)?)?)
-    })
+/// `taper_optim_adam_new`.
+pub fn optim_adam_new(params: &[Tensor], options: Option<taper_adam_options>) -> Result<Optimizer> {
+    Optimizer::new(params.to_vec(), adam(options))
 }
 
-/// taper_optim_adam_new over a list, as taper_module_parameters makes it. Borrows the list. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optim_adam_new_from_list(
-    params: *const taper_tensor_list,
-    options: *const taper_adam_options,
-    out: *mut *mut taper_optimizer,
-) -> *mut taper_error {
-    guard("optim_adam_new_from_list", |c| {
-        let out = c.out(2, "out", out)?;
-        out.set(Optimizer::new(list(c, params)?, adam(c, 1, options)?)?)
-    })
+/// `taper_optim_adam_new_from_list`.
+pub fn optim_adam_new_from_list(
+    c: &Call,
+    params: &TensorList,
+    options: Option<taper_adam_options>,
+) -> Result<Optimizer> {
+    Optimizer::new(list(c, params)?, adam(options))
 }
 
-fn optimizer(c: &Call, o: *mut taper_optimizer) -> Result<Arc<Mutex<Optimizer>>> {
-    c.get(0, "o", o as *const taper_optimizer)
+/// `taper_optimizer_add_sgd_group`.
+pub fn optimizer_add_sgd_group(
+    o: &Arc<Mutex<Optimizer>>,
+    params: &[Tensor],
+    options: Option<taper_sgd_options>,
+) -> Result<()> {
+    let params = params.to_vec();
+    let options = sgd(options);
+    let mut o = o.lock();
+    o.add_param_group(ParamGroup { params, options })
 }
 
-/// Adds parameters with options of their own to an SGD optimizer. Borrows all. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_add_sgd_group(
-    o: *mut taper_optimizer,
-    params: *const *mut taper_tensor,
-    params_len: usize,
-    options: *const taper_sgd_options,
-) -> *mut taper_error {
-    guard("optimizer_add_sgd_group", |c| {
-        let o = optimizer(c, o)?;
-        let params = c.tensors(1, "params", params, params_len)?.into_vec();
-        let options = sgd(c, 2, options)?;
-        let mut o = o.lock();
-        o.add_param_group(ParamGroup { params, options })
-    })
+/// `taper_optimizer_add_adam_group`.
+pub fn optimizer_add_adam_group(
+    o: &Arc<Mutex<Optimizer>>,
+    params: &[Tensor],
+    options: Option<taper_adam_options>,
+) -> Result<()> {
+    let params = params.to_vec();
+    let options = adam(options);
+    let mut o = o.lock();
+    o.add_param_group(ParamGroup { params, options })
 }
 
-/// Adds parameters with options of their own to an Adam or AdamW optimizer. Borrows all. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_add_adam_group(
-    o: *mut taper_optimizer,
-    params: *const *mut taper_tensor,
-    params_len: usize,
-    options: *const taper_adam_options,
-) -> *mut taper_error {
-    guard("optimizer_add_adam_group", |c| {
-        let o = optimizer(c, o)?;
-        let params = c.tensors(1, "params", params, params_len)?.into_vec();
-        let options = adam(c, 2, options)?;
-        let mut o = o.lock();
-        o.add_param_group(ParamGroup { params, options })
-    })
+/// `taper_optimizer_step`.
+pub fn optimizer_step(o: &Arc<Mutex<Optimizer>>) -> Result<()> {
+    o.lock().step()
 }
 
-/// One step, in place, over all parameters that have a gradient. Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_step(o: *mut taper_optimizer) -> *mut taper_error {
-    guard("optimizer_step", |c| optimizer(c, o)?.lock().step())
+/// `taper_optimizer_zero_grad`.
+pub fn optimizer_zero_grad(o: &Arc<Mutex<Optimizer>>, set_to_none: bool) -> Result<()> {
+    o.lock().zero_grad(set_to_none)
 }
 
-/// Drops the gradients of all parameters, or (set_to_none false) sets them to zero. Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_zero_grad(o: *mut taper_optimizer, set_to_none: bool) -> *mut taper_error {
-    guard("optimizer_zero_grad", |c| optimizer(c, o)?.lock().zero_grad(set_to_none))
+/// `taper_optimizer_num_groups`.
+pub fn optimizer_num_groups(o: &Arc<Mutex<Optimizer>>) -> i64 {
+    o.lock().groups().len() as i64
 }
 
-/// Number of parameter groups; -1 for a bad handle. Borrows o. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_optimizer_num_groups(o: *const taper_optimizer) -> i64 {
-    getter(-1, || object(o).ok().map(|o| o.lock().groups().len() as i64))
+/// `taper_optimizer_set_lr`.
+pub fn optimizer_set_lr(o: &Arc<Mutex<Optimizer>>, lr: f64) -> Result<()> {
+    o.lock().set_lr(lr)
 }
 
-/// Sets the learning rate of all groups. Borrows o. Fails when it is negative or NaN. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_set_lr(o: *mut taper_optimizer, lr: f64) -> *mut taper_error {
-    guard("optimizer_set_lr", |c| optimizer(c, o)?.lock().set_lr(lr))
+/// `taper_optimizer_set_group_lr`.
+pub fn optimizer_set_group_lr(o: &Arc<Mutex<Optimizer>>, group: usize, lr: f64) -> Result<()> {
+    o.lock().set_group_lr(group, lr)
 }
 
-/// Sets the learning rate of one group. Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_set_group_lr(
-    o: *mut taper_optimizer,
-    group: usize,
-    lr: f64,
-) -> *mut taper_error {
-    guard("optimizer_set_group_lr", |c| optimizer(c, o)?.lock().set_group_lr(group, lr))
+/// `taper_optimizer_get_lr`.
+pub fn optimizer_get_lr(o: &Arc<Mutex<Optimizer>>, group: usize) -> Result<f64> {
+    let lr = o.lock().lr(group)?;
+    Ok(lr)
 }
 
-/// Learning rate of a group (0: the first). Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_get_lr(
-    o: *mut taper_optimizer,
-    group: usize,
-    out: *mut f64,
-) -> *mut taper_error {
-    guard("optimizer_get_lr", |c| {
-        let out = c.out(2, "out", out)?;
-        let lr = optimizer(c, o)?.lock().lr(group)?;
-        out.set(lr)
-    })
+/// `taper_optimizer_state_dict`.
+pub fn optimizer_state_dict(o: &Arc<Mutex<Optimizer>>) -> Result<NamedTensors> {
+    let state = o.lock().state_dict()?;
+    NamedTensors::from_dict(state)
 }
 
-/// Options and state as named tensors that share the optimizer's memory; owned by the caller. Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_state_dict(
-    o: *mut taper_optimizer,
-    out: *mut *mut taper_named_tensors,
-) -> *mut taper_error {
-    guard("optimizer_state_dict", |c| {
-        let out = c.out(1, "out", out)?;
-        let state = optimizer(c, o)?.lock().state_dict()?;
-        out.set(NamedTensors::from_dict(state)?)
-    })
+/// `taper_optimizer_load_state_dict`.
+pub fn optimizer_load_state_dict(o: &Arc<Mutex<Optimizer>>, state: &Arc<Mutex<NamedTensors>>) -> Result<()> {
+    let state = state.lock().dict()?;
+    let mut o = o.lock();
+    o.load_state_dict(&state)
 }
 
-/// Takes options and state from named tensors, copying them. Fails, changing nothing, when the groups do not match.
-/// Borrows both. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_load_state_dict(
-    o: *mut taper_optimizer,
-    state: *const taper_named_tensors,
-) -> *mut taper_error {
-    guard("optimizer_load_state_dict", |c| {
-        let o = optimizer(c, o)?;
-        let state = c.get(1, "state", state)?.lock().dict()?;
-        let mut o = o.lock();
-        o.load_state_dict(&state)
-    })
+/// `taper_optimizer_save`.
+pub fn optimizer_save(o: &Arc<Mutex<Optimizer>>, path: &str) -> Result<()> {
+    let o = o.lock();
+    safetensors::save(path, &o.state_dict()?, &Default::default())
 }
 
-/// Saves options and state to a safetensors file. Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_save(o: *mut taper_optimizer, path: *const c_char) -> *mut taper_error {
-    guard("optimizer_save", |c| {
-        let o = optimizer(c, o)?;
-        let path = c.str(1, "path", path)?;
-        let o = o.lock();
-        safetensors::save(path, &o.state_dict()?, &Default::default())
-    })
+/// `taper_optimizer_load`.
+pub fn optimizer_load(o: &Arc<Mutex<Optimizer>>, path: &str) -> Result<()> {
+    let (state, _) = safetensors::load(path, Device::CPU)?;
+    let mut o = o.lock();
+    o.load_state_dict(&state)
 }
 
-/// Loads what taper_optimizer_save wrote. Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_load(o: *mut taper_optimizer, path: *const c_char) -> *mut taper_error {
-    guard("optimizer_load", |c| {
-        let o = optimizer(c, o)?;
-        let (state, _) = safetensors::load(c.str(1, "path", path)?, Device::CPU)?;
-        let mut o = o.lock();
-        o.load_state_dict(&state)
-    })
-}
-
-/// The printed form, PyTorch's; owned by the caller. Borrows o. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_optimizer_to_string(
-    o: *mut taper_optimizer,
-    out: *mut *mut taper_string,
-) -> *mut taper_error {
-    guard("optimizer_to_string", |c| {
-        let out = c.out(1, "out", out)?;
-        let text = optimizer(c, o)?.lock().to_string();
-        out.set(text)
-    })
-}
-
-/// Frees an optimizer's handle. Consumes o; NULL is fine. Returns false when o was no live optimizer handle. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_optimizer_free(o: *mut taper_optimizer) -> bool {
-    free(o, Kind::Optimizer)
+/// `taper_optimizer_to_string`.
+pub fn optimizer_to_string(o: &Arc<Mutex<Optimizer>>) -> Result<String> {
+    let text = o.lock().to_string();
+    Ok(text)
 }

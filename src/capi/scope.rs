@@ -1,9 +1,9 @@
 //! Scopes: handles made on one thread between begin and end are freed at the end, so that C needs no free per op.
 
-use super::convert::{getter, guard};
+use super::convert::getter;
 use super::handle::{self, Kind};
-use super::types::*;
 use crate::backend::memory::{self, reserve::fallibly};
+use crate::Result;
 use std::cell::{Cell, RefCell};
 
 thread_local! {
@@ -58,52 +58,36 @@ fn put<T>(v: &mut Vec<T>, item: T) -> bool {
     room
 }
 
-/// Opens a scope on this thread: handles of tensors, tensor lists, strings, named tensors and graph nodes that are made
-/// on this thread from now on are freed by the matching taper_scope_end, unless kept or freed earlier. Errors,
-/// modules, optimizers and generators are not. Scopes nest. What a thread leaves open is closed when it ends. For C: the other languages own each handle by itself.
-/// Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_scope_begin() {
-    getter((), || {
-        // A thread that is ending, in the destructor of something of its own, has no scopes any more.
-        SCOPES.try_with(|s| s.0.borrow_mut().push(Vec::new())).ok()?;
-        OPEN.set(OPEN.get() + 1);
-        Some(())
-    })
+/// `taper_scope_begin`.
+pub fn scope_begin() -> Option<()> {
+    // A thread that is ending, in the destructor of something of its own, has no scopes any more.
+    SCOPES.try_with(|s| s.0.borrow_mut().push(Vec::new())).ok()?;
+    OPEN.set(OPEN.get() + 1);
+    Some(())
 }
 
-/// Closes this thread's innermost scope and frees what was made in it. Fails when none is open. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_scope_end() -> *mut taper_error {
-    guard("scope_end", |_| {
-        let Some(made) = SCOPES.try_with(|s| s.0.borrow_mut().pop()).ok().flatten() else {
-            crate::bail!(Runtime, "taper_scope_end without taper_scope_begin on this thread");
-        };
-        OPEN.set(OPEN.get() - 1);
-        free_all(made);
-        Ok(())
-    })
+/// `taper_scope_end`.
+pub fn scope_end() -> Result<()> {
+    let Some(made) = SCOPES.try_with(|s| s.0.borrow_mut().pop()).ok().flatten() else {
+        crate::bail!(Runtime, "taper_scope_end without taper_scope_begin on this thread");
+    };
+    OPEN.set(OPEN.get() - 1);
+    free_all(made);
+    Ok(())
 }
 
-/// Keeps a tensor beyond this thread's innermost scope: it passes to the scope around, or to the caller, who frees it.
-/// Borrows t. Without a scope, or for a tensor of another scope, nothing changes. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_scope_keep(t: *mut taper_tensor) -> *mut taper_error {
-    guard("scope_keep", |c| {
-        c.tensor(0, "t", t)?;
-        let _ = SCOPES.try_with(|s| {
-            let mut s = s.0.borrow_mut();
-            let Some(scope) = s.last_mut() else { return };
-            if let Some(at) = scope.iter().rposition(|(_, bits)| *bits == t as usize) {
-                let entry = scope.swap_remove(at);
-                let depth = s.len();
-                if depth > 1 {
-                    s[depth - 2].push(entry);
-                }
+/// `taper_scope_keep`.
+pub fn scope_keep(t: usize) -> Result<()> {
+    let _ = SCOPES.try_with(|s| {
+        let mut s = s.0.borrow_mut();
+        let Some(scope) = s.last_mut() else { return };
+        if let Some(at) = scope.iter().rposition(|(_, bits)| *bits == t) {
+            let entry = scope.swap_remove(at);
+            let depth = s.len();
+            if depth > 1 {
+                s[depth - 2].push(entry);
             }
-        });
-        Ok(())
-    })
+        }
+    });
+    Ok(())
 }

@@ -85,6 +85,18 @@ pub unsafe fn read_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *co
     Ok(value)
 }
 
+/// Options that may be absent.
+///
+/// # Safety
+/// As for `read_struct`.
+pub unsafe fn opt_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *const T) -> Result<Option<T>> {
+    if p.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's.
+    unsafe { read_struct(c, index, name, p) }.map(Some)
+}
+
 /// Writes a struct for a caller whose version may be older (shorter: it gets what it knows) or newer (longer: what this
 /// library does not know becomes zero). The caller's `struct_size` stays.
 ///

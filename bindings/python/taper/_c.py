@@ -12,10 +12,12 @@ from ctypes import (
     Structure,
     addressof,
     c_bool,
+    c_char_p,
     c_double,
     c_int32,
     c_int64,
     c_size_t,
+    c_uint32,
     c_uint64,
     c_void_p,
     cast,
@@ -24,6 +26,7 @@ from ctypes import (
 
 from . import _dtype
 from ._lib import lib, quick
+from ._prototypes_gen import PROTOTYPES
 
 V = c_void_p
 # ValueError and RuntimeError: comparing an array or a tensor with a number where an int belongs.
@@ -60,9 +63,30 @@ class Cells(_local):
 tls = Cells()
 
 
+# What the letters of the generated table stand for.
+_LETTERS = {
+    "-": None,
+    "p": c_void_p,
+    "s": c_char_p,
+    "i": c_int32,
+    "q": c_int64,
+    "I": c_uint32,
+    "Q": c_uint64,
+    "z": c_size_t,
+    "d": c_double,
+    "?": c_bool,
+    "D": Device,
+    "S": Scalar,
+}
+
+
 def proto(name, *args, res=c_void_p, library=lib):
-    """A C function with its prototype set; its default result is `taper_error *`."""
+    """A C function with its prototype set: the specification's, or of the types given, where the default result is
+    `taper_error *`."""
     f = library["taper_" + name]
+    letters = PROTOTYPES.get(name)
+    if letters is not None:
+        res, *args = map(_LETTERS.__getitem__, letters)
     f.argtypes = args
     f.restype = res
     return f
@@ -265,88 +289,88 @@ def to_dtype(d):
 # --- the hand-written part of the ABI ------------------------------------------------------------------------------
 
 quickly = {"library": quick}
-_get_default_device = proto("get_default_device", res=Device, **quickly)
-_set_default_device = proto("set_default_device", Device)
-_get_default_dtype = proto("get_default_dtype", res=c_int32, **quickly)
-set_default_dtype = proto("set_default_dtype", c_int32)
-handle_count = proto("handle_count", res=c_uint64, **quickly)
-tensor_handle_count = proto("tensor_handle_count", res=c_uint64, **quickly)
-tensor_free = proto("tensor_free", V, res=None, **quickly)
-tensor_id = proto("tensor_id", V, res=c_uint64, **quickly)
-tensor_ref = proto("tensor_ref", V, V, **quickly)
-tensor_ndim = proto("tensor_ndim", V, res=c_int64, **quickly)
-tensor_numel = proto("tensor_numel", V, res=c_int64, **quickly)
-tensor_size = proto("tensor_size", V, c_int64, res=c_int64, **quickly)
-tensor_sizes = proto("tensor_sizes", V, V, c_size_t, V, **quickly)
-tensor_strides = proto("tensor_strides", V, V, c_size_t, V, **quickly)
-tensor_dtype = proto("tensor_dtype", V, res=c_int32, **quickly)
-tensor_device = proto("tensor_device", V, res=Device, **quickly)
-tensor_storage_offset = proto("tensor_storage_offset", V, res=c_int64, **quickly)
-tensor_storage_nbytes = proto("tensor_storage_nbytes", V, res=c_int64, **quickly)
-tensor_storage_id = proto("tensor_storage_id", V, res=c_uint64, **quickly)
-tensor_requires_grad = proto("tensor_requires_grad", V, res=c_int32, **quickly)
-tensor_set_requires_grad = proto("tensor_set_requires_grad", V, c_bool, **quickly)
-tensor_is_leaf = proto("tensor_is_leaf", V, res=c_int32, **quickly)
-tensor_retains_grad = proto("tensor_retains_grad", V, res=c_int32, **quickly)
-tensor_is_contiguous = proto("tensor_is_contiguous", V, res=c_int32, **quickly)
-tensor_grad = proto("tensor_grad", V, V, **quickly)
-tensor_set_grad = proto("tensor_set_grad", V, V, **quickly)
-tensor_grad_fn = proto("tensor_grad_fn", V, V, **quickly)
-tensor_base = proto("tensor_base", V, V, **quickly)
-tensor_version = proto("tensor_version", V, res=c_int64, **quickly)
+_get_default_device = proto("get_default_device", **quickly)
+_set_default_device = proto("set_default_device")
+_get_default_dtype = proto("get_default_dtype", **quickly)
+set_default_dtype = proto("set_default_dtype")
+handle_count = proto("handle_count", **quickly)
+tensor_handle_count = proto("tensor_handle_count", **quickly)
+tensor_free = proto("tensor_free", **quickly)
+tensor_id = proto("tensor_id", **quickly)
+tensor_ref = proto("tensor_ref", **quickly)
+tensor_ndim = proto("tensor_ndim", **quickly)
+tensor_numel = proto("tensor_numel", **quickly)
+tensor_size = proto("tensor_size", **quickly)
+tensor_sizes = proto("tensor_sizes", **quickly)
+tensor_strides = proto("tensor_strides", **quickly)
+tensor_dtype = proto("tensor_dtype", **quickly)
+tensor_device = proto("tensor_device", **quickly)
+tensor_storage_offset = proto("tensor_storage_offset", **quickly)
+tensor_storage_nbytes = proto("tensor_storage_nbytes", **quickly)
+tensor_storage_id = proto("tensor_storage_id", **quickly)
+tensor_requires_grad = proto("tensor_requires_grad", **quickly)
+tensor_set_requires_grad = proto("tensor_set_requires_grad", **quickly)
+tensor_is_leaf = proto("tensor_is_leaf", **quickly)
+tensor_retains_grad = proto("tensor_retains_grad", **quickly)
+tensor_is_contiguous = proto("tensor_is_contiguous", **quickly)
+tensor_grad = proto("tensor_grad", **quickly)
+tensor_set_grad = proto("tensor_set_grad", **quickly)
+tensor_grad_fn = proto("tensor_grad_fn", **quickly)
+tensor_base = proto("tensor_base", **quickly)
+tensor_version = proto("tensor_version", **quickly)
 tensor_data = proto("tensor_data", V, V)
-tensor_item = proto("tensor_item", V, V)
-tensor_to_string = proto("tensor_to_string", V, V)
-tensor_copy_to_host = proto("tensor_copy_to_host", V, V, c_size_t)
-tensor_set_data = proto("tensor_set_data", V, V)
+tensor_item = proto("tensor_item")
+tensor_to_string = proto("tensor_to_string")
+tensor_copy_to_host = proto("tensor_copy_to_host")
+tensor_set_data = proto("tensor_set_data")
 tensor_from_data = proto("tensor_from_data", V, V, c_size_t, c_int32, Device, V)
 tensor_from_buffer = proto("tensor_from_buffer", V, V, c_size_t, V, c_int32, V, V, V)
-tensor_index = proto("tensor_index", V, V, c_size_t, V)
-tensor_index_put = proto("tensor_index_put", V, V, c_size_t, V)
-tensor_index_fill = proto("tensor_index_fill", V, V, c_size_t, Scalar)
-tensor_register_hook = proto("tensor_register_hook", V, V, V, V)
-tensor_register_post_hook = proto("tensor_register_post_accumulate_grad_hook", V, V, V, V)
-tensor_remove_hook = proto("tensor_remove_hook", V, c_uint64)
-tensor_retain_grad = proto("tensor_retain_grad", V)
-tensor_list_new = proto("tensor_list_new", V, c_size_t, V, **quickly)
-tensor_list_len = proto("tensor_list_len", V, res=c_size_t, **quickly)
-tensor_list_get = proto("tensor_list_get", V, c_size_t, V, **quickly)
-tensor_list_free = proto("tensor_list_free", V, res=None, **quickly)
-string_data = proto("string_data", V, res=V, **quickly)
-string_len = proto("string_len", V, res=c_size_t, **quickly)
-string_free = proto("string_free", V, res=None, **quickly)
-node_name = proto("node_name", V, V, **quickly)
-node_id = proto("node_id", V, res=c_uint64, **quickly)
-node_next_len = proto("node_next_len", V, res=c_int64, **quickly)
-node_next = proto("node_next", V, c_size_t, V, V, **quickly)
-node_free = proto("node_free", V, res=None, **quickly)
-backward = proto("backward", V, c_size_t, V, c_size_t, c_bool, c_bool, V, c_size_t)
-grad = proto("grad", V, c_size_t, V, c_size_t, V, c_size_t, c_bool, c_bool, c_bool, V)
-grad_mode_enabled = proto("grad_mode_enabled", res=c_bool, **quickly)
-set_grad_mode = proto("set_grad_mode", c_bool, res=c_bool, **quickly)
-inference_mode_enabled = proto("inference_mode_enabled", res=c_bool, **quickly)
-set_detect_anomaly = proto("set_detect_anomaly", c_bool, c_bool, res=c_bool, **quickly)
-detect_anomaly_enabled = proto("detect_anomaly_enabled", res=c_bool, **quickly)
-detect_anomaly_checks_nan = proto("detect_anomaly_checks_nan", res=c_bool, **quickly)
-set_inference_mode = proto("set_inference_mode", c_bool, res=c_bool, **quickly)
+tensor_index = proto("tensor_index")
+tensor_index_put = proto("tensor_index_put")
+tensor_index_fill = proto("tensor_index_fill")
+tensor_register_hook = proto("tensor_register_hook")
+tensor_register_post_hook = proto("tensor_register_post_accumulate_grad_hook")
+tensor_remove_hook = proto("tensor_remove_hook")
+tensor_retain_grad = proto("tensor_retain_grad")
+tensor_list_new = proto("tensor_list_new", **quickly)
+tensor_list_len = proto("tensor_list_len", **quickly)
+tensor_list_get = proto("tensor_list_get", **quickly)
+tensor_list_free = proto("tensor_list_free", **quickly)
+string_data = proto("string_data", **quickly)
+string_len = proto("string_len", **quickly)
+string_free = proto("string_free", **quickly)
+node_name = proto("node_name", **quickly)
+node_id = proto("node_id", **quickly)
+node_next_len = proto("node_next_len", **quickly)
+node_next = proto("node_next", **quickly)
+node_free = proto("node_free", **quickly)
+backward = proto("backward")
+grad = proto("grad")
+grad_mode_enabled = proto("grad_mode_enabled", **quickly)
+set_grad_mode = proto("set_grad_mode", **quickly)
+inference_mode_enabled = proto("inference_mode_enabled", **quickly)
+set_detect_anomaly = proto("set_detect_anomaly", **quickly)
+detect_anomaly_enabled = proto("detect_anomaly_enabled", **quickly)
+detect_anomaly_checks_nan = proto("detect_anomaly_checks_nan", **quickly)
+set_inference_mode = proto("set_inference_mode", **quickly)
 function_apply = proto("function_apply", V, V, V, c_size_t, V)
-function_ctx_save_for_backward = proto("function_ctx_save_for_backward", V, V, c_size_t)
-function_ctx_saved_tensors = proto("function_ctx_saved_tensors", V, V)
-function_ctx_mark_dirty = proto("function_ctx_mark_dirty", V, V, c_size_t)
-function_ctx_mark_non_differentiable = proto("function_ctx_mark_non_differentiable", V, V, c_size_t)
-function_ctx_needs_input_grad = proto("function_ctx_needs_input_grad", V, c_size_t, res=c_int32)
-generator_new = proto("generator_new", V)
-generator_default = proto("generator_default", V)
-generator_manual_seed = proto("generator_manual_seed", V, c_uint64)
-generator_seed = proto("generator_seed", V, V)
-generator_initial_seed = proto("generator_initial_seed", V, res=c_uint64)
-generator_get_state = proto("generator_get_state", V, V, c_size_t, V)
-generator_set_state = proto("generator_set_state", V, V, c_size_t)
-generator_set_algorithm = proto("generator_set_algorithm", V, c_int32)
-generator_algorithm = proto("generator_algorithm", V, res=c_int32)
-generator_free = proto("generator_free", V, res=None, **quickly)
-manual_seed = proto("manual_seed", c_uint64, res=None)
-seed = proto("seed", res=c_uint64)
+function_ctx_save_for_backward = proto("function_ctx_save_for_backward")
+function_ctx_saved_tensors = proto("function_ctx_saved_tensors")
+function_ctx_mark_dirty = proto("function_ctx_mark_dirty")
+function_ctx_mark_non_differentiable = proto("function_ctx_mark_non_differentiable")
+function_ctx_needs_input_grad = proto("function_ctx_needs_input_grad")
+generator_new = proto("generator_new")
+generator_default = proto("generator_default")
+generator_manual_seed = proto("generator_manual_seed")
+generator_seed = proto("generator_seed")
+generator_initial_seed = proto("generator_initial_seed")
+generator_get_state = proto("generator_get_state")
+generator_set_state = proto("generator_set_state")
+generator_set_algorithm = proto("generator_set_algorithm")
+generator_algorithm = proto("generator_algorithm")
+generator_free = proto("generator_free", **quickly)
+manual_seed = proto("manual_seed")
+seed = proto("seed")
 
 
 def take_string(handle):

@@ -1,7 +1,7 @@
 """What `taper.cuda` and `taper.opencl` share: discovery, memory, the current device, streams and events."""
 
 import ctypes
-from ctypes import Structure, addressof, byref, c_bool, c_char, c_char_p, c_double, c_int32, c_uint64
+from ctypes import Structure, addressof, byref, c_bool, c_char, c_double, c_int32, c_uint64
 
 from . import _c, _dtype
 
@@ -72,7 +72,7 @@ def properties(device):
 
 def check(device):
     """An error that says why, if a device cannot be used."""
-    e = _c.proto("device_check", _c.Device)(_c.device_c(device))
+    e = _c.proto("device_check")(_c.device_c(device))
     if e:
         _c.fail(e)
 
@@ -90,7 +90,7 @@ def find(name, type=None):
     """The first device whose name, platform, vendor or version contains `name`, in any case; of one type ('opencl') or any."""
     found = _c.Device()
     code = 0 if type is None else _dtype._DEVICE_CODES[type]
-    e = _c.proto("device_find", c_int32, c_char_p, _c.V)(code, _c.text(name), addressof(found))
+    e = _c.proto("device_find")(code, _c.text(name), addressof(found))
     if e:
         _c.fail(e)
     return _dtype.device_from_codes(found.type, found.index)
@@ -127,7 +127,7 @@ class Accelerator:
     def device_count(self):
         """The number of devices; 0 where the driver is missing."""
         n = c_int32()
-        e = _c.proto("device_count", c_int32, _c.V)(_dtype._DEVICE_CODES[self.type], byref(n))
+        e = _c.proto("device_count")(_dtype._DEVICE_CODES[self.type], byref(n))
         if e:
             _c.fail(e)
         return n.value
@@ -178,14 +178,14 @@ class Accelerator:
 
     def synchronize(self, device=None):
         """Waits until all work queued on the device is done."""
-        e = _c.proto("synchronize", _c.Device)(_c.device_c(self._device(device)))
+        e = _c.proto("synchronize")(_c.device_c(self._device(device)))
         if e:
             _c.fail(e)
 
     def memory_info(self, device=None):
         info = _MemoryInfo()
         if self.is_available():  # as in PyTorch, zeros where there is nothing to ask
-            e = _c.proto("memory_stats", _c.Device, _c.V)(_c.device_c(self._device(device)), addressof(info))
+            e = _c.proto("memory_stats")(_c.device_c(self._device(device)), addressof(info))
             if e:
                 _c.fail(e)
         return info
@@ -226,23 +226,21 @@ class Accelerator:
     def reset_peak_memory_stats(self, device=None):
         """Lets the peaks start anew from what is held now."""
         if self.is_available():
-            e = _c.proto("memory_reset_peak", _c.Device)(_c.device_c(self._device(device)))
+            e = _c.proto("memory_reset_peak")(_c.device_c(self._device(device)))
             if e:
                 _c.fail(e)
 
     def empty_cache(self):
         """Gives the memory that is kept for reuse back to the driver."""
         if self.is_available():
-            e = _c.proto("memory_empty_cache", _c.Device)(_c.device_c(self._device()))
+            e = _c.proto("memory_empty_cache")(_c.device_c(self._device()))
             if e:
                 _c.fail(e)
 
     def mem_get_info(self, device=None):
         """Free and total memory in bytes. OpenCL does not tell what other processes hold."""
         free, total = c_uint64(), c_uint64()
-        e = _c.proto("memory_get_info", _c.Device, _c.V, _c.V)(
-            _c.device_c(self._device(device)), byref(free), byref(total)
-        )
+        e = _c.proto("memory_get_info")(_c.device_c(self._device(device)), byref(free), byref(total))
         if e:
             _c.fail(e)
         return free.value, total.value
@@ -251,7 +249,7 @@ class Accelerator:
         """Seeds what devices draw from the default generator; the CPU's numbers stay as they are."""
         from ._random import to_seed
 
-        _c.proto("manual_seed_devices", c_uint64, res=None)(to_seed(seed))
+        _c.proto("manual_seed_devices")(to_seed(seed))
 
     def manual_seed_all(self, seed):
         """The same as manual_seed: all devices draw from one generator."""
@@ -420,7 +418,7 @@ _EVENT = {
     "event_query": (_c.V, _c.V),
     "event_synchronize": (_c.V,),
 }
-_free_event = _c.proto("event_free", _c.V, res=None, library=_c.quick)
+_free_event = _c.proto("event_free", library=_c.quick)
 
 
 class StreamGuard:

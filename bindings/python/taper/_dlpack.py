@@ -51,7 +51,7 @@ def _ready(t, stream):
         return
     if stream < -1:
         raise ValueError(f"stream must be -1, 1, 2 or a stream's handle, got {stream}")
-    e = _c.proto("tensor_ready_on", _c.V, c_uint64)(t._h, stream)
+    e = _c.proto("tensor_ready_on")(t._h, stream)
     if e:
         fail(e)
 
@@ -59,7 +59,7 @@ def _ready(t, stream):
 def own_stream(device):
     """The handle of the CUDA stream that this thread's work on a device goes to."""
     out = c_uint64()
-    e = _c.proto("device_get_stream", _c.Device, _c.V)(_c.device_c(device), addressof(out))
+    e = _c.proto("device_get_stream")(_c.device_c(device), addressof(out))
     if e:
         fail(e)
     return out.value

@@ -51,12 +51,12 @@ def set_num_threads(n):
     """Sets the number of threads that CPU kernels use; results do not depend on it."""
     if not isinstance(n, int):
         raise RuntimeError(f"set_num_threads expects an int, but got {type(n).__name__}")
-    _check(_c.proto("set_num_threads", _c.c_int32)(max(-1, min(n, 1 << 30))))
+    _check(_c.proto("set_num_threads")(max(-1, min(n, 1 << 30))))
 
 
 def get_num_threads():
     """The number of threads that CPU kernels use."""
-    return _c.proto("get_num_threads", res=_c.c_int32)()
+    return _c.proto("get_num_threads")()
 
 
 set_num_interop_threads = set_flush_denormal = lambda *args: None
@@ -85,15 +85,14 @@ _PRECISIONS = ("highest", "high", "medium")
 def set_float32_matmul_precision(precision):
     """How exactly float32 matrices are multiplied where a device has shorter formats: 'highest' (float32), 'high' or
     'medium' (TF32 on CUDA)."""
-    from ctypes import c_char_p
 
-    e = _c.proto("set_float32_matmul_precision", c_char_p)(_c.text(str(precision)))
+    e = _c.proto("set_float32_matmul_precision")(_c.text(str(precision)))
     _check(e)
 
 
 def get_float32_matmul_precision():
     """What set_float32_matmul_precision set."""
-    return _PRECISIONS[_c.proto("get_float32_matmul_precision", res=_c.c_int32)()]
+    return _PRECISIONS[_c.proto("get_float32_matmul_precision")()]
 
 
 def is_inference_mode_enabled():

@@ -189,7 +189,7 @@ class Tensor:
     def data_ptr(self):
         """Address of the first element, in the device's memory on CUDA; other devices have none."""
         out, p = tls.o
-        e = (_c.proto("tensor_device_address", _c.V, _c.V) if self.is_cuda else _c.tensor_data)(self._h, p)
+        e = (_c.proto("tensor_device_address") if self.is_cuda else _c.tensor_data)(self._h, p)
         if e:
             fail(e)
         return out.value or 0

@@ -1,20 +1,18 @@
 """Safetensors files: dictionaries of tensors that every language reads. The functions are those of `safetensors.torch`."""
 
-from ctypes import c_char_p, c_size_t
-
 from . import _c
-from ._c import V, device_c, fail, proto, tls
+from ._c import device_c, fail, proto, tls
 from ._tensor import Tensor, wrap
 
-_new = proto("named_tensors_new", V)
-_len = proto("named_tensors_len", V, res=c_size_t)
-_name = proto("named_tensors_name", V, c_size_t, res=c_char_p)
-_get = proto("named_tensors_get", V, c_size_t, V)
-_insert = proto("named_tensors_insert", V, c_char_p, V)
-_set_metadata = proto("named_tensors_set_metadata", V, c_char_p, c_char_p)
-_save = proto("named_tensors_save", V, c_char_p)
-_load = proto("named_tensors_load", c_char_p, _c.Device, V)
-_free = proto("named_tensors_free", V, res=None)
+_new = proto("named_tensors_new")
+_len = proto("named_tensors_len")
+_name = proto("named_tensors_name")
+_get = proto("named_tensors_get")
+_insert = proto("named_tensors_insert")
+_set_metadata = proto("named_tensors_set_metadata")
+_save = proto("named_tensors_save")
+_load = proto("named_tensors_load")
+_free = proto("named_tensors_free")
 
 
 def _check(error):

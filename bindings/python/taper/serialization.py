@@ -6,7 +6,7 @@ constructors. Only with `weights_only=False`, which says that the file is truste
 
 import os
 import struct
-from ctypes import c_char, c_char_p, c_size_t
+from ctypes import c_char
 
 from . import _c, _dtype
 from ._convert import from_bytes, to_bytes
@@ -246,11 +246,11 @@ class _File:
     """A file of the library's writer: the name stands for the old content until all is written."""
 
     def __init__(self, path):
-        self._write = _c.proto("file_writer_write", _c.V, _c.V, c_size_t)
-        self._commit = _c.proto("file_writer_commit", _c.V)
-        self._free = _c.proto("file_writer_free", _c.V, res=None)
+        self._write = _c.proto("file_writer_write")
+        self._commit = _c.proto("file_writer_commit")
+        self._free = _c.proto("file_writer_free")
         o, p = _c.tls.o
-        self._check(_c.proto("file_writer_begin", c_char_p, _c.V)(_c.path_bytes(path), p))
+        self._check(_c.proto("file_writer_begin")(_c.path_bytes(path), p))
         self._handle = o.value
 
     def _check(self, e):

@@ -65,11 +65,10 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 def kernels_launched():
-    from ctypes import c_uint64
 
     from taper import _c
 
-    return _c.proto("kernels_launched", res=c_uint64)()
+    return _c.proto("kernels_launched")()
 
 
 @pytest.fixture

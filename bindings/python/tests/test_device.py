@@ -351,7 +351,7 @@ def test_backends():
     assert taper.get_float32_matmul_precision() == "highest"
     assert cudnn.allow_tf32 is True
     cudnn.allow_tf32 = False
-    assert cudnn.allow_tf32 is False and taper._c.proto("get_conv_allow_tf32", res=taper._c.c_bool)() is False
+    assert cudnn.allow_tf32 is False and taper._c.proto("get_conv_allow_tf32")() is False
     cudnn.allow_tf32 = True
     with taper.backends.cuda.sdp_kernel(enable_flash=False, enable_math=True, enable_mem_efficient=False):
         pass

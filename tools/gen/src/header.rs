@@ -2,6 +2,7 @@
 //! each printed by cbindgen.
 
 use crate::model::Op;
+use crate::objects;
 use crate::rust_shims;
 use std::fmt::Write;
 use std::path::Path;
@@ -37,10 +38,12 @@ const HELPERS: &str = include_str!("header_helpers.h");
 
 /// The header's text.
 pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
+    let functions = &objects::load(root)?;
     let mut s = String::from(PREAMBLE);
     let read = |file: &str| {
         let path = root.join("src/capi").join(file);
-        std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))
+        let source = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok::<_, String>(source + &objects::shims::emit_module(functions, file.trim_end_matches(".rs")))
     };
     for (i, (heading, file)) in SECTIONS.iter().enumerate() {
         section(&mut s, heading, &read(file)?)?;

@@ -10,6 +10,7 @@ mod go;
 mod header;
 mod layers;
 mod model;
+mod objects;
 mod parser;
 mod python;
 mod rust_shims;
@@ -26,12 +27,17 @@ type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
 /// Every generated file: short name for `--only`, path from the repository's root, emitter.
 const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
+    ("objects", "src/capi/objects_gen.rs", |root, _| objects::load(root).map(|f| Some(objects::shims::emit(&f)))),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     // The Go module has a copy, so that it can be vendored.
     ("go-header", "bindings/go/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     ("arguments", "src/capi/arguments_gen.rs", |root, ops| header::emit(root, ops).map(|h| Some(arguments::emit(&h)))),
     ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
     ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
+    ("docs-objects", "docs/OBJECTS.md", |root, _| objects::load(root).map(|f| Some(objects::docs::emit(&f)))),
+    ("python-prototypes", "bindings/python/taper/_prototypes_gen.py", |root, _| {
+        objects::load(root).map(|f| Some(objects::python::emit(&f)))
+    }),
     ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
     ("python-table", "bindings/python/taper/_ops_table.py", |_, ops| Ok(python::emit_table(ops))),
     ("python-stubs", "bindings/python/taper/_ops_gen.pyi", |_, ops| Ok(stubs::emit(ops))),

@@ -4,7 +4,7 @@ use crate::model::*;
 use std::fmt::Write;
 
 /// A C parameter's name in Rust: the keyword `self` becomes `self_` (and `self` again in the header).
-fn param(name: &str) -> String {
+pub fn param(name: &str) -> String {
     match name {
         "self" => "self_".into(),
         "in" | "type" | "where" | "match" | "move" | "ref" | "loop" | "mod" | "use" | "yield" | "dyn" | "fn"

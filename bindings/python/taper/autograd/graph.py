@@ -133,7 +133,7 @@ class _NodeHookHandle:
     def remove(self):
         """Takes the hook away."""
         if self._node is not None:
-            e = _c.proto("node_remove_hook", _c.V, c_uint64)(self._node._h, self.id)
+            e = _c.proto("node_remove_hook")(self._node._h, self.id)
             self._node = None
             if e:
                 fail(e)

@@ -2,7 +2,6 @@
 remembered: Taper's results do not depend on timing, so `deterministic` changes nothing."""
 
 import sys
-from ctypes import c_bool, c_int64
 from types import ModuleType
 
 enabled = True
@@ -22,7 +21,7 @@ def version():
     """cuDNN's version as a number, 91900 say; None where the library is not found or not wanted."""
     from .._c import proto
 
-    return proto("cudnn_version", res=c_int64)() or None
+    return proto("cudnn_version")() or None
 
 
 def is_acceptable(tensor):
@@ -36,13 +35,13 @@ class _Module(ModuleType):
         """Whether convolutions of float32 may use TF32 on CUDA."""
         from .._c import proto
 
-        return proto("get_conv_allow_tf32", res=c_bool)()
+        return proto("get_conv_allow_tf32")()
 
     @allow_tf32.setter
     def allow_tf32(self, allow):
         from .._c import proto
 
-        proto("set_conv_allow_tf32", c_bool, res=None)(bool(allow))
+        proto("set_conv_allow_tf32")(bool(allow))
 
 
 sys.modules[__name__].__class__ = _Module

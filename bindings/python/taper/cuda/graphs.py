@@ -6,12 +6,12 @@ from ctypes import c_float
 from .. import _c, _dtype
 from .._c import fail
 
-_begin = _c.proto("graph_begin", _c.Device)
-_end = _c.proto("graph_end", _c.Device, _c.V)
-_replay = _c.proto("graph_replay", _c.V)
-_set_lr = _c.proto("graph_set_lr", _c.V, _c.c_double)
-_set_step = _c.proto("graph_set_step", _c.V, _c.c_size_t, _c.c_double, _c.c_int64)
-_free = _c.proto("graph_free", _c.V, res=None, library=_c.quick)
+_begin = _c.proto("graph_begin")
+_end = _c.proto("graph_end")
+_replay = _c.proto("graph_replay")
+_set_lr = _c.proto("graph_set_lr")
+_set_step = _c.proto("graph_set_step")
+_free = _c.proto("graph_free", library=_c.quick)
 _capturing = None  # the graph that is being recorded
 
 

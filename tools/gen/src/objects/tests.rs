@@ -1,0 +1,65 @@
+use super::*;
+use std::collections::BTreeSet;
+
+fn read(path: &str) -> String {
+    let root = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Every C function is declared once: as an op, as a function of an object, or by hand in a list that only shrinks.
+#[test]
+fn what_is_typed_by_hand_only_shrinks() {
+    let list = read("spec/by_hand.txt");
+    let most: usize = list.lines().next().and_then(|l| l.split_whitespace().nth(3)).unwrap().parse().unwrap();
+    let listed: BTreeSet<&str> = list.lines().filter(|l| l.starts_with("taper_")).collect();
+    let mut found = BTreeSet::new();
+    let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../src/capi");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "rs") && !path.to_str().unwrap().ends_with("_gen.rs") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let names = source.split("extern \"C\" fn taper_").skip(1).filter_map(|r| r.split('(').next());
+            found.extend(names.map(|n| format!("taper_{n}")));
+        }
+    }
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    let new: Vec<_> = found.difference(&listed).collect();
+    assert!(new.is_empty(), "{new:?}: declare them in spec/objects.txt, not by hand");
+    let gone: Vec<_> = listed.difference(&found).collect();
+    assert!(gone.is_empty(), "{gone:?} are no longer typed by hand: take them out of spec/by_hand.txt");
+    assert_eq!(most, listed.len(), "spec/by_hand.txt only shrinks: its first line says how many there are");
+    let ops = crate::parser::parse(&read("spec/ops.txt")).unwrap();
+    let objects = parse(&read("spec/objects.txt")).unwrap();
+    let ops: BTreeSet<String> = ops.iter().map(|o| o.c_symbol()).collect();
+    for f in &objects {
+        let name = format!("taper_{}", f.name);
+        assert!(!ops.contains(&name), "{name} is declared in spec/ops.txt and in spec/objects.txt");
+        assert!(!listed.contains(name.as_str()), "{name} is declared in spec/objects.txt and typed by hand");
+    }
+}
+
+#[test]
+fn entries_become_functions() {
+    let text = "# Things [thing]\n\nthing_at(const TensorList l, write int64[] buf, callback hook_vtable vtable) -> (Tensor out, optional int64 nr) [call]\n    Doc. Since 0.2.\nthing_free(Tensor t) free\n    Frees. Since 0.2.\n";
+    let functions = parse(text).unwrap();
+    let rust = shims::emit_module(&functions, "thing");
+    let wanted = "#[no_mangle]\n#[must_use]\npub unsafe extern \"C\" fn taper_thing_at(l: *const taper_tensor_list, buf: *mut i64, \
+        buf_len: usize, vtable: *const taper_hook_vtable, user: *mut c_void, out: *mut *mut taper_tensor, nr: *mut i64) -> *mut taper_error {";
+    assert!(rust.contains(wanted), "{rust}");
+    assert!(rust.contains("let out = c.out(4, \"out\", out);") && rust.contains("c.opt_out(5, \"nr\", nr)"), "{rust}");
+    assert!(python::emit(&functions).contains("\"thing_at\": \"pppzpppp\""), "{}", python::emit(&functions));
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (line, what) in [
+        ("f(Thing t) -> ()", "unknown type Thing"),
+        ("f(Tensor t)", "expected '-> results'"),
+        ("f(Tensor t, int64 x) free", "the handle alone"),
+        ("f() -> Nothing", "unknown type Nothing"),
+    ] {
+        let e = parse(&format!("# A [a]\n{line}\n    X. Since 0.1.\n")).unwrap_err();
+        assert!(e.starts_with("spec/objects.txt:2: ") && e.contains(what), "{e}");
+    }
+    assert!(parse("# A [a]\nf() -> ()\n    X.\n").unwrap_err().contains("since when"));
+}

@@ -1,0 +1,73 @@
+//! The types of `spec/objects.txt`, one row each: what a value is in Rust's C signature, how it is read, what the body
+//! gets, and which letter stands for it among Python's prototypes.
+
+/// A type of arguments or results.
+#[derive(Debug, PartialEq)]
+pub struct Type {
+    /// The specification's word.
+    pub name: &'static str,
+    /// The C type, as Rust writes it; `@` is where `const` or `mut` stands.
+    pub c: &'static str,
+    /// Reads an argument: `@` is "index, name, value".
+    pub read: &'static str,
+    /// How the body gets what was read: `@` is the value.
+    pub pass: &'static str,
+    /// The letter in Python's table.
+    pub python: char,
+}
+
+const fn handle(name: &'static str, c: &'static str) -> Type {
+    Type { name, c, read: "c.get(@)?", pass: "&@", python: 'p' }
+}
+const fn plain(name: &'static str, c: &'static str, python: char) -> Type {
+    Type { name, c, read: "", pass: "@", python }
+}
+
+pub const TYPES: &[Type] = &[
+    Type { name: "Tensor", c: "*@ taper_tensor", read: "c.tensor(@)?", pass: "&@", python: 'p' },
+    Type { name: "Tensor?", c: "*@ taper_tensor", read: "c.opt_tensor(@)?", pass: "@.as_ref()", python: 'p' },
+    // The handle itself, for what is about handles: checked, a number.
+    Type { name: "TensorHandle", c: "*@ taper_tensor", read: "c.tensor_handle(@)?", pass: "@", python: 'p' },
+    handle("TensorList", "*@ taper_tensor_list"),
+    handle("String", "*@ taper_string"),
+    handle("Error", "*@ taper_error"),
+    handle("Generator", "*@ taper_generator"),
+    handle("Graph", "*@ taper_graph"),
+    handle("Event", "*@ taper_event"),
+    handle("Node", "*@ taper_node"),
+    handle("FunctionCtx", "*@ taper_function_ctx"),
+    handle("Module", "*@ taper_module"),
+    Type { name: "Module?", c: "*@ taper_module", read: "c.opt_get(@)?", pass: "@.as_ref()", python: 'p' },
+    handle("Optimizer", "*@ taper_optimizer"),
+    handle("NamedTensors", "*@ taper_named_tensors"),
+    handle("FileWriter", "*@ taper_file_writer"),
+    Type { name: "Scalar", c: "taper_scalar", read: "c.scalar(@)?", pass: "@", python: 'S' },
+    Type { name: "DType", c: "i32", read: "c.dtype(@)?", pass: "@", python: 'i' },
+    Type { name: "DType?", c: "i32", read: "c.opt_dtype(@)?", pass: "@", python: 'i' },
+    Type { name: "Device", c: "taper_device", read: "c.device(@)?", pass: "@", python: 'D' },
+    Type { name: "Device?", c: "taper_device", read: "c.opt_device(@)?", pass: "@", python: 'D' },
+    Type { name: "str", c: "*const c_char", read: "c.str(@)?", pass: "@", python: 's' },
+    Type { name: "str?", c: "*const c_char", read: "c.opt_str(@)?", pass: "@", python: 's' },
+    Type { name: "path", c: "*const c_char", read: "c.path(@)?", pass: "@", python: 's' },
+    // A text that an object lends out.
+    plain("text", "*const c_char", 's'),
+    // Bytes that an object lends out; a text follows its length there.
+    plain("bytes", "*const c_char", 'p'),
+    plain("void*", "*mut c_void", 'p'),
+    plain("int32", "i32", 'i'),
+    plain("int64", "i64", 'q'),
+    plain("uint8", "u8", 'B'),
+    plain("uint32", "u32", 'I'),
+    plain("uint64", "u64", 'Q'),
+    plain("size", "usize", 'z'),
+    plain("double", "f64", 'd'),
+    plain("bool", "bool", '?'),
+    Type { name: "int64?", c: "*const i64", read: "c.opt(@)?", pass: "@", python: 'p' },
+    Type { name: "double?", c: "*const f64", read: "c.opt(@)?", pass: "@", python: 'p' },
+    Type { name: "bool?", c: "*const bool", read: "c.opt(@)?", pass: "@", python: 'p' },
+];
+
+/// The row of a word of the specification.
+pub fn find(name: &str) -> Option<&'static Type> {
+    TYPES.iter().find(|t| t.name == name)
+}
