@@ -365,3 +365,38 @@ fn large_results_survive() {
     wrong.dedup();
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
 }
+
+/// Lists of a module's tree, its state and its printed form, of many modules.
+#[test]
+fn lists_of_modules_survive() {
+    use taper::nn::{Layer, Module, Outputs};
+    struct Plain;
+    impl Layer for Plain {
+        fn forward(&self, _: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+            Ok(inputs.iter().cloned().collect())
+        }
+    }
+    let net = Module::new("Net", Plain);
+    for _ in 0..1500 {
+        let layer = Module::new("Layer", Plain);
+        layer.register_parameter("weight", Some(numbers(&[1]))).unwrap();
+        layer.register_parameter("bias", Some(numbers(&[1]))).unwrap();
+        layer.register_buffer("seen", Some(numbers(&[1])), true).unwrap();
+        net.append(layer).unwrap();
+    }
+    let state = net.state_dict().unwrap();
+    let mut wrong = vec![];
+    let printed = net.repr().unwrap();
+    wrong.extend(exhaust(20, || net.named_modules(), |l| l.len() == 1501));
+    wrong.extend(exhaust(20, || net.named_parameters(), |l| l.len() == 3000));
+    wrong.extend(exhaust(20, || net.named_buffers(), |l| l.len() == 1500));
+    wrong.extend(exhaust(20, || net.named_children(), |l| l.len() == 1500));
+    wrong.extend(exhaust(20, || net.parameters(), |l| l.len() == 3000));
+    wrong.extend(exhaust(20, || net.state_dict(), |l| l.len() == 4500));
+    wrong.extend(exhaust(20, || net.load_state_dict(&state, true), |k| k.missing.is_empty()));
+    wrong.extend(exhaust(20, || net.load_state_dict(&StateDict::new(), false), |k| k.missing.len() == 4500));
+    wrong.extend(exhaust(20, || net.repr(), |t| *t == printed));
+    wrong.extend(exhaust(20, || net.train(true), |()| true));
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+}

@@ -44,7 +44,7 @@ fn first(t: &Tensor, n: usize) -> Vec<f64> {
 type Outcome = Vec<(&'static str, Vec<f64>, f64)>;
 
 fn trained(net: &Module, x: &Tensor, y: &Tensor, loss: &Module, mut opt: Optimizer, steps: usize) -> Outcome {
-    net.train(true);
+    net.train(true).unwrap();
     let mut losses = Vec::new();
     for _ in 0..steps {
         opt.zero_grad(true).unwrap();
@@ -53,11 +53,12 @@ fn trained(net: &Module, x: &Tensor, y: &Tensor, loss: &Module, mut opt: Optimiz
         opt.step().unwrap();
         losses.push(l.item().unwrap().to_f64());
     }
-    net.eval();
+    net.eval().unwrap();
     let out = autograd::no_grad(|| net.call(x)).unwrap();
     assert_eq!(out.device(), x.device());
-    let sums = net.parameters().iter().map(|p| p.to_f64_vec().unwrap().iter().map(|v| v.abs()).sum()).collect();
-    let buffers = net.named_buffers().iter().map(|(_, b)| b.to_f64_vec().unwrap().iter().sum()).collect();
+    let sums =
+        net.parameters().unwrap().iter().map(|p| p.to_f64_vec().unwrap().iter().map(|v| v.abs()).sum()).collect();
+    let buffers = net.named_buffers().unwrap().iter().map(|(_, b)| b.to_f64_vec().unwrap().iter().sum()).collect();
     vec![("losses", losses, 2e-5), ("output", first(&out, 40), 2e-4), ("sums", sums, 2e-4), ("buffers", buffers, 2e-5)]
 }
 
@@ -104,7 +105,7 @@ fn lenet() {
     });
     let (x, y) = (data(&[20, 1, 24, 24]), integers(20, &[20], |i| i * 7 % 10));
     close("lenet.first", &first(&net.call(&x).unwrap(), 40), 1e-5);
-    let opt = Optimizer::adam(net.parameters(), AdamOptions::adam()).unwrap();
+    let opt = Optimizer::adam(net.parameters().unwrap(), AdamOptions::adam()).unwrap();
     train("lenet", &net, &x, &y, &cross_entropy_loss(&ClassLossOptions::default()).unwrap(), opt, 8);
 }
 
@@ -132,7 +133,7 @@ fn norms_and_dropout() {
             ])
         });
         let options = SgdOptions { lr: 0.05, momentum: 0.9, nesterov: true, ..Default::default() };
-        let opt = Optimizer::sgd(net.parameters(), options).unwrap();
+        let opt = Optimizer::sgd(net.parameters().unwrap(), options).unwrap();
         let (x, y) = (data(&[6, 2, 12, 12]), data(&[6, 3]));
         let there = |t: &Tensor| ops::to_device(t, place).unwrap();
         trained(&net, &there(&x), &there(&y), &mse_loss("mean").unwrap(), opt, 8)
@@ -168,7 +169,7 @@ fn words() {
     });
     let (x, y) = (integers(28, &[7, 4], |i| i * 5 % 11), integers(7, &[7], |i| i % 5));
     let options = AdamOptions { lr: 0.02, amsgrad: true, ..AdamOptions::adamw() };
-    let opt = Optimizer::adam(net.parameters(), options).unwrap();
+    let opt = Optimizer::adam(net.parameters().unwrap(), options).unwrap();
     train("words", &net, &x, &y, &nll_loss(&ClassLossOptions::default()).unwrap(), opt, 8);
 }
 
@@ -189,7 +190,7 @@ fn one_dimension() {
     });
     let y = moved(&Tensor::from_slice(&[0f32, 1.0, 0.0, 1.0, 0.0], &[5, 1]).unwrap());
     let options = SgdOptions { lr: 0.1, weight_decay: 0.01, ..Default::default() };
-    let opt = Optimizer::sgd(net.parameters(), options).unwrap();
+    let opt = Optimizer::sgd(net.parameters().unwrap(), options).unwrap();
     let loss = bce_with_logits_loss("mean", None, None).unwrap();
     train("bits1d", &net, &data(&[5, 2, 8]), &y, &loss, opt, 8);
 }
@@ -202,6 +203,6 @@ fn three_dimensions() {
         let conv = conv3d(1, 2, &[2], &ConvOptions::default())?;
         Ok(vec![conv, flatten(1, -1), softmax(1), linear(54, 2, true)?])
     });
-    let opt = Optimizer::adam(net.parameters(), AdamOptions { lr: 0.01, ..AdamOptions::adam() }).unwrap();
+    let opt = Optimizer::adam(net.parameters().unwrap(), AdamOptions { lr: 0.01, ..AdamOptions::adam() }).unwrap();
     train("volume", &net, &data(&[3, 1, 4, 4, 4]), &data(&[3, 2]), &l1_loss("mean").unwrap(), opt, 6);
 }

@@ -87,7 +87,7 @@ pub fn backward(
             let found = run(roots, options, Some(&edges))?;
             for (t, g) in inputs.iter().zip(found) {
                 if let Some(g) = g {
-                    let _turn = meta::grad_turn(t);
+                    let _turn = meta::hook_turn(t);
                     accumulate(t, g, options.create_graph)?;
                     run_post_accumulate_hooks(t)?;
                 }
@@ -387,7 +387,7 @@ fn execute(
         }
     }
     if let Kind::Accumulate(leaf) = &node.kind {
-        let _turn = meta::grad_turn(leaf);
+        let _turn = meta::hook_turn(leaf);
         if let Some(g) = grads[0].take() {
             accumulate(leaf, g, options.create_graph)?;
         }

@@ -43,6 +43,9 @@ pub(super) struct Meta {
     pub view: Option<ViewOf>,
     /// Held by the thread that adds to `grad`.
     pub turn: Option<Arc<Turn>>,
+    /// Held by the thread that adds to `grad` and then runs `post_accumulate`. Another than `turn`: who may go past this
+    /// one, because its holder waits for them, still adds alone.
+    pub hook_turn: Option<Arc<Turn>>,
 }
 
 pub(super) fn cell(t: &Tensor) -> &Mutex<Meta> {
@@ -195,6 +198,18 @@ pub fn set_data(t: &Tensor, src: &Tensor) -> Result<()> {
 pub(super) fn grad_turn(t: &Tensor) -> TurnGuard {
     let turn = cell(t).lock().turn.get_or_insert_default().clone();
     Turn::take(&turn)
+}
+/// Waits for this thread's turn at adding to the gradient and running the post-accumulate hooks, so that a hook that
+/// steps and drops the gradient loses none; None where there are no hooks.
+pub(super) fn hook_turn(t: &Tensor) -> Option<TurnGuard> {
+    let turn = {
+        let mut m = peek(t)?.lock();
+        if m.post_accumulate.is_empty() {
+            return None;
+        }
+        m.hook_turn.get_or_insert_default().clone()
+    };
+    Some(Turn::take(&turn))
 }
 pub(super) fn replace_grad(t: &Tensor, g: Option<Tensor>) {
     let old = match (peek(t), &g) {

@@ -19,8 +19,8 @@ use crate::base::layout::Layout;
 use crate::tensor::Tensor;
 pub use meta::{grad_fn, gradient_edge, is_leaf, requires_grad, set_requires_grad};
 pub use mode::{grad_enabled, no_grad, set_grad_enabled, GradMode};
-pub use node::{Ctx, Edge, Grads, Kind, Node, OutputMeta, Saved, Saver};
 use node::BackwardFn;
+pub use node::{Ctx, Edge, Grads, Kind, Node, OutputMeta, Saved, Saver};
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 

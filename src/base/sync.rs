@@ -253,6 +253,9 @@ impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
 
 /// A turn at something that takes long and may call the user's code: one thread after the other, and a thread that has
 /// it may take it again.
+///
+/// Code that is called in one turn may ask for another, and two threads may do so crosswise. A thread that has a turn
+/// therefore goes on without the other one when that one's holder waits in the same way.
 #[derive(Default)]
 pub struct Turn {
     /// 0 when free, else the holder: its age in the upper half, its thread's number in the lower.
@@ -264,6 +267,26 @@ pub struct TurnGuard {
 }
 thread_local! {
     static NUMBER: Cell<u32> = const { Cell::new(0) };
+    /// How many turns the thread has.
+    static TAKEN: Cell<u32> = const { Cell::new(0) };
+}
+/// How many threads that have a turn wait for another, by the thread's number; threads that share a place are taken for
+/// each other, which costs them an order that they would have had.
+static WAITING: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
+fn waiting(thread: u32) -> &'static AtomicU32 {
+    &WAITING[thread as usize % WAITING.len()]
+}
+struct Waiting(u32);
+impl Waiting {
+    fn begin(thread: u32) -> Waiting {
+        waiting(thread).fetch_add(1, SeqCst);
+        Waiting(thread)
+    }
+}
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        waiting(self.0).fetch_sub(1, SeqCst);
+    }
 }
 fn thread_number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -278,6 +301,7 @@ impl Turn {
     pub fn take(this: &Arc<Turn>) -> TurnGuard {
         let me = (age() as u64) << 32 | thread_number() as u64;
         let mut tries = 0;
+        let mut wait = None;
         loop {
             let now = this.holder.load(Relaxed);
             if now as u32 == me as u32 {
@@ -285,7 +309,14 @@ impl Turn {
             }
             let free = now == 0 || now >> 32 != me >> 32;
             if free && this.holder.compare_exchange(now, me, Acquire, Relaxed).is_ok() {
+                TAKEN.with(|n| n.set(n.get() + 1));
                 return TurnGuard { taken: Some((this.clone(), me)) };
+            }
+            if TAKEN.with(Cell::get) > 0 {
+                wait.get_or_insert_with(|| Waiting::begin(me as u32));
+                if !free && now as u8 != me as u8 && waiting(now as u32).load(SeqCst) > 0 {
+                    return TurnGuard { taken: None };
+                }
             }
             pause(&mut tries);
         }
@@ -294,6 +325,7 @@ impl Turn {
 impl Drop for TurnGuard {
     fn drop(&mut self) {
         if let Some((turn, me)) = &self.taken {
+            TAKEN.with(|n| n.set(n.get().saturating_sub(1)));
             let _ = turn.holder.compare_exchange(*me, 0, Release, Relaxed);
         }
     }
@@ -302,6 +334,24 @@ impl Drop for TurnGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Code that is called in a turn asks for the turn that another thread has, and the other way round, in a ring.
+    #[test]
+    fn turns_that_wait_for_each_other_go_on() {
+        let turns: [Arc<Turn>; 3] = Default::default();
+        let all_inside = std::sync::Barrier::new(turns.len());
+        std::thread::scope(|s| {
+            for i in 0..turns.len() {
+                let (turns, all_inside) = (&turns, &all_inside);
+                s.spawn(move || {
+                    let _own = Turn::take(&turns[i]);
+                    all_inside.wait();
+                    let _next = Turn::take(&turns[(i + 1) % turns.len()]);
+                });
+            }
+        });
+        assert!(turns.iter().all(|t| t.holder.load(Relaxed) == 0));
+    }
 
     #[test]
     fn one_at_a_time() {

@@ -350,7 +350,7 @@ pub unsafe extern "C" fn taper_module_get_child(
 /// Number of direct children, those without a module included; -1 for a bad handle. Borrows m. Since 0.1.
 #[no_mangle]
 pub extern "C" fn taper_module_num_children(m: *const taper_module) -> i64 {
-    getter(-1, || object(m).ok().map(|m| m.named_children().len() as i64))
+    getter(-1, || object(m).ok().map(|m| m.num_children() as i64))
 }
 
 /// Direct child number i: its name and a new handle of it (NULL where the name has no module), both owned by the caller.
@@ -367,7 +367,7 @@ pub unsafe extern "C" fn taper_module_child_at(
         let name = c.out(2, "name", name);
         let child = c.out(3, "child", child)?;
         let name = name?;
-        let children = module(c, m)?.named_children();
+        let children = module(c, m)?.named_children()?;
         let n = children.len();
         let Some((key, found)) = children.into_iter().nth(i) else {
             let what = format!("index {i} is out of range: there are {n} children");
@@ -387,7 +387,7 @@ pub unsafe extern "C" fn taper_module_parameters(
     m: *mut taper_module,
     out: *mut *mut taper_tensor_list,
 ) -> *mut taper_error {
-    guard("module_parameters", |c| c.out(1, "out", out)?.set(module(c, m)?.parameters()))
+    guard("module_parameters", |c| c.out(1, "out", out)?.set(module(c, m)?.parameters()?))
 }
 
 /// All parameters by dotted name, shared ones once; owned by the caller. Borrows m. Since 0.1.
@@ -398,7 +398,7 @@ pub unsafe extern "C" fn taper_module_named_parameters(
     out: *mut *mut taper_named_tensors,
 ) -> *mut taper_error {
     guard("module_named_parameters", |c| {
-        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_parameters())?)
+        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_parameters()?)?)
     })
 }
 
@@ -410,7 +410,7 @@ pub unsafe extern "C" fn taper_module_named_buffers(
     out: *mut *mut taper_named_tensors,
 ) -> *mut taper_error {
     guard("module_named_buffers", |c| {
-        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_buffers())?)
+        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_buffers()?)?)
     })
 }
 
@@ -419,7 +419,7 @@ pub unsafe extern "C" fn taper_module_named_buffers(
 #[must_use]
 pub unsafe extern "C" fn taper_module_train(m: *mut taper_module, mode: bool) -> *mut taper_error {
     guard("module_train", |c| {
-        module(c, m)?.train(mode);
+        module(c, m)?.train(mode)?;
         Ok(())
     })
 }
@@ -493,7 +493,7 @@ pub unsafe extern "C" fn taper_module_state_dict(
     m: *mut taper_module,
     out: *mut *mut taper_named_tensors,
 ) -> *mut taper_error {
-    guard("module_state_dict", |c| c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.state_dict())?))
+    guard("module_state_dict", |c| c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.state_dict()?)?))
 }
 
 /// Copies the tensors of state into the module's. strict makes names that do not match an error; shapes that do not are
@@ -518,7 +518,7 @@ pub unsafe extern "C" fn taper_module_load_state_dict(
 pub unsafe extern "C" fn taper_module_save(m: *mut taper_module, path: *const c_char) -> *mut taper_error {
     guard("module_save", |c| {
         let m = module(c, m)?;
-        safetensors::save(c.str(1, "path", path)?, &m.state_dict(), &Default::default())
+        safetensors::save(c.str(1, "path", path)?, &m.state_dict()?, &Default::default())
     })
 }
 

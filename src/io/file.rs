@@ -20,8 +20,14 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 180;
 const RANDOM: usize = 16;
 
-pub fn io_error(doing: &str, path: &Path, e: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Io, format!("cannot {doing} {}: {e}", path.display()))
+/// Memory that the system had not is an error of that kind, so that a caller may free some and try again.
+pub fn io_error(doing: &str, path: &Path, e: std::io::Error) -> Error {
+    let kind = if e.kind() == Io::OutOfMemory { ErrorKind::OutOfMemory } else { ErrorKind::Io };
+    Error { kind, ..cannot(doing, path, e) }
+}
+/// An Io error of another cause than the system's.
+pub fn cannot(doing: &str, path: &Path, why: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot {doing} {}: {why}", path.display()))
 }
 
 /// A file being written. Dropped before `commit`, it leaves what stood under the name before.
@@ -73,9 +79,9 @@ impl Writer {
         let stem = stem_of(&target);
         remove_abandoned(folder, &stem);
         let (file, temporary) = create(folder, &stem, existing.as_ref()).map_err(|e| match e.kind() {
-            Io::NotFound => io_error("write", &path, format_args!("the folder {} does not exist", folder.display())),
+            Io::NotFound => cannot("write", &path, format_args!("the folder {} does not exist", folder.display())),
             Io::PermissionDenied | Io::ReadOnlyFilesystem => {
-                io_error("write", &path, format_args!("the folder {} cannot be written to: {e}", folder.display()))
+                cannot("write", &path, format_args!("the folder {} cannot be written to: {e}", folder.display()))
             }
             _ => failed(e),
         })?;

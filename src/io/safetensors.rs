@@ -3,7 +3,7 @@
 //! Files are written by `io::file`, so that a crash leaves the old file or the new one.
 //! Reading checks the whole header against the file's length before any memory is taken.
 
-use super::file::{io_error, Writer};
+use super::file::{cannot, io_error, Writer};
 use crate::backend::memory::{self, reserve::grant};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
@@ -71,8 +71,8 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
         at = end;
     }
     let text = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect::<HashMap<_, _>>());
-    let header = Metadata::new(text, infos).map_err(|e| io_error("write", path, e))?;
-    let mut header = serde_json::to_vec(&header).map_err(|e| io_error("write", path, e))?;
+    let header = Metadata::new(text, infos).map_err(|e| cannot("write", path, e))?;
+    let mut header = serde_json::to_vec(&header).map_err(|e| cannot("write", path, e))?;
     header.resize(header.len().next_multiple_of(8), b' ');
     drop(header_memory);
     ensure!(header.len() as u64 <= MAX_HEADER, Io, "cannot write {}: the header exceeds 100 MB", path.display());

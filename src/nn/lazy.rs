@@ -73,8 +73,8 @@ impl Module {
         name: &str,
         target: &Tensor,
         source: &Tensor,
-    ) -> std::result::Result<(), String> {
-        self.materialize(name, &source.shape()).map_err(|e| e.to_string())?;
+    ) -> Result<std::result::Result<(), String>> {
+        self.materialize(name, &source.shape())?;
         load_one(key, target, source)
     }
 }

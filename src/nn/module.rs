@@ -1,8 +1,8 @@
 //! The module tree: named parameters, buffers and children, and what is done to all of them.
 
 use super::{repr, Attribute};
-use crate::backend::stack;
 use crate::backend::Activation;
+use crate::backend::{memory, stack};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Place};
@@ -160,6 +160,9 @@ pub struct IncompatibleKeys {
 /// How much of a module's path an error tells.
 const LONGEST_PATH: usize = 500;
 
+/// How many places a tree may have for its modules, one with several parents counted for each, where all are visited.
+const MOST_PLACES: usize = 1_000_000;
+
 static NEXT_HOOK: AtomicU64 = AtomicU64::new(1);
 
 impl Module {
@@ -260,7 +263,10 @@ impl Module {
             is_failed(c).then(|| name.clone())
         });
         // A forward may also call a module further down.
-        let way = direct.or_else(|| self.named_modules().into_iter().find(|(_, m)| is_failed(m)).map(|(name, _)| name));
+        let way = direct.or_else(|| {
+            let all = self.named_modules().unwrap_or_default();
+            all.into_iter().find(|(_, m)| is_failed(m)).map(|(name, _)| name)
+        });
         if let Some(way) = way.filter(|w| !w.is_empty()) {
             place.outer = self.id();
             if place.path.len() + way.len() > LONGEST_PATH {
@@ -272,7 +278,7 @@ impl Module {
             }
             place.path = match place.path.is_empty() {
                 true => way,
-                false => join(&way, &place.path),
+                false => format!("{way}.{}", place.path),
             };
         }
         e
@@ -376,7 +382,7 @@ impl Module {
         let adopting = ADOPTING.lock();
         if let Some(c) = &child {
             // Only what was adopted can lie in another module: trees that grow from below are not walked each time.
-            let inside = self.0.adopted.load(Ordering::Relaxed) && c.modules().iter().any(|m| m.is_same(self));
+            let inside = self.0.adopted.load(Ordering::Relaxed) && c.modules()?.iter().any(|m| m.is_same(self));
             ensure!(
                 !inside && !c.is_same(self),
                 Value,
@@ -406,8 +412,8 @@ impl Module {
 
     // access
     /// This module's own parameters by name (None where a name has no tensor).
-    pub fn own_parameters(&self) -> Vec<(String, Option<Tensor>)> {
-        self.0.state.read().parameters.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    pub fn own_parameters(&self) -> Result<Vec<(String, Option<Tensor>)>> {
+        memory::try_collect(self.0.state.read().parameters.iter().map(|(k, v)| Ok((memory::text(k)?, v.clone()))))
     }
     /// This module's own parameter; None when it is absent or not set.
     pub fn parameter(&self, name: &str) -> Option<Tensor> {
@@ -425,11 +431,12 @@ impl Module {
         }
     }
     /// Direct children by name, in order; None where a name has no module.
-    pub fn named_children(&self) -> Vec<(String, Option<Module>)> {
-        self.0.state.read().children.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    pub fn named_children(&self) -> Result<Vec<(String, Option<Module>)>> {
+        memory::try_collect(self.0.state.read().children.iter().map(|(k, v)| Ok((memory::text(k)?, v.clone()))))
     }
-    fn children(&self) -> Vec<Module> {
-        self.0.state.read().children.values().flatten().cloned().collect()
+    /// How many names of children there are, those without a module included.
+    pub fn num_children(&self) -> usize {
+        self.0.state.read().children.len()
     }
     /// The module at a dotted path (`"features.0"`); the empty path is this module.
     pub fn get_submodule(&self, path: &str) -> Result<Module> {
@@ -467,80 +474,121 @@ impl Module {
     }
 
     // walks
+    // Their lists grow with the tree and can fail; they go without recursion, as trees may be deep.
     /// This module (under the empty name) and all below it, parents first, each once.
-    pub fn named_modules(&self) -> Vec<(String, Module)> {
-        let mut seen = FxHashSet::default();
-        self.paths(|m| seen.insert(m.id()))
+    pub fn named_modules(&self) -> Result<Vec<(String, Module)>> {
+        let mut seen = FxHashMap::default();
+        self.paths(|m| is_new(&mut seen, m.id()))
     }
-    /// The modules that `enter` lets in under their dotted names, parents first. Without recursion, as trees may be deep.
-    fn paths(&self, mut enter: impl FnMut(&Module) -> bool) -> Vec<(String, Module)> {
+    /// Every way to a module of the tree: one that has several parents comes several times, as PyTorch's state dicts
+    /// have it. Shared children at every level make their number grow without measure; then it is an error.
+    fn all_paths(&self) -> Result<Vec<(String, Module)>> {
+        let mut count = 0;
+        self.paths(|_| {
+            self.check_places(&mut count)?;
+            Ok(true)
+        })
+    }
+    fn check_places(&self, count: &mut usize) -> Result<()> {
+        *count += 1;
+        ensure!(
+            *count <= MOST_PLACES,
+            Runtime,
+            "{} has more than {MOST_PLACES} places for modules: modules that share children, level after level, are too many to visit",
+            self.name()
+        );
+        Ok(())
+    }
+    /// The modules that `enter` lets in under their dotted names, parents first.
+    fn paths(&self, mut enter: impl FnMut(&Module) -> Result<bool>) -> Result<Vec<(String, Module)>> {
         let (mut out, mut next) = (Vec::new(), vec![(String::new(), self.clone())]);
         while let Some((path, m)) = next.pop() {
-            if enter(&m) {
-                let below = m.named_children().into_iter().rev();
-                next.extend(below.filter_map(|(name, c)| Some((join(&path, &name), c?))));
-                out.push((path, m));
+            if enter(&m)? {
+                for (name, c) in m.0.state.read().children.iter().rev() {
+                    if let Some(c) = c {
+                        memory::push(&mut next, (join(&path, name)?, c.clone()))?;
+                    }
+                }
+                memory::push(&mut out, (path, m))?;
             }
         }
-        out
+        Ok(out)
     }
     /// [`Module::named_modules`] without the names.
-    pub fn modules(&self) -> Vec<Module> {
+    pub fn modules(&self) -> Result<Vec<Module>> {
         let (mut out, mut next) = (Vec::new(), vec![self.clone()]);
-        let mut seen = FxHashSet::default();
+        let mut seen = FxHashMap::default();
         while let Some(m) = next.pop() {
-            if seen.insert(m.id()) {
-                next.extend(m.children().into_iter().rev());
-                out.push(m);
+            if is_new(&mut seen, m.id())? {
+                for c in m.0.state.read().children.values().rev().flatten() {
+                    memory::push(&mut next, c.clone())?;
+                }
+                memory::push(&mut out, m)?;
             }
         }
-        out
+        Ok(out)
     }
-    fn named_tensors(&self, pick: impl Fn(&State) -> Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
-        let mut seen = FxHashSet::default();
+    fn named_tensors(
+        &self,
+        each: impl Fn(&State, &mut dyn FnMut(&String, &Tensor) -> Result<()>) -> Result<()>,
+    ) -> Result<Vec<(String, Tensor)>> {
+        let mut seen = FxHashMap::default();
         let mut out = Vec::new();
-        for (prefix, m) in self.named_modules() {
-            for (name, t) in pick(&m.0.state.read()) {
-                if seen.insert(t.id()) {
-                    out.push((join(&prefix, &name), t));
+        for (prefix, m) in self.named_modules()? {
+            each(&m.0.state.read(), &mut |name, t| {
+                if is_new(&mut seen, t.id())? {
+                    memory::push(&mut out, (join(&prefix, name)?, t.clone()))?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(out)
+    }
+    /// All parameters with their dotted names; a shared parameter appears once, under its first name.
+    pub fn named_parameters(&self) -> Result<Vec<(String, Tensor)>> {
+        self.named_tensors(|s, add| s.parameters.iter().try_for_each(|(k, v)| v.as_ref().map_or(Ok(()), |v| add(k, v))))
+    }
+    /// [`Module::named_parameters`] without the names: what an optimiser takes.
+    pub fn parameters(&self) -> Result<Vec<Tensor>> {
+        let mut seen = FxHashMap::default();
+        let mut out = Vec::new();
+        for m in self.modules()? {
+            for t in m.0.state.read().parameters.values().flatten() {
+                if is_new(&mut seen, t.id())? {
+                    memory::push(&mut out, t.clone())?;
                 }
             }
         }
-        out
-    }
-    /// All parameters with their dotted names; a shared parameter appears once, under its first name.
-    pub fn named_parameters(&self) -> Vec<(String, Tensor)> {
-        self.named_tensors(|s| s.parameters.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect())
-    }
-    /// [`Module::named_parameters`] without the names: what an optimiser takes.
-    pub fn parameters(&self) -> Vec<Tensor> {
-        let mut seen = FxHashSet::default();
-        let mut out = Vec::new();
-        for m in self.modules() {
-            out.extend(m.0.state.read().parameters.values().flatten().filter(|t| seen.insert(t.id())).cloned());
-        }
-        out
+        Ok(out)
     }
     /// All buffers with their dotted names, each once.
-    pub fn named_buffers(&self) -> Vec<(String, Tensor)> {
-        self.named_tensors(|s| s.buffers.iter().filter_map(|(k, v)| Some((k.clone(), v.tensor.clone()?))).collect())
+    pub fn named_buffers(&self) -> Result<Vec<(String, Tensor)>> {
+        self.named_tensors(|s, add| {
+            s.buffers.iter().try_for_each(|(k, b)| b.tensor.as_ref().map_or(Ok(()), |t| add(k, t)))
+        })
     }
-    /// Calls `f` with every module below, children before their parent, this one last.
+    /// Calls `f` with every module below, children before their parent, this one last. As in PyTorch a module that has
+    /// several parents comes once for each; fails where these are too many to visit.
     pub fn apply(&self, f: &mut dyn FnMut(&Module) -> Result<()>) -> Result<()> {
-        let below = |m: &Module| {
-            let mut seen = FxHashSet::default();
-            let mut children = m.children();
-            children.retain(|c| seen.insert(c.id()));
-            children.into_iter()
+        let below = |m: &Module| -> Result<_> {
+            let (mut seen, mut out) = (FxHashMap::default(), Vec::new());
+            for c in m.0.state.read().children.values().flatten() {
+                if is_new(&mut seen, c.id())? {
+                    memory::push(&mut out, c.clone())?;
+                }
+            }
+            Ok(out.into_iter())
         };
-        let mut open = vec![(self.clone(), below(self))];
+        let mut count = 0;
+        let mut open = vec![(self.clone(), below(self)?)];
         while let Some((m, children)) = open.last_mut() {
             match children.next() {
                 Some(c) => {
-                    let next = below(&c);
-                    open.push((c, next));
+                    let next = below(&c)?;
+                    memory::push(&mut open, (c, next))?;
                 }
                 None => {
+                    self.check_places(&mut count)?;
                     f(m)?;
                     open.pop();
                 }
@@ -555,22 +603,23 @@ impl Module {
         self.0.training.load(Ordering::Relaxed)
     }
     /// Sets training mode (dropout, batch statistics) on this module and all below.
-    pub fn train(&self, mode: bool) {
-        for m in self.modules() {
+    pub fn train(&self, mode: bool) -> Result<()> {
+        for m in self.modules()? {
             m.0.training.store(mode, Ordering::Relaxed);
         }
+        Ok(())
     }
     /// `train(false)`.
-    pub fn eval(&self) {
+    pub fn eval(&self) -> Result<()> {
         self.train(false)
     }
     /// Makes all parameters require grad, or freezes them.
     pub fn requires_grad_(&self, on: bool) -> Result<()> {
-        self.parameters().iter().try_for_each(|p| autograd::set_requires_grad(p, on))
+        self.parameters()?.iter().try_for_each(|p| autograd::set_requires_grad(p, on))
     }
     /// Drops the gradients of all parameters, or (`set_to_none` false) sets them to zero.
     pub fn zero_grad(&self, set_to_none: bool) -> Result<()> {
-        super::zero_grad(&self.parameters(), set_to_none)
+        super::zero_grad(&self.parameters()?, set_to_none)
     }
 
     /// Moves parameters, buffers and gradients to a device and converts the float ones to a dtype. Every tensor keeps
@@ -594,7 +643,7 @@ impl Module {
             }
             super::convert(t, to_dtype, to_device).map(Some)
         };
-        for p in self.parameters() {
+        for p in self.parameters()? {
             let grad = autograd::meta::grad(&p);
             if let Some(new) = convert(&p)? {
                 super::replace_data(&p, &new)?;
@@ -605,7 +654,7 @@ impl Module {
                 }
             }
         }
-        for (_, b) in self.named_buffers() {
+        for (_, b) in self.named_buffers()? {
             if let Some(new) = convert(&b)? {
                 super::replace_data(&b, &new)?;
             }
@@ -614,20 +663,32 @@ impl Module {
     }
 
     // state
-    fn own_state(&self) -> Vec<(String, Tensor)> {
+    fn own_state(&self) -> Result<Vec<(String, Tensor)>> {
         let s = self.0.state.read();
-        let params = s.parameters.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?)));
+        let params = s.parameters.iter().filter_map(|(k, v)| Some((k, v.as_ref()?)));
         let buffers = s.buffers.iter().filter(|(_, b)| b.persistent);
-        params.chain(buffers.filter_map(|(k, b)| Some((k.clone(), b.tensor.clone()?)))).collect()
+        let all = params.chain(buffers.filter_map(|(k, b)| Some((k, b.tensor.as_ref()?))));
+        memory::try_collect(all.map(|(k, t)| Ok((memory::text(k)?, t.clone()))))
     }
     /// All parameters and persistent buffers under their dotted names (shared ones under each name). The tensors are
-    /// detached but share the module's memory.
-    pub fn state_dict(&self) -> StateDict {
+    /// detached but share the module's memory. Fails where shared modules are in more places than can be listed.
+    pub fn state_dict(&self) -> Result<StateDict> {
+        let paths = self.all_paths()?;
+        let count: usize = paths.iter().map(|(_, m)| m.num_state()).sum();
         let mut out = StateDict::new();
-        for (path, m) in self.paths(|_| true) {
-            out.extend(m.own_state().into_iter().map(|(name, t)| (join(&path, &name), t.alias_same())));
+        memory::reserve_map(&mut out, count)?;
+        memory::room_for(count, 256)?;
+        for (path, m) in paths {
+            for (name, t) in m.own_state()? {
+                memory::reserve_map(&mut out, 1)?;
+                out.insert(join(&path, &name)?, t.alias_same());
+            }
         }
-        out
+        Ok(out)
+    }
+    fn num_state(&self) -> usize {
+        let s = self.0.state.read();
+        s.parameters.len() + s.buffers.len()
     }
     /// Copies the tensors of `state` into the module's (converted to its dtypes and devices). Gives the names that
     /// did not match; when `strict`, those are an error, as shapes that differ always are. What matches has been
@@ -635,33 +696,54 @@ impl Module {
     pub fn load_state_dict(&self, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
         let mut keys = IncompatibleKeys::default();
         let mut errors = Vec::new();
-        self.load_from(state, &mut keys, &mut errors);
-        if strict {
-            let quoted = |keys: &[String]| keys.iter().map(|k| format!("\"{k}\"")).collect::<Vec<_>>().join(", ");
-            if !keys.unexpected.is_empty() {
-                errors.insert(0, format!("Unexpected key(s) in state_dict: {}. ", quoted(&keys.unexpected)));
+        self.load_from(state, &mut keys, &mut errors)?;
+        let mut text = String::new();
+        let mut add = |t: &str| {
+            memory::reserve_text(&mut text, t.len())?;
+            text.push_str(t);
+            Ok(())
+        };
+        let mut count = 0;
+        let kinds = [("Missing", &keys.missing), ("Unexpected", &keys.unexpected)];
+        for (kind, names) in kinds.into_iter().filter(|(_, names)| strict && !names.is_empty()) {
+            add(if count == 0 { "" } else { "\n\t" })?;
+            add(kind)?;
+            add(" key(s) in state_dict: ")?;
+            for (i, name) in names.iter().enumerate() {
+                [if i == 0 { "\"" } else { ", \"" }, name, "\""].into_iter().try_for_each(&mut add)?;
             }
-            if !keys.missing.is_empty() {
-                errors.insert(0, format!("Missing key(s) in state_dict: {}. ", quoted(&keys.missing)));
-            }
+            add(". ")?;
+            count += 1;
         }
-        if !errors.is_empty() {
-            let text = format!("Error(s) in loading state_dict for {}:\n\t{}", self.name(), errors.join("\n\t"));
+        for e in &errors {
+            add(if count == 0 { "" } else { "\n\t" })?;
+            add(e)?;
+            count += 1;
+        }
+        if count > 0 {
+            let title = format!("Error(s) in loading state_dict for {}:\n\t", self.name());
+            memory::reserve_text(&mut text, title.len())?;
+            text.insert_str(0, &title);
             return Err(Error::new(ErrorKind::Runtime, text));
         }
         Ok(keys)
     }
-    fn load_from(&self, state: &StateDict, keys: &mut IncompatibleKeys, errors: &mut Vec<String>) {
-        let modules = self.paths(|_| true);
+    fn load_from(&self, state: &StateDict, keys: &mut IncompatibleKeys, errors: &mut Vec<String>) -> Result<()> {
+        let modules = self.all_paths()?;
         let mut places: FxHashMap<&str, usize> = FxHashMap::default();
         for (place, (path, m)) in modules.iter().enumerate() {
+            memory::reserve_hash_map(&mut places)?;
             places.insert(path, place);
-            for (name, target) in &m.own_state() {
-                let key = join(path, name);
+            for (name, target) in &m.own_state()? {
+                let key = join(path, name)?;
                 match state.get(&key) {
-                    Some(source) => errors.extend(m.load_own(&key, name, target, source).err()),
+                    Some(source) => {
+                        if let Err(e) = m.load_own(&key, name, target, source)? {
+                            memory::push(errors, e)?;
+                        }
+                    }
                     None if m.0.layer.optional_keys().contains(&name.as_str()) => {}
-                    None => keys.missing.push(key),
+                    None => memory::push(&mut keys.missing, key)?,
                 }
             }
         }
@@ -679,22 +761,29 @@ impl Module {
             let m = &modules[place].1;
             let known = match rest.split_once('.') {
                 Some((child, _)) => m.0.state.read().children.contains_key(child),
-                None => m.own_state().iter().any(|(n, _)| n == rest),
+                None => {
+                    let s = m.0.state.read();
+                    let buffer = |b: &Buffer| b.persistent && b.tensor.is_some();
+                    s.parameters.get(rest).is_some_and(Option::is_some) || s.buffers.get(rest).is_some_and(buffer)
+                }
             };
             if !known {
-                unexpected.push((place, key));
+                memory::push(&mut unexpected, (place, key))?;
             }
         }
         unexpected.sort_by_key(|(place, _)| *place);
-        keys.unexpected.extend(unexpected.into_iter().map(|(_, key)| key.clone()));
+        for (_, key) in unexpected {
+            memory::push(&mut keys.unexpected, memory::text(key)?)?;
+        }
+        Ok(())
     }
 
     // text
     /// The printed form, PyTorch's; fails only where a callback's `extra_repr` does.
     pub fn repr(&self) -> Result<String> {
-        self.repr_at(0)
+        self.repr_at(0, &mut 0)
     }
-    fn repr_at(&self, depth: usize) -> Result<String> {
+    fn repr_at(&self, depth: usize, count: &mut usize) -> Result<String> {
         // The text grows with the square of the depth.
         ensure!(
             depth < 1000,
@@ -703,20 +792,20 @@ impl Module {
             self.name()
         );
         stack::check()?;
+        self.check_places(count)?;
         let extra = self.0.layer.extra_repr(self)?;
-        let mut children = Vec::new();
-        for (name, child) in self.named_children() {
-            children.push((name, child.map_or(Ok("None".to_string()), |c| c.repr_at(depth + 1))?));
+        let texts = memory::try_collect(self.named_children()?.into_iter().map(|(name, child)| {
+            Ok((name, child.map_or_else(|| memory::text("None"), |c| c.repr_at(depth + 1, count))?))
+        }))?;
+        match self.0.layer.folds_repeats() {
+            true => repr::folded(self.name(), &texts),
+            false => repr::nested(self.name(), &extra, &texts),
         }
-        Ok(match self.0.layer.folds_repeats() {
-            true => repr::folded(self.name(), &children),
-            false => repr::nested(self.name(), &extra, &children),
-        })
     }
 }
 
 /// Copies one tensor of a state dict; the error is a line of `load_state_dict`'s report.
-pub(super) fn load_one(key: &str, target: &Tensor, source: &Tensor) -> std::result::Result<(), String> {
+pub(super) fn load_one(key: &str, target: &Tensor, source: &Tensor) -> Result<std::result::Result<(), String>> {
     let (want, mut have) = (target.shape(), source.shape());
     let mut source = source.clone();
     if want.is_empty() && have.len() == 1 && have[0] >= 1 {
@@ -724,29 +813,38 @@ pub(super) fn load_one(key: &str, target: &Tensor, source: &Tensor) -> std::resu
         let mut layout = source.layout();
         layout.shape.clear();
         layout.strides.clear();
-        source = source.alias(layout).map_err(|e| e.to_string())?;
+        source = source.alias(layout)?;
         have.clear();
     }
     if want != have {
-        return Err(format!(
+        return Ok(Err(format!(
             "size mismatch for {key}: copying a param with shape torch.Size({:?}) from checkpoint, the shape in current model is torch.Size({:?}).",
             &have[..], &want[..]
-        ));
+        )));
     }
-    super::copy_into(target, &source).map_err(|e| {
-        format!(
+    match super::copy_into(target, &source) {
+        Err(e) if e.kind == ErrorKind::OutOfMemory => Err(e),
+        r => Ok(r.map_err(|e| format!(
             "While copying the parameter named \"{key}\", whose dimensions in the model are torch.Size({:?}) and whose dimensions in the checkpoint are torch.Size({:?}), an exception occurred : {e}.",
             &want[..], &have[..]
-        )
-    })
+        ))),
+    }
 }
 
-fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() {
-        name.to_string()
-    } else {
-        format!("{prefix}.{name}")
+fn join(prefix: &str, name: &str) -> Result<String> {
+    let mut out = String::new();
+    memory::reserve_text(&mut out, prefix.len() + name.len() + 1)?;
+    out.push_str(prefix);
+    if !prefix.is_empty() {
+        out.push('.');
     }
+    out.push_str(name);
+    Ok(out)
+}
+/// Notes `id`; whether it was not there yet.
+fn is_new(seen: &mut FxHashMap<u64, ()>, id: u64) -> Result<bool> {
+    memory::reserve_hash_map(seen)?;
+    Ok(seen.insert(id, ()).is_none())
 }
 
 impl fmt::Display for Module {

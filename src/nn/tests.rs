@@ -33,10 +33,13 @@ fn shared_modules_and_parameters_count_once() {
     let m = sequential(&[shared.clone(), shared.clone(), linear(2, 2, false).unwrap()]).unwrap();
     // Tie the third weight to the first.
     m.get_submodule("2").unwrap().register_parameter("weight", shared.parameter("weight")).unwrap();
-    assert_eq!(names(m.named_parameters()), ["0.weight", "0.bias"]);
-    assert_eq!(names(m.named_modules()), ["", "0", "2"]);
+    assert_eq!(names(m.named_parameters().unwrap()), ["0.weight", "0.bias"]);
+    assert_eq!(names(m.named_modules().unwrap()), ["", "0", "2"]);
     // The state dict keeps every name, so that it loads into an untied copy.
-    assert_eq!(names(m.state_dict().into_iter().collect()), ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight"]);
+    assert_eq!(
+        names(m.state_dict().unwrap().into_iter().collect()),
+        ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight"]
+    );
     let mut order = Vec::new();
     m.apply(&mut |m| {
         order.push(m.name().to_string());
@@ -53,7 +56,7 @@ fn paths_lead_to_what_they_name() {
     let m = sequential(&[sequential(&[linear(2, 3, true).unwrap()]).unwrap()]).unwrap();
     let w = m.get_parameter("0.0.weight").unwrap();
     assert_eq!(&w.shape()[..], [3, 2]);
-    assert!(w.is_same(&m.parameters()[0]));
+    assert!(w.is_same(&m.parameters().unwrap()[0]));
     assert!(m.get_submodule("").unwrap().is_same(&m));
     for (path, want) in [
         ("0.1.weight", "Sequential has no attribute `1`"),
@@ -71,9 +74,9 @@ fn training_mode_reaches_every_module() {
     let inner = dropout(0.5, false).unwrap();
     let m = sequential(&[sequential(std::slice::from_ref(&inner)).unwrap()]).unwrap();
     assert!(inner.is_training());
-    m.eval();
+    m.eval().unwrap();
     assert!(!inner.is_training() && !m.is_training());
-    m.train(true);
+    m.train(true).unwrap();
     assert!(inner.is_training());
 }
 
@@ -155,7 +158,7 @@ fn modules_from_many_threads() {
             });
         }
     });
-    assert_eq!(m.named_buffers().len(), 200);
+    assert_eq!(m.named_buffers().unwrap().len(), 200);
 }
 
 /// Linear layers and their activations, as one op each and one after the other: equal but for rounding.
@@ -195,7 +198,7 @@ fn sequential_runs_a_layer_and_its_activation_as_one() {
         )
         .unwrap();
         let mut values = vec![y.to_f64_vec().unwrap()];
-        values.extend(m.parameters().iter().chain([&x]).map(|p| meta::grad(p).unwrap().to_f64_vec().unwrap()));
+        values.extend(m.parameters().unwrap().iter().chain([&x]).map(|p| meta::grad(p).unwrap().to_f64_vec().unwrap()));
         values.push(autograd::no_grad(|| m.call(&x)).unwrap().to_f64_vec().unwrap());
         (name, values)
     };
@@ -248,8 +251,8 @@ fn deep_trees() {
         at.append(below.clone()).unwrap();
         at = below;
     }
-    assert_eq!((up.modules().len(), up.parameters().len()), (20_001, 2));
-    assert_eq!((root.modules().len(), root.parameters().len()), (40_002, 40_002));
+    assert_eq!((up.modules().unwrap().len(), up.parameters().unwrap().len()), (20_001, 2));
+    assert_eq!((root.modules().unwrap().len(), root.parameters().unwrap().len()), (40_002, 40_002));
     let e = at.append(root.clone()).unwrap_err();
     assert!(e.message.contains("it contains that module"), "{}", e.message);
     let mut count = 0;
@@ -267,7 +270,75 @@ fn deep_trees() {
         .spawn(move || deep.call(&Tensor::from_slice(&[1f32], &[1]).unwrap()).map(drop))
         .unwrap();
     assert!(called.join().unwrap().unwrap_err().message.starts_with("maximum recursion depth exceeded"));
+    // As many places as 2^40 for 41 modules.
+    let mut shared = leaf();
+    for _ in 0..40 {
+        shared = sequential(&[shared.clone(), shared]).unwrap();
+    }
+    assert_eq!((shared.modules().unwrap().len(), shared.named_parameters().unwrap().len()), (41, 2));
+    for e in [
+        shared.state_dict().map(drop),
+        shared.load_state_dict(&Default::default(), true).map(drop),
+        // Sequential is folded by none, so that it prints every place.
+        shared.repr().map(drop),
+    ] {
+        let e = e.unwrap_err();
+        assert!(e.message.contains("more than 1000000 places for modules"), "{}", e.message);
+    }
     let state = around(around(leaf()));
-    let keys: Vec<String> = state.state_dict().into_keys().collect();
+    let keys: Vec<String> = state.state_dict().unwrap().into_keys().collect();
     assert_eq!(keys, ["0.0.weight", "0.0.bias"]);
+}
+
+struct Split;
+impl Layer for Split {
+    fn forward(&self, _: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+        Ok(inputs.iter().rev().cloned().collect())
+    }
+}
+
+#[test]
+fn lists_of_inputs_and_outputs() {
+    let m = Module::new("Split", Split);
+    let (a, b) = (tensor(&[1.0]), tensor(&[2.0]));
+    let out = m.forward_list(&[Some(a.clone()), None, Some(b.clone())]).unwrap();
+    assert_eq!(
+        out.iter().map(|t| t.as_ref().map(values)).collect::<Vec<_>>(),
+        [Some(vec![2.0]), None, Some(vec![1.0])]
+    );
+    let e = m.forward(&[a.clone(), b]).unwrap_err();
+    assert!(e.message.contains("gave 2 outputs"), "{}", e.message);
+    assert!(m.forward(&[]).unwrap_err().message.contains("gave 0 outputs"));
+    assert!(sequential(&[m.clone()]).unwrap().forward_list(&[None]).unwrap()[0].is_none());
+    let e = sequential(&[m, tanh()]).unwrap().forward_list(&[None]).unwrap_err();
+    assert_eq!(e.message, "Tanh.forward() takes 1 input, got None");
+    assert!(e.place.unwrap().path.ends_with('1'));
+}
+
+#[test]
+fn lazy_layers_take_their_first_input() {
+    let lazy = lazy_linear(3, true, Place::default()).unwrap();
+    let m = sequential(&[lazy.clone(), relu(false)]).unwrap();
+    assert_eq!(lazy.to_string(), "LazyLinear(in_features=0, out_features=3, bias=True)");
+    assert_eq!(names(m.named_parameters().unwrap()), ["0.weight", "0.bias"]);
+    let held = m.parameters().unwrap();
+    m.to(Some(DType::F64), None).unwrap();
+    let x = Tensor::from_slice(&[1f64; 8], &[2, 4]).unwrap();
+    let y = m.call(&x).unwrap();
+    assert_eq!((&y.shape()[..], y.dtype()), (&[2, 3][..], DType::F64));
+    assert_eq!(m.to_string(), "Sequential(\n  (0): Linear(in_features=4, out_features=3, bias=True)\n  (1): ReLU()\n)");
+    assert_eq!(lazy.attribute("in_features").unwrap(), Attribute::Int(4));
+    assert!(held[0].is_same(&lazy.parameter("weight").unwrap()) && !lazy.has_uninitialized_params());
+    // Its draws are those of a Linear of that size.
+    crate::rng::manual_seed(3);
+    let ready = linear(4, 3, true).unwrap();
+    crate::rng::manual_seed(3);
+    let lazy = lazy_linear(3, true, Place::default()).unwrap();
+    lazy.call(&tensor(&[1.0; 4])).unwrap();
+    for name in ["weight", "bias"] {
+        assert_eq!(values(&lazy.parameter(name).unwrap()), values(&ready.parameter(name).unwrap()));
+    }
+    let conv = lazy_conv1d(2, &[3], &ConvOptions::default()).unwrap();
+    assert!(conv.call(&tensor(&[1.0])).unwrap_err().message.starts_with("Expected 2D (unbatched) or 3D (batched)"));
+    assert_eq!(conv.name(), "LazyConv1d", "a failed first forward leaves it lazy");
 }

@@ -183,12 +183,13 @@ pub fn init_trunc_normal_(t: &Tensor, mean: f64, std: f64, a: f64, b: f64, gener
             }
             return too_far();
         }
-        // The density is that of a few std: of candidates from a range this wide none would be accepted.
-        if (b - a) / std > 1e7 {
+        // Rejection from the uniform, in logarithms. The density is that of a few std, and falls faster at the end of a
+        // range far from the mean: of candidates from a range much wider none would be accepted.
+        let mode = a.max(mean.min(b));
+        let width = std / ((mode - mean) / std).abs().max(1.0);
+        if (b - a) / width > 1e7 {
             return too_far();
         }
-        // Rejection from the uniform, in logarithms.
-        let mode = a.max(mean.min(b));
         let peak = -0.5 * ((mode - mean) / std) * ((mode - mean) / std);
         let mut pending: Option<Tensor> = None;
         let accept = empty_like(t, None, None)?;

@@ -432,7 +432,7 @@ pub fn chunk(a: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
     ensure!(chunks > 0, Runtime, "chunk expects `chunks` to be greater than 0, got: {chunks}");
     let n = a.size(dim)?;
     if n == 0 {
-        return (0..chunks).map(|_| narrow(a, dim, 0, 0)).collect();
+        return views(chunks, (0..chunks).map(|_| narrow(a, dim, 0, 0)));
     }
     split(a, (n / chunks + (n % chunks != 0) as i64).max(1), dim)
 }

@@ -6,9 +6,11 @@ use crate::backend::gpu::driver::{Arg, Driver, Event, Kernel, Mem};
 use crate::backend::info::DeviceInfo;
 use crate::backend::kernels;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::sync::age;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
 /// Context and in-order queue of a device.
@@ -19,10 +21,35 @@ pub struct OpenCl {
     queue: Arc<Queue>,
 }
 
+/// Every device's queue.
+static QUEUES: Mutex<Vec<Arc<Queue>>> = Mutex::new(Vec::new());
+
+/// Has the process wait for queued work before it ends: PoCL's threads compile and run kernels while `exit` takes down
+/// what they need, and die of it. Handlers run in reverse order, so this one comes before those that the driver's libraries
+/// registered until now.
+fn finish_at_exit() {
+    extern "C" fn finish() {
+        // A forked child has none of the driver's threads, which it would wait for without end.
+        if AGE.load(Ordering::Relaxed) != age() {
+            return;
+        }
+        let Some(queues) = QUEUES.try_lock() else { return };
+        for queue in queues.iter() {
+            let _ = queue.finish();
+        }
+    }
+    static AGE: AtomicU32 = AtomicU32::new(0);
+    AGE.store(age(), Ordering::Relaxed);
+    // SAFETY: the function may run at any time and lives as long as the library, which the linker keeps loaded.
+    unsafe { libc::atexit(finish) };
+}
+
 impl OpenCl {
     pub fn new(found: &Found) -> Result<OpenCl> {
         let context = Context::new(found.id)?;
         let queue = Arc::new(context.queue(found.id)?);
+        QUEUES.lock().push(queue.clone());
+        finish_at_exit();
         Ok(OpenCl { id: found.id, info: found.info.clone(), context, queue })
     }
 
@@ -135,6 +162,11 @@ impl Driver for OpenCl {
         Ok([&names.join("\n"), "\n", self.options()].concat())
     }
     fn build(&self, name: &'static str, source: &str, keep: bool) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
+        // Again after what the driver sets up for its first builds, at the 1st, 2nd, 4th, ...
+        static BUILDS: AtomicU32 = AtomicU32::new(0);
+        if (BUILDS.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() {
+            finish_at_exit();
+        }
         let program = self.context.program_from_source(source)?;
         program.build(self.id, self.options())?;
         let binary = if keep { program.binary() } else { None };

@@ -7,7 +7,7 @@ use crate::{bail, Result, Tensor};
 struct Sequential;
 impl Layer for Sequential {
     fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
-        let children: Vec<Module> = m.named_children().into_iter().filter_map(|(_, c)| c).collect();
+        let children: Vec<Module> = m.named_children()?.into_iter().filter_map(|(_, c)| c).collect();
         let mut x: Option<Outputs> = None;
         let mut at = 0;
         while at < children.len() {

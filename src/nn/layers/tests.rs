@@ -134,7 +134,7 @@ fn containers_print_as_pytorchs() {
         ],
     );
     assert_eq!(net.to_string(), texts["net"]);
-    assert_eq!(net.state_dict().keys().map(String::as_str).collect::<Vec<_>>().join("\n"), texts["net_keys"]);
+    assert_eq!(net.state_dict().unwrap().keys().map(String::as_str).collect::<Vec<_>>().join("\n"), texts["net_keys"]);
 
     assert_eq!(Module::new("Extra", Extra("a=1")).to_string(), texts["extra_one"]);
     assert_eq!(Module::new("Extra", Extra("a=1\nb=2")).to_string(), texts["extra_two"]);
@@ -192,7 +192,7 @@ fn with(mut d: StateDict, entries: &[(&str, &[i64])]) -> StateDict {
 
 #[test]
 fn load_state_dict_reports_as_pytorch_does() {
-    let good = net().state_dict();
+    let good = net().state_dict().unwrap();
     assert_eq!(good.keys().collect::<Vec<_>>(), ["scale", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
     let partial: StateDict =
         good.iter().filter(|(k, _)| !k.starts_with("fc2")).map(|(k, t)| (k.clone(), t.clone())).collect();
@@ -214,14 +214,14 @@ fn loaded_values_arrive_in_the_same_tensors() {
     let (m, source) = (net(), net());
     let w = m.get_parameter("fc1.weight").unwrap();
     let (id, version) = (w.id(), w.version());
-    let state = with(source.state_dict(), &[("fc1.weight", &[3, 2])]);
+    let state = with(source.state_dict().unwrap(), &[("fc1.weight", &[3, 2])]);
     m.load_state_dict(&state, true).unwrap();
     assert_eq!(w.to_vec::<f32>().unwrap(), [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]);
     assert_eq!(w.id(), id);
     assert!(w.version() > version, "an in-place write is counted");
     // A 1-dim tensor of one element fills a 0-dim buffer, as in old files; other dtypes are converted.
     let b = batch_norm2d(2, &BatchNormOptions::default()).unwrap();
-    let mut d = b.state_dict();
+    let mut d = b.state_dict().unwrap();
     d.insert("num_batches_tracked".into(), Tensor::from_slice(&[7i32], &[1]).unwrap());
     b.load_state_dict(&d, true).unwrap();
     assert_eq!(b.buffer("num_batches_tracked").unwrap().to_vec::<i64>().unwrap(), [7]);
