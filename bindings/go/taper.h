@@ -80,6 +80,15 @@ struct DLManagedTensorVersioned;
 #define TAPER_SCALAR_INT 1
 #define TAPER_SCALAR_BOOL 2
 
+/* What taper_module_attribute found. */
+#define TAPER_ATTRIBUTE_NONE 0
+#define TAPER_ATTRIBUTE_BOOL 1
+#define TAPER_ATTRIBUTE_INT 2
+#define TAPER_ATTRIBUTE_FLOAT 3
+#define TAPER_ATTRIBUTE_TEXT 4
+#define TAPER_ATTRIBUTE_INTS 5
+#define TAPER_ATTRIBUTE_FLOATS 6
+
 /* dtype codes: PyTorch's numbers. */
 #define TAPER_UINT8 0
 #define TAPER_INT8 1
@@ -262,11 +271,18 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
     {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
-#define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL}
-#define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL}
+#define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL, NULL}
+
+/* Sets a list of options, for as long as the block lasts: TAPER_SET_INTS(options.stride, 2, 1). */
+#define TAPER_SET_INTS(field, ...) \
+    ((field) = (const int64_t[]){__VA_ARGS__}, field##_len = sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
 /* Options with PyTorch's defaults. */
 #define TAPER_NN_CONV_OPTIONS_INIT {sizeof(taper_nn_conv_options), {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, 1, 1}
+#define TAPER_NN_LINEAR_OPTIONS_INIT {sizeof(taper_nn_linear_options), 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_CONV_CREATE_OPTIONS_INIT \
+    {sizeof(taper_nn_conv_create_options), NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
 #define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
 #define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}
@@ -390,6 +406,43 @@ taper_error *taper_scope_keep(taper_tensor *t);
 
 /* ==== Tensors ============================================================================================= */
 
+/*
+ * Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
+ * an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_data(taper_tensor *t,
+                               void **out);
+
+/*
+ * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
+ * a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_data(const void *data,
+                                    const int64_t *sizes,
+                                    size_t ndim,
+                                    int32_t dtype,
+                                    taper_device dev,
+                                    taper_tensor **out);
+
+/*
+ * Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
+ * row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
+ * freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_buffer(void *data,
+                                      const int64_t *sizes,
+                                      size_t ndim,
+                                      const int64_t *strides,
+                                      int32_t dtype,
+                                      taper_drop_fn deleter,
+                                      void *user,
+                                      taper_tensor **out);
+
 /* Makes another handle of the same tensor, owned by the caller. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_ref(taper_tensor *t, taper_tensor **out);
 
@@ -500,14 +553,6 @@ taper_error *taper_tensor_base(taper_tensor *t,
 /* Number of in-place writes so far, shared by views; -1 for a bad handle. Borrows t. Since 0.1. */
 int64_t taper_tensor_version(const taper_tensor *t);
 
-/*
- * Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
- * an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_data(taper_tensor *t,
-                               void **out);
-
 /* The value of a tensor of one element; waits for the device. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_item(taper_tensor *t, taper_scalar *out);
 
@@ -527,35 +572,6 @@ taper_error *taper_tensor_copy_to_host(taper_tensor *t,
 TAPER_MUST_USE
 taper_error *taper_tensor_set_data(taper_tensor *t,
                                    taper_tensor *src);
-
-/*
- * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
- * a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
- * caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_from_data(const void *data,
-                                    const int64_t *sizes,
-                                    size_t ndim,
-                                    int32_t dtype,
-                                    taper_device dev,
-                                    taper_tensor **out);
-
-/*
- * Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
- * row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
- * freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
- * owned by the caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_from_buffer(void *data,
-                                      const int64_t *sizes,
-                                      size_t ndim,
-                                      const int64_t *strides,
-                                      int32_t dtype,
-                                      taper_drop_fn deleter,
-                                      void *user,
-                                      taper_tensor **out);
 
 /* A dtype's name, like "float32", never freed; NULL for an unknown code. Since 0.1. */
 const char *taper_dtype_name(int32_t dtype);
@@ -655,6 +671,32 @@ TAPER_MUST_USE taper_error *taper_tensor_from_dlpack_legacy(struct DLManagedTens
 
 /* ==== Autograd ============================================================================================ */
 
+/* A function of tensors, for taper_gradcheck. */
+typedef struct taper_tensor_fn_vtable {
+    /* sizeof(taper_tensor_fn_vtable). */
+    size_t struct_size;
+    /*
+     * Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
+     * library takes over.
+     */
+    taper_error *(*call)(void *user,
+                         taper_tensor *const *inputs,
+                         size_t inputs_len,
+                         taper_tensor_list **outputs);
+    /* Called with user exactly once, at the end; or NULL. */
+    taper_drop_fn drop;
+} taper_tensor_fn_vtable;
+
+/* Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT. */
+typedef struct taper_gradcheck_options {
+    /* sizeof(taper_gradcheck_options). */
+    size_t struct_size;
+    /* Step of the central differences. */
+    double eps;
+    double atol;
+    double rtol;
+} taper_gradcheck_options;
+
 /* A tensor hook. */
 typedef struct taper_hook_vtable {
     /* sizeof(taper_hook_vtable). */
@@ -686,31 +728,25 @@ typedef struct taper_node_hook_vtable {
     taper_drop_fn drop;
 } taper_node_hook_vtable;
 
-/* A function of tensors, for taper_gradcheck. */
-typedef struct taper_tensor_fn_vtable {
-    /* sizeof(taper_tensor_fn_vtable). */
-    size_t struct_size;
-    /*
-     * Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
-     * library takes over.
-     */
-    taper_error *(*call)(void *user,
-                         taper_tensor *const *inputs,
-                         size_t inputs_len,
-                         taper_tensor_list **outputs);
-    /* Called with user exactly once, at the end; or NULL. */
-    taper_drop_fn drop;
-} taper_tensor_fn_vtable;
+/*
+ * Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
+ * an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
+ * (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gradcheck(const struct taper_tensor_fn_vtable *vtable,
+                             void *user,
+                             taper_tensor *const *inputs,
+                             size_t inputs_len,
+                             const struct taper_gradcheck_options *options);
 
-/* Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT. */
-typedef struct taper_gradcheck_options {
-    /* sizeof(taper_gradcheck_options). */
-    size_t struct_size;
-    /* Step of the central differences. */
-    double eps;
-    double atol;
-    double rtol;
-} taper_gradcheck_options;
+/* Like taper_gradcheck, for the second derivatives. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
+                                 void *user,
+                                 taper_tensor *const *inputs,
+                                 size_t inputs_len,
+                                 const struct taper_gradcheck_options *options);
 
 /*
  * Computes the gradients of `tensors` and adds them to `.grad` of the leaves, or of `inputs` only when inputs_len is not 0.
@@ -849,26 +885,6 @@ taper_error *taper_node_register_prehook(taper_node *n,
 /* Removes a hook of this node; unknown numbers are ignored. Borrows n. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_node_remove_hook(taper_node *n, uint64_t id);
 
-/*
- * Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
- * an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
- * (vtable->drop). Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_gradcheck(const struct taper_tensor_fn_vtable *vtable,
-                             void *user,
-                             taper_tensor *const *inputs,
-                             size_t inputs_len,
-                             const struct taper_gradcheck_options *options);
-
-/* Like taper_gradcheck, for the second derivatives. Since 0.1. */
-TAPER_MUST_USE
-taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
-                                 void *user,
-                                 taper_tensor *const *inputs,
-                                 size_t inputs_len,
-                                 const struct taper_gradcheck_options *options);
-
 /* ==== Custom functions ==================================================================================== */
 
 /* A differentiable function of the caller. */
@@ -992,6 +1008,19 @@ typedef struct taper_device_properties {
     char platform[128];
 } taper_device_properties;
 
+/* Asked when memory runs out. */
+typedef struct taper_out_of_memory_vtable {
+    /* sizeof(taper_out_of_memory_vtable). */
+    size_t struct_size;
+    /*
+     * Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
+     * are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
+     */
+    int32_t (*call)(void *user, size_t nbytes);
+    /* Called with user exactly once, when the callback is replaced; or NULL. */
+    taper_drop_fn drop;
+} taper_out_of_memory_vtable;
+
 /* Memory of one device's allocator, in bytes. */
 typedef struct taper_memory_info {
     /* Held by live tensors now. */
@@ -1006,25 +1035,6 @@ typedef struct taper_memory_info {
     uint64_t allocations;
 } taper_memory_info;
 
-/* Asked when memory runs out. */
-typedef struct taper_out_of_memory_vtable {
-    /* sizeof(taper_out_of_memory_vtable). */
-    size_t struct_size;
-    /*
-     * Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
-     * are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
-     */
-    int32_t (*call)(void *user, size_t nbytes);
-    /* Called with user exactly once, when the callback is replaced; or NULL. */
-    taper_drop_fn drop;
-} taper_out_of_memory_vtable;
-
-/*
- * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
- * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
- */
-TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
-
 /*
  * Properties of a device. out->struct_size must be set (TAPER_DEVICE_PROPERTIES_INIT). An error when there is no such
  * device: it says why, or which there are. Nothing is started on the device. Since 0.1.
@@ -1032,6 +1042,32 @@ TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
 TAPER_MUST_USE
 taper_error *taper_device_get_properties(taper_device device,
                                          struct taper_device_properties *out);
+
+/*
+ * Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
+ * library (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
+                                              void *user);
+
+/*
+ * Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
+ * that is not NULL; sci_mode NULL means automatic. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_printoptions(const int64_t *precision,
+                                    const double *threshold,
+                                    const int64_t *edgeitems,
+                                    const int64_t *linewidth,
+                                    const char *profile,
+                                    const bool *sci_mode);
+
+/*
+ * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
+ * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
 
 /*
  * NULL if the device can be used, else an error that says why not: no driver, no platform, no such index (with the
@@ -1093,14 +1129,6 @@ taper_error *taper_memory_get_info(taper_device device,
 
 /* Gives the memory that a device's allocator keeps for reuse back to the system. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_memory_empty_cache(taper_device device);
-
-/*
- * Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
- * library (vtable->drop). Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
-                                              void *user);
 
 /* Number of threads that CPU kernels use. Since 0.1. */
 int32_t taper_get_num_threads(void);
@@ -1168,18 +1196,6 @@ taper_error *taper_generator_set_state(taper_generator *g,
 
 /* Frees a generator's handle. Consumes g; NULL is fine. Returns false when g was no live generator handle. Since 0.1. */
 bool taper_generator_free(taper_generator *g);
-
-/*
- * Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
- * that is not NULL; sci_mode NULL means automatic. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_set_printoptions(const int64_t *precision,
-                                    const double *threshold,
-                                    const int64_t *edgeitems,
-                                    const int64_t *linewidth,
-                                    const char *profile,
-                                    const bool *sci_mode);
 
 /* ==== Graphs, float32 precision =========================================================================== */
 
@@ -2621,6 +2637,17 @@ taper_error *taper_softmax(taper_tensor *self,
                            taper_tensor **out);
 
 /*
+ * softmax(-self).
+ *
+ * `softmin(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_softmin(taper_tensor *self,
+                           int64_t dim,
+                           int32_t dtype,
+                           taper_tensor **out);
+
+/*
  * log(softmax(self, dim)) without overflow.
  *
  * `log_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
@@ -3338,6 +3365,18 @@ taper_error *taper_prod_dim(taper_tensor *self,
 TAPER_MUST_USE taper_error *taper_any(taper_tensor *self, taper_tensor **out);
 
 /*
+ * Whether any element is nonzero over several dimensions (all when none are given); bool.
+ *
+ * `any.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_any_dims(taper_tensor *self,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            bool keepdim,
+                            taper_tensor **out);
+
+/*
  * Whether any element is nonzero along a dimension; bool.
  *
  * `any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
@@ -3352,6 +3391,18 @@ TAPER_MUST_USE taper_error *taper_any_dim(taper_tensor *self, int64_t dim, bool 
 TAPER_MUST_USE taper_error *taper_all(taper_tensor *self, taper_tensor **out);
 
 /*
+ * Whether all elements are nonzero over several dimensions (all when none are given); bool.
+ *
+ * `all.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_all_dims(taper_tensor *self,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            bool keepdim,
+                            taper_tensor **out);
+
+/*
  * Whether all elements are nonzero along a dimension; bool.
  *
  * `all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor`. Since 0.1.
@@ -3364,6 +3415,17 @@ TAPER_MUST_USE taper_error *taper_all_dim(taper_tensor *self, int64_t dim, bool 
  * `count_nonzero(Tensor self, int? dim=None) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_count_nonzero(taper_tensor *self, const int64_t *dim, taper_tensor **out);
+
+/*
+ * How many elements are nonzero over several dimensions; int64.
+ *
+ * `count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_count_nonzero_dim_int_list(taper_tensor *self,
+                                              const int64_t *dim,
+                                              size_t dim_len,
+                                              taper_tensor **out);
 
 /*
  * Largest element; NaN propagates.
@@ -3537,6 +3599,41 @@ TAPER_MUST_USE taper_error *taper_cumsum_(taper_tensor *self, int64_t dim, int32
  * `cumprod_(Tensor(a!) self, int dim, *, ScalarType? dtype=None) -> Tensor(a!)`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_cumprod_(taper_tensor *self, int64_t dim, int32_t dtype);
+
+/*
+ * Differences of neighbours along a dimension, n times.
+ *
+ * `diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, Tensor? append=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_diff(taper_tensor *self,
+                        int64_t n,
+                        int64_t dim,
+                        taper_tensor *prepend,
+                        taper_tensor *append,
+                        taper_tensor **out);
+
+/*
+ * The integral by the trapezoidal rule, of samples at the places x.
+ *
+ * `trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_trapezoid_x(taper_tensor *y,
+                               taper_tensor *x,
+                               int64_t dim,
+                               taper_tensor **out);
+
+/*
+ * The integral by the trapezoidal rule, of samples dx apart.
+ *
+ * `trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_trapezoid_dx(taper_tensor *y,
+                                taper_scalar dx,
+                                int64_t dim,
+                                taper_tensor **out);
 
 /*
  * Running log(sum(exp)) along a dimension.
@@ -3782,6 +3879,99 @@ taper_error *taper_einsum(const char *equation,
 TAPER_MUST_USE taper_error *taper_trace(taper_tensor *self, taper_tensor **out);
 
 /*
+ * The vector product along a dimension of size 3, the first one that is if none is named.
+ *
+ * `cross(Tensor self, Tensor other, int? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cross(taper_tensor *self,
+                         taper_tensor *other,
+                         const int64_t *dim,
+                         taper_tensor **out);
+
+/*
+ * The product summed over pairs of dimensions, one of each tensor.
+ *
+ * `tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensordot(taper_tensor *self,
+                             taper_tensor *other,
+                             const int64_t *dims_self,
+                             size_t dims_self_len,
+                             const int64_t *dims_other,
+                             size_t dims_other_len,
+                             taper_tensor **out);
+
+/*
+ * The Kronecker product: each element of self times the whole other.
+ *
+ * `kron(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_kron(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * beta * self + alpha * (mat @ vec).
+ *
+ * `addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addmv(taper_tensor *self,
+                         taper_tensor *mat,
+                         taper_tensor *vec,
+                         taper_scalar beta,
+                         taper_scalar alpha,
+                         taper_tensor **out);
+
+/*
+ * beta * self + alpha * outer(vec1, vec2).
+ *
+ * `addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addr(taper_tensor *self,
+                        taper_tensor *vec1,
+                        taper_tensor *vec2,
+                        taper_scalar beta,
+                        taper_scalar alpha,
+                        taper_tensor **out);
+
+/*
+ * beta * self + alpha * (batch1 @ batch2).sum(0).
+ *
+ * `addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addbmm(taper_tensor *self,
+                          taper_tensor *batch1,
+                          taper_tensor *batch2,
+                          taper_scalar beta,
+                          taper_scalar alpha,
+                          taper_tensor **out);
+
+/*
+ * The product of matrices, from left to right.
+ *
+ * `chain_matmul(Tensor[] matrices) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_chain_matmul(taper_tensor *const *matrices,
+                                size_t matrices_len,
+                                taper_tensor **out);
+
+/*
+ * Distances between all pairs of rows; compute_mode: 0 (many rows by one product where p is 2), 1 (always), 2 (never).
+ *
+ * `cdist(Tensor x1, Tensor x2, float p=2.0, int? compute_mode=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cdist(taper_tensor *x1,
+                         taper_tensor *x2,
+                         double p,
+                         const int64_t *compute_mode,
+                         taper_tensor **out);
+
+/*
  * input @ weight.T + bias; weight is [out_features, in_features].
  *
  * `linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
@@ -3791,6 +3981,18 @@ taper_error *taper_linear(taper_tensor *input,
                           taper_tensor *weight,
                           taper_tensor *bias,
                           taper_tensor **out);
+
+/*
+ * input1^T A input2 + bias for each matrix A of weight [out, in1, in2].
+ *
+ * `bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bilinear(taper_tensor *input1,
+                            taper_tensor *input2,
+                            taper_tensor *weight,
+                            taper_tensor *bias,
+                            taper_tensor **out);
 
 /*
  * relu (or gelu's tanh form) of input @ weight.T + bias, in one kernel; weight is [out_features, in_features].
@@ -4104,6 +4306,29 @@ taper_error *taper_chunk(taper_tensor *self,
                          taper_tensor_list **out);
 
 /*
+ * Sections of nearly equal size along a dimension, as views.
+ *
+ * `tensor_split.sections(Tensor self, int sections, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_split_sections(taper_tensor *self,
+                                         int64_t sections,
+                                         int64_t dim,
+                                         taper_tensor_list **out);
+
+/*
+ * The tensor cut before each of the indices of a dimension, as views.
+ *
+ * `tensor_split.indices(Tensor self, int[] indices, int dim=0) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_split_indices(taper_tensor *self,
+                                        const int64_t *indices,
+                                        size_t indices_len,
+                                        int64_t dim,
+                                        taper_tensor_list **out);
+
+/*
  * Windows of size every step along a dimension, appended as the last.
  *
  * `unfold(Tensor self, int dimension, int size, int step) -> Tensor`. Since 0.1.
@@ -4210,6 +4435,98 @@ taper_error *taper_stack(taper_tensor *const *tensors,
                          taper_tensor **out);
 
 /*
+ * The tensor with at least 1 dimension.
+ *
+ * `atleast_1d(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atleast_1d(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The tensor with at least 2 dimensions: a vector is a row.
+ *
+ * `atleast_2d(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atleast_2d(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The tensor with at least 3 dimensions: a matrix gets a last one.
+ *
+ * `atleast_3d(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atleast_3d(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Tensors side by side: along the second dimension, vectors along their only one.
+ *
+ * `hstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hstack(taper_tensor *const *tensors,
+                          size_t tensors_len,
+                          taper_tensor **out);
+
+/*
+ * Tensors stacked as rows.
+ *
+ * `vstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_vstack(taper_tensor *const *tensors,
+                          size_t tensors_len,
+                          taper_tensor **out);
+
+/*
+ * Tensors stacked along the third dimension.
+ *
+ * `dstack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dstack(taper_tensor *const *tensors,
+                          size_t tensors_len,
+                          taper_tensor **out);
+
+/*
+ * Vectors as columns of a matrix, beside matrices.
+ *
+ * `column_stack(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_column_stack(taper_tensor *const *tensors,
+                                size_t tensors_len,
+                                taper_tensor **out);
+
+/*
+ * Matrices along the diagonal of a larger one, zeros elsewhere.
+ *
+ * `block_diag(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_block_diag(taper_tensor *const *tensors,
+                              size_t tensors_len,
+                              taper_tensor **out);
+
+/*
+ * All combinations of elements of vectors, as rows.
+ *
+ * `cartesian_prod(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cartesian_prod(taper_tensor *const *tensors,
+                                  size_t tensors_len,
+                                  taper_tensor **out);
+
+/*
+ * All combinations of r elements of a vector, as rows.
+ *
+ * `combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_combinations(taper_tensor *self,
+                                int64_t r,
+                                bool with_replacement,
+                                taper_tensor **out);
+
+/*
  * Copies side by side, repeats times per dimension.
  *
  * `repeat(Tensor self, int[] repeats) -> Tensor`. Since 0.1.
@@ -4241,6 +4558,32 @@ taper_error *taper_flip(taper_tensor *self,
                         const int64_t *dims,
                         size_t dims_len,
                         taper_tensor **out);
+
+/*
+ * Columns of a matrix in reverse order.
+ *
+ * `fliplr(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fliplr(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Rows in reverse order.
+ *
+ * `flipud(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_flipud(taper_tensor *self, taper_tensor **out);
+
+/*
+ * k quarter turns in the plane of two dimensions, from the first to the second.
+ *
+ * `rot90(Tensor self, int k=1, int[] dims=[0, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rot90(taper_tensor *self,
+                         int64_t k,
+                         const int64_t *dims,
+                         size_t dims_len,
+                         taper_tensor **out);
 
 /*
  * Elements rotated along dimensions (flattened when none are given).
@@ -4683,6 +5026,31 @@ taper_error *taper_embedding(taper_tensor *weight,
                              taper_tensor *indices,
                              int64_t padding_idx,
                              taper_tensor **out);
+
+/*
+ * embedding that scales the used rows down, in place, to a norm of at most max_norm, and divides the gradient by how often each index occurs.
+ *
+ * `embedding_full(Tensor weight, Tensor indices, int? padding_idx=None, float? max_norm=None, float norm_type=2.0, bool scale_grad_by_freq=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_embedding_full(taper_tensor *weight,
+                                  taper_tensor *indices,
+                                  const int64_t *padding_idx,
+                                  const double *max_norm,
+                                  double norm_type,
+                                  bool scale_grad_by_freq,
+                                  taper_tensor **out);
+
+/*
+ * Scales the rows that indices name, in place and unrecorded, to a norm of at most max_norm.
+ *
+ * `embedding_renorm_(Tensor(a!) self, Tensor indices, float max_norm, float norm_type) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_embedding_renorm_(taper_tensor *self,
+                                     taper_tensor *indices,
+                                     double max_norm,
+                                     double norm_type);
 
 /*
  * Integer classes as rows of 0 and 1 (int64).
@@ -5293,6 +5661,26 @@ taper_error *taper_conv3d(taper_tensor *input,
                           taper_tensor **out);
 
 /*
+ * A convolution over the weight's dimensions less 2; padding_mode 'zeros', 'reflect', 'replicate' or 'circular'; auto_padding 'same' or 'valid' in place of numbers.
+ *
+ * `conv_padded(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=[], int[] padding=[], int[] dilation=[], int groups=1, str padding_mode="zeros", str? auto_padding=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_padded(taper_tensor *input,
+                               taper_tensor *weight,
+                               taper_tensor *bias,
+                               const int64_t *stride,
+                               size_t stride_len,
+                               const int64_t *padding,
+                               size_t padding_len,
+                               const int64_t *dilation,
+                               size_t dilation_len,
+                               int64_t groups,
+                               const char *padding_mode,
+                               const char *auto_padding,
+                               taper_tensor **out);
+
+/*
  * The gradient of conv1d with respect to its input; weight [c, out / groups, ..].
  *
  * `conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1] output_padding=[0], int groups=1, int[1] dilation=[1]) -> Tensor`. Since 0.1.
@@ -5351,6 +5739,28 @@ taper_error *taper_conv_transpose3d(taper_tensor *input,
                                     const int64_t *dilation,
                                     size_t dilation_len,
                                     taper_tensor **out);
+
+/*
+ * A transposed convolution over the weight's dimensions less 2; output_size chooses among the possible sizes in place of output_padding.
+ *
+ * `conv_transpose_sized(Tensor input, Tensor weight, Tensor? bias=None, int[] stride=[], int[] padding=[], int[] output_padding=[], int groups=1, int[] dilation=[], int[]? output_size=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_transpose_sized(taper_tensor *input,
+                                        taper_tensor *weight,
+                                        taper_tensor *bias,
+                                        const int64_t *stride,
+                                        size_t stride_len,
+                                        const int64_t *padding,
+                                        size_t padding_len,
+                                        const int64_t *output_padding,
+                                        size_t output_padding_len,
+                                        int64_t groups,
+                                        const int64_t *dilation,
+                                        size_t dilation_len,
+                                        const int64_t *output_size,
+                                        size_t output_size_len,
+                                        taper_tensor **out);
 
 /*
  * Largest element of each window; stride defaults to kernel_size.
@@ -5413,6 +5823,44 @@ taper_error *taper_max_pool3d(taper_tensor *self,
  */
 TAPER_MUST_USE
 taper_error *taper_max_pool2d_with_indices(taper_tensor *self,
+                                           const int64_t *kernel_size,
+                                           size_t kernel_size_len,
+                                           const int64_t *stride,
+                                           size_t stride_len,
+                                           const int64_t *padding,
+                                           size_t padding_len,
+                                           const int64_t *dilation,
+                                           size_t dilation_len,
+                                           bool ceil_mode,
+                                           taper_tensor **values,
+                                           taper_tensor **indices);
+
+/*
+ * max_pool1d and the position of each maximum in its row.
+ *
+ * `max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool1d_with_indices(taper_tensor *self,
+                                           const int64_t *kernel_size,
+                                           size_t kernel_size_len,
+                                           const int64_t *stride,
+                                           size_t stride_len,
+                                           const int64_t *padding,
+                                           size_t padding_len,
+                                           const int64_t *dilation,
+                                           size_t dilation_len,
+                                           bool ceil_mode,
+                                           taper_tensor **values,
+                                           taper_tensor **indices);
+
+/*
+ * max_pool3d and the flat position of each maximum in its volume.
+ *
+ * `max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[3] dilation=[1, 1, 1], bool ceil_mode=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_pool3d_with_indices(taper_tensor *self,
                                            const int64_t *kernel_size,
                                            size_t kernel_size_len,
                                            const int64_t *stride,
@@ -5512,6 +5960,156 @@ taper_error *taper_adaptive_avg_pool3d(taper_tensor *self,
                                        taper_tensor **out);
 
 /*
+ * Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_max_pool1d(Tensor self, int[1] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool1d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * adaptive_max_pool1d and the flat position of each maximum.
+ *
+ * `adaptive_max_pool1d_with_indices(Tensor self, int[1] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool1d_with_indices(taper_tensor *self,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **values,
+                                                    taper_tensor **indices);
+
+/*
+ * Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_max_pool2d(Tensor self, int[2] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool2d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * adaptive_max_pool2d and the flat position of each maximum.
+ *
+ * `adaptive_max_pool2d_with_indices(Tensor self, int[2] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool2d_with_indices(taper_tensor *self,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **values,
+                                                    taper_tensor **indices);
+
+/*
+ * Largest elements of evenly spread windows that give output_size (-1 keeps a size).
+ *
+ * `adaptive_max_pool3d(Tensor self, int[3] output_size) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool3d(taper_tensor *self,
+                                       const int64_t *output_size,
+                                       size_t output_size_len,
+                                       taper_tensor **out);
+
+/*
+ * adaptive_max_pool3d and the flat position of each maximum.
+ *
+ * `adaptive_max_pool3d_with_indices(Tensor self, int[3] output_size) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_adaptive_max_pool3d_with_indices(taper_tensor *self,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **values,
+                                                    taper_tensor **indices);
+
+/*
+ * The p-norm of each window.
+ *
+ * `lp_pool1d(Tensor self, float norm_type, int[1] kernel_size, int[1]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lp_pool1d(taper_tensor *self,
+                             double norm_type,
+                             const int64_t *kernel_size,
+                             size_t kernel_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             bool ceil_mode,
+                             taper_tensor **out);
+
+/*
+ * The p-norm of each window.
+ *
+ * `lp_pool2d(Tensor self, float norm_type, int[2] kernel_size, int[2]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lp_pool2d(taper_tensor *self,
+                             double norm_type,
+                             const int64_t *kernel_size,
+                             size_t kernel_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             bool ceil_mode,
+                             taper_tensor **out);
+
+/*
+ * The p-norm of each window.
+ *
+ * `lp_pool3d(Tensor self, float norm_type, int[3] kernel_size, int[3]? stride=None, bool ceil_mode=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lp_pool3d(taper_tensor *self,
+                             double norm_type,
+                             const int64_t *kernel_size,
+                             size_t kernel_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             bool ceil_mode,
+                             taper_tensor **out);
+
+/*
+ * Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
+ *
+ * `im2col(Tensor self, int[2] kernel_size, int[2] dilation=[1, 1], int[2] padding=[0, 0], int[2] stride=[1, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_im2col(taper_tensor *self,
+                          const int64_t *kernel_size,
+                          size_t kernel_size_len,
+                          const int64_t *dilation,
+                          size_t dilation_len,
+                          const int64_t *padding,
+                          size_t padding_len,
+                          const int64_t *stride,
+                          size_t stride_len,
+                          taper_tensor **out);
+
+/*
+ * Sums columns of sliding blocks back into an image of output_size.
+ *
+ * `col2im(Tensor self, int[2] output_size, int[2] kernel_size, int[2] dilation=[1, 1], int[2] padding=[0, 0], int[2] stride=[1, 1]) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_col2im(taper_tensor *self,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          const int64_t *kernel_size,
+                          size_t kernel_size_len,
+                          const int64_t *dilation,
+                          size_t dilation_len,
+                          const int64_t *padding,
+                          size_t padding_len,
+                          const int64_t *stride,
+                          size_t stride_len,
+                          taper_tensor **out);
+
+/*
  * Values of input [n, c, h, w] (or [n, c, d, h, w]) at the points of grid [n, .., 2] (3): x, y (z), -1 to 1.
  *
  * `grid_sample(Tensor input, Tensor grid, str mode="bilinear", str padding_mode="zeros", bool align_corners=False) -> Tensor`. Since 0.1.
@@ -5607,6 +6205,55 @@ taper_error *taper_instance_norm(taper_tensor *input,
                                  taper_tensor **out);
 
 /*
+ * batch_norm that counts batches (in place) and chooses between running and batch statistics as the layer does; momentum None is the mean of all batches.
+ *
+ * `batch_norm_tracked(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, Tensor? num_batches_tracked, bool training, bool track_running_stats=True, float? momentum=0.1, float eps=1e-5) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_batch_norm_tracked(taper_tensor *input,
+                                      taper_tensor *weight,
+                                      taper_tensor *bias,
+                                      taper_tensor *running_mean,
+                                      taper_tensor *running_var,
+                                      taper_tensor *num_batches_tracked,
+                                      bool training,
+                                      bool track_running_stats,
+                                      const double *momentum,
+                                      double eps,
+                                      taper_tensor **out);
+
+/*
+ * instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample.
+ *
+ * `instance_norm_tracked(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training=True, bool track_running_stats=True, float? momentum=0.1, float eps=1e-5, int? dims=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_instance_norm_tracked(taper_tensor *input,
+                                         taper_tensor *weight,
+                                         taper_tensor *bias,
+                                         taper_tensor *running_mean,
+                                         taper_tensor *running_var,
+                                         bool training,
+                                         bool track_running_stats,
+                                         const double *momentum,
+                                         double eps,
+                                         const int64_t *dims,
+                                         taper_tensor **out);
+
+/*
+ * Divided by a power of the mean of squares over size neighbouring channels.
+ *
+ * `local_response_norm(Tensor input, int size, float alpha=0.0001, float beta=0.75, float k=1.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_local_response_norm(taper_tensor *input,
+                                       int64_t size,
+                                       double alpha,
+                                       double beta,
+                                       double k,
+                                       taper_tensor **out);
+
+/*
  * Divided by the p-norm along a dimension.
  *
  * `normalize(Tensor input, float p=2.0, int dim=1, float eps=1e-12) -> Tensor`. Since 0.1.
@@ -5628,6 +6275,19 @@ taper_error *taper_cosine_similarity(taper_tensor *x1,
                                      taper_tensor *x2,
                                      int64_t dim,
                                      double eps,
+                                     taper_tensor **out);
+
+/*
+ * The p-norm of x1 - x2 + eps over the last dimension.
+ *
+ * `pairwise_distance(Tensor x1, Tensor x2, float p=2.0, float eps=1e-6, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_pairwise_distance(taper_tensor *x1,
+                                     taper_tensor *x2,
+                                     double p,
+                                     double eps,
+                                     bool keepdim,
                                      taper_tensor **out);
 
 /*
@@ -5667,6 +6327,41 @@ TAPER_MUST_USE
 taper_error *taper_pixel_shuffle(taper_tensor *self,
                                  int64_t upscale_factor,
                                  taper_tensor **out);
+
+/*
+ * Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+ *
+ * `interpolate(Tensor input, int[1]? size=None, float? scale_factor=None, str mode="nearest", bool? align_corners=None, bool? recompute_scale_factor=None, bool antialias=False, *, float? scale_h=None, float? scale_w=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_interpolate(taper_tensor *input,
+                               const int64_t *size,
+                               size_t size_len,
+                               const double *scale_factor,
+                               const char *mode,
+                               const bool *align_corners,
+                               const bool *recompute_scale_factor,
+                               bool antialias,
+                               const double *scale_h,
+                               const double *scale_w,
+                               taper_tensor **out);
+
+/*
+ * Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w].
+ *
+ * `pixel_unshuffle(Tensor self, int downscale_factor) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_pixel_unshuffle(taper_tensor *self,
+                                   int64_t downscale_factor,
+                                   taper_tensor **out);
+
+/*
+ * Channels of groups mixed.
+ *
+ * `channel_shuffle(Tensor self, int groups) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_channel_shuffle(taper_tensor *self, int64_t groups, taper_tensor **out);
 
 /* ==== Ops: Losses ========================================================================================= */
 
@@ -5779,6 +6474,125 @@ taper_error *taper_cross_entropy(taper_tensor *input,
                                  const char *reduction,
                                  double label_smoothing,
                                  taper_tensor **out);
+
+/*
+ * input where the target is 1, max(0, margin - input) where it is -1.
+ *
+ * `hinge_embedding_loss(Tensor input, Tensor target, float margin=1.0, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hinge_embedding_loss(taper_tensor *input,
+                                        taper_tensor *target,
+                                        double margin,
+                                        const char *reduction,
+                                        taper_tensor **out);
+
+/*
+ * log(1 + exp(-target * input)).
+ *
+ * `soft_margin_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_soft_margin_loss(taper_tensor *input,
+                                    taper_tensor *target,
+                                    const char *reduction,
+                                    taper_tensor **out);
+
+/*
+ * max(0, -target * (input1 - input2) + margin).
+ *
+ * `margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_margin_ranking_loss(taper_tensor *input1,
+                                       taper_tensor *input2,
+                                       taper_tensor *target,
+                                       double margin,
+                                       const char *reduction,
+                                       taper_tensor **out);
+
+/*
+ * 1 - cos where the target is 1, max(0, cos - margin) where it is -1.
+ *
+ * `cosine_embedding_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cosine_embedding_loss(taper_tensor *input1,
+                                         taper_tensor *input2,
+                                         taper_tensor *target,
+                                         double margin,
+                                         const char *reduction,
+                                         taper_tensor **out);
+
+/*
+ * max(0, d(anchor, positive) - d(anchor, negative) + margin) for the p-norm d of differences.
+ *
+ * `triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1.0, float p=2.0, float eps=1e-6, bool swap=False, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_triplet_margin_loss(taper_tensor *anchor,
+                                       taper_tensor *positive,
+                                       taper_tensor *negative,
+                                       double margin,
+                                       double p,
+                                       double eps,
+                                       bool swap,
+                                       const char *reduction,
+                                       taper_tensor **out);
+
+/*
+ * The mean over classes of each class's logistic loss; targets are 0 or 1.
+ *
+ * `multilabel_soft_margin_loss(Tensor input, Tensor target, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_multilabel_soft_margin_loss(taper_tensor *input,
+                                               taper_tensor *target,
+                                               taper_tensor *weight,
+                                               const char *reduction,
+                                               taper_tensor **out);
+
+/*
+ * The sum over the other classes of max(0, margin - input[y] + input[i])^p, by the number of classes.
+ *
+ * `multi_margin_loss(Tensor input, Tensor target, Scalar p=1, float margin=1.0, Tensor? weight=None, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_multi_margin_loss(taper_tensor *input,
+                                     taper_tensor *target,
+                                     taper_scalar p,
+                                     double margin,
+                                     taper_tensor *weight,
+                                     const char *reduction,
+                                     taper_tensor **out);
+
+/*
+ * Negative log likelihood of a Poisson distribution.
+ *
+ * `poisson_nll_loss(Tensor input, Tensor target, bool log_input=True, bool full=False, float eps=1e-8, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_poisson_nll_loss(taper_tensor *input,
+                                    taper_tensor *target,
+                                    bool log_input,
+                                    bool full,
+                                    double eps,
+                                    const char *reduction,
+                                    taper_tensor **out);
+
+/*
+ * Negative log likelihood of a normal distribution.
+ *
+ * `gaussian_nll_loss(Tensor input, Tensor target, Tensor var, bool full=False, float eps=1e-6, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gaussian_nll_loss(taper_tensor *input,
+                                     taper_tensor *target,
+                                     taper_tensor *var,
+                                     bool full,
+                                     double eps,
+                                     const char *reduction,
+                                     taper_tensor **out);
 
 /* ==== Ops: Random ========================================================================================= */
 
@@ -6176,6 +6990,19 @@ taper_error *taper_dropout3d(taper_tensor *input,
                              taper_generator *generator,
                              taper_tensor **out);
 
+/*
+ * A sample of the Gumbel-softmax distribution; hard gives one-hot vectors with soft gradients.
+ *
+ * `gumbel_softmax(Tensor logits, float tau=1.0, bool hard=False, int dim=-1, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gumbel_softmax(taper_tensor *logits,
+                                  double tau,
+                                  bool hard,
+                                  int64_t dim,
+                                  taper_generator *generator,
+                                  taper_tensor **out);
+
 /* ==== Ops: Initialisers =================================================================================== */
 
 /*
@@ -6521,6 +7348,16 @@ typedef struct taper_module_vtable {
     taper_error *(*extra_repr)(void *user, taper_module *self, taper_string **out);
     /* Called with user exactly once, when the module is gone; or NULL. */
     taper_drop_fn drop;
+    /*
+     * Used in place of forward where it is set: optional inputs that were not given are NULL, and *outputs is set to a
+     * list (taper_tensor_list_new; NULL elements for outputs that were not asked for), which the library takes over.
+     * Since 0.1.
+     */
+    taper_error *(*forward_list)(void *user,
+                                 taper_module *self,
+                                 taper_tensor *const *inputs,
+                                 size_t inputs_len,
+                                 taper_tensor_list **outputs);
 } taper_module_vtable;
 
 /* A hook that runs before or after forward: set the one that is registered. */
@@ -6529,14 +7366,17 @@ typedef struct taper_module_hook_vtable {
     size_t struct_size;
     /*
      * Before forward. It may set *replacement to a list of other inputs (taper_tensor_list_new), which the library takes
-     * over. Handles are borrowed and valid during the call.
+     * over. Handles are borrowed and valid during the call; NULL is an optional input that was not given.
      */
     taper_error *(*before)(void *user,
                            taper_module *m,
                            taper_tensor *const *inputs,
                            size_t inputs_len,
                            taper_tensor_list **replacement);
-    /* After forward. It may set *replacement to another output, which the library takes over. */
+    /*
+     * After forward. It may set *replacement to another output, which the library takes over. A module that gives
+     * several outputs needs after_list.
+     */
     taper_error *(*after)(void *user,
                           taper_module *m,
                           taper_tensor *const *inputs,
@@ -6545,6 +7385,17 @@ typedef struct taper_module_hook_vtable {
                           taper_tensor **replacement);
     /* Called with user exactly once, when the hook is gone; or NULL. */
     taper_drop_fn drop;
+    /*
+     * Used in place of after where it is set: it sees all outputs (NULL: an optional one that was not asked for) and may
+     * set *replacement to a list of others, which the library takes over. Since 0.1.
+     */
+    taper_error *(*after_list)(void *user,
+                               taper_module *m,
+                               taper_tensor *const *inputs,
+                               size_t inputs_len,
+                               taper_tensor *const *outputs,
+                               size_t outputs_len,
+                               taper_tensor_list **replacement);
 } taper_module_hook_vtable;
 
 /*
@@ -6573,7 +7424,8 @@ uint64_t taper_module_id(const taper_module *m);
 TAPER_MUST_USE taper_error *taper_module_name(taper_module *m, taper_string **out);
 
 /*
- * Runs the module with its hooks; out is owned by the caller. Borrows m and the inputs. An error of a callback comes
+ * Runs the module with its hooks; out is owned by the caller. Fails with TAPER_ERROR_TYPE for a module that gives
+ * several outputs: taper_module_forward_list has them. Borrows m and the inputs. An error of a callback comes
  * back as it is. Since 0.1.
  */
 TAPER_MUST_USE
@@ -6581,6 +7433,17 @@ taper_error *taper_module_forward(taper_module *m,
                                   taper_tensor *const *inputs,
                                   size_t inputs_len,
                                   taper_tensor **out);
+
+/*
+ * Runs the module with its hooks: NULL inputs are optional ones that are not given. outputs receives all that it
+ * gives, owned by the caller; an element is NULL (taper_tensor_list_get) where an optional output was not asked for.
+ * Borrows m and the inputs. An error of a callback comes back as it is. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_forward_list(taper_module *m,
+                                       taper_tensor *const *inputs,
+                                       size_t inputs_len,
+                                       taper_tensor_list **outputs);
 
 /*
  * Registers or replaces a parameter, which from then on requires grad; NULL keeps the name without a tensor. Borrows
@@ -6732,6 +7595,53 @@ taper_error *taper_module_register_forward_hook(taper_module *m,
 
 /* Removes a hook of this module; unknown numbers are ignored. Borrows m. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_module_remove_hook(taper_module *m, uint64_t id);
+
+/* ==== Attributes ========================================================================================== */
+
+/*
+ * Number of attributes of a module (in_features, kernel_size and so on; not its tensors, children and training mode);
+ * -1 for a bad handle. Borrows m. Since 0.1.
+ */
+int64_t taper_module_num_attributes(const taper_module *m);
+
+/*
+ * Name of attribute i, in the order of PyTorch's constructor; owned by the caller. Borrows m. Fails when i is out of
+ * range. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute_name(taper_module *m,
+                                         size_t i,
+                                         taper_string **out);
+
+/*
+ * An attribute of a module, by PyTorch's name. kind receives TAPER_ATTRIBUTE_NONE, _BOOL, _INT, _FLOAT, _TEXT, _INTS or
+ * _FLOATS; value the value of a bool, int or float, and the length (in bytes, of elements) of a text or list. Borrows m.
+ * Fails with TAPER_ERROR_KEY when there is none. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute(taper_module *m,
+                                    const char *name,
+                                    int32_t *kind,
+                                    taper_scalar *value);
+
+/*
+ * An attribute that is a text; owned by the caller. Borrows m. Fails with TAPER_ERROR_TYPE when it is something else.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute_text(taper_module *m,
+                                         const char *name,
+                                         taper_string **out);
+
+/*
+ * The elements of an attribute that is a list; what buf has no room for is left out. Borrows m. Fails with
+ * TAPER_ERROR_TYPE when it is no list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_attribute_list(taper_module *m,
+                                         const char *name,
+                                         taper_scalar *buf,
+                                         size_t buf_len);
 
 /* ==== Layers ============================================================================================== */
 
@@ -6983,6 +7893,134 @@ taper_error *taper_nn_bce_with_logits_loss_new(const char *reduction,
                                                taper_tensor *weight,
                                                taper_tensor *pos_weight,
                                                taper_module **out);
+
+/* ==== Layers with options ================================================================================= */
+
+/* Options of a linear layer. */
+typedef struct taper_nn_linear_options {
+    /* sizeof(taper_nn_linear_options). */
+    size_t struct_size;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_linear_options;
+
+/* Options of a convolution; lists are one number for all dimensions or one for each, and NULL is the default. */
+typedef struct taper_nn_conv_create_options {
+    /* sizeof(taper_nn_conv_create_options). */
+    size_t struct_size;
+    /* NULL: 1. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* NULL: 1. */
+    const int64_t *dilation;
+    size_t dilation_len;
+    /* "same" or "valid" in place of padding; or NULL. */
+    const char *padding_text;
+    /* "zeros" (or NULL), "reflect", "replicate" or "circular". */
+    const char *padding_mode;
+    int64_t groups;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_conv_create_options;
+
+/*
+ * x W^T + b, from in_features to out_features. options may be NULL. Parameters weight and bias. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_linear_create(int64_t in_features,
+                                    int64_t out_features,
+                                    const struct taper_nn_linear_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_linear_create that takes in_features from its first input, whereupon it is a Linear. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_linear_create(int64_t out_features,
+                                         const struct taper_nn_linear_options *options,
+                                         taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, length]. kernel_size is 1 number; options may be NULL. Parameters
+ * weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv1d_create(int64_t in_channels,
+                                    int64_t out_channels,
+                                    const int64_t *kernel_size,
+                                    size_t kernel_size_len,
+                                    const struct taper_nn_conv_create_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_conv1d_create that takes in_channels from its first input, whereupon it is a Conv1d. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv1d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, height, width]. kernel_size is 1 number or 2; options may be NULL. Parameters
+ * weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv2d_create(int64_t in_channels,
+                                    int64_t out_channels,
+                                    const int64_t *kernel_size,
+                                    size_t kernel_size_len,
+                                    const struct taper_nn_conv_create_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_conv2d_create that takes in_channels from its first input, whereupon it is a Conv2d. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv2d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
+
+/*
+ * Convolution over [n, in_channels, depth, height, width]. kernel_size is 1 number or 3; options may be NULL. Parameters
+ * weight and bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv3d_create(int64_t in_channels,
+                                    int64_t out_channels,
+                                    const int64_t *kernel_size,
+                                    size_t kernel_size_len,
+                                    const struct taper_nn_conv_create_options *options,
+                                    taper_module **out);
+
+/*
+ * taper_nn_conv3d_create that takes in_channels from its first input, whereupon it is a Conv3d. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv3d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
 
 /* ==== Optimizers ========================================================================================== */
 
