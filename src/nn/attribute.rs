@@ -34,6 +34,7 @@ from! {
     &String => Text;
     &[i64] => Ints;
     &Vec<i64> => Ints;
+    &[f64] => Floats;
 }
 impl<T: Into<Attribute>> From<Option<T>> for Attribute {
     fn from(v: Option<T>) -> Attribute {

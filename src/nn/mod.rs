@@ -1,8 +1,11 @@
 //! Neural networks: the module tree and its layers.
 mod attribute;
+pub mod class;
 pub mod init;
 pub mod layers;
 pub(crate) mod lazy;
+#[rustfmt::skip]
+pub mod layers_gen;
 pub mod module;
 mod repr;
 

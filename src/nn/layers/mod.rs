@@ -1,6 +1,7 @@
 //! The layers: each holds its parameters in a [`Module`], checks its arguments as PyTorch does, and calls one op.
 
 mod activation;
+pub(super) mod calls;
 mod container;
 mod conv;
 mod linear;
@@ -36,7 +37,7 @@ pub struct Place {
     pub device: Option<Device>,
 }
 impl Place {
-    fn get(self) -> (DType, Device) {
+    pub(super) fn get(self) -> (DType, Device) {
         (self.dtype.unwrap_or_else(default_dtype), self.device.unwrap_or_else(default_device))
     }
     fn parameter(self, shape: &[i64]) -> Result<Tensor> {

@@ -3,16 +3,29 @@
 mod expr;
 mod model;
 mod parser;
+pub mod plan;
 mod python;
+mod rust;
 mod stubs;
 
+use crate::model::Op;
 use std::path::Path;
+
+/// Everything that the specification declares.
+pub fn load(root: &Path) -> Result<model::Layers, String> {
+    let path = root.join("spec/layers.txt");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    parser::parse(&text)
+}
+
+/// The core's layers.
+pub fn rust(root: &Path, ops: &[Op]) -> Result<Option<String>, String> {
+    rust::emit(&load(root)?, ops).map(Some)
+}
 
 /// The entries of one `file` line, with everything else that is declared.
 fn with<R>(root: &Path, file: &str, emit: impl Fn(&model::Layers, &model::File) -> R) -> Result<Option<R>, String> {
-    let path = root.join("spec/layers.txt");
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let layers = parser::parse(&text)?;
+    let layers = load(root)?;
     let found = layers.files.iter().find(|f| f.name == file).ok_or(format!("spec/layers.txt has no file {file}"))?;
     Ok(Some(emit(&layers, found)))
 }

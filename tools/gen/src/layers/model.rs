@@ -173,6 +173,12 @@ pub struct Entry {
     pub repr: Option<Vec<Piece>>,
     pub rank_checked: bool,
     pub mixin: Option<String>,
+    /// The activation that a product can apply in the same go, and when.
+    pub activation: Option<(String, Option<Expr>)>,
+    /// The forward with such an activation.
+    pub fused: Option<Expr>,
+    /// The name of the options in C, where it is not the entry's.
+    pub options: Option<String>,
 }
 
 impl Layers {

@@ -92,6 +92,9 @@ fn header(kind: Kind, text: &str) -> Result<Entry, String> {
         repr: None,
         rank_checked: false,
         mixin: None,
+        activation: None,
+        fused: None,
+        options: None,
     })
 }
 
@@ -229,6 +232,16 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
             r.expect("checked")?;
             entry.rank_checked = true;
         }
+        "activation" => {
+            let name = r.next()?;
+            let when = if r.take("if") { Some(r.condition()?) } else { None };
+            entry.activation = Some((name, when));
+        }
+        "fused" => {
+            r.expect("=")?;
+            entry.fused = Some(r.expr()?);
+        }
+        "options" => entry.options = Some(r.next()?),
         "python" => {
             r.expect("mixin")?;
             entry.mixin = Some(r.next()?);

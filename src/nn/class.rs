@@ -1,0 +1,524 @@
+//! What the layers of `spec/layers.txt` share: their values, how one is set up, printed, run, and waits for its input.
+
+use super::layers::Place;
+use super::{lazy, Attribute, Layer, Module, Outputs};
+use crate::backend::Activation;
+use crate::tensor::print::{py_bool, py_float, py_tuple};
+use crate::{autograd, bail, ensure, ops, DType, Result, Scalar, Tensor};
+use std::sync::OnceLock;
+
+/// A default value, or a constant of a class.
+#[derive(Clone, Copy, Debug)]
+pub enum Const {
+    /// It must be given.
+    Required,
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(&'static str),
+}
+impl Const {
+    fn value(self) -> Attribute {
+        match self {
+            Const::Required | Const::None => Attribute::None,
+            Const::Bool(v) => v.into(),
+            Const::Int(v) => v.into(),
+            Const::Float(v) => v.into(),
+            Const::Text(v) => v.into(),
+        }
+    }
+}
+
+/// One value of a layer, under the name of its attribute; what begins with `_`, and the flags, are no attributes.
+pub struct Field {
+    pub name: &'static str,
+    pub default: Const,
+    pub is_attribute: bool,
+}
+
+/// A layer or loss of the specification.
+pub struct Class {
+    pub name: &'static str,
+    /// The constructor's arguments in order, then what a base has of its own, then further attributes.
+    pub fields: &'static [Field],
+    /// Constants of this class: the last values.
+    pub consts: &'static [Const],
+    pub inputs: &'static [&'static str],
+    /// The ranks that an input may have; empty: any.
+    pub ranks: &'static [usize],
+    /// Checks the values and makes parameters and buffers.
+    pub setup: fn(&mut Setup) -> Result<()>,
+    /// Draws the initial values.
+    pub reset: fn(&Module, &Values) -> Result<()>,
+    pub forward: Forward,
+    pub repr: fn(&Module, &Values, &mut Text),
+    pub activation: fn(&Values) -> Option<Activation>,
+    /// The forward with an activation applied in one go.
+    pub fused: Option<fn(&Module, &Values, &[&Tensor], Activation) -> Result<Tensor>>,
+    pub optional_keys: &'static [&'static str],
+    /// Of a class that waits for its first input.
+    pub lazy: Option<Lazy>,
+}
+pub type Forward = fn(&Module, &Values, &[&Tensor]) -> Result<Outputs>;
+
+/// The first value is not known before the first input.
+pub struct Lazy {
+    pub becomes: &'static str,
+    pub known: fn(&Module, &Values, &Tensor) -> Result<i64>,
+}
+
+/// A layer's values in the order of its class's fields; those that a call reads have the type that it names.
+#[derive(Clone, Debug)]
+pub struct Values(Box<[Attribute]>);
+impl std::ops::Index<usize> for Values {
+    type Output = Attribute;
+    fn index(&self, i: usize) -> &Attribute {
+        &self.0[i]
+    }
+}
+impl Values {
+    pub fn opt_int(&self, i: usize) -> Option<i64> {
+        match self.0[i] {
+            Attribute::Int(v) => Some(v),
+            Attribute::Bool(v) => Some(v.into()),
+            Attribute::Float(v) => Some(v as i64),
+            _ => None,
+        }
+    }
+    pub fn int(&self, i: usize) -> i64 {
+        self.opt_int(i).unwrap_or(0)
+    }
+    pub fn opt_float(&self, i: usize) -> Option<f64> {
+        match self.0[i] {
+            Attribute::Float(v) => Some(v),
+            _ => self.opt_int(i).map(|v| v as f64),
+        }
+    }
+    pub fn float(&self, i: usize) -> f64 {
+        self.opt_float(i).unwrap_or(0.0)
+    }
+    pub fn opt_bool(&self, i: usize) -> Option<bool> {
+        self.opt_int(i).map(|v| v != 0)
+    }
+    pub fn bool(&self, i: usize) -> bool {
+        self.opt_bool(i).unwrap_or(false)
+    }
+    pub fn scalar(&self, i: usize) -> Scalar {
+        match self.0[i] {
+            Attribute::Int(v) => Scalar::Int(v),
+            Attribute::Bool(v) => Scalar::Bool(v),
+            _ => Scalar::Float(self.float(i)),
+        }
+    }
+    pub fn opt_ints(&self, i: usize) -> Option<&[i64]> {
+        match &self.0[i] {
+            Attribute::Int(v) => Some(std::slice::from_ref(v)),
+            Attribute::Ints(v) => Some(v),
+            _ => None,
+        }
+    }
+    pub fn ints(&self, i: usize) -> &[i64] {
+        self.opt_ints(i).unwrap_or(&[])
+    }
+    pub fn opt_text(&self, i: usize) -> Option<&str> {
+        match &self.0[i] {
+            Attribute::Text(v) => Some(v),
+            _ => None,
+        }
+    }
+    pub fn text(&self, i: usize) -> &str {
+        self.opt_text(i).unwrap_or("")
+    }
+    pub fn has(&self, i: usize) -> bool {
+        self.0[i] != Attribute::None
+    }
+    /// Whether these are sizes that all equal `n`.
+    pub fn all(&self, i: usize, n: i64) -> bool {
+        self.opt_ints(i).is_some_and(|v| v.iter().all(|x| *x == n))
+    }
+}
+
+/// A value as Python's str.
+pub fn shown(a: &Attribute) -> String {
+    match a {
+        Attribute::None => "None".into(),
+        Attribute::Bool(v) => py_bool(*v).into(),
+        Attribute::Int(v) => v.to_string(),
+        Attribute::Float(v) => py_float(*v),
+        Attribute::Text(v) => v.clone(),
+        Attribute::Ints(v) => py_tuple(v),
+        Attribute::Floats(v) => {
+            let texts: Vec<String> = v.iter().map(|x| py_float(*x)).collect();
+            format!("({}{})", texts.join(", "), if texts.len() == 1 { "," } else { "" })
+        }
+    }
+}
+
+/// What stands between the brackets of a printed layer.
+#[derive(Default)]
+pub struct Text(String);
+impl Text {
+    /// `label` and a value.
+    pub fn item(&mut self, label: &str, value: &Attribute) {
+        self.word(label, &shown(value));
+    }
+    /// The same with a text in quotes.
+    pub fn quoted(&mut self, label: &str, value: &Attribute) {
+        match value {
+            Attribute::Text(v) => self.word(label, &format!("'{v}'")),
+            v => self.item(label, v),
+        }
+    }
+    pub fn flag(&mut self, label: &str, value: bool) {
+        self.word(label, py_bool(value));
+    }
+    pub fn word(&mut self, label: &str, text: &str) {
+        if !self.0.is_empty() {
+            self.0 += ", ";
+        }
+        self.0 += label;
+        self.0 += text;
+    }
+}
+
+/// What a module is being set up for.
+enum Stage<'a> {
+    /// Everything is known.
+    Now,
+    /// The first value is not: parameters have no shape.
+    Waiting,
+    /// It is now: parameters get theirs.
+    Shaping(&'a Module),
+}
+enum Made {
+    Parameter,
+    Buffer,
+}
+
+/// A layer that is being made.
+pub struct Setup<'a> {
+    pub class: &'static Class,
+    pub v: Values,
+    stage: Stage<'a>,
+    place: (DType, crate::Device),
+    /// The tensors that the constructor was given, under the names of its arguments.
+    given: &'a [(&'static str, Tensor)],
+    made: Vec<(&'static str, Made, Option<Tensor>, bool)>,
+    /// Whether a parameter or buffer had no shape until now.
+    fresh: bool,
+}
+impl Setup<'_> {
+    /// Whether the first value is known.
+    pub fn known(&self) -> bool {
+        !matches!(self.stage, Stage::Waiting)
+    }
+    pub fn set(&mut self, i: usize, value: impl Into<Attribute>) {
+        self.v.0[i] = value.into();
+    }
+    /// The value of another where none was given.
+    pub fn same(&mut self, i: usize, as_: usize) {
+        if !self.v.has(i) {
+            self.v.0[i] = self.v.0[as_].clone();
+        }
+    }
+    /// One number for all dimensions or one for each becomes `n` numbers.
+    pub fn sizes(&mut self, i: usize, n: i64) -> Result<()> {
+        let Some(given) = self.v.opt_ints(i) else { return Ok(()) };
+        let n = usize::try_from(n).unwrap_or(0);
+        self.v.0[i] = match given.len() {
+            1 => Attribute::Ints(vec![given[0]; n]),
+            m if m == n => Attribute::Ints(given.to_vec()),
+            m => {
+                let name = self.class.fields[i].name;
+                let wanted = if n == 1 { "1 number".into() } else { format!("1 or {n} numbers") };
+                bail!(Value, "{name} must be {wanted}, got {m}")
+            }
+        };
+        Ok(())
+    }
+    /// One number or several becomes several.
+    pub fn list(&mut self, i: usize) {
+        if let Attribute::Int(v) = self.v.0[i] {
+            self.v.0[i] = Attribute::Ints(vec![v]);
+        }
+    }
+    pub fn padding(&mut self, i: usize, n: i64) -> Result<()> {
+        if let Some(text) = self.v.opt_text(i) {
+            ensure!(
+                matches!(text, "same" | "valid"),
+                Value,
+                "Invalid padding string '{text}', should be one of {{'same', 'valid'}}"
+            );
+        }
+        self.sizes(i, n)
+    }
+    pub fn padding_mode(&self, i: usize) -> Result<()> {
+        let mode = self.v.text(i);
+        ensure!(
+            matches!(mode, "zeros" | "reflect" | "replicate" | "circular"),
+            Value,
+            "padding_mode must be one of {{'zeros', 'reflect', 'replicate', 'circular'}}, but got padding_mode='{mode}'"
+        );
+        Ok(())
+    }
+    pub fn reduction(&self, i: usize) -> Result<()> {
+        ops::check_reduction(self.v.text(i))
+    }
+    /// A parameter, or none where `when` does not hold; `shape` depends on the first value where `waits`.
+    pub fn param(&mut self, name: &'static str, when: bool, shape: &[i64], init: Option<Scalar>) -> Result<()> {
+        self.make(name, Made::Parameter, when, true, shape, None, init)
+    }
+    pub fn buffer(
+        &mut self,
+        name: &'static str,
+        when: bool,
+        waits: bool,
+        shape: &[i64],
+        dtype: Option<DType>,
+        init: i64,
+    ) -> Result<()> {
+        self.make(name, Made::Buffer, when, waits, shape, dtype, Some(Scalar::Int(init)))
+    }
+    #[allow(clippy::too_many_arguments)] // of two functions that name them
+    fn make(
+        &mut self,
+        name: &'static str,
+        kind: Made,
+        when: bool,
+        waits: bool,
+        shape: &[i64],
+        dtype: Option<DType>,
+        init: Option<Scalar>,
+    ) -> Result<()> {
+        if let Stage::Shaping(m) = self.stage {
+            if when && waits && m.is_uninitialized(name) {
+                m.materialize(name, shape)?;
+                self.fresh = true;
+            }
+            return Ok(());
+        }
+        let waiting = waits && !self.known();
+        let mut tensor = None;
+        if when {
+            let t = Tensor::empty(if waiting { &[0] } else { shape }, dtype.unwrap_or(self.place.0), self.place.1)?;
+            if let Some(init) = init.filter(|_| !waiting) {
+                autograd::no_grad(|| ops::fill_scalar_(&t, init))?;
+            }
+            tensor = Some(t);
+        }
+        self.made.push((name, kind, tensor, waiting));
+        Ok(())
+    }
+    /// A buffer that the constructor was given.
+    pub fn buffer_from(&mut self, name: &'static str, argument: &str) {
+        let given = self.given.iter().find(|(n, _)| *n == argument).map(|(_, t)| t.clone());
+        self.made.push((name, Made::Buffer, given, false));
+    }
+}
+
+/// The layer itself.
+struct Instance {
+    class: &'static Class,
+    values: Values,
+    /// Once a lazy one has seen its first input.
+    known: OnceLock<Values>,
+}
+impl Instance {
+    fn values(&self) -> &Values {
+        self.known.get().unwrap_or(&self.values)
+    }
+    /// The inputs of a call, all of them present.
+    fn inputs<'a>(&self, m: &Module, inputs: &'a [Option<Tensor>]) -> Result<smallvec::SmallVec<[&'a Tensor; 3]>> {
+        let names = self.class.inputs;
+        let present: smallvec::SmallVec<[&Tensor; 3]> = inputs.iter().flatten().collect();
+        if present.len() != names.len() || inputs.len() != names.len() {
+            return Err(self.wrong_inputs(m, inputs.len()));
+        }
+        if !self.class.ranks.is_empty() {
+            self.check_rank(present[0])?;
+        }
+        Ok(present)
+    }
+    #[cold]
+    fn wrong_inputs(&self, m: &Module, got: usize) -> crate::Error {
+        let names = self.class.inputs;
+        let wanted = match names.len() {
+            1 => "1 input".to_string(),
+            n => format!("{n} inputs ({} and {})", names[..n - 1].join(", "), names[n - 1]),
+        };
+        let got = match (got == names.len(), got) {
+            (true, 1) => "None".to_string(),
+            (true, _) => "None for one".to_string(),
+            (false, n) => n.to_string(),
+        };
+        crate::Error::new(
+            crate::base::error::ErrorKind::Type,
+            format!("{}.forward() takes {wanted}, got {got}", m.name()),
+        )
+    }
+    fn check_rank(&self, x: &Tensor) -> Result<()> {
+        let ranks = self.class.ranks;
+        ensure!(
+            ranks.contains(&x.ndim()),
+            Value,
+            "expected {} input (got {}D input)",
+            ranks.iter().map(|r| format!("{r}D")).collect::<Vec<_>>().join(" or "),
+            x.ndim()
+        );
+        Ok(())
+    }
+}
+impl Layer for Instance {
+    fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+        (self.class.forward)(m, self.values(), &self.inputs(m, inputs)?)
+    }
+    fn extra_repr(&self, m: &Module) -> Result<String> {
+        let mut text = Text::default();
+        (self.class.repr)(m, self.values(), &mut text);
+        Ok(text.0)
+    }
+    fn activation(&self) -> Option<Activation> {
+        (self.class.activation)(self.values())
+    }
+    fn forward_activated(
+        &self,
+        m: &Module,
+        inputs: &[Option<Tensor>],
+        then: Activation,
+    ) -> Option<Result<Tensor>> {
+        let fused = self.class.fused?;
+        Some(self.inputs(m, inputs).and_then(|x| fused(m, self.values(), &x, then)))
+    }
+    fn attributes(&self, _: &Module) -> Vec<(&'static str, Attribute)> {
+        let all = self.class.fields.iter().enumerate();
+        all.filter(|(_, f)| f.is_attribute).map(|(i, f)| (f.name, self.values()[i].clone())).collect()
+    }
+    fn initialize(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<()> {
+        let Some(lazy) = &self.class.lazy else {
+            bail!(Runtime, "'{}' object has parameters without a shape and nothing that gives them one", m.name())
+        };
+        let mut values = self.values.clone();
+        values.0[0] = (lazy.known)(m, &values, lazy::first(m, inputs)?)?.into();
+        let mut s = Setup {
+            class: self.class,
+            v: values,
+            stage: Stage::Shaping(m),
+            place: Place::default().get(),
+            given: &[],
+            made: Vec::new(),
+            fresh: false,
+        };
+        (self.class.setup)(&mut s)?;
+        let (values, fresh) = (s.v, s.fresh);
+        if fresh {
+            (self.class.reset)(m, &values)?;
+        }
+        let _ = self.known.set(values);
+        m.become_type(lazy.becomes);
+        Ok(())
+    }
+    fn optional_keys(&self) -> &'static [&'static str] {
+        self.class.optional_keys
+    }
+}
+
+impl Class {
+    /// The values of a constructor's call before any is given.
+    pub fn defaults(&self) -> Values {
+        let fields = self.fields.iter().map(|f| f.default);
+        Values(fields.chain(self.consts.iter().copied()).map(Const::value).collect())
+    }
+    /// A module of this class. `given`: the tensors among the arguments.
+    pub fn build(&'static self, values: Values, given: &[(&'static str, Tensor)], place: Place) -> Result<Module> {
+        let stage = if self.lazy.is_some() { Stage::Waiting } else { Stage::Now };
+        let mut s =
+            Setup { class: self, v: values, stage, place: place.get(), given, made: Vec::new(), fresh: false };
+        (self.setup)(&mut s)?;
+        let made = s.made;
+        let m = Module::new(self.name, Instance { class: self, values: s.v.clone(), known: OnceLock::new() });
+        for (name, kind, tensor, waiting) in made {
+            match (kind, tensor, waiting) {
+                (Made::Parameter, Some(t), true) => m.register_uninitialized_parameter(name, t.dtype(), t.device())?,
+                (Made::Buffer, Some(t), true) => m.register_uninitialized_buffer(name, t.dtype(), t.device())?,
+                (Made::Parameter, t, _) => m.register_parameter(name, t)?,
+                (Made::Buffer, t, _) => m.register_buffer(name, t, true)?,
+            }
+        }
+        if self.lazy.is_none() {
+            (self.reset)(&m, &s.v)?;
+        }
+        Ok(m)
+    }
+}
+impl Values {
+    /// Sets one before the layer is built.
+    pub fn set(&mut self, i: usize, value: impl Into<Attribute>) {
+        self.0[i] = value.into();
+    }
+}
+
+/// The size of a lazy layer's first input along a dimension.
+pub fn size(m: &Module, x: &Tensor, dim: i64) -> Result<i64> {
+    let (shape, n) = (x.shape(), x.ndim() as i64);
+    let at = if dim < 0 { dim + n } else { dim };
+    ensure!((0..n).contains(&at), Runtime, "{} needs an input of more dimensions, got {n}", m.name());
+    Ok(shape[at as usize])
+}
+
+/// Initial values: the initialisers of a `reset`. What is absent is skipped.
+pub mod draw {
+    use super::*;
+
+    fn named(m: &Module, name: &str, f: impl FnOnce(&Tensor) -> Result<()>) -> Result<()> {
+        match m.parameter(name).or_else(|| m.buffer(name)) {
+            Some(t) => f(&t),
+            None => Ok(()),
+        }
+    }
+    pub fn kaiming_uniform_(m: &Module, name: &str, a: f64) -> Result<()> {
+        named(m, name, |t| ops::init_kaiming_uniform_(t, a, "fan_in", "leaky_relu", None))
+    }
+    /// Uniform within 1 / sqrt(fan in of `of`); with no fan in it draws zeros, or nothing.
+    pub fn uniform_fan_in_(m: &Module, name: &str, of: &str, zero: bool) -> Result<()> {
+        named(m, name, |t| {
+            let (fan_in, _) = ops::init::fan_in_and_fan_out(&m.need(of)?)?;
+            if fan_in <= 0 && !zero {
+                return Ok(());
+            }
+            let bound = if fan_in > 0 { 1.0 / (fan_in as f64).sqrt() } else { 0.0 };
+            ops::init_uniform_(t, -bound, bound, None)
+        })
+    }
+    pub fn uniform_(m: &Module, name: &str, from: f64, to: f64) -> Result<()> {
+        named(m, name, |t| ops::init_uniform_(t, from, to, None))
+    }
+    pub fn fill_(m: &Module, name: &str, value: i64) -> Result<()> {
+        named(m, name, |t| autograd::no_grad(|| ops::fill_scalar_(t, Scalar::Int(value))))
+    }
+}
+
+/// What a class without them has.
+pub fn no_setup(_: &mut Setup) -> Result<()> {
+    Ok(())
+}
+pub fn no_reset(_: &Module, _: &Values) -> Result<()> {
+    Ok(())
+}
+pub fn no_repr(_: &Module, _: &Values, _: &mut Text) {}
+pub fn no_activation(_: &Values) -> Option<Activation> {
+    None
+}
+
+/// a // b of what may be zero: then it is 0.
+pub fn div(a: i64, b: i64) -> i64 {
+    a.checked_div(b).unwrap_or(0)
+}
+/// a % b of what may be zero: then it is 1, so that nothing is divisible by zero.
+pub fn rem(a: i64, b: i64) -> i64 {
+    a.checked_rem(b).unwrap_or(1)
+}
+/// An input's shape in a message.
+pub fn shape_text(x: &Tensor) -> String {
+    py_tuple(&x.shape())
+}
