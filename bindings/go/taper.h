@@ -280,9 +280,6 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 
 /* Options with PyTorch's defaults. */
 #define TAPER_NN_CONV_OPTIONS_INIT {sizeof(taper_nn_conv_options), {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, 1, 1}
-#define TAPER_NN_LINEAR_OPTIONS_INIT {sizeof(taper_nn_linear_options), 1, TAPER_DTYPE_NONE, {0, 0}}
-#define TAPER_NN_CONV_CREATE_OPTIONS_INIT \
-    {sizeof(taper_nn_conv_create_options), NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
 #define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
 #define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}
@@ -7896,7 +7893,139 @@ taper_error *taper_nn_bce_with_logits_loss_new(const char *reduction,
 
 /* ==== Layers with options ================================================================================= */
 
-/* Options of a linear layer. */
+/* Options of taper_nn_relu_create and its like. */
+typedef struct taper_nn_inplace_options {
+    /* sizeof(taper_nn_inplace_options). */
+    size_t struct_size;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_inplace_options;
+
+/* Options of what has none. */
+typedef struct taper_nn_empty_options {
+    /* sizeof(taper_nn_empty_options). */
+    size_t struct_size;
+} taper_nn_empty_options;
+
+/* Options of taper_nn_hardtanh_create. */
+typedef struct taper_nn_hardtanh_options {
+    /* sizeof(taper_nn_hardtanh_options). */
+    size_t struct_size;
+    /* Default -1.0. */
+    double min_val;
+    /* Default 1.0. */
+    double max_val;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_hardtanh_options;
+
+/* Options of taper_nn_relu6_create. */
+typedef struct taper_nn_relu6_options {
+    /* sizeof(taper_nn_relu6_options). */
+    size_t struct_size;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_relu6_options;
+
+/* Options of taper_nn_leaky_relu_create. */
+typedef struct taper_nn_leaky_relu_options {
+    /* sizeof(taper_nn_leaky_relu_options). */
+    size_t struct_size;
+    /* Default 1e-2. */
+    double negative_slope;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_leaky_relu_options;
+
+/* Options of taper_nn_elu_create. */
+typedef struct taper_nn_elu_options {
+    /* sizeof(taper_nn_elu_options). */
+    size_t struct_size;
+    /* Default 1.0. */
+    double alpha;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_elu_options;
+
+/* Options of taper_nn_gelu_create. */
+typedef struct taper_nn_gelu_options {
+    /* sizeof(taper_nn_gelu_options). */
+    size_t struct_size;
+    /* NULL: "none". */
+    const char *approximate;
+} taper_nn_gelu_options;
+
+/* Options of taper_nn_glu_create. */
+typedef struct taper_nn_glu_options {
+    /* sizeof(taper_nn_glu_options). */
+    size_t struct_size;
+    /* Default -1. */
+    int64_t dim;
+} taper_nn_glu_options;
+
+/* Options of taper_nn_softplus_create. */
+typedef struct taper_nn_softplus_options {
+    /* sizeof(taper_nn_softplus_options). */
+    size_t struct_size;
+    /* Default 20.0. */
+    taper_scalar threshold;
+    /* Default 1.0. */
+    double beta;
+} taper_nn_softplus_options;
+
+/* Options of taper_nn_softshrink_create and its like. */
+typedef struct taper_nn_shrink_options {
+    /* sizeof(taper_nn_shrink_options). */
+    size_t struct_size;
+    /* Default 0.5. */
+    double lambd;
+} taper_nn_shrink_options;
+
+/* Options of taper_nn_threshold_create. */
+typedef struct taper_nn_threshold_options {
+    /* sizeof(taper_nn_threshold_options). */
+    size_t struct_size;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_threshold_options;
+
+/* Options of taper_nn_prelu_create. */
+typedef struct taper_nn_prelu_options {
+    /* sizeof(taper_nn_prelu_options). */
+    size_t struct_size;
+    /* Default 0.25. */
+    taper_scalar init;
+    /* Default 1. */
+    int64_t num_parameters;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_prelu_options;
+
+/* Options of taper_nn_softmax_create and its like. */
+typedef struct taper_nn_along_dim_options {
+    /* sizeof(taper_nn_along_dim_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const int64_t *dim;
+} taper_nn_along_dim_options;
+
+/* Options of taper_nn_linear_create. */
 typedef struct taper_nn_linear_options {
     /* sizeof(taper_nn_linear_options). */
     size_t struct_size;
@@ -7908,7 +8037,19 @@ typedef struct taper_nn_linear_options {
     taper_device device;
 } taper_nn_linear_options;
 
-/* Options of a convolution; lists are one number for all dimensions or one for each, and NULL is the default. */
+/* Options of taper_nn_bilinear_create. */
+typedef struct taper_nn_bilinear_options {
+    /* sizeof(taper_nn_bilinear_options). */
+    size_t struct_size;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_bilinear_options;
+
+/* Options of taper_nn_conv1d_create and its like. */
 typedef struct taper_nn_conv_create_options {
     /* sizeof(taper_nn_conv_create_options). */
     size_t struct_size;
@@ -7925,6 +8066,7 @@ typedef struct taper_nn_conv_create_options {
     const char *padding_text;
     /* "zeros" (or NULL), "reflect", "replicate" or "circular". */
     const char *padding_mode;
+    /* Default 1. */
     int64_t groups;
     /* 0 for no bias. */
     int32_t bias;
@@ -7934,10 +8076,695 @@ typedef struct taper_nn_conv_create_options {
     taper_device device;
 } taper_nn_conv_create_options;
 
+/* Options of taper_nn_conv_transpose1d_create and its like. */
+typedef struct taper_nn_conv_transpose_options {
+    /* sizeof(taper_nn_conv_transpose_options). */
+    size_t struct_size;
+    /* NULL: 1. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* NULL: 0. */
+    const int64_t *output_padding;
+    size_t output_padding_len;
+    /* NULL: 1. */
+    const int64_t *dilation;
+    size_t dilation_len;
+    /* "same" or "valid" in place of padding; or NULL. */
+    const char *padding_text;
+    /* "zeros" (or NULL), "reflect", "replicate" or "circular". */
+    const char *padding_mode;
+    /* Default 1. */
+    int64_t groups;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_conv_transpose_options;
+
+/* Options of taper_nn_max_pool1d_create and its like. */
+typedef struct taper_nn_max_pool_options {
+    /* sizeof(taper_nn_max_pool_options). */
+    size_t struct_size;
+    /* NULL: kernel_size. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* NULL: 1. */
+    const int64_t *dilation;
+    size_t dilation_len;
+    /* 0 or 1, default 0. */
+    int32_t return_indices;
+    /* 0 or 1, default 0. */
+    int32_t ceil_mode;
+} taper_nn_max_pool_options;
+
+/* Options of taper_nn_avg_pool1d_create. */
+typedef struct taper_nn_avg_pool1d_options {
+    /* sizeof(taper_nn_avg_pool1d_options). */
+    size_t struct_size;
+    /* NULL: kernel_size. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* 0 or 1, default 0. */
+    int32_t ceil_mode;
+    /* 0 or 1, default 1. */
+    int32_t count_include_pad;
+} taper_nn_avg_pool1d_options;
+
+/* Options of taper_nn_avg_pool2d_create and its like. */
+typedef struct taper_nn_avg_pool_options {
+    /* sizeof(taper_nn_avg_pool_options). */
+    size_t struct_size;
+    /* NULL: kernel_size. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* NULL: none. */
+    const int64_t *divisor_override;
+    /* 0 or 1, default 0. */
+    int32_t ceil_mode;
+    /* 0 or 1, default 1. */
+    int32_t count_include_pad;
+} taper_nn_avg_pool_options;
+
+/* Options of taper_nn_lp_pool1d_create and its like. */
+typedef struct taper_nn_lp_pool_options {
+    /* sizeof(taper_nn_lp_pool_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* 0 or 1, default 0. */
+    int32_t ceil_mode;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_lp_pool_options;
+
+/* Options of taper_nn_adaptive_max_pool1d_create and its like. */
+typedef struct taper_nn_adaptive_max_options {
+    /* sizeof(taper_nn_adaptive_max_options). */
+    size_t struct_size;
+    /* 0 or 1, default 0. */
+    int32_t return_indices;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_adaptive_max_options;
+
+/* Options of taper_nn_batch_norm1d_create and its like. */
+typedef struct taper_nn_batch_norm_options {
+    /* sizeof(taper_nn_batch_norm_options). */
+    size_t struct_size;
+    /* Default 1e-5. */
+    double eps;
+    /* Default 0.1. */
+    double momentum;
+    /* 0: no momentum. */
+    int32_t has_momentum;
+    /* 0 or 1, default 1. */
+    int32_t affine;
+    /* 0 or 1, default 1. */
+    int32_t track_running_stats;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_batch_norm_options;
+
+/* Options of taper_nn_instance_norm1d_create and its like. */
+typedef struct taper_nn_instance_norm_options {
+    /* sizeof(taper_nn_instance_norm_options). */
+    size_t struct_size;
+    /* Default 1e-5. */
+    double eps;
+    /* Default 0.1. */
+    double momentum;
+    /* 0: no momentum. */
+    int32_t has_momentum;
+    /* 0 or 1, default 0. */
+    int32_t affine;
+    /* 0 or 1, default 0. */
+    int32_t track_running_stats;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_instance_norm_options;
+
+/* Options of taper_nn_layer_norm_create. */
+typedef struct taper_nn_layer_norm_options {
+    /* sizeof(taper_nn_layer_norm_options). */
+    size_t struct_size;
+    /* Default 1e-5. */
+    double eps;
+    /* 0 or 1, default 1. */
+    int32_t elementwise_affine;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_layer_norm_options;
+
+/* Options of taper_nn_rms_norm_create. */
+typedef struct taper_nn_rms_norm_options {
+    /* sizeof(taper_nn_rms_norm_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const double *eps;
+    /* 0 or 1, default 1. */
+    int32_t elementwise_affine;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_rms_norm_options;
+
+/* Options of taper_nn_group_norm_create. */
+typedef struct taper_nn_group_norm_options {
+    /* sizeof(taper_nn_group_norm_options). */
+    size_t struct_size;
+    /* Default 1e-5. */
+    double eps;
+    /* 0 or 1, default 1. */
+    int32_t affine;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_group_norm_options;
+
+/* Options of taper_nn_local_response_norm_create. */
+typedef struct taper_nn_local_response_norm_options {
+    /* sizeof(taper_nn_local_response_norm_options). */
+    size_t struct_size;
+    /* Default 1.0. */
+    taper_scalar k;
+    /* Default 1e-4. */
+    double alpha;
+    /* Default 0.75. */
+    double beta;
+} taper_nn_local_response_norm_options;
+
+/* Options of taper_nn_mse_loss_create and its like. */
+typedef struct taper_nn_loss_options {
+    /* sizeof(taper_nn_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+} taper_nn_loss_options;
+
+/* Options of taper_nn_smooth_l1_loss_create. */
+typedef struct taper_nn_smooth_l1_loss_options {
+    /* sizeof(taper_nn_smooth_l1_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 1.0. */
+    double beta;
+} taper_nn_smooth_l1_loss_options;
+
+/* Options of taper_nn_huber_loss_create. */
+typedef struct taper_nn_huber_loss_options {
+    /* sizeof(taper_nn_huber_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 1.0. */
+    double delta;
+} taper_nn_huber_loss_options;
+
+/* Options of taper_nn_cross_entropy_loss_create. */
+typedef struct taper_nn_cross_entropy_loss_options {
+    /* sizeof(taper_nn_cross_entropy_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* NULL: none. */
+    taper_tensor *weight;
+    /* Default -100. */
+    int64_t ignore_index;
+    /* Default 0.0. */
+    double label_smoothing;
+} taper_nn_cross_entropy_loss_options;
+
+/* Options of taper_nn_nll_loss_create. */
+typedef struct taper_nn_nll_loss_options {
+    /* sizeof(taper_nn_nll_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* NULL: none. */
+    taper_tensor *weight;
+    /* Default -100. */
+    int64_t ignore_index;
+} taper_nn_nll_loss_options;
+
+/* Options of taper_nn_bce_loss_create and its like. */
+typedef struct taper_nn_weighted_loss_options {
+    /* sizeof(taper_nn_weighted_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* NULL: none. */
+    taper_tensor *weight;
+} taper_nn_weighted_loss_options;
+
+/* Options of taper_nn_bce_with_logits_loss_create. */
+typedef struct taper_nn_bce_with_logits_loss_options {
+    /* sizeof(taper_nn_bce_with_logits_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* NULL: none. */
+    taper_tensor *weight;
+    /* NULL: none. */
+    taper_tensor *pos_weight;
+} taper_nn_bce_with_logits_loss_options;
+
+/* Options of taper_nn_kl_div_loss_create. */
+typedef struct taper_nn_kl_div_loss_options {
+    /* sizeof(taper_nn_kl_div_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* 0 or 1, default 0. */
+    int32_t log_target;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_kl_div_loss_options;
+
+/* Options of taper_nn_hinge_embedding_loss_create. */
+typedef struct taper_nn_hinge_embedding_loss_options {
+    /* sizeof(taper_nn_hinge_embedding_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 1.0. */
+    double margin;
+} taper_nn_hinge_embedding_loss_options;
+
+/* Options of taper_nn_margin_ranking_loss_create. */
+typedef struct taper_nn_margin_ranking_loss_options {
+    /* sizeof(taper_nn_margin_ranking_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 0.0. */
+    double margin;
+} taper_nn_margin_ranking_loss_options;
+
+/* Options of taper_nn_cosine_embedding_loss_create. */
+typedef struct taper_nn_cosine_embedding_loss_options {
+    /* sizeof(taper_nn_cosine_embedding_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 0.0. */
+    double margin;
+} taper_nn_cosine_embedding_loss_options;
+
+/* Options of taper_nn_triplet_margin_loss_create. */
+typedef struct taper_nn_triplet_margin_loss_options {
+    /* sizeof(taper_nn_triplet_margin_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 1.0. */
+    double margin;
+    /* Default 2.0. */
+    double p;
+    /* Default 1e-6. */
+    double eps;
+    /* 0 or 1, default 0. */
+    int32_t swap;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_triplet_margin_loss_options;
+
+/* Options of taper_nn_triplet_margin_with_distance_loss_create. */
+typedef struct taper_nn_triplet_margin_with_distance_loss_options {
+    /* sizeof(taper_nn_triplet_margin_with_distance_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 1.0. */
+    double margin;
+    /* 0 or 1, default 0. */
+    int32_t swap;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_triplet_margin_with_distance_loss_options;
+
+/* Options of taper_nn_multi_label_soft_margin_loss_create. */
+typedef struct taper_nn_multi_label_soft_margin_loss_options {
+    /* sizeof(taper_nn_multi_label_soft_margin_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* NULL: none. */
+    taper_tensor *weight;
+} taper_nn_multi_label_soft_margin_loss_options;
+
+/* Options of taper_nn_multi_margin_loss_create. */
+typedef struct taper_nn_multi_margin_loss_options {
+    /* sizeof(taper_nn_multi_margin_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* NULL: none. */
+    taper_tensor *weight;
+    /* Default 1. */
+    int64_t p;
+    /* Default 1.0. */
+    double margin;
+} taper_nn_multi_margin_loss_options;
+
+/* Options of taper_nn_poisson_nll_loss_create. */
+typedef struct taper_nn_poisson_nll_loss_options {
+    /* sizeof(taper_nn_poisson_nll_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 1e-8. */
+    double eps;
+    /* 0 or 1, default 1. */
+    int32_t log_input;
+    /* 0 or 1, default 0. */
+    int32_t full;
+} taper_nn_poisson_nll_loss_options;
+
+/* Options of taper_nn_gaussian_nll_loss_create. */
+typedef struct taper_nn_gaussian_nll_loss_options {
+    /* sizeof(taper_nn_gaussian_nll_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 1e-6. */
+    double eps;
+    /* 0 or 1, default 0. */
+    int32_t full;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_gaussian_nll_loss_options;
+
+/* Options of taper_nn_flatten_create. */
+typedef struct taper_nn_flatten_options {
+    /* sizeof(taper_nn_flatten_options). */
+    size_t struct_size;
+    /* Default 1. */
+    int64_t start_dim;
+    /* Default -1. */
+    int64_t end_dim;
+} taper_nn_flatten_options;
+
+/* Options of taper_nn_dropout_create and its like. */
+typedef struct taper_nn_dropout_options {
+    /* sizeof(taper_nn_dropout_options). */
+    size_t struct_size;
+    /* Default 0.5. */
+    double p;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_dropout_options;
+
+/* Options of taper_nn_upsample_create. */
+typedef struct taper_nn_upsample_options {
+    /* sizeof(taper_nn_upsample_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const int64_t *size;
+    size_t size_len;
+    /* NULL: none. */
+    const double *scale_factor;
+    size_t scale_factor_len;
+    /* NULL: "nearest". */
+    const char *mode;
+    /* NULL: none. */
+    const bool *align_corners;
+    /* NULL: none. */
+    const bool *recompute_scale_factor;
+} taper_nn_upsample_options;
+
+/* Options of taper_nn_upsampling_nearest2d_create. */
+typedef struct taper_nn_upsampling_nearest2d_options {
+    /* sizeof(taper_nn_upsampling_nearest2d_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const int64_t *size;
+    size_t size_len;
+    /* NULL: none. */
+    const double *scale_factor;
+    size_t scale_factor_len;
+} taper_nn_upsampling_nearest2d_options;
+
+/* Options of taper_nn_upsampling_bilinear2d_create. */
+typedef struct taper_nn_upsampling_bilinear2d_options {
+    /* sizeof(taper_nn_upsampling_bilinear2d_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const int64_t *size;
+    size_t size_len;
+    /* NULL: none. */
+    const double *scale_factor;
+    size_t scale_factor_len;
+} taper_nn_upsampling_bilinear2d_options;
+
+/* Options of taper_nn_unfold_create. */
+typedef struct taper_nn_unfold_options {
+    /* sizeof(taper_nn_unfold_options). */
+    size_t struct_size;
+    /* NULL: 1. */
+    const int64_t *dilation;
+    size_t dilation_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* NULL: 1. */
+    const int64_t *stride;
+    size_t stride_len;
+} taper_nn_unfold_options;
+
+/* Options of taper_nn_fold_create. */
+typedef struct taper_nn_fold_options {
+    /* sizeof(taper_nn_fold_options). */
+    size_t struct_size;
+    /* NULL: 1. */
+    const int64_t *dilation;
+    size_t dilation_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+    /* NULL: 1. */
+    const int64_t *stride;
+    size_t stride_len;
+} taper_nn_fold_options;
+
+/* Options of taper_nn_cosine_similarity_create. */
+typedef struct taper_nn_cosine_similarity_options {
+    /* sizeof(taper_nn_cosine_similarity_options). */
+    size_t struct_size;
+    /* Default 1. */
+    int64_t dim;
+    /* Default 1e-8. */
+    double eps;
+} taper_nn_cosine_similarity_options;
+
+/* Options of taper_nn_pairwise_distance_create. */
+typedef struct taper_nn_pairwise_distance_options {
+    /* sizeof(taper_nn_pairwise_distance_options). */
+    size_t struct_size;
+    /* Default 2.0. */
+    double p;
+    /* Default 1e-6. */
+    double eps;
+    /* 0 or 1, default 0. */
+    int32_t keepdim;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_pairwise_distance_options;
+
+/* max(x, 0). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_relu_create(const struct taper_nn_inplace_options *options,
+                                  taper_module **out);
+
+/* x * sigmoid(x). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_silu_create(const struct taper_nn_inplace_options *options,
+                                  taper_module **out);
+
+/* x * tanh(softplus(x)). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_mish_create(const struct taper_nn_inplace_options *options,
+                                  taper_module **out);
+
 /*
- * x W^T + b, from in_features to out_features. options may be NULL. Parameters weight and bias. The module is owned by
+ * The self-normalising exponential linear unit. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_selu_create(const struct taper_nn_inplace_options *options,
+                                  taper_module **out);
+
+/* x * relu6(x + 3) / 6. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_hardswish_create(const struct taper_nn_inplace_options *options,
+                                       taper_module **out);
+
+/* relu6(x + 3) / 6. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_hardsigmoid_create(const struct taper_nn_inplace_options *options,
+                                         taper_module **out);
+
+/* 1 / (1 + exp(-x)). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_sigmoid_create(const struct taper_nn_empty_options *options,
+                                     taper_module **out);
+
+/* The hyperbolic tangent. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_tanh_create(const struct taper_nn_empty_options *options,
+                                  taper_module **out);
+
+/* log(sigmoid(x)). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_log_sigmoid_create(const struct taper_nn_empty_options *options,
+                                         taper_module **out);
+
+/* x / (1 + |x|). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_softsign_create(const struct taper_nn_empty_options *options,
+                                      taper_module **out);
+
+/* x - tanh(x). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_tanhshrink_create(const struct taper_nn_empty_options *options,
+                                        taper_module **out);
+
+/* x limited to (min_val, max_val). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_hardtanh_create(const struct taper_nn_hardtanh_options *options,
+                                      taper_module **out);
+
+/* min(max(x, 0), 6). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_relu6_create(const struct taper_nn_relu6_options *options,
+                                   taper_module **out);
+
+/* x where positive, else negative_slope * x. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_leaky_relu_create(const struct taper_nn_leaky_relu_options *options,
+                                        taper_module **out);
+
+/* x where positive, else alpha * (exp(x) - 1). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_elu_create(const struct taper_nn_elu_options *options,
+                                 taper_module **out);
+
+/*
+ * max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)). options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_celu_create(const struct taper_nn_elu_options *options,
+                                  taper_module **out);
+
+/*
+ * x times the normal distribution function of x. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_gelu_create(const struct taper_nn_gelu_options *options,
+                                  taper_module **out);
+
+/*
+ * The first half times the sigmoid of the second half. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_glu_create(const struct taper_nn_glu_options *options,
+                                 taper_module **out);
+
+/* log(1 + exp(beta * x)) / beta. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_softplus_create(const struct taper_nn_softplus_options *options,
+                                      taper_module **out);
+
+/* x moved towards zero by lambd. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_softshrink_create(const struct taper_nn_shrink_options *options,
+                                        taper_module **out);
+
+/* x where |x| > lambd, else 0. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_hardshrink_create(const struct taper_nn_shrink_options *options,
+                                        taper_module **out);
+
+/* x where above the threshold, else value. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_threshold_create(taper_scalar threshold,
+                                       taper_scalar value,
+                                       const struct taper_nn_threshold_options *options,
+                                       taper_module **out);
+
+/*
+ * x where positive, else a learnt slope times x. options may be NULL. Parameters weight. The module is owned by
  * the caller. Since 0.1.
  */
+TAPER_MUST_USE
+taper_error *taper_nn_prelu_create(const struct taper_nn_prelu_options *options,
+                                   taper_module **out);
+
+/* exp(x) / sum(exp(x)) along a dimension. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_softmax_create(const struct taper_nn_along_dim_options *options,
+                                     taper_module **out);
+
+/* softmax(-x) along a dimension. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_softmin_create(const struct taper_nn_along_dim_options *options,
+                                     taper_module **out);
+
+/* The logarithm of softmax along a dimension. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_log_softmax_create(const struct taper_nn_along_dim_options *options,
+                                         taper_module **out);
+
+/* Softmax over the channels of (N, C, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_softmax2d_create(const struct taper_nn_empty_options *options,
+                                       taper_module **out);
+
+/* y = x W^T + b. options may be NULL. Parameters weight, bias. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
 taper_error *taper_nn_linear_create(int64_t in_features,
                                     int64_t out_features,
@@ -7945,8 +8772,26 @@ taper_error *taper_nn_linear_create(int64_t in_features,
                                     taper_module **out);
 
 /*
- * taper_nn_linear_create that takes in_features from its first input, whereupon it is a Linear. The module is owned by
- * the caller. Since 0.1.
+ * Linear under the name that MultiheadAttention gives its output projection. options may be NULL. Parameters
+ * weight, bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_non_dynamically_quantizable_linear_create(int64_t in_features,
+                                                                int64_t out_features,
+                                                                const struct taper_nn_linear_options *options,
+                                                                taper_module **out);
+
+/* y = x1^T A x2 + b. options may be NULL. Parameters weight, bias. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_bilinear_create(int64_t in1_features,
+                                      int64_t in2_features,
+                                      int64_t out_features,
+                                      const struct taper_nn_bilinear_options *options,
+                                      taper_module **out);
+
+/*
+ * A Linear whose in_features is taken from the first input. options may be NULL. Parameters weight, bias. The
+ * module is owned by the caller. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_nn_lazy_linear_create(int64_t out_features,
@@ -7954,8 +8799,8 @@ taper_error *taper_nn_lazy_linear_create(int64_t out_features,
                                          taper_module **out);
 
 /*
- * Convolution over [n, in_channels, length]. kernel_size is 1 number; options may be NULL. Parameters
- * weight and bias. The module is owned by the caller. Since 0.1.
+ * Convolution over (N, C, L). options may be NULL. Parameters weight, bias. The module is owned by the caller.
+ * Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_nn_conv1d_create(int64_t in_channels,
@@ -7966,19 +8811,8 @@ taper_error *taper_nn_conv1d_create(int64_t in_channels,
                                     taper_module **out);
 
 /*
- * taper_nn_conv1d_create that takes in_channels from its first input, whereupon it is a Conv1d. The module is owned by
- * the caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_nn_lazy_conv1d_create(int64_t out_channels,
-                                         const int64_t *kernel_size,
-                                         size_t kernel_size_len,
-                                         const struct taper_nn_conv_create_options *options,
-                                         taper_module **out);
-
-/*
- * Convolution over [n, in_channels, height, width]. kernel_size is 1 number or 2; options may be NULL. Parameters
- * weight and bias. The module is owned by the caller. Since 0.1.
+ * Convolution over (N, C, H, W). options may be NULL. Parameters weight, bias. The module is owned by the caller.
+ * Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_nn_conv2d_create(int64_t in_channels,
@@ -7989,19 +8823,8 @@ taper_error *taper_nn_conv2d_create(int64_t in_channels,
                                     taper_module **out);
 
 /*
- * taper_nn_conv2d_create that takes in_channels from its first input, whereupon it is a Conv2d. The module is owned by
- * the caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_nn_lazy_conv2d_create(int64_t out_channels,
-                                         const int64_t *kernel_size,
-                                         size_t kernel_size_len,
-                                         const struct taper_nn_conv_create_options *options,
-                                         taper_module **out);
-
-/*
- * Convolution over [n, in_channels, depth, height, width]. kernel_size is 1 number or 3; options may be NULL. Parameters
- * weight and bias. The module is owned by the caller. Since 0.1.
+ * Convolution over (N, C, D, H, W). options may be NULL. Parameters weight, bias. The module is owned by the
+ * caller. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_nn_conv3d_create(int64_t in_channels,
@@ -8012,8 +8835,66 @@ taper_error *taper_nn_conv3d_create(int64_t in_channels,
                                     taper_module **out);
 
 /*
- * taper_nn_conv3d_create that takes in_channels from its first input, whereupon it is a Conv3d. The module is owned by
+ * Transposed convolution over (N, C, L). options may be NULL. Parameters weight, bias. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv_transpose1d_create(int64_t in_channels,
+                                              int64_t out_channels,
+                                              const int64_t *kernel_size,
+                                              size_t kernel_size_len,
+                                              const struct taper_nn_conv_transpose_options *options,
+                                              taper_module **out);
+
+/*
+ * Transposed convolution over (N, C, H, W). options may be NULL. Parameters weight, bias. The module is owned by
  * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv_transpose2d_create(int64_t in_channels,
+                                              int64_t out_channels,
+                                              const int64_t *kernel_size,
+                                              size_t kernel_size_len,
+                                              const struct taper_nn_conv_transpose_options *options,
+                                              taper_module **out);
+
+/*
+ * Transposed convolution over (N, C, D, H, W). options may be NULL. Parameters weight, bias. The module is owned
+ * by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv_transpose3d_create(int64_t in_channels,
+                                              int64_t out_channels,
+                                              const int64_t *kernel_size,
+                                              size_t kernel_size_len,
+                                              const struct taper_nn_conv_transpose_options *options,
+                                              taper_module **out);
+
+/*
+ * A Conv1d whose in_channels is taken from the first input. options may be NULL. Parameters weight, bias. The
+ * module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv1d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
+
+/*
+ * A Conv2d whose in_channels is taken from the first input. options may be NULL. Parameters weight, bias. The
+ * module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv2d_create(int64_t out_channels,
+                                         const int64_t *kernel_size,
+                                         size_t kernel_size_len,
+                                         const struct taper_nn_conv_create_options *options,
+                                         taper_module **out);
+
+/*
+ * A Conv3d whose in_channels is taken from the first input. options may be NULL. Parameters weight, bias. The
+ * module is owned by the caller. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_nn_lazy_conv3d_create(int64_t out_channels,
@@ -8021,6 +8902,705 @@ taper_error *taper_nn_lazy_conv3d_create(int64_t out_channels,
                                          size_t kernel_size_len,
                                          const struct taper_nn_conv_create_options *options,
                                          taper_module **out);
+
+/* The maximum of each window of (N, C, L). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_max_pool1d_create(const int64_t *kernel_size,
+                                        size_t kernel_size_len,
+                                        const struct taper_nn_max_pool_options *options,
+                                        taper_module **out);
+
+/* The maximum of each window of (N, C, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_max_pool2d_create(const int64_t *kernel_size,
+                                        size_t kernel_size_len,
+                                        const struct taper_nn_max_pool_options *options,
+                                        taper_module **out);
+
+/*
+ * The maximum of each window of (N, C, D, H, W). options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_pool3d_create(const int64_t *kernel_size,
+                                        size_t kernel_size_len,
+                                        const struct taper_nn_max_pool_options *options,
+                                        taper_module **out);
+
+/* The mean of each window of (N, C, L). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_avg_pool1d_create(const int64_t *kernel_size,
+                                        size_t kernel_size_len,
+                                        const struct taper_nn_avg_pool1d_options *options,
+                                        taper_module **out);
+
+/* The mean of each window of (N, C, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_avg_pool2d_create(const int64_t *kernel_size,
+                                        size_t kernel_size_len,
+                                        const struct taper_nn_avg_pool_options *options,
+                                        taper_module **out);
+
+/* The mean of each window of (N, C, D, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_avg_pool3d_create(const int64_t *kernel_size,
+                                        size_t kernel_size_len,
+                                        const struct taper_nn_avg_pool_options *options,
+                                        taper_module **out);
+
+/* The p-norm of each window of (N, C, L). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_lp_pool1d_create(taper_scalar norm_type,
+                                       const int64_t *kernel_size,
+                                       size_t kernel_size_len,
+                                       const struct taper_nn_lp_pool_options *options,
+                                       taper_module **out);
+
+/* The p-norm of each window of (N, C, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_lp_pool2d_create(taper_scalar norm_type,
+                                       const int64_t *kernel_size,
+                                       size_t kernel_size_len,
+                                       const struct taper_nn_lp_pool_options *options,
+                                       taper_module **out);
+
+/*
+ * The mean over windows that give the wanted output size. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_adaptive_avg_pool1d_create(const int64_t *output_size,
+                                                 size_t output_size_len,
+                                                 const struct taper_nn_empty_options *options,
+                                                 taper_module **out);
+
+/*
+ * The mean over windows that give the wanted output size. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_adaptive_avg_pool2d_create(const int64_t *output_size,
+                                                 size_t output_size_len,
+                                                 const struct taper_nn_empty_options *options,
+                                                 taper_module **out);
+
+/*
+ * The mean over windows that give the wanted output size. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_adaptive_avg_pool3d_create(const int64_t *output_size,
+                                                 size_t output_size_len,
+                                                 const struct taper_nn_empty_options *options,
+                                                 taper_module **out);
+
+/*
+ * The maximum over windows that give the wanted output size. options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_adaptive_max_pool1d_create(const int64_t *output_size,
+                                                 size_t output_size_len,
+                                                 const struct taper_nn_adaptive_max_options *options,
+                                                 taper_module **out);
+
+/*
+ * The maximum over windows that give the wanted output size. options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_adaptive_max_pool2d_create(const int64_t *output_size,
+                                                 size_t output_size_len,
+                                                 const struct taper_nn_adaptive_max_options *options,
+                                                 taper_module **out);
+
+/*
+ * Batch normalisation of (N, C) or (N, C, L). options may be NULL. Parameters weight, bias; buffers running_mean,
+ * running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_batch_norm1d_create(int64_t num_features,
+                                          const struct taper_nn_batch_norm_options *options,
+                                          taper_module **out);
+
+/*
+ * Batch normalisation of (N, C, H, W). options may be NULL. Parameters weight, bias; buffers running_mean,
+ * running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_batch_norm2d_create(int64_t num_features,
+                                          const struct taper_nn_batch_norm_options *options,
+                                          taper_module **out);
+
+/*
+ * Batch normalisation of (N, C, D, H, W). options may be NULL. Parameters weight, bias; buffers running_mean,
+ * running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_batch_norm3d_create(int64_t num_features,
+                                          const struct taper_nn_batch_norm_options *options,
+                                          taper_module **out);
+
+/*
+ * Batch normalisation; without other processes it is the plain one. options may be NULL. Parameters weight, bias;
+ * buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_sync_batch_norm_create(int64_t num_features,
+                                             const struct taper_nn_batch_norm_options *options,
+                                             taper_module **out);
+
+/*
+ * A BatchNorm1d whose num_features is taken from the first input. options may be NULL. Parameters weight, bias;
+ * buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_batch_norm1d_create(const struct taper_nn_batch_norm_options *options,
+                                               taper_module **out);
+
+/*
+ * A BatchNorm2d whose num_features is taken from the first input. options may be NULL. Parameters weight, bias;
+ * buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_batch_norm2d_create(const struct taper_nn_batch_norm_options *options,
+                                               taper_module **out);
+
+/*
+ * A BatchNorm3d whose num_features is taken from the first input. options may be NULL. Parameters weight, bias;
+ * buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_batch_norm3d_create(const struct taper_nn_batch_norm_options *options,
+                                               taper_module **out);
+
+/*
+ * Normalises each channel of each sample of (N, C, L). options may be NULL. Parameters weight, bias; buffers
+ * running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_instance_norm1d_create(int64_t num_features,
+                                             const struct taper_nn_instance_norm_options *options,
+                                             taper_module **out);
+
+/*
+ * Normalises each channel of each sample of (N, C, H, W). options may be NULL. Parameters weight, bias; buffers
+ * running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_instance_norm2d_create(int64_t num_features,
+                                             const struct taper_nn_instance_norm_options *options,
+                                             taper_module **out);
+
+/*
+ * Normalises each channel of each sample of (N, C, D, H, W). options may be NULL. Parameters weight, bias;
+ * buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_instance_norm3d_create(int64_t num_features,
+                                             const struct taper_nn_instance_norm_options *options,
+                                             taper_module **out);
+
+/*
+ * Normalises over the last dimensions. options may be NULL. Parameters weight, bias. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_layer_norm_create(const int64_t *normalized_shape,
+                                        size_t normalized_shape_len,
+                                        const struct taper_nn_layer_norm_options *options,
+                                        taper_module **out);
+
+/*
+ * Divides by the root of the mean square over the last dimensions. options may be NULL. Parameters weight. The
+ * module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_rms_norm_create(const int64_t *normalized_shape,
+                                      size_t normalized_shape_len,
+                                      const struct taper_nn_rms_norm_options *options,
+                                      taper_module **out);
+
+/*
+ * Normalises over groups of channels. options may be NULL. Parameters weight, bias. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_group_norm_create(int64_t num_groups,
+                                        int64_t num_channels,
+                                        const struct taper_nn_group_norm_options *options,
+                                        taper_module **out);
+
+/* Normalisation over neighbouring channels. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_local_response_norm_create(int64_t size,
+                                                 const struct taper_nn_local_response_norm_options *options,
+                                                 taper_module **out);
+
+/* The mean squared error. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_mse_loss_create(const struct taper_nn_loss_options *options,
+                                      taper_module **out);
+
+/* The mean absolute error. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_l1_loss_create(const struct taper_nn_loss_options *options,
+                                     taper_module **out);
+
+/*
+ * Squared error near zero, absolute error beyond beta. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_smooth_l1_loss_create(const struct taper_nn_smooth_l1_loss_options *options,
+                                            taper_module **out);
+
+/*
+ * Squared error near zero, absolute error beyond delta. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_huber_loss_create(const struct taper_nn_huber_loss_options *options,
+                                        taper_module **out);
+
+/*
+ * Negative log likelihood of softmax(input). options may be NULL. Buffers weight. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_cross_entropy_loss_create(const struct taper_nn_cross_entropy_loss_options *options,
+                                                taper_module **out);
+
+/*
+ * Negative log likelihood of log probabilities. options may be NULL. Buffers weight. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_nll_loss_create(const struct taper_nn_nll_loss_options *options,
+                                      taper_module **out);
+
+/*
+ * The old name of NLLLoss for images. options may be NULL. Buffers weight. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_nll_loss2d_create(const struct taper_nn_nll_loss_options *options,
+                                        taper_module **out);
+
+/*
+ * Cross entropy of probabilities. options may be NULL. Buffers weight. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_bce_loss_create(const struct taper_nn_weighted_loss_options *options,
+                                      taper_module **out);
+
+/*
+ * Cross entropy of sigmoid(input). options may be NULL. Buffers weight, pos_weight. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_bce_with_logits_loss_create(const struct taper_nn_bce_with_logits_loss_options *options,
+                                                  taper_module **out);
+
+/*
+ * The Kullback-Leibler divergence of log probabilities. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_kl_div_loss_create(const struct taper_nn_kl_div_loss_options *options,
+                                         taper_module **out);
+
+/*
+ * x where the target is 1, max(0, margin - x) where it is -1. options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_hinge_embedding_loss_create(const struct taper_nn_hinge_embedding_loss_options *options,
+                                                  taper_module **out);
+
+/* log(1 + exp(-target * x)). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_soft_margin_loss_create(const struct taper_nn_loss_options *options,
+                                              taper_module **out);
+
+/* max(0, -target * (x1 - x2) + margin). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_margin_ranking_loss_create(const struct taper_nn_margin_ranking_loss_options *options,
+                                                 taper_module **out);
+
+/*
+ * 1 - cos where the target is 1, max(0, cos - margin) where it is -1. options may be NULL. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_cosine_embedding_loss_create(const struct taper_nn_cosine_embedding_loss_options *options,
+                                                   taper_module **out);
+
+/*
+ * max(0, d(anchor, positive) - d(anchor, negative) + margin). options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_triplet_margin_loss_create(const struct taper_nn_triplet_margin_loss_options *options,
+                                                 taper_module **out);
+
+/*
+ * max(0, d(anchor, positive) - d(anchor, negative) + margin) for a distance of one's own. options may be NULL.
+ * The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_triplet_margin_with_distance_loss_create(const struct taper_nn_triplet_margin_with_distance_loss_options *options,
+                                                               taper_module **out);
+
+/*
+ * The mean over classes of each class's logistic loss; targets are 0 or 1. options may be NULL. Buffers weight.
+ * The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_multi_label_soft_margin_loss_create(const struct taper_nn_multi_label_soft_margin_loss_options *options,
+                                                          taper_module **out);
+
+/*
+ * sum over the other classes of max(0, margin - x(y) + x(i))^p, by the number of classes. options may be NULL.
+ * Buffers weight. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_multi_margin_loss_create(const struct taper_nn_multi_margin_loss_options *options,
+                                               taper_module **out);
+
+/*
+ * Negative log likelihood of a Poisson distribution. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_poisson_nll_loss_create(const struct taper_nn_poisson_nll_loss_options *options,
+                                              taper_module **out);
+
+/*
+ * Negative log likelihood of a normal distribution. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_gaussian_nll_loss_create(const struct taper_nn_gaussian_nll_loss_options *options,
+                                               taper_module **out);
+
+/* Makes a range of dimensions one. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_flatten_create(const struct taper_nn_flatten_options *options,
+                                     taper_module **out);
+
+/* Makes one dimension several. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_unflatten_create(int64_t dim,
+                                       const int64_t *unflattened_size,
+                                       size_t unflattened_size_len,
+                                       const struct taper_nn_empty_options *options,
+                                       taper_module **out);
+
+/*
+ * Zeroes random elements in training and scales the rest. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_dropout_create(const struct taper_nn_dropout_options *options,
+                                     taper_module **out);
+
+/* Zeroes random channels of (N, C, L). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_dropout1d_create(const struct taper_nn_dropout_options *options,
+                                       taper_module **out);
+
+/* Zeroes random channels of (N, C, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_dropout2d_create(const struct taper_nn_dropout_options *options,
+                                       taper_module **out);
+
+/* Zeroes random channels of (N, C, D, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_dropout3d_create(const struct taper_nn_dropout_options *options,
+                                       taper_module **out);
+
+/*
+ * Dropout that keeps mean and variance, for SELU networks. options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_alpha_dropout_create(const struct taper_nn_dropout_options *options,
+                                           taper_module **out);
+
+/* AlphaDropout of whole channels. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_feature_alpha_dropout_create(const struct taper_nn_dropout_options *options,
+                                                   taper_module **out);
+
+/* Pads the last 1 dimension(s) with a value. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_constant_pad1d_create(const int64_t *padding,
+                                            size_t padding_len,
+                                            taper_scalar value,
+                                            const struct taper_nn_empty_options *options,
+                                            taper_module **out);
+
+/* Pads the last 2 dimension(s) with a value. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_constant_pad2d_create(const int64_t *padding,
+                                            size_t padding_len,
+                                            taper_scalar value,
+                                            const struct taper_nn_empty_options *options,
+                                            taper_module **out);
+
+/* Pads the last 3 dimension(s) with a value. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_constant_pad3d_create(const int64_t *padding,
+                                            size_t padding_len,
+                                            taper_scalar value,
+                                            const struct taper_nn_empty_options *options,
+                                            taper_module **out);
+
+/* Pads the last 1 dimension(s) with zeros. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_zero_pad1d_create(const int64_t *padding,
+                                        size_t padding_len,
+                                        const struct taper_nn_empty_options *options,
+                                        taper_module **out);
+
+/* Pads the last 2 dimension(s) with zeros. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_zero_pad2d_create(const int64_t *padding,
+                                        size_t padding_len,
+                                        const struct taper_nn_empty_options *options,
+                                        taper_module **out);
+
+/* Pads the last 3 dimension(s) with zeros. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_zero_pad3d_create(const int64_t *padding,
+                                        size_t padding_len,
+                                        const struct taper_nn_empty_options *options,
+                                        taper_module **out);
+
+/* Pads the last 1 dimension(s) by reflection. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_reflection_pad1d_create(const int64_t *padding,
+                                              size_t padding_len,
+                                              const struct taper_nn_empty_options *options,
+                                              taper_module **out);
+
+/* Pads the last 2 dimension(s) by reflection. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_reflection_pad2d_create(const int64_t *padding,
+                                              size_t padding_len,
+                                              const struct taper_nn_empty_options *options,
+                                              taper_module **out);
+
+/* Pads the last 3 dimension(s) by reflection. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_reflection_pad3d_create(const int64_t *padding,
+                                              size_t padding_len,
+                                              const struct taper_nn_empty_options *options,
+                                              taper_module **out);
+
+/*
+ * Pads the last 1 dimension(s) by repeating the edge. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_replication_pad1d_create(const int64_t *padding,
+                                               size_t padding_len,
+                                               const struct taper_nn_empty_options *options,
+                                               taper_module **out);
+
+/*
+ * Pads the last 2 dimension(s) by repeating the edge. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_replication_pad2d_create(const int64_t *padding,
+                                               size_t padding_len,
+                                               const struct taper_nn_empty_options *options,
+                                               taper_module **out);
+
+/*
+ * Pads the last 3 dimension(s) by repeating the edge. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_replication_pad3d_create(const int64_t *padding,
+                                               size_t padding_len,
+                                               const struct taper_nn_empty_options *options,
+                                               taper_module **out);
+
+/*
+ * Pads the last 1 dimension(s) by wrapping around. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_circular_pad1d_create(const int64_t *padding,
+                                            size_t padding_len,
+                                            const struct taper_nn_empty_options *options,
+                                            taper_module **out);
+
+/*
+ * Pads the last 2 dimension(s) by wrapping around. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_circular_pad2d_create(const int64_t *padding,
+                                            size_t padding_len,
+                                            const struct taper_nn_empty_options *options,
+                                            taper_module **out);
+
+/*
+ * Pads the last 3 dimension(s) by wrapping around. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_circular_pad3d_create(const int64_t *padding,
+                                            size_t padding_len,
+                                            const struct taper_nn_empty_options *options,
+                                            taper_module **out);
+
+/* Resizes the last dimensions. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_upsample_create(const struct taper_nn_upsample_options *options,
+                                      taper_module **out);
+
+/* Resizes by repeating the nearest element. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_upsampling_nearest2d_create(const struct taper_nn_upsampling_nearest2d_options *options,
+                                                  taper_module **out);
+
+/*
+ * Resizes by bilinear interpolation, corners aligned. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_upsampling_bilinear2d_create(const struct taper_nn_upsampling_bilinear2d_options *options,
+                                                   taper_module **out);
+
+/*
+ * Moves channels into space: (N, C r^2, H, W) to (N, C, H r, W r). options may be NULL. The module is owned by
+ * the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_pixel_shuffle_create(int64_t upscale_factor,
+                                           const struct taper_nn_empty_options *options,
+                                           taper_module **out);
+
+/* The inverse of PixelShuffle. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_pixel_unshuffle_create(int64_t downscale_factor,
+                                             const struct taper_nn_empty_options *options,
+                                             taper_module **out);
+
+/* Mixes the channels of groups. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_channel_shuffle_create(int64_t groups,
+                                             const struct taper_nn_empty_options *options,
+                                             taper_module **out);
+
+/* Sliding blocks as columns. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_unfold_create(const int64_t *kernel_size,
+                                    size_t kernel_size_len,
+                                    const struct taper_nn_unfold_options *options,
+                                    taper_module **out);
+
+/*
+ * Sums columns of sliding blocks back into an image. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_fold_create(const int64_t *output_size,
+                                  size_t output_size_len,
+                                  const int64_t *kernel_size,
+                                  size_t kernel_size_len,
+                                  const struct taper_nn_fold_options *options,
+                                  taper_module **out);
+
+/*
+ * The cosine of the angle between vectors along a dimension. options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_cosine_similarity_create(const struct taper_nn_cosine_similarity_options *options,
+                                               taper_module **out);
+
+/* The p-norm of the rows' differences. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_distance_options *options,
+                                               taper_module **out);
+
+/* Options of layers with PyTorch's defaults. */
+#define TAPER_NN_EMPTY_OPTIONS_INIT {sizeof(taper_nn_empty_options)}
+#define TAPER_NN_INPLACE_OPTIONS_INIT {sizeof(taper_nn_inplace_options), 0, 0}
+#define TAPER_NN_HARDTANH_OPTIONS_INIT {sizeof(taper_nn_hardtanh_options), -1.0, 1.0, 0, 0}
+#define TAPER_NN_RELU6_OPTIONS_INIT {sizeof(taper_nn_relu6_options), 0, 0}
+#define TAPER_NN_LEAKY_RELU_OPTIONS_INIT {sizeof(taper_nn_leaky_relu_options), 1e-2, 0, 0}
+#define TAPER_NN_ELU_OPTIONS_INIT {sizeof(taper_nn_elu_options), 1.0, 0, 0}
+#define TAPER_NN_GELU_OPTIONS_INIT {sizeof(taper_nn_gelu_options), NULL}
+#define TAPER_NN_GLU_OPTIONS_INIT {sizeof(taper_nn_glu_options), -1}
+#define TAPER_NN_SOFTPLUS_OPTIONS_INIT {sizeof(taper_nn_softplus_options), {TAPER_SCALAR_FLOAT, 0, 20.0}, 1.0}
+#define TAPER_NN_SHRINK_OPTIONS_INIT {sizeof(taper_nn_shrink_options), 0.5}
+#define TAPER_NN_THRESHOLD_OPTIONS_INIT {sizeof(taper_nn_threshold_options), 0, 0}
+#define TAPER_NN_PRELU_OPTIONS_INIT \
+    {sizeof(taper_nn_prelu_options), {TAPER_SCALAR_FLOAT, 0, 0.25}, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_ALONG_DIM_OPTIONS_INIT {sizeof(taper_nn_along_dim_options), NULL}
+#define TAPER_NN_LINEAR_OPTIONS_INIT {sizeof(taper_nn_linear_options), 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_BILINEAR_OPTIONS_INIT {sizeof(taper_nn_bilinear_options), 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_CONV_CREATE_OPTIONS_INIT \
+    {sizeof(taper_nn_conv_create_options), NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT \
+    {sizeof(taper_nn_conv_transpose_options), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_MAX_POOL_OPTIONS_INIT {sizeof(taper_nn_max_pool_options), NULL, 0, NULL, 0, NULL, 0, 0, 0}
+#define TAPER_NN_AVG_POOL1D_OPTIONS_INIT {sizeof(taper_nn_avg_pool1d_options), NULL, 0, NULL, 0, 0, 1}
+#define TAPER_NN_AVG_POOL_OPTIONS_INIT {sizeof(taper_nn_avg_pool_options), NULL, 0, NULL, 0, NULL, 0, 1}
+#define TAPER_NN_LP_POOL_OPTIONS_INIT {sizeof(taper_nn_lp_pool_options), NULL, 0, 0, 0}
+#define TAPER_NN_ADAPTIVE_MAX_OPTIONS_INIT {sizeof(taper_nn_adaptive_max_options), 0, 0}
+#define TAPER_NN_BATCH_NORM_OPTIONS_INIT \
+    {sizeof(taper_nn_batch_norm_options), 1e-5, 0.1, 1, 1, 1, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_INSTANCE_NORM_OPTIONS_INIT \
+    {sizeof(taper_nn_instance_norm_options), 1e-5, 0.1, 1, 0, 0, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_LAYER_NORM_OPTIONS_INIT \
+    {sizeof(taper_nn_layer_norm_options), 1e-5, 1, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_RMS_NORM_OPTIONS_INIT {sizeof(taper_nn_rms_norm_options), NULL, 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_GROUP_NORM_OPTIONS_INIT \
+    {sizeof(taper_nn_group_norm_options), 1e-5, 1, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT \
+    {sizeof(taper_nn_local_response_norm_options), {TAPER_SCALAR_FLOAT, 0, 1.0}, 1e-4, 0.75}
+#define TAPER_NN_LOSS_OPTIONS_INIT {sizeof(taper_nn_loss_options), NULL}
+#define TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT {sizeof(taper_nn_smooth_l1_loss_options), NULL, 1.0}
+#define TAPER_NN_HUBER_LOSS_OPTIONS_INIT {sizeof(taper_nn_huber_loss_options), NULL, 1.0}
+#define TAPER_NN_CROSS_ENTROPY_LOSS_OPTIONS_INIT \
+    {sizeof(taper_nn_cross_entropy_loss_options), NULL, NULL, -100, 0.0}
+#define TAPER_NN_NLL_LOSS_OPTIONS_INIT {sizeof(taper_nn_nll_loss_options), NULL, NULL, -100}
+#define TAPER_NN_WEIGHTED_LOSS_OPTIONS_INIT {sizeof(taper_nn_weighted_loss_options), NULL, NULL}
+#define TAPER_NN_BCE_WITH_LOGITS_LOSS_OPTIONS_INIT \
+    {sizeof(taper_nn_bce_with_logits_loss_options), NULL, NULL, NULL}
+#define TAPER_NN_KL_DIV_LOSS_OPTIONS_INIT {sizeof(taper_nn_kl_div_loss_options), NULL, 0, 0}
+#define TAPER_NN_HINGE_EMBEDDING_LOSS_OPTIONS_INIT {sizeof(taper_nn_hinge_embedding_loss_options), NULL, 1.0}
+#define TAPER_NN_MARGIN_RANKING_LOSS_OPTIONS_INIT {sizeof(taper_nn_margin_ranking_loss_options), NULL, 0.0}
+#define TAPER_NN_COSINE_EMBEDDING_LOSS_OPTIONS_INIT {sizeof(taper_nn_cosine_embedding_loss_options), NULL, 0.0}
+#define TAPER_NN_TRIPLET_MARGIN_LOSS_OPTIONS_INIT \
+    {sizeof(taper_nn_triplet_margin_loss_options), NULL, 1.0, 2.0, 1e-6, 0, 0}
+#define TAPER_NN_TRIPLET_MARGIN_WITH_DISTANCE_LOSS_OPTIONS_INIT \
+    {sizeof(taper_nn_triplet_margin_with_distance_loss_options), NULL, 1.0, 0, 0}
+#define TAPER_NN_MULTI_LABEL_SOFT_MARGIN_LOSS_OPTIONS_INIT \
+    {sizeof(taper_nn_multi_label_soft_margin_loss_options), NULL, NULL}
+#define TAPER_NN_MULTI_MARGIN_LOSS_OPTIONS_INIT {sizeof(taper_nn_multi_margin_loss_options), NULL, NULL, 1, 1.0}
+#define TAPER_NN_POISSON_NLL_LOSS_OPTIONS_INIT {sizeof(taper_nn_poisson_nll_loss_options), NULL, 1e-8, 1, 0}
+#define TAPER_NN_GAUSSIAN_NLL_LOSS_OPTIONS_INIT {sizeof(taper_nn_gaussian_nll_loss_options), NULL, 1e-6, 0, 0}
+#define TAPER_NN_FLATTEN_OPTIONS_INIT {sizeof(taper_nn_flatten_options), 1, -1}
+#define TAPER_NN_DROPOUT_OPTIONS_INIT {sizeof(taper_nn_dropout_options), 0.5, 0, 0}
+#define TAPER_NN_UPSAMPLE_OPTIONS_INIT {sizeof(taper_nn_upsample_options), NULL, 0, NULL, 0, NULL, NULL, NULL}
+#define TAPER_NN_UPSAMPLING_NEAREST2D_OPTIONS_INIT \
+    {sizeof(taper_nn_upsampling_nearest2d_options), NULL, 0, NULL, 0}
+#define TAPER_NN_UPSAMPLING_BILINEAR2D_OPTIONS_INIT \
+    {sizeof(taper_nn_upsampling_bilinear2d_options), NULL, 0, NULL, 0}
+#define TAPER_NN_UNFOLD_OPTIONS_INIT {sizeof(taper_nn_unfold_options), NULL, 0, NULL, 0, NULL, 0}
+#define TAPER_NN_FOLD_OPTIONS_INIT {sizeof(taper_nn_fold_options), NULL, 0, NULL, 0, NULL, 0}
+#define TAPER_NN_COSINE_SIMILARITY_OPTIONS_INIT {sizeof(taper_nn_cosine_similarity_options), 1, 1e-8}
+#define TAPER_NN_PAIRWISE_DISTANCE_OPTIONS_INIT {sizeof(taper_nn_pairwise_distance_options), 2.0, 1e-6, 0, 0}
 
 /* ==== Optimizers ========================================================================================== */
 

@@ -21,9 +21,11 @@ pub mod graph;
 pub mod handle;
 pub mod index;
 pub mod io;
+mod layer_options;
+#[rustfmt::skip]
+pub mod layers_gen;
 pub mod module;
 pub mod nn;
-pub mod nn_create;
 #[rustfmt::skip]
 pub mod ops_gen;
 #[rustfmt::skip]

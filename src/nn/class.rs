@@ -427,7 +427,17 @@ impl Class {
     /// The values of a constructor's call before any is given.
     pub fn defaults(&self) -> Values {
         let fields = self.fields.iter().map(|f| f.default);
-        Values(fields.chain(self.consts.iter().copied()).map(Const::value).collect())
+        let mut values: Box<[Attribute]> = fields.chain(self.consts.iter().copied()).map(Const::value).collect();
+        if self.lazy.is_some() {
+            values[0] = 0i64.into();
+        }
+        Values(values)
+    }
+    /// Which values must be given, in order; the first of a lazy class comes with the input.
+    pub fn required(&self) -> impl Iterator<Item = usize> + '_ {
+        let skip = usize::from(self.lazy.is_some());
+        let all = self.fields.iter().enumerate().skip(skip);
+        all.filter(|(_, f)| matches!(f.default, Const::Required)).map(|(i, _)| i)
     }
     /// A module of this class. `given`: the tensors among the arguments.
     pub fn build(&'static self, values: Values, given: &[(&'static str, Tensor)], place: Place) -> Result<Module> {

@@ -1,6 +1,7 @@
 //! `include/taper.h`: a preamble, then one section per source file of the C API and per heading of the op table,
 //! each printed by cbindgen.
 
+use crate::layers;
 use crate::model::Op;
 use crate::objects;
 use crate::rust_shims;
@@ -29,7 +30,6 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Modules", "module.rs"),
     ("Attributes", "attribute.rs"),
     ("Layers", "nn.rs"),
-    ("Layers with options", "nn_create.rs"),
     ("Optimizers", "optim.rs"),
 ];
 
@@ -58,6 +58,10 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
     }
     for (heading, file) in LATE_SECTIONS {
         section(&mut s, heading, &read(file)?)?;
+        if *file == "nn.rs" {
+            section(&mut s, "Layers with options", &layers::shims(root)?)?;
+            writeln!(s, "\n{}", layers::c::inits(&layers::load(root)?).trim_end()).unwrap();
+        }
     }
     s.push_str("\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* TAPER_H */\n");
     Ok(s)

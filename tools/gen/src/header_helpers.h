@@ -59,9 +59,6 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 
 /* Options with PyTorch's defaults. */
 #define TAPER_NN_CONV_OPTIONS_INIT {sizeof(taper_nn_conv_options), {1, 1, 1}, {0, 0, 0}, {1, 1, 1}, 1, 1}
-#define TAPER_NN_LINEAR_OPTIONS_INIT {sizeof(taper_nn_linear_options), 1, TAPER_DTYPE_NONE, {0, 0}}
-#define TAPER_NN_CONV_CREATE_OPTIONS_INIT \
-    {sizeof(taper_nn_conv_create_options), NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
 #define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
 #define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}

@@ -28,6 +28,7 @@ type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
 const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
     ("layers-rust", "src/nn/layers_gen.rs", layers::rust),
+    ("layers-c", "src/capi/layers_gen.rs", |root, _| layers::shims(root).map(Some)),
     ("objects", "src/capi/objects_gen.rs", |root, _| objects::load(root).map(|f| Some(objects::shims::emit(&f)))),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     // The Go module has a copy, so that it can be vendored.

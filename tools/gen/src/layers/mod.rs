@@ -1,5 +1,6 @@
 //! Layers and losses, from `spec/layers.txt`.
 
+pub mod c;
 mod expr;
 mod model;
 mod parser;
@@ -21,6 +22,11 @@ pub fn load(root: &Path) -> Result<model::Layers, String> {
 /// The core's layers.
 pub fn rust(root: &Path, ops: &[Op]) -> Result<Option<String>, String> {
     rust::emit(&load(root)?, ops).map(Some)
+}
+
+/// The C functions of the layers.
+pub fn shims(root: &Path) -> Result<String, String> {
+    Ok(c::emit(&load(root)?))
 }
 
 /// The entries of one `file` line, with everything else that is declared.

@@ -1,0 +1,203 @@
+//! What the generated constructors of layers share: required arguments and options structs become a layer's values.
+
+use super::convert::Call;
+use super::types::*;
+use crate::base::error::{ErrorKind, Result};
+use crate::nn::class::{Class, Values};
+use crate::nn::layers::Place;
+use crate::nn::Attribute;
+use crate::{Scalar, Tensor};
+use std::os::raw::c_char;
+
+/// A required argument.
+#[derive(Clone, Copy)]
+pub enum Given {
+    Int(i64),
+    Scalar(taper_scalar),
+    Ints(*const i64, usize),
+}
+
+/// How a field of an options struct is read.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// Pointer and length; one number stands for all.
+    Ints,
+    Floats,
+    Text,
+    Tensor,
+    /// A pointer, NULL for none.
+    OptInt,
+    OptFloat,
+    OptBool,
+    Scalar,
+    Int,
+    Float,
+    /// Four bytes.
+    Bool,
+    /// Four bytes: with 0 the value is none.
+    Has,
+    DType,
+    Device,
+}
+impl Kind {
+    fn size(self) -> usize {
+        match self {
+            Kind::Ints | Kind::Floats => 16,
+            Kind::Scalar => std::mem::size_of::<taper_scalar>(),
+            Kind::Bool | Kind::Has | Kind::DType => 4,
+            _ => 8,
+        }
+    }
+}
+
+/// One field: its name in messages, which of the layer's values it is, where it stands.
+pub struct OptionField {
+    pub name: &'static str,
+    pub slot: usize,
+    pub kind: Kind,
+    pub offset: usize,
+}
+/// An options struct, whose first field is its size.
+pub struct OptionTable {
+    pub size: usize,
+    pub fields: &'static [OptionField],
+}
+
+fn number(values: &[i64]) -> Attribute {
+    match values {
+        [one] => (*one).into(),
+        _ => values.into(),
+    }
+}
+fn scalar(c: &Call, index: usize, name: &str, s: taper_scalar) -> Result<Attribute> {
+    Ok(match c.scalar(index, name, s)? {
+        Scalar::Int(v) => v.into(),
+        Scalar::Float(v) => v.into(),
+        Scalar::Bool(v) => v.into(),
+    })
+}
+
+/// What an options struct holds, read.
+#[derive(Default)]
+struct Read {
+    tensors: Vec<(&'static str, Tensor)>,
+    place: Place,
+}
+
+/// Reads one field into the values.
+///
+/// # Safety
+/// `at` is readable for the field; what its pointers say is the header's contract.
+unsafe fn field(c: &Call, index: usize, f: &OptionField, at: *const u8, v: &mut Values, read: &mut Read) -> Result<()> {
+    /// # Safety
+    /// `at` is readable for a T, whose bytes are any value of it.
+    unsafe fn get<T: Copy>(at: *const u8) -> T {
+        // SAFETY: the caller's.
+        unsafe { (at as *const T).read_unaligned() }
+    }
+    // SAFETY: the caller's; the kinds are those of the struct's fields.
+    unsafe {
+        match f.kind {
+            Kind::Ints => {
+                let list = c.slice(index, f.name, get::<*const i64>(at), get::<usize>(at.add(8)))?;
+                if !list.is_empty() {
+                    v.set(f.slot, number(list));
+                }
+            }
+            Kind::Floats => match c.slice(index, f.name, get::<*const f64>(at), get::<usize>(at.add(8)))? {
+                [] => {}
+                // A factor of zero is none, as in PyTorch.
+                [one] if *one == 0.0 => {}
+                [one] => v.set(f.slot, *one),
+                many => v.set(f.slot, many),
+            },
+            Kind::Text => {
+                if let Some(text) = c.opt_str(index, f.name, get::<*const c_char>(at))? {
+                    v.set(f.slot, text);
+                }
+            }
+            Kind::Tensor => {
+                if let Some(t) = c.opt_tensor(index, f.name, get::<*mut taper_tensor>(at))? {
+                    read.tensors.push((f.name.trim_start_matches("options->"), t));
+                }
+            }
+            Kind::OptInt => v.set(f.slot, c.opt(index, f.name, get::<*const i64>(at))?),
+            Kind::OptFloat => v.set(f.slot, c.opt(index, f.name, get::<*const f64>(at))?),
+            Kind::OptBool => v.set(f.slot, c.opt(index, f.name, get::<*const bool>(at))?),
+            Kind::Scalar => v.set(f.slot, scalar(c, index, f.name, get(at))?),
+            Kind::Int => v.set(f.slot, get::<i64>(at)),
+            Kind::Float => v.set(f.slot, get::<f64>(at)),
+            Kind::Bool => v.set(f.slot, get::<i32>(at) != 0),
+            Kind::Has => {
+                if get::<i32>(at) == 0 {
+                    v.set(f.slot, Attribute::None);
+                }
+            }
+            Kind::DType => read.place.dtype = c.opt_dtype(index, f.name, get(at))?,
+            Kind::Device => read.place.device = c.opt_device(index, f.name, get(at))?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads an options struct that may be older (shorter: the rest has its defaults) or newer (longer) than this library's.
+///
+/// # Safety
+/// `p` is NULL or readable for as many bytes as its first field says.
+unsafe fn read(c: &Call, index: usize, p: *const u8, table: &OptionTable, v: &mut Values) -> Result<Read> {
+    let mut out = Read::default();
+    if p.is_null() {
+        return Ok(out);
+    }
+    let bad = |what: String| Err(c.invalid(ErrorKind::Value, index, "options", what));
+    if !(p as *const usize).is_aligned() {
+        return bad(format!("the struct at {p:p} is not aligned"));
+    }
+    // SAFETY: readable by contract; struct_size comes first.
+    let size = unsafe { *(p as *const usize) };
+    let known = table.size;
+    if size < known || size > 1 << 16 {
+        return bad(format!("struct_size is {size}; set it to sizeof of the struct ({known}), or use its _INIT macro"));
+    }
+    // SAFETY: readable for struct_size bytes by contract.
+    let bytes = unsafe { std::slice::from_raw_parts(p, size) };
+    if bytes[known..].iter().any(|b| *b != 0) {
+        return bad(format!(
+            "the struct ({size} bytes) sets fields that this library ({known} bytes) does not know; load a newer one"
+        ));
+    }
+    for f in table.fields {
+        if f.offset + f.kind.size() <= size {
+            // SAFETY: within the struct, as checked.
+            unsafe { field(c, index, f, p.add(f.offset), v, &mut out) }?;
+        }
+    }
+    Ok(out)
+}
+
+/// The body of every constructor: `given` are the required arguments in order, then come the options and the result.
+///
+/// # Safety
+/// The header's contract of pointers.
+pub unsafe fn create(
+    c: &Call,
+    class: &'static Class,
+    given: &[Given],
+    options: *const u8,
+    table: &OptionTable,
+    out: *mut *mut taper_module,
+) -> Result<()> {
+    // SAFETY: the caller's, here and below.
+    let out = unsafe { c.out(given.len() + 1, "out", out) }?;
+    let mut values = class.defaults();
+    for (index, (slot, g)) in class.required().zip(given).enumerate() {
+        let name = class.fields[slot].name;
+        match *g {
+            Given::Int(v) => values.set(slot, v),
+            Given::Scalar(s) => values.set(slot, scalar(c, index, name, s)?),
+            Given::Ints(p, n) => values.set(slot, number(unsafe { c.slice(index, name, p, n) }?)),
+        }
+    }
+    let read = unsafe { read(c, given.len(), options, table, &mut values) }?;
+    out.set(class.build(values, &read.tensors, read.place)?)
+}

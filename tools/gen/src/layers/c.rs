@@ -1,0 +1,350 @@
+//! `src/capi/layers_gen.rs`: a constructor and an options struct for each layer; the header's `_INIT` macros.
+
+use super::expr::Expr;
+use super::model::*;
+use super::plan::{classes, snake, Plan};
+use super::rust::constant;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// How a field of an options struct is read; its order is that of the struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Ints,
+    Floats,
+    Text,
+    Tensor,
+    OptInt,
+    OptFloat,
+    OptBool,
+    Scalar,
+    Int,
+    Float,
+    Bool,
+    /// Whether the value of the field before counts; else it is None.
+    Has,
+    DType,
+    Reserved,
+    Device,
+}
+
+/// A field of an options struct.
+#[derive(Clone, Debug)]
+pub struct Field<'a> {
+    pub name: String,
+    pub kind: Kind,
+    pub argument: Option<&'a Argument>,
+    pub slot: usize,
+}
+
+/// The arguments that must be given, and those that an options struct holds.
+pub fn split<'a>(plan: &Plan<'a>) -> (Vec<&'a Argument>, Vec<&'a Argument>) {
+    plan.arguments().into_iter().partition(|a| a.default.is_none())
+}
+
+/// The name of a class's options struct, without `taper_nn_` and `_options`.
+pub fn options_name(plan: &Plan) -> String {
+    let (_, optional) = split(plan);
+    match plan.constructor {
+        Some(c) if !optional.is_empty() || c.factory => {
+            let name = snake(&c.name);
+            c.options.clone().unwrap_or_else(|| name.strip_suffix("_nd").unwrap_or(&name).to_string())
+        }
+        _ => "empty".into(),
+    }
+}
+
+/// The fields of a class's options in the order of the struct, but for `struct_size`.
+pub fn fields<'a>(plan: &Plan<'a>) -> Vec<Field<'a>> {
+    let mut out: Vec<Field> = Vec::new();
+    for a in split(plan).1 {
+        let slot = plan.slot(&a.name).unwrap_or(usize::MAX);
+        let none = matches!(&a.default, Some(Expr::Literal(l)) if l == "None");
+        let mut push = |name: String, kind: Kind| out.push(Field { name, kind, argument: Some(a), slot });
+        let name = a.name.clone();
+        match (a.kind.name.as_str(), a.kind.optional) {
+            ("Sizes" | "Window", _) => push(name, Kind::Ints),
+            ("Padding", _) => {
+                push(name.clone(), Kind::Ints);
+                push(name + "_text", Kind::Text);
+            }
+            ("Factors", _) => push(name, Kind::Floats),
+            ("str" | "PadMode" | "Reduction", _) => push(name, Kind::Text),
+            ("Tensor", _) => push(name, Kind::Tensor),
+            ("Scalar", _) => push(name, Kind::Scalar),
+            ("int", true) if none => push(name, Kind::OptInt),
+            ("float", true) if none => push(name, Kind::OptFloat),
+            ("bool", true) if none => push(name, Kind::OptBool),
+            ("int", optional) => {
+                push(name.clone(), Kind::Int);
+                if optional {
+                    push(format!("has_{name}"), Kind::Has);
+                }
+            }
+            ("float", optional) => {
+                push(name.clone(), Kind::Float);
+                if optional {
+                    push(format!("has_{name}"), Kind::Has);
+                }
+            }
+            _ => push(name, Kind::Bool),
+        }
+    }
+    if plan.factory() {
+        for (name, kind) in [("dtype", Kind::DType), ("device", Kind::Device)] {
+            out.push(Field { name: name.into(), kind, argument: None, slot: 0 });
+        }
+    }
+    // Stable: arguments of one kind stay in order. Numbers of eight bytes, and the small ones, are one kind here.
+    out.sort_by_key(|f| match f.kind {
+        Kind::OptFloat | Kind::OptBool => Kind::OptInt,
+        Kind::Floats => Kind::Ints,
+        Kind::Float => Kind::Int,
+        Kind::Has => Kind::Bool,
+        k => k,
+    });
+    let small = out.iter().filter(|f| matches!(f.kind, Kind::Bool | Kind::Has | Kind::DType)).count();
+    if small % 2 == 1 {
+        let at = out.iter().position(|f| f.kind == Kind::Device).unwrap_or(out.len());
+        out.insert(at, Field { name: "reserved".into(), kind: Kind::Reserved, argument: None, slot: 0 });
+    }
+    out
+}
+
+/// A default as C spells it.
+pub fn spelt(e: &Expr) -> String {
+    match e {
+        Expr::Literal(l) => match l.as_str() {
+            "True" => "1".into(),
+            "False" => "0".into(),
+            l => l.into(),
+        },
+        Expr::Negative(e) => format!("-{}", spelt(e)),
+        Expr::Text(t) => format!("\"{t}\""),
+        Expr::Name(n) => n.clone(),
+        _ => String::new(),
+    }
+}
+
+impl Field<'_> {
+    pub fn default(&self) -> String {
+        self.argument.and_then(|a| a.default.as_ref()).map_or(String::new(), spelt)
+    }
+    fn rust(&self) -> Vec<(String, &'static str)> {
+        let n = self.name.clone();
+        match self.kind {
+            Kind::Ints => vec![(n.clone(), "*const i64"), (n + "_len", "usize")],
+            Kind::Floats => vec![(n.clone(), "*const f64"), (n + "_len", "usize")],
+            Kind::Text => vec![(n, "*const c_char")],
+            Kind::Tensor => vec![(n, "*mut taper_tensor")],
+            Kind::OptInt => vec![(n, "*const i64")],
+            Kind::OptFloat => vec![(n, "*const f64")],
+            Kind::OptBool => vec![(n, "*const bool")],
+            Kind::Scalar => vec![(n, "taper_scalar")],
+            Kind::Int => vec![(n, "i64")],
+            Kind::Float => vec![(n, "f64")],
+            Kind::Bool | Kind::Has | Kind::DType | Kind::Reserved => vec![(n, "i32")],
+            Kind::Device => vec![(n, "taper_device")],
+        }
+    }
+    fn doc(&self) -> String {
+        let d = self.default();
+        match self.kind {
+            Kind::Ints if self.name == "padding" && self.argument.is_some_and(|a| a.kind.name == "Padding") => {
+                format!("NULL: {d}.")
+            }
+            Kind::Ints | Kind::Floats => format!("NULL: {}.", if d == "None" { "none".into() } else { d }),
+            Kind::Text if self.name == "padding_text" => "\"same\" or \"valid\" in place of padding; or NULL.".into(),
+            Kind::Text => match self.argument.map(|a| a.kind.name.as_str()) {
+                Some("PadMode") => format!("{d} (or NULL), \"reflect\", \"replicate\" or \"circular\"."),
+                Some("Reduction") => format!("{d} (or NULL), \"sum\" or \"none\"."),
+                _ => format!("NULL: {d}."),
+            },
+            Kind::Tensor | Kind::OptInt | Kind::OptFloat | Kind::OptBool => "NULL: none.".into(),
+            Kind::Scalar | Kind::Int | Kind::Float => format!("Default {d}."),
+            Kind::Bool if self.name == "bias" => "0 for no bias.".into(),
+            Kind::Bool => format!("0 or 1, default {d}."),
+            Kind::Has => format!("0: no {}.", self.name.trim_start_matches("has_")),
+            Kind::DType => "Of the parameters; TAPER_DTYPE_NONE: the default dtype.".into(),
+            Kind::Device => "Of the parameters; type 0: the default device.".into(),
+            Kind::Reserved => "0.".into(),
+        }
+    }
+    fn init(&self) -> String {
+        let d = self.default();
+        match self.kind {
+            Kind::Ints | Kind::Floats => "NULL, 0".into(),
+            Kind::Text | Kind::Tensor | Kind::OptInt | Kind::OptFloat | Kind::OptBool => "NULL".into(),
+            Kind::Scalar if d.contains('.') => format!("{{TAPER_SCALAR_FLOAT, 0, {d}}}"),
+            Kind::Scalar => format!("{{TAPER_SCALAR_INT, {d}, 0.0}}"),
+            Kind::Int | Kind::Float | Kind::Bool => d,
+            Kind::Has => "1".into(),
+            Kind::DType => "TAPER_DTYPE_NONE".into(),
+            Kind::Reserved => "0".into(),
+            Kind::Device => "{0, 0}".into(),
+        }
+    }
+}
+
+/// A text broken into doc lines.
+fn doc_lines(text: &str) -> String {
+    let (mut out, mut line) = (String::new(), String::new());
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.len() + word.len() > 110 {
+            out += &format!("/// {line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    out + &format!("/// {line}\n")
+}
+
+/// The parameters and buffers that a class may have.
+fn holds(plan: &Plan) -> String {
+    let mut names: Vec<(&str, &str)> = Vec::new();
+    for step in plan.line.iter().flat_map(|e| &e.steps) {
+        match step {
+            Step::Param { name, .. } => names.push(("Parameters", name)),
+            Step::Buffer { name, .. } | Step::BufferFrom { name, .. } => names.push(("buffers", name)),
+            _ => {}
+        }
+    }
+    let list = |kind: &str| {
+        let found: Vec<_> = names.iter().filter(|n| n.0 == kind).map(|n| n.1).collect();
+        if found.is_empty() {
+            String::new()
+        } else {
+            format!("{kind} {}", found.join(", "))
+        }
+    };
+    let all = [list("Parameters"), list("buffers")];
+    let all: Vec<_> = all.into_iter().filter(|s| !s.is_empty()).collect();
+    match all.join("; ") {
+        s if s.is_empty() => s,
+        s => format!(" {}{}.", s[..1].to_uppercase(), &s[1..]),
+    }
+}
+
+/// The file's text.
+pub fn emit(layers: &Layers) -> String {
+    let mut s = String::from(
+        "// Generated by taper-gen from spec/layers.txt; do not edit. Mend with: cargo run -p taper-gen\n\
+         //! Constructors of the layers and losses: what is required, options, result.\n\n\
+         use super::convert::guard;\n\
+         use super::layer_options::{create, Given, Kind, OptionField, OptionTable};\n\
+         use super::types::*;\n\
+         use crate::nn::layers_gen::*;\n\
+         use std::mem::{offset_of, size_of};\n\
+         use std::os::raw::c_char;\n\n\
+         /// Options of what has none.\n#[repr(C)]\n#[derive(Clone, Copy)]\npub struct taper_nn_empty_options {\n    \
+         /// sizeof(taper_nn_empty_options).\n    pub struct_size: usize,\n}\n\
+         static EMPTY_OPTIONS: OptionTable = OptionTable { size: size_of::<taper_nn_empty_options>(), fields: &[] };\n\n",
+    );
+    let mut written = BTreeSet::from(["empty".to_string()]);
+    for plan in classes(layers) {
+        let name = options_name(&plan);
+        if written.insert(name.clone()) {
+            s += &options(&plan, &name);
+        }
+        s += &function(&plan, &name);
+    }
+    s.truncate(s.trim_end().len());
+    s + "\n"
+}
+
+fn options(plan: &Plan, name: &str) -> String {
+    let full = format!("taper_nn_{name}_options");
+    let mut s = format!(
+        "/// Options of taper_nn_{}_create{}.\n#[repr(C)]\n#[derive(Clone, Copy)]\npub struct {full} {{\n    \
+         /// sizeof({full}).\n    pub struct_size: usize,\n",
+        snake(&plan.entry.name),
+        if plan.constructor.is_some_and(|c| c.name == plan.entry.name) { "" } else { " and its like" }
+    );
+    let mut table = String::new();
+    for f in fields(plan) {
+        for (i, (n, t)) in f.rust().into_iter().enumerate() {
+            if i == 0 {
+                writeln!(s, "    /// {}", f.doc()).unwrap();
+            }
+            writeln!(s, "    pub {n}: {t},").unwrap();
+        }
+        if f.kind != Kind::Reserved {
+            writeln!(
+                table,
+                "        OptionField {{ name: \"options->{0}\", slot: {1}, kind: Kind::{2:?}, offset: offset_of!({full}, {0}) }},",
+                f.name,
+                if f.kind == Kind::Tensor || f.slot == usize::MAX { 0 } else { f.slot },
+                f.kind
+            )
+            .unwrap();
+        }
+    }
+    s += "}\n";
+    write!(
+        s,
+        "static {}_OPTIONS: OptionTable = OptionTable {{\n    size: size_of::<{full}>(),\n    fields: &[\n{table}    ],\n}};\n\n",
+        name.to_uppercase()
+    )
+    .unwrap();
+    s
+}
+
+fn function(plan: &Plan, options: &str) -> String {
+    let name = snake(&plan.entry.name);
+    let (required, _) = split(plan);
+    let (mut parameters, mut given) = (String::new(), Vec::new());
+    for a in required {
+        let n = &a.name;
+        let (ty, value) = match a.kind.name.as_str() {
+            "int" => ("i64", format!("Given::Int({n})")),
+            "float" => ("f64", format!("Given::Float({n})")),
+            "Scalar" => ("taper_scalar", format!("Given::Scalar({n})")),
+            _ => ("*const i64", format!("Given::Ints({n}, {n}_len)")),
+        };
+        writeln!(parameters, "    {n}: {ty},").unwrap();
+        if ty == "*const i64" {
+            writeln!(parameters, "    {n}_len: usize,").unwrap();
+        }
+        given.push(value);
+    }
+    let doc = doc_lines(&format!(
+        "{} options may be NULL.{} The module is owned by the caller. Since 0.1.",
+        plan.entry.doc.replace('[', "(").replace(']', ")"),
+        holds(plan)
+    ));
+    format!(
+        "{doc}#[no_mangle]\n#[must_use]\npub unsafe extern \"C\" fn taper_nn_{name}_create(\n{parameters}    \
+         options: *const taper_nn_{options}_options,\n    out: *mut *mut taper_module,\n) -> *mut taper_error {{\n    \
+         guard(\"nn_{name}_create\", |c| create(c, &{}, &[{}], options.cast(), &{}_OPTIONS, out))\n}}\n\n",
+        constant(plan),
+        given.join(", "),
+        options.to_uppercase()
+    )
+}
+
+/// The header's macros: options with their defaults.
+pub fn inits(layers: &Layers) -> String {
+    let mut s = String::from(
+        "/* Options of layers with PyTorch's defaults. */\n\
+         #define TAPER_NN_EMPTY_OPTIONS_INIT {sizeof(taper_nn_empty_options)}\n",
+    );
+    let mut written = BTreeSet::from(["empty".to_string()]);
+    for plan in classes(layers) {
+        let name = options_name(&plan);
+        if !written.insert(name.clone()) {
+            continue;
+        }
+        let values: Vec<String> = fields(&plan).iter().map(Field::init).collect();
+        let head = format!("#define TAPER_NN_{}_OPTIONS_INIT", name.to_uppercase());
+        let body = format!("{{sizeof(taper_nn_{name}_options), {}}}", values.join(", "));
+        if head.len() + body.len() < 112 {
+            writeln!(s, "{head} {body}").unwrap();
+        } else {
+            writeln!(s, "{head} \\\n    {body}").unwrap();
+        }
+    }
+    s
+}
