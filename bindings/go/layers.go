@@ -25,31 +25,6 @@ static inline go_pair go_nn_lazy_linear(int64_t out, bool bias) {
     o.bias = bias;
     GO_MODULE(taper_nn_lazy_linear_create(out, &o, &m));
 }
-// A convolution with its options; in is 0 for a lazy one.
-static inline go_pair go_nn_create_conv(int dims, int64_t in, int64_t out, const int64_t *k, size_t kn, const int64_t *s,
-                                        size_t sn, const int64_t *p, size_t pn, const int64_t *d, size_t dn,
-                                        const char *padding_text, const char *padding_mode, int64_t groups, bool bias,
-                                        bool lazy) {
-    taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
-    o.stride = s;
-    o.stride_len = sn;
-    o.padding = p;
-    o.padding_len = pn;
-    o.dilation = d;
-    o.dilation_len = dn;
-    o.padding_text = *padding_text ? padding_text : 0;
-    o.padding_mode = padding_mode;
-    o.groups = groups;
-    o.bias = bias;
-    if (lazy) {
-        GO_MODULE(dims == 1   ? taper_nn_lazy_conv1d_create(out, k, kn, &o, &m)
-                  : dims == 2 ? taper_nn_lazy_conv2d_create(out, k, kn, &o, &m)
-                              : taper_nn_lazy_conv3d_create(out, k, kn, &o, &m));
-    }
-    GO_MODULE(dims == 1   ? taper_nn_conv1d_create(in, out, k, kn, &o, &m)
-              : dims == 2 ? taper_nn_conv2d_create(in, out, k, kn, &o, &m)
-                          : taper_nn_conv3d_create(in, out, k, kn, &o, &m));
-}
 static inline go_pair go_nn_max_pool2d(const int64_t *k, size_t kn, const int64_t *s, size_t sn, const int64_t *p,
                                        size_t pn) {
     GO_MODULE(taper_nn_max_pool2d_new(k, kn, s, sn, p, pn, 0, 0, false, &m));
@@ -176,66 +151,6 @@ func NewConv2d(inChannels, outChannels int64, kernelSize []int64, opts ...ConvLa
 // NewConv3d is the module of a convolution over [n, inChannels, depth, height, width]; kernelSize is one number or three.
 func NewConv3d(inChannels, outChannels int64, kernelSize []int64, opts ...ConvLayerOptions) (*Module, error) {
 	return newConv(3, inChannels, outChannels, kernelSize, first(opts))
-}
-
-// ConvSettings are all options of a convolution; a function of NewConv2dWith finds them with their defaults.
-type ConvSettings struct {
-	Stride, Padding, Dilation []int64 // one number for all dimensions, or one for each
-	PaddingText               string  // "same" or "valid" in place of Padding
-	PaddingMode               string  // "zeros", "reflect", "replicate" or "circular"
-	Groups                    int64
-	Bias                      bool
-}
-
-func createConv(dims int, lazy bool, in, out int64, kernelSize []int64, set []func(*ConvSettings)) (*Module, error) {
-	o := ConvSettings{Stride: Ints(1), Padding: Ints(0), Dilation: Ints(1), PaddingMode: "zeros", Groups: 1, Bias: true}
-	for _, f := range set {
-		f(&o)
-	}
-	t, err := text(o.PaddingText)
-	if err != nil {
-		return nil, err
-	}
-	defer freeText(t)
-	mode, err := text(o.PaddingMode)
-	if err != nil {
-		return nil, err
-	}
-	defer freeText(mode)
-	return adoptModule(C.go_nn_create_conv(C.int(dims), C.int64_t(in), C.int64_t(out), (*C.int64_t)(ints(kernelSize)),
-		C.size_t(len(kernelSize)), (*C.int64_t)(ints(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(ints(o.Padding)),
-		C.size_t(len(o.Padding)), (*C.int64_t)(ints(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(t), (*C.char)(mode),
-		C.int64_t(o.Groups), C.bool(o.Bias), C.bool(lazy)))
-}
-
-// NewConv1dWith is NewConv1d with every option: NewConv1dWith(3, 64, Ints(3), func(o *ConvSettings) { o.Padding = Ints(1) }).
-func NewConv1dWith(inChannels, outChannels int64, kernelSize []int64, set ...func(*ConvSettings)) (*Module, error) {
-	return createConv(1, false, inChannels, outChannels, kernelSize, set)
-}
-
-// NewLazyConv1d is a NewConv1dWith that takes inChannels from its first input.
-func NewLazyConv1d(outChannels int64, kernelSize []int64, set ...func(*ConvSettings)) (*Module, error) {
-	return createConv(1, true, 0, outChannels, kernelSize, set)
-}
-
-// NewConv2dWith is NewConv2d with every option: NewConv2dWith(3, 64, Ints(3), func(o *ConvSettings) { o.Padding = Ints(1) }).
-func NewConv2dWith(inChannels, outChannels int64, kernelSize []int64, set ...func(*ConvSettings)) (*Module, error) {
-	return createConv(2, false, inChannels, outChannels, kernelSize, set)
-}
-
-// NewLazyConv2d is a NewConv2dWith that takes inChannels from its first input.
-func NewLazyConv2d(outChannels int64, kernelSize []int64, set ...func(*ConvSettings)) (*Module, error) {
-	return createConv(2, true, 0, outChannels, kernelSize, set)
-}
-
-// NewConv3dWith is NewConv3d with every option: NewConv3dWith(3, 64, Ints(3), func(o *ConvSettings) { o.Padding = Ints(1) }).
-func NewConv3dWith(inChannels, outChannels int64, kernelSize []int64, set ...func(*ConvSettings)) (*Module, error) {
-	return createConv(3, false, inChannels, outChannels, kernelSize, set)
-}
-
-// NewLazyConv3d is a NewConv3dWith that takes inChannels from its first input.
-func NewLazyConv3d(outChannels int64, kernelSize []int64, set ...func(*ConvSettings)) (*Module, error) {
-	return createConv(3, true, 0, outChannels, kernelSize, set)
 }
 
 // NewLazyLinear is a NewLinear that takes inFeatures from its first input.

@@ -2,82 +2,22 @@
 #ifndef TAPER_LAYERS_HPP
 #define TAPER_LAYERS_HPP
 
-#include "nn.hpp"
+#include "layers_gen.hpp"
 
 namespace taper {
 namespace nn {
 
-namespace detail {
-/// Calls a constructor of the C interface.
-template <class F, class... A> taper_module *make(F f, A... a) {
-    taper_module *m = nullptr;
-    taper::detail::check(f(a..., &m));
-    return m;
-}
-} // namespace detail
-
 struct Linear : Layer {
     Linear(int64_t in_features, int64_t out_features, bool bias = true)
         : Layer(detail::make(taper_nn_linear_new, in_features, out_features, bias)) {}
-};
-/// What Conv1d, Conv2d, Conv3d and the lazy ones can be given, in a chain: ConvSettings().padding(1).bias(false).
-class ConvSettings {
-  public:
-    ConvSettings &stride(const IntList &v) { return set(stride_, v); }
-    ConvSettings &padding(const IntList &v) {
-        text_.clear();
-        return set(padding_, v);
-    }
-    /// "same" or "valid".
-    ConvSettings &padding(const std::string &v) {
-        text_ = v;
-        return *this;
-    }
-    ConvSettings &padding(const char *v) { return padding(std::string(v)); }
-    ConvSettings &dilation(const IntList &v) { return set(dilation_, v); }
-    ConvSettings &groups(int64_t v) {
-        raw_.groups = v;
-        return *this;
-    }
-    ConvSettings &bias(bool v) {
-        raw_.bias = v;
-        return *this;
-    }
-    ConvSettings &padding_mode(const std::string &v) {
-        mode_ = v;
-        return *this;
-    }
-    ConvSettings &dtype(DType v) {
-        raw_.dtype = static_cast<int32_t>(v);
-        return *this;
-    }
-    ConvSettings &device(const Device &v) {
-        raw_.device = v.raw();
-        return *this;
-    }
-    /// Points into this object.
-    taper_nn_conv_create_options raw() const {
-        taper_nn_conv_create_options o = raw_;
-        o.stride = stride_.data(), o.stride_len = stride_.size();
-        o.padding = padding_.data(), o.padding_len = padding_.size();
-        o.dilation = dilation_.data(), o.dilation_len = dilation_.size();
-        o.padding_text = text_.empty() ? nullptr : taper::detail::text(text_);
-        o.padding_mode = taper::detail::text(mode_);
-        return o;
-    }
-
-  private:
-    ConvSettings &set(std::vector<int64_t> &to, const IntList &from) {
-        to.assign(from.data(), from.data() + from.size());
-        return *this;
-    }
-    taper_nn_conv_create_options raw_ = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
-    std::vector<int64_t> stride_, padding_, dilation_;
-    std::string text_, mode_ = "zeros";
+    using Options = LinearSettings;
+    Linear(int64_t in_features, int64_t out_features, const Options &o) : Layer(detail::create(taper_nn_linear_create, o, in_features, out_features)) {}
 };
 /// A Linear that takes in_features from its first input.
 struct LazyLinear : Layer {
     explicit LazyLinear(int64_t out_features, bool bias = true) : Layer(build(out_features, bias)) {}
+    using Options = LinearSettings;
+    LazyLinear(int64_t out_features, const Options &o) : Layer(detail::create(taper_nn_lazy_linear_create, o, out_features)) {}
 
   private:
     static taper_module *build(int64_t out_features, bool bias) {
@@ -124,46 +64,30 @@ taper_module *conv(F f, int64_t in, int64_t out, const IntList &kernel, const Co
     const taper_nn_conv_options o = options.raw();
     return make(f, in, out, kernel.data(), kernel.size(), &o);
 }
-template <class F>
-taper_module *create_conv(F f, int64_t in, int64_t out, const IntList &kernel, const ConvSettings &options) {
-    const taper_nn_conv_create_options o = options.raw();
-    return make(f, in, out, kernel.data(), kernel.size(), &o);
-}
-template <class F> taper_module *lazy_conv(F f, int64_t out, const IntList &kernel, const ConvSettings &options) {
-    const taper_nn_conv_create_options o = options.raw();
-    return make(f, out, kernel.data(), kernel.size(), &o);
-}
 } // namespace detail
 struct Conv1d : Layer {
     Conv1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
         : Layer(detail::conv(taper_nn_conv1d_new, in_channels, out_channels, kernel_size, o)) {}
-    Conv1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvSettings &o)
-        : Layer(detail::create_conv(taper_nn_conv1d_create, in_channels, out_channels, kernel_size, o)) {}
+    using Options = ConvSettings;
+    Conv1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const Options &o)
+        : Layer(detail::create(taper_nn_conv1d_create, o, in_channels, out_channels, kernel_size.data(),
+                                kernel_size.size())) {}
 };
 struct Conv2d : Layer {
     Conv2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
         : Layer(detail::conv(taper_nn_conv2d_new, in_channels, out_channels, kernel_size, o)) {}
-    Conv2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvSettings &o)
-        : Layer(detail::create_conv(taper_nn_conv2d_create, in_channels, out_channels, kernel_size, o)) {}
+    using Options = ConvSettings;
+    Conv2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const Options &o)
+        : Layer(detail::create(taper_nn_conv2d_create, o, in_channels, out_channels, kernel_size.data(),
+                                kernel_size.size())) {}
 };
 struct Conv3d : Layer {
     Conv3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvOptions &o = {})
         : Layer(detail::conv(taper_nn_conv3d_new, in_channels, out_channels, kernel_size, o)) {}
-    Conv3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const ConvSettings &o)
-        : Layer(detail::create_conv(taper_nn_conv3d_create, in_channels, out_channels, kernel_size, o)) {}
-};
-/// Convolutions that take in_channels from their first input.
-struct LazyConv1d : Layer {
-    LazyConv1d(int64_t out_channels, const IntList &kernel_size, const ConvSettings &o = {})
-        : Layer(detail::lazy_conv(taper_nn_lazy_conv1d_create, out_channels, kernel_size, o)) {}
-};
-struct LazyConv2d : Layer {
-    LazyConv2d(int64_t out_channels, const IntList &kernel_size, const ConvSettings &o = {})
-        : Layer(detail::lazy_conv(taper_nn_lazy_conv2d_create, out_channels, kernel_size, o)) {}
-};
-struct LazyConv3d : Layer {
-    LazyConv3d(int64_t out_channels, const IntList &kernel_size, const ConvSettings &o = {})
-        : Layer(detail::lazy_conv(taper_nn_lazy_conv3d_create, out_channels, kernel_size, o)) {}
+    using Options = ConvSettings;
+    Conv3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const Options &o)
+        : Layer(detail::create(taper_nn_conv3d_create, o, in_channels, out_channels, kernel_size.data(),
+                                kernel_size.size())) {}
 };
 struct MaxPool2d : Layer {
     /// An empty stride is kernel_size.
@@ -176,6 +100,8 @@ struct MaxPool2d : Layer {
     explicit MaxPool2d(std::initializer_list<int64_t> kernel_size, const IntList &stride = std::vector<int64_t>{},
                        const IntList &padding = 0, const IntList &dilation = 1, bool ceil_mode = false)
         : MaxPool2d(IntList(kernel_size), stride, padding, dilation, ceil_mode) {}
+    using Options = MaxPoolSettings;
+    MaxPool2d(const IntList &kernel_size, const Options &o) : Layer(detail::create(taper_nn_max_pool2d_create, o, kernel_size.data(), kernel_size.size())) {}
 };
 struct AvgPool2d : Layer {
     explicit AvgPool2d(const IntList &kernel_size, const IntList &stride = std::vector<int64_t>{},
@@ -186,16 +112,24 @@ struct AvgPool2d : Layer {
     explicit AvgPool2d(std::initializer_list<int64_t> kernel_size, const IntList &stride = std::vector<int64_t>{},
                        const IntList &padding = 0, bool ceil_mode = false, bool count_include_pad = true)
         : AvgPool2d(IntList(kernel_size), stride, padding, ceil_mode, count_include_pad) {}
+    using Options = AvgPoolSettings;
+    AvgPool2d(const IntList &kernel_size, const Options &o) : Layer(detail::create(taper_nn_avg_pool2d_create, o, kernel_size.data(), kernel_size.size())) {}
 };
 struct ReLU : Layer {
     explicit ReLU(bool inplace = false) : Layer(detail::make(taper_nn_relu_new, inplace)) {}
+    using Options = InplaceSettings;
+    explicit ReLU(const Options &o) : Layer(detail::create(taper_nn_relu_create, o)) {}
 };
 struct SiLU : Layer {
     explicit SiLU(bool inplace = false) : Layer(detail::make(taper_nn_silu_new, inplace)) {}
+    using Options = InplaceSettings;
+    explicit SiLU(const Options &o) : Layer(detail::create(taper_nn_silu_create, o)) {}
 };
 struct LeakyReLU : Layer {
     explicit LeakyReLU(double negative_slope = 0.01, bool inplace = false)
         : Layer(detail::make(taper_nn_leaky_relu_new, negative_slope, inplace)) {}
+    using Options = LeakyReLUSettings;
+    explicit LeakyReLU(const Options &o) : Layer(detail::create(taper_nn_leaky_relu_create, o)) {}
 };
 struct Sigmoid : Layer {
     Sigmoid() : Layer(detail::make(taper_nn_sigmoid_new)) {}
@@ -206,19 +140,29 @@ struct Tanh : Layer {
 struct GELU : Layer {
     explicit GELU(const std::string &approximate = "none")
         : Layer(detail::make(taper_nn_gelu_new, taper::detail::text(approximate))) {}
+    using Options = GELUSettings;
+    explicit GELU(const Options &o) : Layer(detail::create(taper_nn_gelu_create, o)) {}
 };
 struct Softmax : Layer {
     explicit Softmax(int64_t dim) : Layer(detail::make(taper_nn_softmax_new, dim)) {}
+    using Options = AlongDimSettings;
+    explicit Softmax(const Options &o) : Layer(detail::create(taper_nn_softmax_create, o)) {}
 };
 struct LogSoftmax : Layer {
     explicit LogSoftmax(int64_t dim) : Layer(detail::make(taper_nn_log_softmax_new, dim)) {}
+    using Options = AlongDimSettings;
+    explicit LogSoftmax(const Options &o) : Layer(detail::create(taper_nn_log_softmax_create, o)) {}
 };
 struct Flatten : Layer {
     explicit Flatten(int64_t start_dim = 1, int64_t end_dim = -1)
         : Layer(detail::make(taper_nn_flatten_new, start_dim, end_dim)) {}
+    using Options = FlattenSettings;
+    explicit Flatten(const Options &o) : Layer(detail::create(taper_nn_flatten_create, o)) {}
 };
 struct Dropout : Layer {
     explicit Dropout(double p = 0.5, bool inplace = false) : Layer(detail::make(taper_nn_dropout_new, p, inplace)) {}
+    using Options = DropoutSettings;
+    explicit Dropout(const Options &o) : Layer(detail::create(taper_nn_dropout_create, o)) {}
 };
 struct Identity : Layer {
     Identity() : Layer(detail::make(taper_nn_identity_new)) {}
@@ -231,18 +175,24 @@ struct LayerNorm : Layer {
     explicit LayerNorm(std::initializer_list<int64_t> normalized_shape, double eps = 1e-5,
                        bool elementwise_affine = true, bool bias = true)
         : LayerNorm(IntList(normalized_shape), eps, elementwise_affine, bias) {}
+    using Options = LayerNormSettings;
+    LayerNorm(const IntList &normalized_shape, const Options &o) : Layer(detail::create(taper_nn_layer_norm_create, o, normalized_shape.data(), normalized_shape.size())) {}
 };
 struct BatchNorm1d : Layer {
     explicit BatchNorm1d(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
                          bool affine = true, bool track_running_stats = true)
         : Layer(detail::make(taper_nn_batch_norm1d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
                               track_running_stats)) {}
+    using Options = BatchNormSettings;
+    BatchNorm1d(int64_t num_features, const Options &o) : Layer(detail::create(taper_nn_batch_norm1d_create, o, num_features)) {}
 };
 struct BatchNorm2d : Layer {
     explicit BatchNorm2d(int64_t num_features, double eps = 1e-5, std::optional<double> momentum = 0.1,
                          bool affine = true, bool track_running_stats = true)
         : Layer(detail::make(taper_nn_batch_norm2d_new, num_features, eps, momentum ? &*momentum : nullptr, affine,
                               track_running_stats)) {}
+    using Options = BatchNormSettings;
+    BatchNorm2d(int64_t num_features, const Options &o) : Layer(detail::create(taper_nn_batch_norm2d_create, o, num_features)) {}
 };
 /// Modules run one after the other: nn::Sequential(nn::Linear(4, 8), nn::ReLU(), nn::Linear(8, 1)). Modules made in place
 /// are kept; one that has a name must live as long as this one is used.
@@ -284,24 +234,34 @@ struct CrossEntropyLoss : Layer {
                               int64_t ignore_index = -100, double label_smoothing = 0.0)
         : Layer(detail::make(taper_nn_cross_entropy_loss_new, weight.handle(), taper::detail::text(reduction), ignore_index,
                               label_smoothing)) {}
+    using Options = CrossEntropyLossSettings;
+    explicit CrossEntropyLoss(const Options &o) : Layer(detail::create(taper_nn_cross_entropy_loss_create, o)) {}
 };
 struct NLLLoss : Layer {
     explicit NLLLoss(const Tensor &weight = {}, const std::string &reduction = "mean", int64_t ignore_index = -100)
         : Layer(detail::make(taper_nn_nll_loss_new, weight.handle(), taper::detail::text(reduction), ignore_index)) {}
+    using Options = NLLLossSettings;
+    explicit NLLLoss(const Options &o) : Layer(detail::create(taper_nn_nll_loss_create, o)) {}
 };
 struct L1Loss : Layer {
     explicit L1Loss(const std::string &reduction = "mean")
         : Layer(detail::make(taper_nn_l1_loss_new, taper::detail::text(reduction))) {}
+    using Options = LossSettings;
+    explicit L1Loss(const Options &o) : Layer(detail::create(taper_nn_l1_loss_create, o)) {}
 };
 struct BCEWithLogitsLoss : Layer {
     explicit BCEWithLogitsLoss(const Tensor &weight = {}, const std::string &reduction = "mean",
                                const Tensor &pos_weight = {})
         : Layer(detail::make(taper_nn_bce_with_logits_loss_new, taper::detail::text(reduction), weight.handle(),
                               pos_weight.handle())) {}
+    using Options = BCEWithLogitsLossSettings;
+    explicit BCEWithLogitsLoss(const Options &o) : Layer(detail::create(taper_nn_bce_with_logits_loss_create, o)) {}
 };
 struct MSELoss : Layer {
     explicit MSELoss(const std::string &reduction = "mean")
         : Layer(detail::make(taper_nn_mse_loss_new, taper::detail::text(reduction))) {}
+    using Options = LossSettings;
+    explicit MSELoss(const Options &o) : Layer(detail::create(taper_nn_mse_loss_create, o)) {}
 };
 
 } // namespace nn

@@ -45,6 +45,8 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("python-stubs", "bindings/python/taper/_ops_gen.pyi", |_, ops| Ok(stubs::emit(ops))),
     ("python-nn-stubs", "bindings/python/taper/nn/_functional_gen.pyi", |_, ops| Ok(stubs::emit_nn(ops))),
     ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),
+    ("layers-cpp", "bindings/cpp/taper/layers_gen.hpp", |root, _| layers::cpp(root)),
+    ("layers-go", "bindings/go/layers_gen.go", |root, _| layers::go(root)),
     ("layers-activation", "bindings/python/taper/nn/modules/activation.py", |root, _| {
         layers::python(root, "activation")
     }),

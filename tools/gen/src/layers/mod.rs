@@ -1,7 +1,9 @@
 //! Layers and losses, from `spec/layers.txt`.
 
 pub mod c;
+mod cpp;
 mod expr;
+mod go;
 mod model;
 mod parser;
 pub mod plan;
@@ -27,6 +29,18 @@ pub fn rust(root: &Path, ops: &[Op]) -> Result<Option<String>, String> {
 /// The C functions of the layers.
 pub fn shims(root: &Path) -> Result<String, String> {
     Ok(c::emit(&load(root)?))
+}
+
+/// The classes of C++.
+pub fn cpp(root: &Path) -> Result<Option<String>, String> {
+    Ok(Some(cpp::emit(&load(root)?)))
+}
+
+/// The constructors of Go.
+pub fn go(root: &Path) -> Result<Option<String>, String> {
+    let path = root.join("bindings/go/layers.go");
+    let by_hand = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(Some(go::emit(&load(root)?, &by_hand)))
 }
 
 /// The entries of one `file` line, with everything else that is declared.
