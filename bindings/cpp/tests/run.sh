@@ -7,7 +7,7 @@ lib=${TAPER_LIB_DIR:-$root/target/release}
 cxx=${CXX:-g++}
 out=$root/build/cpp
 mkdir -p "$out"
-flags=(-Wall -Wextra -Wpedantic -Wshadow -Werror -O1 -g1 -I"$root/include" -I"$root/bindings/cpp")
+flags=(-Wall -Wextra -Wpedantic -Wshadow -Werror -O1 -g1 -I"$root/include" -I"$root/bindings/cpp" "-DTAPER_ROOT=\"$root\"")
 link=(-L"$lib" -ltaper -Wl,-rpath,"$lib" -pthread)
 
 for header in "$root"/bindings/cpp/taper.hpp "$root"/bindings/cpp/taper/*.hpp; do

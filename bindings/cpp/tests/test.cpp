@@ -694,6 +694,8 @@ static void no_leaks() {
     CHECK(taper_handle_count() == before);
 }
 
+#include "layers.hpp"
+
 int main() {
     detail::check(taper_check_abi(TAPER_ABI_VERSION));
     tensors();
@@ -710,6 +712,7 @@ int main() {
     lists();
     modules();
     module_lists();
+    every_layer(TAPER_ROOT "/tests/fixtures/layers.txt");
     threads();
     assignments();
     dtypes();

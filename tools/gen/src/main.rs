@@ -47,6 +47,10 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("cpp", "bindings/cpp/taper/ops_gen.hpp", |_, ops| Ok(cpp::emit(ops))),
     ("layers-cpp", "bindings/cpp/taper/layers_gen.hpp", |root, _| layers::cpp(root)),
     ("layers-go", "bindings/go/layers_gen.go", |root, _| layers::go(root)),
+    ("examples-python", "tests/fixtures/layers_calls.txt", |root, _| layers::examples(root, "python")),
+    ("examples-c", "tests/c/layers_gen.h", |root, _| layers::examples(root, "c")),
+    ("examples-cpp", "bindings/cpp/tests/layers_gen.inc", |root, _| layers::examples(root, "cpp")),
+    ("examples-go", "bindings/go/layers_gen_test.go", |root, _| layers::examples(root, "go")),
     ("layers-activation", "bindings/python/taper/nn/modules/activation.py", |root, _| {
         layers::python(root, "activation")
     }),

@@ -2,6 +2,7 @@
 
 pub mod c;
 mod cpp;
+mod examples;
 mod expr;
 mod go;
 mod model;
@@ -41,6 +42,19 @@ pub fn go(root: &Path) -> Result<Option<String>, String> {
     let path = root.join("bindings/go/layers.go");
     let by_hand = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(Some(go::emit(&load(root)?, &by_hand)))
+}
+
+/// What tests make of every layer, in a language.
+pub fn examples(root: &Path, language: &str) -> Result<Option<String>, String> {
+    let layers = load(root)?;
+    let by_hand = std::fs::read_to_string(root.join("bindings/go/layers.go")).map_err(|e| e.to_string())?;
+    match language {
+        "c" => examples::c(&layers),
+        "cpp" => examples::cpp(&layers),
+        "go" => examples::go(&layers, &by_hand),
+        _ => examples::python(&layers),
+    }
+    .map(Some)
 }
 
 /// The entries of one `file` line, with everything else that is declared.

@@ -177,6 +177,8 @@ pub struct Entry {
     pub activation: Option<(String, Option<Expr>)>,
     /// The forward with such an activation.
     pub fused: Option<Expr>,
+    /// The required arguments that tests give.
+    pub example: Option<Vec<Expr>>,
     /// The name of the options in C, where it is not the entry's.
     pub options: Option<String>,
 }

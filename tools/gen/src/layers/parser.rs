@@ -95,6 +95,7 @@ fn header(kind: Kind, text: &str) -> Result<Entry, String> {
         activation: None,
         fused: None,
         options: None,
+        example: None,
     })
 }
 
@@ -240,6 +241,13 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
         "fused" => {
             r.expect("=")?;
             entry.fused = Some(r.expr()?);
+        }
+        "example" => {
+            let mut all = vec![r.expr()?];
+            while r.take(",") {
+                all.push(r.expr()?);
+            }
+            entry.example = Some(all);
         }
         "options" => entry.options = Some(r.next()?),
         "python" => {

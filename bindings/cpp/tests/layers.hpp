@@ -1,0 +1,44 @@
+// Every layer with its defaults: the printed form, the keys and the seeded values are those of Python's classes
+// (tests/fixtures/layers.txt). Part of test.cpp.
+#include <fstream>
+#include <string>
+
+static uint64_t values_hash(const Tensor &t) {
+    const size_t bytes = static_cast<size_t>(t.numel()) * (t.dtype() == DType::I64 ? 8 : 4);
+    std::vector<unsigned char> data(bytes);
+    detail::check(taper_tensor_copy_to_host(t.handle(), data.data(), bytes));
+    uint64_t h = 0xcbf29ce484222325u;
+    for (const unsigned char b : data) {
+        h = (h ^ b) * 0x100000001b3u;
+    }
+    return h;
+}
+static std::string described(const std::string &name, const nn::Module &m) {
+    std::string s = name + "|" + m.str();
+    const auto state = m.state_dict();
+    for (size_t i = 0; i < state.size(); ++i) {
+        s += "|" + state.name(i);
+        if (name.rfind("Lazy", 0) == 0) {
+            continue;
+        }
+        const Tensor t = state.at(i);
+        s += " " + std::to_string(static_cast<int>(t.dtype())) + " ";
+        for (int64_t d = 0; d < t.dim(); ++d) {
+            s += (d ? "," : "") + std::to_string(t.size(d));
+        }
+        char hash[20];
+        std::snprintf(hash, sizeof hash, " %016llx", static_cast<unsigned long long>(values_hash(t)));
+        s += hash;
+    }
+    return s;
+}
+static void every_layer(const std::string &fixture) {
+    std::ifstream f(fixture);
+    std::string wanted;
+#define CHECK_LAYER(name, make) \
+    manual_seed(0); \
+    CHECK(std::getline(f, wanted) && described(#name, make) == wanted);
+#include "layers_gen.inc"
+#undef CHECK_LAYER
+    CHECK(!std::getline(f, wanted));
+}
