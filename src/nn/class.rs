@@ -381,12 +381,7 @@ impl Layer for Instance {
     fn activation(&self) -> Option<Activation> {
         (self.class.activation)(self.values())
     }
-    fn forward_activated(
-        &self,
-        m: &Module,
-        inputs: &[Option<Tensor>],
-        then: Activation,
-    ) -> Option<Result<Tensor>> {
+    fn forward_activated(&self, m: &Module, inputs: &[Option<Tensor>], then: Activation) -> Option<Result<Tensor>> {
         let fused = self.class.fused?;
         Some(self.inputs(m, inputs).and_then(|x| fused(m, self.values(), &x, then)))
     }
@@ -442,8 +437,7 @@ impl Class {
     /// A module of this class. `given`: the tensors among the arguments.
     pub fn build(&'static self, values: Values, given: &[(&'static str, Tensor)], place: Place) -> Result<Module> {
         let stage = if self.lazy.is_some() { Stage::Waiting } else { Stage::Now };
-        let mut s =
-            Setup { class: self, v: values, stage, place: place.get(), given, made: Vec::new(), fresh: false };
+        let mut s = Setup { class: self, v: values, stage, place: place.get(), given, made: Vec::new(), fresh: false };
         (self.setup)(&mut s)?;
         let made = s.made;
         let m = Module::new(self.name, Instance { class: self, values: s.v.clone(), known: OnceLock::new() });

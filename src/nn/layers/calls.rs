@@ -64,17 +64,7 @@ pub fn conv_transposed(
     dilation: &[i64],
 ) -> Result<Tensor> {
     ensure!(v.opt_text(padding).is_none(), Type, "padding='{}' is for convolutions alone", v.text(padding));
-    ops::conv_transpose_sized(
-        input,
-        weight,
-        bias,
-        stride,
-        v.ints(padding),
-        output_padding,
-        groups,
-        dilation,
-        None,
-    )
+    ops::conv_transpose_sized(input, weight, bias, stride, v.ints(padding), output_padding, groups, dilation, None)
 }
 
 /// The dimension that softmax takes where none is named, PyTorch's.

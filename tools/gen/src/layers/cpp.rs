@@ -8,9 +8,31 @@ use std::fmt::Write;
 
 /// Classes of `layers.hpp`, which have the positional forms too.
 const BY_HAND: &[&str] = &[
-    "Linear", "LazyLinear", "Conv1d", "Conv2d", "Conv3d", "MaxPool2d", "AvgPool2d", "ReLU", "SiLU", "LeakyReLU",
-    "Sigmoid", "Tanh", "GELU", "Softmax", "LogSoftmax", "Flatten", "Dropout", "LayerNorm", "BatchNorm1d", "BatchNorm2d",
-    "CrossEntropyLoss", "NLLLoss", "L1Loss", "BCEWithLogitsLoss", "MSELoss",
+    "Linear",
+    "LazyLinear",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "MaxPool2d",
+    "AvgPool2d",
+    "ReLU",
+    "SiLU",
+    "LeakyReLU",
+    "Sigmoid",
+    "Tanh",
+    "GELU",
+    "Softmax",
+    "LogSoftmax",
+    "Flatten",
+    "Dropout",
+    "LayerNorm",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "CrossEntropyLoss",
+    "NLLLoss",
+    "L1Loss",
+    "BCEWithLogitsLoss",
+    "MSELoss",
 ];
 
 /// The name of an options class: `BatchNormSettings`.
@@ -120,7 +142,10 @@ fn options(plan: &Plan, name: &str) -> String {
             Kind::Int | Kind::Float => {
                 let ty = if *kind == Kind::Int { "int64_t" } else { "double" };
                 if f.argument.is_some_and(|a| a.kind.optional) {
-                    set(&format!("std::optional<{ty}>"), &format!("raw_.{n} = v.value_or(0), raw_.has_{n} = v.has_value()"));
+                    set(
+                        &format!("std::optional<{ty}>"),
+                        &format!("raw_.{n} = v.value_or(0), raw_.has_{n} = v.has_value()"),
+                    );
                 } else {
                     set(ty, &format!("raw_.{n} = v"));
                 }

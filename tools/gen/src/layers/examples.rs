@@ -114,7 +114,8 @@ pub fn go(layers: &Layers, by_hand: &str) -> Result<String, String> {
                 _ => format!("Ints({})", v.join(", ")),
             });
         }
-        writeln!(s, "\t{{{name:?}, func() (*Module, error) {{ return New{name}{with}({}) }}}},", given.join(", ")).unwrap();
+        writeln!(s, "\t{{{name:?}, func() (*Module, error) {{ return New{name}{with}({}) }}}},", given.join(", "))
+            .unwrap();
     }
     Ok(s + "}\n")
 }

@@ -122,7 +122,8 @@ fn aligned(rows: &[(String, &str, String)]) -> String {
             continue;
         }
         let before = rows[..i].iter().rev().take_while(|r| !r.2.is_empty());
-        let width = before.chain(rows[i..].iter().take_while(|r| !r.2.is_empty())).map(|r| r.1.len()).max().unwrap_or(0);
+        let width =
+            before.chain(rows[i..].iter().take_while(|r| !r.2.is_empty())).map(|r| r.1.len()).max().unwrap_or(0);
         writeln!(s, "\t{n:name$} {ty:width$} // {doc}").unwrap();
     }
     s
@@ -286,5 +287,8 @@ fn constructor(plan: &Plan, by_hand: &str) -> String {
         false => format!("\tm := {call}\n{after}\treturn adoptModule(m)\n"),
     };
     let doc = &plan.entry.doc;
-    format!("// {name} makes the layer {class}. {doc}\nfunc {name}({}) (*Module, error) {{\n{before}{end}}}\n\n", parameters.join(", "))
+    format!(
+        "// {name} makes the layer {class}. {doc}\nfunc {name}({}) (*Module, error) {{\n{before}{end}}}\n\n",
+        parameters.join(", ")
+    )
 }

@@ -59,7 +59,10 @@ impl<'a> Plan<'a> {
             let chain = bases(layers, c);
             for (i, b) in chain.iter().enumerate().skip(1) {
                 for a in b.arguments.iter().flatten().filter(|a| a.is_value()) {
-                    if slots.iter().any(|s| s.name == a.field() || s.argument.as_ref().is_some_and(|x| x.name == a.name)) {
+                    if slots
+                        .iter()
+                        .any(|s| s.name == a.field() || s.argument.as_ref().is_some_and(|x| x.name == a.name))
+                    {
                         continue;
                     }
                     let fixed = chain[..i].iter().flat_map(|e| &e.fixed).find(|f| f.0 == a.name).map(|f| f.1.clone());

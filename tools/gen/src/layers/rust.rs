@@ -80,9 +80,7 @@ impl Parts {
             }
         };
         let line = &plan.line;
-        let find = |has: &dyn Fn(&Entry) -> bool, what: &str| {
-            line.iter().find(|e| has(e)).map(|e| declared(e, what))
-        };
+        let find = |has: &dyn Fn(&Entry) -> bool, what: &str| line.iter().find(|e| has(e)).map(|e| declared(e, what));
         Parts {
             fields: own.as_ref().map(|o| format!("{}_FIELDS", o.to_uppercase())),
             setup: own.as_ref().map(|o| format!("{o}_setup")),
@@ -121,11 +119,14 @@ fn fields(plan: &Plan, name: &str) -> String {
         };
         // A float's default may be spelt as an integer.
         let default = match slot.kind.name.as_str() {
-            "float" => default.replace("Int(", "Float(").replace(")", if default.contains("Int(") { ".0)" } else { ")" }),
+            "float" => {
+                default.replace("Int(", "Float(").replace(")", if default.contains("Int(") { ".0)" } else { ")" })
+            }
             _ => default,
         };
         let is_attribute = slot.is_attribute;
-        writeln!(s, "    Field {{ name: {:?}, default: {default}, is_attribute: {is_attribute} }},", slot.name).unwrap();
+        writeln!(s, "    Field {{ name: {:?}, default: {default}, is_attribute: {is_attribute} }},", slot.name)
+            .unwrap();
     }
     s + "];\n"
 }
@@ -483,7 +484,11 @@ fn pass(plan: &Plan, inputs: &[&str], e: &Expr, ty: OpType) -> Result<String, St
         Expr::Call(f, plain, _) if f == "float" => return pass(plan, inputs, &plain[0], ty),
         Expr::Name(n) if inputs.contains(&n.as_str()) => {
             let i = inputs.iter().position(|x| x == n).unwrap_or(0);
-            if optional { format!("Some(x[{i}])") } else { format!("x[{i}]") }
+            if optional {
+                format!("Some(x[{i}])")
+            } else {
+                format!("x[{i}]")
+            }
         }
         Expr::Name(n) if n == "training" => "m.is_training()".into(),
         Expr::Name(n) if plan.tensor(n).is_some() && matches!(ty, OpType::Tensor) => format!("&m.need({n:?})?"),
@@ -512,7 +517,11 @@ fn pass(plan: &Plan, inputs: &[&str], e: &Expr, ty: OpType) -> Result<String, St
         Expr::Text(t) => format!("{t:?}"),
         e => {
             let number = at.number(e, matches!(ty, OpType::Float | OpType::OptFloat))?;
-            if optional { format!("Some({number})") } else { number }
+            if optional {
+                format!("Some({number})")
+            } else {
+                number
+            }
         }
     })
 }
@@ -534,11 +543,22 @@ fn default(d: &OpDefault, ty: OpType) -> String {
         OpDefault::IntList(v) => format!("&{v:?}"),
         OpDefault::DType(..) => "None".into(),
     };
-    if ty.is_optional() { format!("Some({value})") } else { value }
+    if ty.is_optional() {
+        format!("Some({value})")
+    } else {
+        value
+    }
 }
 
 /// The whole call of an op of the table.
-fn op_call(plan: &Plan, inputs: &[&str], ops: &[Op], op: &str, plain: &[Expr], named: &[(String, Expr)]) -> Result<String, String> {
+fn op_call(
+    plan: &Plan,
+    inputs: &[&str],
+    ops: &[Op],
+    op: &str,
+    plain: &[Expr],
+    named: &[(String, Expr)],
+) -> Result<String, String> {
     let found = ops.iter().find(|o| o.c_name == op).ok_or(format!("{}: no op {op}", plan.entry.name))?;
     let mut texts = Vec::new();
     for (i, a) in found.args.iter().enumerate() {
@@ -588,7 +608,11 @@ fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
     };
     let mut many = false;
     let call = match op {
-        "conv1d_padded" | "conv2d_padded" | "conv3d_padded" | "conv_transpose1d_sized" | "conv_transpose2d_sized"
+        "conv1d_padded"
+        | "conv2d_padded"
+        | "conv3d_padded"
+        | "conv_transpose1d_sized"
+        | "conv_transpose2d_sized"
         | "conv_transpose3d_sized" => {
             let (path, types) = match op.contains("transpose") {
                 true => ("conv_transposed", vec![Tensor, Tensor, OptTensor, list, list, list, Int, list]),
@@ -685,7 +709,8 @@ fn class(plan: &Plan, parts: &Parts, ops: &[Op]) -> Result<String, String> {
     };
     let lazy = if plan.is_lazy() {
         let becomes = entry.of.clone().unwrap_or_default();
-        let owner = plan.line.iter().find(|e| e.kind == Kind::Lazy && e.steps.iter().any(|s| matches!(s, Step::Let { .. })));
+        let owner =
+            plan.line.iter().find(|e| e.kind == Kind::Lazy && e.steps.iter().any(|s| matches!(s, Step::Let { .. })));
         let owner = owner.ok_or(format!("{} has no let", entry.name))?;
         let mut body = String::new();
         for step in &owner.steps {
