@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "special.h"
+#include "options_gen.h"
 
 static void forget_handle(void *h);
 #include "calls.inc"

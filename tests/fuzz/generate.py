@@ -52,6 +52,10 @@ TEXTS = {
     "interpolation": "INTERPOLATION", "padding_mode": "PADDING_MODE", "mode": "MODE",
 }  # fmt: skip
 
+# Options structs that a function of special.h or options_gen.h draws.
+OPTIONS = ["conv", "sgd", "adam", "conv_create", "linear"]
+OPTIONS += re.findall(r"^static const taper_nn_(\w+)_options \*", (Path(__file__).parent / "options_gen.h").read_text(), re.M)
+
 FLOAT, ANY, INT64, BOOL = -2, -1, 4, 11
 # Shapes of tensors that must fit, by function and parameter. F(i) and S(i): size i of the first and second tensor of the
 # call; R: a small random size. A number alone: any tensor of that rank.
@@ -251,7 +255,7 @@ def draw(function, params, i, header, tensors):
         return "f_optional()"
     if kind == "const _Bool *":
         return "b_optional()"
-    for options in ("conv", "sgd", "adam", "conv_create", "linear"):
+    for options in OPTIONS:
         if bare.startswith(f"taper_{options}_options") or bare.startswith(f"taper_nn_{options}_options"):
             return f"{options}_options()"
     if bare == "taper_tensor *":

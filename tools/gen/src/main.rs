@@ -49,6 +49,7 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("layers-go", "bindings/go/layers_gen.go", |root, _| layers::go(root)),
     ("examples-python", "tests/fixtures/layers_calls.txt", |root, _| layers::examples(root, "python")),
     ("examples-c", "tests/c/layers_gen.h", |root, _| layers::examples(root, "c")),
+    ("fuzz-options", "tests/fuzz/options_gen.h", |root, _| layers::examples(root, "fuzz")),
     ("examples-cpp", "bindings/cpp/tests/layers_gen.inc", |root, _| layers::examples(root, "cpp")),
     ("examples-go", "bindings/go/layers_gen_test.go", |root, _| layers::examples(root, "go")),
     ("layers-activation", "bindings/python/taper/nn/modules/activation.py", |root, _| {

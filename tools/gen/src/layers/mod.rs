@@ -50,6 +50,7 @@ pub fn examples(root: &Path, language: &str) -> Result<Option<String>, String> {
     let by_hand = std::fs::read_to_string(root.join("bindings/go/layers.go")).map_err(|e| e.to_string())?;
     match language {
         "c" => examples::c(&layers),
+        "fuzz" => examples::fuzz(&layers),
         "cpp" => examples::cpp(&layers),
         "go" => examples::go(&layers, &by_hand),
         _ => examples::python(&layers),
