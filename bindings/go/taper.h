@@ -406,43 +406,6 @@ taper_error *taper_scope_keep(taper_tensor *t);
 
 /* ==== Tensors ============================================================================================= */
 
-/*
- * Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
- * an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_data(taper_tensor *t,
-                               void **out);
-
-/*
- * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
- * a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
- * caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_from_data(const void *data,
-                                    const int64_t *sizes,
-                                    size_t ndim,
-                                    int32_t dtype,
-                                    taper_device dev,
-                                    taper_tensor **out);
-
-/*
- * Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
- * row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
- * freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
- * owned by the caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_from_buffer(void *data,
-                                      const int64_t *sizes,
-                                      size_t ndim,
-                                      const int64_t *strides,
-                                      int32_t dtype,
-                                      taper_drop_fn deleter,
-                                      void *user,
-                                      taper_tensor **out);
-
 /* Makes another handle of the same tensor, owned by the caller. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_ref(taper_tensor *t, taper_tensor **out);
 
@@ -553,6 +516,14 @@ taper_error *taper_tensor_base(taper_tensor *t,
 /* Number of in-place writes so far, shared by views; -1 for a bad handle. Borrows t. Since 0.1. */
 int64_t taper_tensor_version(const taper_tensor *t);
 
+/*
+ * Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
+ * an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_data(taper_tensor *t,
+                               void **out);
+
 /* The value of a tensor of one element; waits for the device. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_item(taper_tensor *t, taper_scalar *out);
 
@@ -572,6 +543,35 @@ taper_error *taper_tensor_copy_to_host(taper_tensor *t,
 TAPER_MUST_USE
 taper_error *taper_tensor_set_data(taper_tensor *t,
                                    taper_tensor *src);
+
+/*
+ * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
+ * a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_data(const void *data,
+                                    const int64_t *sizes,
+                                    size_t ndim,
+                                    int32_t dtype,
+                                    taper_device dev,
+                                    taper_tensor **out);
+
+/*
+ * Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
+ * row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
+ * freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_buffer(void *data,
+                                      const int64_t *sizes,
+                                      size_t ndim,
+                                      const int64_t *strides,
+                                      int32_t dtype,
+                                      taper_drop_fn deleter,
+                                      void *user,
+                                      taper_tensor **out);
 
 /* A dtype's name, like "float32", never freed; NULL for an unknown code. Since 0.1. */
 const char *taper_dtype_name(int32_t dtype);
@@ -671,32 +671,6 @@ TAPER_MUST_USE taper_error *taper_tensor_from_dlpack_legacy(struct DLManagedTens
 
 /* ==== Autograd ============================================================================================ */
 
-/* A function of tensors, for taper_gradcheck. */
-typedef struct taper_tensor_fn_vtable {
-    /* sizeof(taper_tensor_fn_vtable). */
-    size_t struct_size;
-    /*
-     * Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
-     * library takes over.
-     */
-    taper_error *(*call)(void *user,
-                         taper_tensor *const *inputs,
-                         size_t inputs_len,
-                         taper_tensor_list **outputs);
-    /* Called with user exactly once, at the end; or NULL. */
-    taper_drop_fn drop;
-} taper_tensor_fn_vtable;
-
-/* Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT. */
-typedef struct taper_gradcheck_options {
-    /* sizeof(taper_gradcheck_options). */
-    size_t struct_size;
-    /* Step of the central differences. */
-    double eps;
-    double atol;
-    double rtol;
-} taper_gradcheck_options;
-
 /* A tensor hook. */
 typedef struct taper_hook_vtable {
     /* sizeof(taper_hook_vtable). */
@@ -728,25 +702,31 @@ typedef struct taper_node_hook_vtable {
     taper_drop_fn drop;
 } taper_node_hook_vtable;
 
-/*
- * Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
- * an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
- * (vtable->drop). Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_gradcheck(const struct taper_tensor_fn_vtable *vtable,
-                             void *user,
-                             taper_tensor *const *inputs,
-                             size_t inputs_len,
-                             const struct taper_gradcheck_options *options);
+/* A function of tensors, for taper_gradcheck. */
+typedef struct taper_tensor_fn_vtable {
+    /* sizeof(taper_tensor_fn_vtable). */
+    size_t struct_size;
+    /*
+     * Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
+     * library takes over.
+     */
+    taper_error *(*call)(void *user,
+                         taper_tensor *const *inputs,
+                         size_t inputs_len,
+                         taper_tensor_list **outputs);
+    /* Called with user exactly once, at the end; or NULL. */
+    taper_drop_fn drop;
+} taper_tensor_fn_vtable;
 
-/* Like taper_gradcheck, for the second derivatives. Since 0.1. */
-TAPER_MUST_USE
-taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
-                                 void *user,
-                                 taper_tensor *const *inputs,
-                                 size_t inputs_len,
-                                 const struct taper_gradcheck_options *options);
+/* Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT. */
+typedef struct taper_gradcheck_options {
+    /* sizeof(taper_gradcheck_options). */
+    size_t struct_size;
+    /* Step of the central differences. */
+    double eps;
+    double atol;
+    double rtol;
+} taper_gradcheck_options;
 
 /*
  * Computes the gradients of `tensors` and adds them to `.grad` of the leaves, or of `inputs` only when inputs_len is not 0.
@@ -885,6 +865,26 @@ taper_error *taper_node_register_prehook(taper_node *n,
 /* Removes a hook of this node; unknown numbers are ignored. Borrows n. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_node_remove_hook(taper_node *n, uint64_t id);
 
+/*
+ * Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
+ * an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
+ * (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gradcheck(const struct taper_tensor_fn_vtable *vtable,
+                             void *user,
+                             taper_tensor *const *inputs,
+                             size_t inputs_len,
+                             const struct taper_gradcheck_options *options);
+
+/* Like taper_gradcheck, for the second derivatives. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
+                                 void *user,
+                                 taper_tensor *const *inputs,
+                                 size_t inputs_len,
+                                 const struct taper_gradcheck_options *options);
+
 /* ==== Custom functions ==================================================================================== */
 
 /* A differentiable function of the caller. */
@@ -1008,19 +1008,6 @@ typedef struct taper_device_properties {
     char platform[128];
 } taper_device_properties;
 
-/* Asked when memory runs out. */
-typedef struct taper_out_of_memory_vtable {
-    /* sizeof(taper_out_of_memory_vtable). */
-    size_t struct_size;
-    /*
-     * Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
-     * are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
-     */
-    int32_t (*call)(void *user, size_t nbytes);
-    /* Called with user exactly once, when the callback is replaced; or NULL. */
-    taper_drop_fn drop;
-} taper_out_of_memory_vtable;
-
 /* Memory of one device's allocator, in bytes. */
 typedef struct taper_memory_info {
     /* Held by live tensors now. */
@@ -1035,6 +1022,25 @@ typedef struct taper_memory_info {
     uint64_t allocations;
 } taper_memory_info;
 
+/* Asked when memory runs out. */
+typedef struct taper_out_of_memory_vtable {
+    /* sizeof(taper_out_of_memory_vtable). */
+    size_t struct_size;
+    /*
+     * Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
+     * are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
+     */
+    int32_t (*call)(void *user, size_t nbytes);
+    /* Called with user exactly once, when the callback is replaced; or NULL. */
+    taper_drop_fn drop;
+} taper_out_of_memory_vtable;
+
+/*
+ * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
+ * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
+
 /*
  * Properties of a device. out->struct_size must be set (TAPER_DEVICE_PROPERTIES_INIT). An error when there is no such
  * device: it says why, or which there are. Nothing is started on the device. Since 0.1.
@@ -1042,32 +1048,6 @@ typedef struct taper_memory_info {
 TAPER_MUST_USE
 taper_error *taper_device_get_properties(taper_device device,
                                          struct taper_device_properties *out);
-
-/*
- * Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
- * library (vtable->drop). Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
-                                              void *user);
-
-/*
- * Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
- * that is not NULL; sci_mode NULL means automatic. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_set_printoptions(const int64_t *precision,
-                                    const double *threshold,
-                                    const int64_t *edgeitems,
-                                    const int64_t *linewidth,
-                                    const char *profile,
-                                    const bool *sci_mode);
-
-/*
- * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
- * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
- */
-TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
 
 /*
  * NULL if the device can be used, else an error that says why not: no driver, no platform, no such index (with the
@@ -1129,6 +1109,14 @@ taper_error *taper_memory_get_info(taper_device device,
 
 /* Gives the memory that a device's allocator keeps for reuse back to the system. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_memory_empty_cache(taper_device device);
+
+/*
+ * Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
+ * library (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
+                                              void *user);
 
 /* Number of threads that CPU kernels use. Since 0.1. */
 int32_t taper_get_num_threads(void);
@@ -1193,6 +1181,18 @@ TAPER_MUST_USE
 taper_error *taper_generator_set_state(taper_generator *g,
                                        const uint8_t *state,
                                        size_t nbytes);
+
+/*
+ * Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
+ * that is not NULL; sci_mode NULL means automatic. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_printoptions(const int64_t *precision,
+                                    const double *threshold,
+                                    const int64_t *edgeitems,
+                                    const int64_t *linewidth,
+                                    const char *profile,
+                                    const bool *sci_mode);
 
 /* Frees a generator's handle. Consumes g; NULL is fine. Returns false when g was no live generator handle. Since 0.1. */
 bool taper_generator_free(taper_generator *g);

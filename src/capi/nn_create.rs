@@ -1,11 +1,12 @@
 //! Constructors of layers in their one form: what is required, options, result. The options' lists are pointer and
 //! length, where one number stands for every dimension.
 
-use super::convert::{guard, Call};
+use super::convert::Call;
 use super::types::*;
-use super::user::{read_struct, CStruct};
+use super::user::CStruct;
 use crate::base::error::Result;
 use crate::nn::layers::{self, ConvOptions, Place};
+use crate::nn::Module;
 use std::os::raw::c_char;
 
 /// Options of a convolution; lists are one number for all dimensions or one for each, and NULL is the default.
@@ -78,47 +79,27 @@ unsafe impl CStruct for taper_nn_linear_options {
     };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
-unsafe fn linear_options(c: &Call, index: usize, options: *const taper_nn_linear_options) -> Result<(bool, Place)> {
-    let mut o = taper_nn_linear_options::INIT;
-    if !options.is_null() {
-        // SAFETY: the header's contract.
-        o = unsafe { read_struct(c, index, "options", options) }?;
-    }
+fn linear_options(c: &Call, index: usize, options: Option<taper_nn_linear_options>) -> Result<(bool, Place)> {
+    let o = options.unwrap_or(taper_nn_linear_options::INIT);
     let dtype = c.opt_dtype(index, "options->dtype", o.dtype)?;
     Ok((o.bias != 0, Place { dtype, device: c.opt_device(index, "options->device", o.device)? }))
 }
 
-/// x W^T + b, from in_features to out_features. options may be NULL. Parameters weight and bias. The module is owned by
-/// the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_linear_create(
+/// `taper_nn_linear_create`.
+pub fn nn_linear_create(
+    c: &Call,
     in_features: i64,
     out_features: i64,
-    options: *const taper_nn_linear_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_linear_create", |c| {
-        let out = c.out(3, "out", out)?;
-        let (bias, place) = linear_options(c, 2, options)?;
-        out.set(layers::linear_at(in_features, out_features, bias, place)?)
-    })
+    options: Option<taper_nn_linear_options>,
+) -> Result<Module> {
+    let (bias, place) = linear_options(c, 2, options)?;
+    layers::linear_at(in_features, out_features, bias, place)
 }
 
-/// taper_nn_linear_create that takes in_features from its first input, whereupon it is a Linear. The module is owned by
-/// the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_lazy_linear_create(
-    out_features: i64,
-    options: *const taper_nn_linear_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_lazy_linear_create", |c| {
-        let out = c.out(2, "out", out)?;
-        let (bias, place) = linear_options(c, 1, options)?;
-        out.set(layers::lazy_linear(out_features, bias, place)?)
-    })
+/// `taper_nn_lazy_linear_create`.
+pub fn nn_lazy_linear_create(c: &Call, out_features: i64, options: Option<taper_nn_linear_options>) -> Result<Module> {
+    let (bias, place) = linear_options(c, 1, options)?;
+    layers::lazy_linear(out_features, bias, place)
 }
 
 /// A list of an options struct; what is absent or empty has its default.
@@ -129,13 +110,10 @@ unsafe fn list(c: &Call, index: usize, name: &str, p: *const i64, len: usize, de
 }
 
 /// What the constructors of convolutions share; `index` is the position of `options`.
-unsafe fn conv_options(c: &Call, index: usize, options: *const taper_nn_conv_create_options) -> Result<ConvOptions> {
-    let mut o = taper_nn_conv_create_options::INIT;
-    // SAFETY: the header's contract, here and below.
+unsafe fn conv_options(c: &Call, index: usize, options: Option<taper_nn_conv_create_options>) -> Result<ConvOptions> {
+    let o = options.unwrap_or(taper_nn_conv_create_options::INIT);
+    // SAFETY: the header's contract.
     unsafe {
-        if !options.is_null() {
-            o = read_struct(c, index, "options", options)?;
-        }
         Ok(ConvOptions {
             stride: list(c, index, "options->stride", o.stride, o.stride_len, 1)?,
             padding: list(c, index, "options->padding", o.padding, o.padding_len, 0)?,
@@ -152,119 +130,95 @@ unsafe fn conv_options(c: &Call, index: usize, options: *const taper_nn_conv_cre
     }
 }
 
-/// Convolution over [n, in_channels, length]. kernel_size is 1 number; options may be NULL. Parameters
-/// weight and bias. The module is owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_conv1d_create(
+/// `taper_nn_conv1d_create`.
+///
+/// # Safety
+/// The pointers in options are NULL or readable.
+pub unsafe fn nn_conv1d_create(
+    c: &Call,
     in_channels: i64,
     out_channels: i64,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    options: *const taper_nn_conv_create_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_conv1d_create", |c| {
-        let out = c.out(4, "out", out)?;
-        let kernel = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
-        let o = conv_options(c, 3, options)?;
-        out.set(layers::conv1d(in_channels, out_channels, kernel, &o)?)
-    })
+    kernel_size: &[i64],
+    options: Option<taper_nn_conv_create_options>,
+) -> Result<Module> {
+    // SAFETY: the caller's.
+    let options = unsafe { conv_options(c, 3, options) }?;
+    layers::conv1d(in_channels, out_channels, kernel_size, &options)
 }
 
-/// taper_nn_conv1d_create that takes in_channels from its first input, whereupon it is a Conv1d. The module is owned by
-/// the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_lazy_conv1d_create(
+/// `taper_nn_lazy_conv1d_create`.
+///
+/// # Safety
+/// The pointers in options are NULL or readable.
+pub unsafe fn nn_lazy_conv1d_create(
+    c: &Call,
     out_channels: i64,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    options: *const taper_nn_conv_create_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_lazy_conv1d_create", |c| {
-        let out = c.out(3, "out", out)?;
-        let kernel = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
-        let o = conv_options(c, 2, options)?;
-        out.set(layers::lazy_conv1d(out_channels, kernel, &o)?)
-    })
+    kernel_size: &[i64],
+    options: Option<taper_nn_conv_create_options>,
+) -> Result<Module> {
+    // SAFETY: the caller's.
+    let options = unsafe { conv_options(c, 2, options) }?;
+    layers::lazy_conv1d(out_channels, kernel_size, &options)
 }
 
-/// Convolution over [n, in_channels, height, width]. kernel_size is 1 number or 2; options may be NULL. Parameters
-/// weight and bias. The module is owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_conv2d_create(
+/// `taper_nn_conv2d_create`.
+///
+/// # Safety
+/// The pointers in options are NULL or readable.
+pub unsafe fn nn_conv2d_create(
+    c: &Call,
     in_channels: i64,
     out_channels: i64,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    options: *const taper_nn_conv_create_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_conv2d_create", |c| {
-        let out = c.out(4, "out", out)?;
-        let kernel = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
-        let o = conv_options(c, 3, options)?;
-        out.set(layers::conv2d(in_channels, out_channels, kernel, &o)?)
-    })
+    kernel_size: &[i64],
+    options: Option<taper_nn_conv_create_options>,
+) -> Result<Module> {
+    // SAFETY: the caller's.
+    let options = unsafe { conv_options(c, 3, options) }?;
+    layers::conv2d(in_channels, out_channels, kernel_size, &options)
 }
 
-/// taper_nn_conv2d_create that takes in_channels from its first input, whereupon it is a Conv2d. The module is owned by
-/// the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_lazy_conv2d_create(
+/// `taper_nn_lazy_conv2d_create`.
+///
+/// # Safety
+/// The pointers in options are NULL or readable.
+pub unsafe fn nn_lazy_conv2d_create(
+    c: &Call,
     out_channels: i64,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    options: *const taper_nn_conv_create_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_lazy_conv2d_create", |c| {
-        let out = c.out(3, "out", out)?;
-        let kernel = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
-        let o = conv_options(c, 2, options)?;
-        out.set(layers::lazy_conv2d(out_channels, kernel, &o)?)
-    })
+    kernel_size: &[i64],
+    options: Option<taper_nn_conv_create_options>,
+) -> Result<Module> {
+    // SAFETY: the caller's.
+    let options = unsafe { conv_options(c, 2, options) }?;
+    layers::lazy_conv2d(out_channels, kernel_size, &options)
 }
 
-/// Convolution over [n, in_channels, depth, height, width]. kernel_size is 1 number or 3; options may be NULL. Parameters
-/// weight and bias. The module is owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_conv3d_create(
+/// `taper_nn_conv3d_create`.
+///
+/// # Safety
+/// The pointers in options are NULL or readable.
+pub unsafe fn nn_conv3d_create(
+    c: &Call,
     in_channels: i64,
     out_channels: i64,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    options: *const taper_nn_conv_create_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_conv3d_create", |c| {
-        let out = c.out(4, "out", out)?;
-        let kernel = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
-        let o = conv_options(c, 3, options)?;
-        out.set(layers::conv3d(in_channels, out_channels, kernel, &o)?)
-    })
+    kernel_size: &[i64],
+    options: Option<taper_nn_conv_create_options>,
+) -> Result<Module> {
+    // SAFETY: the caller's.
+    let options = unsafe { conv_options(c, 3, options) }?;
+    layers::conv3d(in_channels, out_channels, kernel_size, &options)
 }
 
-/// taper_nn_conv3d_create that takes in_channels from its first input, whereupon it is a Conv3d. The module is owned by
-/// the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_nn_lazy_conv3d_create(
+/// `taper_nn_lazy_conv3d_create`.
+///
+/// # Safety
+/// The pointers in options are NULL or readable.
+pub unsafe fn nn_lazy_conv3d_create(
+    c: &Call,
     out_channels: i64,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    options: *const taper_nn_conv_create_options,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("nn_lazy_conv3d_create", |c| {
-        let out = c.out(3, "out", out)?;
-        let kernel = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
-        let o = conv_options(c, 2, options)?;
-        out.set(layers::lazy_conv3d(out_channels, kernel, &o)?)
-    })
+    kernel_size: &[i64],
+    options: Option<taper_nn_conv_create_options>,
+) -> Result<Module> {
+    // SAFETY: the caller's.
+    let options = unsafe { conv_options(c, 2, options) }?;
+    layers::lazy_conv3d(out_channels, kernel_size, &options)
 }

@@ -7,8 +7,8 @@ use super::autograd::*;
 use super::convert::{free_handle, getter, guard, object};
 use super::handle;
 use super::types::*;
-use super::user::{opt_struct, read_struct, User};
-use super::{device::*, optim::*};
+use super::user::{opt_struct, read_struct, write_struct, User};
+use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, nn_create::*, optim::*};
 use std::os::raw::{c_char, c_void};
 
 // == Versions ==
@@ -33,6 +33,81 @@ pub extern "C" fn taper_check_abi(version: u32) -> *mut taper_error {
 #[no_mangle]
 pub extern "C" fn taper_version() -> *const c_char {
     super::version::version()
+}
+
+// == Errors ==
+
+/// What kind of mistake the error reports: a TAPER_ERROR_... code, 0 for NULL (success), -1 for a bad handle.
+/// Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_code(e: *const taper_error) -> i32 {
+    getter(-1, || super::error::error_code(e).into())
+}
+
+/// The error's message in UTF-8, valid until e is freed; NULL for a bad handle. Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_message(e: *const taper_error) -> *const c_char {
+    getter(std::ptr::null(), || super::error::error_message(&object(e).ok()?).into())
+}
+
+/// Name of the function that failed, without the taper_ prefix, valid until e is freed; NULL when unknown.
+/// Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_op(e: *const taper_error) -> *const c_char {
+    getter(std::ptr::null(), || super::error::error_op(&object(e).ok()?).into())
+}
+
+/// Which module of a tree failed: its path from the module that was called, and what it is, like
+/// "0.fc (Linear(in_features=4, out_features=2, bias=True))"; the message's last line says so too. Valid until e is freed;
+/// NULL when that module itself failed, or none. Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_module(e: *const taper_error) -> *const c_char {
+    getter(std::ptr::null(), || super::error::error_module(&object(e).ok()?).into())
+}
+
+/// Index of the argument at fault, counted from 0 (an array and its length are one argument); -1 when no single one is.
+/// Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_arg(e: *const taper_error) -> i32 {
+    getter(-1, || super::error::error_arg(&object(e).ok()?).into())
+}
+
+/// The error behind this one as a new handle, owned by the caller; NULL when there is none. Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_cause(e: *const taper_error) -> *mut taper_error {
+    getter(std::ptr::null_mut(), || super::error::error_cause(&object(e).ok()?).into())
+}
+
+/// The payload of taper_error_new, from this error or the nearest cause that has one; NULL when none has.
+/// Valid until e is freed. Borrows e. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_payload(e: *const taper_error) -> *mut c_void {
+    getter(std::ptr::null_mut(), || super::error::error_payload(&object(e).ok()?).into())
+}
+
+/// Makes an error, for callbacks to return. code is a TAPER_ERROR_... code (others become TAPER_ERROR_CALLBACK);
+/// message is copied (NULL is an empty one); payload travels through the library intact, and drop (or NULL) is called
+/// with it exactly once, on any thread, when the last copy of the error is freed. The result is owned by the caller.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_error_new(code: i32, message: *const c_char, payload: *mut c_void, drop: taper_drop_fn) -> *mut taper_error {
+    super::error::error_new(code, message, payload, drop)
+}
+
+/// An error like e (code, message, op, argument, module) that carries another payload: for a callback in a language whose
+/// own exception stands for e and should come back. payload and drop are as for taper_error_new (both NULL: no
+/// payload); where e is no error the result says so. Borrows e; the result is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_error_with_payload(e: *const taper_error, payload: *mut c_void, drop: taper_drop_fn) -> *mut taper_error {
+    super::error::error_with_payload(e, payload, drop)
+}
+
+/// Frees an error. Consumes e; NULL is fine. Returns false when e was no live error handle. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_error_free(e: *mut taper_error) -> bool {
+    super::error::error_free(e)
 }
 
 // == Strings ==
@@ -288,6 +363,18 @@ pub extern "C" fn taper_tensor_version(t: *const taper_tensor) -> i64 {
     getter(-1, || super::tensor::tensor_version(&handle::tensor(t as usize).ok()?).into())
 }
 
+/// Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
+/// an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_data(t: *mut taper_tensor, out: *mut *mut c_void) -> *mut taper_error {
+    guard("tensor_data", |c| {
+        let out = c.out(1, "out", out)?;
+        let t = c.tensor(0, "t", t)?;
+        out.set(super::tensor::tensor_data(&t)?)
+    })
+}
+
 /// The value of a tensor of one element; waits for the device. Borrows t. Since 0.1.
 #[no_mangle]
 #[must_use]
@@ -330,6 +417,37 @@ pub extern "C" fn taper_tensor_set_data(t: *mut taper_tensor, src: *mut taper_te
         let t = c.tensor(0, "t", t)?;
         let src = c.tensor(1, "src", src)?;
         super::tensor::tensor_set_data(&t, &src)
+    })
+}
+
+/// Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
+/// a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_from_data(data: *const c_void, sizes: *const i64, ndim: usize, dtype: i32, dev: taper_device, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("tensor_from_data", |c| {
+        let out = c.out(4, "out", out)?;
+        let sizes = c.slice(1, "sizes", sizes, ndim)?;
+        let dtype = c.dtype(2, "dtype", dtype)?;
+        let dev = c.opt_device(3, "dev", dev)?;
+        out.set(super::tensor::tensor_from_data(c, data, sizes, dtype, dev)?)
+    })
+}
+
+/// Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
+/// row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
+/// freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
+/// owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_from_buffer(data: *mut c_void, sizes: *const i64, ndim: usize, strides: *const i64, dtype: i32, deleter: taper_drop_fn, user: *mut c_void, out: *mut *mut taper_tensor) -> *mut taper_error {
+    let deleter = User::new(user, deleter);
+    guard("tensor_from_buffer", move |c| {
+        let out = c.out(6, "out", out)?;
+        let sizes = c.slice(1, "sizes", sizes, ndim)?;
+        let dtype = c.dtype(3, "dtype", dtype)?;
+        out.set(super::tensor::tensor_from_buffer(c, data, sizes, strides, dtype, deleter)?)
     })
 }
 
@@ -434,6 +552,59 @@ pub unsafe extern "C" fn taper_tensor_index_fill(t: *mut taper_tensor, items: *c
         let items = c.slice(1, "items", items, items_len)?;
         let value = c.scalar(2, "value", value)?;
         super::index::tensor_index_fill(c, &t, items, value)
+    })
+}
+
+// == DLPack ==
+
+/// Exports a tensor of the CPU or of a CUDA device without copying; *out is a new DLManagedTensorVersioned of DLPack 1.0,
+/// whose deleter the receiver calls once, on any thread; it keeps the memory alive, also after t is freed. On CUDA call
+/// taper_tensor_ready_on first, with the stream that the receiver works on. Fails for a tensor that requires grad and for
+/// OpenCL. Borrows t. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_to_dlpack(t: *mut taper_tensor, out: *mut *mut DLManagedTensorVersioned) -> *mut taper_error {
+    guard("tensor_to_dlpack", |c| {
+        let out = c.out(1, "out", out)?;
+        let t = c.tensor(0, "t", t)?;
+        out.set(super::dlpack::tensor_to_dlpack(&t)?)
+    })
+}
+
+/// Exports a tensor in the form before DLPack 1.0 (Python capsules named "dltensor"); otherwise like
+/// taper_tensor_to_dlpack. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_to_dlpack_legacy(t: *mut taper_tensor, out: *mut *mut DLManagedTensor) -> *mut taper_error {
+    guard("tensor_to_dlpack_legacy", |c| {
+        let out = c.out(1, "out", out)?;
+        let t = c.tensor(0, "t", t)?;
+        out.set(super::dlpack::tensor_to_dlpack_legacy(&t)?)
+    })
+}
+
+/// Makes a tensor over another library's memory, without copying (memory marked read-only is copied). On CUDA what the
+/// other library has queued on the memory must be done, or this thread's stream (taper_device_get_stream) must have been
+/// made to wait for it. Consumes d: its deleter is called exactly once, when the last tensor that uses the memory is
+/// freed and a device has done what was queued on it, or before this function returns an error. The result is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_from_dlpack(d: *mut DLManagedTensorVersioned, out: *mut *mut taper_tensor) -> *mut taper_error {
+    let d = VersionedOwner(d);
+    guard("tensor_from_dlpack", move |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::dlpack::tensor_from_dlpack(c, d)?)
+    })
+}
+
+/// Like taper_tensor_from_dlpack, from the form before DLPack 1.0. Consumes d. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_from_dlpack_legacy(d: *mut DLManagedTensor, out: *mut *mut taper_tensor) -> *mut taper_error {
+    let d = LegacyOwner(d);
+    guard("tensor_from_dlpack_legacy", move |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::dlpack::tensor_from_dlpack_legacy(c, d)?)
     })
 }
 
@@ -658,7 +829,49 @@ pub extern "C" fn taper_node_remove_hook(n: *mut taper_node, id: u64) -> *mut ta
     })
 }
 
+/// Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
+/// an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
+/// (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gradcheck(vtable: *const taper_tensor_fn_vtable, user: *mut c_void, inputs: *const *mut taper_tensor, inputs_len: usize, options: *const taper_gradcheck_options) -> *mut taper_error {
+    guard("gradcheck", |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let user = User::new(user, vtable.drop);
+        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        super::autograd::gradcheck(c, vtable, user, &inputs, options)
+    })
+}
+
+/// Like taper_gradcheck, for the second derivatives. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gradgradcheck(vtable: *const taper_tensor_fn_vtable, user: *mut c_void, inputs: *const *mut taper_tensor, inputs_len: usize, options: *const taper_gradcheck_options) -> *mut taper_error {
+    guard("gradgradcheck", |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let user = User::new(user, vtable.drop);
+        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        super::autograd::gradgradcheck(c, vtable, user, &inputs, options)
+    })
+}
+
 // == Custom functions ==
+
+/// Runs vtable->forward on the inputs and records it as one node whose gradient is vtable->backward. outputs receives the
+/// results, owned by the caller. Borrows the inputs; user is owned by the function (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_function_apply(vtable: *const taper_function_vtable, user: *mut c_void, inputs: *const *mut taper_tensor, inputs_len: usize, outputs: *mut *mut taper_tensor_list) -> *mut taper_error {
+    guard("function_apply", |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let user = User::new(user, vtable.drop);
+        let outputs = c.out(3, "outputs", outputs)?;
+        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
+        outputs.set(super::function::function_apply(c, vtable, user, &inputs)?)
+    })
+}
 
 /// Keeps tensors for backward; in forward, once. NULL elements stay NULL. Borrows all. Since 0.1.
 #[no_mangle]
@@ -721,6 +934,17 @@ pub unsafe extern "C" fn taper_device_count(r#type: i32, out: *mut i32) -> *mut 
     guard("device_count", |c| {
         let out = c.out(1, "out", out)?;
         out.set(super::device::device_count(c, r#type)?)
+    })
+}
+
+/// Properties of a device. out->struct_size must be set (TAPER_DEVICE_PROPERTIES_INIT). An error when there is no such
+/// device: it says why, or which there are. Nothing is started on the device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_device_get_properties(device: taper_device, out: *mut taper_device_properties) -> *mut taper_error {
+    guard("device_get_properties", |c| {
+        let device = c.device(0, "device", device)?;
+        write_struct(c, 1, "out", out, super::device::device_get_properties(device)?)
     })
 }
 
@@ -857,6 +1081,17 @@ pub extern "C" fn taper_memory_empty_cache(device: taper_device) -> *mut taper_e
     })
 }
 
+/// Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
+/// library (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_set_out_of_memory_callback(vtable: *const taper_out_of_memory_vtable, user: *mut c_void) -> *mut taper_error {
+    guard("set_out_of_memory_callback", |c| {
+        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, User::new(user, v.drop)));
+        super::device::set_out_of_memory_callback(c, vtable)
+    })
+}
+
 /// Number of threads that CPU kernels use. Since 0.1.
 #[no_mangle]
 pub extern "C" fn taper_get_num_threads() -> i32 {
@@ -978,6 +1213,22 @@ pub unsafe extern "C" fn taper_generator_set_state(g: *mut taper_generator, stat
         let g = c.get(0, "g", g)?;
         let state = c.slice(1, "state", state, nbytes)?;
         super::device::generator_set_state(&g, state)
+    })
+}
+
+/// Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
+/// that is not NULL; sci_mode NULL means automatic. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_set_printoptions(precision: *const i64, threshold: *const f64, edgeitems: *const i64, linewidth: *const i64, profile: *const c_char, sci_mode: *const bool) -> *mut taper_error {
+    guard("set_printoptions", |c| {
+        let precision = c.opt(0, "precision", precision)?;
+        let threshold = c.opt(1, "threshold", threshold)?;
+        let edgeitems = c.opt(2, "edgeitems", edgeitems)?;
+        let linewidth = c.opt(3, "linewidth", linewidth)?;
+        let profile = c.opt_str(4, "profile", profile)?;
+        let sci_mode = c.opt(5, "sci_mode", sci_mode)?;
+        super::device::set_printoptions(c, precision, threshold, edgeitems, linewidth, profile, sci_mode)
     })
 }
 
@@ -1364,6 +1615,889 @@ pub extern "C" fn taper_file_writer_commit(w: *mut taper_file_writer) -> *mut ta
 #[no_mangle]
 pub extern "C" fn taper_file_writer_free(w: *mut taper_file_writer) -> bool {
     free_handle(w)
+}
+
+// == Modules ==
+
+/// A module of the caller: its name is the printed type, its forward is vtable->forward. The result is owned by the
+/// caller; user is owned by the module (vtable->drop), also when this fails. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_new(name: *const c_char, vtable: *const taper_module_vtable, user: *mut c_void, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("module_new", |c| {
+        let vtable = read_struct(c, 1, "vtable", vtable)?;
+        let user = User::new(user, vtable.drop);
+        let out = c.out(3, "out", out)?;
+        let name = c.str(0, "name", name)?;
+        out.set(super::module::module_new(name, vtable, user)?)
+    })
+}
+
+/// Another handle of the same module, owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_ref(m: *mut taper_module, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("module_ref", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_ref(&m)?)
+    })
+}
+
+/// Frees a module's handle; the module goes with its last handle and parent. Consumes m; NULL is fine. Returns false
+/// when m was no live module handle. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_module_free(m: *mut taper_module) -> bool {
+    free_handle(m)
+}
+
+/// Identity of a module, the same for all its handles; 0 for a bad handle. Borrows m. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_module_id(m: *const taper_module) -> u64 {
+    getter(0, || super::module::module_id(&object(m).ok()?).into())
+}
+
+/// The type name that the module prints, owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_name(m: *mut taper_module, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("module_name", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_name(&m)?)
+    })
+}
+
+/// Runs the module with its hooks; out is owned by the caller. Fails with TAPER_ERROR_TYPE for a module that gives
+/// several outputs: taper_module_forward_list has them. Borrows m and the inputs. An error of a callback comes
+/// back as it is. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_forward(m: *mut taper_module, inputs: *const *mut taper_tensor, inputs_len: usize, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("module_forward", |c| {
+        let out = c.out(2, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        let inputs = c.tensors(1, "inputs", inputs, inputs_len)?;
+        out.set(super::module::module_forward(&m, &inputs)?)
+    })
+}
+
+/// Runs the module with its hooks: NULL inputs are optional ones that are not given. outputs receives all that it
+/// gives, owned by the caller; an element is NULL (taper_tensor_list_get) where an optional output was not asked for.
+/// Borrows m and the inputs. An error of a callback comes back as it is. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_forward_list(m: *mut taper_module, inputs: *const *mut taper_tensor, inputs_len: usize, outputs: *mut *mut taper_tensor_list) -> *mut taper_error {
+    guard("module_forward_list", |c| {
+        let outputs = c.out(2, "outputs", outputs)?;
+        let m = c.get(0, "m", m)?;
+        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len)?;
+        outputs.set(super::module::module_forward_list(&m, &inputs)?)
+    })
+}
+
+/// Registers or replaces a parameter, which from then on requires grad; NULL keeps the name without a tensor. Borrows
+/// both. Fails for an empty, dotted or taken name, a tensor with history, a dtype that is not float. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_register_parameter(m: *mut taper_module, name: *const c_char, parameter: *mut taper_tensor) -> *mut taper_error {
+    guard("module_register_parameter", |c| {
+        let m = c.get(0, "m", m)?;
+        let name = c.str(1, "name", name)?;
+        let parameter = c.opt_tensor(2, "parameter", parameter)?;
+        super::module::module_register_parameter(&m, name, parameter.as_ref())
+    })
+}
+
+/// Registers or replaces a buffer: a tensor of the state that is not trained. One that is not persistent stays out of
+/// the state dict. NULL keeps the name without a tensor. Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_register_buffer(m: *mut taper_module, name: *const c_char, buffer: *mut taper_tensor, persistent: bool) -> *mut taper_error {
+    guard("module_register_buffer", |c| {
+        let m = c.get(0, "m", m)?;
+        let name = c.str(1, "name", name)?;
+        let buffer = c.opt_tensor(2, "buffer", buffer)?;
+        super::module::module_register_buffer(&m, name, buffer.as_ref(), persistent)
+    })
+}
+
+/// Registers or replaces a child; NULL keeps the name without a module. Borrows both: the handle of the child stays the
+/// caller's. Fails when the child contains m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_register_module(m: *mut taper_module, name: *const c_char, child: *mut taper_module) -> *mut taper_error {
+    guard("module_register_module", |c| {
+        let m = c.get(0, "m", m)?;
+        let name = c.str(1, "name", name)?;
+        let child = c.opt_get(2, "child", child)?;
+        super::module::module_register_module(&m, name, child.as_ref())
+    })
+}
+
+/// Registers a child under the next number: how Sequential and ModuleList grow. Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_module_append(m: *mut taper_module, child: *mut taper_module) -> *mut taper_error {
+    guard("module_append", |c| {
+        let m = c.get(0, "m", m)?;
+        let child = c.get(1, "child", child)?;
+        super::module::module_append(&m, &child)
+    })
+}
+
+/// The parameter at a dotted path ("conv1.weight") as a new handle, owned by the caller. Borrows m. Fails
+/// (TAPER_ERROR_KEY) when there is none. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_get_parameter(m: *mut taper_module, path: *const c_char, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("module_get_parameter", |c| {
+        let out = c.out(2, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        let path = c.str(1, "path", path)?;
+        out.set(super::module::module_get_parameter(&m, path)?)
+    })
+}
+
+/// The buffer at a dotted path ("bn1.running_mean") as a new handle, owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_get_buffer(m: *mut taper_module, path: *const c_char, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("module_get_buffer", |c| {
+        let out = c.out(2, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        let path = c.str(1, "path", path)?;
+        out.set(super::module::module_get_buffer(&m, path)?)
+    })
+}
+
+/// The module at a dotted path ("features.0"; empty: m itself) as a new handle, owned by the caller. Borrows m.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_get_child(m: *mut taper_module, path: *const c_char, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("module_get_child", |c| {
+        let out = c.out(2, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        let path = c.str(1, "path", path)?;
+        out.set(super::module::module_get_child(&m, path)?)
+    })
+}
+
+/// Number of direct children, those without a module included; -1 for a bad handle. Borrows m. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_module_num_children(m: *const taper_module) -> i64 {
+    getter(-1, || super::module::module_num_children(&object(m).ok()?).into())
+}
+
+/// Direct child number i: its name and a new handle of it (NULL where the name has no module), both owned by the caller.
+/// Borrows m. Fails when i is out of range. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_child_at(m: *mut taper_module, i: usize, name: *mut *mut taper_string, child: *mut *mut taper_module) -> *mut taper_error {
+    guard("module_child_at", |c| {
+        let name = c.out(2, "name", name);
+        let child = c.out(3, "child", child);
+        let name = name?;
+        let child = child?;
+        let m = c.get(0, "m", m)?;
+        let (name_value, child_value) = super::module::module_child_at(c, &m, i)?;
+        name.set(name_value)?;
+        child.set(child_value)
+    })
+}
+
+/// All parameters, shared ones once, in the tree's order; the list is owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_parameters(m: *mut taper_module, out: *mut *mut taper_tensor_list) -> *mut taper_error {
+    guard("module_parameters", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_parameters(&m)?)
+    })
+}
+
+/// All parameters by dotted name, shared ones once; owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_named_parameters(m: *mut taper_module, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("module_named_parameters", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_named_parameters(&m)?)
+    })
+}
+
+/// All buffers by dotted name, shared ones once; owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_named_buffers(m: *mut taper_module, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("module_named_buffers", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_named_buffers(&m)?)
+    })
+}
+
+/// Sets training (true) or evaluation mode on the module and all below. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_module_train(m: *mut taper_module, mode: bool) -> *mut taper_error {
+    guard("module_train", |c| {
+        let m = c.get(0, "m", m)?;
+        super::module::module_train(&m, mode)
+    })
+}
+
+/// 1 in training mode, 0 in evaluation mode, -1 for a bad handle. Borrows m. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_module_is_training(m: *const taper_module) -> i32 {
+    getter(-1, || super::module::module_is_training(&object(m).ok()?).into())
+}
+
+/// Moves parameters, buffers and gradients to a device (type 0: stays) and converts the float ones to a float dtype
+/// (TAPER_DTYPE_NONE: stays). Tensors keep their identity: handles and optimizers see the new contents. Borrows m.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_module_to(m: *mut taper_module, dtype: i32, device: taper_device) -> *mut taper_error {
+    guard("module_to", |c| {
+        let m = c.get(0, "m", m)?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        super::module::module_to(&m, dtype, device)
+    })
+}
+
+/// Drops the gradients of all parameters, or (set_to_none false) sets them to zero. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_module_zero_grad(m: *mut taper_module, set_to_none: bool) -> *mut taper_error {
+    guard("module_zero_grad", |c| {
+        let m = c.get(0, "m", m)?;
+        super::module::module_zero_grad(&m, set_to_none)
+    })
+}
+
+/// Makes all parameters require grad, or freezes them. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_module_requires_grad_(m: *mut taper_module, requires_grad: bool) -> *mut taper_error {
+    guard("module_requires_grad_", |c| {
+        let m = c.get(0, "m", m)?;
+        super::module::module_requires_grad_(&m, requires_grad)
+    })
+}
+
+/// Calls f with every module below and last with m itself, children before parents; the handle is borrowed. An error of
+/// f ends the walk and comes back as it is. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_apply(m: *mut taper_module, f: Option<unsafe extern "C" fn(user: *mut c_void, m: *mut taper_module) -> *mut taper_error>, user: *mut c_void) -> *mut taper_error {
+    guard("module_apply", |c| {
+        let m = c.get(0, "m", m)?;
+        super::module::module_apply(c, &m, f, user)
+    })
+}
+
+/// The printed form, PyTorch's; owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_to_string(m: *mut taper_module, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("module_to_string", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_to_string(&m)?)
+    })
+}
+
+/// Parameters and persistent buffers by dotted name: detached tensors that share the module's memory. Owned by the
+/// caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_state_dict(m: *mut taper_module, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("module_state_dict", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_state_dict(&m)?)
+    })
+}
+
+/// Copies the tensors of state into the module's. strict makes names that do not match an error; shapes that do not are
+/// one always. What matches has been copied even then. Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_module_load_state_dict(m: *mut taper_module, state: *const taper_named_tensors, strict: bool) -> *mut taper_error {
+    guard("module_load_state_dict", |c| {
+        let m = c.get(0, "m", m)?;
+        let state = c.get(1, "state", state)?;
+        super::module::module_load_state_dict(&m, &state, strict)
+    })
+}
+
+/// Saves the state dict to a safetensors file. Borrows m. Fails with TAPER_ERROR_IO. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_save(m: *mut taper_module, path: *const c_char) -> *mut taper_error {
+    guard("module_save", |c| {
+        let m = c.get(0, "m", m)?;
+        let path = c.str(1, "path", path)?;
+        super::module::module_save(&m, path)
+    })
+}
+
+/// Loads a safetensors file into the module, on whatever device that is; strict as in taper_module_load_state_dict.
+/// Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_load(m: *mut taper_module, path: *const c_char, strict: bool) -> *mut taper_error {
+    guard("module_load", |c| {
+        let m = c.get(0, "m", m)?;
+        let path = c.str(1, "path", path)?;
+        super::module::module_load(&m, path, strict)
+    })
+}
+
+/// Runs vtable->before before every forward of m. id receives the hook's number, for taper_module_remove_hook. Borrows
+/// m; user is owned by the hook (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_register_forward_pre_hook(m: *mut taper_module, vtable: *const taper_module_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
+    guard("module_register_forward_pre_hook", |c| {
+        let vtable = read_struct(c, 1, "vtable", vtable)?;
+        let user = User::new(user, vtable.drop);
+        let id = c.out(3, "id", id)?;
+        let m = c.get(0, "m", m)?;
+        id.set(super::module::module_register_forward_pre_hook(c, &m, vtable, user)?)
+    })
+}
+
+/// Runs vtable->after after every forward of m; otherwise like taper_module_register_forward_pre_hook. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_register_forward_hook(m: *mut taper_module, vtable: *const taper_module_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
+    guard("module_register_forward_hook", |c| {
+        let vtable = read_struct(c, 1, "vtable", vtable)?;
+        let user = User::new(user, vtable.drop);
+        let id = c.out(3, "id", id)?;
+        let m = c.get(0, "m", m)?;
+        id.set(super::module::module_register_forward_hook(c, &m, vtable, user)?)
+    })
+}
+
+/// Removes a hook of this module; unknown numbers are ignored. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_module_remove_hook(m: *mut taper_module, id: u64) -> *mut taper_error {
+    guard("module_remove_hook", |c| {
+        let m = c.get(0, "m", m)?;
+        super::module::module_remove_hook(&m, id)
+    })
+}
+
+// == Attributes ==
+
+/// Number of attributes of a module (in_features, kernel_size and so on; not its tensors, children and training mode);
+/// -1 for a bad handle. Borrows m. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_module_num_attributes(m: *const taper_module) -> i64 {
+    getter(-1, || super::attribute::module_num_attributes(&object(m).ok()?).into())
+}
+
+/// Name of attribute i, in the order of PyTorch's constructor; owned by the caller. Borrows m. Fails when i is out of
+/// range. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_attribute_name(m: *mut taper_module, i: usize, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("module_attribute_name", |c| {
+        let out = c.out(2, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::attribute::module_attribute_name(c, &m, i)?)
+    })
+}
+
+/// An attribute of a module, by PyTorch's name. kind receives TAPER_ATTRIBUTE_NONE, _BOOL, _INT, _FLOAT, _TEXT, _INTS or
+/// _FLOATS; value the value of a bool, int or float, and the length (in bytes, of elements) of a text or list. Borrows m.
+/// Fails with TAPER_ERROR_KEY when there is none. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_attribute(m: *mut taper_module, name: *const c_char, kind: *mut i32, value: *mut taper_scalar) -> *mut taper_error {
+    guard("module_attribute", |c| {
+        let kind = c.out(2, "kind", kind);
+        let value = c.out(3, "value", value);
+        let kind = kind?;
+        let value = value?;
+        let m = c.get(0, "m", m)?;
+        let name = c.str(1, "name", name)?;
+        let (kind_value, value_value) = super::attribute::module_attribute(&m, name)?;
+        kind.set(kind_value)?;
+        value.set(value_value)
+    })
+}
+
+/// An attribute that is a text; owned by the caller. Borrows m. Fails with TAPER_ERROR_TYPE when it is something else.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_attribute_text(m: *mut taper_module, name: *const c_char, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("module_attribute_text", |c| {
+        let out = c.out(2, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        let name = c.str(1, "name", name)?;
+        out.set(super::attribute::module_attribute_text(c, &m, name)?)
+    })
+}
+
+/// The elements of an attribute that is a list; what buf has no room for is left out. Borrows m. Fails with
+/// TAPER_ERROR_TYPE when it is no list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_attribute_list(m: *mut taper_module, name: *const c_char, buf: *mut taper_scalar, buf_len: usize) -> *mut taper_error {
+    guard("module_attribute_list", |c| {
+        let m = c.get(0, "m", m)?;
+        let name = c.str(1, "name", name)?;
+        let buf = c.slice_mut(2, "buf", buf, buf_len)?;
+        super::attribute::module_attribute_list(c, &m, name, buf)
+    })
+}
+
+// == Layers ==
+
+/// x W^T + b, from in_features to out_features; parameters weight and (bias) bias. The module is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_linear_new(in_features: i64, out_features: i64, bias: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_linear_new", |c| {
+        let out = c.out(3, "out", out)?;
+        out.set(super::nn::nn_linear_new(in_features, out_features, bias)?)
+    })
+}
+
+/// Rows of a table; padding_idx (NULL: none) is a row that starts as zeros and gets no gradient. Parameter weight.
+/// The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_embedding_new(num_embeddings: i64, embedding_dim: i64, padding_idx: *const i64, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_embedding_new", |c| {
+        let out = c.out(3, "out", out)?;
+        let padding_idx = c.opt(2, "padding_idx", padding_idx)?;
+        out.set(super::nn::nn_embedding_new(num_embeddings, embedding_dim, padding_idx)?)
+    })
+}
+
+/// Convolution over [n, in_channels, length]. options may be NULL. Parameters weight and bias. The module is owned
+/// by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv1d_new(in_channels: i64, out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_conv1d_new", |c| {
+        let out = c.out(4, "out", out)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        out.set(super::nn::nn_conv1d_new(in_channels, out_channels, kernel_size, options)?)
+    })
+}
+
+/// Convolution over [n, in_channels, height, width]. kernel_size is 1 number or 2; options may be NULL. Parameters
+/// weight and bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv2d_new(in_channels: i64, out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_conv2d_new", |c| {
+        let out = c.out(4, "out", out)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        out.set(super::nn::nn_conv2d_new(in_channels, out_channels, kernel_size, options)?)
+    })
+}
+
+/// Convolution over [n, in_channels, depth, height, width]. kernel_size is 1 number or 3; options may be NULL.
+/// Parameters weight and bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv3d_new(in_channels: i64, out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_conv3d_new", |c| {
+        let out = c.out(4, "out", out)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        out.set(super::nn::nn_conv3d_new(in_channels, out_channels, kernel_size, options)?)
+    })
+}
+
+/// Largest element of each window. Sizes are 1 number or 2; an absent stride is kernel_size, absent padding 0,
+/// absent dilation 1. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_max_pool2d_new(kernel_size: *const i64, kernel_size_len: usize, stride: *const i64, stride_len: usize, padding: *const i64, padding_len: usize, dilation: *const i64, dilation_len: usize, ceil_mode: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_max_pool2d_new", |c| {
+        let out = c.out(5, "out", out)?;
+        let kernel_size = c.slice(0, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(1, "stride", stride, stride_len)?;
+        let padding = c.slice(2, "padding", padding, padding_len)?;
+        let dilation = c.slice(3, "dilation", dilation, dilation_len)?;
+        out.set(super::nn::nn_max_pool2d_new(kernel_size, stride, padding, dilation, ceil_mode)?)
+    })
+}
+
+/// Mean of each window. Sizes as in taper_nn_max_pool2d_new; divisor_override NULL is the window's size. The module
+/// is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_avg_pool2d_new(kernel_size: *const i64, kernel_size_len: usize, stride: *const i64, stride_len: usize, padding: *const i64, padding_len: usize, ceil_mode: bool, count_include_pad: bool, divisor_override: *const i64, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_avg_pool2d_new", |c| {
+        let out = c.out(6, "out", out)?;
+        let kernel_size = c.slice(0, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(1, "stride", stride, stride_len)?;
+        let padding = c.slice(2, "padding", padding, padding_len)?;
+        let divisor_override = c.opt(5, "divisor_override", divisor_override)?;
+        out.set(super::nn::nn_avg_pool2d_new(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
+    })
+}
+
+/// max(x, 0); inplace overwrites the input. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_relu_new(inplace: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_relu_new", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::nn::nn_relu_new(inplace)?)
+    })
+}
+
+/// x sigmoid(x); inplace overwrites the input. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_silu_new(inplace: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_silu_new", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::nn::nn_silu_new(inplace)?)
+    })
+}
+
+/// x where positive, negative_slope x elsewhere; inplace overwrites the input. The module is owned by the caller.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_leaky_relu_new(negative_slope: f64, inplace: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_leaky_relu_new", |c| {
+        let out = c.out(2, "out", out)?;
+        out.set(super::nn::nn_leaky_relu_new(negative_slope, inplace)?)
+    })
+}
+
+/// 1 / (1 + exp(-x)). The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_sigmoid_new(out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_sigmoid_new", |c| {
+        let out = c.out(0, "out", out)?;
+        out.set(super::nn::nn_sigmoid_new()?)
+    })
+}
+
+/// Hyperbolic tangent. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_tanh_new(out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_tanh_new", |c| {
+        let out = c.out(0, "out", out)?;
+        out.set(super::nn::nn_tanh_new()?)
+    })
+}
+
+/// x Phi(x); approximate is "none" (or NULL) or "tanh". The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_gelu_new(approximate: *const c_char, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_gelu_new", |c| {
+        let out = c.out(1, "out", out)?;
+        let approximate = c.opt_str(0, "approximate", approximate)?;
+        out.set(super::nn::nn_gelu_new(approximate)?)
+    })
+}
+
+/// exp(x) / sum exp(x) along dim. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_softmax_new(dim: i64, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_softmax_new", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::nn::nn_softmax_new(dim)?)
+    })
+}
+
+/// log(softmax(x)) along dim. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_log_softmax_new(dim: i64, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_log_softmax_new", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::nn::nn_log_softmax_new(dim)?)
+    })
+}
+
+/// Dimensions start_dim to end_dim (inclusive) become one; PyTorch's defaults are 1 and -1. The module is owned by
+/// the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_flatten_new(start_dim: i64, end_dim: i64, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_flatten_new", |c| {
+        let out = c.out(2, "out", out)?;
+        out.set(super::nn::nn_flatten_new(start_dim, end_dim)?)
+    })
+}
+
+/// In training zeroes elements with probability p and scales the rest by 1 / (1 - p). The module is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_dropout_new(p: f64, inplace: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_dropout_new", |c| {
+        let out = c.out(2, "out", out)?;
+        out.set(super::nn::nn_dropout_new(p, inplace)?)
+    })
+}
+
+/// Its input. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_identity_new(out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_identity_new", |c| {
+        let out = c.out(0, "out", out)?;
+        out.set(super::nn::nn_identity_new()?)
+    })
+}
+
+/// Mean 0 and variance 1 over the trailing dimensions normalized_shape. Parameters weight (elementwise_affine) and
+/// bias (both flags). PyTorch's eps is 1e-5. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_layer_norm_new(normalized_shape: *const i64, normalized_shape_len: usize, eps: f64, elementwise_affine: bool, bias: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_layer_norm_new", |c| {
+        let out = c.out(4, "out", out)?;
+        let normalized_shape = c.slice(0, "normalized_shape", normalized_shape, normalized_shape_len)?;
+        out.set(super::nn::nn_layer_norm_new(normalized_shape, eps, elementwise_affine, bias)?)
+    })
+}
+
+/// Batch normalisation of [n, c] or [n, c, l]. PyTorch's eps is 1e-5; momentum NULL is the plain mean over all
+/// batches (PyTorch's default is 0.1). Parameters weight, bias; buffers running_mean, running_var,
+/// num_batches_tracked. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_batch_norm1d_new(num_features: i64, eps: f64, momentum: *const f64, affine: bool, track_running_stats: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_batch_norm1d_new", |c| {
+        let out = c.out(5, "out", out)?;
+        let momentum = c.opt(2, "momentum", momentum)?;
+        out.set(super::nn::nn_batch_norm1d_new(num_features, eps, momentum, affine, track_running_stats)?)
+    })
+}
+
+/// Batch normalisation of [n, c, h, w]. PyTorch's eps is 1e-5; momentum NULL is the plain mean over all batches
+/// (PyTorch's default is 0.1). Parameters weight, bias; buffers running_mean, running_var, num_batches_tracked. The
+/// module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_batch_norm2d_new(num_features: i64, eps: f64, momentum: *const f64, affine: bool, track_running_stats: bool, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_batch_norm2d_new", |c| {
+        let out = c.out(5, "out", out)?;
+        let momentum = c.opt(2, "momentum", momentum)?;
+        out.set(super::nn::nn_batch_norm2d_new(num_features, eps, momentum, affine, track_running_stats)?)
+    })
+}
+
+/// Runs its children in order; they are named "0", "1" and so on. Borrows the modules. taper_module_append adds
+/// more. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_sequential_new(modules: *const *mut taper_module, modules_len: usize, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_sequential_new", |c| {
+        let out = c.out(1, "out", out)?;
+        let modules = c.objects(0, "modules", modules, modules_len)?;
+        out.set(super::nn::nn_sequential_new(&modules)?)
+    })
+}
+
+/// Holds modules by number; has no forward. Borrows the modules. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_module_list_new(modules: *const *mut taper_module, modules_len: usize, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_module_list_new", |c| {
+        let out = c.out(1, "out", out)?;
+        let modules = c.objects(0, "modules", modules, modules_len)?;
+        out.set(super::nn::nn_module_list_new(&modules)?)
+    })
+}
+
+/// Cross entropy of logits [n, c, ..] and class indices [n, ..] or probabilities: forward takes both. weight (NULL:
+/// none) has one factor per class; reduction is "mean" (or NULL), "sum" or "none". PyTorch's ignore_index is -100.
+/// The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_cross_entropy_loss_new(weight: *mut taper_tensor, reduction: *const c_char, ignore_index: i64, label_smoothing: f64, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_cross_entropy_loss_new", |c| {
+        let out = c.out(4, "out", out)?;
+        let weight = c.opt_tensor(0, "weight", weight)?;
+        let reduction = c.opt_str(1, "reduction", reduction)?;
+        out.set(super::nn::nn_cross_entropy_loss_new(weight.as_ref(), reduction, ignore_index, label_smoothing)?)
+    })
+}
+
+/// Negative log likelihood of log-probabilities and class indices; arguments as in taper_nn_cross_entropy_loss_new.
+/// The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_nll_loss_new(weight: *mut taper_tensor, reduction: *const c_char, ignore_index: i64, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_nll_loss_new", |c| {
+        let out = c.out(3, "out", out)?;
+        let weight = c.opt_tensor(0, "weight", weight)?;
+        let reduction = c.opt_str(1, "reduction", reduction)?;
+        out.set(super::nn::nn_nll_loss_new(weight.as_ref(), reduction, ignore_index)?)
+    })
+}
+
+/// (input - target)^2: forward takes both; reduction is "mean" (or NULL), "sum" or "none". The module is owned by
+/// the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_mse_loss_new(reduction: *const c_char, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_mse_loss_new", |c| {
+        let out = c.out(1, "out", out)?;
+        let reduction = c.opt_str(0, "reduction", reduction)?;
+        out.set(super::nn::nn_mse_loss_new(reduction)?)
+    })
+}
+
+/// |input - target|: forward takes both; reduction is "mean" (or NULL), "sum" or "none". The module is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_l1_loss_new(reduction: *const c_char, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_l1_loss_new", |c| {
+        let out = c.out(1, "out", out)?;
+        let reduction = c.opt_str(0, "reduction", reduction)?;
+        out.set(super::nn::nn_l1_loss_new(reduction)?)
+    })
+}
+
+/// Binary cross entropy of logits and targets in [0, 1]: forward takes both; weight and pos_weight may be NULL;
+/// reduction is "mean" (or NULL), "sum" or "none". The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_bce_with_logits_loss_new(reduction: *const c_char, weight: *mut taper_tensor, pos_weight: *mut taper_tensor, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_bce_with_logits_loss_new", |c| {
+        let out = c.out(3, "out", out)?;
+        let reduction = c.opt_str(0, "reduction", reduction)?;
+        let weight = c.opt_tensor(1, "weight", weight)?;
+        let pos_weight = c.opt_tensor(2, "pos_weight", pos_weight)?;
+        out.set(super::nn::nn_bce_with_logits_loss_new(reduction, weight.as_ref(), pos_weight.as_ref())?)
+    })
+}
+
+// == Layers with options ==
+
+/// x W^T + b, from in_features to out_features. options may be NULL. Parameters weight and bias. The module is owned by
+/// the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_linear_create(in_features: i64, out_features: i64, options: *const taper_nn_linear_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_linear_create", |c| {
+        let out = c.out(3, "out", out)?;
+        let options = opt_struct(c, 2, "options", options)?;
+        out.set(super::nn_create::nn_linear_create(c, in_features, out_features, options)?)
+    })
+}
+
+/// taper_nn_linear_create that takes in_features from its first input, whereupon it is a Linear. The module is owned by
+/// the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_linear_create(out_features: i64, options: *const taper_nn_linear_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_lazy_linear_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::nn_create::nn_lazy_linear_create(c, out_features, options)?)
+    })
+}
+
+/// Convolution over [n, in_channels, length]. kernel_size is 1 number; options may be NULL. Parameters
+/// weight and bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv1d_create(in_channels: i64, out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_create_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_conv1d_create", |c| {
+        let out = c.out(4, "out", out)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        out.set(super::nn_create::nn_conv1d_create(c, in_channels, out_channels, kernel_size, options)?)
+    })
+}
+
+/// taper_nn_conv1d_create that takes in_channels from its first input, whereupon it is a Conv1d. The module is owned by
+/// the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv1d_create(out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_create_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_lazy_conv1d_create", |c| {
+        let out = c.out(3, "out", out)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 2, "options", options)?;
+        out.set(super::nn_create::nn_lazy_conv1d_create(c, out_channels, kernel_size, options)?)
+    })
+}
+
+/// Convolution over [n, in_channels, height, width]. kernel_size is 1 number or 2; options may be NULL. Parameters
+/// weight and bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv2d_create(in_channels: i64, out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_create_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_conv2d_create", |c| {
+        let out = c.out(4, "out", out)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        out.set(super::nn_create::nn_conv2d_create(c, in_channels, out_channels, kernel_size, options)?)
+    })
+}
+
+/// taper_nn_conv2d_create that takes in_channels from its first input, whereupon it is a Conv2d. The module is owned by
+/// the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv2d_create(out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_create_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_lazy_conv2d_create", |c| {
+        let out = c.out(3, "out", out)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 2, "options", options)?;
+        out.set(super::nn_create::nn_lazy_conv2d_create(c, out_channels, kernel_size, options)?)
+    })
+}
+
+/// Convolution over [n, in_channels, depth, height, width]. kernel_size is 1 number or 3; options may be NULL. Parameters
+/// weight and bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv3d_create(in_channels: i64, out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_create_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_conv3d_create", |c| {
+        let out = c.out(4, "out", out)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        out.set(super::nn_create::nn_conv3d_create(c, in_channels, out_channels, kernel_size, options)?)
+    })
+}
+
+/// taper_nn_conv3d_create that takes in_channels from its first input, whereupon it is a Conv3d. The module is owned by
+/// the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv3d_create(out_channels: i64, kernel_size: *const i64, kernel_size_len: usize, options: *const taper_nn_conv_create_options, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("nn_lazy_conv3d_create", |c| {
+        let out = c.out(3, "out", out)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let options = opt_struct(c, 2, "options", options)?;
+        out.set(super::nn_create::nn_lazy_conv3d_create(c, out_channels, kernel_size, options)?)
+    })
 }
 
 // == Optimizers ==

@@ -1,19 +1,18 @@
 """The library's errors as exceptions, and exceptions as the library's errors."""
 
 import copyreg
-from ctypes import c_char_p, c_int32
 
-from ._c import V, held, hold, proto, release_address
+from ._c import held, hold, proto, release_address
 from ._lib import quick
 
-error_code = proto("error_code", V, res=c_int32, library=quick)
-error_message = proto("error_message", V, res=c_char_p, library=quick)
-error_op = proto("error_op", V, res=c_char_p, library=quick)
-error_arg = proto("error_arg", V, res=c_int32, library=quick)
-error_cause = proto("error_cause", V, library=quick)
-error_payload = proto("error_payload", V, library=quick)
-error_free = proto("error_free", V, res=None, library=quick)
-error_new = proto("error_new", c_int32, c_char_p, V, V, library=quick)
+error_code = proto("error_code", library=quick)
+error_message = proto("error_message", library=quick)
+error_op = proto("error_op", library=quick)
+error_arg = proto("error_arg", library=quick)
+error_cause = proto("error_cause", library=quick)
+error_payload = proto("error_payload", library=quick)
+error_free = proto("error_free", library=quick)
+error_new = proto("error_new", library=quick)
 
 
 class Error(Exception):

@@ -9,6 +9,7 @@ fn letters(a: &Argument) -> String {
         Argument::Array { .. } => "pz".into(),
         Argument::Struct { .. } => "p".into(),
         Argument::Callback { .. } => "pp".into(),
+        Argument::Owned { ty, .. } => if ty.user { "pp" } else { "p" }.into(),
     }
 }
 
@@ -24,7 +25,7 @@ pub fn emit(functions: &[Function]) -> String {
         let (result, places) = match &f.returns {
             // An error, or whether something was freed, which nobody asks in Python.
             Returns::Fallible(results) => ('p', "p".repeat(results.len())),
-            Returns::Direct(ty, _) => (ty.map_or('-', |t| t.python), String::new()),
+            Returns::Direct { ty, .. } => (ty.map_or('-', |t| t.python), String::new()),
             Returns::Free => ('-', String::new()),
         };
         writeln!(s, "    \"{}\": \"{result}{arguments}{places}\",", f.name).unwrap();
