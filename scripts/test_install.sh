@@ -19,7 +19,7 @@ chmod +x "$dir/bin/cargo"
 PATH="$dir/bin:$PATH" make -s install PREFIX="$PREFIX"
 version=$(project_version)
 for file in lib/libtaper.so lib/libtaper.so.1 lib/libtaper.a include/taper.h include/taper/tensor.hpp \
-    share/doc/taper/LICENSE-MIT share/doc/taper/C.md share/man/man3/taper.3 share/taper/go/taper.h; do
+    share/doc/taper/LICENSE-MIT share/doc/taper/C.md share/doc/taper/reference/layers.md share/man/man3/taper.3 share/taper/go/taper.h; do
     [ -e "$PREFIX/$file" ] || fail "$file was not installed"
 done
 # The library is a plain file there: no path of this checkout may have been baked in.

@@ -5,7 +5,6 @@
 
 mod arguments;
 mod cpp;
-mod docs;
 mod go;
 mod header;
 mod layers;
@@ -13,6 +12,7 @@ mod model;
 mod objects;
 mod parser;
 mod python;
+mod reference;
 mod rust_shims;
 mod stubs;
 mod test_calls;
@@ -33,7 +33,6 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("go-header", "bindings/go/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     ("arguments", "src/capi/arguments_gen.rs", |root, ops| header::emit(root, ops).map(|h| Some(arguments::emit(&h)))),
     ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
-    ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
     ("docs-objects", "docs/OBJECTS.md", |root, _| objects::load(root).map(|f| Some(objects::docs::emit(&f)))),
     ("python-prototypes", "bindings/python/taper/_prototypes_gen.py", |root, _| {
         objects::load(root).map(|f| Some(objects::python::emit(&f)))
@@ -92,12 +91,12 @@ fn arguments() -> Result<(bool, Option<String>), String> {
     Ok((check, only))
 }
 
-/// Writes (or checks) the files; whether all were current or have been written.
+/// Writes (or checks) the files; whether all were current or have been written. The reference has the short name `docs`.
 fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
-    if let Some(name) = only {
+    if let Some(name) = only.filter(|n| *n != "docs") {
         if !TARGETS.iter().any(|t| t.0 == name) {
             let names: Vec<_> = TARGETS.iter().map(|t| t.0).collect();
-            return Err(format!("no target {name}; there are {}", names.join(", ")));
+            return Err(format!("no target {name}; there are docs, {}", names.join(", ")));
         }
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -110,20 +109,30 @@ fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
             continue;
         }
         let Some(wanted) = emit(&root, &ops).map_err(|e| format!("{path}: {e}"))? else { continue };
-        let file = root.join(path);
-        if std::fs::read_to_string(&file).is_ok_and(|have| have == wanted) {
-            continue;
-        }
-        if check {
-            eprintln!("{path} is out of date; mend it with: cargo run -p taper-gen");
-            current = false;
-        } else {
-            std::fs::create_dir_all(file.parent().unwrap()).map_err(|e| format!("{path}: {e}"))?;
-            std::fs::write(&file, wanted).map_err(|e| format!("{path}: {e}"))?;
-            println!("wrote {path}");
+        current &= put(&root, path, &wanted, check)?;
+    }
+    if only.is_none_or(|o| o == "docs") {
+        for (path, wanted) in reference::pages(&root, &ops)? {
+            current &= put(&root, &path, &wanted, check)?;
         }
     }
     Ok(current)
+}
+
+/// Writes a file, or says that it is out of date: false.
+fn put(root: &Path, path: &str, wanted: &str, check: bool) -> Result<bool, String> {
+    let file = root.join(path);
+    if std::fs::read_to_string(&file).is_ok_and(|have| have == wanted) {
+        return Ok(true);
+    }
+    if check {
+        eprintln!("{path} is out of date; mend it with: cargo run -p taper-gen");
+        return Ok(false);
+    }
+    std::fs::create_dir_all(file.parent().unwrap()).map_err(|e| format!("{path}: {e}"))?;
+    std::fs::write(&file, wanted).map_err(|e| format!("{path}: {e}"))?;
+    println!("wrote {path}");
+    Ok(true)
 }
 
 #[cfg(test)]
