@@ -73,21 +73,6 @@ struct DLManagedTensorVersioned;
 
 /* Version of this ABI: a program built with one version runs with every library of the same version. */
 #define TAPER_ABI_VERSION 1
-#define TAPER_DEVICE_CPU 1
-#define TAPER_DEVICE_CUDA 2
-#define TAPER_DEVICE_OPENCL 4
-#define TAPER_SCALAR_FLOAT 0
-#define TAPER_SCALAR_INT 1
-#define TAPER_SCALAR_BOOL 2
-
-/* What taper_module_attribute found. */
-#define TAPER_ATTRIBUTE_NONE 0
-#define TAPER_ATTRIBUTE_BOOL 1
-#define TAPER_ATTRIBUTE_INT 2
-#define TAPER_ATTRIBUTE_FLOAT 3
-#define TAPER_ATTRIBUTE_TEXT 4
-#define TAPER_ATTRIBUTE_INTS 5
-#define TAPER_ATTRIBUTE_FLOATS 6
 
 /* dtype codes: PyTorch's numbers. */
 #define TAPER_UINT8 0
@@ -103,6 +88,33 @@ struct DLManagedTensorVersioned;
 
 /* No dtype, where one is optional. */
 #define TAPER_DTYPE_NONE (-1)
+
+/* Kind of device; the values are DLPack's. */
+#define TAPER_DEVICE_CPU 1
+#define TAPER_DEVICE_CUDA 2
+#define TAPER_DEVICE_OPENCL 4
+
+/* What a device is, in taper_device_properties. */
+#define TAPER_DEVICE_KIND_OTHER 0
+#define TAPER_DEVICE_KIND_CPU 1
+#define TAPER_DEVICE_KIND_GPU 2
+#define TAPER_DEVICE_KIND_ACCELERATOR 3
+
+/* Category of a taper_scalar. */
+#define TAPER_SCALAR_FLOAT 0
+#define TAPER_SCALAR_INT 1
+#define TAPER_SCALAR_BOOL 2
+
+/* What taper_module_attribute found. */
+#define TAPER_ATTRIBUTE_NONE 0
+#define TAPER_ATTRIBUTE_BOOL 1
+#define TAPER_ATTRIBUTE_INT 2
+#define TAPER_ATTRIBUTE_FLOAT 3
+#define TAPER_ATTRIBUTE_TEXT 4
+#define TAPER_ATTRIBUTE_INTS 5
+#define TAPER_ATTRIBUTE_FLOATS 6
+
+/* What a taper_index_item is. */
 #define TAPER_INDEX_INT 0
 #define TAPER_INDEX_SLICE 1
 #define TAPER_INDEX_NEWAXIS 2
@@ -110,7 +122,21 @@ struct DLManagedTensorVersioned;
 #define TAPER_INDEX_TENSOR 4
 #define TAPER_INDEX_BOOL 5
 
-/* Error codes: what taper_error_code returns. Shapes that do not match, a freed graph, a wrong device. */
+/*
+ * Which numbers the CPU draws.
+ *
+ * PyTorch's: what a generator's draws are at first.
+ */
+#define TAPER_RANDOM_MT19937 0
+
+/* Philox4x32-10: what every other device draws. */
+#define TAPER_RANDOM_PHILOX 1
+
+/*
+ * Error codes: what kind of mistake an error reports; languages map it to their exception classes.
+ *
+ * Shapes that do not match, a freed graph, a wrong device: what PyTorch raises as RuntimeError.
+ */
 #define TAPER_ERROR_RUNTIME 1
 
 /* An index out of range. */
@@ -134,10 +160,10 @@ struct DLManagedTensorVersioned;
 /* A file could not be read, written or understood. */
 #define TAPER_ERROR_IO 8
 
-/* A callback failed. */
+/* A callback failed; its own error is the cause. */
 #define TAPER_ERROR_CALLBACK 9
 
-/* A bug in Taper. */
+/* A bug in Taper: a panic that was stopped at the boundary. */
 #define TAPER_ERROR_INTERNAL 10
 
 /* A key or name that is not there. */
@@ -957,17 +983,6 @@ taper_error *taper_function_ctx_mark_non_differentiable(taper_function_ctx *ctx,
 int32_t taper_function_ctx_needs_input_grad(const taper_function_ctx *ctx, size_t i);
 
 /* ==== Devices, memory, threads, random numbers ============================================================ */
-
-#define TAPER_DEVICE_KIND_OTHER 0
-#define TAPER_DEVICE_KIND_CPU 1
-#define TAPER_DEVICE_KIND_GPU 2
-#define TAPER_DEVICE_KIND_ACCELERATOR 3
-
-/* PyTorch's CPU numbers: what a generator's draws on the CPU are at first. */
-#define TAPER_RANDOM_MT19937 0
-
-/* Philox4x32-10: what every other device draws. */
-#define TAPER_RANDOM_PHILOX 1
 
 /*
  * What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are

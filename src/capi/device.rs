@@ -19,11 +19,6 @@ pub fn device_count(c: &Call, r#type: i32) -> Result<i32> {
     Ok(info::count(d.kind) as i32)
 }
 
-pub const TAPER_DEVICE_KIND_OTHER: i32 = 0;
-pub const TAPER_DEVICE_KIND_CPU: i32 = 1;
-pub const TAPER_DEVICE_KIND_GPU: i32 = 2;
-pub const TAPER_DEVICE_KIND_ACCELERATOR: i32 = 3;
-
 /// What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are
 /// UTF-8 with a NUL, cut where they are longer.
 #[repr(C)]
@@ -324,11 +319,6 @@ pub fn generator_default() -> Result<Generator> {
 pub fn generator_new() -> Result<Generator> {
     Ok(Generator::new())
 }
-
-/// PyTorch's CPU numbers: what a generator's draws on the CPU are at first.
-pub const TAPER_RANDOM_MT19937: i32 = 0;
-/// Philox4x32-10: what every other device draws.
-pub const TAPER_RANDOM_PHILOX: i32 = 1;
 
 /// `taper_generator_set_algorithm`.
 pub fn generator_set_algorithm(c: &Call, g: &Generator, algorithm: i32) -> Result<()> {

@@ -161,7 +161,7 @@ pub unsafe fn error_new(
         // SAFETY: NUL-terminated by contract.
         unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned()
     };
-    let mut e = Error::new(kind_of(code), text);
+    let mut e = Error::new(ErrorKind::of(code).unwrap_or(ErrorKind::Callback), text);
     if !payload.data.is_null() || payload.drop.is_some() {
         e.payload = Some(Arc::new(payload));
     }
@@ -178,14 +178,6 @@ pub fn error_with_payload(e: *const taper_error, payload: *mut c_void, drop: tap
     let given = !payload.data.is_null() || payload.drop.is_some();
     error.payload = given.then_some(payload as Arc<dyn Any + Send + Sync>);
     into_handle(error)
-}
-
-fn kind_of(code: i32) -> ErrorKind {
-    use ErrorKind::*;
-    [Runtime, Index, Type, Value, OutOfMemory, NotImplemented, InvalidHandle, Io, Callback, Internal, Key]
-        .into_iter()
-        .find(|k| *k as i32 == code)
-        .unwrap_or(Callback)
 }
 
 /// `taper_error_free`.

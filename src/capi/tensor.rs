@@ -291,20 +291,7 @@ pub fn from_foreign(
 
 /// `taper_dtype_name`.
 pub fn dtype_name(dtype: i32) -> *const c_char {
-    let name = match DType::from_code(dtype) {
-        Ok(DType::U8) => c"uint8",
-        Ok(DType::I8) => c"int8",
-        Ok(DType::I16) => c"int16",
-        Ok(DType::I32) => c"int32",
-        Ok(DType::I64) => c"int64",
-        Ok(DType::F16) => c"float16",
-        Ok(DType::F32) => c"float32",
-        Ok(DType::F64) => c"float64",
-        Ok(DType::Bool) => c"bool",
-        Ok(DType::BF16) => c"bfloat16",
-        Err(_) => return std::ptr::null(),
-    };
-    name.as_ptr()
+    DType::from_code(dtype).map_or(std::ptr::null(), |d| d.name_c().as_ptr())
 }
 
 /// `taper_dtype_size`.

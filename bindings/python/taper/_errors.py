@@ -4,6 +4,7 @@ import copyreg
 
 from ._c import held, hold, proto, release_address
 from ._lib import quick
+from ._types_gen import ERROR
 
 error_code = proto("error_code", library=quick)
 error_message = proto("error_message", library=quick)
@@ -45,17 +46,17 @@ OutOfMemoryError.__module__ = "taper"
 _RUNTIME = _error_class(RuntimeError)
 _VALUE = _error_class(ValueError)
 _CLASSES = {
-    1: _RUNTIME,
-    2: _error_class(IndexError),
-    3: _error_class(TypeError),
-    4: _VALUE,
-    5: OutOfMemoryError,
-    6: _error_class(NotImplementedError),
-    7: _VALUE,
-    8: _error_class(OSError),
-    9: _RUNTIME,
-    10: _RUNTIME,
-    11: _error_class(KeyError),
+    ERROR["RUNTIME"]: _RUNTIME,
+    ERROR["INDEX"]: _error_class(IndexError),
+    ERROR["TYPE"]: _error_class(TypeError),
+    ERROR["VALUE"]: _VALUE,
+    ERROR["OUT_OF_MEMORY"]: OutOfMemoryError,
+    ERROR["NOT_IMPLEMENTED"]: _error_class(NotImplementedError),
+    ERROR["INVALID_HANDLE"]: _VALUE,
+    ERROR["IO"]: _error_class(OSError),
+    ERROR["CALLBACK"]: _RUNTIME,
+    ERROR["INTERNAL"]: _RUNTIME,
+    ERROR["KEY"]: _error_class(KeyError),
 }
 copyreg.pickle(_Nameless, lambda cls: (_class_over, (cls.__bases__[1],)))
 
@@ -65,13 +66,13 @@ def _class_over(base):
 
 
 _CODES = (
-    (IndexError, 2),
-    (TypeError, 3),
-    (NotImplementedError, 6),
-    (MemoryError, 5),
-    (KeyError, 11),
-    (ValueError, 4),
-    (OSError, 8),
+    (IndexError, ERROR["INDEX"]),
+    (TypeError, ERROR["TYPE"]),
+    (NotImplementedError, ERROR["NOT_IMPLEMENTED"]),
+    (MemoryError, ERROR["OUT_OF_MEMORY"]),
+    (KeyError, ERROR["KEY"]),
+    (ValueError, ERROR["VALUE"]),
+    (OSError, ERROR["IO"]),
 )
 
 

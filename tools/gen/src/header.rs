@@ -3,7 +3,7 @@
 
 use crate::model::Op;
 use crate::objects;
-use crate::rust_shims;
+use crate::{rust_shims, types};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -50,6 +50,7 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
     let read = |file: &str| {
         let path = root.join("src/capi").join(file);
         let source = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let source = if file == "types.rs" { source + &types::load(root)?.constants() } else { source };
         Ok::<_, String>(source + &objects::shims::emit_module(functions, file.trim_end_matches(".rs")))
     };
     for (i, (heading, file)) in SECTIONS.iter().enumerate() {

@@ -16,6 +16,7 @@ mod reference;
 mod rust_shims;
 mod stubs;
 mod test_calls;
+mod types;
 
 use model::Op;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,11 @@ type Emit = fn(&Path, &[Op]) -> Result<Option<String>, String>;
 const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
     ("objects", "src/capi/objects_gen.rs", |root, _| objects::load(root).map(|f| Some(objects::shims::emit(&f)))),
+    ("types", "src/base/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.rust()))),
+    ("types-c", "src/capi/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.constants()))),
+    ("types-cpp", "bindings/cpp/taper/types_gen.hpp", |root, _| types::load(root).map(|t| Some(t.cpp()))),
+    ("types-go", "bindings/go/types_gen.go", |root, _| types::load(root).map(|t| Some(t.go()))),
+    ("types-python", "bindings/python/taper/_types_gen.py", |root, _| types::load(root).map(|t| Some(t.python()))),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     // The Go module has a copy, so that it can be vendored.
     ("go-header", "bindings/go/taper.h", |root, ops| header::emit(root, ops).map(Some)),
