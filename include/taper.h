@@ -3382,7 +3382,7 @@ TAPER_MUST_USE taper_error *taper_any(taper_tensor *self, taper_tensor **out);
 /*
  * Whether any element is nonzero over several dimensions (all when none are given); bool.
  *
- * `any.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ * `any.dims(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_any_dims(taper_tensor *self,
@@ -3408,7 +3408,7 @@ TAPER_MUST_USE taper_error *taper_all(taper_tensor *self, taper_tensor **out);
 /*
  * Whether all elements are nonzero over several dimensions (all when none are given); bool.
  *
- * `all.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ * `all.dims(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_all_dims(taper_tensor *self,
