@@ -302,7 +302,8 @@ pub fn module_requires_grad_(m: &Module, requires_grad: bool) -> Result<()> {
 /// What is called with each module of a tree.
 type ApplyFn = Option<unsafe extern "C" fn(user: *mut c_void, m: *mut taper_module) -> *mut taper_error>;
 
-/// `taper_module_apply`.
+/// `taper_module_apply`. `user` goes back to the caller's function; nothing here looks at what it points to.
+#[allow(clippy::not_unsafe_ptr_arg_deref)]
 pub fn module_apply(c: &Call, m: &Module, f: ApplyFn, user: *mut c_void) -> Result<()> {
     let Some(f) = f else { return Err(c.invalid(ErrorKind::Value, 1, "f", "expected a function, got NULL")) };
     m.apply(&mut |m| {
