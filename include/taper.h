@@ -73,21 +73,6 @@ struct DLManagedTensorVersioned;
 
 /* Version of this ABI: a program built with one version runs with every library of the same version. */
 #define TAPER_ABI_VERSION 1
-#define TAPER_DEVICE_CPU 1
-#define TAPER_DEVICE_CUDA 2
-#define TAPER_DEVICE_OPENCL 4
-#define TAPER_SCALAR_FLOAT 0
-#define TAPER_SCALAR_INT 1
-#define TAPER_SCALAR_BOOL 2
-
-/* What taper_module_attribute found. */
-#define TAPER_ATTRIBUTE_NONE 0
-#define TAPER_ATTRIBUTE_BOOL 1
-#define TAPER_ATTRIBUTE_INT 2
-#define TAPER_ATTRIBUTE_FLOAT 3
-#define TAPER_ATTRIBUTE_TEXT 4
-#define TAPER_ATTRIBUTE_INTS 5
-#define TAPER_ATTRIBUTE_FLOATS 6
 
 /* dtype codes: PyTorch's numbers. */
 #define TAPER_UINT8 0
@@ -103,6 +88,33 @@ struct DLManagedTensorVersioned;
 
 /* No dtype, where one is optional. */
 #define TAPER_DTYPE_NONE (-1)
+
+/* Kind of device; the values are DLPack's. */
+#define TAPER_DEVICE_CPU 1
+#define TAPER_DEVICE_CUDA 2
+#define TAPER_DEVICE_OPENCL 4
+
+/* What a device is, in taper_device_properties. */
+#define TAPER_DEVICE_KIND_OTHER 0
+#define TAPER_DEVICE_KIND_CPU 1
+#define TAPER_DEVICE_KIND_GPU 2
+#define TAPER_DEVICE_KIND_ACCELERATOR 3
+
+/* Category of a taper_scalar. */
+#define TAPER_SCALAR_FLOAT 0
+#define TAPER_SCALAR_INT 1
+#define TAPER_SCALAR_BOOL 2
+
+/* What taper_module_attribute found. */
+#define TAPER_ATTRIBUTE_NONE 0
+#define TAPER_ATTRIBUTE_BOOL 1
+#define TAPER_ATTRIBUTE_INT 2
+#define TAPER_ATTRIBUTE_FLOAT 3
+#define TAPER_ATTRIBUTE_TEXT 4
+#define TAPER_ATTRIBUTE_INTS 5
+#define TAPER_ATTRIBUTE_FLOATS 6
+
+/* What a taper_index_item is. */
 #define TAPER_INDEX_INT 0
 #define TAPER_INDEX_SLICE 1
 #define TAPER_INDEX_NEWAXIS 2
@@ -110,7 +122,21 @@ struct DLManagedTensorVersioned;
 #define TAPER_INDEX_TENSOR 4
 #define TAPER_INDEX_BOOL 5
 
-/* Error codes: what taper_error_code returns. Shapes that do not match, a freed graph, a wrong device. */
+/*
+ * Which numbers the CPU draws.
+ *
+ * PyTorch's: what a generator's draws are at first.
+ */
+#define TAPER_RANDOM_MT19937 0
+
+/* Philox4x32-10: what every other device draws. */
+#define TAPER_RANDOM_PHILOX 1
+
+/*
+ * Error codes: what kind of mistake an error reports; languages map it to their exception classes.
+ *
+ * Shapes that do not match, a freed graph, a wrong device: what PyTorch raises as RuntimeError.
+ */
 #define TAPER_ERROR_RUNTIME 1
 
 /* An index out of range. */
@@ -134,10 +160,10 @@ struct DLManagedTensorVersioned;
 /* A file could not be read, written or understood. */
 #define TAPER_ERROR_IO 8
 
-/* A callback failed. */
+/* A callback failed; its own error is the cause. */
 #define TAPER_ERROR_CALLBACK 9
 
-/* A bug in Taper. */
+/* A bug in Taper: a panic that was stopped at the boundary. */
 #define TAPER_ERROR_INTERNAL 10
 
 /* A key or name that is not there. */
@@ -403,43 +429,6 @@ taper_error *taper_scope_keep(taper_tensor *t);
 
 /* ==== Tensors ============================================================================================= */
 
-/*
- * Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
- * an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_data(taper_tensor *t,
-                               void **out);
-
-/*
- * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
- * a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
- * caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_from_data(const void *data,
-                                    const int64_t *sizes,
-                                    size_t ndim,
-                                    int32_t dtype,
-                                    taper_device dev,
-                                    taper_tensor **out);
-
-/*
- * Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
- * row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
- * freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
- * owned by the caller. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_tensor_from_buffer(void *data,
-                                      const int64_t *sizes,
-                                      size_t ndim,
-                                      const int64_t *strides,
-                                      int32_t dtype,
-                                      taper_drop_fn deleter,
-                                      void *user,
-                                      taper_tensor **out);
-
 /* Makes another handle of the same tensor, owned by the caller. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_ref(taper_tensor *t, taper_tensor **out);
 
@@ -550,6 +539,14 @@ taper_error *taper_tensor_base(taper_tensor *t,
 /* Number of in-place writes so far, shared by views; -1 for a bad handle. Borrows t. Since 0.1. */
 int64_t taper_tensor_version(const taper_tensor *t);
 
+/*
+ * Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
+ * an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_data(taper_tensor *t,
+                               void **out);
+
 /* The value of a tensor of one element; waits for the device. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_item(taper_tensor *t, taper_scalar *out);
 
@@ -569,6 +566,35 @@ taper_error *taper_tensor_copy_to_host(taper_tensor *t,
 TAPER_MUST_USE
 taper_error *taper_tensor_set_data(taper_tensor *t,
                                    taper_tensor *src);
+
+/*
+ * Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
+ * a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_data(const void *data,
+                                    const int64_t *sizes,
+                                    size_t ndim,
+                                    int32_t dtype,
+                                    taper_device dev,
+                                    taper_tensor **out);
+
+/*
+ * Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
+ * row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
+ * freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_from_buffer(void *data,
+                                      const int64_t *sizes,
+                                      size_t ndim,
+                                      const int64_t *strides,
+                                      int32_t dtype,
+                                      taper_drop_fn deleter,
+                                      void *user,
+                                      taper_tensor **out);
 
 /* A dtype's name, like "float32", never freed; NULL for an unknown code. Since 0.1. */
 const char *taper_dtype_name(int32_t dtype);
@@ -668,32 +694,6 @@ TAPER_MUST_USE taper_error *taper_tensor_from_dlpack_legacy(struct DLManagedTens
 
 /* ==== Autograd ============================================================================================ */
 
-/* A function of tensors, for taper_gradcheck. */
-typedef struct taper_tensor_fn_vtable {
-    /* sizeof(taper_tensor_fn_vtable). */
-    size_t struct_size;
-    /*
-     * Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
-     * library takes over.
-     */
-    taper_error *(*call)(void *user,
-                         taper_tensor *const *inputs,
-                         size_t inputs_len,
-                         taper_tensor_list **outputs);
-    /* Called with user exactly once, at the end; or NULL. */
-    taper_drop_fn drop;
-} taper_tensor_fn_vtable;
-
-/* Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT. */
-typedef struct taper_gradcheck_options {
-    /* sizeof(taper_gradcheck_options). */
-    size_t struct_size;
-    /* Step of the central differences. */
-    double eps;
-    double atol;
-    double rtol;
-} taper_gradcheck_options;
-
 /* A tensor hook. */
 typedef struct taper_hook_vtable {
     /* sizeof(taper_hook_vtable). */
@@ -725,25 +725,31 @@ typedef struct taper_node_hook_vtable {
     taper_drop_fn drop;
 } taper_node_hook_vtable;
 
-/*
- * Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
- * an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
- * (vtable->drop). Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_gradcheck(const struct taper_tensor_fn_vtable *vtable,
-                             void *user,
-                             taper_tensor *const *inputs,
-                             size_t inputs_len,
-                             const struct taper_gradcheck_options *options);
+/* A function of tensors, for taper_gradcheck. */
+typedef struct taper_tensor_fn_vtable {
+    /* sizeof(taper_tensor_fn_vtable). */
+    size_t struct_size;
+    /*
+     * Computes outputs from inputs (borrowed). Sets *outputs to a list made with taper_tensor_list_new, which the
+     * library takes over.
+     */
+    taper_error *(*call)(void *user,
+                         taper_tensor *const *inputs,
+                         size_t inputs_len,
+                         taper_tensor_list **outputs);
+    /* Called with user exactly once, at the end; or NULL. */
+    taper_drop_fn drop;
+} taper_tensor_fn_vtable;
 
-/* Like taper_gradcheck, for the second derivatives. Since 0.1. */
-TAPER_MUST_USE
-taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
-                                 void *user,
-                                 taper_tensor *const *inputs,
-                                 size_t inputs_len,
-                                 const struct taper_gradcheck_options *options);
+/* Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT. */
+typedef struct taper_gradcheck_options {
+    /* sizeof(taper_gradcheck_options). */
+    size_t struct_size;
+    /* Step of the central differences. */
+    double eps;
+    double atol;
+    double rtol;
+} taper_gradcheck_options;
 
 /*
  * Computes the gradients of `tensors` and adds them to `.grad` of the leaves, or of `inputs` only when inputs_len is not 0.
@@ -882,6 +888,26 @@ taper_error *taper_node_register_prehook(taper_node *n,
 /* Removes a hook of this node; unknown numbers are ignored. Borrows n. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_node_remove_hook(taper_node *n, uint64_t id);
 
+/*
+ * Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
+ * an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
+ * (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gradcheck(const struct taper_tensor_fn_vtable *vtable,
+                             void *user,
+                             taper_tensor *const *inputs,
+                             size_t inputs_len,
+                             const struct taper_gradcheck_options *options);
+
+/* Like taper_gradcheck, for the second derivatives. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
+                                 void *user,
+                                 taper_tensor *const *inputs,
+                                 size_t inputs_len,
+                                 const struct taper_gradcheck_options *options);
+
 /* ==== Custom functions ==================================================================================== */
 
 /* A differentiable function of the caller. */
@@ -955,17 +981,6 @@ int32_t taper_function_ctx_needs_input_grad(const taper_function_ctx *ctx, size_
 
 /* ==== Devices, memory, threads, random numbers ============================================================ */
 
-#define TAPER_DEVICE_KIND_OTHER 0
-#define TAPER_DEVICE_KIND_CPU 1
-#define TAPER_DEVICE_KIND_GPU 2
-#define TAPER_DEVICE_KIND_ACCELERATOR 3
-
-/* PyTorch's CPU numbers: what a generator's draws on the CPU are at first. */
-#define TAPER_RANDOM_MT19937 0
-
-/* Philox4x32-10: what every other device draws. */
-#define TAPER_RANDOM_PHILOX 1
-
 /*
  * What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are
  * UTF-8 with a NUL, cut where they are longer.
@@ -1005,19 +1020,6 @@ typedef struct taper_device_properties {
     char platform[128];
 } taper_device_properties;
 
-/* Asked when memory runs out. */
-typedef struct taper_out_of_memory_vtable {
-    /* sizeof(taper_out_of_memory_vtable). */
-    size_t struct_size;
-    /*
-     * Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
-     * are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
-     */
-    int32_t (*call)(void *user, size_t nbytes);
-    /* Called with user exactly once, when the callback is replaced; or NULL. */
-    taper_drop_fn drop;
-} taper_out_of_memory_vtable;
-
 /* Memory of one device's allocator, in bytes. */
 typedef struct taper_memory_info {
     /* Held by live tensors now. */
@@ -1032,6 +1034,25 @@ typedef struct taper_memory_info {
     uint64_t allocations;
 } taper_memory_info;
 
+/* Asked when memory runs out. */
+typedef struct taper_out_of_memory_vtable {
+    /* sizeof(taper_out_of_memory_vtable). */
+    size_t struct_size;
+    /*
+     * Called with the number of bytes that could not be had, once before an allocation fails: it frees tensors that
+     * are no longer needed (runs a garbage collector) and returns 1 for another try, 0 to fail.
+     */
+    int32_t (*call)(void *user, size_t nbytes);
+    /* Called with user exactly once, when the callback is replaced; or NULL. */
+    taper_drop_fn drop;
+} taper_out_of_memory_vtable;
+
+/*
+ * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
+ * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
+
 /*
  * Properties of a device. out->struct_size must be set (TAPER_DEVICE_PROPERTIES_INIT). An error when there is no such
  * device: it says why, or which there are. Nothing is started on the device. Since 0.1.
@@ -1039,32 +1060,6 @@ typedef struct taper_memory_info {
 TAPER_MUST_USE
 taper_error *taper_device_get_properties(taper_device device,
                                          struct taper_device_properties *out);
-
-/*
- * Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
- * library (vtable->drop). Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
-                                              void *user);
-
-/*
- * Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
- * that is not NULL; sci_mode NULL means automatic. Since 0.1.
- */
-TAPER_MUST_USE
-taper_error *taper_set_printoptions(const int64_t *precision,
-                                    const double *threshold,
-                                    const int64_t *edgeitems,
-                                    const int64_t *linewidth,
-                                    const char *profile,
-                                    const bool *sci_mode);
-
-/*
- * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
- * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
- */
-TAPER_MUST_USE taper_error *taper_device_count(int32_t type, int32_t *out);
 
 /*
  * NULL if the device can be used, else an error that says why not: no driver, no platform, no such index (with the
@@ -1126,6 +1121,14 @@ taper_error *taper_memory_get_info(taper_device device,
 
 /* Gives the memory that a device's allocator keeps for reuse back to the system. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_memory_empty_cache(taper_device device);
+
+/*
+ * Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
+ * library (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
+                                              void *user);
 
 /* Number of threads that CPU kernels use. Since 0.1. */
 int32_t taper_get_num_threads(void);
@@ -1190,6 +1193,18 @@ TAPER_MUST_USE
 taper_error *taper_generator_set_state(taper_generator *g,
                                        const uint8_t *state,
                                        size_t nbytes);
+
+/*
+ * Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
+ * that is not NULL; sci_mode NULL means automatic. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_printoptions(const int64_t *precision,
+                                    const double *threshold,
+                                    const int64_t *edgeitems,
+                                    const int64_t *linewidth,
+                                    const char *profile,
+                                    const bool *sci_mode);
 
 /* Frees a generator's handle. Consumes g; NULL is fine. Returns false when g was no live generator handle. Since 0.1. */
 bool taper_generator_free(taper_generator *g);
@@ -3364,7 +3379,7 @@ TAPER_MUST_USE taper_error *taper_any(taper_tensor *self, taper_tensor **out);
 /*
  * Whether any element is nonzero over several dimensions (all when none are given); bool.
  *
- * `any.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ * `any.dims(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_any_dims(taper_tensor *self,
@@ -3390,7 +3405,7 @@ TAPER_MUST_USE taper_error *taper_all(taper_tensor *self, taper_tensor **out);
 /*
  * Whether all elements are nonzero over several dimensions (all when none are given); bool.
  *
- * `all.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+ * `all.dims(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_all_dims(taper_tensor *self,

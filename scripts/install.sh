@@ -64,7 +64,9 @@ if part dev; then
         esac
     done
     install -m 644 LICENSE-MIT LICENSE-APACHE "$data/taper/go/"
-    install -m 644 README.md CHANGELOG.md docs/*.md "$doc/"
+    install -d "$doc/reference"
+    install -m 644 README.md CHANGELOG.md SECURITY.md docs/*.md "$doc/"
+    install -m 644 docs/reference/*.md "$doc/reference/"
 fi
 echo "installed Taper $version into $DESTDIR$PREFIX"
 refresh

@@ -19,7 +19,7 @@ chmod +x "$dir/bin/cargo"
 PATH="$dir/bin:$PATH" make -s install PREFIX="$PREFIX"
 version=$(project_version)
 for file in lib/libtaper.so lib/libtaper.so.1 lib/libtaper.a include/taper.h include/taper/tensor.hpp \
-    share/doc/taper/LICENSE-MIT share/doc/taper/C.md share/man/man3/taper.3 share/taper/go/taper.h; do
+    share/doc/taper/LICENSE-MIT share/doc/taper/C.md share/doc/taper/reference/layers.md share/man/man3/taper.3 share/taper/go/taper.h; do
     [ -e "$PREFIX/$file" ] || fail "$file was not installed"
 done
 # The library is a plain file there: no path of this checkout may have been baked in.
@@ -127,7 +127,12 @@ if have go; then
         go mod edit -require "$module@v0.0.0" -replace "$module=$PREFIX/share/taper/go"
         go build -o "$dir/go-shared"
         if [ "${LONG:-0}" = 1 ]; then
-            go mod vendor && GOFLAGS=-mod=vendor go build -o "$dir/go-vendored"
+            # Go's list of vendored modules cannot have a path with a space.
+            ln -s "$PREFIX/share/taper/go" "$dir/module"
+            go mod edit -replace "$module=$dir/module"
+            go mod vendor
+            GOFLAGS=-mod=vendor go build -o "$dir/go-vendored"
+            rm -rf vendor
             go build -tags taper_static -o "$dir/go-whole"
             go build -tags taper_static,netgo,osusergo -ldflags '-linkmode external -extldflags "-static"' \
                 -o "$dir/go-static" 2>"$dir/warnings" || { cat "$dir/warnings"; exit 1; }

@@ -15,6 +15,10 @@ long=1
 [ "${1:-}" != --short ] || long=0
 
 python3 tests/packages/environment.py
+python3 scripts/draw_speed.py --check
+python=python3
+[ ! -x .venv/bin/python ] || python=.venv/bin/python
+$python tests/packages/snippets.py
 
 echo "== wheel"
 if [ $long = 1 ]; then scripts/wheel.sh; else scripts/wheel.sh --reuse; fi

@@ -84,4 +84,6 @@ for number in 3.10 3.11 3.12 3.13 3.14; do
     done
 done
 [ $tried -gt 0 ] || fail "no Python was found"
+# The library that lies in this checkout's target must not be taken for the one built from the source distribution.
+unset CARGO_TARGET_DIR
 if have cargo; then SOURCE=$(ls "$ROOT"/target/dist/taper_torch-*.tar.gz) works python3 || fail "the source distribution"; fi

@@ -40,13 +40,6 @@ static inline uintptr_t go_set_float32_matmul_precision(const char *precision) {
 */
 import "C"
 
-// Types of devices: Device.Type.
-const (
-	DeviceCPU    = int32(C.TAPER_DEVICE_CPU)
-	DeviceCUDA   = int32(C.TAPER_DEVICE_CUDA)
-	DeviceOpenCL = int32(C.TAPER_DEVICE_OPENCL)
-)
-
 // Device is where a tensor's memory lies. The zero value means "not given".
 type Device struct {
 	Type, Index int32

@@ -6390,14 +6390,13 @@ func (t *Tensor) Any() (*Tensor, error) {
 
 // AnyDimsOptions are the optional arguments of AnyDims; unset fields take their defaults.
 type AnyDimsOptions struct {
-	Dim     []int64 // default None
-	Keepdim bool    // default False
+	Keepdim bool // default False
 }
 
 // AnyDims: Whether any element is nonzero over several dimensions (all when none are given); bool.
-func (t *Tensor) AnyDims(opts ...AnyDimsOptions) (*Tensor, error) {
+func (t *Tensor) AnyDims(dim []int64, opts ...AnyDimsOptions) (*Tensor, error) {
 	o := first(opts)
-	dimInts := o.Dim
+	dimInts := dim
 	r := C.go_taper_any_dims(t.ptr(), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
@@ -6434,14 +6433,13 @@ func (t *Tensor) All() (*Tensor, error) {
 
 // AllDimsOptions are the optional arguments of AllDims; unset fields take their defaults.
 type AllDimsOptions struct {
-	Dim     []int64 // default None
-	Keepdim bool    // default False
+	Keepdim bool // default False
 }
 
 // AllDims: Whether all elements are nonzero over several dimensions (all when none are given); bool.
-func (t *Tensor) AllDims(opts ...AllDimsOptions) (*Tensor, error) {
+func (t *Tensor) AllDims(dim []int64, opts ...AllDimsOptions) (*Tensor, error) {
 	o := first(opts)
-	dimInts := o.Dim
+	dimInts := dim
 	r := C.go_taper_all_dims(t.ptr(), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim))
 	runtime.KeepAlive(t)
 	if r.err != 0 {

@@ -84,21 +84,6 @@ func (c Code) Error() string {
 	return fmt.Sprintf("taper: error code %d", int(c))
 }
 
-// Error codes: what Error.Code says.
-const (
-	ErrorRuntime        = Code(C.TAPER_ERROR_RUNTIME)
-	ErrorIndex          = Code(C.TAPER_ERROR_INDEX)
-	ErrorType           = Code(C.TAPER_ERROR_TYPE)
-	ErrorValue          = Code(C.TAPER_ERROR_VALUE)
-	ErrorOutOfMemory    = Code(C.TAPER_ERROR_OUT_OF_MEMORY)
-	ErrorNotImplemented = Code(C.TAPER_ERROR_NOT_IMPLEMENTED)
-	ErrorInvalidHandle  = Code(C.TAPER_ERROR_INVALID_HANDLE)
-	ErrorIO             = Code(C.TAPER_ERROR_IO)
-	ErrorCallback       = Code(C.TAPER_ERROR_CALLBACK)
-	ErrorInternal       = Code(C.TAPER_ERROR_INTERNAL)
-	ErrorKey            = Code(C.TAPER_ERROR_KEY)
-)
-
 var codeNames = map[Code]string{
 	ErrorRuntime:        "runtime error",
 	ErrorIndex:          "index out of range",
@@ -246,20 +231,6 @@ func Ptr[T any](v T) *T { return &v }
 // DType is an element type. The zero value means "not given".
 type DType int32
 
-// Element types.
-const (
-	Uint8    DType = DType(C.TAPER_UINT8) + 1
-	Int8     DType = DType(C.TAPER_INT8) + 1
-	Int16    DType = DType(C.TAPER_INT16) + 1
-	Int32    DType = DType(C.TAPER_INT32) + 1
-	Int64    DType = DType(C.TAPER_INT64) + 1
-	Float16  DType = DType(C.TAPER_FLOAT16) + 1
-	Float32  DType = DType(C.TAPER_FLOAT32) + 1
-	Float64  DType = DType(C.TAPER_FLOAT64) + 1
-	BoolType DType = DType(C.TAPER_BOOL) + 1
-	BFloat16 DType = DType(C.TAPER_BFLOAT16) + 1
-)
-
 func (d DType) code() int32      { return int32(d) - 1 }
 func dtypeFrom(code int32) DType { return DType(code + 1) }
 func (d DType) or(code int32) DType {
@@ -385,14 +356,8 @@ func (g *Generator) Close() error {
 	return g.release(freeGenerator)
 }
 
-// RandomAlgorithm says which numbers the CPU draws.
+// RandomAlgorithm says which numbers the CPU draws: MT19937 PyTorch's, Philox what every other device draws.
 type RandomAlgorithm int32
-
-// MT19937 draws PyTorch's numbers on the CPU; Philox draws there what every other device draws.
-const (
-	MT19937 = RandomAlgorithm(C.TAPER_RANDOM_MT19937)
-	Philox  = RandomAlgorithm(C.TAPER_RANDOM_PHILOX)
-)
 
 // SetAlgorithm chooses which numbers the CPU draws; with Philox the same seed gives the same ones on every device. A
 // change starts the generator anew from its seed.

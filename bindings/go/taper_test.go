@@ -24,7 +24,7 @@ func TestListModules(t *testing.T) {
 	m := Must(NewListModule("Pair", pair{}))
 	x := Must(Ones([]int64{2}))
 	out := Must(m.ForwardList(x, nil))
-	if len(out) != 3 || out[2] != nil || !reflect.DeepEqual(values(t, out[1]), []float32{2, 2}) {
+	if len(out) != 3 || out[2] != nil || !reflect.DeepEqual(values(t, out[1]), []float64{2, 2}) {
 		t.Error(out)
 	}
 	var e *Error

@@ -30,7 +30,9 @@ def library():
     named = os.environ.get("TAPER_BUNDLE")
     if named:
         return named
-    target = os.environ.get("CARGO_TARGET_DIR") or os.path.join(CORE, "target")
+    # A source distribution builds its own, whatever lies where the environment says.
+    elsewhere = os.environ.get("CARGO_TARGET_DIR") if CORE == CHECKOUT else None
+    target = elsewhere or os.path.join(CORE, "target")
     path = os.path.join(target, "release", "libtaper.so")
     if not os.path.exists(path):
         try:

@@ -111,7 +111,7 @@ pub fn apply(f: Arc<dyn CustomFunction>, inputs: &[Tensor]) -> Result<Vec<Tensor
         }),
     );
     for (nr, out) in outputs.iter().enumerate() {
-        if !out.dtype().is_float() || holds(&plain, out) {
+        if !out.dtype().is_differentiable() || holds(&plain, out) {
             continue;
         }
         let edge = Edge { node: node.clone(), nr };

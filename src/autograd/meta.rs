@@ -80,7 +80,7 @@ pub fn set_requires_grad(t: &Tensor, on: bool) -> Result<()> {
         return Ok(());
     }
     ensure!(
-        !on || t.dtype().is_float(),
+        !on || t.dtype().is_differentiable(),
         Runtime,
         "only Tensors of floating point and complex dtype can require gradients, got {}",
         t.dtype()
@@ -183,7 +183,7 @@ pub fn set_grad(t: &Tensor, g: Option<Tensor>) -> Result<()> {
 /// is forgotten, so that the next graph makes a fitting one.
 pub fn set_data(t: &Tensor, src: &Tensor) -> Result<()> {
     ensure!(
-        src.dtype().is_float() || !requires_grad(t),
+        src.dtype().is_differentiable() || !requires_grad(t),
         Runtime,
         "data set to a tensor that requires gradients must be floating point or complex dtype"
     );

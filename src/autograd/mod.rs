@@ -76,7 +76,7 @@ pub fn record<F>(
 where
     F: Fn(&Ctx, &Tensor) -> Result<Grads> + Send + Sync + 'static,
 {
-    if recording(inputs) && out.dtype().is_float() {
+    if recording(inputs) && out.dtype().is_differentiable() {
         attach(name, inputs, &out, make);
     }
     Ok(out)
@@ -126,7 +126,7 @@ fn attach_many(name: &'static str, inputs: &[&Tensor], outs: &[&Tensor], saves: 
     let edges = inputs.iter().map(|t| gradient_edge(t)).collect();
     let node = Node::function(name.into(), edges, outs.iter().map(|t| OutputMeta::of(t)).collect(), saves, f);
     for (nr, out) in outs.iter().enumerate() {
-        if out.dtype().is_float() {
+        if out.dtype().is_differentiable() {
             meta::set_history(out, Some(Edge { node: node.clone(), nr }));
         }
     }

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 /// Notes that `out` is a view of `input`, so that in-place writes through one are seen by the other.
 pub fn track(input: &Tensor, out: &Tensor, several_outputs: bool) {
-    if inference_mode() || !input.dtype().is_float() {
+    if inference_mode() || !input.dtype().is_differentiable() {
         return;
     }
     let (base, inherited) = match meta::peek(input) {

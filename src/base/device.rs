@@ -1,17 +1,9 @@
 //! Devices: a type (numbered as in DLPack) and an index.
 
+pub use super::types_gen::DeviceType;
 use crate::bail;
 use crate::base::error::Result;
 use std::fmt;
-
-/// Kind of device; values are DLPack's and frozen ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum DeviceType {
-    Cpu = 1,
-    Cuda = 2,
-    OpenCl = 4,
-}
 
 impl DeviceType {
     /// The name in device strings: `cpu`, `cuda`, `opencl`.
@@ -47,11 +39,8 @@ impl Device {
     }
     /// From the ABI's two numbers; an error that lists the valid kinds.
     pub fn from_code(kind: i32, index: i32) -> Result<Device> {
-        let kind = match kind {
-            1 => DeviceType::Cpu,
-            2 => DeviceType::Cuda,
-            4 => DeviceType::OpenCl,
-            _ => bail!(Runtime, "invalid device type {kind}; valid are 1 (cpu), 2 (cuda) and 4 (opencl)"),
+        let Some(kind) = DeviceType::of(kind) else {
+            bail!(Runtime, "invalid device type {kind}; valid are 1 (cpu), 2 (cuda) and 4 (opencl)")
         };
         let last = if kind == DeviceType::Cpu { 0 } else { u16::MAX };
         if !(0..=last as i32).contains(&index) {
@@ -64,21 +53,18 @@ impl Device {
     /// Parses `cpu`, `cuda`, `cuda:1`, `opencl:0`; an error (Runtime) says what is valid.
     pub fn parse(text: &str) -> Result<Device> {
         let (name, index) = text.split_once(':').unwrap_or((text, "0"));
-        let kind = match name {
-            "cpu" => 1,
-            "cuda" => 2,
-            "opencl" => 4,
-            _ => bail!(
+        let Some(kind) = DeviceType::ALL.into_iter().find(|k| k.name() == name) else {
+            bail!(
                 Runtime,
                 "Expected one of cpu, cuda, opencl device type at start of device string: {text}; valid are cpu, cuda, \
                  cuda:N, opencl and opencl:N"
-            ),
+            )
         };
         // As in PyTorch: digits alone, without leading zeros.
         let digits =
             !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
         match index.parse() {
-            Ok(i) if digits => Device::from_code(kind, i),
+            Ok(i) if digits => Device::from_code(kind as i32, i),
             _ => bail!(Runtime, "Invalid device string: '{text}'; valid are cpu, cuda, cuda:N, opencl and opencl:N"),
         }
     }

@@ -1,36 +1,9 @@
 //! The one error type of the core. A message names the op, the argument, what came and what would be valid.
 
+pub use super::types_gen::ErrorKind;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-
-/// What kind of mistake an error reports; languages map it to their exception classes. The values are frozen ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum ErrorKind {
-    /// Anything PyTorch raises as `RuntimeError`: shapes that do not match, graph freed, wrong device.
-    Runtime = 1,
-    /// An index out of range (`IndexError`).
-    Index = 2,
-    /// A wrong dtype or kind of argument (`TypeError`).
-    Type = 3,
-    /// A value out of its domain (`ValueError`).
-    Value = 4,
-    /// Memory could not be allocated (`MemoryError`).
-    OutOfMemory = 5,
-    /// The device has no kernel for this op and dtype (`NotImplementedError`).
-    NotImplemented = 6,
-    /// A NULL, freed, foreign or wrong-kind handle (`ValueError`).
-    InvalidHandle = 7,
-    /// A file could not be read, written or understood (`OSError`).
-    Io = 8,
-    /// A callback of the caller failed; its own error is the cause.
-    Callback = 9,
-    /// A bug in Taper: a panic stopped at the boundary.
-    Internal = 10,
-    /// A key or name that is not there (`KeyError`).
-    Key = 11,
-}
 
 /// An error with its kind, message and, once it has crossed the C boundary, the op's name.
 #[derive(Clone)]

@@ -7,3 +7,4 @@ pub mod promote;
 pub mod scalar;
 pub mod settings;
 pub mod sync;
+pub mod types_gen;

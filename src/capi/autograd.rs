@@ -1,10 +1,10 @@
 //! Autograd: backward, grad, modes, hooks, graph nodes.
 
-use super::convert::{guard, Call};
+use super::convert::Call;
 use super::error;
 use super::handle::{self, Kind};
 use super::types::*;
-use super::user::{read_struct, CStruct, User};
+use super::user::{CStruct, User};
 use crate::autograd::engine::Options;
 use crate::autograd::node::NodeHook;
 use crate::autograd::{self, meta, mode};
@@ -343,29 +343,18 @@ unsafe impl CStruct for taper_gradcheck_options {
 
 type Check = fn(&dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, &[Tensor], GradCheck) -> Result<()>;
 
-unsafe fn run_gradcheck(
+fn run_gradcheck(
     c: &Call,
     check: Check,
-    vtable: *const taper_tensor_fn_vtable,
-    user: *mut c_void,
-    inputs: *const *mut taper_tensor,
-    inputs_len: usize,
-    options: *const taper_gradcheck_options,
+    vtable: taper_tensor_fn_vtable,
+    user: User,
+    inputs: &[Tensor],
+    options: Option<taper_gradcheck_options>,
 ) -> Result<()> {
-    // SAFETY: the header's contract.
-    let vt = unsafe { read_struct(c, 0, "vtable", vtable) }?;
-    let user = User::new(user, vt.drop);
-    let Some(call) = vt.call else {
+    let Some(call) = vtable.call else {
         return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its call function is NULL"));
     };
-    // SAFETY: the header's contract.
-    let inputs = unsafe { c.tensors(2, "inputs", inputs, inputs_len) }?;
-    let o = if options.is_null() {
-        taper_gradcheck_options::INIT
-    } else {
-        // SAFETY: the header's contract.
-        unsafe { read_struct(c, 3, "options", options) }?
-    };
+    let o = options.unwrap_or(taper_gradcheck_options::INIT);
     let f = |xs: &[Tensor]| -> Result<Vec<Tensor>> {
         let out = super::function::call_with_lists("the function", xs.iter().cloned().map(Some), |p, n, list| {
             // SAFETY: function and user pointer come together from the caller.
@@ -375,33 +364,27 @@ unsafe fn run_gradcheck(
             Error::new(ErrorKind::Callback, "the function returned success but no list of tensors without NULL")
         })
     };
-    check(&f, &inputs, GradCheck { eps: o.eps, atol: o.atol, rtol: o.rtol })
+    check(&f, inputs, GradCheck { eps: o.eps, atol: o.atol, rtol: o.rtol })
 }
 
-/// Compares the gradients of a function at inputs (float64, those to check with requires_grad) with central differences;
-/// an error says where they differ and by how much. options may be NULL. Borrows the inputs; user is owned by the call
-/// (vtable->drop). Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_gradcheck(
-    vtable: *const taper_tensor_fn_vtable,
-    user: *mut c_void,
-    inputs: *const *mut taper_tensor,
-    inputs_len: usize,
-    options: *const taper_gradcheck_options,
-) -> *mut taper_error {
-    guard("gradcheck", |c| run_gradcheck(c, ops::gradcheck, vtable, user, inputs, inputs_len, options))
+/// `taper_gradcheck`.
+pub fn gradcheck(
+    c: &Call,
+    vtable: taper_tensor_fn_vtable,
+    user: User,
+    inputs: &[Tensor],
+    options: Option<taper_gradcheck_options>,
+) -> Result<()> {
+    run_gradcheck(c, ops::gradcheck, vtable, user, inputs, options)
 }
 
-/// Like taper_gradcheck, for the second derivatives. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_gradgradcheck(
-    vtable: *const taper_tensor_fn_vtable,
-    user: *mut c_void,
-    inputs: *const *mut taper_tensor,
-    inputs_len: usize,
-    options: *const taper_gradcheck_options,
-) -> *mut taper_error {
-    guard("gradgradcheck", |c| run_gradcheck(c, ops::gradgradcheck, vtable, user, inputs, inputs_len, options))
+/// `taper_gradgradcheck`.
+pub fn gradgradcheck(
+    c: &Call,
+    vtable: taper_tensor_fn_vtable,
+    user: User,
+    inputs: &[Tensor],
+    options: Option<taper_gradcheck_options>,
+) -> Result<()> {
+    run_gradcheck(c, ops::gradgradcheck, vtable, user, inputs, options)
 }

@@ -399,6 +399,26 @@ impl Call {
         }
         Ok(list)
     }
+    /// An array of handles of any type.
+    ///
+    /// # Safety
+    /// As for `slice`.
+    pub unsafe fn objects<T: HandleType>(
+        &self,
+        index: usize,
+        name: &str,
+        p: *const *mut T,
+        len: usize,
+    ) -> Result<SmallVec<[T::Object; 8]>> {
+        // SAFETY: the caller's.
+        let handles = unsafe { self.slice(index, name, p, len) }?;
+        let mut list = SmallVec::new();
+        memory::reserve_small(&mut list, handles.len())?;
+        for (i, h) in handles.iter().enumerate() {
+            list.push(self.get(index, &format!("{name}[{i}]"), *h as *const T)?);
+        }
+        Ok(list)
+    }
     #[inline]
     fn element(&self, index: usize, name: &str, i: usize, h: *mut taper_tensor) -> Result<Tensor> {
         handle::tensor(h as usize).map_err(|f| self.fault(index, &format!("{name}[{i}]"), Kind::Tensor, h as usize, f))

@@ -1,6 +1,5 @@
 use super::convert::*;
-use super::error::*;
-use super::objects_gen::taper_check_abi;
+use super::objects_gen::*;
 use super::types::*;
 use crate::base::error::ErrorKind;
 use std::ffi::CStr;

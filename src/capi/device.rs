@@ -1,8 +1,8 @@
 //! Devices, memory, threads, random generators, printing options.
 
-use super::convert::{guard, Call, IntoC, Slot};
+use super::convert::{Call, IntoC, Slot};
 use super::types::*;
-use super::user::{read_struct, write_struct, CStruct, User};
+use super::user::{CStruct, User};
 use crate::backend::storage::{set_out_of_memory_hook, OutOfMemoryHook};
 use crate::backend::{self, cpu::parallel, info};
 use crate::base::error::{ErrorKind, Result};
@@ -18,11 +18,6 @@ pub fn device_count(c: &Call, r#type: i32) -> Result<i32> {
     let d = c.device(0, "type", taper_device { r#type, index: 0 })?;
     Ok(info::count(d.kind) as i32)
 }
-
-pub const TAPER_DEVICE_KIND_OTHER: i32 = 0;
-pub const TAPER_DEVICE_KIND_CPU: i32 = 1;
-pub const TAPER_DEVICE_KIND_GPU: i32 = 2;
-pub const TAPER_DEVICE_KIND_ACCELERATOR: i32 = 3;
 
 /// What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are
 /// UTF-8 with a NUL, cut where they are longer.
@@ -101,46 +96,36 @@ fn text<const N: usize>(s: &str) -> [c_char; N] {
     out
 }
 
-/// Properties of a device. out->struct_size must be set (TAPER_DEVICE_PROPERTIES_INIT). An error when there is no such
-/// device: it says why, or which there are. Nothing is started on the device. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_device_get_properties(
-    device: taper_device,
-    out: *mut taper_device_properties,
-) -> *mut taper_error {
-    guard("device_get_properties", |c| {
-        let i = info::info(c.device(0, "device", device)?)?;
-        let dtypes = crate::DType::ALL.iter().filter(|d| i.supports(**d)).map(|d| 1 << (*d as i32)).sum();
-        let small = |n: usize| n.min(i32::MAX as usize) as i32;
-        let value = taper_device_properties {
-            device,
-            kind: match i.kind {
-                "cpu" => TAPER_DEVICE_KIND_CPU,
-                "gpu" => TAPER_DEVICE_KIND_GPU,
-                "accelerator" => TAPER_DEVICE_KIND_ACCELERATOR,
-                _ => TAPER_DEVICE_KIND_OTHER,
-            },
-            compute_units: i.compute_units as i32,
-            total_memory: i.global_memory,
-            max_allocation: i.max_allocation,
-            local_memory: i.local_memory,
-            dtypes,
-            max_work_group: small(i.max_work_group),
-            clock_mhz: i.clock_mhz as i32,
-            native_float16: i.fp16 as i32,
-            unified_memory: i.unified_memory as i32,
-            capability_major: i.capability.0 as i32,
-            capability_minor: i.capability.1 as i32,
-            name: text(&i.name),
-            vendor: text(&i.vendor),
-            version: text(&i.version),
-            driver: text(&i.driver),
-            platform: text(&i.platform),
-            ..taper_device_properties::INIT
-        };
-        // SAFETY: the header says that out is writable for struct_size bytes.
-        unsafe { write_struct(c, 1, "out", out, value) }
+/// `taper_device_get_properties`.
+pub fn device_get_properties(device: Device) -> Result<taper_device_properties> {
+    let i = info::info(device)?;
+    let dtypes = crate::DType::ALL.iter().filter(|d| i.supports(**d)).map(|d| 1 << (*d as i32)).sum();
+    let small = |n: usize| n.min(i32::MAX as usize) as i32;
+    Ok(taper_device_properties {
+        device: device.into_c()?,
+        kind: match i.kind {
+            "cpu" => TAPER_DEVICE_KIND_CPU,
+            "gpu" => TAPER_DEVICE_KIND_GPU,
+            "accelerator" => TAPER_DEVICE_KIND_ACCELERATOR,
+            _ => TAPER_DEVICE_KIND_OTHER,
+        },
+        compute_units: i.compute_units as i32,
+        total_memory: i.global_memory,
+        max_allocation: i.max_allocation,
+        local_memory: i.local_memory,
+        dtypes,
+        max_work_group: small(i.max_work_group),
+        clock_mhz: i.clock_mhz as i32,
+        native_float16: i.fp16 as i32,
+        unified_memory: i.unified_memory as i32,
+        capability_major: i.capability.0 as i32,
+        capability_minor: i.capability.1 as i32,
+        name: text(&i.name),
+        vendor: text(&i.vendor),
+        version: text(&i.version),
+        driver: text(&i.driver),
+        platform: text(&i.platform),
+        ..taper_device_properties::INIT
     })
 }
 
@@ -279,30 +264,21 @@ unsafe impl CStruct for taper_out_of_memory_vtable {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 
-/// Sets what is called before an allocation fails, for the whole process; vtable NULL removes it. user is owned by the
-/// library (vtable->drop). Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_set_out_of_memory_callback(
-    vtable: *const taper_out_of_memory_vtable,
-    user: *mut c_void,
-) -> *mut taper_error {
-    guard("set_out_of_memory_callback", |c| {
-        let hook: Option<OutOfMemoryHook> = if vtable.is_null() {
-            None
-        } else {
-            let vt = read_struct(c, 0, "vtable", vtable)?;
-            let user = User::new(user, vt.drop);
+/// `taper_set_out_of_memory_callback`.
+pub fn set_out_of_memory_callback(c: &Call, vtable: Option<(taper_out_of_memory_vtable, User)>) -> Result<()> {
+    let hook: Option<OutOfMemoryHook> = match vtable {
+        None => None,
+        Some((vt, user)) => {
             let Some(call) = vt.call else {
                 return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its call function is NULL"));
             };
             // SAFETY: function and user pointer come together from the caller.
             Some(Arc::new(move |nbytes| unsafe { call(user.get(), nbytes) } != 0))
-        };
-        // The previous callback is dropped here, outside of any lock.
-        drop(set_out_of_memory_hook(hook));
-        Ok(())
-    })
+        }
+    };
+    // The previous callback is dropped here, outside of any lock.
+    drop(set_out_of_memory_hook(hook));
+    Ok(())
 }
 
 /// `taper_get_num_threads`.
@@ -343,11 +319,6 @@ pub fn generator_default() -> Result<Generator> {
 pub fn generator_new() -> Result<Generator> {
     Ok(Generator::new())
 }
-
-/// PyTorch's CPU numbers: what a generator's draws on the CPU are at first.
-pub const TAPER_RANDOM_MT19937: i32 = 0;
-/// Philox4x32-10: what every other device draws.
-pub const TAPER_RANDOM_PHILOX: i32 = 1;
 
 /// `taper_generator_set_algorithm`.
 pub fn generator_set_algorithm(c: &Call, g: &Generator, algorithm: i32) -> Result<()> {
@@ -400,36 +371,30 @@ pub fn generator_set_state(g: &Generator, state: &[u8]) -> Result<()> {
     g.set_state(state)
 }
 
-/// Sets how tensors are printed, as torch.set_printoptions: profile ("default", "short", "full") first, then each value
-/// that is not NULL; sci_mode NULL means automatic. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_set_printoptions(
-    precision: *const i64,
-    threshold: *const f64,
-    edgeitems: *const i64,
-    linewidth: *const i64,
-    profile: *const c_char,
-    sci_mode: *const bool,
-) -> *mut taper_error {
-    guard("set_printoptions", |c| {
-        let count = |i: usize, name: &str, p: *const i64| -> Result<Option<usize>> {
-            // SAFETY: NULL or readable by the header's contract.
-            match unsafe { c.opt(i, name, p) }? {
-                Some(v) => match usize::try_from(v) {
-                    Ok(v) => Ok(Some(v)),
-                    Err(_) => Err(c.invalid(ErrorKind::Value, i, name, format!("must not be negative, got {v}"))),
-                },
-                None => Ok(None),
-            }
-        };
-        print::set_printoptions(
-            count(0, "precision", precision)?,
-            c.opt(1, "threshold", threshold)?,
-            count(2, "edgeitems", edgeitems)?,
-            count(3, "linewidth", linewidth)?,
-            c.opt_str(4, "profile", profile)?,
-            c.opt(5, "sci_mode", sci_mode)?,
-        )
-    })
+/// `taper_set_printoptions`.
+pub fn set_printoptions(
+    c: &Call,
+    precision: Option<i64>,
+    threshold: Option<f64>,
+    edgeitems: Option<i64>,
+    linewidth: Option<i64>,
+    profile: Option<&str>,
+    sci_mode: Option<bool>,
+) -> Result<()> {
+    let count = |i: usize, name: &str, v: Option<i64>| match v.map(usize::try_from) {
+        None => Ok(None),
+        Some(Ok(v)) => Ok(Some(v)),
+        Some(Err(_)) => {
+            let what = format!("must not be negative, got {}", v.unwrap_or_default());
+            Err(c.invalid(ErrorKind::Value, i, name, what))
+        }
+    };
+    print::set_printoptions(
+        count(0, "precision", precision)?,
+        threshold,
+        count(2, "edgeitems", edgeitems)?,
+        count(3, "linewidth", linewidth)?,
+        profile,
+        sci_mode,
+    )
 }

@@ -1,9 +1,8 @@
 //! DLPack: tensors to and from other libraries without copying.
 
-use super::convert::guard;
+use super::convert::Call;
 use super::dlpack_types::*;
 use super::tensor::{device_data, from_foreign, host_data};
-use super::types::*;
 use crate::autograd;
 use crate::backend::storage::HostOwner;
 use crate::base::device::DeviceType;
@@ -12,94 +11,59 @@ use crate::tensor::Tensor;
 use crate::{bail, ensure, DType, Device, Result};
 use std::os::raw::c_void;
 
-/// Exports a tensor of the CPU or of a CUDA device without copying; *out is a new DLManagedTensorVersioned of DLPack 1.0,
-/// whose deleter the receiver calls once, on any thread; it keeps the memory alive, also after t is freed. On CUDA call
-/// taper_tensor_ready_on first, with the stream that the receiver works on. Fails for a tensor that requires grad and for
-/// OpenCL. Borrows t. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_to_dlpack(
-    t: *mut taper_tensor,
-    out: *mut *mut DLManagedTensorVersioned,
-) -> *mut taper_error {
-    guard("tensor_to_dlpack", |c| {
-        let out = c.out(1, "out", out)?;
-        let export = Box::new(Export::new(c.tensor(0, "t", t)?)?);
-        let dl_tensor = export.dl_tensor();
-        let manager_ctx = Box::into_raw(export) as *mut c_void;
-        out.set(Box::into_raw(Box::new(DLManagedTensorVersioned {
-            version: DLPackVersion { major: 1, minor: 0 },
-            manager_ctx,
-            deleter: Some(delete_versioned),
-            flags: 0,
-            dl_tensor,
-        })))
-    })
+/// `taper_tensor_to_dlpack`.
+pub fn tensor_to_dlpack(t: &Tensor) -> Result<*mut DLManagedTensorVersioned> {
+    let export = Box::new(Export::new(t.clone())?);
+    let dl_tensor = export.dl_tensor();
+    let manager_ctx = Box::into_raw(export) as *mut c_void;
+    Ok(Box::into_raw(Box::new(DLManagedTensorVersioned {
+        version: DLPackVersion { major: 1, minor: 0 },
+        manager_ctx,
+        deleter: Some(delete_versioned),
+        flags: 0,
+        dl_tensor,
+    })))
 }
 
-/// Exports a tensor in the form before DLPack 1.0 (Python capsules named "dltensor"); otherwise like
-/// taper_tensor_to_dlpack. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_to_dlpack_legacy(
-    t: *mut taper_tensor,
-    out: *mut *mut DLManagedTensor,
-) -> *mut taper_error {
-    guard("tensor_to_dlpack_legacy", |c| {
-        let out = c.out(1, "out", out)?;
-        let export = Box::new(Export::new(c.tensor(0, "t", t)?)?);
-        let dl_tensor = export.dl_tensor();
-        let manager_ctx = Box::into_raw(export) as *mut c_void;
-        out.set(Box::into_raw(Box::new(DLManagedTensor { dl_tensor, manager_ctx, deleter: Some(delete_legacy) })))
-    })
+/// `taper_tensor_to_dlpack_legacy`.
+pub fn tensor_to_dlpack_legacy(t: &Tensor) -> Result<*mut DLManagedTensor> {
+    let export = Box::new(Export::new(t.clone())?);
+    let dl_tensor = export.dl_tensor();
+    let manager_ctx = Box::into_raw(export) as *mut c_void;
+    Ok(Box::into_raw(Box::new(DLManagedTensor { dl_tensor, manager_ctx, deleter: Some(delete_legacy) })))
 }
 
-/// Makes a tensor over another library's memory, without copying (memory marked read-only is copied). On CUDA what the
-/// other library has queued on the memory must be done, or this thread's stream (taper_device_get_stream) must have been
-/// made to wait for it. Consumes d: its deleter is called exactly once, when the last tensor that uses the memory is
-/// freed and a device has done what was queued on it, or before this function returns an error. The result is owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_from_dlpack(
-    d: *mut DLManagedTensorVersioned,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    let owner = VersionedOwner(d);
-    guard("tensor_from_dlpack", move |c| {
-        let out = c.out(1, "out", out)?;
-        c.non_null(0, "d", d as *const c_void)?;
-        // SAFETY: not NULL, so a struct of DLPack by the header's contract; the version comes first in every version.
-        let version = unsafe { (*d).version };
-        ensure!(
-            version.major == 1,
-            Runtime,
-            "the tensor comes in DLPack version {}.{}, but this library understands version 1",
-            version.major,
-            version.minor
-        );
-        // SAFETY: as above, and the major version says that the layout is ours.
-        let (dl, flags) = unsafe { ((*d).dl_tensor, (*d).flags) };
-        // SAFETY: a tensor of DLPack by contract.
-        out.set(unsafe { import(&dl, flags & FLAG_READ_ONLY != 0, Box::new(owner)) }?)
-    })
+/// `taper_tensor_from_dlpack`.
+///
+/// # Safety
+/// `d` is NULL or a struct of DLPack.
+pub unsafe fn tensor_from_dlpack(c: &Call, d: VersionedOwner) -> Result<Tensor> {
+    c.non_null(0, "d", d.0 as *const c_void)?;
+    // SAFETY: not NULL, so a struct of DLPack by contract; the version comes first in every version.
+    let version = unsafe { (*d.0).version };
+    ensure!(
+        version.major == 1,
+        Runtime,
+        "the tensor comes in DLPack version {}.{}, but this library understands version 1",
+        version.major,
+        version.minor
+    );
+    // SAFETY: as above, and the major version says that the layout is ours.
+    let (dl, flags) = unsafe { ((*d.0).dl_tensor, (*d.0).flags) };
+    // SAFETY: a tensor of DLPack by contract.
+    unsafe { import(&dl, flags & FLAG_READ_ONLY != 0, Box::new(d)) }
 }
 
-/// Like taper_tensor_from_dlpack, from the form before DLPack 1.0. Consumes d. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_from_dlpack_legacy(
-    d: *mut DLManagedTensor,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    let owner = LegacyOwner(d);
-    guard("tensor_from_dlpack_legacy", move |c| {
-        let out = c.out(1, "out", out)?;
-        c.non_null(0, "d", d as *const c_void)?;
-        // SAFETY: not NULL, so a struct of DLPack by the header's contract.
-        let dl = unsafe { (*d).dl_tensor };
-        // SAFETY: a tensor of DLPack by contract.
-        out.set(unsafe { import(&dl, false, Box::new(owner)) }?)
-    })
+/// `taper_tensor_from_dlpack_legacy`.
+///
+/// # Safety
+/// As for `tensor_from_dlpack`.
+pub unsafe fn tensor_from_dlpack_legacy(c: &Call, d: LegacyOwner) -> Result<Tensor> {
+    c.non_null(0, "d", d.0 as *const c_void)?;
+    // SAFETY: not NULL, so a struct of DLPack by contract.
+    let dl = unsafe { (*d.0).dl_tensor };
+    // SAFETY: a tensor of DLPack by contract.
+    unsafe { import(&dl, false, Box::new(d)) }
 }
 
 /// An exported tensor with the arrays that its DLTensor points to.
@@ -170,8 +134,8 @@ unsafe extern "C" fn delete_legacy(d: *mut DLManagedTensor) {
     }
 }
 
-struct VersionedOwner(*mut DLManagedTensorVersioned);
-struct LegacyOwner(*mut DLManagedTensor);
+pub struct VersionedOwner(pub *mut DLManagedTensorVersioned);
+pub struct LegacyOwner(pub *mut DLManagedTensor);
 macro_rules! owner {
     ($t:ty) => {
         // SAFETY: DLPack lets any thread call a deleter; nothing else of the struct is used after the import.

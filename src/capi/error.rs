@@ -1,6 +1,6 @@
 //! Errors as handles.
 
-use super::convert::{free, getter, object};
+use super::convert::{free, object};
 use super::handle::{self, Kind, Object};
 use super::types::*;
 use crate::base::error::{Error, ErrorKind};
@@ -98,78 +98,57 @@ impl Drop for Payload {
     }
 }
 
-/// What kind of mistake the error reports: a TAPER_ERROR_... code, 0 for NULL (success), -1 for a bad handle.
-/// Borrows e. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_code(e: *const taper_error) -> i32 {
+/// `taper_error_code`.
+pub fn error_code(e: *const taper_error) -> Option<i32> {
     if e.is_null() {
-        return 0;
+        return Some(0);
     }
-    getter(-1, || object(e).ok().map(|b| b.error.kind as i32))
+    object(e).ok().map(|b| b.error.kind as i32)
 }
 
-/// The error's message in UTF-8, valid until e is freed; NULL for a bad handle. Borrows e. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_message(e: *const taper_error) -> *const c_char {
-    // The table keeps the box alive until the handle is freed, so the pointer may outlive this clone.
-    getter(std::ptr::null(), || object(e).ok().map(|b| b.message.as_ptr()))
+/// `taper_error_message`.
+pub fn error_message(e: &Arc<ErrorBox>) -> *const c_char {
+    // The table keeps the box alive until the handle is freed, so the pointer may outlive this borrow.
+    e.message.as_ptr()
 }
 
-/// Name of the function that failed, without the taper_ prefix, valid until e is freed; NULL when unknown.
-/// Borrows e. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_op(e: *const taper_error) -> *const c_char {
-    getter(std::ptr::null(), || object(e).ok()?.op.as_ref().map(|o| o.as_ptr()))
+/// `taper_error_op`.
+pub fn error_op(e: &Arc<ErrorBox>) -> Option<*const c_char> {
+    e.op.as_ref().map(|o| o.as_ptr())
 }
 
-/// Which module of a tree failed: its path from the module that was called, and what it is, like
-/// "0.fc (Linear(in_features=4, out_features=2, bias=True))"; the message's last line says so too. Valid until e is freed;
-/// NULL when that module itself failed, or none. Borrows e. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_module(e: *const taper_error) -> *const c_char {
-    getter(std::ptr::null(), || object(e).ok()?.module.as_ref().map(|m| m.as_ptr()))
+/// `taper_error_module`.
+pub fn error_module(e: &Arc<ErrorBox>) -> Option<*const c_char> {
+    e.module.as_ref().map(|m| m.as_ptr())
 }
 
-/// Index of the argument at fault, counted from 0 (an array and its length are one argument); -1 when no single one is.
-/// Borrows e. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_arg(e: *const taper_error) -> i32 {
-    getter(-1, || object(e).ok()?.error.arg.map(|a| a as i32))
+/// `taper_error_arg`.
+pub fn error_arg(e: &Arc<ErrorBox>) -> Option<i32> {
+    e.error.arg.map(|a| a as i32)
 }
 
-/// The error behind this one as a new handle, owned by the caller; NULL when there is none. Borrows e. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_cause(e: *const taper_error) -> *mut taper_error {
-    getter(std::ptr::null_mut(), || object(e).ok()?.error.cause.as_deref().map(|c| into_handle(c.clone())))
+/// `taper_error_cause`.
+pub fn error_cause(e: &Arc<ErrorBox>) -> Option<*mut taper_error> {
+    e.error.cause.as_deref().map(|c| into_handle(c.clone()))
 }
 
-/// The payload of taper_error_new, from this error or the nearest cause that has one; NULL when none has.
-/// Valid until e is freed. Borrows e. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_payload(e: *const taper_error) -> *mut c_void {
-    getter(std::ptr::null_mut(), || {
-        let b = object(e).ok()?;
-        let mut at = Some(&b.error);
-        while let Some(e) = at {
-            if let Some(p) = e.payload.as_ref().and_then(|p| (&**p as &dyn Any).downcast_ref::<Payload>()) {
-                return Some(p.data);
-            }
-            at = e.cause.as_deref();
+/// `taper_error_payload`.
+pub fn error_payload(e: &Arc<ErrorBox>) -> Option<*mut c_void> {
+    let mut at = Some(&e.error);
+    while let Some(e) = at {
+        if let Some(p) = e.payload.as_ref().and_then(|p| (&**p as &dyn Any).downcast_ref::<Payload>()) {
+            return Some(p.data);
         }
-        None
-    })
+        at = e.cause.as_deref();
+    }
+    None
 }
 
-/// Makes an error, for callbacks to return. code is a TAPER_ERROR_... code (others become TAPER_ERROR_CALLBACK);
-/// message is copied (NULL is an empty one); payload travels through the library intact, and drop (or NULL) is called
-/// with it exactly once, on any thread, when the last copy of the error is freed. The result is owned by the caller.
-/// Since 0.1.
+/// `taper_error_new`.
 ///
 /// # Safety
 /// message is NULL or NUL-terminated.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_error_new(
+pub unsafe fn error_new(
     code: i32,
     message: *const c_char,
     payload: *mut c_void,
@@ -182,23 +161,15 @@ pub unsafe extern "C" fn taper_error_new(
         // SAFETY: NUL-terminated by contract.
         unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned()
     };
-    let mut e = Error::new(kind_of(code), text);
+    let mut e = Error::new(ErrorKind::of(code).unwrap_or(ErrorKind::Callback), text);
     if !payload.data.is_null() || payload.drop.is_some() {
         e.payload = Some(Arc::new(payload));
     }
     into_handle(e)
 }
 
-/// An error like e (code, message, op, argument, module) that carries another payload: for a callback in a language whose
-/// own exception stands for e and should come back. payload and drop are as for taper_error_new (both NULL: no
-/// payload); where e is no error the result says so. Borrows e; the result is owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub extern "C" fn taper_error_with_payload(
-    e: *const taper_error,
-    payload: *mut c_void,
-    drop: taper_drop_fn,
-) -> *mut taper_error {
+/// `taper_error_with_payload`.
+pub fn error_with_payload(e: *const taper_error, payload: *mut c_void, drop: taper_drop_fn) -> *mut taper_error {
     let payload = Arc::new(Payload { data: payload, drop });
     let mut error = match object(e) {
         Ok(b) => b.error.clone(),
@@ -209,16 +180,7 @@ pub extern "C" fn taper_error_with_payload(
     into_handle(error)
 }
 
-fn kind_of(code: i32) -> ErrorKind {
-    use ErrorKind::*;
-    [Runtime, Index, Type, Value, OutOfMemory, NotImplemented, InvalidHandle, Io, Callback, Internal, Key]
-        .into_iter()
-        .find(|k| *k as i32 == code)
-        .unwrap_or(Callback)
-}
-
-/// Frees an error. Consumes e; NULL is fine. Returns false when e was no live error handle. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_error_free(e: *mut taper_error) -> bool {
+/// `taper_error_free`.
+pub fn error_free(e: *mut taper_error) -> bool {
     e.is_null() || free_handle(e)
 }

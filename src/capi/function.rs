@@ -1,11 +1,11 @@
 //! Custom functions: forward and backward as callbacks.
 
 use super::autograd::Lent;
-use super::convert::{guard, object, Call, HandleType};
+use super::convert::{object, Call, HandleType};
 use super::error;
 use super::handle::{self, Kind, Object};
 use super::types::*;
-use super::user::{read_struct, CStruct, User};
+use super::user::{CStruct, User};
 use crate::autograd::custom::{self, CustomFunction, FunctionCtx};
 use crate::autograd::Ctx;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -175,34 +175,19 @@ impl CustomFunction for CFunction {
     }
 }
 
-/// Runs vtable->forward on the inputs and records it as one node whose gradient is vtable->backward. outputs receives the
-/// results, owned by the caller. Borrows the inputs; user is owned by the function (vtable->drop). Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_function_apply(
-    vtable: *const taper_function_vtable,
-    user: *mut c_void,
-    inputs: *const *mut taper_tensor,
-    inputs_len: usize,
-    outputs: *mut *mut taper_tensor_list,
-) -> *mut taper_error {
-    guard("function_apply", |c| {
-        let vt = read_struct(c, 0, "vtable", vtable)?;
-        let user = User::new(user, vt.drop);
-        let outputs = c.out(3, "outputs", outputs)?;
-        let Some(forward) = vt.forward else {
-            return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its forward function is NULL"));
-        };
-        let name = if vt.name.is_null() {
-            "CustomFunctionBackward".to_string()
-        } else {
-            // SAFETY: the header says that name ends with NUL.
-            unsafe { CStr::from_ptr(vt.name) }.to_string_lossy().into_owned()
-        };
-        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
-        let f = CFunction { name, forward, backward: vt.backward, inputs: inputs.len(), user };
-        outputs.set(custom::apply(Arc::new(f), &inputs)?)
-    })
+/// `taper_function_apply`.
+pub fn function_apply(c: &Call, vtable: taper_function_vtable, user: User, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    let Some(forward) = vtable.forward else {
+        return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its forward function is NULL"));
+    };
+    let name = if vtable.name.is_null() {
+        "CustomFunctionBackward".to_string()
+    } else {
+        // SAFETY: the header says that name ends with NUL.
+        unsafe { CStr::from_ptr(vtable.name) }.to_string_lossy().into_owned()
+    };
+    let f = CFunction { name, forward, backward: vtable.backward, inputs: inputs.len(), user };
+    custom::apply(Arc::new(f), inputs)
 }
 
 /// `taper_function_ctx_save_for_backward`.

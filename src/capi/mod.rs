@@ -35,5 +35,7 @@ pub mod scope;
 pub mod string;
 pub mod tensor;
 pub mod types;
+#[rustfmt::skip]
+pub mod types_gen;
 pub mod user;
 pub mod version;

@@ -1,18 +1,20 @@
 //! The module tree: modules of the caller, registration, walks, state, hooks.
 
 use super::autograd::{take_tensor, Lent};
-use super::convert::{free, getter, guard, new_handle, object, Call, HandleType, IntoC};
+use super::convert::{new_handle, object, Call, HandleType, IntoC};
 use super::handle::{self, Kind, Object};
 use super::io::NamedTensors;
 use super::types::*;
-use super::user::{read_struct, CStruct, User};
+use super::user::{CStruct, User};
 use super::{error, string};
+use crate::backend::memory;
 use crate::base::error::{ErrorKind, Result};
+use crate::base::sync::Mutex;
 use crate::io::safetensors;
 use crate::nn::{one, Layer, Module, Outputs};
-use crate::{bail, Device, Tensor};
+use crate::{bail, DType, Device, Tensor};
 use smallvec::SmallVec;
-use std::os::raw::{c_char, c_void};
+use std::os::raw::c_void;
 use std::sync::Arc;
 
 impl HandleType for taper_module {
@@ -22,6 +24,11 @@ impl HandleType for taper_module {
 impl IntoC<*mut taper_module> for Module {
     fn into_c(self) -> Result<*mut taper_module> {
         new_handle(self)
+    }
+}
+impl IntoC<*mut taper_module> for Option<Module> {
+    fn into_c(self) -> Result<*mut taper_module> {
+        self.map_or(Ok(std::ptr::null_mut()), new_handle)
     }
 }
 
@@ -171,371 +178,169 @@ impl Layer for CLayer {
     }
 }
 
-/// A module of the caller: its name is the printed type, its forward is vtable->forward. The result is owned by the
-/// caller; user is owned by the module (vtable->drop), also when this fails. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_new(
-    name: *const c_char,
-    vtable: *const taper_module_vtable,
-    user: *mut c_void,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("module_new", |c| {
-        let vt = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vt.drop);
-        let out = c.out(3, "out", out)?;
-        let name = c.str(0, "name", name)?;
-        out.set(Module::new(name, CLayer { vt, user }))
+/// `taper_module_new`.
+pub fn module_new(name: &str, vt: taper_module_vtable, user: User) -> Result<Module> {
+    Ok(Module::new(name, CLayer { vt, user }))
+}
+
+/// `taper_module_ref`.
+pub fn module_ref(m: &Module) -> Result<Module> {
+    Ok(m.clone())
+}
+
+/// `taper_module_id`.
+pub fn module_id(m: &Module) -> u64 {
+    m.id()
+}
+
+/// `taper_module_name`.
+pub fn module_name(m: &Module) -> Result<String> {
+    memory::text(m.name())
+}
+
+/// `taper_module_forward`.
+pub fn module_forward(m: &Module, inputs: &[Tensor]) -> Result<Tensor> {
+    m.forward(inputs)
+}
+
+/// `taper_module_forward_list`.
+pub fn module_forward_list(m: &Module, inputs: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+    Ok(m.forward_list(inputs)?.into_vec())
+}
+
+/// `taper_module_register_parameter`.
+pub fn module_register_parameter(m: &Module, name: &str, parameter: Option<&Tensor>) -> Result<()> {
+    m.register_parameter(name, parameter.cloned())
+}
+
+/// `taper_module_register_buffer`.
+pub fn module_register_buffer(m: &Module, name: &str, buffer: Option<&Tensor>, persistent: bool) -> Result<()> {
+    m.register_buffer(name, buffer.cloned(), persistent)
+}
+
+/// `taper_module_register_module`.
+pub fn module_register_module(m: &Module, name: &str, child: Option<&Module>) -> Result<()> {
+    m.register_module(name, child.cloned())
+}
+
+/// `taper_module_append`.
+pub fn module_append(m: &Module, child: &Module) -> Result<()> {
+    m.append(child.clone())
+}
+
+/// `taper_module_get_parameter`.
+pub fn module_get_parameter(m: &Module, path: &str) -> Result<Tensor> {
+    m.get_parameter(path)
+}
+
+/// `taper_module_get_buffer`.
+pub fn module_get_buffer(m: &Module, path: &str) -> Result<Tensor> {
+    m.get_buffer(path)
+}
+
+/// `taper_module_get_child`.
+pub fn module_get_child(m: &Module, path: &str) -> Result<Module> {
+    m.get_submodule(path)
+}
+
+/// `taper_module_num_children`.
+pub fn module_num_children(m: &Module) -> i64 {
+    m.num_children() as i64
+}
+
+/// `taper_module_child_at`.
+pub fn module_child_at(c: &Call, m: &Module, i: usize) -> Result<(String, Option<Module>)> {
+    let children = m.named_children()?;
+    let n = children.len();
+    children.into_iter().nth(i).ok_or_else(|| {
+        let what = format!("index {i} is out of range: there are {n} children");
+        c.invalid(ErrorKind::Index, 1, "i", what)
     })
 }
 
-/// Another handle of the same module, owned by the caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_ref(m: *mut taper_module, out: *mut *mut taper_module) -> *mut taper_error {
-    guard("module_ref", |c| c.out(1, "out", out)?.set(module(c, m)?))
+/// `taper_module_parameters`.
+pub fn module_parameters(m: &Module) -> Result<Vec<Tensor>> {
+    m.parameters()
 }
 
-/// Frees a module's handle; the module goes with its last handle and parent. Consumes m; NULL is fine. Returns false
-/// when m was no live module handle. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_module_free(m: *mut taper_module) -> bool {
-    free(m, Kind::Module)
+/// `taper_module_named_parameters`.
+pub fn module_named_parameters(m: &Module) -> Result<NamedTensors> {
+    NamedTensors::from_dict(m.named_parameters()?)
 }
 
-/// Identity of a module, the same for all its handles; 0 for a bad handle. Borrows m. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_module_id(m: *const taper_module) -> u64 {
-    getter(0, || object(m).ok().map(|m| m.id()))
+/// `taper_module_named_buffers`.
+pub fn module_named_buffers(m: &Module) -> Result<NamedTensors> {
+    NamedTensors::from_dict(m.named_buffers()?)
 }
 
-fn module(c: &Call, m: *mut taper_module) -> Result<Module> {
-    c.get(0, "m", m as *const taper_module)
+/// `taper_module_train`.
+pub fn module_train(m: &Module, mode: bool) -> Result<()> {
+    m.train(mode)?;
+    Ok(())
 }
 
-/// The type name that the module prints, owned by the caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_name(m: *mut taper_module, out: *mut *mut taper_string) -> *mut taper_error {
-    guard("module_name", |c| c.out(1, "out", out)?.set(module(c, m)?.name().to_string()))
+/// `taper_module_is_training`.
+pub fn module_is_training(m: &Module) -> i32 {
+    m.is_training() as i32
 }
 
-/// Runs the module with its hooks; out is owned by the caller. Fails with TAPER_ERROR_TYPE for a module that gives
-/// several outputs: taper_module_forward_list has them. Borrows m and the inputs. An error of a callback comes
-/// back as it is. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_forward(
-    m: *mut taper_module,
-    inputs: *const *mut taper_tensor,
-    inputs_len: usize,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    guard("module_forward", |c| {
-        let out = c.out(2, "out", out)?;
-        let m = module(c, m)?;
-        let inputs = c.tensors(1, "inputs", inputs, inputs_len)?;
-        out.set(m.forward(&inputs)?)
-    })
+/// `taper_module_to`.
+pub fn module_to(m: &Module, dtype: Option<DType>, device: Option<Device>) -> Result<()> {
+    m.to(dtype, device)
 }
 
-/// Runs the module with its hooks: NULL inputs are optional ones that are not given. outputs receives all that it
-/// gives, owned by the caller; an element is NULL (taper_tensor_list_get) where an optional output was not asked for.
-/// Borrows m and the inputs. An error of a callback comes back as it is. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_forward_list(
-    m: *mut taper_module,
-    inputs: *const *mut taper_tensor,
-    inputs_len: usize,
-    outputs: *mut *mut taper_tensor_list,
-) -> *mut taper_error {
-    guard("module_forward_list", |c| {
-        let outputs = c.out(2, "outputs", outputs)?;
-        let m = module(c, m)?;
-        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len)?;
-        outputs.set(m.forward_list(&inputs)?.into_vec())
-    })
+/// `taper_module_zero_grad`.
+pub fn module_zero_grad(m: &Module, set_to_none: bool) -> Result<()> {
+    m.zero_grad(set_to_none)
 }
 
-/// Registers or replaces a parameter, which from then on requires grad; NULL keeps the name without a tensor. Borrows
-/// both. Fails for an empty, dotted or taken name, a tensor with history, a dtype that is not float. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_register_parameter(
-    m: *mut taper_module,
-    name: *const c_char,
-    parameter: *mut taper_tensor,
-) -> *mut taper_error {
-    guard("module_register_parameter", |c| {
-        let m = module(c, m)?;
-        m.register_parameter(c.str(1, "name", name)?, c.opt_tensor(2, "parameter", parameter)?)
-    })
+/// `taper_module_requires_grad_`.
+pub fn module_requires_grad_(m: &Module, requires_grad: bool) -> Result<()> {
+    m.requires_grad_(requires_grad)
 }
 
-/// Registers or replaces a buffer: a tensor of the state that is not trained. One that is not persistent stays out of
-/// the state dict. NULL keeps the name without a tensor. Borrows both. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_register_buffer(
-    m: *mut taper_module,
-    name: *const c_char,
-    buffer: *mut taper_tensor,
-    persistent: bool,
-) -> *mut taper_error {
-    guard("module_register_buffer", |c| {
-        let m = module(c, m)?;
-        m.register_buffer(c.str(1, "name", name)?, c.opt_tensor(2, "buffer", buffer)?, persistent)
-    })
-}
+/// What is called with each module of a tree.
+type ApplyFn = Option<unsafe extern "C" fn(user: *mut c_void, m: *mut taper_module) -> *mut taper_error>;
 
-/// Registers or replaces a child; NULL keeps the name without a module. Borrows both: the handle of the child stays the
-/// caller's. Fails when the child contains m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_register_module(
-    m: *mut taper_module,
-    name: *const c_char,
-    child: *mut taper_module,
-) -> *mut taper_error {
-    guard("module_register_module", |c| {
-        let m = module(c, m)?;
-        m.register_module(c.str(1, "name", name)?, c.opt_get(2, "child", child as *const taper_module)?)
-    })
-}
-
-/// Registers a child under the next number: how Sequential and ModuleList grow. Borrows both. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_append(m: *mut taper_module, child: *mut taper_module) -> *mut taper_error {
-    guard("module_append", |c| module(c, m)?.append(c.get(1, "child", child as *const taper_module)?))
-}
-
-/// The parameter at a dotted path ("conv1.weight") as a new handle, owned by the caller. Borrows m. Fails
-/// (TAPER_ERROR_KEY) when there is none. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_get_parameter(
-    m: *mut taper_module,
-    path: *const c_char,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    guard("module_get_parameter", |c| c.out(2, "out", out)?.set(module(c, m)?.get_parameter(c.str(1, "path", path)?)?))
-}
-
-/// The buffer at a dotted path ("bn1.running_mean") as a new handle, owned by the caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_get_buffer(
-    m: *mut taper_module,
-    path: *const c_char,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    guard("module_get_buffer", |c| c.out(2, "out", out)?.set(module(c, m)?.get_buffer(c.str(1, "path", path)?)?))
-}
-
-/// The module at a dotted path ("features.0"; empty: m itself) as a new handle, owned by the caller. Borrows m.
-/// Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_get_child(
-    m: *mut taper_module,
-    path: *const c_char,
-    out: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("module_get_child", |c| c.out(2, "out", out)?.set(module(c, m)?.get_submodule(c.str(1, "path", path)?)?))
-}
-
-/// Number of direct children, those without a module included; -1 for a bad handle. Borrows m. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_module_num_children(m: *const taper_module) -> i64 {
-    getter(-1, || object(m).ok().map(|m| m.num_children() as i64))
-}
-
-/// Direct child number i: its name and a new handle of it (NULL where the name has no module), both owned by the caller.
-/// Borrows m. Fails when i is out of range. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_child_at(
-    m: *mut taper_module,
-    i: usize,
-    name: *mut *mut taper_string,
-    child: *mut *mut taper_module,
-) -> *mut taper_error {
-    guard("module_child_at", |c| {
-        let name = c.out(2, "name", name);
-        let child = c.out(3, "child", child)?;
-        let name = name?;
-        let children = module(c, m)?.named_children()?;
-        let n = children.len();
-        let Some((key, found)) = children.into_iter().nth(i) else {
-            let what = format!("index {i} is out of range: there are {n} children");
-            return Err(c.invalid(ErrorKind::Index, 1, "i", what));
-        };
-        if let Some(found) = found {
-            child.set(found)?;
+/// `taper_module_apply`. `user` goes back to the caller's function; nothing here looks at what it points to.
+#[allow(clippy::not_unsafe_ptr_arg_deref)]
+pub fn module_apply(c: &Call, m: &Module, f: ApplyFn, user: *mut c_void) -> Result<()> {
+    let Some(f) = f else { return Err(c.invalid(ErrorKind::Value, 1, "f", "expected a function, got NULL")) };
+    m.apply(&mut |m| {
+        let lent = LentModule::new(m)?;
+        // SAFETY: function and pointer come from the caller, for the time of this call.
+        match error::take(unsafe { f(user, lent.0) }) {
+            Some(e) => Err(e),
+            None => Ok(()),
         }
-        name.set(key)
     })
 }
 
-/// All parameters, shared ones once, in the tree's order; the list is owned by the caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_parameters(
-    m: *mut taper_module,
-    out: *mut *mut taper_tensor_list,
-) -> *mut taper_error {
-    guard("module_parameters", |c| c.out(1, "out", out)?.set(module(c, m)?.parameters()?))
+/// `taper_module_to_string`.
+pub fn module_to_string(m: &Module) -> Result<String> {
+    m.repr()
 }
 
-/// All parameters by dotted name, shared ones once; owned by the caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_named_parameters(
-    m: *mut taper_module,
-    out: *mut *mut taper_named_tensors,
-) -> *mut taper_error {
-    guard("module_named_parameters", |c| {
-        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_parameters()?)?)
-    })
+/// `taper_module_state_dict`.
+pub fn module_state_dict(m: &Module) -> Result<NamedTensors> {
+    NamedTensors::from_dict(m.state_dict()?)
 }
 
-/// All buffers by dotted name, shared ones once; owned by the caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_named_buffers(
-    m: *mut taper_module,
-    out: *mut *mut taper_named_tensors,
-) -> *mut taper_error {
-    guard("module_named_buffers", |c| {
-        c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.named_buffers()?)?)
-    })
+/// `taper_module_load_state_dict`.
+pub fn module_load_state_dict(m: &Module, state: &Arc<Mutex<NamedTensors>>, strict: bool) -> Result<()> {
+    let state = state.lock().dict()?;
+    m.load_state_dict(&state, strict).map(drop)
 }
 
-/// Sets training (true) or evaluation mode on the module and all below. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_train(m: *mut taper_module, mode: bool) -> *mut taper_error {
-    guard("module_train", |c| {
-        module(c, m)?.train(mode)?;
-        Ok(())
-    })
+/// `taper_module_save`.
+pub fn module_save(m: &Module, path: &str) -> Result<()> {
+    safetensors::save(path, &m.state_dict()?, &Default::default())
 }
 
-/// 1 in training mode, 0 in evaluation mode, -1 for a bad handle. Borrows m. Since 0.1.
-#[no_mangle]
-pub extern "C" fn taper_module_is_training(m: *const taper_module) -> i32 {
-    getter(-1, || object(m).ok().map(|m| m.is_training() as i32))
-}
-
-/// Moves parameters, buffers and gradients to a device (type 0: stays) and converts the float ones to a float dtype
-/// (TAPER_DTYPE_NONE: stays). Tensors keep their identity: handles and optimizers see the new contents. Borrows m.
-/// Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_to(m: *mut taper_module, dtype: i32, device: taper_device) -> *mut taper_error {
-    guard("module_to", |c| {
-        let m = module(c, m)?;
-        m.to(c.opt_dtype(1, "dtype", dtype)?, c.opt_device(2, "device", device)?)
-    })
-}
-
-/// Drops the gradients of all parameters, or (set_to_none false) sets them to zero. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_zero_grad(m: *mut taper_module, set_to_none: bool) -> *mut taper_error {
-    guard("module_zero_grad", |c| module(c, m)?.zero_grad(set_to_none))
-}
-
-/// Makes all parameters require grad, or freezes them. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_requires_grad_(m: *mut taper_module, requires_grad: bool) -> *mut taper_error {
-    guard("module_requires_grad_", |c| module(c, m)?.requires_grad_(requires_grad))
-}
-
-/// Calls f with every module below and last with m itself, children before parents; the handle is borrowed. An error of
-/// f ends the walk and comes back as it is. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_apply(
-    m: *mut taper_module,
-    f: Option<unsafe extern "C" fn(user: *mut c_void, m: *mut taper_module) -> *mut taper_error>,
-    user: *mut c_void,
-) -> *mut taper_error {
-    guard("module_apply", |c| {
-        let Some(f) = f else { return Err(c.invalid(ErrorKind::Value, 1, "f", "expected a function, got NULL")) };
-        module(c, m)?.apply(&mut |m| {
-            let lent = LentModule::new(m)?;
-            // SAFETY: function and pointer come from the caller, for the time of this call.
-            match error::take(unsafe { f(user, lent.0) }) {
-                Some(e) => Err(e),
-                None => Ok(()),
-            }
-        })
-    })
-}
-
-/// The printed form, PyTorch's; owned by the caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_to_string(m: *mut taper_module, out: *mut *mut taper_string) -> *mut taper_error {
-    guard("module_to_string", |c| c.out(1, "out", out)?.set(module(c, m)?.repr()?))
-}
-
-/// Parameters and persistent buffers by dotted name: detached tensors that share the module's memory. Owned by the
-/// caller. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_state_dict(
-    m: *mut taper_module,
-    out: *mut *mut taper_named_tensors,
-) -> *mut taper_error {
-    guard("module_state_dict", |c| c.out(1, "out", out)?.set(NamedTensors::from_dict(module(c, m)?.state_dict()?)?))
-}
-
-/// Copies the tensors of state into the module's. strict makes names that do not match an error; shapes that do not are
-/// one always. What matches has been copied even then. Borrows both. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_load_state_dict(
-    m: *mut taper_module,
-    state: *const taper_named_tensors,
-    strict: bool,
-) -> *mut taper_error {
-    guard("module_load_state_dict", |c| {
-        let m = module(c, m)?;
-        let state = c.get(1, "state", state)?.lock().dict()?;
-        m.load_state_dict(&state, strict).map(drop)
-    })
-}
-
-/// Saves the state dict to a safetensors file. Borrows m. Fails with TAPER_ERROR_IO. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_save(m: *mut taper_module, path: *const c_char) -> *mut taper_error {
-    guard("module_save", |c| {
-        let m = module(c, m)?;
-        safetensors::save(c.str(1, "path", path)?, &m.state_dict()?, &Default::default())
-    })
-}
-
-/// Loads a safetensors file into the module, on whatever device that is; strict as in taper_module_load_state_dict.
-/// Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_load(
-    m: *mut taper_module,
-    path: *const c_char,
-    strict: bool,
-) -> *mut taper_error {
-    guard("module_load", |c| {
-        let m = module(c, m)?;
-        let (state, _) = safetensors::load(c.str(1, "path", path)?, Device::CPU)?;
-        m.load_state_dict(&state, strict).map(drop)
-    })
+/// `taper_module_load`.
+pub fn module_load(m: &Module, path: &str, strict: bool) -> Result<()> {
+    let (state, _) = safetensors::load(path, Device::CPU)?;
+    m.load_state_dict(&state, strict).map(drop)
 }
 
 /// A hook that runs before or after forward: set the one that is registered.
@@ -609,36 +414,23 @@ fn take_list(what: &str, l: *mut taper_tensor_list) -> Result<Option<Outputs>> {
     Ok(Some(list.iter().cloned().collect()))
 }
 
-/// Runs vtable->before before every forward of m. id receives the hook's number, for taper_module_remove_hook. Borrows
-/// m; user is owned by the hook (vtable->drop). Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_register_forward_pre_hook(
-    m: *mut taper_module,
-    vtable: *const taper_module_hook_vtable,
-    user: *mut c_void,
-    id: *mut u64,
-) -> *mut taper_error {
-    guard("module_register_forward_pre_hook", |c| {
-        let vt = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vt.drop);
-        let id = c.out(3, "id", id)?;
-        let Some(before) = vt.before else {
-            return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its before function is NULL"));
-        };
-        let hook = move |m: &Module, inputs: &[Option<Tensor>]| {
-            let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
-            let mut out = std::ptr::null_mut();
-            // SAFETY: function and user come together from the caller; user lives as long as this closure.
-            let e = unsafe { before(user.get(), this.0, lent.handles.as_ptr(), lent.handles.len(), &mut out) };
-            let result = take_list("a forward pre-hook", out);
-            match error::take(e) {
-                Some(e) => Err(e),
-                None => result,
-            }
-        };
-        id.set(module(c, m)?.register_forward_pre_hook(Arc::new(hook)))
-    })
+/// `taper_module_register_forward_pre_hook`.
+pub fn module_register_forward_pre_hook(c: &Call, m: &Module, vt: taper_module_hook_vtable, user: User) -> Result<u64> {
+    let Some(before) = vt.before else {
+        return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its before function is NULL"));
+    };
+    let hook = move |m: &Module, inputs: &[Option<Tensor>]| {
+        let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
+        let mut out = std::ptr::null_mut();
+        // SAFETY: function and user come together from the caller; user lives as long as this closure.
+        let e = unsafe { before(user.get(), this.0, lent.handles.as_ptr(), lent.handles.len(), &mut out) };
+        let result = take_list("a forward pre-hook", out);
+        match error::take(e) {
+            Some(e) => Err(e),
+            None => result,
+        }
+    };
+    Ok(m.register_forward_pre_hook(Arc::new(hook)))
 }
 
 fn after_one(
@@ -688,36 +480,20 @@ fn after_all(
     }
 }
 
-/// Runs vtable->after after every forward of m; otherwise like taper_module_register_forward_pre_hook. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_register_forward_hook(
-    m: *mut taper_module,
-    vtable: *const taper_module_hook_vtable,
-    user: *mut c_void,
-    id: *mut u64,
-) -> *mut taper_error {
-    guard("module_register_forward_hook", |c| {
-        let vt = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vt.drop);
-        let id = c.out(3, "id", id)?;
-        if vt.after.is_none() && vt.after_list.is_none() {
-            return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its after function is NULL"));
-        }
-        let hook = move |m: &Module, inputs: &[Option<Tensor>], outputs: &[Option<Tensor>]| match vt.after {
-            Some(after) if vt.after_list.is_none() => after_one(after, &user, m, inputs, outputs),
-            _ => after_all(&vt, &user, m, inputs, outputs),
-        };
-        id.set(module(c, m)?.register_forward_hook(Arc::new(hook)))
-    })
+/// `taper_module_register_forward_hook`.
+pub fn module_register_forward_hook(c: &Call, m: &Module, vt: taper_module_hook_vtable, user: User) -> Result<u64> {
+    if vt.after.is_none() && vt.after_list.is_none() {
+        return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its after function is NULL"));
+    }
+    let hook = move |m: &Module, inputs: &[Option<Tensor>], outputs: &[Option<Tensor>]| match vt.after {
+        Some(after) if vt.after_list.is_none() => after_one(after, &user, m, inputs, outputs),
+        _ => after_all(&vt, &user, m, inputs, outputs),
+    };
+    Ok(m.register_forward_hook(Arc::new(hook)))
 }
 
-/// Removes a hook of this module; unknown numbers are ignored. Borrows m. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_module_remove_hook(m: *mut taper_module, id: u64) -> *mut taper_error {
-    guard("module_remove_hook", |c| {
-        module(c, m)?.remove_hook(id);
-        Ok(())
-    })
+/// `taper_module_remove_hook`.
+pub fn module_remove_hook(m: &Module, id: u64) -> Result<()> {
+    m.remove_hook(id);
+    Ok(())
 }

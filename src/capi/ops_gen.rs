@@ -4411,7 +4411,7 @@ pub unsafe extern "C" fn taper_any(
 
 /// Whether any element is nonzero over several dimensions (all when none are given); bool.
 ///
-/// `any.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+/// `any.dims(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_any_dims(
@@ -4468,7 +4468,7 @@ pub unsafe extern "C" fn taper_all(
 
 /// Whether all elements are nonzero over several dimensions (all when none are given); bool.
 ///
-/// `all.dims(Tensor self, int[1]? dim=None, bool keepdim=False) -> Tensor`. Since 0.1.
+/// `all.dims(Tensor self, int[1]? dim, bool keepdim=False) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_all_dims(

@@ -1,6 +1,6 @@
 //! Tensors: handles, what a tensor is, creation from the caller's memory, reading back.
 
-use super::convert::{guard, Call, TensorList};
+use super::convert::{Call, TensorList};
 use super::handle::{self, Kind};
 use super::types::*;
 use super::user::User;
@@ -143,16 +143,9 @@ pub fn tensor_version(t: &Tensor) -> i64 {
     t.version() as i64
 }
 
-/// Pointer to the first element of a CPU tensor, valid while the tensor lives and keeps its memory; other devices are
-/// an error. The memory counts as shared with the caller from now on: it is never reused. Borrows t. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_data(t: *mut taper_tensor, out: *mut *mut c_void) -> *mut taper_error {
-    guard("tensor_data", |c| {
-        let out = c.out(1, "out", out)?;
-        let t = c.tensor(0, "t", t)?;
-        out.set(host_data(&t)? as *mut c_void)
-    })
+/// `taper_tensor_data`.
+pub fn tensor_data(t: &Tensor) -> Result<*mut c_void> {
+    Ok(host_data(t)? as *mut c_void)
 }
 
 /// Address of a CPU tensor's first element; marks the memory as shared.
@@ -196,30 +189,22 @@ pub fn tensor_set_data(t: &Tensor, src: &Tensor) -> Result<()> {
     meta::set_data(t, src)
 }
 
-/// Makes a tensor with a copy of row-major data: numel * element size bytes. sizes has ndim elements (NULL with 0 makes
-/// a tensor without dimensions). dtype is a code, dev a device (type 0: the default device). The result is owned by the
-/// caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_from_data(
+/// `taper_tensor_from_data`.
+///
+/// # Safety
+/// `data` is NULL or holds as many elements as the sizes say.
+pub unsafe fn tensor_from_data(
+    c: &Call,
     data: *const c_void,
-    sizes: *const i64,
-    ndim: usize,
-    dtype: i32,
-    dev: taper_device,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    guard("tensor_from_data", |c| {
-        let out = c.out(4, "out", out)?;
-        // SAFETY: the header's contract.
-        let sizes = unsafe { c.slice(1, "sizes", sizes, ndim) }?;
-        let dtype = c.dtype(2, "dtype", dtype)?;
-        let device = c.opt_device(3, "dev", dev)?.unwrap_or_else(crate::base::settings::default_device);
-        let nbytes = nbytes(sizes, dtype)?;
-        // SAFETY: the header says that data holds numel elements.
-        let bytes = unsafe { c.slice(0, "data", data as *const u8, nbytes) }?;
-        out.set(Tensor::from_bytes(bytes, sizes, dtype, device)?)
-    })
+    sizes: &[i64],
+    dtype: DType,
+    dev: Option<Device>,
+) -> Result<Tensor> {
+    let device = dev.unwrap_or_else(crate::base::settings::default_device);
+    let nbytes = nbytes(sizes, dtype)?;
+    // SAFETY: the caller's.
+    let bytes = unsafe { c.slice(0, "data", data as *const u8, nbytes) }?;
+    Tensor::from_bytes(bytes, sizes, dtype, device)
 }
 
 fn nbytes(sizes: &[i64], dtype: DType) -> Result<usize> {
@@ -234,43 +219,31 @@ fn nbytes(sizes: &[i64], dtype: DType) -> Result<usize> {
 struct Foreign(#[allow(dead_code)] User);
 impl HostOwner for Foreign {}
 
-/// Makes a CPU tensor over the caller's memory, without copying. strides count elements, not negative; NULL means
-/// row-major. deleter (or NULL) is called with user exactly once: when the last tensor that uses the memory is
-/// freed, on any thread, or before this function returns an error. data must be aligned for the dtype. The result is
-/// owned by the caller. Since 0.1.
-#[no_mangle]
-#[must_use]
-pub unsafe extern "C" fn taper_tensor_from_buffer(
+/// `taper_tensor_from_buffer`.
+///
+/// # Safety
+/// `data` holds as many elements as sizes and strides say, and strides is NULL or as long as sizes.
+pub unsafe fn tensor_from_buffer(
+    c: &Call,
     data: *mut c_void,
-    sizes: *const i64,
-    ndim: usize,
+    sizes: &[i64],
     strides: *const i64,
-    dtype: i32,
-    deleter: taper_drop_fn,
-    user: *mut c_void,
-    out: *mut *mut taper_tensor,
-) -> *mut taper_error {
-    // First of all, so that every way out calls the deleter.
-    let owner = User::new(user, deleter);
-    guard("tensor_from_buffer", move |c| {
-        let out = c.out(6, "out", out)?;
-        // SAFETY: the header's contract.
-        let sizes = unsafe { c.slice(1, "sizes", sizes, ndim) }?;
-        let strides: Dims = if strides.is_null() {
-            contiguous_strides(sizes)
-        } else {
-            // SAFETY: the header's contract.
-            Dims::from_slice(unsafe { c.slice(2, "strides", strides, ndim) }?)
-        };
-        let dtype = c.dtype(3, "dtype", dtype)?;
-        nbytes(sizes, dtype)?;
-        if strides.iter().any(|s| *s < 0) {
-            let what = format!("negative strides are not supported, got {strides:?}");
-            return Err(c.invalid(ErrorKind::Value, 2, "strides", what));
-        }
-        let layout = Layout { shape: Dims::from_slice(sizes), strides, offset: 0 };
-        out.set(from_foreign(data as *mut u8, layout, dtype, Device::CPU, Box::new(Foreign(owner)))?)
-    })
+    dtype: DType,
+    user: User,
+) -> Result<Tensor> {
+    let strides: Dims = if strides.is_null() {
+        contiguous_strides(sizes)
+    } else {
+        // SAFETY: the caller's.
+        Dims::from_slice(unsafe { c.slice(2, "strides", strides, sizes.len()) }?)
+    };
+    nbytes(sizes, dtype)?;
+    if strides.iter().any(|s| *s < 0) {
+        let what = format!("negative strides are not supported, got {strides:?}");
+        return Err(c.invalid(ErrorKind::Value, 2, "strides", what));
+    }
+    let layout = Layout { shape: Dims::from_slice(sizes), strides, offset: 0 };
+    from_foreign(data as *mut u8, layout, dtype, Device::CPU, Box::new(Foreign(user)))
 }
 
 /// A tensor over memory of the CPU or of a CUDA device that `owner` keeps. The layout has no negative strides.
@@ -318,20 +291,7 @@ pub fn from_foreign(
 
 /// `taper_dtype_name`.
 pub fn dtype_name(dtype: i32) -> *const c_char {
-    let name = match DType::from_code(dtype) {
-        Ok(DType::U8) => c"uint8",
-        Ok(DType::I8) => c"int8",
-        Ok(DType::I16) => c"int16",
-        Ok(DType::I32) => c"int32",
-        Ok(DType::I64) => c"int64",
-        Ok(DType::F16) => c"float16",
-        Ok(DType::F32) => c"float32",
-        Ok(DType::F64) => c"float64",
-        Ok(DType::Bool) => c"bool",
-        Ok(DType::BF16) => c"bfloat16",
-        Err(_) => return std::ptr::null(),
-    };
-    name.as_ptr()
+    DType::from_code(dtype).map_or(std::ptr::null(), |d| d.name_c().as_ptr())
 }
 
 /// `taper_dtype_size`.

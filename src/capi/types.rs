@@ -1,5 +1,6 @@
-//! Types and constants of the C ABI; their layouts and values are frozen.
+//! Types of the C ABI; their layouts are frozen. The constants are in `spec/types.txt`.
 
+pub use super::types_gen::*;
 use std::os::raw::c_void;
 
 /// A tensor. Any thread may use it; writing to one tensor from two threads at once gives unspecified elements.
@@ -96,67 +97,6 @@ pub struct taper_index_item {
 
 /// Version of this ABI: a program built with one version runs with every library of the same version.
 pub const TAPER_ABI_VERSION: u32 = 1;
-
-pub const TAPER_DEVICE_CPU: i32 = 1;
-pub const TAPER_DEVICE_CUDA: i32 = 2;
-pub const TAPER_DEVICE_OPENCL: i32 = 4;
-
-pub const TAPER_SCALAR_FLOAT: i32 = 0;
-pub const TAPER_SCALAR_INT: i32 = 1;
-pub const TAPER_SCALAR_BOOL: i32 = 2;
-
-/// What taper_module_attribute found.
-pub const TAPER_ATTRIBUTE_NONE: i32 = 0;
-pub const TAPER_ATTRIBUTE_BOOL: i32 = 1;
-pub const TAPER_ATTRIBUTE_INT: i32 = 2;
-pub const TAPER_ATTRIBUTE_FLOAT: i32 = 3;
-pub const TAPER_ATTRIBUTE_TEXT: i32 = 4;
-pub const TAPER_ATTRIBUTE_INTS: i32 = 5;
-pub const TAPER_ATTRIBUTE_FLOATS: i32 = 6;
-
-/// dtype codes: PyTorch's numbers.
-pub const TAPER_UINT8: i32 = 0;
-pub const TAPER_INT8: i32 = 1;
-pub const TAPER_INT16: i32 = 2;
-pub const TAPER_INT32: i32 = 3;
-pub const TAPER_INT64: i32 = 4;
-pub const TAPER_FLOAT16: i32 = 5;
-pub const TAPER_FLOAT32: i32 = 6;
-pub const TAPER_FLOAT64: i32 = 7;
-pub const TAPER_BOOL: i32 = 11;
-pub const TAPER_BFLOAT16: i32 = 15;
-/// No dtype, where one is optional.
-pub const TAPER_DTYPE_NONE: i32 = -1;
-
-pub const TAPER_INDEX_INT: i32 = 0;
-pub const TAPER_INDEX_SLICE: i32 = 1;
-pub const TAPER_INDEX_NEWAXIS: i32 = 2;
-pub const TAPER_INDEX_ELLIPSIS: i32 = 3;
-pub const TAPER_INDEX_TENSOR: i32 = 4;
-pub const TAPER_INDEX_BOOL: i32 = 5;
-
-/// Error codes: what taper_error_code returns. Shapes that do not match, a freed graph, a wrong device.
-pub const TAPER_ERROR_RUNTIME: i32 = 1;
-/// An index out of range.
-pub const TAPER_ERROR_INDEX: i32 = 2;
-/// A wrong dtype or kind of argument.
-pub const TAPER_ERROR_TYPE: i32 = 3;
-/// A value out of its domain.
-pub const TAPER_ERROR_VALUE: i32 = 4;
-/// Memory could not be allocated.
-pub const TAPER_ERROR_OUT_OF_MEMORY: i32 = 5;
-/// The device has no kernel for this op and dtype.
-pub const TAPER_ERROR_NOT_IMPLEMENTED: i32 = 6;
-/// A NULL, freed, foreign or wrong-kind handle.
-pub const TAPER_ERROR_INVALID_HANDLE: i32 = 7;
-/// A file could not be read, written or understood.
-pub const TAPER_ERROR_IO: i32 = 8;
-/// A callback failed.
-pub const TAPER_ERROR_CALLBACK: i32 = 9;
-/// A bug in Taper.
-pub const TAPER_ERROR_INTERNAL: i32 = 10;
-/// A key or name that is not there.
-pub const TAPER_ERROR_KEY: i32 = 11;
 
 /// Frees what a callback's `user` pointer refers to.
 pub type taper_drop_fn = Option<unsafe extern "C" fn(user: *mut c_void)>;

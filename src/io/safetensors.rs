@@ -150,7 +150,7 @@ pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMe
             .iter()
             .map(|s| i64::try_from(*s).map_err(|_| bad("a size does not fit in 64 bits")))
             .collect::<Result<_>>()?;
-        checked_numel(&shape)?;
+        checked_numel(&shape).map_err(|e| bad(&e.message))?;
         let n = info.data_offsets.1 - info.data_offsets.0;
         bytes.clear();
         memory::reserve_exact(&mut bytes, n)?;
@@ -260,6 +260,11 @@ mod tests {
         let mut overflow = (header.len() as u64).to_le_bytes().to_vec();
         overflow.extend_from_slice(header);
         fails(&overflow, "bad header");
+        let header = format!(r#"{{"x":{{"dtype":"F32","shape":{:?},"data_offsets":[0,4]}}}}"#, [1; 70]);
+        let mut deep = (header.len() as u64).to_le_bytes().to_vec();
+        deep.extend_from_slice(header.as_bytes());
+        deep.extend_from_slice(&[0; 4]);
+        fails(&deep, "at most 64 dimensions, got 70");
         let header = br#"{"x":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}}"#;
         let mut foreign = (header.len() as u64).to_le_bytes().to_vec();
         foreign.extend_from_slice(header);

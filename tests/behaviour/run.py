@@ -443,7 +443,7 @@ func main() {{
         with open(os.path.join(folder, "go.mod"), "w") as f:
             module = "github.com/taper-torch/taper/bindings/go"
             f.write(f"module cases\n\ngo 1.24\n\nrequire {module} v0.0.0\n\nreplace {module} => {ROOT}/bindings/go\n")
-        env = os.environ | {"CGO_LDFLAGS": f"-L{LIB} -Wl,-rpath,{LIB}", "GOFLAGS": "-mod=mod"}
+        env = os.environ | {"CGO_LDFLAGS": f"-L{LIB} -Wl,-rpath,{LIB}", "GOFLAGS": "-mod=mod -tags=taper_checkout"}
         program = os.path.join(OUT, "go.out")
         subprocess.run(["go", "build", "-o", program, "."], cwd=folder, check=True, env=env)
         return [program]

@@ -43,7 +43,8 @@ static void backward(void)
     FAILS(taper_backward(&y, 1, NULL, 0, false, false, NULL, 0), TAPER_ERROR_RUNTIME, "grad can be implicitly created only for scalar outputs");
     FAILS(taper_backward(NULL, 1, NULL, 0, false, false, NULL, 0), TAPER_ERROR_VALUE, "'tensors'");
     FAILS(taper_backward(NULL, 0, NULL, 0, false, false, NULL, 0), TAPER_ERROR_RUNTIME, "");
-    FAILS(taper_backward(&y, 1, &plain, 2, false, false, NULL, 0), TAPER_ERROR_VALUE, "'grads' (position 2): has 2 elements, expected 1");
+    taper_tensor *two[] = {plain, plain};
+    FAILS(taper_backward(&y, 1, two, 2, false, false, NULL, 0), TAPER_ERROR_VALUE, "'grads' (position 2): has 2 elements, expected 1");
     FAILS(taper_tensor_set_requires_grad(s, false), TAPER_ERROR_RUNTIME, "leaf");
     CHECK(taper_tensor_free(y) && taper_tensor_free(s));
 

@@ -353,9 +353,11 @@ def run_here(seed, seconds, begin=0):
     import taper as torch
 
     warnings.simplefilter("ignore")
-    end, i = time.monotonic() + seconds, begin
+    i = begin
     with scratch() as folder:
         seeds = make_seeds(torch, folder)
+        # Making the seeds may take long where a device compiles for it.
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             kind, data = case(seed, i, seeds)
             try:

@@ -1165,7 +1165,7 @@ T any() const {
     return T::adopt(out_);
 }
 /// Whether any element is nonzero over several dimensions (all when none are given); bool.
-T any(const OptionalIntList &dim = std::nullopt, bool keepdim = false) const {
+T any(const OptionalIntList &dim, bool keepdim = false) const {
     taper_tensor *out_{};
     detail::check(taper_any_dims(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
     return T::adopt(out_);
@@ -1183,7 +1183,7 @@ T all() const {
     return T::adopt(out_);
 }
 /// Whether all elements are nonzero over several dimensions (all when none are given); bool.
-T all(const OptionalIntList &dim = std::nullopt, bool keepdim = false) const {
+T all(const OptionalIntList &dim, bool keepdim = false) const {
     taper_tensor *out_{};
     detail::check(taper_all_dims(this->raw_handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
     return T::adopt(out_);
@@ -3571,7 +3571,7 @@ inline Tensor any(const Tensor &self) {
     return Tensor::adopt(out_);
 }
 /// Whether any element is nonzero over several dimensions (all when none are given); bool.
-inline Tensor any(const Tensor &self, const OptionalIntList &dim = std::nullopt, bool keepdim = false) {
+inline Tensor any(const Tensor &self, const OptionalIntList &dim, bool keepdim = false) {
     taper_tensor *out_{};
     detail::check(taper_any_dims(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
     return Tensor::adopt(out_);
@@ -3589,7 +3589,7 @@ inline Tensor all(const Tensor &self) {
     return Tensor::adopt(out_);
 }
 /// Whether all elements are nonzero over several dimensions (all when none are given); bool.
-inline Tensor all(const Tensor &self, const OptionalIntList &dim = std::nullopt, bool keepdim = false) {
+inline Tensor all(const Tensor &self, const OptionalIntList &dim, bool keepdim = false) {
     taper_tensor *out_{};
     detail::check(taper_all_dims(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, &out_));
     return Tensor::adopt(out_);

@@ -3,6 +3,7 @@
 #define TAPER_TYPES_HPP
 
 #include "error.hpp"
+#include "types_gen.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -17,22 +18,6 @@
 
 namespace taper {
 
-/// Element type; the values are the C interface's.
-enum class DType : int32_t {
-    U8 = TAPER_UINT8,
-    I8 = TAPER_INT8,
-    I16 = TAPER_INT16,
-    I32 = TAPER_INT32,
-    I64 = TAPER_INT64,
-    F16 = TAPER_FLOAT16,
-    F32 = TAPER_FLOAT32,
-    F64 = TAPER_FLOAT64,
-    Bool = TAPER_BOOL,
-    BF16 = TAPER_BFLOAT16,
-};
-inline constexpr DType uint8 = DType::U8, int8 = DType::I8, int16 = DType::I16, int32 = DType::I32,
-                       int64 = DType::I64, float16 = DType::F16, float32 = DType::F32, float64 = DType::F64,
-                       boolean = DType::Bool, bfloat16 = DType::BF16;
 inline std::ostream &operator<<(std::ostream &o, DType d) {
     return o << taper_dtype_name(static_cast<int32_t>(d));
 }

@@ -71,12 +71,14 @@ from ._settings import *
 from ._tensor import Tensor as Tensor
 from .amp import autocast as autocast
 from .nn.functional import (
+    adaptive_avg_pool1d as adaptive_avg_pool1d,
+    bilinear as bilinear,
     celu as celu,
     hardshrink as hardshrink,
+    pairwise_distance as pairwise_distance,
     prelu as prelu,
     selu as selu,
     threshold as threshold,
-    adaptive_avg_pool1d as adaptive_avg_pool1d,
 )
 from .nn.functional import (
     alpha_dropout as alpha_dropout,

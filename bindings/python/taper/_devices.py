@@ -64,7 +64,7 @@ DeviceProperties.__module__ = "taper"
 def properties(device):
     """The DeviceProperties of a device; an error says why there is none."""
     raw = _Raw(struct_size=ctypes.sizeof(_Raw))
-    e = _c.proto("device_get_properties", _c.Device, _c.V)(_c.device_c(device), addressof(raw))
+    e = _c.proto("device_get_properties")(_c.device_c(device), addressof(raw))
     if e:
         _c.fail(e)
     return DeviceProperties(raw)
@@ -391,7 +391,7 @@ class Event:
 
     @staticmethod
     def _call(name, *args):
-        e = _c.proto(name, *_EVENT[name])(*args)
+        e = _c.proto(name)(*args)
         if e:
             _c.fail(e)
 
@@ -410,14 +410,6 @@ class Event:
         return f"<taper.{self.accelerator.type}.Event {'uninitialized' if self._h is None else hex(self._h)}>"
 
 
-_EVENT = {
-    "event_new": (_c.Device, c_bool, _c.V),
-    "event_record": (_c.V,),
-    "event_elapsed_time": (_c.V, _c.V, _c.V),
-    "event_wait": (_c.V,),
-    "event_query": (_c.V, _c.V),
-    "event_synchronize": (_c.V,),
-}
 _free_event = _c.proto("event_free", library=_c.quick)
 
 

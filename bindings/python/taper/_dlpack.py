@@ -124,7 +124,7 @@ def to_capsule(t, max_version=None, dl_device=None, copy=None, stream=None):
     versioned = max_version is not None and max_version[0] >= 1
     name = "tensor_to_dlpack" if versioned else "tensor_to_dlpack_legacy"
     o, p = tls.o
-    e = _c.proto(name, _c.V, _c.V)(t._h, p)
+    e = _c.proto(name)(t._h, p)
     if e:
         fail(e)
     return _new(o.value, _NAMES[versioned][0], cast(_destroy, c_void_p).value)
@@ -156,7 +156,7 @@ def from_dlpack(source, *, device=None, copy=None):
             managed = _pointer(capsule, name)
             _rename(capsule, used)  # from here on the library owns it
             o, p = tls.o
-            e = _c.proto("tensor_from_dlpack" if versioned else "tensor_from_dlpack_legacy", _c.V, _c.V)(managed, p)
+            e = _c.proto("tensor_from_dlpack" if versioned else "tensor_from_dlpack_legacy")(managed, p)
             if e:
                 fail(e)
             t = wrap(o.value)

@@ -2,6 +2,8 @@
 
 import builtins
 
+from ._types_gen import DEVICE, DTYPES
+
 _by_code = {}
 
 
@@ -42,18 +44,12 @@ class dtype:
 
 dtype.__module__ = "taper"
 
-uint8 = dtype("uint8", 0, 1, False, False, "B", "Byte")
-int8 = dtype("int8", 1, 1, False, True, "b", "Char")
-int16 = short = dtype("int16", 2, 2, False, True, "h", "Short")
-int32 = int = dtype("int32", 3, 4, False, True, "i", "Int")
-int64 = long = dtype("int64", 4, 8, False, True, "q", "Long")
-float16 = half = dtype("float16", 5, 2, True, True, "e", "Half")
-float32 = float = dtype("float32", 6, 4, True, True, "f", "Float")
-float64 = double = dtype("float64", 7, 8, True, True, "d", "Double")
-bool = dtype("bool", 11, 1, False, False, "?", "Bool")
-bfloat16 = dtype("bfloat16", 15, 2, True, True, None, "BFloat16")
+for _row in DTYPES:
+    globals()[_row[0]] = _made = dtype(*_row[:-1])
+    if _row[-1]:
+        globals()[_row[-1]] = _made
 
-ALIASES = ("short", "int", "long", "half", "float", "double")
+ALIASES = tuple(row[-1] for row in DTYPES if row[-1])
 
 
 def from_code(code):
@@ -114,7 +110,7 @@ class Size(tuple):
 
 Size.__module__ = "taper"
 
-_DEVICE_CODES = {"cpu": 1, "cuda": 2, "opencl": 4}
+_DEVICE_CODES = {k.lower(): v for k, v in DEVICE.items()}
 _DEVICE_NAMES = {v: k for k, v in _DEVICE_CODES.items()}
 current = {}  # the index that a type without one means, where `set_device` has changed it
 

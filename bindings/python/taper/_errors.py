@@ -1,19 +1,19 @@
 """The library's errors as exceptions, and exceptions as the library's errors."""
 
 import copyreg
-from ctypes import c_char_p, c_int32
 
-from ._c import V, held, hold, proto, release_address
+from ._c import held, hold, proto, release_address
 from ._lib import quick
+from ._types_gen import ERROR
 
-error_code = proto("error_code", V, res=c_int32, library=quick)
-error_message = proto("error_message", V, res=c_char_p, library=quick)
-error_op = proto("error_op", V, res=c_char_p, library=quick)
-error_arg = proto("error_arg", V, res=c_int32, library=quick)
-error_cause = proto("error_cause", V, library=quick)
-error_payload = proto("error_payload", V, library=quick)
-error_free = proto("error_free", V, res=None, library=quick)
-error_new = proto("error_new", c_int32, c_char_p, V, V, library=quick)
+error_code = proto("error_code", library=quick)
+error_message = proto("error_message", library=quick)
+error_op = proto("error_op", library=quick)
+error_arg = proto("error_arg", library=quick)
+error_cause = proto("error_cause", library=quick)
+error_payload = proto("error_payload", library=quick)
+error_free = proto("error_free", library=quick)
+error_new = proto("error_new", library=quick)
 
 
 class Error(Exception):
@@ -46,17 +46,17 @@ OutOfMemoryError.__module__ = "taper"
 _RUNTIME = _error_class(RuntimeError)
 _VALUE = _error_class(ValueError)
 _CLASSES = {
-    1: _RUNTIME,
-    2: _error_class(IndexError),
-    3: _error_class(TypeError),
-    4: _VALUE,
-    5: OutOfMemoryError,
-    6: _error_class(NotImplementedError),
-    7: _VALUE,
-    8: _error_class(OSError),
-    9: _RUNTIME,
-    10: _RUNTIME,
-    11: _error_class(KeyError),
+    ERROR["RUNTIME"]: _RUNTIME,
+    ERROR["INDEX"]: _error_class(IndexError),
+    ERROR["TYPE"]: _error_class(TypeError),
+    ERROR["VALUE"]: _VALUE,
+    ERROR["OUT_OF_MEMORY"]: OutOfMemoryError,
+    ERROR["NOT_IMPLEMENTED"]: _error_class(NotImplementedError),
+    ERROR["INVALID_HANDLE"]: _VALUE,
+    ERROR["IO"]: _error_class(OSError),
+    ERROR["CALLBACK"]: _RUNTIME,
+    ERROR["INTERNAL"]: _RUNTIME,
+    ERROR["KEY"]: _error_class(KeyError),
 }
 copyreg.pickle(_Nameless, lambda cls: (_class_over, (cls.__bases__[1],)))
 
@@ -66,13 +66,13 @@ def _class_over(base):
 
 
 _CODES = (
-    (IndexError, 2),
-    (TypeError, 3),
-    (NotImplementedError, 6),
-    (MemoryError, 5),
-    (KeyError, 11),
-    (ValueError, 4),
-    (OSError, 8),
+    (IndexError, ERROR["INDEX"]),
+    (TypeError, ERROR["TYPE"]),
+    (NotImplementedError, ERROR["NOT_IMPLEMENTED"]),
+    (MemoryError, ERROR["OUT_OF_MEMORY"]),
+    (KeyError, ERROR["KEY"]),
+    (ValueError, ERROR["VALUE"]),
+    (OSError, ERROR["IO"]),
 )
 
 

@@ -347,7 +347,12 @@ def div_(input, other, *, rounding_mode=None):
     """Division in place."""
     if rounding_mode is None:
         return g.div_(input, other)
-    return input.copy_(g.div(input, other, rounding_mode=rounding_mode))
+    result = g.div(input, other, rounding_mode=rounding_mode)
+    if not can_cast(result.dtype, input.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype.scalar_name} can't be cast to the desired output type {input.dtype.scalar_name}"
+        )
+    return input.copy_(_shaped_like(input, result))
 
 
 def clamp_(input, min=None, max=None):
@@ -361,16 +366,18 @@ def clamp_(input, min=None, max=None):
 def xlogy(input, other, *, out=None):
     """input * log(other), 0 where input is 0; one of both may be a number."""
     if not isinstance(other, Tensor):
-        other = g.full((), other, device=input.device)
+        other = g.full((), other, dtype=result_type(input, other), device=input.device)
     elif not isinstance(input, Tensor):
-        input = g.full((), input, device=other.device)
+        input = g.full((), input, dtype=result_type(input, other), device=other.device)
     return g.xlogy(input, other, out=out)
 
 
 def lerp_(input, end, weight):
     """self += weight * (end - self)."""
     if isinstance(weight, Tensor):
-        return input.copy_(_shaped_like(input, g.lerp(input, end, weight)))
+        # The weight's derivative needs what input was.
+        start = input.clone() if weight.requires_grad and _c.grad_mode_enabled() else input
+        return input.copy_(_shaped_like(input, g.lerp(start, end, weight)))
     return g.lerp_(input, end, weight)
 
 

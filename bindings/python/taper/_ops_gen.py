@@ -3086,9 +3086,7 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         if dim is M and keepdim is M:
             o_, p_ = tls.o
             e_ = _any(input._h, p_)
-        elif (dim is M or (dim is None or isinstance(dim, (tuple, list, int)))):
-            if dim is M:
-                dim = None
+        elif dim is not M and (dim is None or isinstance(dim, (tuple, list, int))):
             if type(dim) is int:
                 dim = (dim,) * 1
             if keepdim is M:
@@ -3106,7 +3104,7 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "any", "T:input n:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("any", ("Tensor self", "Tensor self, int[1]? dim=None, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
+            no_overload("any", ("Tensor self", "Tensor self, int[1]? dim, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -3128,9 +3126,7 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         if dim is M and keepdim is M:
             o_, p_ = tls.o
             e_ = _all(input._h, p_)
-        elif (dim is M or (dim is None or isinstance(dim, (tuple, list, int)))):
-            if dim is M:
-                dim = None
+        elif dim is not M and (dim is None or isinstance(dim, (tuple, list, int))):
             if type(dim) is int:
                 dim = (dim,) * 1
             if keepdim is M:
@@ -3148,7 +3144,7 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "all", "T:input n:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("all", ("Tensor self", "Tensor self, int[1]? dim=None, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
+            no_overload("all", ("Tensor self", "Tensor self, int[1]? dim, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

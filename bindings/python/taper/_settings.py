@@ -135,14 +135,14 @@ def is_autocast_enabled(device_type=None):
 
 def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
     """How tensors are printed; what is not given stays."""
-    from ctypes import byref, c_char_p
+    from ctypes import byref
 
     def some(cell, v):
         if cell is _c.c_int64 and v is not None:
             v = int(max(-1, min(v, (1 << 63) - 1)))  # threshold=float("inf") prints everything
         return None if v is None else byref(cell(v))
 
-    f = _c.proto("set_printoptions", *[_c.V] * 4, c_char_p, _c.V)
+    f = _c.proto("set_printoptions")
     e = f(
         some(_c.c_int64, precision),
         some(_c.c_double, threshold),

@@ -32,6 +32,12 @@ pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
 /// The cache folder: `TAPER_CACHE_DIR`, `$XDG_CACHE_HOME/taper/kernels` or `~/.cache/taper/kernels`. None when it
 /// cannot be made, belongs to somebody else or others may write to it (a binary there would run as us).
 pub fn cache_dir() -> Option<PathBuf> {
+    // In a program with more rights than who called it (setuid), the caller's environment does not choose code.
+    #[cfg(target_os = "linux")]
+    // SAFETY: getauxval has no preconditions.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        return None;
+    }
     let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let dir = var("TAPER_CACHE_DIR")
         .or_else(|| var("XDG_CACHE_HOME").filter(|p| p.is_absolute()).map(|p| p.join("taper/kernels")))

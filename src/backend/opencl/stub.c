@@ -61,7 +61,12 @@ static int static_program(void) { return 0; }
 #endif
 
 static void load(void) {
+#ifdef __linux__
+    /* Of no effect in a program with more rights than who called it (setuid). */
+    const char *chosen = secure_getenv("TAPER_OPENCL_LIBRARY");
+#else
     const char *chosen = getenv("TAPER_OPENCL_LIBRARY");
+#endif
     static const char *const names[] = {"libOpenCL.so.1", "libOpenCL.so"};
     if (static_program()) {
         snprintf(load_error, sizeof load_error,

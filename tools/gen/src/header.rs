@@ -4,7 +4,7 @@
 use crate::layers;
 use crate::model::Op;
 use crate::objects;
-use crate::rust_shims;
+use crate::{rust_shims, types};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -39,10 +39,18 @@ const HELPERS: &str = include_str!("header_helpers.h");
 /// The header's text.
 pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
     let functions = &objects::load(root)?;
+    let placed: Vec<&str> = SECTIONS.iter().chain(LATE_SECTIONS).map(|(_, file)| *file).collect();
+    if let Some(f) = functions.iter().find(|f| !placed.contains(&format!("{}.rs", f.module).as_str())) {
+        return Err(format!("{} is in [{}], which has no section in tools/gen/src/header.rs", f.name, f.module));
+    }
+    if let Some(file) = public_files(root)?.into_iter().find(|f| !placed.contains(&f.as_str())) {
+        return Err(format!("src/capi/{file} has types or constants of C but no section in tools/gen/src/header.rs"));
+    }
     let mut s = String::from(PREAMBLE);
     let read = |file: &str| {
         let path = root.join("src/capi").join(file);
         let source = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let source = if file == "types.rs" { source + &types::load(root)?.constants() } else { source };
         Ok::<_, String>(source + &objects::shims::emit_module(functions, file.trim_end_matches(".rs")))
     };
     for (i, (heading, file)) in SECTIONS.iter().enumerate() {
@@ -65,6 +73,25 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
     }
     s.push_str("\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* TAPER_H */\n");
     Ok(s)
+}
+
+/// The files of `src/capi` that the header would show something of: typed C functions, structs, constants.
+fn public_files(root: &Path) -> Result<Vec<String>, String> {
+    let folder = root.join("src/capi");
+    let fail = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default().to_string();
+        if file.ends_with(".rs") && !file.ends_with("_gen.rs") {
+            let source = std::fs::read_to_string(&path).map_err(fail)?;
+            let shown = ["pub struct taper_", "pub type taper_", "pub const TAPER_", "extern \"C\" fn taper_"];
+            if source.lines().any(|l| shown.iter().any(|s| l.contains(s))) {
+                files.push(file);
+            }
+        }
+    }
+    Ok(files)
 }
 
 /// Every `pub struct` and `pub type`: cbindgen leaves out what no function of the same file uses.

@@ -5,7 +5,6 @@
 
 mod arguments;
 mod cpp;
-mod docs;
 mod go;
 mod header;
 mod layers;
@@ -13,9 +12,11 @@ mod model;
 mod objects;
 mod parser;
 mod python;
+mod reference;
 mod rust_shims;
 mod stubs;
 mod test_calls;
+mod types;
 
 use model::Op;
 use std::path::{Path, PathBuf};
@@ -30,15 +31,19 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("layers-rust", "src/nn/layers_gen.rs", layers::rust),
     ("layers-c", "src/capi/layers_gen.rs", |root, _| layers::shims(root).map(Some)),
     ("objects", "src/capi/objects_gen.rs", |root, _| objects::load(root).map(|f| Some(objects::shims::emit(&f)))),
+    ("types", "src/base/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.rust()))),
+    ("types-c", "src/capi/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.constants()))),
+    ("types-cpp", "bindings/cpp/taper/types_gen.hpp", |root, _| types::load(root).map(|t| Some(t.cpp()))),
+    ("types-go", "bindings/go/types_gen.go", |root, _| types::load(root).map(|t| Some(t.go()))),
+    ("types-python", "bindings/python/taper/_types_gen.py", |root, _| types::load(root).map(|t| Some(t.python()))),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     // The Go module has a copy, so that it can be vendored.
     ("go-header", "bindings/go/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     ("arguments", "src/capi/arguments_gen.rs", |root, ops| header::emit(root, ops).map(|h| Some(arguments::emit(&h)))),
     ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
-    ("docs", "docs/API.md", |_, ops| Ok(Some(docs::emit(ops)))),
     ("docs-objects", "docs/OBJECTS.md", |root, _| objects::load(root).map(|f| Some(objects::docs::emit(&f)))),
     ("python-prototypes", "bindings/python/taper/_prototypes_gen.py", |root, _| {
-        objects::load(root).map(|f| Some(objects::python::emit(&f)))
+        Ok(Some(objects::python::emit(&objects::load(root)?, &layers::functions(root)?)))
     }),
     ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
     ("python-table", "bindings/python/taper/_ops_table.py", |_, ops| Ok(python::emit_table(ops))),
@@ -101,12 +106,12 @@ fn arguments() -> Result<(bool, Option<String>), String> {
     Ok((check, only))
 }
 
-/// Writes (or checks) the files; whether all were current or have been written.
+/// Writes (or checks) the files; whether all were current or have been written. The reference has the short name `docs`.
 fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
-    if let Some(name) = only {
+    if let Some(name) = only.filter(|n| *n != "docs") {
         if !TARGETS.iter().any(|t| t.0 == name) {
             let names: Vec<_> = TARGETS.iter().map(|t| t.0).collect();
-            return Err(format!("no target {name}; there are {}", names.join(", ")));
+            return Err(format!("no target {name}; there are docs, {}", names.join(", ")));
         }
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -119,20 +124,30 @@ fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
             continue;
         }
         let Some(wanted) = emit(&root, &ops).map_err(|e| format!("{path}: {e}"))? else { continue };
-        let file = root.join(path);
-        if std::fs::read_to_string(&file).is_ok_and(|have| have == wanted) {
-            continue;
-        }
-        if check {
-            eprintln!("{path} is out of date; mend it with: cargo run -p taper-gen");
-            current = false;
-        } else {
-            std::fs::create_dir_all(file.parent().unwrap()).map_err(|e| format!("{path}: {e}"))?;
-            std::fs::write(&file, wanted).map_err(|e| format!("{path}: {e}"))?;
-            println!("wrote {path}");
+        current &= put(&root, path, &wanted, check)?;
+    }
+    if only.is_none_or(|o| o == "docs") {
+        for (path, wanted) in reference::pages(&root, &ops)? {
+            current &= put(&root, &path, &wanted, check)?;
         }
     }
     Ok(current)
+}
+
+/// Writes a file, or says that it is out of date: false.
+fn put(root: &Path, path: &str, wanted: &str, check: bool) -> Result<bool, String> {
+    let file = root.join(path);
+    if std::fs::read_to_string(&file).is_ok_and(|have| have == wanted) {
+        return Ok(true);
+    }
+    if check {
+        eprintln!("{path} is out of date; mend it with: cargo run -p taper-gen");
+        return Ok(false);
+    }
+    std::fs::create_dir_all(file.parent().unwrap()).map_err(|e| format!("{path}: {e}"))?;
+    std::fs::write(&file, wanted).map_err(|e| format!("{path}: {e}"))?;
+    println!("wrote {path}");
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The op table as data: what every emitter reads.
 
+use crate::types::{self, Types};
+use std::sync::OnceLock;
+
 /// One op of `spec/ops.txt`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Op {
@@ -134,24 +137,13 @@ pub enum RetType {
     Str,
 }
 
-/// dtype codes and names of the ABI, first the canonical names, then aliases.
-pub const DTYPES: &[(&str, i32, &str)] = &[
-    ("uint8", 0, "uint8"),
-    ("int8", 1, "int8"),
-    ("int16", 2, "int16"),
-    ("int32", 3, "int32"),
-    ("int64", 4, "int64"),
-    ("float16", 5, "float16"),
-    ("float32", 6, "float32"),
-    ("float64", 7, "float64"),
-    ("bool", 11, "bool"),
-    ("bfloat16", 15, "bfloat16"),
-    ("long", 4, "int64"),
-    ("int", 3, "int32"),
-    ("half", 5, "float16"),
-    ("float", 6, "float32"),
-    ("double", 7, "float64"),
-];
+/// Code and name of a dtype, by its name or an alias.
+pub fn dtype(name: &str) -> Option<(i32, &'static str)> {
+    static TYPES: OnceLock<Types> = OnceLock::new();
+    let types = TYPES.get_or_init(|| types::parse(include_str!("../../../spec/types.txt")).unwrap_or_default());
+    let found = types.dtypes.iter().find(|d| d.name == name || d.alias.as_deref() == Some(name))?;
+    Some((found.code, &found.name))
+}
 
 impl Op {
     /// Name in PyTorch's notation: `add.Scalar`.

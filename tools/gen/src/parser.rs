@@ -333,9 +333,7 @@ fn parse_default(v: &str, ty: Type) -> Result<Default, String> {
                 Ok(Default::IntList(vec![x; n.ok_or_else(bad)?]))
             }
         },
-        Type::DType | Type::OptDType => {
-            DTYPES.iter().find(|d| d.0 == v).map(|d| Default::DType(d.1, d.2)).ok_or_else(bad)
-        }
+        Type::DType | Type::OptDType => dtype(v).map(|d| Default::DType(d.0, d.1)).ok_or_else(bad),
         Type::Str | Type::OptStr => {
             let quoted = |q: char| v.strip_prefix(q).and_then(|s| s.strip_suffix(q));
             quoted('"').or_else(|| quoted('\'')).map(|s| Default::Str(s.into())).ok_or_else(bad)

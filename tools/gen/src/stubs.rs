@@ -111,10 +111,19 @@ pub fn emit_nn(ops: &[Op]) -> Option<String> {
     Some(s)
 }
 
+/// Whether Python merges or composes the ops of a name by hand.
+pub fn by_hand(name: &str) -> bool {
+    BY_HAND.contains(&name)
+}
+
+/// Whether no user of Python calls an op by this name.
+pub fn internal(name: &str) -> bool {
+    ["_", "init_", "fused_", "clip_grad_"].iter().any(|p| name.starts_with(p))
+}
+
 fn groups(ops: &[Op]) -> Vec<(&str, Vec<&Op>)> {
     let mut groups: Vec<(&str, Vec<&Op>)> = Vec::new();
-    let internal = |n: &str| ["_", "init_", "fused_", "clip_grad_"].iter().any(|p| n.starts_with(p));
-    let public = |o: &&Op| !BY_HAND.contains(&o.base_name.as_str()) && !internal(&o.base_name);
+    let public = |o: &&Op| !by_hand(&o.base_name) && !internal(&o.base_name);
     for op in ops.iter().filter(public) {
         match groups.iter_mut().find(|g| g.0 == op.base_name) {
             Some(g) => g.1.push(op),
@@ -140,7 +149,7 @@ fn functions(s: &mut String, name: &str, group: &[&Op], method: bool) {
     }
 }
 
-fn signature(op: &Op, method: bool) -> String {
+pub fn signature(op: &Op, method: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut star = false;
     let args: Vec<&Arg> = op.args.iter().skip(method as usize).collect();

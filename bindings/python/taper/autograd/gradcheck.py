@@ -43,7 +43,7 @@ def _run(name, function, inputs, eps, atol, rtol, raise_exception):
         raise ValueError(
             "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
         )
-    check = _c.proto(name, _c.V, _c.V, _c.V, c_size_t, _c.V)
+    check = _c.proto(name)
     options = _Options(32, eps, atol, rtol)
     key = _c.hold((function, arguments, places))
     e = check(addressof(_vtable), key, _c.handles(tensors), len(tensors), addressof(options))

@@ -166,7 +166,7 @@ class Node:
 
     def _register(self, function, hook, before):
         number = c_uint64()
-        f = _c.proto(function, _c.V, _c.V, _c.V, _c.V)
+        f = _c.proto(function)
         e = f(self._h, addressof(_node_hook_vtable), _c.hold((hook, before)), addressof(number))
         if e:
             fail(e)

@@ -35,6 +35,11 @@ def interpolate(
         size = [int(math.floor(input.size(i + 2) * f)) for i, f in enumerate(factors)]
         if not recompute_scale_factor:
             scales = factors
+    if min(*size, *input.shape[2:]) <= 0:
+        raise RuntimeError(
+            f"Input and output sizes should be greater than 0, but got input (size {tuple(input.shape[2:])}) and output "
+            f"(size {tuple(size)})"
+        )
     # Takes the memory of the result and gives it back: no work towards one that cannot exist.
     g.empty((*input.shape[:2], *size), dtype=input.dtype, device=input.device)
     linear = {"linear": 1, "bilinear": 2, "trilinear": 3}
@@ -46,6 +51,10 @@ def interpolate(
         half = 0.5 if mode == "nearest-exact" else 0.0
         for i, n in enumerate(size):
             m = input.size(i + 2)
+            if dims == 2 and not half and n in (m, 2 * m):
+                # Of images, rows and columns that keep their size or double it do so whatever the factor is.
+                input = input.index_select(i + 2, _index([j * m // n for j in range(n)], input))
+                continue
             ratio = 1.0 / scales[i] if scales[i] else m / n
             index = [min(int((j + half) * ratio), m - 1) for j in range(n)]
             input = input.index_select(i + 2, _index(index, input))
@@ -55,15 +64,13 @@ def interpolate(
             raise ValueError(
                 "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
             )
-        if dims in (1, 2):
-            from .functional import adaptive_avg_pool2d
-
-            return adaptive_avg_pool2d(input, size) if dims == 2 else g.adaptive_avg_pool1d(input, size)
+        if dims in (1, 2, 3):
+            return (g.adaptive_avg_pool1d, g.adaptive_avg_pool2d, g.adaptive_avg_pool3d)[dims - 1](input, size)
     along = {"bicubic": (2, _interpolate_cubic)}.get(mode) or (linear.get(mode), _interpolate_linear)
     if along[0] != dims:
         raise NotImplementedError(
             f"Got {input.ndim}D input, but mode={mode!r} needs {along[0] or '?'} spatial dimensions "
-            "(supported: nearest, nearest-exact, linear, bilinear, bicubic, trilinear, area of 1 and 2 dimensions)"
+            "(supported: nearest, nearest-exact, linear, bilinear, bicubic, trilinear, area)"
         )
     whole = input.dtype is uint8
     if not input.dtype.is_floating_point and not whole:
@@ -86,6 +93,8 @@ def _interpolate_linear(input: Tensor, dim: int, n, scale, align):
     from .._creation import _from_data
 
     m = input.size(dim)
+    if n == m:  # what keeps its size keeps its values, whatever the factor is
+        return input.clone()
     if align:
         places = [j * (m - 1) / (n - 1) if n > 1 else 0.0 for j in range(n)]
     else:

@@ -325,6 +325,30 @@ fn function(plan: &Plan, options: &str) -> String {
     )
 }
 
+/// The constructors as `spec/objects.txt` would declare them.
+pub fn declared(layers: &Layers) -> String {
+    let mut s = String::from("# Layers with options [layers_gen]\n");
+    for plan in classes(layers) {
+        let mut arguments: Vec<String> = split(&plan)
+            .0
+            .iter()
+            .map(|a| {
+                let ty = match a.kind.name.as_str() {
+                    "int" => "int64",
+                    "float" => "double",
+                    "Scalar" => "Scalar",
+                    _ => "int64[]",
+                };
+                format!("{ty} {}", a.name)
+            })
+            .collect();
+        arguments.push(format!("struct nn_{}_options? options", options_name(&plan)));
+        let (name, arguments) = (snake(&plan.entry.name), arguments.join(", "));
+        write!(s, "nn_{name}_create({arguments}) -> Module\n    {} Since 0.1.\n", plan.entry.doc).unwrap();
+    }
+    s
+}
+
 /// The header's macros: options with their defaults.
 pub fn inits(layers: &Layers) -> String {
     let mut s = String::from(

@@ -13,6 +13,7 @@ mod rust;
 mod stubs;
 
 use crate::model::Op;
+use crate::objects;
 use std::path::Path;
 
 /// Everything that the specification declares.
@@ -30,6 +31,11 @@ pub fn rust(root: &Path, ops: &[Op]) -> Result<Option<String>, String> {
 /// The C functions of the layers.
 pub fn shims(root: &Path) -> Result<String, String> {
     Ok(c::emit(&load(root)?))
+}
+
+/// What the constructors of C are called and take.
+pub fn functions(root: &Path) -> Result<Vec<objects::Function>, String> {
+    objects::parse(&c::declared(&load(root)?))
 }
 
 /// The classes of C++.
@@ -73,4 +79,28 @@ pub fn python(root: &Path, file: &str) -> Result<Option<String>, String> {
 /// The types of Python's classes of a file.
 pub fn stubs(root: &Path, file: &str) -> Result<Option<String>, String> {
     with(root, file, stubs::emit)
+}
+
+/// A class as the reference shows it.
+pub struct Class {
+    pub name: String,
+    pub doc: String,
+    /// What Python's constructor takes.
+    pub signature: String,
+}
+
+pub struct Family {
+    pub doc: String,
+    pub classes: Vec<Class>,
+}
+
+/// All layers and losses, for the reference.
+pub fn families(root: &Path) -> Result<Vec<Family>, String> {
+    let layers = load(root)?;
+    let class =
+        |e: &model::Entry| Class { name: e.name.clone(), doc: e.doc.clone(), signature: stubs::taken_by(&layers, e) };
+    let public = |e: &&model::Entry| e.kind != model::Kind::Family;
+    let family =
+        |f: &model::File| Family { doc: f.doc.clone(), classes: f.entries.iter().filter(public).map(class).collect() };
+    Ok(layers.files.iter().map(family).collect())
 }

@@ -70,8 +70,9 @@ fn argument(a: &Argument) -> String {
     }
 }
 
-fn init(arguments: &[&Argument], factory: bool) -> String {
-    let mut rows = vec!["self".to_string()];
+/// The brackets of a constructor.
+fn parameters(arguments: &[&Argument], factory: bool, first: Option<&str>) -> String {
+    let mut rows: Vec<String> = first.map(String::from).into_iter().collect();
     rows.extend(arguments.iter().filter(|a| !a.keyword_only).map(|a| argument(a)));
     if factory {
         rows.extend(["device: Any = None".into(), "dtype: Any = None".into()]);
@@ -81,7 +82,28 @@ fn init(arguments: &[&Argument], factory: bool) -> String {
         rows.push("*".into());
         rows.extend(named);
     }
-    format!("    def __init__({}) -> None: ...\n", rows.join(", "))
+    format!("({})", rows.join(", "))
+}
+
+fn init(arguments: &[&Argument], factory: bool) -> String {
+    format!("    def __init__{} -> None: ...\n", parameters(arguments, factory, Some("self")))
+}
+
+/// What the constructor of a class takes, for the reference.
+pub fn taken_by(layers: &Layers, entry: &Entry) -> String {
+    let line = layers.line(entry);
+    // A lazy class does without the argument that its first input tells.
+    let waiting = line.iter().filter(|e| e.kind == Kind::Lazy).flat_map(|e| &e.steps).find_map(|s| match s {
+        Step::Let { name, .. } => Some(name.as_str()),
+        _ => None,
+    });
+    let of = entry.of.as_deref().and_then(|o| layers.entry(o));
+    let constructor = layers.constructor(of.unwrap_or(entry));
+    let all = constructor.and_then(|c| c.arguments.as_deref()).unwrap_or(&[]);
+    let given: Vec<&Argument> = all.iter().filter(|a| Some(a.name.as_str()) != waiting).collect();
+    parameters(&given, constructor.is_some_and(|c| c.factory), None)
+        .replace("_Ints", "int | Sequence[int]")
+        .replace("_Number", "Number")
 }
 
 fn class(layers: &Layers, entry: &Entry) -> String {

@@ -1,6 +1,6 @@
 //! Reads `spec/objects.txt`.
 
-use super::types::{self, Type};
+use super::types::{self, Owned, Type};
 use std::collections::HashSet;
 
 /// One argument. An array is one, with its length.
@@ -12,8 +12,10 @@ pub enum Argument {
     Array { name: String, element: String, length: String, write: bool },
     /// `struct x name`, `struct x? name`: options, read as far as their size says.
     Struct { name: String, of: String, optional: bool },
-    /// `callback x name`: a table of functions and the pointer `user` that they get.
-    Callback { name: String, of: String },
+    /// `callback x name`, `callback x? name`: a table of functions and the pointer `user` that they get.
+    Callback { name: String, of: String, optional: bool },
+    /// `owned TYPE name`: what the call takes over, also when it fails.
+    Owned { name: String, ty: &'static Owned },
 }
 impl Argument {
     pub fn name(&self) -> &str {
@@ -21,7 +23,15 @@ impl Argument {
             Argument::Value { name, .. }
             | Argument::Array { name, .. }
             | Argument::Struct { name, .. }
-            | Argument::Callback { name, .. } => name,
+            | Argument::Callback { name, .. }
+            | Argument::Owned { name, .. } => name,
+        }
+    }
+    /// How many arguments errors count: an array and its length are one, a pointer `user` is one of its own.
+    pub fn places(&self) -> usize {
+        match self {
+            Argument::Callback { .. } | Argument::Owned { ty: Owned { user: true, .. }, .. } => 2,
+            _ => 1,
         }
     }
 }
@@ -29,13 +39,25 @@ impl Argument {
 /// What comes out, and how.
 #[derive(Debug, PartialEq)]
 pub enum Returns {
-    /// `-> ()`, `-> TYPE name`, `-> (TYPE a, TYPE? b)`: an error or NULL, results through the last parameters. Type's C
-    /// text, name, and whether the caller may leave its place out.
-    Fallible(Vec<(String, String, bool)>),
-    /// `=> TYPE [else VALUE]`: the value itself; VALUE for a bad handle. None: no value.
-    Direct(Option<&'static Type>, Option<String>),
+    /// `-> ()`, `-> TYPE name`, `-> (TYPE a, optional TYPE b)`: an error or NULL, results through the last parameters.
+    Fallible(Vec<Place>),
+    /// `=> TYPE [else VALUE]`: the value itself; VALUE for a bad handle. None: no value. `=> owned TYPE`: one that the
+    /// caller frees and must not drop.
+    Direct { ty: Option<&'static Type>, bad: Option<String>, owned: bool },
     /// `free`: frees the first argument's handle.
     Free,
+}
+
+/// Where a result goes.
+#[derive(Debug, PartialEq)]
+pub struct Place {
+    /// The type, as Rust writes C's.
+    pub c: String,
+    pub name: String,
+    /// The caller may leave it out.
+    pub optional: bool,
+    /// A struct that says its size.
+    pub sized: bool,
 }
 
 /// A function of the C interface whose body is a Rust function of the same name in `src/capi/MODULE.rs`.
@@ -110,8 +132,9 @@ fn function(line: &str) -> Result<Function, String> {
             Some((t, b)) => (t, Some(b.to_string())),
             None => (value, None),
         };
+        let (ty, owned) = ty.strip_prefix("owned ").map_or((ty, false), |t| (t, true));
         let ty = if ty == "()" { None } else { Some(types::find(ty).ok_or_else(|| format!("unknown type {ty}"))?) };
-        Returns::Direct(ty, bad)
+        Returns::Direct { ty, bad, owned }
     } else {
         return Err("expected '-> results', '=> value' or 'free' after the arguments".into());
     };
@@ -150,7 +173,13 @@ fn argument(text: &str) -> Result<Argument, String> {
         return Ok(Argument::Struct { name, of: of.trim_end_matches('?').into(), optional });
     }
     if let Some(of) = ty.strip_prefix("callback ") {
-        return Ok(Argument::Callback { name, of: of.into() });
+        let optional = of.ends_with('?');
+        return Ok(Argument::Callback { name, of: of.trim_end_matches('?').into(), optional });
+    }
+    if let Some(of) = ty.strip_prefix("owned ") {
+        let ty =
+            types::OWNED.iter().find(|o| o.name == of).ok_or_else(|| format!("nothing called {of} can be owned"))?;
+        return Ok(Argument::Owned { name, ty });
     }
     let (bare, constant) = match ty.strip_prefix("const ") {
         Some(t) => (t, true),
@@ -160,12 +189,13 @@ fn argument(text: &str) -> Result<Argument, String> {
     Ok(Argument::Value { name, ty, constant })
 }
 
-fn result(text: &str) -> Result<(String, String, bool), String> {
+fn result(text: &str) -> Result<Place, String> {
     let (text, optional) = match text.strip_prefix("optional ") {
         Some(t) => (t, true),
         None => (text, false),
     };
-    let (c, name) = if let Some(of) = text.strip_prefix("struct ") {
+    let sized = text.starts_with("sized ");
+    let (c, name) = if let Some(of) = text.strip_prefix("struct ").or_else(|| text.strip_prefix("sized ")) {
         let (of, name) = of.split_once(' ').unwrap_or((of, "out"));
         (format!("taper_{of}"), name)
     } else {
@@ -173,5 +203,5 @@ fn result(text: &str) -> Result<(String, String, bool), String> {
         let ty = types::find(ty).ok_or_else(|| format!("unknown type {ty}"))?;
         (ty.c.replace('@', "mut"), name)
     };
-    Ok((c, name.into(), optional))
+    Ok(Place { c, name: name.into(), optional, sized })
 }

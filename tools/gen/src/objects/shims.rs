@@ -1,7 +1,7 @@
 //! `src/capi/objects_gen.rs`: one `extern "C"` function per entry, which reads the arguments, calls the body and puts the
 //! results in their places. Committed, because cbindgen reads it.
 
-use super::{Argument, Function, Returns};
+use super::{types, Argument, Function, Returns};
 use crate::rust_shims::param;
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ fn element(name: &str) -> String {
         "Tensor" | "Tensor?" => "*mut taper_tensor".into(),
         other => match other.strip_prefix("struct ") {
             Some(of) => format!("taper_{of}"),
-            None => super::types::find(other).map_or("", |t| t.c).replace('@', "mut"),
+            None => types::find(other).map_or("", |t| t.c).replace('@', "mut"),
         },
     }
 }
@@ -31,6 +31,11 @@ fn c_params(a: &Argument) -> Vec<(String, String)> {
         Argument::Callback { of, .. } => {
             vec![(n, format!("*const taper_{of}")), ("user".into(), "*mut c_void".into())]
         }
+        Argument::Owned { ty, .. } => {
+            let mut list = vec![(n, ty.c.into())];
+            list.extend(ty.user.then(|| ("user".into(), "*mut c_void".into())));
+            list
+        }
     }
 }
 
@@ -49,6 +54,9 @@ fn read(index: usize, a: &Argument) -> (String, String) {
             let call = match e.as_str() {
                 "Tensor" => return (format!("let {n} = c.tensors({at}, {length})?;"), format!("&{n}")),
                 "Tensor?" => return (format!("let {n} = c.opt_tensors({at}, {length})?;"), format!("&{n}")),
+                e if types::find(e).is_some_and(|t| t.read == "c.get(@)?") => {
+                    return (format!("let {n} = c.objects({at}, {length})?;"), format!("&{n}"));
+                }
                 "void" if *write => format!("c.slice_mut({at} as *mut u8, {length})?"),
                 "void" => format!("c.slice({at} as *const u8, {length})?"),
                 _ if *write => format!("c.slice_mut({at}, {length})?"),
@@ -58,6 +66,10 @@ fn read(index: usize, a: &Argument) -> (String, String) {
         }
         Argument::Struct { optional: true, .. } => (format!("let {n} = opt_struct(c, {at})?;"), n),
         Argument::Struct { .. } => (format!("let {n} = read_struct(c, {at})?;"), n),
+        Argument::Callback { optional: true, .. } => {
+            (format!("let {n} = opt_struct(c, {at})?.map(|v| (v, User::new(user, v.drop)));"), n)
+        }
+        Argument::Owned { ty, .. } => (format!("let {n} = {};", ty.take.replace('@', &n)), n),
         Argument::Callback { .. } => (
             format!("let {n} = read_struct(c, {at})?;\n        let user = User::new(user, {n}.drop);"),
             format!("{n}, user"),
@@ -72,21 +84,20 @@ fn emit_function(f: &Function) -> String {
     }
     s += "#[no_mangle]\n";
     let fallible = matches!(f.returns, Returns::Fallible(_));
-    if fallible {
+    if fallible || matches!(f.returns, Returns::Direct { owned: true, .. }) {
         s += "#[must_use]\n";
     }
     let mut params: Vec<(String, String)> = f.arguments.iter().flat_map(c_params).collect();
     if let Returns::Fallible(results) = &f.returns {
-        params.extend(results.iter().map(|(c, name, _)| (name.clone(), format!("*mut {c}"))));
+        params.extend(results.iter().map(|r| (r.name.clone(), format!("*mut {}", r.c))));
     }
     // Nothing to read through a pointer: callers in Rust need no unsafe.
-    let safe = matches!(f.returns, Returns::Direct(..) | Returns::Free)
-        || !params.iter().any(|(_, t)| t.starts_with('*') && !is_handle(t));
+    let safe = !params.iter().any(|(_, t)| t.starts_with('*') && !is_handle(t));
     let list: Vec<_> = params.iter().map(|(n, t)| format!("{n}: {t}")).collect();
     let result = match &f.returns {
         Returns::Fallible(_) => " -> *mut taper_error".into(),
-        Returns::Direct(None, _) => String::new(),
-        Returns::Direct(Some(ty), _) => format!(" -> {}", ty.c.replace('@', "mut")),
+        Returns::Direct { ty: None, .. } => String::new(),
+        Returns::Direct { ty: Some(ty), .. } => format!(" -> {}", ty.c.replace('@', "mut")),
         Returns::Free => " -> bool".into(),
     };
     let qualifier = if safe { "" } else { "unsafe " };
@@ -97,12 +108,13 @@ fn emit_function(f: &Function) -> String {
             let n = param(f.arguments[0].name());
             writeln!(s, "    free_handle({n})").unwrap();
         }
-        Returns::Direct(_, None) => {
+        Returns::Direct { bad: None, .. } => {
             let names: Vec<_> = f.arguments.iter().map(|a| param(a.name())).collect();
             writeln!(s, "    {body}({})", names.join(", ")).unwrap();
         }
-        Returns::Direct(_, Some(bad)) => {
+        Returns::Direct { ty, bad: Some(bad), .. } => {
             let bad = match bad.as_str() {
+                "NULL" if ty.is_some_and(|t| t.c.starts_with("*@")) => "std::ptr::null_mut()",
                 "NULL" => "std::ptr::null()",
                 "none" => "taper_device { r#type: 0, index: 0 }",
                 "nothing" => "()",
@@ -126,34 +138,34 @@ fn emit_function(f: &Function) -> String {
         Returns::Fallible(results) => {
             let reads = f.arguments.iter().scan(0, |i, a| {
                 let r = read(*i, a);
-                *i += if matches!(a, Argument::Callback { .. }) { 2 } else { 1 };
+                *i += a.places();
                 Some((a, r.0, r.1))
             });
             let reads: Vec<_> = reads.collect();
-            let count: usize =
-                f.arguments.iter().map(|a| if matches!(a, Argument::Callback { .. }) { 2 } else { 1 }).sum();
+            let count: usize = f.arguments.iter().map(Argument::places).sum();
             let mut lines = Vec::new();
             // What the caller hands over is owned before anything can fail.
+            let owned: Vec<_> = reads.iter().filter(|r| matches!(r.0, Argument::Owned { .. })).map(|r| &r.1).collect();
             lines.extend(reads.iter().filter(|r| matches!(r.0, Argument::Callback { .. })).map(|r| r.1.clone()));
-            for (i, (_, name, optional)) in results.iter().enumerate() {
-                let at = count + i;
-                lines.push(match optional {
+            for (i, r) in results.iter().enumerate().filter(|r| !r.1.sized) {
+                let (at, name) = (count + i, &r.name);
+                lines.push(match r.optional {
                     true => format!("let {name} = c.opt_out({at}, \"{name}\", {name});"),
                     false => format!("let {name} = c.out({at}, \"{name}\", {name});"),
                 });
             }
-            lines.extend(results.iter().map(|(_, name, _)| format!("let {name} = {name}?;")));
+            lines.extend(results.iter().filter(|r| !r.sized).map(|r| format!("let {0} = {0}?;", r.name)));
             lines.extend(
                 reads
                     .iter()
-                    .filter(|r| !matches!(r.0, Argument::Callback { .. }) && !r.1.is_empty())
+                    .filter(|r| !matches!(r.0, Argument::Callback { .. } | Argument::Owned { .. }) && !r.1.is_empty())
                     .map(|r| r.1.clone()),
             );
             if results.len() == 1 {
                 // One line where nothing comes between.
-                lines.retain(|l| *l != format!("let {0} = {0}?;", results[0].1));
+                lines.retain(|l| *l != format!("let {0} = {0}?;", results[0].name));
                 for l in &mut lines {
-                    if l.starts_with(&format!("let {} = c.out(", results[0].1)) {
+                    if l.starts_with(&format!("let {} = c.out(", results[0].name)) {
                         *l = l.replace(");", ")?;");
                     }
                 }
@@ -165,19 +177,23 @@ fn emit_function(f: &Function) -> String {
             let call = format!("{body}({})", pass.join(", "));
             match results.as_slice() {
                 [] => lines.push(call),
-                [(_, name, _)] => lines.push(format!("{name}.set({call}?)")),
+                [r] if r.sized => lines.push(format!("write_struct(c, {count}, \"{0}\", {0}, {call}?)", r.name)),
+                [r] => lines.push(format!("{}.set({call}?)", r.name)),
                 many => {
-                    let values: Vec<_> = many.iter().map(|r| format!("{}_value", r.1)).collect();
+                    let values: Vec<_> = many.iter().map(|r| format!("{}_value", r.name)).collect();
                     lines.push(format!("let ({}) = {call}?;", values.join(", ")));
                     let n = many.len();
-                    for (i, ((_, name, _), v)) in many.iter().zip(&values).enumerate() {
-                        lines.push(format!("{name}.set({v}){}", if i + 1 == n { "" } else { "?;" }));
+                    for (i, (r, v)) in many.iter().zip(&values).enumerate() {
+                        lines.push(format!("{}.set({v}){}", r.name, if i + 1 == n { "" } else { "?;" }));
                     }
                 }
             }
             let uses_call = f.call || lines.iter().any(|l| l.contains("c.") || l.contains("(c, "));
             let c = if uses_call { "c" } else { "_" };
-            writeln!(s, "    guard(\"{}\", |{c}| {{\n        {}\n    }})", f.name, lines.join("\n        ")).unwrap();
+            let by_value = if owned.is_empty() { "" } else { "move " };
+            owned.iter().for_each(|o| writeln!(s, "    {o}").unwrap());
+            let lines = lines.join("\n        ");
+            writeln!(s, "    guard(\"{}\", {by_value}|{c}| {{\n        {lines}\n    }})", f.name).unwrap();
         }
     }
     s += "}\n\n";
@@ -187,7 +203,7 @@ fn emit_function(f: &Function) -> String {
 /// A handle is a number: never read through.
 fn is_handle(c: &str) -> bool {
     let Some(of) = c.strip_prefix("*mut taper_").or_else(|| c.strip_prefix("*const taper_")) else { return false };
-    super::types::TYPES.iter().any(|t| t.c.strip_prefix("*@ taper_") == Some(of))
+    types::TYPES.iter().any(|t| t.c.strip_prefix("*@ taper_") == Some(of))
 }
 
 /// The functions of one module, in the specification's order.
@@ -199,13 +215,15 @@ pub fn emit_module(functions: &[Function], module: &str) -> String {
 pub fn emit(functions: &[Function]) -> String {
     let mut s = String::from(
         "// Generated by taper-gen from spec/objects.txt; do not edit. Mend with: cargo run -p taper-gen\n\
-         //! The C functions of handle types and settings: read the arguments, call the body, place the results.\n\n\
+         //! The C functions of handle types and settings: read the arguments, call the body, place the results.\n\
+         // A body may give its value or an Option of it.\n\
+         #![allow(clippy::useless_conversion, clippy::unit_arg)]\n\n\
          use super::autograd::*;\n\
          use super::convert::{free_handle, getter, guard, object};\n\
          use super::handle;\n\
          use super::types::*;\n\
-         use super::user::{opt_struct, read_struct, User};\n\
-         use super::{device::*, optim::*};\n\
+         use super::user::{opt_struct, read_struct, write_struct, User};\n\
+         use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*};\n\
          use std::os::raw::{c_char, c_void};\n\n",
     );
     let mut section = None;

@@ -31,6 +31,8 @@ pub const TYPES: &[Type] = &[
     handle("TensorList", "*@ taper_tensor_list"),
     handle("String", "*@ taper_string"),
     handle("Error", "*@ taper_error"),
+    // The handle itself: NULL is success, and the error for want of memory is never freed.
+    plain("ErrorHandle", "*@ taper_error", 'p'),
     handle("Generator", "*@ taper_generator"),
     handle("Graph", "*@ taper_graph"),
     handle("Event", "*@ taper_event"),
@@ -53,7 +55,18 @@ pub const TYPES: &[Type] = &[
     plain("text", "*const c_char", 's'),
     // Bytes that an object lends out; a text follows its length there.
     plain("bytes", "*const c_char", 'p'),
-    plain("void*", "*mut c_void", 'p'),
+    plain("void*", "*@ c_void", 'p'),
+    plain("int64*", "*const i64", 'p'),
+    plain("DLPack", "*mut DLManagedTensorVersioned", 'p'),
+    plain("DLPackLegacy", "*mut DLManagedTensor", 'p'),
+    // Frees what `user` refers to.
+    plain("drop_fn", "taper_drop_fn", 'p'),
+    // Called with each module of a tree.
+    plain(
+        "module_fn",
+        "Option<unsafe extern \"C\" fn(user: *mut c_void, m: *mut taper_module) -> *mut taper_error>",
+        'p',
+    ),
     plain("int32", "i32", 'i'),
     plain("int64", "i64", 'q'),
     plain("uint8", "u8", 'B'),
@@ -65,6 +78,24 @@ pub const TYPES: &[Type] = &[
     Type { name: "int64?", c: "*const i64", read: "c.opt(@)?", pass: "@", python: 'p' },
     Type { name: "double?", c: "*const f64", read: "c.opt(@)?", pass: "@", python: 'p' },
     Type { name: "bool?", c: "*const bool", read: "c.opt(@)?", pass: "@", python: 'p' },
+];
+
+/// What a call takes over, and gives up again when it fails, however early.
+#[derive(Debug, PartialEq)]
+pub struct Owned {
+    pub name: &'static str,
+    /// The C type, as Rust writes it.
+    pub c: &'static str,
+    /// Whether the pointer `user` comes with it.
+    pub user: bool,
+    /// Makes the owner: `@` is the value.
+    pub take: &'static str,
+}
+
+pub const OWNED: &[Owned] = &[
+    Owned { name: "drop_fn", c: "taper_drop_fn", user: true, take: "User::new(user, @)" },
+    Owned { name: "DLPack", c: "*mut DLManagedTensorVersioned", user: false, take: "VersionedOwner(@)" },
+    Owned { name: "DLPackLegacy", c: "*mut DLManagedTensor", user: false, take: "LegacyOwner(@)" },
 ];
 
 /// The row of a word of the specification.
