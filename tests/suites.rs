@@ -5,6 +5,7 @@ pub mod common;
 
 mod autograd;
 mod gradcheck;
+mod layers;
 mod memory_failures;
 mod ops_fixtures;
 mod race;

@@ -35,12 +35,6 @@ static inline go_pair go_create_hardsigmoid(bool o_inplace) {
     o.inplace = o_inplace;
     GO_MODULE(taper_nn_hardsigmoid_create(&o, &m));
 }
-static inline go_pair go_create_sigmoid(void) {
-    GO_MODULE(taper_nn_sigmoid_create(0, &m));
-}
-static inline go_pair go_create_tanh(void) {
-    GO_MODULE(taper_nn_tanh_create(0, &m));
-}
 static inline go_pair go_create_log_sigmoid(void) {
     GO_MODULE(taper_nn_log_sigmoid_create(0, &m));
 }
@@ -522,6 +516,17 @@ static inline go_pair go_create_local_response_norm(int64_t size, taper_scalar o
     o.beta = o_beta;
     GO_MODULE(taper_nn_local_response_norm_create(size, &o, &m));
 }
+static inline go_pair go_create_embedding(int64_t num_embeddings, int64_t embedding_dim, int64_t o_padding_idx, bool has_padding_idx, double o_max_norm, bool has_max_norm, double o_norm_type, bool o_scale_grad_by_freq, bool o_sparse, int32_t o_dtype, taper_device o_device) {
+    taper_nn_embedding_options o = TAPER_NN_EMBEDDING_OPTIONS_INIT;
+    o.padding_idx = has_padding_idx ? &o_padding_idx : 0;
+    o.max_norm = has_max_norm ? &o_max_norm : 0;
+    o.norm_type = o_norm_type;
+    o.scale_grad_by_freq = o_scale_grad_by_freq;
+    o.sparse = o_sparse;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_embedding_create(num_embeddings, embedding_dim, &o, &m));
+}
 static inline go_pair go_create_mse_loss(const char * o_reduction) {
     taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
     o.reduction = o_reduction;
@@ -869,16 +874,6 @@ func NewHardsigmoid(set ...func(*InplaceSettings)) (*Module, error) {
 		f(&o)
 	}
 	return adoptModule(C.go_create_hardsigmoid(C.bool(o.Inplace)))
-}
-
-// NewSigmoidWith makes the layer Sigmoid. 1 / (1 + exp(-x)).
-func NewSigmoidWith() (*Module, error) {
-	return adoptModule(C.go_create_sigmoid())
-}
-
-// NewTanhWith makes the layer Tanh. The hyperbolic tangent.
-func NewTanhWith() (*Module, error) {
-	return adoptModule(C.go_create_tanh())
 }
 
 // NewLogSigmoid makes the layer LogSigmoid. log(sigmoid(x)).
@@ -1777,6 +1772,30 @@ func NewLocalResponseNorm(size int64, set ...func(*LocalResponseNormSettings)) (
 		f(&o)
 	}
 	return adoptModule(C.go_create_local_response_norm(C.int64_t(size), C.taper_scalar(o.K.c()), C.double(o.Alpha), C.double(o.Beta)))
+}
+
+// EmbeddingSettings are the options of Embedding; a function that is given to the constructor finds them with their defaults.
+type EmbeddingSettings struct {
+	PaddingIdx      *int64   // nil: none
+	MaxNorm         *float64 // nil: none
+	NormType        float64
+	ScaleGradByFreq bool
+	Sparse          bool
+	DType           DType  // of the parameters; the default one where it is not set
+	Device          Device // of the parameters; the default one where it is not set
+}
+
+func defaultEmbeddingSettings() EmbeddingSettings {
+	return EmbeddingSettings{NormType: 2.0}
+}
+
+// NewEmbeddingWith makes the layer Embedding. A table of vectors, looked up by index.
+func NewEmbeddingWith(numEmbeddings int64, embeddingDim int64, set ...func(*EmbeddingSettings)) (*Module, error) {
+	o := defaultEmbeddingSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_embedding(C.int64_t(numEmbeddings), C.int64_t(embeddingDim), C.int64_t(or(o.PaddingIdx, 0)), C.bool(o.PaddingIdx != nil), C.double(or(o.MaxNorm, 0)), C.bool(o.MaxNorm != nil), C.double(o.NormType), C.bool(o.ScaleGradByFreq), C.bool(o.Sparse), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
 }
 
 // LossSettings are the options of MSELoss and its like; a function that is given to the constructor finds them with their defaults.

@@ -8307,6 +8307,28 @@ typedef struct taper_nn_local_response_norm_options {
     double beta;
 } taper_nn_local_response_norm_options;
 
+/* Options of taper_nn_embedding_create. */
+typedef struct taper_nn_embedding_options {
+    /* sizeof(taper_nn_embedding_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const int64_t *padding_idx;
+    /* NULL: none. */
+    const double *max_norm;
+    /* Default 2.0. */
+    double norm_type;
+    /* 0 or 1, default 0. */
+    int32_t scale_grad_by_freq;
+    /* 0 or 1, default 0. */
+    int32_t sparse;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_embedding_options;
+
 /* Options of taper_nn_mse_loss_create and its like. */
 typedef struct taper_nn_loss_options {
     /* sizeof(taper_nn_loss_options). */
@@ -9152,6 +9174,21 @@ taper_error *taper_nn_local_response_norm_create(int64_t size,
                                                  const struct taper_nn_local_response_norm_options *options,
                                                  taper_module **out);
 
+/* Returns its input. options may be NULL. The module is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_nn_identity_create(const struct taper_nn_empty_options *options,
+                                      taper_module **out);
+
+/*
+ * A table of vectors, looked up by index. options may be NULL. Parameters weight. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_embedding_create(int64_t num_embeddings,
+                                       int64_t embedding_dim,
+                                       const struct taper_nn_embedding_options *options,
+                                       taper_module **out);
+
 /* The mean squared error. options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
 taper_error *taper_nn_mse_loss_create(const struct taper_nn_loss_options *options,
@@ -9583,6 +9620,8 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
     {sizeof(taper_nn_group_norm_options), 1e-5, 1, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
 #define TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT \
     {sizeof(taper_nn_local_response_norm_options), {TAPER_SCALAR_FLOAT, 0, 1.0}, 1e-4, 0.75}
+#define TAPER_NN_EMBEDDING_OPTIONS_INIT \
+    {sizeof(taper_nn_embedding_options), NULL, NULL, 2.0, 0, 0, TAPER_DTYPE_NONE, 0, {0, 0}}
 #define TAPER_NN_LOSS_OPTIONS_INIT {sizeof(taper_nn_loss_options), NULL}
 #define TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT {sizeof(taper_nn_smooth_l1_loss_options), NULL, 1.0}
 #define TAPER_NN_HUBER_LOSS_OPTIONS_INIT {sizeof(taper_nn_huber_loss_options), NULL, 1.0}

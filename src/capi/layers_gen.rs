@@ -1484,6 +1484,65 @@ pub unsafe extern "C" fn taper_nn_local_response_norm_create(
     guard("nn_local_response_norm_create", |c| create(c, &LOCAL_RESPONSE_NORM, &[Given::Int(size)], options.cast(), &LOCAL_RESPONSE_NORM_OPTIONS, out))
 }
 
+/// Returns its input. options may be NULL. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_identity_create(
+    options: *const taper_nn_empty_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_identity_create", |c| create(c, &IDENTITY, &[], options.cast(), &EMPTY_OPTIONS, out))
+}
+
+/// Options of taper_nn_embedding_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_embedding_options {
+    /// sizeof(taper_nn_embedding_options).
+    pub struct_size: usize,
+    /// NULL: none.
+    pub padding_idx: *const i64,
+    /// NULL: none.
+    pub max_norm: *const f64,
+    /// Default 2.0.
+    pub norm_type: f64,
+    /// 0 or 1, default 0.
+    pub scale_grad_by_freq: i32,
+    /// 0 or 1, default 0.
+    pub sparse: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// 0.
+    pub reserved: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static EMBEDDING_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_embedding_options>(),
+    fields: &[
+        OptionField { name: "options->padding_idx", slot: 2, kind: Kind::OptInt, offset: offset_of!(taper_nn_embedding_options, padding_idx) },
+        OptionField { name: "options->max_norm", slot: 3, kind: Kind::OptFloat, offset: offset_of!(taper_nn_embedding_options, max_norm) },
+        OptionField { name: "options->norm_type", slot: 4, kind: Kind::Float, offset: offset_of!(taper_nn_embedding_options, norm_type) },
+        OptionField { name: "options->scale_grad_by_freq", slot: 5, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_options, scale_grad_by_freq) },
+        OptionField { name: "options->sparse", slot: 6, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_options, sparse) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_embedding_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_embedding_options, device) },
+    ],
+};
+
+/// A table of vectors, looked up by index. options may be NULL. Parameters weight. The module is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_embedding_create(
+    num_embeddings: i64,
+    embedding_dim: i64,
+    options: *const taper_nn_embedding_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_embedding_create", |c| create(c, &EMBEDDING, &[Given::Int(num_embeddings), Given::Int(embedding_dim)], options.cast(), &EMBEDDING_OPTIONS, out))
+}
+
 /// Options of taper_nn_mse_loss_create and its like.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -30,11 +30,12 @@ impl Const {
     }
 }
 
-/// One value of a layer, under the name of its attribute; what begins with `_`, and the flags, are no attributes.
+/// One value of a layer, under the name of its attribute.
 pub struct Field {
     pub name: &'static str,
     pub default: Const,
-    pub is_attribute: bool,
+    /// Where it stands among the attributes; None: it is none.
+    pub place: Option<u8>,
 }
 
 /// A layer or loss of the specification.
@@ -229,13 +230,36 @@ impl Setup<'_> {
         self.v.0[i] = match given.len() {
             1 => Attribute::Ints(vec![given[0]; n]),
             m if m == n => Attribute::Ints(given.to_vec()),
-            m => {
-                let name = self.class.fields[i].name;
-                let wanted = if n == 1 { "1 number".into() } else { format!("1 or {n} numbers") };
-                bail!(Value, "{name} must be {wanted}, got {m}")
-            }
+            m => return Err(self.wrong_count(i, n as i64, m)),
         };
         Ok(())
+    }
+    /// One number for all dimensions or one for each of `n`, kept as it came.
+    pub fn window(&self, i: usize, n: i64) -> Result<()> {
+        match self.v.opt_ints(i) {
+            Some(given) if given.len() != 1 && given.len() as i64 != n => Err(self.wrong_count(i, n, given.len())),
+            _ => Ok(()),
+        }
+    }
+    fn wrong_count(&self, i: usize, n: i64, got: usize) -> crate::Error {
+        let wanted = if n == 1 { "1 number".into() } else { format!("1 or {n} numbers") };
+        let text = format!("{} must be {wanted}, got {got}", self.class.fields[i].name);
+        crate::Error::new(crate::base::error::ErrorKind::Value, text)
+    }
+    /// Refuses numbers below `least`, 0 or 1; what comes with the first input is not looked at before.
+    pub fn least(&self, i: usize, least: i64) -> Result<()> {
+        let waits = i == 0 && !self.known();
+        if !waits && self.v.opt_ints(i).is_some_and(|v| v.iter().any(|x| *x < least)) {
+            let wanted = if least > 0 { "be greater than zero" } else { "not be negative" };
+            bail!(Value, "{} must {wanted}, got {}", self.class.fields[i].name, shown(&self.v[i]));
+        }
+        Ok(())
+    }
+    /// A negative one counts from the end.
+    pub fn wrap(&mut self, i: usize, n: i64) {
+        if let (Some(v), true) = (self.v.opt_int(i), n > 0) {
+            self.v.0[i] = v.rem_euclid(n).into();
+        }
     }
     /// One number or several becomes several.
     pub fn list(&mut self, i: usize) {
@@ -387,7 +411,9 @@ impl Layer for Instance {
     }
     fn attributes(&self, _: &Module) -> Vec<(&'static str, Attribute)> {
         let all = self.class.fields.iter().enumerate();
-        all.filter(|(_, f)| f.is_attribute).map(|(i, f)| (f.name, self.values()[i].clone())).collect()
+        let mut found: Vec<_> = all.filter_map(|(i, f)| f.place.map(|p| (p, i, f.name))).collect();
+        found.sort_unstable_by_key(|f| f.0);
+        found.into_iter().map(|(_, i, name)| (name, self.values()[i].clone())).collect()
     }
     fn initialize(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<()> {
         let Some(lazy) = &self.class.lazy else {
@@ -433,6 +459,20 @@ impl Class {
         let skip = usize::from(self.lazy.is_some());
         let all = self.fields.iter().enumerate().skip(skip);
         all.filter(|(_, f)| matches!(f.default, Const::Required)).map(|(i, _)| i)
+    }
+    /// The defaults and what is given by name.
+    pub fn with(&self, given: &[(&str, Attribute)]) -> Values {
+        let mut values = self.defaults();
+        for (name, value) in given {
+            if let Some(i) = self.fields.iter().position(|f| f.name == *name) {
+                values.0[i] = value.clone();
+            }
+        }
+        values
+    }
+    /// A module of a class that has nothing to check and no parameters.
+    pub fn plain(&'static self, given: &[(&str, Attribute)]) -> Module {
+        Module::new(self.name, Instance { class: self, values: self.with(given), known: OnceLock::new() })
     }
     /// A module of this class. `given`: the tensors among the arguments.
     pub fn build(&'static self, values: Values, given: &[(&'static str, Tensor)], place: Place) -> Result<Module> {
@@ -496,6 +536,14 @@ pub mod draw {
     }
     pub fn uniform_(m: &Module, name: &str, from: f64, to: f64) -> Result<()> {
         named(m, name, |t| ops::init_uniform_(t, from, to, None))
+    }
+    pub fn normal_(m: &Module, name: &str) -> Result<()> {
+        named(m, name, |t| ops::init_normal_(t, 0.0, 1.0, None))
+    }
+    /// Zeros for one row of a table, where there is one that stands for nothing.
+    pub fn zero_row_(m: &Module, name: &str, row: Option<i64>) -> Result<()> {
+        let Some(row) = row else { return Ok(()) };
+        named(m, name, |t| autograd::no_grad(|| ops::zero_(&ops::select(t, 0, row)?)))
     }
     pub fn fill_(m: &Module, name: &str, value: i64) -> Result<()> {
         named(m, name, |t| autograd::no_grad(|| ops::fill_scalar_(t, Scalar::Int(value))))

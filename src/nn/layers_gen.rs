@@ -8,7 +8,7 @@ use crate::backend::Activation;
 use crate::{bail, ops, DType, Result, Tensor};
 
 static INPLACE_FIELDS: &[Field] = &[
-    Field { name: "inplace", default: Const::Bool(false), is_attribute: true },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(0) },
 ];
 
 fn inplace_setup(_: &mut Setup) -> Result<()> {
@@ -66,9 +66,9 @@ fn tanhshrink_forward(_: &Module, _: &Values, x: &[&Tensor]) -> Result<Outputs> 
 }
 
 static HARDTANH_FIELDS: &[Field] = &[
-    Field { name: "min_val", default: Const::Float(-1.0), is_attribute: true },
-    Field { name: "max_val", default: Const::Float(1.0), is_attribute: true },
-    Field { name: "inplace", default: Const::Bool(false), is_attribute: true },
+    Field { name: "min_val", default: Const::Float(-1.0), place: Some(0) },
+    Field { name: "max_val", default: Const::Float(1.0), place: Some(1) },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(2) },
 ];
 
 fn hardtanh_setup(s: &mut Setup) -> Result<()> {
@@ -91,9 +91,9 @@ fn hardtanh_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static RELU6_FIELDS: &[Field] = &[
-    Field { name: "inplace", default: Const::Bool(false), is_attribute: true },
-    Field { name: "min_val", default: Const::Float(0.0), is_attribute: true },
-    Field { name: "max_val", default: Const::Float(6.0), is_attribute: true },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(2) },
+    Field { name: "min_val", default: Const::Float(0.0), place: Some(0) },
+    Field { name: "max_val", default: Const::Float(6.0), place: Some(1) },
 ];
 
 fn relu6_setup(s: &mut Setup) -> Result<()> {
@@ -114,8 +114,8 @@ fn relu6_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static LEAKY_RELU_FIELDS: &[Field] = &[
-    Field { name: "negative_slope", default: Const::Float(1e-2), is_attribute: true },
-    Field { name: "inplace", default: Const::Bool(false), is_attribute: true },
+    Field { name: "negative_slope", default: Const::Float(1e-2), place: Some(0) },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(1) },
 ];
 
 fn leaky_relu_setup(_: &mut Setup) -> Result<()> {
@@ -134,8 +134,8 @@ fn leaky_relu_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static ELU_FIELDS: &[Field] = &[
-    Field { name: "alpha", default: Const::Float(1.0), is_attribute: true },
-    Field { name: "inplace", default: Const::Bool(false), is_attribute: true },
+    Field { name: "alpha", default: Const::Float(1.0), place: Some(0) },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(1) },
 ];
 
 fn elu_setup(_: &mut Setup) -> Result<()> {
@@ -158,10 +158,13 @@ fn celu_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 static GELU_FIELDS: &[Field] = &[
-    Field { name: "approximate", default: Const::Text("none"), is_attribute: true },
+    Field { name: "approximate", default: Const::Text("none"), place: Some(0) },
 ];
 
-fn gelu_setup(_: &mut Setup) -> Result<()> {
+fn gelu_setup(s: &mut Setup) -> Result<()> {
+    if s.v.opt_text(0) != Some("none") && s.v.opt_text(0) != Some("tanh") {
+        bail!(Value, "approximate argument must be either none or tanh, got '{}'", shown(&s.v[0]));
+    }
     Ok(())
 }
 
@@ -174,7 +177,7 @@ fn gelu_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static GLU_FIELDS: &[Field] = &[
-    Field { name: "dim", default: Const::Int(-1), is_attribute: true },
+    Field { name: "dim", default: Const::Int(-1), place: Some(0) },
 ];
 
 fn glu_setup(_: &mut Setup) -> Result<()> {
@@ -190,8 +193,8 @@ fn glu_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static SOFTPLUS_FIELDS: &[Field] = &[
-    Field { name: "beta", default: Const::Float(1.0), is_attribute: true },
-    Field { name: "threshold", default: Const::Float(20.0), is_attribute: true },
+    Field { name: "beta", default: Const::Float(1.0), place: Some(0) },
+    Field { name: "threshold", default: Const::Float(20.0), place: Some(1) },
 ];
 
 fn softplus_setup(_: &mut Setup) -> Result<()> {
@@ -208,7 +211,7 @@ fn softplus_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static SHRINK_FIELDS: &[Field] = &[
-    Field { name: "lambd", default: Const::Float(0.5), is_attribute: true },
+    Field { name: "lambd", default: Const::Float(0.5), place: Some(0) },
 ];
 
 fn shrink_setup(_: &mut Setup) -> Result<()> {
@@ -228,9 +231,9 @@ fn hardshrink_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> 
 }
 
 static THRESHOLD_FIELDS: &[Field] = &[
-    Field { name: "threshold", default: Const::Required, is_attribute: true },
-    Field { name: "value", default: Const::Required, is_attribute: true },
-    Field { name: "inplace", default: Const::Bool(false), is_attribute: true },
+    Field { name: "threshold", default: Const::Required, place: Some(0) },
+    Field { name: "value", default: Const::Required, place: Some(1) },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(2) },
 ];
 
 fn threshold_setup(_: &mut Setup) -> Result<()> {
@@ -250,8 +253,8 @@ fn threshold_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static PRELU_FIELDS: &[Field] = &[
-    Field { name: "num_parameters", default: Const::Int(1), is_attribute: true },
-    Field { name: "init", default: Const::Float(0.25), is_attribute: true },
+    Field { name: "num_parameters", default: Const::Int(1), place: Some(0) },
+    Field { name: "init", default: Const::Float(0.25), place: Some(1) },
 ];
 
 fn prelu_setup(s: &mut Setup) -> Result<()> {
@@ -268,7 +271,7 @@ fn prelu_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static ALONG_DIM_FIELDS: &[Field] = &[
-    Field { name: "dim", default: Const::None, is_attribute: true },
+    Field { name: "dim", default: Const::None, place: Some(0) },
 ];
 
 fn along_dim_setup(_: &mut Setup) -> Result<()> {
@@ -296,12 +299,14 @@ fn softmax2d_forward(_: &Module, _: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 static LINEAR_FIELDS: &[Field] = &[
-    Field { name: "in_features", default: Const::Required, is_attribute: true },
-    Field { name: "out_features", default: Const::Required, is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
+    Field { name: "in_features", default: Const::Required, place: Some(0) },
+    Field { name: "out_features", default: Const::Required, place: Some(1) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
 ];
 
 fn linear_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 0)?;
+    s.least(1, 0)?;
     s.param("weight", true, &[s.v.int(1), s.v.int(0)], None)?;
     s.param("bias", s.v.bool(2), &[s.v.int(1)], None)?;
     Ok(())
@@ -324,13 +329,16 @@ fn linear_repr(m: &Module, v: &Values, t: &mut Text) {
 }
 
 static BILINEAR_FIELDS: &[Field] = &[
-    Field { name: "in1_features", default: Const::Required, is_attribute: true },
-    Field { name: "in2_features", default: Const::Required, is_attribute: true },
-    Field { name: "out_features", default: Const::Required, is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
+    Field { name: "in1_features", default: Const::Required, place: Some(0) },
+    Field { name: "in2_features", default: Const::Required, place: Some(1) },
+    Field { name: "out_features", default: Const::Required, place: Some(2) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
 ];
 
 fn bilinear_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 1)?;
+    s.least(1, 0)?;
+    s.least(2, 0)?;
     s.param("weight", true, &[s.v.int(2), s.v.int(0), s.v.int(1)], None)?;
     s.param("bias", s.v.bool(3), &[s.v.int(2)], None)?;
     Ok(())
@@ -355,17 +363,17 @@ fn bilinear_repr(m: &Module, v: &Values, t: &mut Text) {
 }
 
 static CONV_ND_FIELDS: &[Field] = &[
-    Field { name: "in_channels", default: Const::Required, is_attribute: true },
-    Field { name: "out_channels", default: Const::Required, is_attribute: true },
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "stride", default: Const::Int(1), is_attribute: true },
-    Field { name: "padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "dilation", default: Const::Int(1), is_attribute: true },
-    Field { name: "groups", default: Const::Int(1), is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
-    Field { name: "padding_mode", default: Const::Text("zeros"), is_attribute: true },
-    Field { name: "transposed", default: Const::None, is_attribute: true },
-    Field { name: "output_padding", default: Const::None, is_attribute: true },
+    Field { name: "in_channels", default: Const::Required, place: Some(0) },
+    Field { name: "out_channels", default: Const::Required, place: Some(1) },
+    Field { name: "kernel_size", default: Const::Required, place: Some(2) },
+    Field { name: "stride", default: Const::Int(1), place: Some(3) },
+    Field { name: "padding", default: Const::Int(0), place: Some(4) },
+    Field { name: "dilation", default: Const::Int(1), place: Some(5) },
+    Field { name: "groups", default: Const::Int(1), place: Some(6) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
+    Field { name: "padding_mode", default: Const::Text("zeros"), place: Some(7) },
+    Field { name: "transposed", default: Const::None, place: Some(8) },
+    Field { name: "output_padding", default: Const::None, place: Some(9) },
 ];
 
 fn conv_nd_setup(s: &mut Setup) -> Result<()> {
@@ -378,10 +386,16 @@ fn conv_nd_setup(s: &mut Setup) -> Result<()> {
     if rem(s.v.int(1), s.v.int(6)) != 0 {
         bail!(Value, "out_channels must be divisible by groups");
     }
+    s.least(0, 1)?;
+    s.least(1, 1)?;
     s.sizes(2, s.v.int(11))?;
+    s.least(2, 1)?;
     s.sizes(3, s.v.int(11))?;
+    s.least(3, 1)?;
     s.padding(4, s.v.int(11))?;
+    s.least(4, 0)?;
     s.sizes(5, s.v.int(11))?;
+    s.least(5, 1)?;
     s.padding_mode(8)?;
     if s.v.opt_text(4) == Some("same") && !s.v.all(3, 1) {
         bail!(Value, "padding='same' is not supported for strided convolutions");
@@ -437,17 +451,17 @@ fn conv3d_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 static CONV_TRANSPOSE_ND_FIELDS: &[Field] = &[
-    Field { name: "in_channels", default: Const::Required, is_attribute: true },
-    Field { name: "out_channels", default: Const::Required, is_attribute: true },
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "stride", default: Const::Int(1), is_attribute: true },
-    Field { name: "padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "output_padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "groups", default: Const::Int(1), is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
-    Field { name: "dilation", default: Const::Int(1), is_attribute: true },
-    Field { name: "padding_mode", default: Const::Text("zeros"), is_attribute: true },
-    Field { name: "transposed", default: Const::None, is_attribute: true },
+    Field { name: "in_channels", default: Const::Required, place: Some(0) },
+    Field { name: "out_channels", default: Const::Required, place: Some(1) },
+    Field { name: "kernel_size", default: Const::Required, place: Some(2) },
+    Field { name: "stride", default: Const::Int(1), place: Some(3) },
+    Field { name: "padding", default: Const::Int(0), place: Some(4) },
+    Field { name: "output_padding", default: Const::Int(0), place: Some(9) },
+    Field { name: "groups", default: Const::Int(1), place: Some(6) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
+    Field { name: "dilation", default: Const::Int(1), place: Some(5) },
+    Field { name: "padding_mode", default: Const::Text("zeros"), place: Some(7) },
+    Field { name: "transposed", default: Const::None, place: Some(8) },
 ];
 
 fn conv_transpose_nd_setup(s: &mut Setup) -> Result<()> {
@@ -463,10 +477,16 @@ fn conv_transpose_nd_setup(s: &mut Setup) -> Result<()> {
     if rem(s.v.int(1), s.v.int(6)) != 0 {
         bail!(Value, "out_channels must be divisible by groups");
     }
+    s.least(0, 1)?;
+    s.least(1, 1)?;
     s.sizes(2, s.v.int(11))?;
+    s.least(2, 1)?;
     s.sizes(3, s.v.int(11))?;
+    s.least(3, 1)?;
     s.padding(4, s.v.int(11))?;
+    s.least(4, 0)?;
     s.sizes(8, s.v.int(11))?;
+    s.least(8, 1)?;
     s.padding_mode(9)?;
     if s.v.opt_text(4) == Some("same") && !s.v.all(3, 1) {
         bail!(Value, "padding='same' is not supported for strided convolutions");
@@ -475,6 +495,7 @@ fn conv_transpose_nd_setup(s: &mut Setup) -> Result<()> {
     s.param("weight", true, &if s.v.bool(10) { [&[s.v.int(0), div(s.v.int(1), s.v.int(6))], s.v.ints(2)].concat() } else { [&[s.v.int(1), div(s.v.int(0), s.v.int(6))], s.v.ints(2)].concat() }, None)?;
     s.param("bias", s.v.bool(7), &[s.v.int(1)], None)?;
     s.sizes(5, s.v.int(11))?;
+    s.least(5, 0)?;
     Ok(())
 }
 
@@ -522,16 +543,24 @@ fn conv_transpose3d_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Out
 }
 
 static MAX_POOL_ND_FIELDS: &[Field] = &[
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "stride", default: Const::None, is_attribute: true },
-    Field { name: "padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "dilation", default: Const::Int(1), is_attribute: true },
-    Field { name: "return_indices", default: Const::Bool(false), is_attribute: true },
-    Field { name: "ceil_mode", default: Const::Bool(false), is_attribute: true },
+    Field { name: "kernel_size", default: Const::Required, place: Some(0) },
+    Field { name: "stride", default: Const::None, place: Some(1) },
+    Field { name: "padding", default: Const::Int(0), place: Some(2) },
+    Field { name: "dilation", default: Const::Int(1), place: Some(3) },
+    Field { name: "return_indices", default: Const::Bool(false), place: Some(4) },
+    Field { name: "ceil_mode", default: Const::Bool(false), place: Some(5) },
 ];
 
 fn max_pool_nd_setup(s: &mut Setup) -> Result<()> {
+    s.window(0, s.v.int(6))?;
+    s.least(0, 1)?;
     s.same(1, 0);
+    s.window(1, s.v.int(6))?;
+    s.least(1, 1)?;
+    s.window(2, s.v.int(6))?;
+    s.least(2, 0)?;
+    s.window(3, s.v.int(6))?;
+    s.least(3, 1)?;
     Ok(())
 }
 
@@ -556,18 +585,21 @@ fn max_pool3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> 
 }
 
 static AVG_POOL1D_FIELDS: &[Field] = &[
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "stride", default: Const::None, is_attribute: true },
-    Field { name: "padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "ceil_mode", default: Const::Bool(false), is_attribute: true },
-    Field { name: "count_include_pad", default: Const::Bool(true), is_attribute: true },
+    Field { name: "kernel_size", default: Const::Required, place: Some(0) },
+    Field { name: "stride", default: Const::None, place: Some(1) },
+    Field { name: "padding", default: Const::Int(0), place: Some(2) },
+    Field { name: "ceil_mode", default: Const::Bool(false), place: Some(3) },
+    Field { name: "count_include_pad", default: Const::Bool(true), place: Some(4) },
 ];
 
 fn avg_pool1d_setup(s: &mut Setup) -> Result<()> {
     s.sizes(0, 1)?;
+    s.least(0, 1)?;
     s.same(1, 0);
     s.sizes(1, 1)?;
+    s.least(1, 1)?;
     s.sizes(2, 1)?;
+    s.least(2, 0)?;
     Ok(())
 }
 
@@ -582,16 +614,25 @@ fn avg_pool1d_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static AVG_POOL_ND_FIELDS: &[Field] = &[
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "stride", default: Const::None, is_attribute: true },
-    Field { name: "padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "ceil_mode", default: Const::Bool(false), is_attribute: true },
-    Field { name: "count_include_pad", default: Const::Bool(true), is_attribute: true },
-    Field { name: "divisor_override", default: Const::None, is_attribute: true },
+    Field { name: "kernel_size", default: Const::Required, place: Some(0) },
+    Field { name: "stride", default: Const::None, place: Some(1) },
+    Field { name: "padding", default: Const::Int(0), place: Some(2) },
+    Field { name: "ceil_mode", default: Const::Bool(false), place: Some(3) },
+    Field { name: "count_include_pad", default: Const::Bool(true), place: Some(4) },
+    Field { name: "divisor_override", default: Const::None, place: Some(5) },
 ];
 
 fn avg_pool_nd_setup(s: &mut Setup) -> Result<()> {
+    if s.v.has(5) && s.v.int(5) == 0 {
+        bail!(Value, "divisor must be not zero");
+    }
+    s.window(0, s.v.int(6))?;
+    s.least(0, 1)?;
     s.same(1, 0);
+    s.window(1, s.v.int(6))?;
+    s.least(1, 1)?;
+    s.window(2, s.v.int(6))?;
+    s.least(2, 0)?;
     Ok(())
 }
 
@@ -610,13 +651,17 @@ fn avg_pool3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> 
 }
 
 static LP_POOL_ND_FIELDS: &[Field] = &[
-    Field { name: "norm_type", default: Const::Required, is_attribute: true },
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "stride", default: Const::None, is_attribute: true },
-    Field { name: "ceil_mode", default: Const::Bool(false), is_attribute: true },
+    Field { name: "norm_type", default: Const::Required, place: Some(0) },
+    Field { name: "kernel_size", default: Const::Required, place: Some(1) },
+    Field { name: "stride", default: Const::None, place: Some(2) },
+    Field { name: "ceil_mode", default: Const::Bool(false), place: Some(3) },
 ];
 
-fn lp_pool_nd_setup(_: &mut Setup) -> Result<()> {
+fn lp_pool_nd_setup(s: &mut Setup) -> Result<()> {
+    s.window(1, s.v.int(4))?;
+    s.least(1, 1)?;
+    s.window(2, s.v.int(4))?;
+    s.least(2, 1)?;
     Ok(())
 }
 
@@ -636,10 +681,11 @@ fn lp_pool2d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 static ADAPTIVE_FIELDS: &[Field] = &[
-    Field { name: "output_size", default: Const::Required, is_attribute: true },
+    Field { name: "output_size", default: Const::Required, place: Some(0) },
 ];
 
-fn adaptive_setup(_: &mut Setup) -> Result<()> {
+fn adaptive_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 0)?;
     Ok(())
 }
 
@@ -660,11 +706,12 @@ fn adaptive_avg_pool3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<
 }
 
 static ADAPTIVE_MAX_FIELDS: &[Field] = &[
-    Field { name: "output_size", default: Const::Required, is_attribute: true },
-    Field { name: "return_indices", default: Const::Bool(false), is_attribute: true },
+    Field { name: "output_size", default: Const::Required, place: Some(0) },
+    Field { name: "return_indices", default: Const::Bool(false), place: Some(1) },
 ];
 
-fn adaptive_max_setup(_: &mut Setup) -> Result<()> {
+fn adaptive_max_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 0)?;
     Ok(())
 }
 
@@ -681,15 +728,16 @@ fn adaptive_max_pool2d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<
 }
 
 static RUNNING_STATS_FIELDS: &[Field] = &[
-    Field { name: "num_features", default: Const::Required, is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-5), is_attribute: true },
-    Field { name: "momentum", default: Const::Float(0.1), is_attribute: true },
-    Field { name: "affine", default: Const::Bool(true), is_attribute: true },
-    Field { name: "track_running_stats", default: Const::Bool(true), is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
+    Field { name: "num_features", default: Const::Required, place: Some(0) },
+    Field { name: "eps", default: Const::Float(1e-5), place: Some(1) },
+    Field { name: "momentum", default: Const::Float(0.1), place: Some(2) },
+    Field { name: "affine", default: Const::Bool(true), place: Some(3) },
+    Field { name: "track_running_stats", default: Const::Bool(true), place: Some(4) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
 ];
 
 fn running_stats_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 1)?;
     s.param("weight", s.v.bool(3), &[s.v.int(0)], None)?;
     s.param("bias", s.v.bool(3) && s.v.bool(5), &[s.v.int(0)], None)?;
     s.buffer("running_mean", s.v.bool(4), true, &[s.v.int(0)], None, 0)?;
@@ -723,15 +771,16 @@ fn running_stats_repr(m: &Module, v: &Values, t: &mut Text) {
 }
 
 static INSTANCE_NORM_FIELDS: &[Field] = &[
-    Field { name: "num_features", default: Const::Required, is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-5), is_attribute: true },
-    Field { name: "momentum", default: Const::Float(0.1), is_attribute: true },
-    Field { name: "affine", default: Const::Bool(false), is_attribute: true },
-    Field { name: "track_running_stats", default: Const::Bool(false), is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
+    Field { name: "num_features", default: Const::Required, place: Some(0) },
+    Field { name: "eps", default: Const::Float(1e-5), place: Some(1) },
+    Field { name: "momentum", default: Const::Float(0.1), place: Some(2) },
+    Field { name: "affine", default: Const::Bool(false), place: Some(3) },
+    Field { name: "track_running_stats", default: Const::Bool(false), place: Some(4) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
 ];
 
 fn instance_norm_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 1)?;
     s.param("weight", s.v.bool(3), &[s.v.int(0)], None)?;
     s.param("bias", s.v.bool(3) && s.v.bool(5), &[s.v.int(0)], None)?;
     s.buffer("running_mean", s.v.bool(4), true, &[s.v.int(0)], None, 0)?;
@@ -765,14 +814,18 @@ fn instance_norm_running_stats_repr(m: &Module, v: &Values, t: &mut Text) {
 }
 
 static LAYER_NORM_FIELDS: &[Field] = &[
-    Field { name: "normalized_shape", default: Const::Required, is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-5), is_attribute: true },
-    Field { name: "elementwise_affine", default: Const::Bool(true), is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
+    Field { name: "normalized_shape", default: Const::Required, place: Some(0) },
+    Field { name: "eps", default: Const::Float(1e-5), place: Some(1) },
+    Field { name: "elementwise_affine", default: Const::Bool(true), place: Some(2) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
 ];
 
 fn layer_norm_setup(s: &mut Setup) -> Result<()> {
+    if s.known() && (s.v.ints(0).len() as i64) == 0 {
+        bail!(Value, "normalized_shape must have at least one dimension");
+    }
     s.list(0);
+    s.least(0, 0)?;
     s.param("weight", s.v.bool(2), &s.v.ints(0).to_vec(), None)?;
     s.param("bias", s.v.bool(2) && s.v.bool(3), &s.v.ints(0).to_vec(), None)?;
     Ok(())
@@ -796,13 +849,17 @@ fn layer_norm_repr(m: &Module, v: &Values, t: &mut Text) {
 }
 
 static RMS_NORM_FIELDS: &[Field] = &[
-    Field { name: "normalized_shape", default: Const::Required, is_attribute: true },
-    Field { name: "eps", default: Const::None, is_attribute: true },
-    Field { name: "elementwise_affine", default: Const::Bool(true), is_attribute: true },
+    Field { name: "normalized_shape", default: Const::Required, place: Some(0) },
+    Field { name: "eps", default: Const::None, place: Some(1) },
+    Field { name: "elementwise_affine", default: Const::Bool(true), place: Some(2) },
 ];
 
 fn rms_norm_setup(s: &mut Setup) -> Result<()> {
+    if s.known() && (s.v.ints(0).len() as i64) == 0 {
+        bail!(Value, "normalized_shape must have at least one dimension");
+    }
     s.list(0);
+    s.least(0, 0)?;
     s.param("weight", s.v.bool(2), &s.v.ints(0).to_vec(), None)?;
     Ok(())
 }
@@ -823,17 +880,19 @@ fn rms_norm_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static GROUP_NORM_FIELDS: &[Field] = &[
-    Field { name: "num_groups", default: Const::Required, is_attribute: true },
-    Field { name: "num_channels", default: Const::Required, is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-5), is_attribute: true },
-    Field { name: "affine", default: Const::Bool(true), is_attribute: true },
-    Field { name: "bias", default: Const::Bool(true), is_attribute: false },
+    Field { name: "num_groups", default: Const::Required, place: Some(0) },
+    Field { name: "num_channels", default: Const::Required, place: Some(1) },
+    Field { name: "eps", default: Const::Float(1e-5), place: Some(2) },
+    Field { name: "affine", default: Const::Bool(true), place: Some(3) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
 ];
 
 fn group_norm_setup(s: &mut Setup) -> Result<()> {
     if s.known() && rem(s.v.int(1), s.v.int(0)) != 0 {
         bail!(Value, "num_channels ({}) must be divisible by num_groups ({})", shown(&s.v[1]), shown(&s.v[0]));
     }
+    s.least(0, 1)?;
+    s.least(1, 1)?;
     s.param("weight", s.v.bool(3), &[s.v.int(1)], None)?;
     s.param("bias", s.v.bool(3) && s.v.bool(4), &[s.v.int(1)], None)?;
     Ok(())
@@ -858,13 +917,14 @@ fn group_norm_repr(m: &Module, v: &Values, t: &mut Text) {
 }
 
 static LOCAL_RESPONSE_NORM_FIELDS: &[Field] = &[
-    Field { name: "size", default: Const::Required, is_attribute: true },
-    Field { name: "alpha", default: Const::Float(1e-4), is_attribute: true },
-    Field { name: "beta", default: Const::Float(0.75), is_attribute: true },
-    Field { name: "k", default: Const::Float(1.0), is_attribute: true },
+    Field { name: "size", default: Const::Required, place: Some(0) },
+    Field { name: "alpha", default: Const::Float(1e-4), place: Some(1) },
+    Field { name: "beta", default: Const::Float(0.75), place: Some(2) },
+    Field { name: "k", default: Const::Float(1.0), place: Some(3) },
 ];
 
-fn local_response_norm_setup(_: &mut Setup) -> Result<()> {
+fn local_response_norm_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 1)?;
     Ok(())
 }
 
@@ -879,8 +939,63 @@ fn local_response_norm_repr(_: &Module, v: &Values, t: &mut Text) {
     t.item("k=", &v[3]);
 }
 
+fn identity_forward(_: &Module, _: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    Ok(one(x[0].clone()))
+}
+
+static EMBEDDING_FIELDS: &[Field] = &[
+    Field { name: "num_embeddings", default: Const::Required, place: Some(0) },
+    Field { name: "embedding_dim", default: Const::Required, place: Some(1) },
+    Field { name: "padding_idx", default: Const::None, place: Some(2) },
+    Field { name: "max_norm", default: Const::None, place: Some(3) },
+    Field { name: "norm_type", default: Const::Float(2.0), place: Some(4) },
+    Field { name: "scale_grad_by_freq", default: Const::Bool(false), place: Some(5) },
+    Field { name: "sparse", default: Const::Bool(false), place: Some(6) },
+];
+
+fn embedding_setup(s: &mut Setup) -> Result<()> {
+    if s.known() && (s.v.has(2) && (s.v.int(2) < -s.v.int(0) || s.v.int(2) >= s.v.int(0))) {
+        bail!(Value, "Padding_idx must be within num_embeddings");
+    }
+    s.least(0, 1)?;
+    s.least(1, 0)?;
+    s.wrap(2, s.v.int(0));
+    s.param("weight", true, &[s.v.int(0), s.v.int(1)], None)?;
+    Ok(())
+}
+
+fn embedding_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::normal_(m, "weight")?;
+    draw::zero_row_(m, "weight", v.opt_int(2))?;
+    Ok(())
+}
+
+fn embedding_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::embedding_full(&m.need("weight")?, x[0], v.opt_int(2), v.opt_float(3), v.float(4), v.bool(5)).map(one)
+}
+
+fn embedding_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if v.has(2) {
+        t.item("padding_idx=", &v[2]);
+    }
+    if v.has(3) {
+        t.item("max_norm=", &v[3]);
+    }
+    if v.float(4) != 2.0 {
+        t.item("norm_type=", &v[4]);
+    }
+    if v.bool(5) {
+        t.item("scale_grad_by_freq=", &v[5]);
+    }
+    if v.bool(6) {
+        t.word("sparse=True", "");
+    }
+}
+
 static LOSS_FIELDS: &[Field] = &[
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn loss_setup(s: &mut Setup) -> Result<()> {
@@ -897,8 +1012,8 @@ fn l1_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 static SMOOTH_L1_LOSS_FIELDS: &[Field] = &[
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
-    Field { name: "beta", default: Const::Float(1.0), is_attribute: true },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
+    Field { name: "beta", default: Const::Float(1.0), place: Some(1) },
 ];
 
 fn smooth_l1_loss_setup(s: &mut Setup) -> Result<()> {
@@ -911,8 +1026,8 @@ fn smooth_l1_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outpu
 }
 
 static HUBER_LOSS_FIELDS: &[Field] = &[
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
-    Field { name: "delta", default: Const::Float(1.0), is_attribute: true },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
+    Field { name: "delta", default: Const::Float(1.0), place: Some(1) },
 ];
 
 fn huber_loss_setup(s: &mut Setup) -> Result<()> {
@@ -925,12 +1040,15 @@ fn huber_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> 
 }
 
 static CROSS_ENTROPY_LOSS_FIELDS: &[Field] = &[
-    Field { name: "ignore_index", default: Const::Int(-100), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
-    Field { name: "label_smoothing", default: Const::Float(0.0), is_attribute: true },
+    Field { name: "ignore_index", default: Const::Int(-100), place: Some(1) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
+    Field { name: "label_smoothing", default: Const::Float(0.0), place: Some(2) },
 ];
 
 fn cross_entropy_loss_setup(s: &mut Setup) -> Result<()> {
+    if !(s.v.float(2) >= 0.0 && s.v.float(2) <= 1.0) {
+        bail!(Value, "label_smoothing must be between 0.0 and 1.0. Got: {}", shown(&s.v[2]));
+    }
     s.reduction(1)?;
     s.buffer_from("weight", "weight");
     Ok(())
@@ -941,8 +1059,8 @@ fn cross_entropy_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<O
 }
 
 static NLL_LOSS_FIELDS: &[Field] = &[
-    Field { name: "ignore_index", default: Const::Int(-100), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "ignore_index", default: Const::Int(-100), place: Some(1) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn nll_loss_setup(s: &mut Setup) -> Result<()> {
@@ -956,7 +1074,7 @@ fn nll_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 static WEIGHTED_LOSS_FIELDS: &[Field] = &[
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn weighted_loss_setup(s: &mut Setup) -> Result<()> {
@@ -970,7 +1088,7 @@ fn bce_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 static BCE_WITH_LOGITS_LOSS_FIELDS: &[Field] = &[
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn bce_with_logits_loss_setup(s: &mut Setup) -> Result<()> {
@@ -985,8 +1103,8 @@ fn bce_with_logits_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result
 }
 
 static KL_DIV_LOSS_FIELDS: &[Field] = &[
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
-    Field { name: "log_target", default: Const::Bool(false), is_attribute: true },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
+    Field { name: "log_target", default: Const::Bool(false), place: Some(1) },
 ];
 
 fn kl_div_loss_setup(s: &mut Setup) -> Result<()> {
@@ -999,8 +1117,8 @@ fn kl_div_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs>
 }
 
 static HINGE_EMBEDDING_LOSS_FIELDS: &[Field] = &[
-    Field { name: "margin", default: Const::Float(1.0), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "margin", default: Const::Float(1.0), place: Some(1) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn hinge_embedding_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1017,8 +1135,8 @@ fn soft_margin_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Out
 }
 
 static MARGIN_RANKING_LOSS_FIELDS: &[Field] = &[
-    Field { name: "margin", default: Const::Float(0.0), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "margin", default: Const::Float(0.0), place: Some(1) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn margin_ranking_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1031,8 +1149,8 @@ fn margin_ranking_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<
 }
 
 static COSINE_EMBEDDING_LOSS_FIELDS: &[Field] = &[
-    Field { name: "margin", default: Const::Float(0.0), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "margin", default: Const::Float(0.0), place: Some(1) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn cosine_embedding_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1045,11 +1163,11 @@ fn cosine_embedding_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Resul
 }
 
 static TRIPLET_MARGIN_LOSS_FIELDS: &[Field] = &[
-    Field { name: "margin", default: Const::Float(1.0), is_attribute: true },
-    Field { name: "p", default: Const::Float(2.0), is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-6), is_attribute: true },
-    Field { name: "swap", default: Const::Bool(false), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "margin", default: Const::Float(1.0), place: Some(1) },
+    Field { name: "p", default: Const::Float(2.0), place: Some(2) },
+    Field { name: "eps", default: Const::Float(1e-6), place: Some(3) },
+    Field { name: "swap", default: Const::Bool(false), place: Some(4) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn triplet_margin_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1062,9 +1180,9 @@ fn triplet_margin_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<
 }
 
 static TRIPLET_MARGIN_WITH_DISTANCE_LOSS_FIELDS: &[Field] = &[
-    Field { name: "margin", default: Const::Float(1.0), is_attribute: true },
-    Field { name: "swap", default: Const::Bool(false), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "margin", default: Const::Float(1.0), place: Some(1) },
+    Field { name: "swap", default: Const::Bool(false), place: Some(2) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn triplet_margin_with_distance_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1080,7 +1198,7 @@ fn triplet_margin_with_distance_loss_forward(_: &Module, v: &Values, x: &[&Tenso
 }
 
 static MULTI_LABEL_SOFT_MARGIN_LOSS_FIELDS: &[Field] = &[
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn multi_label_soft_margin_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1094,9 +1212,9 @@ fn multi_label_soft_margin_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -
 }
 
 static MULTI_MARGIN_LOSS_FIELDS: &[Field] = &[
-    Field { name: "p", default: Const::Int(1), is_attribute: true },
-    Field { name: "margin", default: Const::Float(1.0), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "p", default: Const::Int(1), place: Some(1) },
+    Field { name: "margin", default: Const::Float(1.0), place: Some(2) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn multi_margin_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1113,10 +1231,10 @@ fn multi_margin_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Ou
 }
 
 static POISSON_NLL_LOSS_FIELDS: &[Field] = &[
-    Field { name: "log_input", default: Const::Bool(true), is_attribute: true },
-    Field { name: "full", default: Const::Bool(false), is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-8), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "log_input", default: Const::Bool(true), place: Some(1) },
+    Field { name: "full", default: Const::Bool(false), place: Some(2) },
+    Field { name: "eps", default: Const::Float(1e-8), place: Some(3) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn poisson_nll_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1129,9 +1247,9 @@ fn poisson_nll_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Out
 }
 
 static GAUSSIAN_NLL_LOSS_FIELDS: &[Field] = &[
-    Field { name: "full", default: Const::Bool(false), is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-6), is_attribute: true },
-    Field { name: "reduction", default: Const::Text("mean"), is_attribute: true },
+    Field { name: "full", default: Const::Bool(false), place: Some(1) },
+    Field { name: "eps", default: Const::Float(1e-6), place: Some(2) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
 
 fn gaussian_nll_loss_setup(s: &mut Setup) -> Result<()> {
@@ -1144,8 +1262,8 @@ fn gaussian_nll_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Ou
 }
 
 static FLATTEN_FIELDS: &[Field] = &[
-    Field { name: "start_dim", default: Const::Int(1), is_attribute: true },
-    Field { name: "end_dim", default: Const::Int(-1), is_attribute: true },
+    Field { name: "start_dim", default: Const::Int(1), place: Some(0) },
+    Field { name: "end_dim", default: Const::Int(-1), place: Some(1) },
 ];
 
 fn flatten_setup(_: &mut Setup) -> Result<()> {
@@ -1162,8 +1280,8 @@ fn flatten_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static UNFLATTEN_FIELDS: &[Field] = &[
-    Field { name: "dim", default: Const::Required, is_attribute: true },
-    Field { name: "unflattened_size", default: Const::Required, is_attribute: true },
+    Field { name: "dim", default: Const::Required, place: Some(0) },
+    Field { name: "unflattened_size", default: Const::Required, place: Some(1) },
 ];
 
 fn unflatten_setup(_: &mut Setup) -> Result<()> {
@@ -1180,11 +1298,14 @@ fn unflatten_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static DROPOUT_ND_FIELDS: &[Field] = &[
-    Field { name: "p", default: Const::Float(0.5), is_attribute: true },
-    Field { name: "inplace", default: Const::Bool(false), is_attribute: true },
+    Field { name: "p", default: Const::Float(0.5), place: Some(0) },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(1) },
 ];
 
 fn dropout_nd_setup(s: &mut Setup) -> Result<()> {
+    if s.v.float(0) != s.v.float(0) {
+        bail!(Value, "dropout probability has to be between 0 and 1, but got {}", shown(&s.v[0]));
+    }
     if s.v.float(0) < 0.0 || s.v.float(0) > 1.0 {
         bail!(Value, "dropout probability has to be between 0 and 1, but got {}", shown(&s.v[0]));
     }
@@ -1221,8 +1342,8 @@ fn feature_alpha_dropout_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Resul
 }
 
 static CONSTANT_PAD_FIELDS: &[Field] = &[
-    Field { name: "padding", default: Const::Required, is_attribute: true },
-    Field { name: "value", default: Const::Required, is_attribute: true },
+    Field { name: "padding", default: Const::Required, place: Some(0) },
+    Field { name: "value", default: Const::Required, place: Some(1) },
 ];
 
 fn constant_pad_setup(s: &mut Setup) -> Result<()> {
@@ -1240,8 +1361,8 @@ fn constant_pad_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static ZERO_PAD_FIELDS: &[Field] = &[
-    Field { name: "padding", default: Const::Required, is_attribute: true },
-    Field { name: "value", default: Const::Float(0.0), is_attribute: true },
+    Field { name: "padding", default: Const::Required, place: Some(0) },
+    Field { name: "value", default: Const::Float(0.0), place: Some(1) },
 ];
 
 fn zero_pad_setup(s: &mut Setup) -> Result<()> {
@@ -1258,7 +1379,7 @@ fn zero_pad_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static PAD_FIELDS: &[Field] = &[
-    Field { name: "padding", default: Const::Required, is_attribute: true },
+    Field { name: "padding", default: Const::Required, place: Some(0) },
 ];
 
 fn pad_setup(s: &mut Setup) -> Result<()> {
@@ -1307,12 +1428,12 @@ fn circular_pad3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outpu
 }
 
 static UPSAMPLE_FIELDS: &[Field] = &[
-    Field { name: "size", default: Const::None, is_attribute: true },
-    Field { name: "scale_factor", default: Const::None, is_attribute: true },
-    Field { name: "mode", default: Const::Text("nearest"), is_attribute: true },
-    Field { name: "align_corners", default: Const::None, is_attribute: true },
-    Field { name: "recompute_scale_factor", default: Const::None, is_attribute: true },
-    Field { name: "name", default: Const::None, is_attribute: true },
+    Field { name: "size", default: Const::None, place: Some(0) },
+    Field { name: "scale_factor", default: Const::None, place: Some(1) },
+    Field { name: "mode", default: Const::Text("nearest"), place: Some(2) },
+    Field { name: "align_corners", default: Const::None, place: Some(3) },
+    Field { name: "recompute_scale_factor", default: Const::None, place: Some(4) },
+    Field { name: "name", default: Const::None, place: Some(5) },
 ];
 
 fn upsample_setup(s: &mut Setup) -> Result<()> {
@@ -1335,12 +1456,12 @@ fn upsample_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static UPSAMPLING_NEAREST2D_FIELDS: &[Field] = &[
-    Field { name: "size", default: Const::None, is_attribute: true },
-    Field { name: "scale_factor", default: Const::None, is_attribute: true },
-    Field { name: "mode", default: Const::Text("nearest"), is_attribute: true },
-    Field { name: "align_corners", default: Const::None, is_attribute: true },
-    Field { name: "recompute_scale_factor", default: Const::None, is_attribute: true },
-    Field { name: "name", default: Const::None, is_attribute: true },
+    Field { name: "size", default: Const::None, place: Some(0) },
+    Field { name: "scale_factor", default: Const::None, place: Some(1) },
+    Field { name: "mode", default: Const::Text("nearest"), place: Some(2) },
+    Field { name: "align_corners", default: Const::None, place: Some(3) },
+    Field { name: "recompute_scale_factor", default: Const::None, place: Some(4) },
+    Field { name: "name", default: Const::None, place: Some(5) },
 ];
 
 fn upsampling_nearest2d_setup(s: &mut Setup) -> Result<()> {
@@ -1363,12 +1484,12 @@ fn upsampling_nearest2d_upsample_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static UPSAMPLING_BILINEAR2D_FIELDS: &[Field] = &[
-    Field { name: "size", default: Const::None, is_attribute: true },
-    Field { name: "scale_factor", default: Const::None, is_attribute: true },
-    Field { name: "mode", default: Const::Text("bilinear"), is_attribute: true },
-    Field { name: "align_corners", default: Const::Bool(true), is_attribute: true },
-    Field { name: "recompute_scale_factor", default: Const::None, is_attribute: true },
-    Field { name: "name", default: Const::None, is_attribute: true },
+    Field { name: "size", default: Const::None, place: Some(0) },
+    Field { name: "scale_factor", default: Const::None, place: Some(1) },
+    Field { name: "mode", default: Const::Text("bilinear"), place: Some(2) },
+    Field { name: "align_corners", default: Const::Bool(true), place: Some(3) },
+    Field { name: "recompute_scale_factor", default: Const::None, place: Some(4) },
+    Field { name: "name", default: Const::None, place: Some(5) },
 ];
 
 fn upsampling_bilinear2d_setup(s: &mut Setup) -> Result<()> {
@@ -1391,7 +1512,7 @@ fn upsampling_bilinear2d_upsample_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static PIXEL_SHUFFLE_FIELDS: &[Field] = &[
-    Field { name: "upscale_factor", default: Const::Required, is_attribute: true },
+    Field { name: "upscale_factor", default: Const::Required, place: Some(0) },
 ];
 
 fn pixel_shuffle_setup(_: &mut Setup) -> Result<()> {
@@ -1407,7 +1528,7 @@ fn pixel_shuffle_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static PIXEL_UNSHUFFLE_FIELDS: &[Field] = &[
-    Field { name: "downscale_factor", default: Const::Required, is_attribute: true },
+    Field { name: "downscale_factor", default: Const::Required, place: Some(0) },
 ];
 
 fn pixel_unshuffle_setup(_: &mut Setup) -> Result<()> {
@@ -1423,7 +1544,7 @@ fn pixel_unshuffle_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static CHANNEL_SHUFFLE_FIELDS: &[Field] = &[
-    Field { name: "groups", default: Const::Required, is_attribute: true },
+    Field { name: "groups", default: Const::Required, place: Some(0) },
 ];
 
 fn channel_shuffle_setup(_: &mut Setup) -> Result<()> {
@@ -1439,10 +1560,10 @@ fn channel_shuffle_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static UNFOLD_FIELDS: &[Field] = &[
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "dilation", default: Const::Int(1), is_attribute: true },
-    Field { name: "padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "stride", default: Const::Int(1), is_attribute: true },
+    Field { name: "kernel_size", default: Const::Required, place: Some(0) },
+    Field { name: "dilation", default: Const::Int(1), place: Some(1) },
+    Field { name: "padding", default: Const::Int(0), place: Some(2) },
+    Field { name: "stride", default: Const::Int(1), place: Some(3) },
 ];
 
 fn unfold_setup(_: &mut Setup) -> Result<()> {
@@ -1461,11 +1582,11 @@ fn unfold_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static FOLD_FIELDS: &[Field] = &[
-    Field { name: "output_size", default: Const::Required, is_attribute: true },
-    Field { name: "kernel_size", default: Const::Required, is_attribute: true },
-    Field { name: "dilation", default: Const::Int(1), is_attribute: true },
-    Field { name: "padding", default: Const::Int(0), is_attribute: true },
-    Field { name: "stride", default: Const::Int(1), is_attribute: true },
+    Field { name: "output_size", default: Const::Required, place: Some(0) },
+    Field { name: "kernel_size", default: Const::Required, place: Some(1) },
+    Field { name: "dilation", default: Const::Int(1), place: Some(2) },
+    Field { name: "padding", default: Const::Int(0), place: Some(3) },
+    Field { name: "stride", default: Const::Int(1), place: Some(4) },
 ];
 
 fn fold_setup(_: &mut Setup) -> Result<()> {
@@ -1485,8 +1606,8 @@ fn fold_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 static COSINE_SIMILARITY_FIELDS: &[Field] = &[
-    Field { name: "dim", default: Const::Int(1), is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-8), is_attribute: true },
+    Field { name: "dim", default: Const::Int(1), place: Some(0) },
+    Field { name: "eps", default: Const::Float(1e-8), place: Some(1) },
 ];
 
 fn cosine_similarity_setup(_: &mut Setup) -> Result<()> {
@@ -1498,9 +1619,9 @@ fn cosine_similarity_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Ou
 }
 
 static PAIRWISE_DISTANCE_FIELDS: &[Field] = &[
-    Field { name: "norm", default: Const::Float(2.0), is_attribute: true },
-    Field { name: "eps", default: Const::Float(1e-6), is_attribute: true },
-    Field { name: "keepdim", default: Const::Bool(false), is_attribute: true },
+    Field { name: "norm", default: Const::Float(2.0), place: Some(0) },
+    Field { name: "eps", default: Const::Float(1e-6), place: Some(1) },
+    Field { name: "keepdim", default: Const::Bool(false), place: Some(2) },
 ];
 
 fn pairwise_distance_setup(_: &mut Setup) -> Result<()> {
@@ -2680,6 +2801,40 @@ pub static LOCAL_RESPONSE_NORM: Class = Class {
     lazy: None,
 };
 
+/// Returns its input.
+pub static IDENTITY: Class = Class {
+    name: "Identity",
+    fields: &[],
+    consts: &[],
+    inputs: &["input"],
+    ranks: &[],
+    setup: no_setup,
+    reset: no_reset,
+    forward: identity_forward,
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// A table of vectors, looked up by index.
+pub static EMBEDDING: Class = Class {
+    name: "Embedding",
+    fields: EMBEDDING_FIELDS,
+    consts: &[],
+    inputs: &["input"],
+    ranks: &[],
+    setup: embedding_setup,
+    reset: embedding_reset,
+    forward: embedding_forward,
+    repr: embedding_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
 /// The mean squared error.
 pub static MSE_LOSS: Class = Class {
     name: "MSELoss",
@@ -3650,6 +3805,8 @@ pub static CLASSES: &[&Class] = &[
     &RMS_NORM,
     &GROUP_NORM,
     &LOCAL_RESPONSE_NORM,
+    &IDENTITY,
+    &EMBEDDING,
     &MSE_LOSS,
     &L1_LOSS,
     &SMOOTH_L1_LOSS,

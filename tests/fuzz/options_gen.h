@@ -269,6 +269,19 @@ static const taper_nn_local_response_norm_options *local_response_norm_options(v
     o->beta = f_any();
     return o;
 }
+static const taper_nn_embedding_options *embedding_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_embedding_options *o = VTABLE(taper_nn_embedding_options, NULL);
+    o->padding_idx = one_in(2) ? NULL : option_sizes + below(5);
+    o->max_norm = one_in(2) ? NULL : option_factors + below(5);
+    o->norm_type = f_any();
+    o->scale_grad_by_freq = (int32_t)below(2);
+    o->sparse = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
 static const taper_nn_loss_options *loss_options(void)
 {
     if (one_in(3))

@@ -30,6 +30,9 @@ struct Embedding : Layer {
     Embedding(int64_t num_embeddings, int64_t embedding_dim, std::optional<int64_t> padding_idx = std::nullopt)
         : Layer(detail::make(taper_nn_embedding_new, num_embeddings, embedding_dim,
                               padding_idx ? &*padding_idx : nullptr)) {}
+    using Options = EmbeddingSettings;
+    Embedding(int64_t num_embeddings, int64_t embedding_dim, const Options &o)
+        : Layer(detail::create(taper_nn_embedding_create, o, num_embeddings, embedding_dim)) {}
 };
 
 /// One number for all dimensions, or one per dimension.

@@ -1015,6 +1015,50 @@ struct LocalResponseNorm : Layer {
     explicit LocalResponseNorm(int64_t size, const Options &o = {})
         : Layer(detail::create(taper_nn_local_response_norm_create, o, size)) {}
 };
+/// What Embedding can be given, in a chain.
+class EmbeddingSettings {
+  public:
+    EmbeddingSettings &padding_idx(std::optional<int64_t> v) {
+        padding_idx_ = v;
+        return *this;
+    }
+    EmbeddingSettings &max_norm(std::optional<double> v) {
+        max_norm_ = v;
+        return *this;
+    }
+    EmbeddingSettings &norm_type(double v) {
+        raw_.norm_type = v;
+        return *this;
+    }
+    EmbeddingSettings &scale_grad_by_freq(bool v) {
+        raw_.scale_grad_by_freq = v;
+        return *this;
+    }
+    EmbeddingSettings &sparse(bool v) {
+        raw_.sparse = v;
+        return *this;
+    }
+    EmbeddingSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    EmbeddingSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_embedding_options raw() const {
+        taper_nn_embedding_options o = raw_;
+        o.padding_idx = padding_idx_ ? &*padding_idx_ : nullptr;
+        o.max_norm = max_norm_ ? &*max_norm_ : nullptr;
+        return o;
+    }
+
+  private:
+    taper_nn_embedding_options raw_ = TAPER_NN_EMBEDDING_OPTIONS_INIT;
+    std::optional<int64_t> padding_idx_;
+    std::optional<double> max_norm_;
+};
 /// What MSELoss and its like can be given, in a chain.
 class LossSettings {
   public:

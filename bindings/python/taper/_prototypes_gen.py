@@ -316,6 +316,8 @@ PROTOTYPES = {
     "nn_rms_norm_create": "ppzpp",
     "nn_group_norm_create": "pqqpp",
     "nn_local_response_norm_create": "pqpp",
+    "nn_identity_create": "ppp",
+    "nn_embedding_create": "pqqpp",
     "nn_mse_loss_create": "ppp",
     "nn_l1_loss_create": "ppp",
     "nn_smooth_l1_loss_create": "ppp",

@@ -160,7 +160,7 @@ fn bad_arguments_are_pytorchs_errors() {
         (conv2d(1, 1, &[3, 3, 3], &groups(1)), "kernel_size must be 1 or 2 numbers, got 3"),
         (conv2d(1, 1, &[0], &groups(1)), "kernel_size must be greater than zero, got (0, 0)"),
         (conv2d(1, 1, &[3], &conv(1, &[-1], &[1], 1, true)), "padding must not be negative, got (-1, -1)"),
-        (max_pool2d(&[2], Some(&[0]), &[0], &[1], false), "stride must be greater than zero, got (0, 0)"),
+        (max_pool2d(&[2], Some(&[0]), &[0], &[1], false), "stride must be greater than zero, got 0"),
         (linear(-1, 2, true), "in_features must not be negative, got -1"),
         (layer_norm(&[], 1e-5, true, true), "normalized_shape must have at least one dimension"),
         (gelu("fast"), "approximate argument must be either none or tanh, got 'fast'"),

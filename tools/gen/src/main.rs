@@ -57,6 +57,7 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("fuzz-options", "tests/fuzz/options_gen.h", |root, _| layers::examples(root, "fuzz")),
     ("examples-cpp", "bindings/cpp/tests/layers_gen.inc", |root, _| layers::examples(root, "cpp")),
     ("examples-go", "bindings/go/layers_gen_test.go", |root, _| layers::examples(root, "go")),
+    ("layers-init", "bindings/python/taper/nn/modules/__init__.py", |root, _| layers::python_init(root)),
     ("layers-activation", "bindings/python/taper/nn/modules/activation.py", |root, _| {
         layers::python(root, "activation")
     }),

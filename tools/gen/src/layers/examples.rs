@@ -104,7 +104,8 @@ pub fn go(layers: &Layers, by_hand: &str) -> Result<String, String> {
     );
     for plan in classes(layers) {
         let name = &plan.entry.name;
-        let with = if by_hand.contains(&format!("func New{name}(")) { "With" } else { "" };
+        let is_there = by_hand.contains(&format!("func New{name}("));
+        let with = if is_there && super::cpp::settings(&plan).is_some() { "With" } else { "" };
         let mut given = Vec::new();
         for (a, e) in split(&plan).0.iter().zip(example(&plan)?) {
             let v = numbers(&e);
@@ -140,11 +141,19 @@ pub fn fuzz(layers: &Layers) -> Result<String, String> {
         for Field { name: n, kind, .. } in fields(&plan) {
             let value = match kind {
                 Kind::Ints => {
-                    writeln!(body, "    if (one_in(2))\n        o->{n} = option_sizes + below(3), o->{n}_len = below(4);").unwrap();
+                    writeln!(
+                        body,
+                        "    if (one_in(2))\n        o->{n} = option_sizes + below(3), o->{n}_len = below(4);"
+                    )
+                    .unwrap();
                     continue;
                 }
                 Kind::Floats => {
-                    writeln!(body, "    if (one_in(2))\n        o->{n} = option_factors + below(3), o->{n}_len = below(3);").unwrap();
+                    writeln!(
+                        body,
+                        "    if (one_in(2))\n        o->{n} = option_factors + below(3), o->{n}_len = below(3);"
+                    )
+                    .unwrap();
                     continue;
                 }
                 Kind::Text => match n.as_str() {

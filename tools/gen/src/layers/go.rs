@@ -18,8 +18,11 @@ pub fn emit(layers: &Layers, by_hand: &str) -> String {
                 body += &options(&plan, &name);
             }
         }
-        shims += &shim(&plan);
-        body += &constructor(&plan, by_hand);
+        // One by hand says all where there are no options.
+        if settings(&plan).is_some() || !by_hand.contains(&format!("func New{}(", plan.entry.name)) {
+            shims += &shim(&plan);
+            body += &constructor(&plan, by_hand);
+        }
     }
     let tensors = if body.contains("runtime.") { "\n\t\"runtime\"" } else { "" };
     format!(

@@ -40,7 +40,9 @@ pub fn functions(root: &Path) -> Result<Vec<objects::Function>, String> {
 
 /// The classes of C++.
 pub fn cpp(root: &Path) -> Result<Option<String>, String> {
-    Ok(Some(cpp::emit(&load(root)?)))
+    let path = root.join("bindings/cpp/taper/layers.hpp");
+    let by_hand = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(Some(cpp::emit(&load(root)?, &by_hand)))
 }
 
 /// The constructors of Go.
@@ -69,6 +71,11 @@ fn with<R>(root: &Path, file: &str, emit: impl Fn(&model::Layers, &model::File) 
     let layers = load(root)?;
     let found = layers.files.iter().find(|f| f.name == file).ok_or(format!("spec/layers.txt has no file {file}"))?;
     Ok(Some(emit(&layers, found)))
+}
+
+/// The names of all of Python's classes.
+pub fn python_init(root: &Path) -> Result<Option<String>, String> {
+    Ok(Some(python::init(&load(root)?)))
 }
 
 /// Python's classes of a file.
@@ -103,4 +110,35 @@ pub fn families(root: &Path) -> Result<Vec<Family>, String> {
     let family =
         |f: &model::File| Family { doc: f.doc.clone(), classes: f.entries.iter().filter(public).map(class).collect() };
     Ok(layers.files.iter().map(family).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worked example of CONTRIBUTING: one entry, and every language has the layer.
+    #[test]
+    fn an_entry_is_a_layer_in_every_language() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let guide = std::fs::read_to_string(root.join("docs/CONTRIBUTING.md")).unwrap();
+        let entry = guide.split("```\n").find(|t| t.starts_with("layer LeakyReLU(")).unwrap();
+        let layers = parser::parse(&format!("file activation \"Activations.\"\n\n{entry}")).unwrap();
+        let ops = std::fs::read_to_string(root.join("spec/ops.txt")).unwrap();
+        let ops = crate::parser::parse(&ops).unwrap();
+        let file = &layers.files[0];
+        for (language, text, wanted) in [
+            ("Rust", rust::emit(&layers, &ops).unwrap(), "pub static LEAKY_RELU: Class"),
+            ("C", c::emit(&layers), "taper_nn_leaky_relu_create("),
+            ("C", c::inits(&layers), "TAPER_NN_LEAKY_RELU_OPTIONS_INIT"),
+            ("C++", cpp::emit(&layers, ""), "struct LeakyReLU : Layer"),
+            ("C++", cpp::emit(&layers, ""), "&negative_slope(double v)"),
+            ("Go", go::emit(&layers, ""), "func NewLeakyReLU(set ...func(*LeakyReLUSettings)) (*Module, error)"),
+            ("Python", python::emit(&layers, file), "class LeakyReLU(Module):"),
+            ("Python", python::init(&layers), "    LeakyReLU,"),
+            ("stubs", stubs::emit(&layers, file), "class LeakyReLU(Module):"),
+            ("tests in C", examples::c(&layers).unwrap(), "taper_nn_leaky_relu_create(with_options ? &o : NULL, m)"),
+        ] {
+            assert!(text.contains(wanted), "{language} has no {wanted}:\n{text}");
+        }
+    }
 }

@@ -92,6 +92,8 @@ pub struct Argument {
     pub python_only: bool,
     pub stored_as: Option<String>,
     pub keyword_only: bool,
+    /// The least value; outside Python the constructor says so, in Python the first call does, as in PyTorch.
+    pub least: Option<i64>,
 }
 
 impl Argument {
@@ -115,12 +117,35 @@ impl Argument {
 /// What the constructor does, in order.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Refuse { when: Expr, error: String, message: String },
+    /// `early`: outside Python alone, where PyTorch's constructor lets pass what the first call refuses.
+    Refuse {
+        when: Expr,
+        error: String,
+        message: String,
+        early: bool,
+    },
     Store,
-    Let { name: String, value: Expr },
-    Param { name: String, shape: Expr, init: Option<Expr>, when: Option<Expr> },
-    Buffer { name: String, shape: Expr, dtype: Option<String>, value: i64, when: Option<Expr> },
-    BufferFrom { name: String, argument: String },
+    Let {
+        name: String,
+        value: Expr,
+    },
+    Param {
+        name: String,
+        shape: Expr,
+        init: Option<Expr>,
+        when: Option<Expr>,
+    },
+    Buffer {
+        name: String,
+        shape: Expr,
+        dtype: Option<String>,
+        value: i64,
+        when: Option<Expr>,
+    },
+    BufferFrom {
+        name: String,
+        argument: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -173,6 +198,8 @@ pub struct Entry {
     pub repr: Option<Vec<Piece>>,
     pub rank_checked: bool,
     pub mixin: Option<String>,
+    /// `taper.nn` does not have it under its name.
+    pub hidden: bool,
     /// The activation that a product can apply in the same go, and when.
     pub activation: Option<(String, Option<Expr>)>,
     /// The forward with such an activation.

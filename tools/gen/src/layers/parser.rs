@@ -92,6 +92,7 @@ fn header(kind: Kind, text: &str) -> Result<Entry, String> {
         repr: None,
         rank_checked: false,
         mixin: None,
+        hidden: false,
         activation: None,
         fused: None,
         options: None,
@@ -126,6 +127,7 @@ fn arguments(r: &mut Reader) -> Result<Vec<Argument>, String> {
             python_only: false,
             stored_as: None,
             keyword_only,
+            least: None,
         };
         if r.take("=") {
             a.default = Some(r.condition()?);
@@ -135,7 +137,13 @@ fn arguments(r: &mut Reader) -> Result<Vec<Argument>, String> {
                 "flag" => a.flag = true,
                 "py" => a.python_only = true,
                 "as" => a.stored_as = Some(r.next()?),
-                other => return Err(format!("an argument has no flag [{other}]; there are flag, py, as NAME")),
+                sign @ (">" | ">=") => {
+                    a.least = Some(if sign == ">" { 1 } else { 0 });
+                    r.expect("0")?;
+                }
+                other => {
+                    return Err(format!("an argument has no flag [{other}]; there are flag, py, as NAME, > 0, >= 0"));
+                }
             }
             r.expect("]")?;
         }
@@ -165,7 +173,7 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
             let (name, value) = assignment(&mut r)?;
             entry.steps.push(Step::Let { name, value });
         }
-        "refuse" => {
+        "refuse" | "early" => {
             let when = r.expr()?;
             r.expect(":")?;
             let error = r.next()?;
@@ -173,7 +181,7 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
                 return Err(format!("{error} is none of Value, Assertion, Runtime, Type"));
             }
             let message = expr::unquote(&r.next()?);
-            entry.steps.push(Step::Refuse { when, error: format!("{error}Error"), message });
+            entry.steps.push(Step::Refuse { when, error: format!("{error}Error"), message, early: word == "early" });
         }
         "param" => {
             let (name, shape) = (r.next()?, r.condition()?);
@@ -223,8 +231,8 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
             let arguments = if r.take("(") { arguments(&mut r)? } else { Vec::new() };
             r.expect("=")?;
             let call = r.expr()?;
-            if !matches!(call, Expr::Call(..) | Expr::Member(_, _, Some(_))) {
-                return Err("a forward is one call of an op".into());
+            if !matches!(call, Expr::Call(..) | Expr::Member(_, _, Some(_)) | Expr::Name(_)) {
+                return Err("a forward is one call of an op, or the input".into());
             }
             entry.forward = Some(Forward { arguments, call });
         }
@@ -250,6 +258,7 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
             entry.example = Some(all);
         }
         "options" => entry.options = Some(r.next()?),
+        "python" if r.take("hidden") => entry.hidden = true,
         "python" => {
             r.expect("mixin")?;
             entry.mixin = Some(r.next()?);
@@ -358,7 +367,7 @@ fn check(layers: &Layers) -> Result<(), String> {
     let mut seen = Vec::new();
     for entry in layers.files.iter().flat_map(|f| &f.entries) {
         let name = &entry.name;
-        if seen.contains(&name) || layers.by_hand.contains(name) {
+        if seen.contains(&name) {
             return Err(format!("spec/layers.txt: {name} is declared twice"));
         }
         for base in entry.base.iter().chain(&entry.of) {

@@ -145,6 +145,24 @@ impl<'a> Plan<'a> {
         self.constructor.is_some_and(|c| c.factory)
     }
 
+    /// Where an attribute stands among them: what a base has comes first, as its constructor runs first.
+    pub fn place(&self, slot: &Slot) -> Option<usize> {
+        let mut order: Vec<&str> = Vec::new();
+        for e in self.chain().into_iter().rev() {
+            let arguments = e.arguments.iter().flatten().filter(|a| a.is_value()).map(|a| a.field());
+            let lets = e.steps.iter().filter_map(|s| match s {
+                Step::Let { name, .. } => Some(name.as_str()),
+                _ => None,
+            });
+            for name in arguments.chain(lets) {
+                if !order.contains(&name) && self.slots.iter().any(|s| s.name == name && s.is_attribute) {
+                    order.push(name);
+                }
+            }
+        }
+        order.iter().position(|n| *n == slot.name).filter(|_| slot.is_attribute)
+    }
+
     /// The entries of the constructor's chain, nearest first.
     pub fn chain(&self) -> Vec<&'a Entry> {
         self.constructor.map_or(Vec::new(), |c| bases(self.layers, c))

@@ -9,7 +9,12 @@ const WIDTH: usize = 120;
 /// The text of a file's classes.
 pub fn emit(layers: &Layers, file: &File) -> String {
     let mut used = BTreeSet::new();
-    let classes: Vec<String> = file.entries.iter().map(|e| class(layers, e, &mut used)).collect();
+    let classes: Vec<String> = file
+        .entries
+        .iter()
+        .filter(|e| !layers.by_hand.contains(&e.name))
+        .map(|e| class(layers, e, &mut used))
+        .collect();
     let body = classes.join("\n\n");
     let mut out = format!("\"\"\"{}\"\"\"\n\n", file.doc);
     out += "# Written by taper-gen from spec/layers.txt: change that.\n\nfrom __future__ import annotations\n\n";
@@ -46,6 +51,24 @@ pub fn emit(layers: &Layers, file: &File) -> String {
     }
     import(true, "from .module import Module".into());
     out + "\n\n" + &body
+}
+
+/// What `taper.nn` has: the classes of every file, and those by hand.
+pub fn init(layers: &Layers) -> String {
+    let mut out = "\"\"\"The layers.\"\"\"\n\n# Written by taper-gen from spec/layers.txt: change that.\n\n# ruff: noqa: F401, I001\n\
+        from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential\n\
+        from .identity import Identity\n\
+        from .module import Module, register_module_forward_hook, register_module_forward_pre_hook\n\
+        from .sparse import Embedding\n"
+        .to_string();
+    for file in &layers.files {
+        let public = |e: &&Entry| !e.hidden && !e.name.starts_with('_') && !layers.by_hand.contains(&e.name);
+        let names: Vec<String> = file.entries.iter().filter(public).map(|e| format!("    {},\n", e.name)).collect();
+        if !names.is_empty() {
+            out += &format!("from .{} import (\n{})\n", file.name, names.concat());
+        }
+    }
+    out
 }
 
 /// `head(items)tail`, broken as Python's formatter breaks it.
@@ -265,7 +288,7 @@ fn passed(entry: &Entry, base: Option<&Entry>, arguments: &[Argument]) -> Vec<St
 }
 
 fn refuse(step: &Step, names: &dyn Fn(&str) -> String) -> String {
-    let Step::Refuse { when, error, message } = step else { return String::new() };
+    let Step::Refuse { when, error, message, early: false } = step else { return String::new() };
     let mut text = format!("        if {}:\n", when.python(names));
     text += &fill(12, &format!("raise {error}"), &[message_text(message, names)], "");
     text

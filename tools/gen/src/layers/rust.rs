@@ -124,9 +124,8 @@ fn fields(plan: &Plan, name: &str) -> String {
             }
             _ => default,
         };
-        let is_attribute = slot.is_attribute;
-        writeln!(s, "    Field {{ name: {:?}, default: {default}, is_attribute: {is_attribute} }},", slot.name)
-            .unwrap();
+        let place = plan.place(slot).map_or("None".into(), |p| format!("Some({p})"));
+        writeln!(s, "    Field {{ name: {:?}, default: {default}, place: {place} }},", slot.name).unwrap();
     }
     s + "];\n"
 }
@@ -153,6 +152,10 @@ impl At<'_> {
             Expr::Literal(l) => l.clone(),
             Expr::Name(n) => format!("{v}.{}({})", if float { "float" } else { "int" }, self.slot(n)?),
             Expr::Negative(e) => format!("-{}", self.number(e, float)?),
+            Expr::Call(f, plain, _) if f == "len" => match &plain[..] {
+                [Expr::Name(n)] => format!("{v}.ints({}).len() as i64", self.slot(n)?),
+                _ => return Err("len() is of an argument".into()),
+            },
             Expr::Binary("//", a, b) => format!("div({}, {})", self.number(a, false)?, self.number(b, false)?),
             Expr::Binary("%", a, b) => format!("rem({}, {})", self.number(a, false)?, self.number(b, false)?),
             Expr::Binary(sign @ ("+" | "-" | "*"), a, b) => {
@@ -164,8 +167,15 @@ impl At<'_> {
     fn condition(&self, e: &Expr) -> Result<String, String> {
         let v = self.values;
         Ok(match e {
-            Expr::Binary("and", a, b) => format!("{} && {}", self.condition(a)?, self.condition(b)?),
+            Expr::Binary("and", a, b) => {
+                let side = |e: &Expr| {
+                    let c = self.condition(e)?;
+                    Ok::<_, String>(if matches!(e, Expr::Binary("or", ..)) { format!("({c})") } else { c })
+                };
+                format!("{} && {}", side(a)?, side(b)?)
+            }
             Expr::Binary("or", a, b) => format!("{} || {}", self.condition(a)?, self.condition(b)?),
+            Expr::Not(e) if matches!(**e, Expr::Binary(..)) => format!("!({})", self.condition(e)?),
             Expr::Not(e) => format!("!{}", self.condition(e)?),
             Expr::Has(n) => match self.plan.tensor(n) {
                 Some(kind) => format!("m.{kind}({n:?}).is_some()"),
@@ -236,7 +246,7 @@ impl At<'_> {
     }
     /// `if condition { bail!(..) }`
     fn refuse(&self, step: &Step, extra: &str, class: &str) -> Result<String, String> {
-        let Step::Refuse { when, error, message } = step else { return Ok(String::new()) };
+        let Step::Refuse { when, error, message, .. } = step else { return Ok(String::new()) };
         let kind = match error.as_str() {
             "RuntimeError" => "Runtime",
             "TypeError" => "Type",
@@ -316,7 +326,13 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
                         (Convert::Padding, n) => body += &format!("    s.padding({i}, {})?;\n", n.unwrap_or_default()),
                         (Convert::PadMode, _) => body += &format!("    s.padding_mode({i})?;\n"),
                         (Convert::Reduction, _) => body += &format!("    s.reduction({i})?;\n"),
+                        (Convert::Plain, Some(n)) if a.kind.name == "Window" => {
+                            body += &format!("    s.window({i}, {n})?;\n");
+                        }
                         _ => {}
+                    }
+                    if let Some(least) = a.least {
+                        body += &format!("    s.least({i}, {least})?;\n");
                     }
                 }
             }
@@ -327,6 +343,10 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
             Some(Step::Let { name, value }) => {
                 let i = at.slot(name)?;
                 if plan.slots[i].argument.is_some() {
+                    // One that is counted from the end; the value of a lazy class comes later.
+                    if let Expr::Binary("%", _, n) = value {
+                        body += &format!("    s.wrap({i}, {});\n", at.number(n, false)?);
+                    }
                     continue;
                 }
                 let value = match value {
@@ -424,6 +444,10 @@ fn write_reset(at: &At, reset: &Reset, all: &[&Reset], body: &mut String) -> Res
                         Expr::Name(a) => format!("uniform_(m, {target:?}, -{a}, {b})"),
                         _ => return Err("uniform_(p, -bound, bound)".into()),
                     },
+                    ("normal_", []) => format!("normal_(m, {target:?})"),
+                    ("zero_row_", [Expr::Name(row)]) => {
+                        format!("zero_row_(m, {target:?}, v.opt_int({}))", at.slot(row)?)
+                    }
                     ("ones_", []) => format!("fill_(m, {target:?}, 1)"),
                     ("zeros_", []) => format!("fill_(m, {target:?}, 0)"),
                     _ => return Err(format!("no initialiser {f}")),
@@ -584,6 +608,11 @@ fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
         Expr::Member(x, op, Some(arguments)) => {
             (op.as_str(), [vec![(**x).clone()], arguments.clone()].concat(), Vec::new())
         }
+        Expr::Name(_) => {
+            return Ok(format!(
+                "fn {name}(_: &Module, _: &Values, x: &[&Tensor]) -> Result<Outputs> {{\n    Ok(one(x[0].clone()))\n}}\n"
+            ));
+        }
         _ => return Err(format!("{name}: no call")),
     };
     // Arguments of the forward itself are absent here.
@@ -608,12 +637,7 @@ fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
     };
     let mut many = false;
     let call = match op {
-        "conv1d_padded"
-        | "conv2d_padded"
-        | "conv3d_padded"
-        | "conv_transpose1d_sized"
-        | "conv_transpose2d_sized"
-        | "conv_transpose3d_sized" => {
+        "conv_padded" | "conv_transpose_sized" => {
             let (path, types) = match op.contains("transpose") {
                 true => ("conv_transposed", vec![Tensor, Tensor, OptTensor, list, list, list, Int, list]),
                 false => ("conv_padded", vec![Tensor, Tensor, OptTensor, list, list, list, Int, Str]),

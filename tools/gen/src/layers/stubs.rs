@@ -20,7 +20,7 @@ _Number = Union[int, float]
 /// The text of a file's stubs.
 pub fn emit(layers: &Layers, file: &File) -> String {
     let mut out = HEAD.to_string();
-    for entry in &file.entries {
+    for entry in file.entries.iter().filter(|e| !layers.by_hand.contains(&e.name)) {
         out.push('\n');
         out += &class(layers, entry);
     }

@@ -9,6 +9,7 @@ import math
 from ... import _ops
 from ..._tensor import Tensor
 from .. import composed, init
+from .. import functional as F
 from ..parameter import Parameter, UninitializedParameter
 from .arguments import ntuple, padding_mode_of, padding_of
 from .lazy import LazyMixin
@@ -96,7 +97,7 @@ class Conv1d(_ConvNd):
     _dims = 1
 
     def forward(self, input: Tensor) -> Tensor:
-        return composed.conv1d_padded(
+        return composed.conv_padded(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode
         )
 
@@ -107,7 +108,7 @@ class Conv2d(_ConvNd):
     _dims = 2
 
     def forward(self, input: Tensor) -> Tensor:
-        return composed.conv2d_padded(
+        return composed.conv_padded(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode
         )
 
@@ -118,7 +119,7 @@ class Conv3d(_ConvNd):
     _dims = 3
 
     def forward(self, input: Tensor) -> Tensor:
-        return composed.conv3d_padded(
+        return composed.conv_padded(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode
         )
 
@@ -155,7 +156,7 @@ class ConvTranspose1d(_ConvTransposeNd):
     _dims = 1
 
     def forward(self, input: Tensor, output_size=None) -> Tensor:
-        return composed.conv_transpose1d_sized(
+        return F.conv_transpose_sized(
             input,
             self.weight,
             self.bias,
@@ -174,7 +175,7 @@ class ConvTranspose2d(_ConvTransposeNd):
     _dims = 2
 
     def forward(self, input: Tensor, output_size=None) -> Tensor:
-        return composed.conv_transpose2d_sized(
+        return F.conv_transpose_sized(
             input,
             self.weight,
             self.bias,
@@ -193,7 +194,7 @@ class ConvTranspose3d(_ConvTransposeNd):
     _dims = 3
 
     def forward(self, input: Tensor, output_size=None) -> Tensor:
-        return composed.conv_transpose3d_sized(
+        return F.conv_transpose_sized(
             input,
             self.weight,
             self.bias,

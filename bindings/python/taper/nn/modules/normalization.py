@@ -7,8 +7,8 @@ from __future__ import annotations
 from ... import _ops
 from ..._dtype import int64
 from ..._tensor import Tensor
-from .. import composed, init
 from .. import functional as F
+from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from .arguments import sizes_of
 from .lazy import LazyMixin
@@ -83,7 +83,7 @@ class _RunningStats(RunningStatsMixin, Module):
 class _BatchNorm(_RunningStats):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        return composed.batch_norm_tracked(
+        return F.batch_norm_tracked(
             input,
             self.weight,
             self.bias,
@@ -211,7 +211,7 @@ class _InstanceNorm(_RunningStats):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        return composed.instance_norm_tracked(
+        return F.instance_norm_tracked(
             input,
             self.weight,
             self.bias,
