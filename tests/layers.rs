@@ -134,7 +134,7 @@ fn check(line: &str) -> std::result::Result<(), String> {
     let names: Vec<&str> = state.keys().map(String::as_str).collect();
     for (what, got, wanted) in [
         ("attributes", told.join(" "), attributes),
-        ("text", m.to_string(), printed),
+        ("text", m.to_string().replace('\n', "\\n"), printed),
         ("keys", names.join(" "), keys),
         ("outputs", out.len().to_string(), &parts(outputs, ';').len().to_string()),
     ] {

@@ -12,7 +12,7 @@ import (
 // described is a module's line of tests/fixtures/layers.txt.
 func described(t *testing.T, name string, m *Module) string {
 	t.Helper()
-	s := name + "|" + m.String()
+	s := name + "|" + strings.ReplaceAll(m.String(), "\n", "\\n")
 	state, err := m.StateDict()
 	if err != nil {
 		t.Fatal(err)

@@ -206,6 +206,7 @@ pub struct Setup<'a> {
     /// The tensors that the constructor was given, under the names of its arguments.
     given: &'a [(&'static str, Tensor)],
     made: Vec<(&'static str, Made, Option<Tensor>, bool)>,
+    children: Vec<(&'static str, &'static Class)>,
     /// Whether a parameter or buffer had no shape until now.
     fresh: bool,
 }
@@ -334,6 +335,10 @@ impl Setup<'_> {
         self.made.push((name, kind, tensor, waiting));
         Ok(())
     }
+    /// A child with its defaults, which a program may put another in the place of.
+    pub fn child(&mut self, name: &'static str, class: &'static Class) {
+        self.children.push((name, class));
+    }
     /// A buffer that the constructor was given.
     pub fn buffer_from(&mut self, name: &'static str, argument: &str) {
         let given = self.given.iter().find(|(n, _)| *n == argument).map(|(_, t)| t.clone());
@@ -428,6 +433,7 @@ impl Layer for Instance {
             place: Place::default().get(),
             given: &[],
             made: Vec::new(),
+            children: Vec::new(),
             fresh: false,
         };
         (self.class.setup)(&mut s)?;
@@ -477,7 +483,16 @@ impl Class {
     /// A module of this class. `given`: the tensors among the arguments.
     pub fn build(&'static self, values: Values, given: &[(&'static str, Tensor)], place: Place) -> Result<Module> {
         let stage = if self.lazy.is_some() { Stage::Waiting } else { Stage::Now };
-        let mut s = Setup { class: self, v: values, stage, place: place.get(), given, made: Vec::new(), fresh: false };
+        let mut s = Setup {
+            class: self,
+            v: values,
+            stage,
+            place: place.get(),
+            given,
+            made: Vec::new(),
+            children: Vec::new(),
+            fresh: false,
+        };
         (self.setup)(&mut s)?;
         let made = s.made;
         let m = Module::new(self.name, Instance { class: self, values: s.v.clone(), known: OnceLock::new() });
@@ -488,6 +503,9 @@ impl Class {
                 (Made::Parameter, t, _) => m.register_parameter(name, t)?,
                 (Made::Buffer, t, _) => m.register_buffer(name, t, true)?,
             }
+        }
+        for (name, class) in s.children {
+            m.register_module(name, Some(class.build(class.defaults(), &[], place)?))?;
         }
         if self.lazy.is_none() {
             (self.reset)(&m, &s.v)?;

@@ -954,7 +954,7 @@ static EMBEDDING_FIELDS: &[Field] = &[
 ];
 
 fn embedding_setup(s: &mut Setup) -> Result<()> {
-    if s.known() && (s.v.has(2) && (s.v.int(2) < -s.v.int(0) || s.v.int(2) >= s.v.int(0))) {
+    if s.known() && (s.v.has(2) && (s.v.int(2) < s.v.int(0).saturating_neg() || s.v.int(2) >= s.v.int(0))) {
         bail!(Value, "Padding_idx must be within num_embeddings");
     }
     s.least(0, 1)?;
@@ -1190,11 +1190,12 @@ fn triplet_margin_with_distance_loss_setup(s: &mut Setup) -> Result<()> {
         bail!(Value, "TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {} instead", shown(&s.v[0]));
     }
     s.reduction(2)?;
+    s.child("distance_function", &PAIRWISE_DISTANCE);
     Ok(())
 }
 
-fn triplet_margin_with_distance_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::triplet_margin_with_distance_loss(x[0], x[1], x[2], v.float(0), v.bool(1), v.text(2)).map(one)
+fn triplet_margin_with_distance_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    calls::triplet_margin_with_distance_loss(m, x[0], x[1], x[2], v.float(0), v.bool(1), v.text(2)).map(one)
 }
 
 static MULTI_LABEL_SOFT_MARGIN_LOSS_FIELDS: &[Field] = &[

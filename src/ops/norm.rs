@@ -490,7 +490,7 @@ pub fn instance_norm_tracked(
     eps: f64,
     dims: Option<i64>,
 ) -> Result<Tensor> {
-    if dims.is_some_and(|n| n >= 0 && input.ndim() as i64 == n + 1) {
+    if dims.is_some_and(|n| n >= 0 && input.ndim() as i64 - 1 == n) {
         let one = unsqueeze(input, 0)?;
         let (m, v) = (running_mean, running_var);
         let out = instance_norm_tracked(&one, weight, bias, m, v, training, track_running_stats, momentum, eps, None)?;

@@ -36,7 +36,9 @@ static void describe(const char *name, taper_module *m)
     taper_named_tensors *state;
     used = 0;
     OK(taper_module_to_string(m, &text));
-    add("%s|%s", name, taper_string_data(text));
+    add("%s|", name);
+    for (const char *c = taper_string_data(text); *c; ++c)
+        add(*c == '\n' ? "\\n" : "%c", *c);
     CHECK(taper_string_free(text));
     OK(taper_module_state_dict(m, &state));
     for (size_t i = 0; i < taper_named_tensors_len(state); ++i) {

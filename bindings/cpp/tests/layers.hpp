@@ -14,7 +14,10 @@ static uint64_t values_hash(const Tensor &t) {
     return h;
 }
 static std::string described(const std::string &name, const nn::Module &m) {
-    std::string s = name + "|" + m.str();
+    std::string s = name + "|";
+    for (const char c : m.str()) {
+        s += c == '\n' ? std::string("\\n") : std::string(1, c);
+    }
     const auto state = m.state_dict();
     for (size_t i = 0; i < state.size(); ++i) {
         s += "|" + state.name(i);

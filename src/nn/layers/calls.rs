@@ -1,7 +1,7 @@
 //! Calls of `spec/layers.txt` whose arguments a layer holds otherwise than the op takes them.
 
 use crate::nn::class::Values;
-use crate::nn::{one, Attribute, Outputs};
+use crate::nn::{one, Attribute, Module, Outputs};
 use crate::{autograd, ensure, ops, Result, Tensor};
 
 /// The result written into the input; its derivative may need what the input was.
@@ -123,8 +123,9 @@ pub fn interpolate(
     ops::interpolate(input, size, all, mode, align_corners, recompute_scale_factor, false, height, width)
 }
 
-/// The triplet loss whose distance is the 2-norm of the difference.
+/// The triplet loss whose distance is the child `distance_function`.
 pub fn triplet_margin_with_distance_loss(
+    m: &Module,
     anchor: &Tensor,
     positive: &Tensor,
     negative: &Tensor,
@@ -132,5 +133,17 @@ pub fn triplet_margin_with_distance_loss(
     swap: bool,
     reduction: &str,
 ) -> Result<Tensor> {
-    ops::triplet_margin_loss(anchor, positive, negative, margin, 2.0, 1e-6, swap, reduction)
+    let function = m.get_submodule("distance_function")?;
+    let distance = |x: &Tensor, y: &Tensor| function.forward(&[x.clone(), y.clone()]);
+    let (near, mut far) = (distance(anchor, positive)?, distance(anchor, negative)?);
+    if swap {
+        far = ops::minimum(&far, &distance(positive, negative)?)?;
+    }
+    let more = ops::add_scalar(&ops::sub(&near, &far, 1.into())?, margin.into(), 1.into())?;
+    let loss = ops::clamp_min(&more, 0.into())?;
+    match reduction {
+        "none" => Ok(loss),
+        "sum" => ops::sum(&loss, None),
+        _ => ops::mean(&loss, None),
+    }
 }

@@ -45,6 +45,7 @@ pub fn emit(layers: &Layers, file: &File) -> String {
     import(any, format!("from ..parameter import {names}"));
     let (any, names) = list(&["factors", "ntuple", "padding_mode_of", "padding_of", "sizes_of"]);
     import(any, format!("from .arguments import {names}"));
+    import(file.name == "loss" && has("PairwiseDistance()"), "from .misc import PairwiseDistance".into());
     import(has("(LazyMixin"), "from .lazy import LazyMixin".into());
     if !used.is_empty() {
         import(true, format!("from .mixins import {}", used.iter().cloned().collect::<Vec<_>>().join(", ")));
@@ -344,7 +345,11 @@ fn build(
                         {
                             true => own(n),
                             false if a.late_default() == Some(n) && !fields.iter().any(|f| f.name == n) => {
-                                format!("F.{n}")
+                                // A class makes a child, a function is one of the ops.
+                                match n.starts_with(char::is_uppercase) {
+                                    true => format!("{n}()"),
+                                    false => format!("F.{n}"),
+                                }
                             }
                             false => bare(n),
                         }),

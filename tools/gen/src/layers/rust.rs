@@ -151,6 +151,10 @@ impl At<'_> {
             Expr::Literal(l) if float && !l.contains('.') && !l.contains('e') => format!("{l}.0"),
             Expr::Literal(l) => l.clone(),
             Expr::Name(n) => format!("{v}.{}({})", if float { "float" } else { "int" }, self.slot(n)?),
+            // What a program gives may be any number.
+            Expr::Negative(e) if !float && matches!(**e, Expr::Name(_)) && !is_constant(e) => {
+                format!("{}.saturating_neg()", self.number(e, false)?)
+            }
             Expr::Negative(e) => format!("-{}", self.number(e, float)?),
             Expr::Call(f, plain, _) if f == "len" => match &plain[..] {
                 [Expr::Name(n)] => format!("{v}.ints({}).len() as i64", self.slot(n)?),
@@ -159,7 +163,13 @@ impl At<'_> {
             Expr::Binary("//", a, b) => format!("div({}, {})", self.number(a, false)?, self.number(b, false)?),
             Expr::Binary("%", a, b) => format!("rem({}, {})", self.number(a, false)?, self.number(b, false)?),
             Expr::Binary(sign @ ("+" | "-" | "*"), a, b) => {
-                format!("{} {sign} {}", self.number(a, float)?, self.number(b, float)?)
+                let (x, y) = (self.number(a, float)?, self.number(b, float)?);
+                match (*sign, float || is_constant(a) || is_constant(b)) {
+                    (_, true) => format!("{x} {sign} {y}"),
+                    ("+", _) => format!("({x}).saturating_add({y})"),
+                    ("-", _) => format!("({x}).saturating_sub({y})"),
+                    _ => format!("({x}).saturating_mul({y})"),
+                }
             }
             other => return Err(format!("{other:?} is no number that Rust can be told")),
         })
@@ -279,6 +289,16 @@ impl At<'_> {
     }
 }
 
+/// A number of the class, and not a program's.
+fn is_constant(e: &Expr) -> bool {
+    match e {
+        Expr::Literal(_) => true,
+        Expr::Name(n) => n.starts_with('_'),
+        Expr::Negative(e) => is_constant(e),
+        _ => false,
+    }
+}
+
 /// The steps of a constructor and its bases', each with the entry that it is of.
 fn steps<'a>(plan: &Plan<'a>) -> Vec<(&'a Entry, Option<&'a Step>)> {
     fn of<'a>(chain: &[&'a Entry]) -> Vec<(&'a Entry, Option<&'a Step>)> {
@@ -310,6 +330,12 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
             None => {
                 let chain = plan.chain();
                 let place = chain.iter().position(|e| e.name == entry.name).unwrap_or(0);
+                // A module in the place of a function.
+                for a in entry.arguments.iter().flatten().filter(|a| a.kind.name == "Function") {
+                    if let Some(class) = a.late_default() {
+                        body += &format!("    s.child({:?}, &{});\n", a.name, snake(class).to_uppercase());
+                    }
+                }
                 for a in entry.arguments.iter().flatten().filter(|a| a.is_value()) {
                     let theirs = chain[place + 1..].iter().flat_map(|e| e.arguments.iter().flatten());
                     if theirs.into_iter().any(|b| b.name == a.name) {
@@ -665,7 +691,7 @@ fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
         }
         "triplet_margin_with_distance_loss" => {
             let all: Vec<Expr> = plain.iter().cloned().chain(named.iter().skip(1).map(|n| n.1.clone())).collect();
-            typed(op, &[Tensor, Tensor, Tensor, Float, Bool, Str], &all)?
+            typed(op, &[Tensor, Tensor, Tensor, Float, Bool, Str], &all)?.replace("loss(", "loss(m, ")
         }
         "unfold" => op_call(plan, &inputs, ops, "im2col", &plain, &named)?,
         "fold" => op_call(plan, &inputs, ops, "col2im", &plain, &named)?,
@@ -684,7 +710,7 @@ fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
         call
     };
     let uses = |what: &str| call.contains(what);
-    let m = if uses("m.") { "m" } else { "_" };
+    let m = if uses("m.") || uses("(m, ") { "m" } else { "_" };
     let v = if uses("v.") || uses("v[") || uses("(v,") { "v" } else { "_" };
     let tail = if many { "" } else { ".map(one)" };
     Ok(format!("fn {name}({m}: &Module, {v}: &Values, x: &[&Tensor]) -> Result<Outputs> {{\n    {call}{tail}\n}}\n"))

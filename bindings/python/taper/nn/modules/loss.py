@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..._tensor import Tensor
 from .. import functional as F
+from .misc import PairwiseDistance
 from .module import Module
 
 
@@ -209,7 +210,7 @@ class TripletMarginWithDistanceLoss(_Loss):
                 f"TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {margin} instead"
             )
         super().__init__(reduction=reduction)
-        self.distance_function = F.pairwise_distance if distance_function is None else distance_function
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
         self.margin = margin
         self.swap = swap
 
