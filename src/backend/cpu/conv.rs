@@ -362,7 +362,9 @@ fn conv_backward_input_with(set: Isa, grad: View, weight: View, p: &ConvParams, 
             let axes = [0, 1, 2].map(|d| Axis::backward(&g, d));
             let (src, dst, w) = (Image::<T>::of(&grad)?, Image::<T>::of(&grad_input)?, Image::<T>::of(&weight)?);
             let (rows, flat) = Corr::<T>::cost(&axes, g.oc, g.ic, vector_shape::<<T as FloatElement>::C>(set).0);
-            if g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat) {
+            // Zeros around the gradient must not meet infinite weights: products of those are made one by one.
+            let products = g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat);
+            if products || (g.taps() > 1 && !finite::<T>(&weight)?) {
                 return conv_gemm::backward_input(&g, src, w, dst);
             }
             let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.c, cin: w.n, s: w.s };
@@ -371,6 +373,18 @@ fn conv_backward_input_with(set: Isa, grad: View, weight: View, p: &ConvParams, 
         },
         Err(Error::unsupported("conv_backward_input", grad.dtype, "cpu"))
     )
+}
+
+/// Whether all elements are numbers; those that do not lie densely are not looked at.
+fn finite<T: FloatElement>(v: &View) -> Result<bool> {
+    if !v.layout.is_dense() {
+        return Ok(true);
+    }
+    let first = ptr::<T>(v)?;
+    // SAFETY: a dense layout fills as many elements behind its first one, all of them inside the view's memory.
+    let all = unsafe { std::slice::from_raw_parts(first, v.layout.numel()) };
+    // x * 0 is 0 for numbers alone; parts of a length that the compiler can make vectors of.
+    Ok(all.chunks(1024).all(|part| part.iter().fold(true, |ok, x| ok & (x.widen() * T::C::ZERO == T::C::ZERO))))
 }
 
 /// Gradient of `conv` with respect to its weight.
