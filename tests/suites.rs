@@ -4,6 +4,7 @@
 pub mod common;
 
 mod autograd;
+mod cuda;
 mod gradcheck;
 mod memory_failures;
 mod ops_fixtures;

@@ -13,7 +13,8 @@ use super::conv_gemm;
 use super::conv_geometry::{Axis, Geometry, Image};
 use super::conv_kernels::{run_tasks, tile_rows};
 use super::conv_weight;
-use super::lanes::{isa, vector_shape, Isa};
+use super::lanes::vector_shape;
+use super::level::{level, Level};
 use super::parallel::{num_threads, parallel_for};
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use crate::backend::{check, ConvParams, View};
@@ -136,7 +137,7 @@ struct Problem<'a, T> {
     bias: Option<(Ptr<T>, isize)>,
 }
 
-fn correlate<T: FloatElement>(set: Isa, p: Problem<T>) -> Result<()> {
+fn correlate<T: FloatElement>(set: Level, p: Problem<T>) -> Result<()> {
     let Problem { g, axes, cin, cout, src, dst, dst_size, weights, bias } = p;
     let (lanes, regs) = vector_shape::<T::C>(set);
     let (rows_cost, flat_cost) = Corr::<T>::cost(&axes, cin, cout, lanes);
@@ -316,9 +317,9 @@ pub(super) const IM2COL_COST: usize = 32;
 
 /// out = conv(input, weight) + bias.
 pub fn conv(input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
-    conv_with(isa(), input, weight, bias, p, out)
+    conv_with(level(), input, weight, bias, p, out)
 }
-fn conv_with(set: Isa, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
+fn conv_with(set: Level, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
     let g = Geometry::of("conv", &input, &weight, &out, p)?;
     check::conv("conv", &input, &weight, bias.as_ref(), &out, p)?;
     if out.layout.numel() == 0 {
@@ -348,9 +349,9 @@ fn conv_with(set: Isa, input: View, weight: View, bias: Option<View>, p: &ConvPa
 
 /// Gradient of `conv` with respect to its input; also the forward pass of the transposed convolution.
 pub fn conv_backward_input(grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
-    conv_backward_input_with(isa(), grad, weight, p, grad_input)
+    conv_backward_input_with(level(), grad, weight, p, grad_input)
 }
-fn conv_backward_input_with(set: Isa, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
+fn conv_backward_input_with(set: Level, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
     let g = Geometry::of("conv_backward_input", &grad_input, &weight, &grad, p)?;
     if grad_input.layout.numel() == 0 {
         return Ok(());
@@ -389,9 +390,9 @@ fn finite<T: FloatElement>(v: &View) -> Result<bool> {
 
 /// Gradient of `conv` with respect to its weight.
 pub fn conv_backward_weight(grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
-    conv_backward_weight_with(isa(), grad, input, p, grad_weight)
+    conv_backward_weight_with(level(), grad, input, p, grad_weight)
 }
-fn conv_backward_weight_with(set: Isa, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
+fn conv_backward_weight_with(set: Level, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
     let g = Geometry::of("conv_backward_weight", &input, &grad_weight, &grad, p)?;
     if grad_weight.layout.numel() == 0 {
         return Ok(());
