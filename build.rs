@@ -1,27 +1,8 @@
-//! Link settings of libtaper.so and the stub of libOpenCL.
+//! Link settings of libtaper.so.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     soname();
-    opencl_stub();
-}
-
-/// Compiles our own libOpenCL (it opens the real one at run time) and puts it where the linker looks first.
-fn opencl_stub() {
-    let unix = std::env::var_os("CARGO_CFG_UNIX").is_some();
-    let macos = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos");
-    if std::env::var_os("CARGO_FEATURE_OPENCL").is_none() || !unix || macos {
-        return;
-    }
-    let source = "src/backend/opencl/stub.c";
-    println!("cargo:rerun-if-changed={source}");
-    cc::Build::new()
-        .file(source)
-        .flag("-fvisibility=hidden")
-        .flag("-std=c11")
-        .warnings(true)
-        .define("_GNU_SOURCE", None)
-        .compile("OpenCL");
 }
 
 /// The name that programs load; the number is the ABI version of src/capi/types.rs.

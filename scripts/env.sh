@@ -32,14 +32,25 @@ abi_version() { sed -n 's/^#define TAPER_ABI_VERSION \([0-9]*\).*/\1/p' "$ROOT/i
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Builds the one program that holds all Rust tests and sets RUST_TESTS to its path. Run it in $ROOT, with the names of
-# tests and the options of `cargo test`; so no two lanes wait for cargo's lock. Where the caller built it, it is taken.
+# Builds the programs that hold all Rust tests, one of each crate, and sets RUST_TESTS to a script that runs both. Run it in
+# $ROOT, with the names of tests and the options of `cargo test`; so no two lanes wait for cargo's lock. Where the caller
+# built it, it is taken.
 rust_tests() {
     [ -z "${RUST_TESTS:-}" ] || return 0
-    (cd "$ROOT" && cargo test --locked --lib --no-run) || return 1
-    RUST_TESTS=$(cd "$ROOT" && cargo test --locked --lib --no-run --message-format=json 2>/dev/null |
-        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
-    [ -x "$RUST_TESTS" ] || { echo "cargo built no tests"; return 1; }
+    (cd "$ROOT" && cargo test --locked --lib --no-run -p taper -p taper-kernels) || return 1
+    local programs
+    programs=$(cd "$ROOT" && cargo test --locked --lib --no-run -p taper -p taper-kernels --message-format=json 2>/dev/null |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
+    [ "$(wc -l <<<"$programs")" = 2 ] || { echo "cargo built no tests"; return 1; }
+    RUST_TESTS=$ROOT/target/rust-tests
+    # Written beside and moved: another lane may be running it.
+    {
+        printf '#!/bin/sh\nstatus=0\n'
+        while read -r program; do printf '"%s" "$@" || status=1\n' "$program"; done <<<"$programs"
+        printf 'exit $status\n'
+    } >"$RUST_TESTS.$$"
+    chmod +x "$RUST_TESTS.$$"
+    mv "$RUST_TESTS.$$" "$RUST_TESTS"
     export RUST_TESTS
 }
 

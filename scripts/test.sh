@@ -50,6 +50,7 @@ everyday_lanes() {
     lane cuda after=build,rust.build
     lane rust.test after=rust.build
     lane rust.fmt turn=rust.fmt
+    lane structure
     lane generated after=build turn=cargo
     lane cuda.nvrtc after=rust.build # and after cuda, whose turn is the same
     lane opencl.python after=build turn=opencl.python
@@ -126,12 +127,17 @@ lane_rust.build() {
 
 lane_rust.fmt() { cargo fmt --all --check; }
 
+# The order of folders, and circles of imports.
+lane_structure() { python3 tests/structure/check.py; }
+
 lane_rust.clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 
 # The OpenCL backend's tests have a lane of their own, which can tell whether they ran.
 lane_rust.test() {
     rust_tests || return 1
-    "$RUST_TESTS" --skip backend::gpu::tests::
+    "$RUST_TESTS" --skip backend::gpu::tests:: || return 1
+    # The kernels on each narrower instruction set as well.
+    for level in base avx2; do TAPER_SIMD=$level "$RUST_TESTS" backend::cpu:: || return 1; done
 }
 
 lane_generated() { cargo test --locked -q -p taper-gen && cargo run --locked -q -p taper-gen -- --check; }

@@ -7,15 +7,32 @@
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
 
 pub mod autograd;
-pub mod backend;
-pub mod base;
 pub mod capi;
 pub mod io;
 pub mod nn;
 pub mod ops;
 pub mod optim;
-pub mod rng;
 pub mod tensor;
+
+#[cfg(not(test))]
+pub use taper_kernels::rng;
+pub use taper_kernels::{backend, bail, base, dispatch, ensure};
+/// Each thread has a default generator of its own, that tests which seed it and run side by side do not draw each other's
+/// numbers.
+#[cfg(test)]
+pub mod rng {
+    pub use taper_kernels::rng::*;
+    thread_local! {
+        static DEFAULT: &'static Generator = Box::leak(Box::new(Generator::new()));
+        static SEEDED: u64 = DEFAULT.with(|g| g.seed());
+    }
+    pub fn default_generator() -> &'static Generator {
+        SEEDED.with(|_| DEFAULT.with(|g| *g))
+    }
+    pub fn manual_seed(seed: u64) {
+        default_generator().manual_seed(seed);
+    }
+}
 
 // The suites under tests/ are modules here, and use the crate by its name.
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod common;
 
 mod autograd;
+mod cuda;
 mod gradcheck;
 mod layers;
 mod memory_failures;

@@ -3,7 +3,7 @@
 //! A method that a backend does not override answers with an error naming the kernel, dtype and device: nothing
 //! falls back to the CPU silently. Everything else is composed of these methods.
 
-pub(crate) mod check;
+pub mod check;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;

@@ -154,7 +154,7 @@ pub fn optimizer_add_sgd_group(
     let params = params.to_vec();
     let options = sgd(options);
     let mut o = o.lock();
-    o.add_param_group(ParamGroup { params, options })
+    o.add_param_group(ParamGroup { params, options, kept: Vec::new() })
 }
 
 /// `taper_optimizer_add_adam_group`.
@@ -166,7 +166,7 @@ pub fn optimizer_add_adam_group(
     let params = params.to_vec();
     let options = adam(options);
     let mut o = o.lock();
-    o.add_param_group(ParamGroup { params, options })
+    o.add_param_group(ParamGroup { params, options, kept: Vec::new() })
 }
 
 /// `taper_optimizer_step`.

@@ -120,6 +120,7 @@ pub fn rsub(a: &Tensor, b: &Tensor, alpha: Scalar) -> Result<Tensor> {
 }
 /// other - alpha * self.
 pub fn rsub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
+    check_sub(a.dtype(), b.into())?;
     let scaled_a;
     let a = if alpha == ONE {
         a
@@ -128,7 +129,6 @@ pub fn rsub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
         &scaled_a
     };
     let ty = promote(&[a.into(), b.into()]);
-    check_sub(a.dtype(), b.into())?;
     let out = pointwise(Opcode::Sub, ty, ty, &[b.into(), a.into()], None)?;
     record("RsubBackward1", &[a], out, |_, _| |_, g| Ok(grads![Some(neg(g)?)]))
 }
@@ -544,14 +544,28 @@ pub fn lerp_scalar(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tensor> {
 pub fn addcmul(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Tensor> {
     in_float([a, t1, t2], |[a, t1, t2]| add(a, &mul(t1, t2)?, value))
 }
+/// PyTorch once rounded quotients of integers here, and has refused them since.
+fn check_addcdiv(t1: &Tensor, t2: &Tensor) -> Result<()> {
+    ensure!(
+        t1.dtype().is_float() || t2.dtype().is_float(),
+        Runtime,
+        "Integer division with addcdiv is no longer supported: give one of tensor1 and tensor2 a floating point dtype, got \
+         {} and {}",
+        t1.dtype().scalar_name(),
+        t2.dtype().scalar_name()
+    );
+    Ok(())
+}
 /// self + value * tensor1 / tensor2.
 pub fn addcdiv(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Tensor> {
+    check_addcdiv(t1, t2)?;
     in_float([a, t1, t2], |[a, t1, t2]| add(a, &div(t1, t2)?, value))
 }
 pub fn addcmul_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<()> {
     add_(a, &mul(&wide(t1)?, t2)?, value)
 }
 pub fn addcdiv_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<()> {
+    check_addcdiv(t1, t2)?;
     add_(a, &div(&wide(t1)?, t2)?, value)
 }
 pub fn lerp_scalar_(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> {

@@ -325,8 +325,8 @@ pub fn quantile(a: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, interpo
         "midpoint" => lerp_scalar(&at(&low)?, &at(&high)?, Scalar::Float(0.5))?,
         _ => lerp(&at(&low)?, &at(&high)?, &sub(&rank, &low, ONE)?)?,
     };
-    // A NaN makes its whole row NaN.
-    let r = masked_fill_scalar(&r, &missing, Scalar::Float(f64::NAN))?;
+    // A NaN makes its whole row NaN; the last one has the gradient.
+    let r = where_(&missing, &narrow(&sorted, -1, n - 1, 1)?, &r)?;
     let r = movedim(&r, &[-1], &[0])?;
     if q.ndim() > 0 {
         shape.insert(0, q.numel() as i64);

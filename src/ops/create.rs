@@ -28,15 +28,14 @@ pub fn full(size: &[i64], fill_value: Scalar, dtype: Option<DType>, device: Opti
     raw_fill(&t, fill_value)?;
     Ok(t)
 }
-/// PyTorch's error unless the number fits into the dtype: fractions are cut, and a negative one may stand for its
-/// complement in an unsigned type.
+/// PyTorch's error unless the number fits into the dtype: fractions are cut above, and a negative integer may stand for
+/// its complement in an unsigned type.
 pub(crate) fn check_fits(value: Scalar, dtype: DType) -> Result<()> {
     let fits = match (value, dtype.int_range()) {
         (Scalar::Bool(_), _) => true,
         (Scalar::Int(i), Some((least, most))) => i <= most && i >= if least == 0 { -most } else { least },
         (Scalar::Float(v), Some((least, most))) => {
-            let least = if least == 0 { -most } else { least };
-            v.trunc() >= least as f64 && if most == i64::MAX { v < most as f64 } else { v.trunc() <= most as f64 }
+            v >= least as f64 && if most == i64::MAX { v < most as f64 } else { v.trunc() <= most as f64 }
         }
         (v, None) => {
             let v = v.to_f64();
@@ -178,8 +177,16 @@ pub fn linspace(
     ensure!(steps >= 0, Runtime, "number of steps must be non-negative, got {steps}");
     let dtype = float_or(dtype);
     // The ends of integers are integers first.
-    let number = |v: Scalar| if dtype.is_float() { v.to_f64() } else { v.to_f64().trunc() };
-    let (s, e) = (number(start), number(end));
+    let number = |v: Scalar, needed: bool| match dtype.int_range() {
+        Some((least, most)) if needed => {
+            check_fits(v, dtype)?;
+            let v = v.to_f64().trunc();
+            Ok::<_, Error>(if least == 0 && v < 0.0 { v + most as f64 + 1.0 } else { v })
+        }
+        Some(_) => Ok(v.to_f64().trunc()),
+        None => Ok(if dtype.is_float() { v.to_f64() } else { v.to_f64().trunc() }),
+    };
+    let (s, e) = (number(start, steps > 0)?, number(end, steps > 1)?);
     // Both halves are counted from their own end, in the dtype's precision, as PyTorch does.
     let t = if steps == 1 {
         from_f64(1, dtype, |_| s)

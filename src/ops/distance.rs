@@ -44,7 +44,16 @@ pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<i64>) -> Res
             return euclidean_by_product(a, b);
         }
         let apart = sub(&unsqueeze(a, -2)?, &unsqueeze(b, -3)?, ONE)?;
-        if p == f64::INFINITY && k > 0 && autograd::recording(&[&apart]) {
+        if k == 0 {
+            // Vectors of nothing are equal, by every norm.
+            return sum_dim(&apart, Some(&[-1]), false, None);
+        }
+        if p == 0.0 {
+            // How many elements differ; unlike a norm's, a NaN is not just one more.
+            let differ = clamp_max(&ceil(&abs(&apart)?)?, ONE)?;
+            return sum_dim(&differ, Some(&[-1]), false, None);
+        }
+        if p == f64::INFINITY && autograd::recording(&[&apart]) {
             // Every element that reaches the maximum has the whole gradient, which is not shared here.
             let plain = abs(&detach(&apart)?)?;
             let most = amax(&plain, &[-1], false)?;

@@ -661,12 +661,14 @@ pub(super) fn check_values(t: &Tensor, low: Scalar, high: Scalar, what: ValueChe
 pub fn index_select(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     let index = index_vector("index_select", index)?;
     if a.ndim() == 0 {
+        wrap_dim(dim, 0)?;
         ensure!(
             index.numel() == 1,
             Index,
             "index_select(): Index to scalar can have only 1 value, got {} value(s)",
             index.numel()
         );
+        rows_exist("index_select", &index, 0, 1)?;
         return clone(a);
     }
     let d = wrap_dim(dim, a.ndim())?;
@@ -679,6 +681,7 @@ pub fn index_select(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
 /// self with alpha * source added at the rows that `index` names.
 pub fn index_add(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<Tensor> {
     if a.ndim() == 0 {
+        wrap_dim(dim, 0)?;
         return reshape(&index_add(&at_least_1d(a)?, 0, index, &at_least_1d(source)?, alpha)?, &[]);
     }
     let (items, source) = index_add_args(a, dim, index, source, alpha)?;
@@ -701,6 +704,15 @@ fn index_add_args(
         index.numel(),
         &source.shape()[..]
     );
+    let rest = |t: &Tensor| t.shape().iter().enumerate().filter(|(i, _)| *i != d).map(|(_, n)| *n).collect::<Dims>();
+    ensure!(
+        rest(a) == rest(source),
+        Runtime,
+        "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {:?} \
+         source.shape = {:?}",
+        &a.shape()[..],
+        &source.shape()[..]
+    );
     rows_exist("index_add", &index, d, a.shape().get(d).copied().unwrap_or(1))?;
     let source = if alpha.to_f64() == 1.0 { source.clone() } else { mul_scalar(&wide(source)?, alpha)? };
     let mut items: Vec<Option<Tensor>> = vec![None; d];
@@ -718,11 +730,55 @@ pub fn index_add_(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: 
     Ok(())
 }
 pub fn index_copy(a: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
-    if a.ndim() == 0 {
-        return reshape(&index_copy(&at_least_1d(a)?, 0, index, &at_least_1d(source)?)?, &[]);
-    }
-    let index = index_vector("index_copy", index)?;
     let d = wrap_dim(dim, a.ndim())?;
+    let index = index_vector("index_copy", index)?;
+    let n = index.numel() as i64;
+    ensure!(
+        source.ndim() > 0 || n == 1,
+        Index,
+        "index_copy_(): When source is scalar, index should have one element (got {n})"
+    );
+    ensure!(
+        a.dtype() == source.dtype(),
+        Runtime,
+        "index_copy_(): self and source expected to have the same dtype, but got (self) {} and (source) {}",
+        a.dtype().scalar_name(),
+        source.dtype().scalar_name()
+    );
+    if a.ndim() == 0 {
+        ensure!(
+            source.numel() == 1 && source.ndim() <= 1,
+            Index,
+            "index_copy_(): Source of a scalar must be one number, but got shape {:?}",
+            &source.shape()[..]
+        );
+        return reshape(&index_copy(&at_least_1d(a)?, 0, &index, &at_least_1d(source)?)?, &[]);
+    }
+    let source = &if a.ndim() == 1 { at_least_1d(source)? } else { source.clone() };
+    ensure!(
+        source.ndim() == a.ndim() || source.ndim() == 0,
+        Index,
+        "index_copy_(): When source and destination are not scalars, their dimensionality must match. Source \
+         dimensionality ({}), destination dimensionality ({})",
+        source.ndim(),
+        a.ndim()
+    );
+    let fits =
+        source.ndim() > 0 && a.shape().iter().zip(&source.shape()).enumerate().all(|(i, (x, y))| i == d || x == y);
+    ensure!(
+        fits,
+        Runtime,
+        "index_copy_(): Source/destination tensor must have same slice shapes. Destination shape: {:?} and source shape: {:?} \
+         at dimension {d}",
+        &a.shape()[..],
+        &source.shape()[..]
+    );
+    ensure!(
+        n == source.shape()[d],
+        Index,
+        "index_copy_(): Number of indices ({n}) should be equal to source.size(dim) ({})",
+        source.shape()[d]
+    );
     rows_exist("index_copy", &index, d, a.shape().get(d).copied().unwrap_or(1))?;
     put_rows(a, d, index, source)
 }
@@ -747,6 +803,7 @@ pub fn index_fill(a: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> Resul
         value.ndim()
     );
     if a.ndim() == 0 {
+        wrap_dim(dim, 0)?;
         return reshape(&index_fill(&at_least_1d(a)?, 0, index, value)?, &[]);
     }
     let index = index_vector("index_fill", index)?;

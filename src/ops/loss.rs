@@ -46,11 +46,14 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
 fn quadratic_then_linear(input: &Tensor, target: &Tensor, reduction: &str, beta: f64) -> Result<Tensor> {
     in_float([input, target], |[input, target]| {
         let d = sub(input, target, ONE)?;
-        let low = mul_scalar(&square(&d)?, Scalar::Float(0.5 / beta))?;
-        let d = abs(&d)?;
-        let high = sub_scalar(&d, Scalar::Float(0.5 * beta), ONE)?;
-        let inner = lt_scalar(&d, Scalar::Float(beta))?;
-        reduce_loss(where_(&inner, &low, &high)?, reduction)
+        let size = abs(&d)?;
+        let outer = ge_scalar(&size, Scalar::Float(beta))?;
+        // Zero outside, so that an infinite difference is not multiplied by the zero gradient of this part; a NaN is
+        // inside.
+        let near = masked_fill_scalar(&d, &outer, Scalar::Int(0))?;
+        let low = mul_scalar(&square(&near)?, Scalar::Float(0.5 / beta))?;
+        let high = sub_scalar(&size, Scalar::Float(0.5 * beta), ONE)?;
+        reduce_loss(where_(&outer, &high, &low)?, reduction)
     })
 }
 pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) -> Result<Tensor> {
@@ -163,6 +166,13 @@ fn logits_loss(
 }
 /// target * (log target - input), or with log_target exp(target) * (target - input).
 pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool) -> Result<Tensor> {
+    ensure!(
+        input.dtype().is_float() && target.dtype().is_float(),
+        Runtime,
+        "kl_div: Integral inputs not supported, got {} and {}",
+        input.dtype().scalar_name(),
+        target.dtype().scalar_name()
+    );
     in_float([input, target], |[input, target]| divergence(input, target, reduction, log_target))
 }
 fn divergence(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool) -> Result<Tensor> {

@@ -405,7 +405,19 @@ fn spread_window(k: i64, size: i64, out: i64) -> (i64, i64) {
     let (a, b) = (at(k, 0), at(k + 1, out - 1));
     (a, b - a)
 }
-/// Maxima of evenly spread windows and their places in the plane; the first of equal ones is taken, NaN before all.
+/// Where the maximum along a dimension lies: the first of equal ones, the last NaN before all.
+fn choice(a: &Tensor, dim: i64) -> Result<Tensor> {
+    let first = argmax(a, Some(dim), true)?;
+    if !a.dtype().is_float() {
+        return Ok(first);
+    }
+    let missing = isnan(a)?;
+    let from_end = argmax(&cast(&flip(&missing, &[dim])?, DType::U8)?, Some(dim), true)?;
+    let last = rsub_scalar(&from_end, Scalar::Int(a.size(dim)? - 1), Scalar::Int(1))?;
+    where_(&any_dim(&missing, dim, true)?, &last, &first)
+}
+/// Maxima of evenly spread windows and their places in the plane; the first of equal ones is taken, the last NaN before
+/// all.
 fn adaptive_max_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
     let s = input.shape();
     ensure!(
@@ -465,7 +477,9 @@ fn adaptive_max_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<(Ten
         let (mut values, mut found) = (Vec::new(), Vec::new());
         for k in 0..sizes[i] {
             let (at, len) = spread_window(k, size, sizes[i]);
-            let (value, place) = max_dim(&narrow(&x, dim, at, len)?, dim, true)?;
+            let part = narrow(&x, dim, at, len)?;
+            let place = autograd::no_grad(|| choice(&part, dim))?;
+            let value = gather(&part, dim, &place)?;
             let here = mul_scalar(&add_scalar(&place, Scalar::Int(at), Scalar::Int(1))?, Scalar::Int(width))?;
             let here = match &places {
                 Some(inner) => add(&here, &gather(&narrow(inner, dim, at, len)?, dim, &place)?, Scalar::Int(1))?,

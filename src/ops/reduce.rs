@@ -153,12 +153,28 @@ pub fn var_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar
     let n = count(a, &marks);
     let c = correction.map_or(1.0, Scalar::to_f64);
     let dims: Vec<i64> = (0..a.ndim()).filter(|&i| marks[i]).map(|i| i as i64).collect();
-    let dims = (!dims.is_empty()).then_some(&dims[..]);
+    let shape = a.shape();
     in_float([a], |[a]| {
-        let center = sub(a, &mean_dim(a, dims, true, None)?, Scalar::Int(1))?;
-        let total = sum_dim(&square(&center)?, dims, keepdim, None)?;
-        div_scalar(&total, Scalar::Float((n - c).max(0.0)))
+        let out = autograd::no_grad(|| {
+            let center = centered(a, &dims)?;
+            let over = (!dims.is_empty()).then_some(&dims[..]);
+            let total = sum_dim(&square(&center)?, over, keepdim, None)?;
+            div_scalar(&total, Scalar::Float((n - c).max(0.0)))
+        })?;
+        record("VarBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c_, g| {
+                let x = x.get(c_)?;
+                let scale = grow(&mul_scalar(g, Scalar::Float(2.0 / (n - c)))?, &shape, &marks, keepdim)?;
+                Ok(grads![Some(mul(&centered(&x, &dims)?, &scale)?)])
+            }
+        })
     })
+}
+/// Differences from the mean over dimensions (none: of all).
+fn centered(a: &Tensor, dims: &[i64]) -> Result<Tensor> {
+    let over = (!dims.is_empty()).then_some(dims);
+    sub(a, &mean_dim(a, over, true, None)?, Scalar::Int(1))
 }
 pub fn var(a: &Tensor, unbiased: bool) -> Result<Tensor> {
     var_correction(a, None, Some(Scalar::Int(unbiased as i64)), false)
@@ -177,11 +193,9 @@ pub fn std_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar
             move |c, g| {
                 let (x, y) = (x.get(c)?, y.get(c)?);
                 // Equal values have no slope.
-                let scale = div(g, &mul_scalar(&y, Scalar::Float(free.max(0.0)))?)?;
+                let scale = div(g, &mul_scalar(&y, Scalar::Float(free))?)?;
                 let scale = masked_fill_scalar(&scale, &eq_scalar(&detach(&y)?, Scalar::Int(0))?, Scalar::Int(0))?;
-                let over = (!dims.is_empty()).then_some(&dims[..]);
-                let center = sub(&x, &mean_dim(&x, over, true, None)?, Scalar::Int(1))?;
-                Ok(grads![Some(mul(&center, &grow(&scale, &shape, &marks, keepdim)?)?)])
+                Ok(grads![Some(mul(&centered(&x, &dims)?, &grow(&scale, &shape, &marks, keepdim)?)?)])
             }
         })
     })
@@ -566,17 +580,19 @@ pub fn cumsum(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     })
 }
 pub fn cumsum_(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
-    scan_in_place("cumsum_", a, dtype, |x, ty| cumsum(x, dim, ty))
+    scan_in_place("cumsum_", a, dim, dtype, |x, ty| cumsum(x, dim, ty))
 }
 pub fn cumprod_(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
-    scan_in_place("cumprod_", a, dtype, |x, ty| cumprod(x, dim, ty))
+    scan_in_place("cumprod_", a, dim, dtype, |x, ty| cumprod(x, dim, ty))
 }
 fn scan_in_place(
     op: &str,
     a: &Tensor,
+    dim: i64,
     dtype: Option<DType>,
     f: impl FnOnce(&Tensor, Option<DType>) -> Result<Tensor>,
 ) -> Result<()> {
+    wrap_dim(dim, a.ndim())?;
     ensure!(
         dtype.is_none_or(|d| d == a.dtype()),
         Runtime,

@@ -272,7 +272,7 @@ fn row_major_window(shape: &[i64], d: usize, start: i64, len: i64, step: i64) ->
     let mut l = Layout::contiguous(shape);
     l.offset = start * l.strides[d];
     l.shape[d] = len;
-    l.strides[d] *= step;
+    l.strides[d] = l.strides[d].saturating_mul(step);
     l
 }
 
@@ -314,7 +314,8 @@ pub fn slice(a: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, step: i
     let shape = l.shape.clone();
     l.offset = l.offset.saturating_add(s.saturating_mul(l.strides[d]));
     l.shape[d] = len;
-    if len > 1 || step == 1 {
+    // Of a single element the stride is only looked at: one that is beyond all memory is left out.
+    if len > 1 || step <= i64::from(i32::MAX) {
         l.strides[d] = l.strides[d].saturating_mul(step);
     }
     view_of("SliceBackward0", a, l, move |_, g| {

@@ -1,5 +1,8 @@
 //! Optimisers: SGD, Adam and AdamW over parameter groups, one fused kernel call per step and dtype.
+mod options;
 mod state;
+pub use options::OptionValue;
+
 use crate::backend::memory::{self, reserve::grant};
 use crate::ops::fused::{prepare_step, zeroed_like, PreparedStep, STEP_BYTES};
 
@@ -123,6 +126,8 @@ impl Options {
 pub struct ParamGroup {
     pub params: Vec<Tensor>,
     pub options: Options,
+    /// What schedules keep here, such as `initial_lr`.
+    pub kept: Vec<(&'static str, OptionValue)>,
 }
 
 /// What is remembered of one parameter.
@@ -163,7 +168,7 @@ impl Optimizer {
     pub fn new(params: Vec<Tensor>, options: Options) -> Result<Optimizer> {
         ensure!(!params.is_empty(), Value, "optimizer got an empty parameter list");
         let mut o = Optimizer { groups: Vec::new(), state: FxHashMap::default(), recorded: Vec::new() };
-        o.add_param_group(ParamGroup { params, options })?;
+        o.add_param_group(ParamGroup { params, options, kept: Vec::new() })?;
         Ok(o)
     }
     /// SGD over `params`.

@@ -150,9 +150,10 @@ fn groups_have_options_of_their_own() {
     let group = |p: &Tensor, lr| ParamGroup {
         params: vec![p.clone()],
         options: Options::Sgd(SgdOptions { lr, ..Default::default() }),
+        kept: Vec::new(),
     };
     assert!(o.add_param_group(group(&a, 0.1)).is_err(), "a parameter belongs to one group");
-    let adam = ParamGroup { params: vec![b.clone()], options: Options::Adam(AdamOptions::adam()) };
+    let adam = ParamGroup { params: vec![b.clone()], options: Options::Adam(AdamOptions::adam()), kept: Vec::new() };
     assert!(o.add_param_group(adam).is_err());
     o.add_param_group(group(&b, 0.5)).unwrap();
     meta::set_grad(&a, Some(tensor(&[1.0], DType::F64))).unwrap();

@@ -27,15 +27,15 @@ pub enum Algorithm {
 /// What a locked generator consists of.
 #[derive(Clone)]
 pub struct State {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) engine: Mt19937,
+    pub algorithm: Algorithm,
+    pub engine: Mt19937,
     /// The second value of the last Box-Muller pair, if nobody took it yet. PyTorch keeps one per precision.
-    pub(crate) next_f64: Option<f64>,
-    pub(crate) next_f32: Option<f32>,
+    pub next_f64: Option<f64>,
+    pub next_f32: Option<f32>,
     /// The seed of the Philox draws where it is not the engine's.
-    pub(crate) philox_seed: Option<u64>,
+    pub philox_seed: Option<u64>,
     /// Philox calls made since seeding.
-    pub(crate) offset: u64,
+    pub offset: u64,
 }
 
 impl State {
@@ -242,23 +242,13 @@ impl Generator {
 }
 
 /// The generator that random ops use when none is named; seeded from the system's entropy at first use.
-#[cfg(not(test))]
 pub fn default_generator() -> &'static Generator {
     static DEFAULT: std::sync::OnceLock<Generator> = std::sync::OnceLock::new();
-    DEFAULT.get_or_init(seeded)
-}
-/// Of each thread, that tests which seed it and run side by side do not draw each other's numbers.
-#[cfg(test)]
-pub fn default_generator() -> &'static Generator {
-    thread_local! {
-        static DEFAULT: &'static Generator = Box::leak(Box::new(seeded()));
-    }
-    DEFAULT.with(|g| *g)
-}
-fn seeded() -> Generator {
-    let g = Generator::new();
-    g.seed();
-    g
+    DEFAULT.get_or_init(|| {
+        let g = Generator::new();
+        g.seed();
+        g
+    })
 }
 
 /// Seeds the default generator (`torch.manual_seed`).

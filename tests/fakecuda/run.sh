@@ -68,7 +68,7 @@ checked() {
 if has backend || has ops; then rust_tests; fi
 if has backend; then
     TAPER_TEST_DEVICE=cuda checked backend "$RUST_TESTS" backend::gpu::tests:: --nocapture
-    checked cuda "$RUST_TESTS" backend::cuda:: --nocapture
+    checked cuda "$RUST_TESTS" backend::cuda:: suites::cuda:: --nocapture
     # Without cuDNN the backend's own kernels convolve.
     TAPER_TEST_DEVICE=cuda TAPER_CUDNN=0 checked no-cudnn "$RUST_TESTS" backend::gpu::tests::conv --nocapture
 fi

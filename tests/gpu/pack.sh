@@ -14,7 +14,16 @@ rust_tests
 
 rm -rf "$pack"
 mkdir -p "$pack/bin" "$pack/lib" "$pack/tests" "$pack/target/release"
-strip -o "$pack/bin/rust-tests" "$RUST_TESTS"
+# The script that runs both test programs, and the programs beside it.
+echo '#!/bin/sh' >"$pack/bin/rust-tests"
+echo 'status=0' >>"$pack/bin/rust-tests"
+sed -n 's/^"\([^"]*\)" "$@".*/\1/p' "$RUST_TESTS" | while read -r program; do
+    name=tests-$(basename "$program" | sed 's/-[0-9a-f]*$//')
+    strip -o "$pack/bin/$name" "$program"
+    echo "\"\$(dirname \"\$0\")/$name\" \"\$@\" || status=1" >>"$pack/bin/rust-tests"
+done
+echo 'exit $status' >>"$pack/bin/rust-tests"
+chmod +x "$pack/bin/rust-tests"
 strip -o "$pack/lib/libtaper.so.1" "target/$profile/libtaper.so"
 ln -s libtaper.so.1 "$pack/lib/libtaper.so"
 # A call of every function of the header, for test_arguments.c.

@@ -143,13 +143,13 @@ alone() { wait; part "$@"; wait; }
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 part compare compare-pytorch "$python" compare.py --device $device --torch-device $torch_device
-alone rust rust-cuda bin/rust-tests backend::cuda::
+alone rust rust-cuda bin/rust-tests backend::cuda:: suites::cuda::
 part rust rust-ops_fixtures bin/rust-tests suites::ops_fixtures::
 part rust rust-gradcheck bin/rust-tests suites::gradcheck::
 part rust rust-backend bin/rust-tests backend::gpu::tests:: --nocapture
 part c device bin/device cuda
 part c device-exact env TAPER_ALLOCATOR=system bin/device cuda
-part rust rust-suites bin/rust-tests suites:: --skip suites::ops_fixtures:: --skip suites::gradcheck:: --nocapture
+part rust rust-suites bin/rust-tests suites:: --skip suites::cuda:: --skip suites::ops_fixtures:: --skip suites::gradcheck:: --nocapture
 part rust rust-no-cudnn env TAPER_CUDNN=0 bin/rust-tests backend::gpu::tests::conv
 part rust rust-no-cublas env TAPER_CUBLAS=0 bin/rust-tests backend::gpu::tests::gemm
 for program in bin/c-*; do part c "$(basename "$program")" "$program"; done

@@ -13,7 +13,8 @@ use super::conv_gemm;
 use super::conv_geometry::{Axis, Geometry, Image};
 use super::conv_kernels::{run_tasks, tile_rows};
 use super::conv_weight;
-use super::lanes::{isa, vector_shape, Isa};
+use super::lanes::vector_shape;
+use super::level::{level, Level};
 use super::parallel::{num_threads, parallel_for};
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use crate::backend::{check, ConvParams, View};
@@ -136,7 +137,7 @@ struct Problem<'a, T> {
     bias: Option<(Ptr<T>, isize)>,
 }
 
-fn correlate<T: FloatElement>(set: Isa, p: Problem<T>) -> Result<()> {
+fn correlate<T: FloatElement>(set: Level, p: Problem<T>) -> Result<()> {
     let Problem { g, axes, cin, cout, src, dst, dst_size, weights, bias } = p;
     let (lanes, regs) = vector_shape::<T::C>(set);
     let (rows_cost, flat_cost) = Corr::<T>::cost(&axes, cin, cout, lanes);
@@ -316,9 +317,9 @@ pub(super) const IM2COL_COST: usize = 32;
 
 /// out = conv(input, weight) + bias.
 pub fn conv(input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
-    conv_with(isa(), input, weight, bias, p, out)
+    conv_with(level(), input, weight, bias, p, out)
 }
-fn conv_with(set: Isa, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
+fn conv_with(set: Level, input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
     let g = Geometry::of("conv", &input, &weight, &out, p)?;
     check::conv("conv", &input, &weight, bias.as_ref(), &out, p)?;
     if out.layout.numel() == 0 {
@@ -348,9 +349,9 @@ fn conv_with(set: Isa, input: View, weight: View, bias: Option<View>, p: &ConvPa
 
 /// Gradient of `conv` with respect to its input; also the forward pass of the transposed convolution.
 pub fn conv_backward_input(grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
-    conv_backward_input_with(isa(), grad, weight, p, grad_input)
+    conv_backward_input_with(level(), grad, weight, p, grad_input)
 }
-fn conv_backward_input_with(set: Isa, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
+fn conv_backward_input_with(set: Level, grad: View, weight: View, p: &ConvParams, grad_input: View) -> Result<()> {
     let g = Geometry::of("conv_backward_input", &grad_input, &weight, &grad, p)?;
     if grad_input.layout.numel() == 0 {
         return Ok(());
@@ -362,7 +363,9 @@ fn conv_backward_input_with(set: Isa, grad: View, weight: View, p: &ConvParams, 
             let axes = [0, 1, 2].map(|d| Axis::backward(&g, d));
             let (src, dst, w) = (Image::<T>::of(&grad)?, Image::<T>::of(&grad_input)?, Image::<T>::of(&weight)?);
             let (rows, flat) = Corr::<T>::cost(&axes, g.oc, g.ic, vector_shape::<<T as FloatElement>::C>(set).0);
-            if g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat) {
+            // Zeros around the gradient must not meet infinite weights: products of those are made one by one.
+            let products = g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat);
+            if products || (g.taps() > 1 && !finite::<T>(&weight)?) {
                 return conv_gemm::backward_input(&g, src, w, dst);
             }
             let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.c, cin: w.n, s: w.s };
@@ -373,11 +376,23 @@ fn conv_backward_input_with(set: Isa, grad: View, weight: View, p: &ConvParams, 
     )
 }
 
+/// Whether all elements are numbers; those that do not lie densely are not looked at.
+fn finite<T: FloatElement>(v: &View) -> Result<bool> {
+    if !v.layout.is_dense() {
+        return Ok(true);
+    }
+    let first = ptr::<T>(v)?;
+    // SAFETY: a dense layout fills as many elements behind its first one, all of them inside the view's memory.
+    let all = unsafe { std::slice::from_raw_parts(first, v.layout.numel()) };
+    // x * 0 is 0 for numbers alone; parts of a length that the compiler can make vectors of.
+    Ok(all.chunks(1024).all(|part| part.iter().fold(true, |ok, x| ok & (x.widen() * T::C::ZERO == T::C::ZERO))))
+}
+
 /// Gradient of `conv` with respect to its weight.
 pub fn conv_backward_weight(grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
-    conv_backward_weight_with(isa(), grad, input, p, grad_weight)
+    conv_backward_weight_with(level(), grad, input, p, grad_weight)
 }
-fn conv_backward_weight_with(set: Isa, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
+fn conv_backward_weight_with(set: Level, grad: View, input: View, p: &ConvParams, grad_weight: View) -> Result<()> {
     let g = Geometry::of("conv_backward_weight", &input, &grad_weight, &grad, p)?;
     if grad_weight.layout.numel() == 0 {
         return Ok(());

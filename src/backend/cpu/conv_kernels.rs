@@ -2,7 +2,8 @@
 
 use super::conv::Corr;
 use super::conv_geometry::{Axis, Image};
-use super::lanes::{Isa, Lanes};
+use super::lanes::Lanes;
+use super::level::Level;
 use super::scratch::{FloatElement, Real, Scratch};
 use crate::base::error::Result;
 use crate::simd_dispatch;
@@ -40,7 +41,7 @@ const fn tile_vectors(mr: usize, regs: usize) -> usize {
 }
 
 /// Runs the tasks of a range: (image, group, band, part of the output channels), the last varying fastest.
-pub(super) unsafe fn run_tasks<T: FloatElement>(set: Isa, c: &Corr<T>, range: Range<usize>) -> Result<()> {
+pub(super) unsafe fn run_tasks<T: FloatElement>(set: Level, c: &Corr<T>, range: Range<usize>) -> Result<()> {
     let mr_max = c.blocks.iter().map(|b| b.1).max().unwrap_or(1);
     let row = (c.axes[2].t.1 - c.axes[2].t.0) as usize;
     let per_channel = if c.direct_store { 0 } else { c.band[1] * out_pitch(c, row) + 4 * c.lanes };

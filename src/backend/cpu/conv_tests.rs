@@ -1,6 +1,6 @@
 //! Convolutions of random and chosen shapes against naive sums.
 
-use super::super::lanes::isas;
+use super::super::level::levels;
 use super::super::parallel::set_num_threads;
 use super::super::testing::{assert_close, Host, Lcg};
 use super::*;
@@ -112,7 +112,7 @@ fn check(c: &Case, seed: u64, layout: usize) {
         "{} n{} g{} {}->{} {:?} kernel {:?} {:?} layout {layout}",
         c.dtype, c.n, c.groups, c.ic, c.oc, c.input, c.kernel, c.p
     );
-    for set in isas() {
+    for set in levels() {
         let (o, i, wg) = (blank(&os), blank(&xs), blank(&ws));
         conv_with(set, x.view(), w.view(), Some(b.view()), &c.p, o.view()).unwrap();
         assert_close(&o.to_vec(), &out, tol, &format!("conv {set:?} {what}"));
@@ -139,7 +139,7 @@ fn check(c: &Case, seed: u64, layout: usize) {
             conv_gemm::backward_weight(&geo, image(&g), image(&x), image(&wg)).unwrap();
             assert_close(&wg.to_vec(), &gw, tol, &format!("im2col backward weight {what}"));
             let wg = blank(&ws);
-            conv_weight::run(isa(), &geo, image(&g), image(&x), image(&wg)).unwrap();
+            conv_weight::run(level(), &geo, image(&g), image(&x), image(&wg)).unwrap();
             assert_close(&wg.to_vec(), &gw, tol, &format!("dots backward weight {what}"));
         },
         unreachable!()

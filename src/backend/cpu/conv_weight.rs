@@ -7,7 +7,8 @@
 use super::conv::{lane_counts, IM2COL_COST, TASK};
 use super::conv_geometry::{Axis, Geometry, Image};
 use super::conv_kernels::{pack_planes, Planes};
-use super::lanes::{vector_shape, Isa, Lanes};
+use super::lanes::{vector_shape, Lanes};
+use super::level::Level;
 use super::parallel::{num_threads, parallel_for};
 use super::scratch::{FloatElement, Ptr, Real, Scratch};
 use crate::base::error::Result;
@@ -27,12 +28,12 @@ const FEWEST_CHANNELS: usize = 4;
 const BAND: usize = 1536;
 
 /// Bytes of accumulators of one input channel of every group.
-fn channel_bytes<T: FloatElement>(set: Isa, g: &Geometry) -> usize {
+fn channel_bytes<T: FloatElement>(set: Level, g: &Geometry) -> usize {
     g.groups * g.oc * g.taps() * vector_shape::<T::C>(set).0 * std::mem::size_of::<T::C>()
 }
 
 /// Input channels dealt with at a time, so that their accumulators stay in the cache; 0: too few for this way.
-fn channels_at_once<T: FloatElement>(set: Isa, g: &Geometry) -> usize {
+fn channels_at_once<T: FloatElement>(set: Level, g: &Geometry) -> usize {
     let most = ACC_BYTES / channel_bytes::<T>(set, g).max(1);
     if most >= g.ic {
         g.ic
@@ -44,7 +45,7 @@ fn channels_at_once<T: FloatElement>(set: Isa, g: &Geometry) -> usize {
 }
 
 /// Whether this way is cheaper than im2col and gemm.
-pub(super) fn suits<T: FloatElement>(set: Isa, g: &Geometry) -> bool {
+pub(super) fn suits<T: FloatElement>(set: Level, g: &Geometry) -> bool {
     let lanes = vector_shape::<T::C>(set).0;
     let axis = Axis::forward(g, 2);
     let (rows, flat) = lane_counts(g.output, g.output[2] + (axis.qmax - axis.qmin) as usize, lanes);
@@ -77,7 +78,7 @@ struct Job<'a, T: FloatElement> {
     lanes: usize,
 }
 
-pub(super) fn run<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
+pub(super) fn run<T: FloatElement>(set: Level, g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
     let step = channels_at_once::<T>(set, g).max(1);
     for c in (0..g.ic).step_by(step) {
         let part = Geometry { ic: step.min(g.ic - c), ..*g };
@@ -87,7 +88,7 @@ pub(super) fn run<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Im
     Ok(())
 }
 
-fn run_channels<T: FloatElement>(set: Isa, g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
+fn run_channels<T: FloatElement>(set: Level, g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
     let lanes = vector_shape::<T::C>(set).0;
     let axes = [0, 1, 2].map(|d| Axis::forward(g, d));
     let k = g.ic * g.taps();

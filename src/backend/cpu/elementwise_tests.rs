@@ -1,4 +1,5 @@
 use super::*;
+use crate::backend::cpu::level::level;
 use crate::backend::cpu::parallel::set_num_threads;
 use crate::backend::cpu::test_arrays::*;
 use crate::backend::program::Inst;
@@ -540,7 +541,7 @@ fn speed() {
     let f = DType::F32;
     for threads in [1, 2] {
         set_num_threads(threads);
-        println!("-- {threads} threads, {:?}", simd::level());
+        println!("-- {threads} threads, {:?}", level());
         for n in [4i64, 1000, 100_000, 10_000_000] {
             let (a, b) = (
                 Array::of(&[n], f, Kind::Contiguous, |i| i as f64 * 1e-4),

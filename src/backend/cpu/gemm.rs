@@ -4,10 +4,11 @@
 //! crate's setup, run through a register tile of our own. The block grid depends on shapes alone and every element
 //! is summed in one order, so results do not depend on the number of threads.
 
+use super::gemm_crate::{product, Strided};
 use super::gemm_finish::Finish;
 use super::gemm_other::{run_half, run_int};
 use super::gemm_small::{dots, tiles, transpose_into};
-use super::lanes::{isa, Isa};
+use super::level::{level, Level};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use super::transpose::transpose;
@@ -16,7 +17,6 @@ use crate::backend::{check, Epilogue, View};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, Result};
 use dyn_stack::{MemBuffer, StackReq};
-use gemm::Parallelism;
 use gemm_common::gemm::L2_SLAB;
 use std::cell::Cell;
 
@@ -142,12 +142,12 @@ fn run_real<T: Real + FloatElement<C = T>>(p: Problem<T>, alpha: T, beta: T) {
         return (0..batch).for_each(|i| unsafe { p.finish.block(&p.c, i, 0, m, 0, n) });
     }
     let work = m * n * k;
-    let isa = isa();
+    let set = level();
     if work <= SMALL {
         let one = |i: usize| {
             // SAFETY: the views cover the problem; each batch entry writes its own part of `c`.
             unsafe {
-                small(isa, &p, i, alpha, beta);
+                small(set, &p, i, alpha, beta);
                 p.finish.block(&p.c, i, 0, m, 0, n);
             }
         };
@@ -250,26 +250,15 @@ const PACKED_COLUMNS: usize = 1024;
 unsafe fn block<T: Real>(p: &Problem<T>, i: usize, r0: usize, rows: usize, c0: usize, cols: usize, alpha: T, beta: T) {
     with_packing(|| {
         for c in (c0..c0 + cols).step_by(PACKED_COLUMNS) {
-            gemm::gemm(
-                rows,
-                PACKED_COLUMNS.min(c0 + cols - c),
-                p.k,
-                p.c.at(i, r0, c),
-                p.c.col,
-                p.c.row,
-                beta != T::ZERO,
-                p.a.at(i, r0, 0) as *const T,
-                p.a.col,
-                p.a.row,
-                p.b.at(i, 0, c) as *const T,
-                p.b.col,
-                p.b.row,
-                beta,
+            let cols = PACKED_COLUMNS.min(c0 + cols - c);
+            let (at, a, b) = (p.c.at(i, r0, c), p.a.at(i, r0, 0), p.b.at(i, 0, c));
+            product(
+                (rows, cols, p.k),
+                Strided { at, col: p.c.col, row: p.c.row },
+                Strided { at: a, col: p.a.col, row: p.a.row },
+                Strided { at: b, col: p.b.col, row: p.b.row },
                 alpha,
-                false,
-                false,
-                false,
-                Parallelism::None,
+                beta,
             )
         }
     })
@@ -341,7 +330,7 @@ pub(super) unsafe fn matmul_serial<T: Real>(
     if k == 0 || alpha == T::ZERO {
         scale(&p, beta);
     } else if m * n * k <= SMALL {
-        small(isa(), &p, 0, alpha, beta);
+        small(level(), &p, 0, alpha, beta);
     } else {
         let mut copy = None;
         block(&rows_of_b(p, &mut copy, false), 0, 0, m, 0, n, alpha, beta);
@@ -368,20 +357,20 @@ fn scale<T: Real>(p: &Problem<T>, beta: T) {
 
 /// One small product.
 #[inline(always)]
-unsafe fn small<T: Real>(isa: Isa, p: &Problem<T>, i: usize, alpha: T, beta: T) {
+unsafe fn small<T: Real>(set: Level, p: &Problem<T>, i: usize, alpha: T, beta: T) {
     let (m, n, k) = (p.m, p.n, p.k);
     let (a, b, c) = (p.a.at(i, 0, 0), p.b.at(i, 0, 0), p.c.at(i, 0, 0));
     let (a, b) = (a as *const T, b as *const T);
     if m == 1 && p.b.row == 1 && p.a.col == 1 && (n == 1 || p.b.col != 1) {
-        dots(isa, n, k, a, b, p.b.col, c, p.c.col, alpha, beta);
+        dots(set, n, k, a, b, p.b.col, c, p.c.col, alpha, beta);
     } else if n == 1 || (p.b.col == 1 && p.c.col == 1) {
-        tiles(isa, m, n, k, a, p.a.row, p.a.col, b, p.b.row, c, p.c.row, alpha, beta);
+        tiles(set, m, n, k, a, p.a.row, p.a.col, b, p.b.row, c, p.c.row, alpha, beta);
     } else if p.c.col == 1 && k * n.next_multiple_of(4) <= PACK {
         // Columns of b are not contiguous: copy it once, on the stack.
         let mut buf = [std::mem::MaybeUninit::<T>::uninit(); PACK];
         let bp = buf.as_mut_ptr() as *mut T;
-        transpose_into(isa, k, n, b, p.b.row, p.b.col, bp);
-        tiles(isa, m, n, k, a, p.a.row, p.a.col, bp as *const T, n as isize, c, p.c.row, alpha, beta);
+        transpose_into(set, k, n, b, p.b.row, p.b.col, bp);
+        tiles(set, m, n, k, a, p.a.row, p.a.col, bp as *const T, n as isize, c, p.c.row, alpha, beta);
     } else {
         block(p, i, 0, m, 0, n, alpha, beta)
     }

@@ -1,7 +1,7 @@
 //! Products of every layout and dtype against naive sums.
 
 use super::super::gemm_small::{dots, tiles, transpose_into};
-use super::super::lanes::isas;
+use super::super::level::levels;
 use super::super::parallel::set_num_threads;
 use super::super::testing::{assert_close, Host, Lcg};
 use super::*;
@@ -169,7 +169,7 @@ fn epilogues() {
 #[test]
 fn every_instruction_set() {
     fn run<T: Real>() {
-        for isa in isas() {
+        for isa in levels() {
             for (m, n, k) in [(1, 1, 1), (3, 5, 2), (13, 16, 4), (9, 31, 7), (20, 33, 5), (11, 65, 3)] {
                 let a: Vec<T> = (0..m * k).map(|i| T::from_i64((i % 7) as i64 - 3)).collect();
                 let b: Vec<T> = (0..n * k).map(|i| T::from_i64((i % 5) as i64 - 2)).collect();

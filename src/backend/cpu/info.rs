@@ -1,6 +1,7 @@
 //! What the host's processor is, as far as the system tells.
 
-use super::lanes::{self, Isa};
+use super::level;
+use super::level::Level;
 use crate::backend::info::DeviceInfo;
 use std::sync::OnceLock;
 
@@ -23,12 +24,10 @@ pub fn info() -> &'static DeviceInfo {
                 "0x41" => "ARM".into(),
                 other => other.to_string(),
             },
-            version: match lanes::isa() {
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => "AVX-512".into(),
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => "AVX2".into(),
-                Isa::Portable => "baseline".into(),
+            version: match level::level() {
+                Level::Avx512 => "AVX-512".into(),
+                Level::Avx2 => "AVX2".into(),
+                Level::Base => "baseline".into(),
             },
             driver: concat!("Taper ", env!("CARGO_PKG_VERSION")).into(),
             platform: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),

@@ -1,77 +1,12 @@
-//! SIMD vectors of floats behind one trait, and the choice of instruction set at run time.
+//! SIMD vectors of floats behind one trait.
 //!
 //! A kernel is an `#[inline(always)]` function generic over [`Lanes`]; `simd_dispatch!` instantiates it once per
 //! instruction set inside a `#[target_feature]` function, so that one binary uses what the machine has. The trait's
 //! functions must be inlined into such a function: called elsewhere they would be slow calls (or illegal ones).
 
+use super::level::Level;
 use super::scratch::Real;
 use super::simd::{float::Float, Base};
-
-/// An instruction set a kernel is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isa {
-    /// Whatever the target's baseline is.
-    Portable,
-    /// AVX2 with FMA.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// AVX-512 F, VL, BW and DQ.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-/// The best instruction set of this machine (the detection is cached by the standard library).
-#[inline(always)]
-pub fn isa() -> Isa {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if has_avx512() {
-            return Isa::Avx512;
-        }
-        if has_avx2() {
-            return Isa::Avx2;
-        }
-    }
-    Isa::Portable
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && has_avx2()
-}
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("popcnt")
-}
-
-/// Every instruction set this machine can run, for tests of all instantiations.
-#[cfg(test)]
-pub fn isas() -> Vec<Isa> {
-    #[allow(unused_mut)]
-    let mut v = vec![Isa::Portable];
-    #[cfg(target_arch = "x86_64")]
-    {
-        if has_avx2() {
-            v.push(Isa::Avx2);
-        }
-        if has_avx512() {
-            v.push(Isa::Avx512);
-        }
-    }
-    v
-}
 
 /// A vector of `N` floats. All functions are unsafe: the instruction set must be there and pointers valid.
 pub trait Lanes: Copy {
@@ -353,17 +288,17 @@ mod x86 {
 pub use x86::*;
 
 /// Lanes and accumulators of the vectors that `set` has for `C`.
-pub fn vector_shape<C: Real>(set: Isa) -> (usize, usize) {
+pub fn vector_shape<C: Real>(set: Level) -> (usize, usize) {
     match set {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => (C::V4::N, C::V4::REGS),
+        Level::Avx512 => (C::V4::N, C::V4::REGS),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => (C::V3::N, C::V3::REGS),
-        Isa::Portable => (C::V1::N, C::V1::REGS),
+        Level::Avx2 => (C::V3::N, C::V3::REGS),
+        _ => (C::V1::N, C::V1::REGS),
     }
 }
 
-/// Defines `fn $name<T>(set: Isa, args)` that calls the `#[inline(always)]` generic `$body::<T, V>(args)` with the
+/// Defines `fn $name<T>(set: Level, args)` that calls the `#[inline(always)]` generic `$body::<T, V>(args)` with the
 /// vector type of `set`. `T` is f32 or f64, or with `float fn` any float element, V then holding what it computes in.
 ///
 /// ```ignore
@@ -381,8 +316,8 @@ macro_rules! simd_dispatch {
             $crate::backend::cpu::scratch::Real>, ($($arg: $ty),*));
     };
     (@ ($vis:vis) $name:ident, $body:ident, ($bound:path), <$c:ty as $real:path>, ($($arg:ident: $ty:ty),*)) => {
-        $vis unsafe fn $name<T: $bound>(set: $crate::backend::cpu::lanes::Isa, $($arg: $ty),*) {
-            use $crate::backend::cpu::lanes::Isa;
+        $vis unsafe fn $name<T: $bound>(set: $crate::backend::cpu::level::Level, $($arg: $ty),*) {
+            use $crate::backend::cpu::level::Level;
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,bmi1,bmi2,lzcnt,popcnt,f16c")]
             unsafe fn v4<T: $bound>($($arg: $ty),*) {
@@ -395,10 +330,10 @@ macro_rules! simd_dispatch {
             }
             match set {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => v4::<T>($($arg),*),
+                Level::Avx512 => v4::<T>($($arg),*),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => v3::<T>($($arg),*),
-                Isa::Portable => $body::<T, <$c as $real>::V1>($($arg),*),
+                Level::Avx2 => v3::<T>($($arg),*),
+                _ => $body::<T, <$c as $real>::V1>($($arg),*),
             }
         }
     };

@@ -3,7 +3,8 @@
 //! A row is read from memory once: its mean, its variance and the result come from the cache. Gradients of weight and
 //! bias are added up over fixed blocks of rows and the blocks' sums then, so that they do not depend on threads.
 
-use super::lanes::{isa, Isa, Lanes};
+use super::lanes::Lanes;
+use super::level::{level, Level};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
 use crate::backend::{check, LayerNormGrads, View};
@@ -60,9 +61,9 @@ struct Forward<T> {
 
 /// See `Backend::layer_norm`.
 pub fn layer_norm(x: View, weight: Option<View>, bias: Option<View>, eps: f64, out: View) -> Result<bool> {
-    forward_on(isa(), x, weight, bias, eps, out)
+    forward_on(level(), x, weight, bias, eps, out)
 }
-fn forward_on(set: Isa, x: View, weight: Option<View>, bias: Option<View>, eps: f64, out: View) -> Result<bool> {
+fn forward_on(set: Level, x: View, weight: Option<View>, bias: Option<View>, eps: f64, out: View) -> Result<bool> {
     let [rows, n] = size(x.layout);
     let dtype = x.dtype;
     if [weight, bias].iter().flatten().any(|v| v.dtype != dtype) || out.dtype != dtype || n == 0 {
@@ -217,9 +218,9 @@ fn block_rows(rows: usize) -> usize {
 
 /// See `Backend::layer_norm_backward`.
 pub fn layer_norm_backward(g: View, x: View, weight: Option<View>, eps: f64, grads: LayerNormGrads) -> Result<bool> {
-    backward_on(isa(), g, x, weight, eps, grads)
+    backward_on(level(), g, x, weight, eps, grads)
 }
-fn backward_on(set: Isa, g: View, x: View, weight: Option<View>, eps: f64, grads: LayerNormGrads) -> Result<bool> {
+fn backward_on(set: Level, g: View, x: View, weight: Option<View>, eps: f64, grads: LayerNormGrads) -> Result<bool> {
     let [rows, n] = size(x.layout);
     let dtype = x.dtype;
     let outs = [grads.input, grads.weight, grads.bias];
@@ -356,7 +357,7 @@ unsafe fn backward_body<T: FloatElement, V: Lanes<T = T::C>>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::isas;
+    use super::super::level::levels;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
     use crate::base::dtype::DType;
@@ -396,7 +397,7 @@ mod tests {
                     let (ones, zeros) = (vec![1.0; n as usize], vec![0.0; n as usize]);
                     let (wv, bv) = (if with_w { w.to_vec() } else { ones }, if with_b { b.to_vec() } else { zeros });
                     let want = naive(&x.to_vec(), &g.to_vec(), &wv, &bv, n as usize, eps);
-                    for set in isas() {
+                    for set in levels() {
                         let what = format!("{dtype} {rows}x{n} {with_w} {with_b} {set:?}");
                         let nan = |shape: &[i64]| Host::strided(dtype, shape, &strides(shape), 0, || f64::NAN);
                         let (y, gx, gw, gb) = (nan(&[rows, n]), nan(&[rows, n]), nan(&[n]), nan(&[n]));

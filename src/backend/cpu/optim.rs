@@ -3,9 +3,9 @@
 //! Plain multiplications and additions without fused ones, in PyTorch's order, so that every instruction set gives the
 //! same result. Half types are computed in f32 and rounded when stored.
 
+use super::level::{level, Level};
 use super::parallel::parallel_for;
 use super::scratch::ptr;
-use super::simd::{level, Level};
 use crate::backend::{check, memory, StepKind, StepTensors};
 use crate::base::dtype::DType;
 use crate::{Error, Result};

@@ -1,6 +1,7 @@
 //! Max and average pooling over 1 to 3 trailing dimensions; all leading dimensions count as planes.
 
-use super::lanes::{isa, Isa, Lanes};
+use super::lanes::Lanes;
+use super::level::{level, Level};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Scratch, Walk};
 use crate::backend::{check, PoolParams, View};
@@ -130,9 +131,9 @@ larger!(u8 => 0, i8 => i8::MIN, i16 => i16::MIN, i32 => i32::MIN, i64 => i64::MI
 
 /// Maximum of every window, and its flat position within the input plane.
 pub fn max_pool(input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
-    max_pool_with(isa(), input, p, out, indices)
+    max_pool_with(level(), input, p, out, indices)
 }
-fn max_pool_with(set: Isa, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
+fn max_pool_with(set: Level, input: View, p: &PoolParams, out: View, indices: View) -> Result<()> {
     let w = Window::of("max_pool", &input, &out, p)?;
     ensure!(
         indices.dtype == DType::I64 && indices.layout.shape == out.layout.shape && input.dtype == out.dtype,
@@ -278,9 +279,9 @@ unsafe fn max_two_body<T: super::scratch::Real, V: Lanes<T = T>>(
 
 /// Gradient of `max_pool`: every output's gradient goes to its maximum's position.
 pub fn max_pool_backward(grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
-    max_pool_backward_with(isa(), grad, indices, p, grad_input)
+    max_pool_backward_with(level(), grad, indices, p, grad_input)
 }
-fn max_pool_backward_with(set: Isa, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
+fn max_pool_backward_with(set: Level, grad: View, indices: View, p: &PoolParams, grad_input: View) -> Result<()> {
     let w = Window::of("max_pool_backward", &grad_input, &grad, p)?;
     ensure!(
         indices.dtype == DType::I64 && indices.layout.shape == grad.layout.shape && grad.dtype == grad_input.dtype,
@@ -595,7 +596,7 @@ pub fn avg_pool_backward(
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::isas;
+    use super::super::level::levels;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
 
@@ -671,7 +672,7 @@ mod tests {
             _ => 1e-6,
         };
         let what = format!("{dtype} {lead:?} {size:?} {p:?} gap {gap}");
-        for set in isas() {
+        for set in levels() {
             let out = Host::permuted(dtype, &oshape, &order, gap, || 5.0);
             let idx = Host::permuted(DType::I64, &oshape, &order, gap, || 5.0);
             max_pool_with(set, x.view(), p, out.view(), idx.view()).unwrap();

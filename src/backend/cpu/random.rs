@@ -1,5 +1,6 @@
 //! Random fills. MT19937 draws are sequential, so the fill is too; Philox draws are split over threads.
 
+use super::level::{level, Level};
 use super::parallel::parallel_for;
 use crate::backend::memory;
 use crate::backend::{Distribution, View};
@@ -250,8 +251,8 @@ fn box_muller_blocks(data: &mut [f32], mean: f32, std: f32) {
         fn run_avx2(data: &mut [f32], mean: f32, std: f32) {
             run(data, mean, std)
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the features were detected.
+        if level() >= Level::Avx2 {
+            // SAFETY: the level is the machine's.
             return unsafe { run_avx2(data, mean, std) };
         }
     }

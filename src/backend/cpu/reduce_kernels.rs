@@ -1,6 +1,7 @@
 //! Reductions of dense runs to one element, and the element-by-element kernels and identities that go with them.
 
 use super::interp::Bits;
+use super::level::{level, Level};
 use super::simd::convert::To;
 use super::simd::float::{maximum, minimum};
 use super::simd::{self, Kernel};
@@ -257,7 +258,7 @@ unsafe fn rows_avx2<C: Combine<T>, T: Copy + To<T>, const L: usize>(
 }
 fn pick<C: Combine<T> + 'static, T: Copy + To<T> + 'static, const L: usize>() -> RowKernel {
     #[cfg(target_arch = "x86_64")]
-    if simd::level() >= simd::Level::Avx2 {
+    if level() >= Level::Avx2 {
         return rows_avx2::<C, T, L>;
     }
     rows_base::<C, T, L>
@@ -323,7 +324,7 @@ fn pick_long<
     const L: usize,
 >() -> LongRowKernel {
     #[cfg(target_arch = "x86_64")]
-    if simd::level() >= simd::Level::Avx2 {
+    if level() >= Level::Avx2 {
         return long_rows_avx2::<C, S, T, A, L>;
     }
     long_rows_base::<C, S, T, A, L>
@@ -413,7 +414,7 @@ unsafe fn columns_avx2<C: Combine<T>, T: Copy, const W: usize>(
 }
 fn pick_columns<C: Combine<T> + 'static, T: Copy + 'static, const W: usize>() -> ColumnKernel {
     #[cfg(target_arch = "x86_64")]
-    if simd::level() >= simd::Level::Avx2 {
+    if level() >= Level::Avx2 {
         return columns_avx2::<C, T, W>;
     }
     columns_base::<C, T, W>

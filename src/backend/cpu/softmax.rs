@@ -3,7 +3,8 @@
 //! Contiguous rows are worked on in place. Where another dimension is the contiguous one, as many columns as a vector
 //! has lanes go side by side. Everything else passes through a row of scratch memory.
 
-use super::lanes::{isa, Isa, Lanes};
+use super::lanes::Lanes;
+use super::level::{level, Level};
 use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Real, Scratch, Walk};
 use crate::backend::View;
@@ -36,15 +37,15 @@ unsafe impl<T> Sync for Job<T> {}
 
 /// softmax (or log_softmax) of `input` along `dim`.
 pub fn softmax(log: bool, input: View, dim: usize, out: View) -> Result<()> {
-    run(isa(), "softmax", log, input, None, dim, out)
+    run(level(), "softmax", log, input, None, dim, out)
 }
 
 /// Gradient of softmax (or log_softmax) given its output.
 pub fn softmax_backward(log: bool, grad: View, output: View, dim: usize, out: View) -> Result<()> {
-    run(isa(), "softmax_backward", log, grad, Some(output), dim, out)
+    run(level(), "softmax_backward", log, grad, Some(output), dim, out)
 }
 
-fn run(set: Isa, what: &'static str, log: bool, a: View, b: Option<View>, dim: usize, out: View) -> Result<()> {
+fn run(set: Level, what: &'static str, log: bool, a: View, b: Option<View>, dim: usize, out: View) -> Result<()> {
     let second = b.unwrap_or(a);
     ensure!(
         a.layout.shape == out.layout.shape
@@ -119,7 +120,7 @@ fn run(set: Isa, what: &'static str, log: bool, a: View, b: Option<View>, dim: u
     )
 }
 
-unsafe fn tasks<T: FloatElement>(set: Isa, job: &Job<T>, range: Range<usize>, groups: usize) -> Result<()> {
+unsafe fn tasks<T: FloatElement>(set: Level, job: &Job<T>, range: Range<usize>, groups: usize) -> Result<()> {
     if job.columns.is_some() {
         column_groups(set, job, range, groups);
     } else if T::DIRECT && job.stride == [1; 3] {
@@ -308,7 +309,7 @@ unsafe fn columns_body<T: FloatElement, V: Lanes<T = T::C>>(job: &Job<T>, range:
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::isas;
+    use super::super::level::levels;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
     use crate::base::dtype::DType;
@@ -340,7 +341,7 @@ mod tests {
                     y[i] = if log { xv[i] - m - s.ln() } else { (xv[i] - m).exp() / s };
                 }
             }
-            for set in isas() {
+            for set in levels() {
                 let what = format!("{dtype} {shape:?} dim {dim} {perm:?} log {log} {set:?}");
                 let out = Host::permuted(dtype, shape, perm, gap, || 9.0);
                 run(set, "softmax", log, x.view(), None, dim, out.view()).unwrap();
@@ -379,7 +380,7 @@ mod tests {
     #[test]
     fn special_values() {
         let inf = f64::INFINITY;
-        for set in isas() {
+        for set in levels() {
             for dtype in [DType::F32, DType::F64] {
                 for pad in [0, 30] {
                     let fill = |v: &[f64]| [v, &vec![-1000.0; pad][..]].concat();
@@ -407,7 +408,7 @@ mod tests {
 
     #[test]
     fn exp_is_accurate() {
-        fn ulps<T: Real>(set: Isa, x: f64, tol: f64) {
+        fn ulps<T: Real>(set: Level, x: f64, tol: f64) {
             // softmax of [0, x] is [1 / (1 + e^x), e^x / (1 + e^x)]: the ratio is exp itself.
             let h = Host::from_vec(T::DTYPE, &[1, 2], &[0.0, x]);
             let y = Host::zeros(T::DTYPE, &[1, 2]);
@@ -416,7 +417,7 @@ mod tests {
             let want = h.to_vec()[1].exp();
             assert!(((v[1] / v[0] - want) / want).abs() < tol, "{set:?} exp({x}): {} for {want}", v[1] / v[0]);
         }
-        for set in isas() {
+        for set in levels() {
             for i in 0..2000 {
                 ulps::<f32>(set, -(i as f64) * 0.0431, 5e-7);
                 ulps::<f64>(set, -(i as f64) * 0.3531, 1e-15);

@@ -1,6 +1,6 @@
 //! Copies of small matrices between row-major and column-major order.
 
-use super::simd;
+use super::level::{level, Level};
 
 /// `to[r][c] = from[c][r]` for `rows` by `cols` elements of `size` bytes; strides are in bytes, between rows of `to`
 /// and of `from`, whose own elements are dense.
@@ -23,7 +23,7 @@ pub unsafe fn transpose(
             2 => blocks::<u16, 16>(rows, cols, to, to_stride, from, from_stride, square::<u16, 16>),
             4 => {
                 #[cfg(target_arch = "x86_64")]
-                if simd::level() >= simd::Level::Avx2 {
+                if level() >= Level::Avx2 {
                     return blocks::<u32, 8>(rows, cols, to, to_stride, from, from_stride, |t, ts, f, fs| {
                         avx2::square8(t, ts, f, fs)
                     });
@@ -32,7 +32,7 @@ pub unsafe fn transpose(
             }
             _ => {
                 #[cfg(target_arch = "x86_64")]
-                if simd::level() >= simd::Level::Avx2 {
+                if level() >= Level::Avx2 {
                     return blocks::<u64, 4>(rows, cols, to, to_stride, from, from_stride, |t, ts, f, fs| {
                         avx2::square4(t, ts, f, fs)
                     });

@@ -433,7 +433,7 @@ mod tests {
     /// NVIDIA's own libraries load without a GPU: pip's wheels in this checkout, found by the search that programs use.
     #[test]
     fn real_libraries_have_every_function() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let environments = [".venv-bench", ".venv-cuda"].map(|v| root.join(v));
         let Some(env) = environments.iter().find(|v| {
             let site = children(&v.join("lib"), "python3").into_iter().map(|p| p.join("site-packages/nvidia"));

@@ -9,8 +9,6 @@ mod driver;
 mod libs;
 mod nvrtc;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 pub use super::gpu::{cache_dir, compile_counts, kernels_launched};
 pub use device::devices;
@@ -37,7 +35,7 @@ pub fn backend(index: u16) -> Result<&'static dyn Backend> {
 }
 
 /// The same, as the type that it has.
-pub(super) fn open(index: u16) -> Result<&'static Gpu> {
+pub fn open(index: u16) -> Result<&'static Gpu> {
     static OPEN: OnceLock<Vec<OnceLock<Result<&'static Gpu>>>> = OnceLock::new();
     let slots = match OPEN.get() {
         Some(s) => s,

@@ -1,8 +1,8 @@
 //! Conversions between dtypes: PyTorch's results, x86's where PyTorch leaves them undefined.
 
-use super::{cheap, int, Isa, Kernel, Op};
 #[cfg(target_arch = "x86_64")]
-use super::{level, Level};
+use super::super::level::{level, Level};
+use super::{cheap, int, Isa, Kernel, Op};
 use crate::base::dtype::{Bool8, DType};
 use half::{bf16, f16};
 use std::marker::PhantomData;

@@ -13,10 +13,10 @@ pub mod math32;
 pub mod math64;
 pub mod wide32;
 
+use super::level::{level, Level};
 use crate::backend::program::Opcode;
 use crate::base::dtype::DType;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// `out[i] = op(a[i], b[i], c[i])` for `n` dense elements; arguments that the op does not take are ignored (but not
 /// null). `out` may equal an argument whose elements have the same size. True when an integer divisor was zero.
@@ -61,55 +61,6 @@ impl Isa for Fma {
     fn fma64(a: f64, b: f64, c: f64) -> f64 {
         a.mul_add(b, c)
     }
-}
-
-/// Instruction sets that kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Level {
-    Base = 1,
-    Avx2 = 2,
-    Avx512 = 3,
-}
-
-static LEVEL: AtomicU8 = AtomicU8::new(0);
-
-/// The widest level of this machine, or what `TAPER_SIMD` (`base`, `avx2`) lowers it to.
-#[inline(always)]
-pub fn level() -> Level {
-    match LEVEL.load(Ordering::Relaxed) {
-        3 => Level::Avx512,
-        2 => Level::Avx2,
-        1 => Level::Base,
-        _ => detect(),
-    }
-}
-
-#[cold]
-fn detect() -> Level {
-    #[allow(unused_mut)]
-    let mut found = Level::Base;
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-            found = Level::Avx2;
-            if is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl")
-            {
-                found = Level::Avx512;
-            }
-        }
-    }
-    let wanted = match std::env::var("TAPER_SIMD").as_deref() {
-        Ok("base") => Level::Base,
-        Ok("avx2") => Level::Avx2,
-        _ => Level::Avx512,
-    };
-    let level = found.min(wanted);
-    LEVEL.store(level as u8, Ordering::Relaxed);
-    level
 }
 
 /// The arithmetic of one element.

@@ -1,11 +1,15 @@
-//! What only CUDA has. The kernels are tested in `backend::gpu::tests` with `TAPER_TEST_DEVICE=cuda`.
+//! What only CUDA has, seen through ops. The kernels are tested in `backend::gpu::tests` with `TAPER_TEST_DEVICE=cuda`.
+#![cfg(feature = "cuda")]
 
-use super::*;
-use crate::base::dtype::DType;
-use crate::base::scalar::Scalar;
-use crate::ops;
-use crate::Tensor;
 use parking_lot::Mutex;
+use taper::backend::cuda::{backend, devices, open};
+use taper::backend::gpu::Gpu;
+use taper::backend::Backend;
+use taper::base::device::Device;
+use taper::base::dtype::DType;
+use taper::base::scalar::Scalar;
+use taper::ops;
+use taper::Tensor;
 
 /// One capture or crossing of threads at a time: others would use the device meanwhile.
 static CAPTURES: Mutex<()> = Mutex::new(());
@@ -55,7 +59,7 @@ fn filled(shape: &[i64], value: f64, device: Device) -> Tensor {
 
 /// Adds one to every element of a tensor, in place.
 fn add_one(t: &Tensor) {
-    crate::autograd::no_grad(|| ops::add_(t, &filled(&[1], 1.0, t.device()), ONE)).unwrap();
+    taper::autograd::no_grad(|| ops::add_(t, &filled(&[1], 1.0, t.device()), ONE)).unwrap();
 }
 
 #[test]
@@ -96,14 +100,14 @@ fn a_graph_draws_anew_and_its_optimizer_counts_on() {
     let Some(d) = device() else { return };
     let _alone = CAPTURES.lock();
     let dev = d.device();
-    let generator = crate::rng::Generator::new();
+    let generator = taper::rng::Generator::new();
     generator.manual_seed(5);
-    let expected = crate::rng::Generator::new();
+    let expected = taper::rng::Generator::new();
     expected.manual_seed(5);
-    let draw = |g: &crate::rng::Generator| {
+    let draw = |g: &taper::rng::Generator| {
         let t = Tensor::empty(&[100], DType::F32, dev).unwrap();
         let b = t.body();
-        d.random(super::super::Distribution::Uniform { low: 0.0, high: 1.0 }, g, b.view()).unwrap();
+        d.random(taper::backend::Distribution::Uniform { low: 0.0, high: 1.0 }, g, b.view()).unwrap();
         drop(b);
         t
     };
@@ -116,12 +120,12 @@ fn a_graph_draws_anew_and_its_optimizer_counts_on() {
     }
 
     // Two parameters, one stepped by hand, one by the graph: the same steps, the same learning rates.
-    use crate::optim::{AdamOptions, Optimizer, Options};
+    use taper::optim::{AdamOptions, Optimizer, Options};
     let make = || {
         let p = filled(&[50], 1.0, dev);
-        crate::autograd::meta::set_requires_grad(&p, true).unwrap();
+        taper::autograd::meta::set_requires_grad(&p, true).unwrap();
         let g = ops::add(&filled(&[50], 1.0, dev), &ops::detach(&p).unwrap(), ONE);
-        crate::autograd::meta::set_grad(&p, Some(g.unwrap())).unwrap();
+        taper::autograd::meta::set_grad(&p, Some(g.unwrap())).unwrap();
         let options = Options::Adam(AdamOptions { lr: 0.1, ..AdamOptions::adam() });
         (p.clone(), Optimizer::new(vec![p], options).unwrap())
     };
@@ -181,22 +185,22 @@ fn marks_do_not_wait_and_order_threads() {
     for _ in 0..50 {
         add_one(&x);
     }
-    let waits = crate::backend::gpu::host_waits();
-    let second: std::sync::Arc<dyn crate::backend::Mark> = std::sync::Arc::from(d.mark(true).unwrap());
-    assert_eq!(crate::backend::gpu::host_waits(), waits, "recording a mark waits for nothing");
+    let waits = taper::backend::gpu::host_waits();
+    let second: std::sync::Arc<dyn taper::backend::Mark> = std::sync::Arc::from(d.mark(true).unwrap());
+    assert_eq!(taper::backend::gpu::host_waits(), waits, "recording a mark waits for nothing");
     let there = second.clone();
     std::thread::spawn(move || there.order().unwrap()).join().unwrap();
     second.wait().unwrap();
     assert!(second.is_done().unwrap() && first.is_done().unwrap());
     let ms = second.millis_since(&*first).unwrap();
     assert!((0.0..60_000.0).contains(&ms), "{ms}");
-    let other = crate::backend::Passed(std::time::Instant::now());
+    let other = taper::backend::Passed(std::time::Instant::now());
     assert!(second.millis_since(&other).unwrap_err().message.contains("same device"));
 }
 
 /// Foreign memory's owner: counts how often it is told that the memory is free.
 struct Counted(std::sync::Arc<std::sync::atomic::AtomicU32>);
-impl crate::backend::storage::HostOwner for Counted {}
+impl taper::backend::storage::HostOwner for Counted {}
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -205,7 +209,7 @@ impl Drop for Counted {
 
 #[test]
 fn memory_of_another_library_is_used_and_given_back_once() {
-    use crate::backend::storage::Storage;
+    use taper::backend::storage::Storage;
     let Some(d) = device() else { return };
     let _alone = CAPTURES.lock();
     let lender = filled(&[1000], 1.0, d.device());
@@ -218,7 +222,7 @@ fn memory_of_another_library_is_used_and_given_back_once() {
         // SAFETY: the lender's memory, which outlives what is made here.
         let buffer = unsafe { d.adopt(at, 4000, Box::new(Counted(freed.clone()))) }.unwrap();
         let storage = std::sync::Arc::new(Storage::new(buffer, 4000, d.device()));
-        Tensor::from_storage(storage, crate::base::layout::Layout::contiguous(&[1000]), DType::F32).unwrap()
+        Tensor::from_storage(storage, taper::base::layout::Layout::contiguous(&[1000]), DType::F32).unwrap()
     };
     let held = d.memory_stats().allocated;
     let mine = adopt();
@@ -307,10 +311,10 @@ fn products_with_a_bias_and_every_layout() {
             let make = |shape: &[i64], seed: i64| {
                 let count: i64 = shape.iter().product();
                 let v: Vec<f64> = (0..count).map(|i| ((i * 7 + seed) % 13 - 6) as f64 / 4.0).collect();
-                crate::nn::convert(&Tensor::from_slice(&v, shape).unwrap(), dtype, cpu).unwrap()
+                taper::nn::convert(&Tensor::from_slice(&v, shape).unwrap(), dtype, cpu).unwrap()
             };
             let (x, w, b) = (make(&[m, k], 1), make(&[n, k], 2), make(&[n], 3));
-            let there = |t: &Tensor| crate::nn::convert(t, dtype, cuda).unwrap();
+            let there = |t: &Tensor| taper::nn::convert(t, dtype, cuda).unwrap();
             let want = ops::linear(&x, &w, Some(&b)).unwrap().to_f64_vec().unwrap();
             let got = ops::linear(&there(&x), &there(&w), Some(&there(&b))).unwrap().to_f64_vec().unwrap();
             let product = ops::matmul(&there(&x), &ops::t(&there(&w)).unwrap()).unwrap();
@@ -336,9 +340,9 @@ fn large_tensors_of_any_length() {
     let _alone = CAPTURES.lock();
     for n in [(1 << 18) + 1, (1 << 18) + 1023, 1 << 18, 300_000] {
         let values: Vec<f32> = (0..n).map(|i| (i % 1000) as f32).collect();
-        let x = crate::nn::convert(&Tensor::from_slice(&values, &[n as i64]).unwrap(), DType::F32, d.device()).unwrap();
+        let x = taper::nn::convert(&Tensor::from_slice(&values, &[n as i64]).unwrap(), DType::F32, d.device()).unwrap();
         let y = ops::mul(&x, &filled(&[1], 2.0, d.device())).unwrap();
-        crate::autograd::no_grad(|| ops::add_(&x, &y, ONE)).unwrap();
+        taper::autograd::no_grad(|| ops::add_(&x, &y, ONE)).unwrap();
         let got = x.to_f64_vec().unwrap();
         assert!(got.iter().zip(&values).all(|(g, v)| *g == 3.0 * *v as f64), "{n}");
     }
@@ -355,7 +359,7 @@ fn large_tensors_of_narrow_types_and_repeated_rows() {
     let row = Tensor::from_slice(&values[..columns as usize], &[1, columns]).unwrap();
     let column = Tensor::from_slice(&values[7..7 + rows as usize], &[rows, 1]).unwrap();
     for dtype in [DType::U8, DType::F16, DType::BF16, DType::F32, DType::F64] {
-        let put = |t: &Tensor| crate::nn::convert(t, dtype, d.device()).unwrap();
+        let put = |t: &Tensor| taper::nn::convert(t, dtype, d.device()).unwrap();
         let (x, r, c) = (put(&host), put(&row), put(&column));
         let sums = [ops::add(&x, &x, ONE), ops::add(&x, &r, ONE), ops::add(&c, &x, ONE), ops::add(&r, &c, ONE)]
             .map(|t| t.unwrap().to_f64_vec().unwrap());

@@ -1,0 +1,171 @@
+"""Checks how the sources import each other: python3 tests/structure/check.py [--update]
+
+Folders of src/ stand in one order (ORDER), and none imports one that comes after it. No files import each other, directly
+or in a circle, but for the circles of circles.txt, a list that may only become shorter: a circle that is gone or smaller
+must change it, any other fails. Tests are left out. Of Python's files counts what they import when they are loaded, not
+inside functions; there is no circle among them.
+"""
+
+import ast
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LIST = pathlib.Path(__file__).with_name("circles.txt")
+ORDER = ["base", "rng", "backend", "tensor", "autograd", "ops", "nn", "optim", "data", "io", "capi"]
+
+
+def rust_files():
+    """Path of the module in the crate -> its file; src/backend/lib.rs only says where the crates part."""
+    found = {}
+    for file in sorted((ROOT / "src").rglob("*.rs")):
+        parts = list(file.relative_to(ROOT / "src").with_suffix("").parts)
+        if parts[-1] == "mod":
+            parts.pop()
+        if parts in (["lib"], ["backend", "lib"], ["backend", "build"]) or any("test" in p for p in parts):
+            continue
+        found[tuple(parts)] = file
+    return found
+
+
+def without_tests(text):
+    text = re.sub(r"//[^\n]*", "", text)
+    tests = re.search(r"#\[cfg\(test\)\]\n(#\[[^\n]*\]\n)*mod \w+ \{", text)
+    return text[: tests.start()] if tests else text
+
+
+def leaves(tree):
+    """The paths of `a::{b, c::{d, e}}`."""
+    start = tree.find("{")
+    if start < 0:
+        return [re.sub(r"\s+as\s+\w+", "", tree).strip()]
+    found, depth, item = [], 0, ""
+    for c in tree[start + 1 : tree.rfind("}")] + ",":
+        if c == "," and depth == 0:
+            if item.strip():
+                found += [tree[:start].strip() + leaf for leaf in leaves(item)]
+            item = ""
+            continue
+        depth += (c == "{") - (c == "}")
+        item += c
+    return found
+
+
+def rust_target(files, module, path):
+    """The file that a path names in a module, or None where it leads out of the crate."""
+    parts = [p for p in path.replace(" ", "").split("::") if p]
+    here = list(module)
+    if parts[0] == "crate":
+        here, parts = [], parts[1:]
+    elif parts[0] == "self":
+        parts = parts[1:]
+    elif parts[0] == "super":
+        while parts and parts[0] == "super":
+            here, parts = here[:-1], parts[1:]
+    else:
+        return None
+    for n in range(len(parts), -1, -1):
+        if tuple(here + parts[:n]) in files:
+            return tuple(here + parts[:n])
+    return None
+
+
+def rust_imports():
+    files = rust_files()
+    graph = {}
+    for module, file in files.items():
+        text = without_tests(file.read_text())
+        uses = r"\buse ([^;]+);"
+        paths = [leaf for m in re.finditer(uses, text) for leaf in leaves(m.group(1))]
+        paths += re.findall(r"\b(?:crate|super|self)(?:::\w+)+", re.sub(uses, "", text))
+        targets = {rust_target(files, module, p) for p in paths} - {module, None}
+        graph["::".join(module)] = {"::".join(t) for t in targets}
+    return graph
+
+
+def top_level(body):
+    """Statements that run when a file is loaded."""
+    for node in body:
+        yield node
+        for field in ("body", "orelse", "finalbody"):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+                    yield from top_level(getattr(node, field, None) or [])
+        for handler in getattr(node, "handlers", []):
+            yield from top_level(handler.body)
+
+
+def python_imports():
+    home = ROOT / "bindings" / "python"
+    files = {}
+    for file in sorted((home / "taper").rglob("*.py")):
+        name = ".".join(file.relative_to(home).with_suffix("").parts)
+        files[name.removesuffix(".__init__")] = file
+    graph = {}
+    for name, file in files.items():
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        targets = set()
+        for node in top_level(ast.parse(file.read_text()).body):
+            if isinstance(node, ast.Import):
+                targets |= {a.name for a in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = package.split(".")[: len(package.split(".")) - max(node.level - 1, 0)] if node.level else []
+                source = ".".join(base + ([node.module] if node.module else []))
+                for a in node.names:
+                    whole = f"{source}.{a.name}"
+                    targets.add(whole if whole in files else source)
+        graph[name] = (targets & set(files)) - {name}
+    return graph
+
+
+def circles(graph):
+    """The strongly connected groups of several files, each a line of names (Tarjan)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(v):
+        index[v] = low[v] = len(index)
+        stack.append(v)
+        for w in sorted(graph[v] & set(graph)):
+            if w not in index:
+                visit(w)
+                low[v] = min(low[v], low[w])
+            elif w in stack:
+                low[v] = min(low[v], index[w])
+        if low[v] == index[v]:
+            group = stack[stack.index(v) :]
+            del stack[stack.index(v) :]
+            if len(group) > 1:
+                found.append(" ".join(sorted(group)))
+
+    for v in graph:
+        if v not in index:
+            visit(v)
+    return set(found)
+
+
+def main():
+    rust, faults = rust_imports(), []
+    for module, targets in rust.items():
+        top = module.split("::")[0]
+        for target in sorted(targets):
+            other = target.split("::")[0]
+            if top in ORDER and other in ORDER and ORDER.index(other) > ORDER.index(top):
+                faults.append(f"{module} imports {target}, which comes after it ({' < '.join(ORDER)})")
+        if top and top not in ORDER:
+            faults.append(f"src/{top} has no place in the order of folders")
+    found = circles(rust) | circles(python_imports())
+    if "--update" in sys.argv[1:]:
+        LIST.write_text("".join(f"{p}\n" for p in sorted(found)))
+    known = set(LIST.read_text().splitlines())
+    faults += [f"files import each other in a circle: {p}" for p in sorted(found - known)]
+    faults += [f"{LIST.name} names a circle that is gone or smaller: {p}" for p in sorted(known - found)]
+    print(
+        "\n".join(faults)
+        or f"{len(rust)} files of Rust import in one direction; {len(known)} circles of files are left"
+    )
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
