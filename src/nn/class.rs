@@ -268,6 +268,14 @@ impl Setup<'_> {
             self.v.0[i] = Attribute::Ints(vec![v]);
         }
     }
+    /// Factors are floats, however they are written.
+    pub fn factors(&mut self, i: usize) {
+        match &self.v.0[i] {
+            Attribute::Int(v) => self.v.0[i] = (*v as f64).into(),
+            Attribute::Ints(v) => self.v.0[i] = Attribute::Floats(v.iter().map(|x| *x as f64).collect()),
+            _ => {}
+        }
+    }
     pub fn padding(&mut self, i: usize, n: i64) -> Result<()> {
         if let Some(text) = self.v.opt_text(i) {
             ensure!(
@@ -288,6 +296,10 @@ impl Setup<'_> {
         Ok(())
     }
     pub fn reduction(&self, i: usize) -> Result<()> {
+        // The one loss that knows another word.
+        if self.class.name == "KLDivLoss" && self.v.text(i) == "batchmean" {
+            return Ok(());
+        }
         ops::check_reduction(self.v.text(i))
     }
     /// A parameter, or none where `when` does not hold; `shape` depends on the first value where `waits`.

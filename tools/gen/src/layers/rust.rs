@@ -351,6 +351,7 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
                         (Convert::Sizes, None) => body += &format!("    s.list({i});\n"),
                         (Convert::Padding, n) => body += &format!("    s.padding({i}, {})?;\n", n.unwrap_or_default()),
                         (Convert::PadMode, _) => body += &format!("    s.padding_mode({i})?;\n"),
+                        (Convert::Factors, _) => body += &format!("    s.factors({i});\n"),
                         (Convert::Reduction, _) => body += &format!("    s.reduction({i})?;\n"),
                         (Convert::Plain, Some(n)) if a.kind.name == "Window" => {
                             body += &format!("    s.window({i}, {n})?;\n");
