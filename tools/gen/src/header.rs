@@ -31,6 +31,8 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Layers", "nn.rs"),
     ("Layers with options", "nn_create.rs"),
     ("Optimizers", "optim.rs"),
+    ("Learning-rate schedules", "schedule.rs"),
+    ("Kinds of schedules", "schedule_gen.rs"),
 ];
 
 const PREAMBLE: &str = include_str!("header_preamble.h");
@@ -67,6 +69,7 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
     for (heading, file) in LATE_SECTIONS {
         section(&mut s, heading, &read(file)?)?;
     }
+    s.push_str(&crate::schedules::macros(root)?);
     s.push_str("\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* TAPER_H */\n");
     Ok(s)
 }

@@ -1,6 +1,6 @@
 //! Layers and losses, from `spec/layers.txt`.
 
-mod expr;
+pub mod expr;
 mod model;
 mod parser;
 mod python;
