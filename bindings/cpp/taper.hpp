@@ -15,6 +15,7 @@
 #include "taper/layers.hpp"
 #include "taper/named_tensors.hpp"
 #include "taper/nn.hpp"
+#include "taper/lr_scheduler.hpp"
 #include "taper/optim.hpp"
 
 #endif

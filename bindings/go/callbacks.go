@@ -355,3 +355,20 @@ func goApply(user, m C.uintptr_t) C.uintptr_t {
 		return f(mod)
 	})
 }
+
+//export goSchedule
+func goSchedule(user C.uintptr_t, epoch C.int64_t, group C.size_t, baseLR, lr C.double, out *C.double) C.uintptr_t {
+	return guarded(func() error {
+		f := cgo.Handle(user).Value().(ScheduleFunc)
+		v, err := f(ScheduleStep{Epoch: int64(epoch), Group: int(group), BaseLR: float64(baseLR), LR: float64(lr)})
+		*out = C.double(v)
+		return err
+	})
+}
+
+//export goLog
+func goLog(user C.uintptr_t, level C.int32_t, text *C.char) {
+	// A panic has nobody to go to.
+	defer func() { _ = recover() }()
+	cgo.Handle(user).Value().(func(LogLevel, string))(LogLevel(level), C.GoString(text))
+}

@@ -2,7 +2,7 @@ package taper
 
 /*
 #include <stdlib.h>
-#include <taper.h>
+#include "shims.h"
 
 static inline uintptr_t go_device_count(int32_t type, int32_t *out) {
     return (uintptr_t)taper_device_count(type, out);
@@ -39,6 +39,8 @@ static inline uintptr_t go_set_float32_matmul_precision(const char *precision) {
 }
 */
 import "C"
+
+import "runtime/cgo"
 
 // Device is where a tensor's memory lies. The zero value means "not given".
 type Device struct {
@@ -237,3 +239,16 @@ func ConvAllowTF32() bool { return bool(C.taper_get_conv_allow_tf32()) }
 
 // SetConvAllowTF32 lets float32 convolutions use TF32 on CUDA, or not.
 func SetConvAllowTF32(allow bool) { C.taper_set_conv_allow_tf32(C.bool(allow)) }
+
+// LogLevel says how much a message of the log matters.
+type LogLevel int32
+
+// SetLogCallback has f told what the library has to say besides errors, up to a level; nil: nobody, as at first. Any goroutine's
+// call may run it, several at once; it must not call the library, and a panic of it is lost.
+func SetLogCallback(f func(LogLevel, string), level LogLevel) error {
+	var user C.uintptr_t
+	if f != nil {
+		user = C.uintptr_t(cgo.NewHandle(f))
+	}
+	return check(uintptr(C.go_set_log_callback(user, C.int32_t(level))))
+}

@@ -221,3 +221,22 @@ func TestEvents(t *testing.T) {
 	_, err := NewEvent(Device{99, 0})
 	wantError(t, err, ErrorRuntime, "invalid device type")
 }
+
+func TestLog(t *testing.T) {
+	var said []string
+	listen := func(level LogLevel, text string) {
+		if strings.HasPrefix(text, "cpu: memory that was kept") && level == LogDebug {
+			said = append(said, text)
+		}
+		panic("lost")
+	}
+	Check(SetLogCallback(listen, LogDebug))
+	Check(CPU.EmptyCache())
+	Check(SetLogCallback(listen, LogInfo))
+	Check(CPU.EmptyCache())
+	Check(SetLogCallback(nil, LogInfo))
+	if len(said) != 1 {
+		t.Error(said)
+	}
+	wantError(t, SetLogCallback(nil, 9), ErrorValue, "expected a TAPER_LOG_... code, got 9")
+}

@@ -15,6 +15,8 @@ extern uintptr_t goTensorFunc(uintptr_t user, uintptr_t *inputs, size_t n, uintp
 extern uintptr_t goBeforeForward(uintptr_t user, uintptr_t m, uintptr_t *inputs, size_t n, uintptr_t *out);
 extern uintptr_t goAfterForward(uintptr_t user, uintptr_t m, uintptr_t *inputs, size_t n, uintptr_t output,
                                 uintptr_t *out);
+extern uintptr_t goSchedule(uintptr_t user, int64_t epoch, size_t group, double base_lr, double lr, double *out);
+extern void goLog(uintptr_t user, int32_t level, char *text);
 extern void goDrop(uintptr_t user);
 extern void goRelease(uintptr_t user);
 extern int32_t goOutOfMemory(void);
@@ -227,4 +229,22 @@ go_pair go_list_new(uintptr_t *tensors, size_t n) {
     r.err = (uintptr_t)taper_tensor_list_new((taper_tensor *const *)tensors, n, &list);
     r.out = (uintptr_t)list;
     return r;
+}
+
+static taper_error *schedule(void *user, int64_t epoch, size_t group, double base_lr, double lr, double *out) {
+    return (taper_error *)goSchedule((uintptr_t)user, epoch, group, base_lr, lr, out);
+}
+taper_schedule_vtable go_schedule_vtable(void) {
+    taper_schedule_vtable v = TAPER_SCHEDULE_VTABLE_INIT;
+    v.call = schedule;
+    v.drop = drop;
+    return v;
+}
+
+static void say(void *user, int32_t level, const char *text) { goLog((uintptr_t)user, level, (char *)text); }
+uintptr_t go_set_log_callback(uintptr_t user, int32_t level) {
+    taper_log_vtable v = TAPER_LOG_VTABLE_INIT;
+    v.call = say;
+    v.drop = drop;
+    return (uintptr_t)taper_set_log_callback(user ? &v : 0, (void *)user, level);
 }

@@ -34,6 +34,8 @@ uintptr_t go_gradcheck(uintptr_t user, uintptr_t *inputs, size_t n, double eps, 
 uintptr_t go_install_out_of_memory(void);
 go_pair go_from_buffer(void *data, const int64_t *sizes, size_t ndim, const int64_t *strides, int32_t dtype,
                        uintptr_t user);
+uintptr_t go_set_log_callback(uintptr_t user, int32_t level);
+taper_schedule_vtable go_schedule_vtable(void);
 go_pair go_list_new(uintptr_t *tensors, size_t n);
 
 #endif

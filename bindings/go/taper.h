@@ -169,6 +169,22 @@ struct DLManagedTensorVersioned;
 /* A key or name that is not there. */
 #define TAPER_ERROR_KEY 11
 
+/*
+ * How much a message of the log matters; taper_set_log_callback names the last that is wanted.
+ *
+ * Something failed that no call reports.
+ */
+#define TAPER_LOG_ERROR 1
+
+/* What may surprise: slower or other than expected. */
+#define TAPER_LOG_WARNING 2
+
+/* What takes time once: libraries found, kernels compiled, products measured. */
+#define TAPER_LOG_INFO 3
+
+/* Everything else: what was read from caches, memory given back. */
+#define TAPER_LOG_DEBUG 4
+
 /* What went wrong. Immutable; any thread may read it. */
 typedef struct taper_error taper_error;
 
@@ -198,6 +214,9 @@ typedef struct taper_node taper_node;
 
 /* An optimizer. Any thread may use it, one at a time. */
 typedef struct taper_optimizer taper_optimizer;
+
+/* A learning-rate schedule of an optimizer. Any thread may use it; steps of one optimizer must not overlap. */
+typedef struct taper_schedule taper_schedule;
 
 /* A string that the library made. Immutable; any thread may use it. */
 typedef struct taper_string taper_string;
@@ -293,11 +312,13 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
 #define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
 #define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
+#define TAPER_LOG_VTABLE_INIT {sizeof(taper_log_vtable), NULL, NULL}
 #define TAPER_DEVICE_PROPERTIES_INIT \
     {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_SCHEDULE_VTABLE_INIT {sizeof(taper_schedule_vtable), NULL, NULL}
 #define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL, NULL}
 
 /* Sets a list of options, for as long as the block lasts: TAPER_SET_INTS(options.stride, 2, 1). */
@@ -1047,6 +1068,19 @@ typedef struct taper_out_of_memory_vtable {
     taper_drop_fn drop;
 } taper_out_of_memory_vtable;
 
+/* Told what the library has to say. */
+typedef struct taper_log_vtable {
+    /* sizeof(taper_log_vtable). */
+    size_t struct_size;
+    /*
+     * Called with a TAPER_LOG_... code and a text (UTF-8, without a line's end), which is valid during the call. Any thread
+     * may call it, several at once, while others wait for it: it must not call the library.
+     */
+    void (*call)(void *user, int32_t level, const char *text);
+    /* Called with user exactly once, when the callback is replaced; or NULL. */
+    taper_drop_fn drop;
+} taper_log_vtable;
+
 /*
  * Number of devices of a type: 1 for the CPU, 0 where a driver or this build's backend is missing
  * (taper_device_check says why). type is a TAPER_DEVICE_... code. Since 0.1.
@@ -1129,6 +1163,15 @@ TAPER_MUST_USE taper_error *taper_memory_empty_cache(taper_device device);
 TAPER_MUST_USE
 taper_error *taper_set_out_of_memory_callback(const struct taper_out_of_memory_vtable *vtable,
                                               void *user);
+
+/*
+ * Has a function told what the library has to say besides errors (nobody is, at first), up to a level: a TAPER_LOG_...
+ * code. vtable NULL: nobody again. user is owned by the library (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_log_callback(const struct taper_log_vtable *vtable,
+                                    void *user,
+                                    int32_t level);
 
 /* Number of threads that CPU kernels use. Since 0.1. */
 int32_t taper_get_num_threads(void);
@@ -9780,6 +9823,440 @@ TAPER_MUST_USE taper_error *taper_optimizer_to_string(taper_optimizer *o, taper_
 
 /* Frees an optimizer's handle. Consumes o; NULL is fine. Returns false when o was no live optimizer handle. Since 0.1. */
 bool taper_optimizer_free(taper_optimizer *o);
+
+/* ==== Learning-rate schedules ============================================================================= */
+
+/* A function of a schedule. */
+typedef struct taper_schedule_vtable {
+    /* sizeof(taper_schedule_vtable). */
+    size_t struct_size;
+    /*
+     * Sets *out for a parameter group (counted from 0) and an epoch (CyclicLR's scale_fn: the cycle or the iteration, for
+     * all groups at once). LambdaLR, MultiplicativeLR and CyclicLR want a factor, a schedule of the caller's own the
+     * rate itself. base_lr is the group's initial rate, lr its present one. An error that it returns ends the step, changes
+     * nothing and passes to the caller.
+     */
+    taper_error *(*call)(void *user, int64_t epoch, size_t group, double base_lr, double lr, double *out);
+    /* Called with user exactly once, when the schedule is gone; or NULL. */
+    taper_drop_fn drop;
+} taper_schedule_vtable;
+
+/*
+ * A schedule of the caller's own: its function gives each group's rate of an epoch, as PyTorch's classes derived from
+ * LRScheduler do. name is what it prints as ("": LRScheduler). last_epoch is -1 from the start, else the epoch to go on
+ * from. Function and user pointer belong to the library from here on. The schedule is owned by the caller and keeps the
+ * optimizer alive. Borrows optimizer. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_schedule_new(taper_optimizer *optimizer,
+                                const char *name,
+                                const struct taper_schedule_vtable *vtable,
+                                void *user,
+                                int64_t last_epoch,
+                                taper_schedule **out);
+
+/*
+ * An epoch on: sets the optimizer's rates (and momenta). A failure, such as a callback's, changes nothing. Borrows s.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_schedule_step(const taper_schedule *s);
+
+/*
+ * To a given epoch, by the schedule's closed form where it has one, as PyTorch's step(epoch). Parts of epochs are for
+ * CosineAnnealingWarmRestarts alone. Borrows s. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_schedule_step_to(const taper_schedule *s,
+                                    double epoch);
+
+/* An epoch on with the metric that it had, for ReduceLROnPlateau alone. Borrows s. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_schedule_step_metric(const taper_schedule *s, double metric);
+
+/* The epoch that the last step led to; -1 for a bad handle. Borrows s. Since 0.1. */
+int64_t taper_schedule_last_epoch(const taper_schedule *s);
+
+/*
+ * Writes the rates of the last step into buf, one for each parameter group (as many as buf_len allows; NULL with 0 is
+ * fine), and their number into needed. Borrows s. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_schedule_last_lr(const taper_schedule *s,
+                                    double *buf,
+                                    size_t buf_len,
+                                    size_t *needed);
+
+/*
+ * The same of the groups' initial rates; ReduceLROnPlateau, SequentialLR and ChainedScheduler have none. Borrows s.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_schedule_base_lrs(const taper_schedule *s,
+                                     double *buf,
+                                     size_t buf_len,
+                                     size_t *needed);
+
+/*
+ * The state under PyTorch's keys as named tensors (texts are uint8, absent is None), with a schedule's schedules under
+ * _schedulers.<i>; owned by the caller. The optimizer's state is apart. Borrows s. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_schedule_state_dict(const taper_schedule *s,
+                                       taper_named_tensors **out);
+
+/*
+ * Takes what taper_schedule_state_dict gave. Fails, changing nothing, when a key is missing or does not fit. Borrows
+ * both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_schedule_load_state_dict(const taper_schedule *s,
+                                            const taper_named_tensors *state);
+
+/* The class with its arguments, like "StepLR(step_size=30, gamma=0.1)"; owned by the caller. Borrows s. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_to_string(const taper_schedule *s,
+                                      taper_string **out);
+
+/* Frees a schedule's handle. Consumes s; NULL is fine. Returns false when s was no live schedule handle. Since 0.1. */
+bool taper_schedule_free(taper_schedule *s);
+
+/* ==== Kinds of schedules ================================================================================== */
+
+/* Options of LambdaLR. TAPER_LAMBDA_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_lambda_lr_options {
+    /* sizeof(taper_lambda_lr_options). */
+    size_t struct_size;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_lambda_lr_options;
+
+/* Options of MultiplicativeLR. TAPER_MULTIPLICATIVE_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_multiplicative_lr_options {
+    /* sizeof(taper_multiplicative_lr_options). */
+    size_t struct_size;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_multiplicative_lr_options;
+
+/* Options of StepLR. TAPER_STEP_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_step_lr_options {
+    /* sizeof(taper_step_lr_options). */
+    size_t struct_size;
+    double gamma;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_step_lr_options;
+
+/* Options of MultiStepLR. TAPER_MULTI_STEP_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_multi_step_lr_options {
+    /* sizeof(taper_multi_step_lr_options). */
+    size_t struct_size;
+    double gamma;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_multi_step_lr_options;
+
+/* Options of ConstantLR. TAPER_CONSTANT_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_constant_lr_options {
+    /* sizeof(taper_constant_lr_options). */
+    size_t struct_size;
+    double factor;
+    int64_t total_iters;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_constant_lr_options;
+
+/* Options of LinearLR. TAPER_LINEAR_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_linear_lr_options {
+    /* sizeof(taper_linear_lr_options). */
+    size_t struct_size;
+    double start_factor;
+    double end_factor;
+    int64_t total_iters;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_linear_lr_options;
+
+/* Options of ExponentialLR. TAPER_EXPONENTIAL_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_exponential_lr_options {
+    /* sizeof(taper_exponential_lr_options). */
+    size_t struct_size;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_exponential_lr_options;
+
+/* Options of SequentialLR. TAPER_SEQUENTIAL_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_sequential_lr_options {
+    /* sizeof(taper_sequential_lr_options). */
+    size_t struct_size;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_sequential_lr_options;
+
+/* Options of PolynomialLR. TAPER_POLYNOMIAL_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_polynomial_lr_options {
+    /* sizeof(taper_polynomial_lr_options). */
+    size_t struct_size;
+    int64_t total_iters;
+    double power;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_polynomial_lr_options;
+
+/* Options of CosineAnnealingLR. TAPER_COSINE_ANNEALING_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_cosine_annealing_lr_options {
+    /* sizeof(taper_cosine_annealing_lr_options). */
+    size_t struct_size;
+    double eta_min;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_cosine_annealing_lr_options;
+
+/* Options of ReduceLROnPlateau. TAPER_REDUCE_LR_ON_PLATEAU_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_reduce_lr_on_plateau_options {
+    /* sizeof(taper_reduce_lr_on_plateau_options). */
+    size_t struct_size;
+    /* NULL: "min". */
+    const char *mode;
+    double factor;
+    int64_t patience;
+    double threshold;
+    /* NULL: "rel". */
+    const char *threshold_mode;
+    int64_t cooldown;
+    /* One number, or one for each parameter group; NULL: 0.0. */
+    const double *min_lr;
+    size_t min_lr_len;
+    double eps;
+} taper_reduce_lr_on_plateau_options;
+
+/* Options of CyclicLR. TAPER_CYCLIC_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_cyclic_lr_options {
+    /* sizeof(taper_cyclic_lr_options). */
+    size_t struct_size;
+    int64_t step_size_up;
+    /* NULL: not given. */
+    const int64_t *step_size_down;
+    /* NULL: "triangular". */
+    const char *mode;
+    double gamma;
+    /* NULL: "cycle". */
+    const char *scale_mode;
+    /* One number, or one for each parameter group; NULL: 0.8. */
+    const double *base_momentum;
+    size_t base_momentum_len;
+    /* One number, or one for each parameter group; NULL: 0.9. */
+    const double *max_momentum;
+    size_t max_momentum_len;
+    /* -1: from the start. */
+    int64_t last_epoch;
+    /* 0 or 1. */
+    int32_t cycle_momentum;
+    /* 0. */
+    int32_t reserved;
+} taper_cyclic_lr_options;
+
+/* Options of CosineAnnealingWarmRestarts. TAPER_COSINE_ANNEALING_WARM_RESTARTS_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_cosine_annealing_warm_restarts_options {
+    /* sizeof(taper_cosine_annealing_warm_restarts_options). */
+    size_t struct_size;
+    int64_t T_mult;
+    double eta_min;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_cosine_annealing_warm_restarts_options;
+
+/* Options of OneCycleLR. TAPER_ONE_CYCLE_LR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_one_cycle_lr_options {
+    /* sizeof(taper_one_cycle_lr_options). */
+    size_t struct_size;
+    /* NULL: not given. */
+    const int64_t *total_steps;
+    /* NULL: not given. */
+    const int64_t *epochs;
+    /* NULL: not given. */
+    const int64_t *steps_per_epoch;
+    double pct_start;
+    /* NULL: "cos". */
+    const char *anneal_strategy;
+    /* One number, or one for each parameter group; NULL: 0.85. */
+    const double *base_momentum;
+    size_t base_momentum_len;
+    /* One number, or one for each parameter group; NULL: 0.95. */
+    const double *max_momentum;
+    size_t max_momentum_len;
+    double div_factor;
+    double final_div_factor;
+    /* -1: from the start. */
+    int64_t last_epoch;
+    /* 0 or 1. */
+    int32_t cycle_momentum;
+    /* 0 or 1. */
+    int32_t three_phase;
+} taper_one_cycle_lr_options;
+
+/* Options of SWALR. TAPER_SWALR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_swalr_options {
+    /* sizeof(taper_swalr_options). */
+    size_t struct_size;
+    int64_t anneal_epochs;
+    /* NULL: "cos". */
+    const char *anneal_strategy;
+    /* -1: from the start. */
+    int64_t last_epoch;
+} taper_swalr_options;
+
+/* The initial rate times a function of the epoch (PyTorch's LambdaLR); options may be NULL. The function and its user pointer belong to the library from here on. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_lambda_lr_create(taper_optimizer *optimizer,
+                                             const taper_schedule_vtable *lr_lambda,
+                                             void *user,
+                                             const struct taper_lambda_lr_options *options,
+                                             taper_schedule **out);
+
+/* The last rate times a function of the epoch (PyTorch's MultiplicativeLR); options may be NULL. The function and its user pointer belong to the library from here on. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_multiplicative_lr_create(taper_optimizer *optimizer,
+                                                     const taper_schedule_vtable *lr_lambda,
+                                                     void *user,
+                                                     const struct taper_multiplicative_lr_options *options,
+                                                     taper_schedule **out);
+
+/* Times gamma every step_size epochs (PyTorch's StepLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_step_lr_create(taper_optimizer *optimizer,
+                                           int64_t step_size,
+                                           const struct taper_step_lr_options *options,
+                                           taper_schedule **out);
+
+/* Times gamma at the milestones (PyTorch's MultiStepLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_multi_step_lr_create(taper_optimizer *optimizer,
+                                                 const int64_t *milestones,
+                                                 size_t milestones_len,
+                                                 const struct taper_multi_step_lr_options *options,
+                                                 taper_schedule **out);
+
+/* Times a factor for the first epochs (PyTorch's ConstantLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_constant_lr_create(taper_optimizer *optimizer,
+                                               const struct taper_constant_lr_options *options,
+                                               taper_schedule **out);
+
+/* A factor that changes linearly over the first epochs (PyTorch's LinearLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_linear_lr_create(taper_optimizer *optimizer,
+                                             const struct taper_linear_lr_options *options,
+                                             taper_schedule **out);
+
+/* Times gamma every epoch (PyTorch's ExponentialLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_exponential_lr_create(taper_optimizer *optimizer,
+                                                  double gamma,
+                                                  const struct taper_exponential_lr_options *options,
+                                                  taper_schedule **out);
+
+/* Schedulers that take turns at the milestones (PyTorch's SequentialLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_sequential_lr_create(taper_optimizer *optimizer,
+                                                 taper_schedule *const *schedulers,
+                                                 size_t schedulers_len,
+                                                 const int64_t *milestones,
+                                                 size_t milestones_len,
+                                                 const struct taper_sequential_lr_options *options,
+                                                 taper_schedule **out);
+
+/* Falls to zero as a power of the remaining epochs (PyTorch's PolynomialLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_polynomial_lr_create(taper_optimizer *optimizer,
+                                                 const struct taper_polynomial_lr_options *options,
+                                                 taper_schedule **out);
+
+/* Falls along a cosine to eta_min within T_max epochs (PyTorch's CosineAnnealingLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_cosine_annealing_lr_create(taper_optimizer *optimizer,
+                                                       int64_t T_max,
+                                                       const struct taper_cosine_annealing_lr_options *options,
+                                                       taper_schedule **out);
+
+/* Schedulers that all step together (PyTorch's ChainedScheduler). The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_chained_scheduler_create(taper_schedule *const *schedulers,
+                                                     size_t schedulers_len,
+                                                     taper_schedule **out);
+
+/* Times factor when a metric has stopped improving: step with the metric (PyTorch's ReduceLROnPlateau); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_reduce_lr_on_plateau_create(taper_optimizer *optimizer,
+                                                        const struct taper_reduce_lr_on_plateau_options *options,
+                                                        taper_schedule **out);
+
+/* Goes up and down between two rates (PyTorch's CyclicLR); options may be NULL. The function and its user pointer belong to the library from here on. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_cyclic_lr_create(taper_optimizer *optimizer,
+                                             const double *base_lr,
+                                             size_t base_lr_len,
+                                             const double *max_lr,
+                                             size_t max_lr_len,
+                                             const taper_schedule_vtable *scale_fn,
+                                             void *user,
+                                             const struct taper_cyclic_lr_options *options,
+                                             taper_schedule **out);
+
+/* Cosine annealing that starts anew after T_0 epochs, then T_0 * T_mult and so on (PyTorch's CosineAnnealingWarmRestarts); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_cosine_annealing_warm_restarts_create(taper_optimizer *optimizer,
+                                                                  int64_t T_0,
+                                                                  const struct taper_cosine_annealing_warm_restarts_options *options,
+                                                                  taper_schedule **out);
+
+/* Rises to max_lr and falls again within total_steps; the momentum goes the other way (PyTorch's OneCycleLR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_one_cycle_lr_create(taper_optimizer *optimizer,
+                                                const double *max_lr,
+                                                size_t max_lr_len,
+                                                const struct taper_one_cycle_lr_options *options,
+                                                taper_schedule **out);
+
+/* Goes from each group's learning rate to swa_lr in anneal_epochs epochs and stays there (PyTorch's SWALR); options may be NULL. The schedule is owned by the caller. Borrows the handles. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_schedule_swalr_create(taper_optimizer *optimizer,
+                                         const double *swa_lr,
+                                         size_t swa_lr_len,
+                                         const struct taper_swalr_options *options,
+                                         taper_schedule **out);
+
+/* Options with PyTorch's defaults. */
+#define TAPER_LAMBDA_LR_OPTIONS_INIT \
+    {sizeof(taper_lambda_lr_options), -1}
+#define TAPER_MULTIPLICATIVE_LR_OPTIONS_INIT \
+    {sizeof(taper_multiplicative_lr_options), -1}
+#define TAPER_STEP_LR_OPTIONS_INIT \
+    {sizeof(taper_step_lr_options), 0.1, -1}
+#define TAPER_MULTI_STEP_LR_OPTIONS_INIT \
+    {sizeof(taper_multi_step_lr_options), 0.1, -1}
+#define TAPER_CONSTANT_LR_OPTIONS_INIT \
+    {sizeof(taper_constant_lr_options), 1.0 / 3.0, 5, -1}
+#define TAPER_LINEAR_LR_OPTIONS_INIT \
+    {sizeof(taper_linear_lr_options), 1.0 / 3.0, 1.0, 5, -1}
+#define TAPER_EXPONENTIAL_LR_OPTIONS_INIT \
+    {sizeof(taper_exponential_lr_options), -1}
+#define TAPER_SEQUENTIAL_LR_OPTIONS_INIT \
+    {sizeof(taper_sequential_lr_options), -1}
+#define TAPER_POLYNOMIAL_LR_OPTIONS_INIT \
+    {sizeof(taper_polynomial_lr_options), 5, 1.0, -1}
+#define TAPER_COSINE_ANNEALING_LR_OPTIONS_INIT \
+    {sizeof(taper_cosine_annealing_lr_options), 0.0, -1}
+#define TAPER_REDUCE_LR_ON_PLATEAU_OPTIONS_INIT \
+    {sizeof(taper_reduce_lr_on_plateau_options), NULL, 0.1, 10, 1e-4, NULL, 0, NULL, 0, 1e-8}
+#define TAPER_CYCLIC_LR_OPTIONS_INIT \
+    {sizeof(taper_cyclic_lr_options), 2000, NULL, NULL, 1.0, NULL, NULL, 0, NULL, 0, -1, 1, 0}
+#define TAPER_COSINE_ANNEALING_WARM_RESTARTS_OPTIONS_INIT \
+    {sizeof(taper_cosine_annealing_warm_restarts_options), 1, 0.0, -1}
+#define TAPER_ONE_CYCLE_LR_OPTIONS_INIT \
+    {sizeof(taper_one_cycle_lr_options), NULL, NULL, NULL, 0.3, NULL, NULL, 0, NULL, 0, 25.0, 1e4, -1, 1, 0}
+#define TAPER_SWALR_OPTIONS_INIT \
+    {sizeof(taper_swalr_options), 10, NULL, -1}
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -46,3 +46,11 @@ const (
 	ErrorInternal       = Code(C.TAPER_ERROR_INTERNAL)
 	ErrorKey            = Code(C.TAPER_ERROR_KEY)
 )
+
+// How much a message of the log matters; taper_set_log_callback names the last that is wanted.
+const (
+	LogError   = LogLevel(C.TAPER_LOG_ERROR)
+	LogWarning = LogLevel(C.TAPER_LOG_WARNING)
+	LogInfo    = LogLevel(C.TAPER_LOG_INFO)
+	LogDebug   = LogLevel(C.TAPER_LOG_DEBUG)
+)

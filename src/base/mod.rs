@@ -3,6 +3,7 @@ pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod layout;
+pub mod log;
 pub mod promote;
 pub mod scalar;
 pub mod settings;

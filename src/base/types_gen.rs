@@ -235,6 +235,29 @@ impl ErrorKind {
     }
 }
 
+/// How much a message of the log matters; taper_set_log_callback names the last that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum LogLevel {
+    /// Something failed that no call reports.
+    Error = 1,
+    /// What may surprise: slower or other than expected.
+    Warning = 2,
+    /// What takes time once: libraries found, kernels compiled, products measured.
+    Info = 3,
+    /// Everything else: what was read from caches, memory given back.
+    Debug = 4,
+}
+
+impl LogLevel {
+    pub const ALL: [LogLevel; 4] = [LogLevel::Error, LogLevel::Warning, LogLevel::Info, LogLevel::Debug];
+
+    /// The one of a number of the C interface.
+    pub fn of(code: i32) -> Option<LogLevel> {
+        LogLevel::ALL.into_iter().find(|k| *k as i32 == code)
+    }
+}
+
 /// Runs a generic body with `$t` bound to the Rust type of a dtype: bytes become typed once, at the kernel boundary.
 #[macro_export]
 macro_rules! dispatch {

@@ -6,10 +6,12 @@ use super::user::{CStruct, User};
 use crate::backend::storage::{set_out_of_memory_hook, OutOfMemoryHook};
 use crate::backend::{self, cpu::parallel, info};
 use crate::base::error::{ErrorKind, Result};
+use crate::base::log::{self, LogLevel};
 use crate::base::settings;
 use crate::rng::{self, Algorithm, Generator};
 use crate::tensor::print;
 use crate::Device;
+use std::ffi::CString;
 use std::os::raw::{c_char, c_void};
 use std::sync::Arc;
 
@@ -243,6 +245,7 @@ pub fn memory_get_info(device: Device) -> Result<(u64, u64)> {
 /// `taper_memory_empty_cache`.
 pub fn memory_empty_cache(device: Device) -> Result<()> {
     backend::get(device)?.empty_cache();
+    crate::log!(Debug, "{device}: memory that was kept for reuse went back");
     Ok(())
 }
 
@@ -278,6 +281,47 @@ pub fn set_out_of_memory_callback(c: &Call, vtable: Option<(taper_out_of_memory_
     };
     // The previous callback is dropped here, outside of any lock.
     drop(set_out_of_memory_hook(hook));
+    Ok(())
+}
+
+/// Told what the library has to say.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_log_vtable {
+    /// sizeof(taper_log_vtable).
+    pub struct_size: usize,
+    /// Called with a TAPER_LOG_... code and a text (UTF-8, without a line's end), which is valid during the call. Any thread
+    /// may call it, several at once, while others wait for it: it must not call the library.
+    pub call: Option<unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char)>,
+    /// Called with user exactly once, when the callback is replaced; or NULL.
+    pub drop: taper_drop_fn,
+}
+// SAFETY: repr(C), a size, optional functions.
+unsafe impl CStruct for taper_log_vtable {
+    const INIT: Self = taper_log_vtable { struct_size: 0, call: None, drop: None };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+
+/// `taper_set_log_callback`.
+pub fn set_log_callback(c: &Call, vtable: Option<(taper_log_vtable, User)>, level: i32) -> Result<()> {
+    let Some(level) = LogLevel::of(level) else {
+        return Err(c.invalid(ErrorKind::Value, 2, "level", format!("expected a TAPER_LOG_... code, got {level}")));
+    };
+    let sink: Option<log::Sink> = match vtable {
+        None => None,
+        Some((vt, user)) => {
+            let Some(call) = vt.call else {
+                return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its call function is NULL"));
+            };
+            Some(Arc::new(move |level: LogLevel, text: &str| {
+                let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+                // SAFETY: function and user pointer come together from the caller; the text ends with a NUL.
+                unsafe { call(user.get(), level as i32, text.as_ptr()) }
+            }))
+        }
+    };
+    // The previous callback is dropped here, outside of any lock.
+    drop(log::set(sink, level));
     Ok(())
 }
 

@@ -31,6 +31,9 @@ pub mod ops_gen;
 #[rustfmt::skip]
 pub mod objects_gen;
 pub mod optim;
+pub mod schedule;
+#[rustfmt::skip]
+pub mod schedule_gen;
 pub mod scope;
 pub mod string;
 pub mod tensor;

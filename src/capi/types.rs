@@ -47,6 +47,10 @@ pub struct taper_module {
 pub struct taper_optimizer {
     _private: [u8; 0],
 }
+/// A learning-rate schedule of an optimizer. Any thread may use it; steps of one optimizer must not overlap.
+pub struct taper_schedule {
+    _private: [u8; 0],
+}
 /// Tensors by name, in insertion order (a state dict). Any thread may use it.
 pub struct taper_named_tensors {
     _private: [u8; 0],

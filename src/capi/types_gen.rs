@@ -79,3 +79,14 @@ pub const TAPER_ERROR_CALLBACK: i32 = 9;
 pub const TAPER_ERROR_INTERNAL: i32 = 10;
 /// A key or name that is not there.
 pub const TAPER_ERROR_KEY: i32 = 11;
+
+/// How much a message of the log matters; taper_set_log_callback names the last that is wanted.
+///
+/// Something failed that no call reports.
+pub const TAPER_LOG_ERROR: i32 = 1;
+/// What may surprise: slower or other than expected.
+pub const TAPER_LOG_WARNING: i32 = 2;
+/// What takes time once: libraries found, kernels compiled, products measured.
+pub const TAPER_LOG_INFO: i32 = 3;
+/// Everything else: what was read from caches, memory given back.
+pub const TAPER_LOG_DEBUG: i32 = 4;

@@ -1439,6 +1439,7 @@ static UPSAMPLE_FIELDS: &[Field] = &[
 
 fn upsample_setup(s: &mut Setup) -> Result<()> {
     s.set(5, s.class.name);
+    s.factors(1);
     Ok(())
 }
 
@@ -1467,6 +1468,7 @@ static UPSAMPLING_NEAREST2D_FIELDS: &[Field] = &[
 
 fn upsampling_nearest2d_setup(s: &mut Setup) -> Result<()> {
     s.set(5, s.class.name);
+    s.factors(1);
     Ok(())
 }
 
@@ -1495,6 +1497,7 @@ static UPSAMPLING_BILINEAR2D_FIELDS: &[Field] = &[
 
 fn upsampling_bilinear2d_setup(s: &mut Setup) -> Result<()> {
     s.set(5, s.class.name);
+    s.factors(1);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Optimisers: SGD, Adam and AdamW over parameter groups, one fused kernel call per step and dtype.
 mod options;
+pub mod schedule;
 mod state;
 pub use options::OptionValue;
 

@@ -18,6 +18,7 @@ enum {
     KIND_GRAPH,
     KIND_EVENT,
     KIND_FILE_WRITER,
+    KIND_SCHEDULE,
     KINDS
 };
 
@@ -148,6 +149,23 @@ static const int64_t *pick_ints(size_t *length, bool small)
     *length = (size_t)pick_below(small ? 4 : 6);
     for (size_t i = 0; i < *length; i++)
         v[i] = small ? pick_below(5) - 1 : pick_int();
+    if (pick_bad()) {
+        if (pick_below(2))
+            *length = SIZE_MAX / 4;
+        return NULL;
+    }
+    return v;
+}
+static const double *pick_doubles(size_t *length)
+{
+    static double values[4][6];
+    static int next;
+    double *v = values[next++ % 4];
+    if (level == 0)
+        return NULL;
+    *length = (size_t)pick_below(4);
+    for (size_t i = 0; i < *length; i++)
+        v[i] = pick_double();
     if (pick_bad()) {
         if (pick_below(2))
             *length = SIZE_MAX / 4;

@@ -54,13 +54,15 @@ def draw(function, params, i):
     if kind == "const int64_t *" and length:
         small = "true" if function in ("taper_tensor_from_data", "taper_tensor_from_buffer") else "false"
         return f"pick_ints(&length_{i + 1}, {small})"
+    if kind == "const double *" and length:
+        return f"pick_doubles(&length_{i + 1})"
     if kind == "const int64_t *" and function == "taper_tensor_from_buffer":
         return "pick_strides()"
     if kind in ("const int64_t *", "const double *", "const _Bool *"):
         # An optional number.
         return f"pick_optional_{kind.split()[1].removesuffix('_t').lower().strip('_')}()"
     if length and params[i + 1][1] in BYTES | {"buf_len"}:
-        return f"pick_buffer(&length_{i + 1}, {8 if 'int64' in kind else 1})"
+        return f"pick_buffer(&length_{i + 1}, {8 if 'int64' in kind or 'double' in kind else 1})"
     if kind in ("void *", "const void *"):
         return "pick_data()" if name == "data" else "NULL"
     if "(*" in kind or kind.startswith("struct DLManagedTensor"):

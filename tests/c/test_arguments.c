@@ -87,6 +87,11 @@ static void make_pool(void)
     taper_optimizer *o = NULL;
     OK(taper_optim_sgd_new((taper_tensor *const *)pool[KIND_TENSOR], 1, NULL, &o));
     add(KIND_OPTIMIZER, o);
+    taper_schedule *s1 = NULL, *s2 = NULL;
+    OK(taper_schedule_step_lr_create(o, 2, NULL, &s1));
+    add(KIND_SCHEDULE, s1);
+    OK(taper_schedule_reduce_lr_on_plateau_create(o, NULL, &s2));
+    add(KIND_SCHEDULE, s2);
     OK(taper_optim_adam_new((taper_tensor *const *)pool[KIND_TENSOR], 1, NULL, &o));
     add(KIND_OPTIMIZER, o);
 }
@@ -97,7 +102,7 @@ static void free_any(void *h)
         (void)(taper_tensor_free(h) || taper_tensor_list_free(h) || taper_error_free(h) || taper_string_free(h) ||
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
                taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h) ||
-               taper_file_writer_free(h));
+               taper_file_writer_free(h) || taper_schedule_free(h));
 }
 static void free_pool(void)
 {
@@ -123,6 +128,7 @@ static void restore(void)
     taper_error_free(taper_set_num_threads(2));
     taper_error_free(taper_set_float32_matmul_precision("highest"));
     taper_error_free(taper_set_out_of_memory_callback(NULL, NULL));
+    taper_error_free(taper_set_log_callback(NULL, NULL, TAPER_LOG_ERROR));
 }
 static void one(size_t f, uint64_t seed, int how)
 {

@@ -369,6 +369,33 @@ static void same_draws(taper_device there)
     taper_generator_free(g);
 }
 
+static int said;
+static void listen(void *user, int32_t level, const char *text)
+{
+    said += level == TAPER_LOG_DEBUG && strstr(text, "cpu: memory that was kept") && *(int *)user == 7;
+}
+static int released;
+static void release(void *user)
+{
+    released += *(int *)user == 7;
+}
+static void messages(void)
+{
+    static int seven = 7;
+    taper_log_vtable v = {sizeof v, listen, release};
+    OK(taper_set_log_callback(&v, &seven, TAPER_LOG_DEBUG));
+    OK(taper_memory_empty_cache(TAPER_CPU));
+    CHECK(said == 1);
+    OK(taper_set_log_callback(&v, &seven, TAPER_LOG_WARNING));
+    CHECK(released == 1);
+    OK(taper_memory_empty_cache(TAPER_CPU));
+    OK(taper_set_log_callback(NULL, NULL, TAPER_LOG_DEBUG));
+    OK(taper_memory_empty_cache(TAPER_CPU));
+    CHECK(said == 1 && released == 2);
+    FAILS(taper_set_log_callback(&v, &seven, 9), TAPER_ERROR_VALUE, "expected a TAPER_LOG_... code, got 9");
+    CHECK(released == 3);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "count") == 0) {
@@ -378,6 +405,7 @@ int main(int argc, char **argv)
         return 0;
     }
     texts();
+    messages();
     discovery();
     memory(TAPER_CPU);
     seeds(TAPER_CPU);

@@ -33,10 +33,11 @@ enum {
     KIND_GRAPH,
     KIND_EVENT,
     KIND_FILE_WRITER,
+    KIND_SCHEDULE,
     KINDS
 };
 static const char *const kind_names[KINDS] = {"tensor", "list", "error", "string", "module", "optimizer",
-                                              "generator", "node", "named", "ctx", "graph", "event", "writer"};
+                                              "generator", "node", "named", "ctx", "graph", "event", "writer", "schedule"};
 
 enum { THREADS = 16, RING = 24, WORDS = 14, SEATS = 40, OTHERS = 10, GRAVES = 32, FOUND = 256, CALLBACKS = 512 };
 

@@ -219,5 +219,26 @@ static void *sized_struct(size_t right, callback *c)
     return memory;
 }
 #define VTABLE(type, c) ((type *)sized_struct(sizeof(type), (c)))
+/* Options with their defaults, all zero, or none. */
+#define OPTIONS(type, init) \
+    (one_in(3) ? NULL : one_in(8) ? VTABLE(type, NULL) : (type *)memcpy(scratch(sizeof(type)), &(type)init, sizeof(type)))
+
+/* It must not call the library. */
+static void on_message(void *user, int32_t level, const char *text)
+{
+    (void)user;
+    if (level < TAPER_LOG_ERROR || level > TAPER_LOG_DEBUG || !text[0])
+        fail_as("a message is empty or of no level", "level %d", (int)level);
+}
+static taper_error *on_rate(void *user, int64_t epoch, size_t group, double base_lr, double lr, double *out)
+{
+    (void)user, (void)epoch, (void)group, (void)lr;
+    int what = act(NULL, 0);
+    if (what == DO_ERROR)
+        return own_error();
+    if (what != DO_NOTHING)
+        *out = what == DO_NONSENSE ? NAN : base_lr / 2;
+    return NULL;
+}
 
 #endif

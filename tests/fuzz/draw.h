@@ -19,6 +19,7 @@ static bool free_handle(int kind, void *h)
         case KIND_GRAPH: return taper_graph_free(h);
         case KIND_EVENT: return taper_event_free(h);
         case KIND_FILE_WRITER: return taper_file_writer_free(h);
+        case KIND_SCHEDULE: return taper_schedule_free(h);
         default: return false;
     }
 }
@@ -342,6 +343,12 @@ static void *new_other(int kind)
             taper_error_free(taper_named_tensors_insert(h, one_in(2) ? "weight" : "0.weight", t));
             break;
         case KIND_EVENT: taper_error_free(taper_event_new(usual_device(), true, (taper_event **)&h)); break;
+        case KIND_SCHEDULE: {
+            taper_optimizer *o = new_other(KIND_OPTIMIZER);
+            taper_error_free(taper_schedule_step_lr_create(o, 2, NULL, (taper_schedule **)&h));
+            taper_optimizer_free(o);
+            break;
+        }
         case KIND_FILE_WRITER: taper_error_free(taper_file_writer_begin("b", (taper_file_writer **)&h)); break;
         default: break;
     }
@@ -544,6 +551,14 @@ static const double *f_optional(void)
     double *p = scratch(sizeof *p);
     *p = f_any();
     return one_in(3) ? NULL : p;
+}
+static const double *doubles(size_t *length)
+{
+    *length = (size_t)below(3);
+    double *v = scratch(4 * sizeof *v);
+    for (size_t i = 0; i < *length; i++)
+        v[i] = f_any();
+    return one_in(40) ? NULL : v;
 }
 static bool b_any(void)
 {

@@ -143,6 +143,7 @@ static void restore(void)
     taper_error_free(taper_set_num_threads(2));
     taper_error_free(taper_set_float32_matmul_precision("highest"));
     taper_error_free(taper_set_out_of_memory_callback(NULL, NULL));
+    taper_error_free(taper_set_log_callback(NULL, NULL, TAPER_LOG_ERROR));
     taper_error_free(taper_set_printoptions(NULL, NULL, NULL, NULL, "default", NULL));
 }
 static uint64_t allocated(void)

@@ -17,7 +17,8 @@ tensor_from_data tensor_from_buffer tensor_copy_to_host tensor_sizes tensor_stri
 tensor_register_hook tensor_register_post_accumulate_grad_hook node_register_hook node_register_prehook function_apply
 gradcheck gradgradcheck set_out_of_memory_callback module_new module_register_forward_pre_hook
 module_register_forward_hook module_apply generator_get_state generator_set_state set_num_threads
-file_writer_write
+file_writer_write schedule_new schedule_lambda_lr_create schedule_multiplicative_lr_create schedule_cyclic_lr_create
+schedule_last_lr schedule_base_lrs set_log_callback
 """.split()
 # Functions of which only two or four together make sense, in one call of special.h.
 TOGETHER = {
@@ -40,7 +41,7 @@ WEIGHTS = {
     "set_num_threads": 1, "seed": 1, "set_inference_mode": 1, "set_grad_mode": 2, "set_detect_anomaly": 1,
     "gradcheck": 2, "gradgradcheck": 1, "set_default_dtype": 2, "graph_begin": 2, "scope_begin": 3, "scope_end": 6,
     "scope_keep": 10, "memory_empty_cache": 1, "named_tensors_save": 5, "file_writer_begin": 3, "file_writer_commit": 3, "named_tensors_load": 15, "module_save": 3,
-    "module_load": 10, "optimizer_save": 3, "optimizer_load": 10, "set_out_of_memory_callback": 3, "tensor_free": 8,
+    "module_load": 10, "optimizer_save": 3, "optimizer_load": 10, "set_out_of_memory_callback": 3, "set_log_callback": 3, "tensor_free": 8,
     "device_count": 2, "device_check": 2, "device_get_properties": 2, "device_find": 2, "cudnn_version": 1,
     "memory_get_info": 2,
 }  # fmt: skip
@@ -251,6 +252,8 @@ def draw(function, params, i, header, tensors):
         return f"ints({how}, &length_{i + 1}, {n})"
     if kind == "const int64_t *":
         return f"i_optional({integer(name)})"
+    if kind == "const double *" and length:
+        return f"doubles(&length_{i + 1})"
     if kind == "const double *":
         return "f_optional()"
     if kind == "const _Bool *":
@@ -258,6 +261,8 @@ def draw(function, params, i, header, tensors):
     for options in OPTIONS:
         if bare.startswith(f"taper_{options}_options") or bare.startswith(f"taper_nn_{options}_options"):
             return f"{options}_options()"
+    if function.startswith("schedule_") and bare.endswith("_options *"):
+        return f"OPTIONS({bare[:-2]}, {bare[:-2].upper()}_INIT)"
     if bare == "taper_tensor *":
         optional = name in OPTIONAL_TENSORS or (name == "weight" and OPTIONAL_WEIGHT.search(function))
         call = tensor(function, name, tensors)

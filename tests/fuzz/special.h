@@ -327,6 +327,42 @@ static void call_function_apply(void)
     keep_tensor(t);
     keep(KIND_TENSOR_LIST, list);
 }
+static void rates_of_schedule(bool last)
+{
+    double values[4];
+    size_t needed = 0, n = (size_t)below(5);
+    taper_schedule *s = h_other(KIND_SCHEDULE);
+    go();
+    done((last ? taper_schedule_last_lr : taper_schedule_base_lrs)(s, one_in(8) ? NULL : values, n, out(&needed)));
+}
+static void call_schedule_last_lr(void) { rates_of_schedule(true); }
+static void call_schedule_base_lrs(void) { rates_of_schedule(false); }
+enum { SCHEDULE_OWN, SCHEDULE_LAMBDA, SCHEDULE_FACTOR, SCHEDULE_CYCLE };
+static void schedule_with_function(int how)
+{
+    taper_optimizer *o = h_other(KIND_OPTIMIZER);
+    taper_schedule *s = NULL;
+    const double *low = NULL, *high = NULL;
+    size_t n = 0, m = 0;
+    if (how == SCHEDULE_CYCLE)
+        low = doubles(&n), high = doubles(&m);
+    const char *name = how == SCHEDULE_OWN ? text(TEXT_ANY) : NULL;
+    TAKES(taper_schedule_vtable, v, c);
+    if (v && !one_in(30))
+        v->call = on_rate;
+    go();
+    switch (how) {
+        case SCHEDULE_OWN: done(taper_schedule_new(o, name, v, c, i_range(-2, 3), out(&s))); break;
+        case SCHEDULE_LAMBDA: done(taper_schedule_lambda_lr_create(o, v, c, NULL, out(&s))); break;
+        case SCHEDULE_FACTOR: done(taper_schedule_multiplicative_lr_create(o, v, c, NULL, out(&s))); break;
+        default: done(taper_schedule_cyclic_lr_create(o, low, n, high, m, v, c, NULL, out(&s))); break;
+    }
+    keep(KIND_SCHEDULE, s);
+}
+static void call_schedule_new(void) { schedule_with_function(SCHEDULE_OWN); }
+static void call_schedule_lambda_lr_create(void) { schedule_with_function(SCHEDULE_LAMBDA); }
+static void call_schedule_multiplicative_lr_create(void) { schedule_with_function(SCHEDULE_FACTOR); }
+static void call_schedule_cyclic_lr_create(void) { schedule_with_function(SCHEDULE_CYCLE); }
 static void check_gradients(bool second)
 {
     size_t n = 0;
@@ -345,6 +381,15 @@ static void check_gradients(bool second)
 }
 static void call_gradcheck(void) { check_gradients(false); }
 static void call_gradgradcheck(void) { check_gradients(true); }
+static void call_set_log_callback(void)
+{
+    int32_t level = (int32_t)i_range(0, 5);
+    TAKES(taper_log_vtable, v, c);
+    if (v)
+        v->call = one_in(30) ? NULL : on_message;
+    go();
+    done(taper_set_log_callback(v, c, level));
+}
 static void call_set_out_of_memory_callback(void)
 {
     TAKES(taper_out_of_memory_vtable, v, c);

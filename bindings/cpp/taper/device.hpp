@@ -134,6 +134,29 @@ inline MemoryLeft mem_get_info(const Device &d) {
 /// Seeds what devices other than the CPU draw; the CPU's numbers stay as they are.
 inline void manual_seed_devices(uint64_t seed) { taper_manual_seed_devices(seed); }
 
+enum class LogLevel : int32_t {
+    Error = TAPER_LOG_ERROR,
+    Warning = TAPER_LOG_WARNING,
+    Info = TAPER_LOG_INFO,
+    Debug = TAPER_LOG_DEBUG
+};
+/// Has a function told what the library has to say besides errors, up to a level; nullptr: nobody, as at first. Any thread may
+/// call it, several at once; it must not call the library, and what it throws is lost.
+inline void set_log_callback(std::function<void(LogLevel, const std::string &)> f, LogLevel level = LogLevel::Info) {
+    using F = decltype(f);
+    taper_log_vtable v = TAPER_LOG_VTABLE_INIT;
+    v.call = [](void *user, int32_t l, const char *text) {
+        try {
+            (*static_cast<F *>(user))(static_cast<LogLevel>(l), text);
+        } catch (...) {
+        }
+    };
+    v.drop = detail::drop_as<F>;
+    const bool has = static_cast<bool>(f);
+    detail::check(taper_set_log_callback(has ? &v : nullptr, has ? new F(std::move(f)) : nullptr,
+                                         static_cast<int32_t>(level)));
+}
+
 /// How exactly float32 matrices are multiplied where a device has shorter formats: "highest" (float32, the default),
 /// "high" or "medium" (TF32 on CUDA).
 inline void set_float32_matmul_precision(const std::string &precision) {

@@ -205,7 +205,22 @@ static void graphs() {
     CHECK((x + 1).sum().item() == 3);
 }
 
+static void messages() {
+    int said = 0;
+    const auto listen = [&](LogLevel level, const std::string &text) {
+        said += level == LogLevel::Debug && text.find("cpu: memory that was kept") == 0;
+        throw std::runtime_error("lost");
+    };
+    set_log_callback(listen, LogLevel::Debug);
+    empty_cache(Device::cpu());
+    set_log_callback(listen);
+    empty_cache(Device::cpu());
+    set_log_callback(nullptr);
+    CHECK(said == 1);
+}
+
 int main() {
+    messages();
     discovery();
     precision();
     graphs();

@@ -682,6 +682,8 @@ static void flat_memory() {
     // AddressSanitizer keeps what is freed.
     CHECK(std::getenv("TAPER_ALLOCATOR") || resident() < before + (4 << 20));
 }
+#include "schedules.hpp"
+
 static void no_leaks() {
     const uint64_t before = taper_handle_count();
     for (int i = 0; i < 100; ++i) {
@@ -720,6 +722,8 @@ int main() {
     places();
     nul_bytes();
     flat_memory();
+    schedules::forty_epochs();
+    schedules::the_rest();
     no_leaks();
     std::printf("%d passed, %d failed\n", checks - failures, failures);
     return failures != 0;

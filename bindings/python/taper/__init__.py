@@ -42,7 +42,7 @@ _HOMES = {
         "get_float32_matmul_precision get_num_interop_threads get_num_threads is_anomaly_check_nan_enabled is_anomaly_enabled "
         "is_autocast_enabled is_inference_mode_enabled is_storage "
         "set_default_device set_default_dtype set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
-        "set_num_interop_threads set_num_threads set_printoptions typename use_deterministic_algorithms",
+        "set_log_callback set_num_interop_threads set_num_threads set_printoptions typename use_deterministic_algorithms",
         "amp": "autocast",
         "serialization": "load save",
     }.items()

@@ -1,8 +1,11 @@
 """Process-wide settings: default dtype and device, threads, and switches that PyTorch programs set."""
 
+from ctypes import CFUNCTYPE, addressof, c_char_p, c_int32, c_void_p, cast
+
 from . import _c
 from ._dtype import dtype
 from ._tensor import Tensor
+from ._types_gen import LOG
 
 
 def _check(error):
@@ -95,6 +98,35 @@ def get_float32_matmul_precision():
     return _PRECISIONS[_c.proto("get_float32_matmul_precision")()]
 
 
+_LEVELS = {name.lower(): code for name, code in LOG.items()}
+_LEVEL_NAMES = {code: name for name, code in _LEVELS.items()}
+
+
+def _say(key, level, text):
+    try:
+        _c.held[key](_LEVEL_NAMES.get(level, "debug"), text.decode())
+    except Exception:  # what a listener raises has nobody to go to
+        pass
+
+
+def set_log_callback(f, level="info"):
+    """Has f(level, text) told what the library has to say besides errors: "error", "warning", "info" or "debug", up to a level;
+    None: nobody, as at first. Any thread may call it; it must not call the library, and what it raises is lost."""
+    global _say_callback
+    if level not in _LEVELS:
+        raise ValueError(f"expected a level among {', '.join(_LEVELS)}, got {level!r}")
+    if f is None:
+        _check(_c.proto("set_log_callback")(None, None, _LEVELS[level]))
+        return
+    if _say_callback is None:
+        _say_callback = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)(_say)
+    vtable = (c_void_p * 3)(24, cast(_say_callback, c_void_p).value, _c.release_address)
+    _check(_c.proto("set_log_callback")(addressof(vtable), _c.hold(f), _LEVELS[level]))
+
+
+_say_callback = None
+
+
 def is_inference_mode_enabled():
     """Whether inference mode is on for this thread."""
     return _c.inference_mode_enabled()
@@ -173,6 +205,7 @@ __all__ = [
     "set_default_tensor_type",
     "set_float32_matmul_precision",
     "set_flush_denormal",
+    "set_log_callback",
     "set_num_interop_threads",
     "set_num_threads",
     "typename",

@@ -32,3 +32,4 @@ ERROR = {
     "INTERNAL": 10,
     "KEY": 11,
 }
+LOG = {"ERROR": 1, "WARNING": 2, "INFO": 3, "DEBUG": 4}

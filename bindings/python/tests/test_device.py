@@ -431,3 +431,25 @@ def test_graphed_callables():
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     graphed.eval()
     assert (graphed(x) - plain(x)).abs().max().item() < 1e-5  # the other mode: its own forward
+
+
+def test_messages():
+    said = []
+
+    def listen(level, text):
+        said.append((level, text))
+        raise RuntimeError("lost")
+
+    from taper import _c
+
+    empty = lambda: taper._settings._check(_c.proto("memory_empty_cache")(_c.device_c(taper.device("cpu"))))  # noqa: E731
+    taper.set_log_callback(listen, "debug")
+    empty()
+    taper.set_log_callback(listen)
+    empty()
+    taper.set_log_callback(None)
+    empty()
+    assert said == [("debug", "cpu: memory that was kept for reuse went back")]
+    assert listen not in _c.held.values()
+    with pytest.raises(ValueError, match="expected a level among error, warning, info, debug, got 'loud'"):
+        taper.set_log_callback(listen, "loud")

@@ -6,6 +6,7 @@
 //! /usr/local/cuda. What is found stays open, so that `cudarc`, which knows names only, gets the same one.
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::log;
 use std::ffi::{CStr, CString, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -149,7 +150,17 @@ impl Lib {
 /// Loads a library once; the error says what was looked for and where.
 pub fn require(lib: Lib) -> Result<()> {
     static LOADED: [OnceLock<Result<()>>; 4] = [const { OnceLock::new() }; 4];
-    LOADED[lib as usize].get_or_init(|| load(lib)).clone()
+    let loaded = LOADED[lib as usize].get_or_init(|| {
+        let found = load(lib);
+        match (&found, lib) {
+            (Ok(()), _) => log!(Info, "CUDA: {} was found", lib.files().0),
+            // Kernels of our own do what these would.
+            (Err(e), Lib::Cublas | Lib::Cudnn) => log!(Warning, "{}; slower kernels take its place", e.message),
+            (Err(e), _) => log!(Info, "{}", e.message),
+        }
+        found
+    });
+    loaded.clone()
 }
 
 /// Whether the program is linked with -static: the headers of the program itself, which come first, name no loader.

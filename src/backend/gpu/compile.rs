@@ -4,6 +4,7 @@ use super::driver::Kernel;
 use super::Gpu;
 use crate::backend::kernels;
 use crate::base::error::{ErrorKind, Result};
+use crate::log;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -113,12 +114,17 @@ impl Gpu {
         let binary = path.as_ref().and_then(|p| read_entry(p, &key));
         if let Some(kernel) = binary.and_then(|b| self.driver.load(name, &b).ok()) {
             FROM_DISK.fetch_add(1, Ordering::Relaxed);
+            log!(Debug, "{}: kernel {name} was read from the cache", self.device);
             return Ok(kernel);
         }
+        let start = std::time::Instant::now();
         let (kernel, binary) = self.driver.build(name, source, path.is_some())?;
         FROM_SOURCE.fetch_add(1, Ordering::Relaxed);
+        log!(Info, "{}: kernel {name} was compiled in {} ms", self.device, start.elapsed().as_millis());
         if let (Some(path), Some(binary)) = (path, binary) {
-            let _ = write_entry(&path, &key, &binary);
+            if let Err(e) = write_entry(&path, &key, &binary) {
+                log!(Warning, "{}: the compiled kernel could not be kept in {}: {e}", self.device, path.display());
+            }
         }
         Ok(kernel)
     }

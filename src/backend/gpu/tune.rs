@@ -165,7 +165,15 @@ impl Gpu {
         if let Some(choice) = stored.and_then(|text| parse(&text, &large, acc)) {
             return choice;
         }
+        let start = Instant::now();
         let best = self.measure(&large, acc, n).unwrap_or(plain);
+        crate::log!(
+            Info,
+            "{}: measured which kernel suits large products of {acc} in {} ms: {}",
+            self.device,
+            start.elapsed().as_millis(),
+            text(&best).replace('\n', ", ")
+        );
         if let Some(path) = path {
             let _ = write_entry(&path, &key, text(&best).as_bytes());
         }

@@ -31,6 +31,8 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Attributes", "attribute.rs"),
     ("Layers", "nn.rs"),
     ("Optimizers", "optim.rs"),
+    ("Learning-rate schedules", "schedule.rs"),
+    ("Kinds of schedules", "schedule_gen.rs"),
 ];
 
 const PREAMBLE: &str = include_str!("header_preamble.h");
@@ -71,6 +73,7 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
             writeln!(s, "\n{}", layers::c::inits(&layers::load(root)?).trim_end()).unwrap();
         }
     }
+    s.push_str(&crate::schedules::macros(root)?);
     s.push_str("\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* TAPER_H */\n");
     Ok(s)
 }

@@ -46,11 +46,13 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
 #define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
 #define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
+#define TAPER_LOG_VTABLE_INIT {sizeof(taper_log_vtable), NULL, NULL}
 #define TAPER_DEVICE_PROPERTIES_INIT \
     {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_SCHEDULE_VTABLE_INIT {sizeof(taper_schedule_vtable), NULL, NULL}
 #define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL, NULL}
 
 /* Sets a list of options, for as long as the block lasts: TAPER_SET_INTS(options.stride, 2, 1). */

@@ -14,6 +14,7 @@ mod parser;
 mod python;
 mod reference;
 mod rust_shims;
+mod schedules;
 mod stubs;
 mod test_calls;
 mod types;
@@ -36,6 +37,11 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("types-cpp", "bindings/cpp/taper/types_gen.hpp", |root, _| types::load(root).map(|t| Some(t.cpp()))),
     ("types-go", "bindings/go/types_gen.go", |root, _| types::load(root).map(|t| Some(t.go()))),
     ("types-python", "bindings/python/taper/_types_gen.py", |root, _| types::load(root).map(|t| Some(t.python()))),
+    ("schedules", "src/optim/schedule/entries_gen.rs", |root, _| schedules::rust(root)),
+    ("schedules-c", "src/capi/schedule_gen.rs", |root, _| schedules::capi(root)),
+    ("schedules-cpp", "bindings/cpp/taper/schedules_gen.hpp", |root, _| schedules::cpp(root)),
+    ("schedules-go", "bindings/go/schedules_gen.go", |root, _| schedules::go(root)),
+    ("schedules-python", "bindings/python/taper/optim/_schedules_gen.py", |root, _| schedules::python(root)),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     // The Go module has a copy, so that it can be vendored.
     ("go-header", "bindings/go/taper.h", |root, ops| header::emit(root, ops).map(Some)),

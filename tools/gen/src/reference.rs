@@ -33,7 +33,7 @@ pub fn pages(root: &Path, ops: &[Op]) -> Result<Vec<(String, String)>, String> {
          Each page has C, C++, Go and Python side by side: what a function is called and takes there. Every function of C\n\
          is described in `include/taper.h` too, every one of Go by `go doc`. Ops are given with the signature of the specification\n\
          (PyTorch's notation); names that end with `_` write to their first argument.\n\n\
-         Besides the ops: [layers and losses](reference/layers.md), [the functions of objects](OBJECTS.md) (tensors, modules,\n\
+         Besides the ops: [layers and losses](reference/layers.md), [learning-rate schedules](reference/schedules.md), [the functions of objects](OBJECTS.md) (tensors, modules,\n\
          optimisers, files, devices, errors), [environment variables](ENVIRONMENT.md); how these hang together: \
          [MODULES.md](MODULES.md), [DEVICES.md](DEVICES.md).\n"
     );
@@ -65,6 +65,7 @@ pub fn pages(root: &Path, ops: &[Op]) -> Result<Vec<(String, String)>, String> {
         pages.push((format!("docs/reference/{file}.md"), text));
     }
     pages.push(("docs/reference/layers.md".into(), layers_page(&read, root, &sources)?));
+    pages.push(("docs/reference/schedules.md".into(), format!("{HEAD}{}", crate::schedules::page(root)?)));
     pages.push(("docs/API.md".into(), index));
     Ok(pages)
 }

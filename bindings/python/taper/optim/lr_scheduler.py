@@ -1,109 +1,74 @@
-"""Learning rate schedulers."""
+"""Learning rate schedulers. Those whose rates are formulas are generated: _schedules_gen.py."""
 
 import math
-import warnings
-import weakref
 from bisect import bisect_right
 from collections import Counter
 
+from ._scheduler import LRScheduler
+from ._schedules_gen import (
+    ConstantLR,
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    PolynomialLR,
+    StepLR,
+)
 from .optimizer import Optimizer
 
-
-class LRScheduler:
-    """Base class: sets each group's `lr` at every `step()`."""
-
-    # The step that the constructor makes: an optimizer that was loaded has its rate already.
-    _is_initial = False
-
-    def __init__(self, optimizer, last_epoch=-1):
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        self.optimizer = optimizer
-        if last_epoch == -1:
-            for group in optimizer.param_groups:
-                group.setdefault("initial_lr", group["lr"])
-        else:
-            for i, group in enumerate(optimizer.param_groups):
-                if "initial_lr" not in group:
-                    raise KeyError(
-                        f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
-                        "last_epoch >= 0.\nThis typically happens when:\n1. You're trying to resume training from a "
-                        "checkpoint but haven't properly loaded the optimizer state\n2. You're using last_epoch >= 0 for a "
-                        "fresh training run (not recommended)"
-                    )
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self._count_optimizer_steps()
-        self._step_count = 0
-        self._initial_step()
-
-    def _count_optimizer_steps(self):
-        """Lets the scheduler see whether the optimizer has stepped before it."""
-        optimizer = self.optimizer
-        if not hasattr(optimizer, "_scheduled_steps"):
-            optimizer._scheduled_steps = 0
-            ref = weakref.ref(optimizer)
-
-            def count(*args):
-                o = ref()
-                if o is not None:
-                    o._scheduled_steps += 1
-
-            optimizer.register_step_post_hook(count)
-
-    def _initial_step(self):
-        self._is_initial = True
-        try:
-            self.step()
-        finally:
-            self._is_initial = False
-
-    def state_dict(self):
-        """All attributes but the optimizer."""
-        return {k: v for k, v in self.__dict__.items() if k != "optimizer"}
-
-    def load_state_dict(self, state_dict):
-        """Restores what state_dict returned."""
-        self.__dict__.update(state_dict)
-
-    def get_last_lr(self):
-        """The rates set last."""
-        return self._last_lr
-
-    def get_lr(self):
-        raise NotImplementedError
-
-    def step(self, epoch=None):
-        """Moves one epoch on (or to the given one) and sets the rates."""
-        if self._step_count == 1 and self.optimizer._scheduled_steps == 0:
-            warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you should "
-                "call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this "
-                "will result in PyTorch skipping the first value of the learning rate schedule.",
-                stacklevel=2,
-            )
-        self._step_count += 1
-        self._update_lr(epoch)
-
-    def _update_lr(self, epoch=None):
-        if epoch is None:
-            self.last_epoch += 1
-            values = self.get_lr()
-        else:
-            self.last_epoch = epoch
-            values = self._get_closed_form_lr() if hasattr(self, "_get_closed_form_lr") else self.get_lr()
-        self._set(values)
-
-    def _set(self, values):
-        for group, lr in zip(self.optimizer.param_groups, values):
-            group["lr"] = lr
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-
-    def _rates(self):
-        return [group["lr"] for group in self.optimizer.param_groups]
-
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
 
 _LRScheduler = LRScheduler
+
+
+def _per_group(name, optimizer, value):
+    """One value for all groups, or one for each."""
+    n = len(optimizer.param_groups)
+    if not isinstance(value, (list, tuple)):
+        return [value] * n
+    if len(value) != n:
+        raise ValueError(
+            f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} values, param_groups has {n}."
+        )
+    return list(value)
+
+
+def _begin_with_most_momentum(optimizer, base_momentum, max_momentum, last_epoch):
+    """The groups' least and most momentum, with which they begin, and whether it is a beta."""
+    if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+        raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+    low, high = (
+        _per_group("base_momentum", optimizer, base_momentum),
+        _per_group("max_momentum", optimizer, max_momentum),
+    )
+    if last_epoch == -1:
+        for group, least, most in zip(optimizer.param_groups, low, high):
+            _set_momentum(group, most)
+            group["max_momentum"], group["base_momentum"] = most, least
+    return low, high, "betas" in optimizer.defaults
+
+
+def _set_momentum(group, value):
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
 
 
 def _state_without_functions(scheduler, name, functions):
@@ -151,22 +116,6 @@ class MultiplicativeLR(LambdaLR):
         return [lr * f(self.last_epoch) for f, lr in zip(self.lr_lambdas, self._rates())]
 
 
-class StepLR(LRScheduler):
-    """Times gamma every step_size epochs."""
-
-    def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
-        self.step_size, self.gamma = step_size, gamma
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        if self.last_epoch == 0 or self.last_epoch % self.step_size != 0:
-            return self._rates()
-        return [lr * self.gamma for lr in self._rates()]
-
-    def _get_closed_form_lr(self):
-        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
-
-
 class MultiStepLR(LRScheduler):
     """Times gamma at the milestones."""
 
@@ -182,110 +131,6 @@ class MultiStepLR(LRScheduler):
     def _get_closed_form_lr(self):
         milestones = sorted(self.milestones.elements())
         return [base * self.gamma ** bisect_right(milestones, self.last_epoch) for base in self.base_lrs]
-
-
-class ConstantLR(LRScheduler):
-    """Times a factor for the first epochs."""
-
-    def __init__(self, optimizer, factor=1.0 / 3, total_iters=5, last_epoch=-1):
-        if factor > 1.0 or factor < 0:
-            raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
-        self.factor, self.total_iters = factor, total_iters
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        if self.last_epoch == 0:
-            return [lr * self.factor for lr in self._rates()]
-        if self.last_epoch != self.total_iters:
-            return self._rates()
-        return [lr * (1.0 / self.factor) for lr in self._rates()]
-
-    def _get_closed_form_lr(self):
-        early = self.total_iters > self.last_epoch
-        return [base * (self.factor + (not early) * (1 - self.factor)) for base in self.base_lrs]
-
-
-class LinearLR(LRScheduler):
-    """A factor that changes linearly over the first epochs."""
-
-    def __init__(self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1):
-        if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
-        if end_factor > 1.0 or end_factor < 0:
-            raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
-        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        if self.last_epoch == 0:
-            return [lr * self.start_factor for lr in self._rates()]
-        if self._is_initial or self.last_epoch > self.total_iters:
-            return self._rates()
-        a, n = self.end_factor - self.start_factor, self.total_iters
-        return [lr * (1.0 + a / (n * self.start_factor + (self.last_epoch - 1) * a)) for lr in self._rates()]
-
-    def _get_closed_form_lr(self):
-        a = self.end_factor - self.start_factor
-        part = min(self.total_iters, self.last_epoch) / self.total_iters
-        return [base * (self.start_factor + a * part) for base in self.base_lrs]
-
-
-class ExponentialLR(LRScheduler):
-    """Times gamma every epoch."""
-
-    def __init__(self, optimizer, gamma, last_epoch=-1):
-        self.gamma = gamma
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        return self._rates() if self._is_initial else [lr * self.gamma for lr in self._rates()]
-
-    def _get_closed_form_lr(self):
-        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
-
-
-class PolynomialLR(LRScheduler):
-    """Falls to zero as a power of the remaining epochs."""
-
-    def __init__(self, optimizer, total_iters=5, power=1.0, last_epoch=-1):
-        self.total_iters, self.power = total_iters, power
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        if self._is_initial or self.last_epoch > self.total_iters:
-            return self._rates()
-        n, t = self.total_iters, self.last_epoch
-        factor = ((1.0 - t / n) / (1.0 - (t - 1) / n)) ** self.power
-        return [lr * factor for lr in self._rates()]
-
-    def _get_closed_form_lr(self):
-        part = min(self.total_iters, self.last_epoch) / self.total_iters
-        return [base * (1.0 - part) ** self.power for base in self.base_lrs]
-
-
-class CosineAnnealingLR(LRScheduler):
-    """Falls along a cosine to eta_min within T_max epochs."""
-
-    def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
-        self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self):
-        t, n, low = self.last_epoch, self.T_max, self.eta_min
-        if self._is_initial:
-            return self._rates()
-        if self._step_count == 1 and t > 0:
-            return [low + (base - low) * (1 + math.cos(t * math.pi / n)) / 2 for base in self.base_lrs]
-        if (t - 1 - n) % (2 * n) == 0:
-            return [
-                lr + (base - low) * (1 - math.cos(math.pi / n)) / 2 for base, lr in zip(self.base_lrs, self._rates())
-            ]
-        factor = (1 + math.cos(math.pi * t / n)) / (1 + math.cos(math.pi * (t - 1) / n))
-        return [factor * (lr - low) + low for lr in self._rates()]
-
-    def _get_closed_form_lr(self):
-        part = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
-        return [self.eta_min + (base - self.eta_min) * part for base in self.base_lrs]
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -326,7 +171,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 self.T_cur = epoch - self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
                 self.T_i = self.T_0 * self.T_mult**n
         self.last_epoch = math.floor(epoch)
-        self._step_count += 1
         self._set(self.get_lr())
 
 
@@ -358,17 +202,18 @@ class ReduceLROnPlateau(LRScheduler):
         if isinstance(min_lr, (list, tuple)):
             if len(min_lr) != n:
                 raise ValueError(f"expected {n} min_lrs, got {len(min_lr)}")
-            self.min_lrs = list(min_lr)
+            self.default_min_lr, self.min_lrs = None, list(min_lr)
         else:
-            self.min_lrs = [min_lr] * n
+            self.default_min_lr, self.min_lrs = min_lr, [min_lr] * n
         self.patience, self.cooldown, self.eps = patience, cooldown, eps
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
+        self.mode_worse = math.inf if mode == "min" else -math.inf
         self.last_epoch = 0
         self._last_lr = self._rates()
         self._reset()
 
     def _reset(self):
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.best = self.mode_worse
         self.cooldown_counter = 0
         self.num_bad_epochs = 0
 
@@ -385,6 +230,16 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
+            groups = self.optimizer.param_groups
+            if len(groups) != len(self.min_lrs):
+                if self.default_min_lr is None:
+                    raise RuntimeError(
+                        f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
+                        f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param group being "
+                        "added to the optimizer. Please modify the `min_lrs` field to match the length of the `optimizer` "
+                        "param groups."
+                    )
+                self.min_lrs = [self.default_min_lr] * len(groups)
             for group, least in zip(self.optimizer.param_groups, self.min_lrs):
                 lr = max(group["lr"] * self.factor, least)
                 if group["lr"] - lr > self.eps:
@@ -424,78 +279,105 @@ class OneCycleLR(LRScheduler):
         three_phase=False,
         last_epoch=-1,
     ):
-        if total_steps is None:
-            if epochs is None or steps_per_epoch is None:
-                raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
-            total_steps = epochs * steps_per_epoch
-        if total_steps <= 0:
-            raise ValueError(f"Expected positive integer total_steps, but got {total_steps}")
+        counts = (
+            {"total_steps": total_steps}
+            if total_steps is not None
+            else {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+        )
+        if None in counts.values():
+            raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
+        for name, count in counts.items():
+            if not isinstance(count, int) or count <= 0:
+                raise ValueError(f"Expected positive integer {name}, but got {count}")
+        self.total_steps = math.prod(counts.values())
+        if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
+            raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
-        self.total_steps, self._linear = total_steps, anneal_strategy == "linear"
-        up = float(pct_start * total_steps)
+        up, last = float(pct_start * self.total_steps), self.total_steps - 1
         if three_phase:
-            self._phases = [
+            phases = [
                 (up - 1, "initial_lr", "max_lr", "max_momentum", "base_momentum"),
                 (2 * up - 2, "max_lr", "initial_lr", "base_momentum", "max_momentum"),
-                (total_steps - 1, "initial_lr", "min_lr", "max_momentum", "max_momentum"),
+                (last, "initial_lr", "min_lr", "max_momentum", "max_momentum"),
             ]
         else:
-            self._phases = [
+            phases = [
                 (up - 1, "initial_lr", "max_lr", "max_momentum", "base_momentum"),
-                (total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"),
+                (last, "max_lr", "min_lr", "base_momentum", "max_momentum"),
             ]
-        groups = optimizer.param_groups
-        top = max_lr if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
-        self.cycle_momentum = cycle_momentum
-        if cycle_momentum and "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+        keys = "end_step start_lr end_lr start_momentum end_momentum".split()
+        self._schedule_phases = [dict(zip(keys, phase)) for phase in phases]
+        self._anneal_func_type = anneal_strategy
+        top = _per_group("max_lr", optimizer, max_lr)
         if last_epoch == -1:
-            for group, most in zip(groups, top):
+            for group, most in zip(optimizer.param_groups, top):
                 group["initial_lr"] = most / div_factor
                 group["max_lr"] = most
                 group["min_lr"] = group["initial_lr"] / final_div_factor
-                if cycle_momentum:
-                    group["max_momentum"], group["base_momentum"] = max_momentum, base_momentum
-                    self._set_momentum(group, max_momentum)
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            *_, self.use_beta1 = _begin_with_most_momentum(optimizer, base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
 
-    @staticmethod
-    def _set_momentum(group, value):
-        if "betas" in group:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
-
     def _between(self, start, end, part):
-        if self._linear:
+        if self._anneal_func_type == "linear":
             return (end - start) * part + start
         return end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1)
 
     def get_lr(self):
         step = self.last_epoch
         if step > self.total_steps:
-            raise ValueError(f"Tried to step {step} times. The total number of steps is {self.total_steps}")
-        rates = []
+            raise ValueError(f"Tried to step {step} times. The specified number of total steps is {self.total_steps}")
+        start = 0.0
+        for phase in self._schedule_phases:
+            end = phase["end_step"]
+            if step <= end or phase is self._schedule_phases[-1]:
+                break
+            start = end
+        part, rates = (step - start) / (end - start), []
         for group in self.optimizer.param_groups:
-            start = 0.0
-            for i, (end, lr0, lr1, m0, m1) in enumerate(self._phases):
-                if step <= end or i == len(self._phases) - 1:
-                    part = (step - start) / (end - start)
-                    rates.append(self._between(group[lr0], group[lr1], part))
-                    if self.cycle_momentum:
-                        self._set_momentum(group, self._between(group[m0], group[m1], part))
-                    break
-                start = end
+            rates.append(self._between(group[phase["start_lr"]], group[phase["end_lr"]], part))
+            if self.cycle_momentum:
+                momentum = self._between(group[phase["start_momentum"]], group[phase["end_momentum"]], part)
+                _set_momentum(group, momentum)
         return rates
 
 
-class SequentialLR:
+def _refuse(scheduler, optimizer, schedulers):
+    """What schedulers of other schedulers, or their optimizer, cannot be."""
+    name = type(scheduler).__name__
+    for i, s in enumerate(schedulers):
+        if not hasattr(s, "optimizer"):
+            raise TypeError(f"{name} at index {i} should have `optimizer` as its attribute.")
+        if isinstance(s, ReduceLROnPlateau):
+            raise ValueError(
+                f"{name} does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs to be specified "
+                f"when calling `step`, but got one at index {i} in the given schedulers sequence."
+            )
+        if s.optimizer is not optimizer:
+            raise ValueError(
+                f"{name} expects all schedulers to belong to the same optimizer, but got scheduler {type(s).__name__} at "
+                f"index {i} has {s.optimizer}, which is different from {type(optimizer).__name__}."
+            )
+
+
+def _undo(scheduler):
+    """Takes back the epoch of the step that the constructor made."""
+    if hasattr(scheduler, "_schedulers"):
+        for s in scheduler._schedulers:
+            _undo(s)
+    elif hasattr(scheduler, "last_epoch"):
+        scheduler.last_epoch -= 1
+
+
+class SequentialLR(LRScheduler):
     """Schedulers that take turns at the milestones."""
 
     def __init__(self, optimizer, schedulers, milestones, last_epoch=-1):
         if len(schedulers) < 1:
-            raise ValueError("SequentialLR expects at least one scheduler to be chained, but got no scheduler.")
+            raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
+        _refuse(self, optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 "Sequential Schedulers expects number of schedulers provided to be one more than the number of milestone "
@@ -507,10 +389,10 @@ class SequentialLR:
         # Each scheduler made its first step at its making: start again with the first one's.
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        for s in schedulers:
-            s.last_epoch -= 1
-        schedulers[0]._initial_step()
-        self._last_lr = schedulers[0].get_last_lr()
+        _undo(self)
+        first = schedulers[bisect_right(milestones, 0)]
+        first._initial_step()
+        self._last_lr = first.get_last_lr()
 
     def step(self):
         """Moves one epoch on."""
@@ -538,14 +420,15 @@ class SequentialLR:
         self.__dict__.update(saved)
 
 
-class ChainedScheduler:
+class ChainedScheduler(LRScheduler):
     """Schedulers that all step together."""
 
     def __init__(self, schedulers, optimizer=None):
         if len(schedulers) < 1:
             raise ValueError("ChainedScheduler expects at least one scheduler to be chained, but got no scheduler.")
-        self._schedulers = list(schedulers)
-        self.optimizer = optimizer or self._schedulers[0].optimizer
+        optimizer = optimizer or schedulers[0].optimizer
+        _refuse(self, optimizer, schedulers)
+        self._schedulers, self.optimizer = list(schedulers), optimizer
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self):
@@ -585,40 +468,57 @@ class CyclicLR(LRScheduler):
         max_momentum=0.9,
         last_epoch=-1,
     ):
-        groups = optimizer.param_groups
-        low = list(base_lr) if isinstance(base_lr, (list, tuple)) else [base_lr] * len(groups)
-        self.max_lrs = list(max_lr) if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
+        low = _per_group("base_lr", optimizer, base_lr)
         if last_epoch == -1:
-            for group, lr in zip(groups, low):
+            for group, lr in zip(optimizer.param_groups, low):
                 group["lr"] = lr
-        down = step_size_up if step_size_down is None else step_size_down
-        self.total_size = float(step_size_up + down)
-        self.step_ratio = step_size_up / self.total_size
+        self.max_lrs = _per_group("max_lr", optimizer, max_lr)
+        up = float(step_size_up)
+        self.total_size = up + (up if step_size_down is None else float(step_size_down))
+        self.step_ratio = up / self.total_size
+        if scale_fn is None and mode not in ("triangular", "triangular2", "exp_range"):
+            raise ValueError("mode is invalid and scale_fn is None")
+        self.mode, self.gamma = mode, gamma
+        self._scale_fn_custom = scale_fn
         if scale_fn is None:
-            if mode not in ("triangular", "triangular2", "exp_range"):
-                raise ValueError("mode is invalid and scale_fn is None")
-            self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
-            self._scale = {
-                "triangular": lambda x: 1.0,
-                "triangular2": lambda x: 1 / (2.0 ** (x - 1)),
-                "exp_range": lambda x: gamma**x,
-            }[mode]
-        else:
-            self._scale, self.scale_mode = scale_fn, scale_mode
+            scale_mode = "iterations" if mode == "exp_range" else "cycle"
+        self.scale_mode = scale_mode
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-                raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
-            self.base_momentums, self.max_momentums = [base_momentum] * len(groups), [max_momentum] * len(groups)
+            self.base_momentums, self.max_momentums, self.use_beta1 = _begin_with_most_momentum(
+                optimizer, base_momentum, max_momentum, last_epoch
+            )
         super().__init__(optimizer, last_epoch)
         self.base_lrs = low
+
+    def scale_fn(self, x):
+        """The factor of a cycle, or of an iteration."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
+        if self.mode == "triangular":
+            return 1.0
+        return 1 / (2.0 ** (x - 1)) if self.mode == "triangular2" else self.gamma**x
 
     def get_lr(self):
         cycle = math.floor(1 + self.last_epoch / self.total_size)
         x = 1.0 + self.last_epoch / self.total_size - cycle
         part = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
-        scale = self._scale(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
             for group, low, high in zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums):
-                OneCycleLR._set_momentum(group, high - (high - low) * part * scale)
+                _set_momentum(group, high - (high - low) * part * scale)
         return [low + (high - low) * part * scale for low, high in zip(self.base_lrs, self.max_lrs)]
+
+    def state_dict(self):
+        state = super().state_dict()
+        f = state.pop("_scale_fn_custom")
+        # As of LambdaLR's functions.
+        state["_scale_fn_custom"] = None if f is None or isinstance(f, type(lambda: 0)) else dict(f.__dict__)
+        return state
+
+    def load_state_dict(self, state_dict):
+        saved = dict(state_dict)
+        attributes = saved.pop("_scale_fn_custom", None)
+        if attributes is not None:
+            self._scale_fn_custom.__dict__.update(attributes)
+        super().load_state_dict(saved)

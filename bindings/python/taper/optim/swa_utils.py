@@ -6,9 +6,17 @@ import math
 from .._grad_mode import no_grad
 from .._tensor import Tensor
 from ..nn import Module
-from .lr_scheduler import LRScheduler
+from .lr_scheduler import LRScheduler, _per_group
 
-__all__ = ["SWALR", "AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "update_bn"]
+__all__ = [
+    "SWALR",
+    "AveragedModel",
+    "get_ema_avg_fn",
+    "get_ema_multi_avg_fn",
+    "get_swa_avg_fn",
+    "get_swa_multi_avg_fn",
+    "update_bn",
+]
 
 
 def _decay(decay):
@@ -49,6 +57,17 @@ def get_swa_avg_fn():
     @no_grad()
     def average(averaged_param, current_param, num_averaged):
         return averaged_param + (current_param - averaged_param) / (num_averaged + 1)
+
+    return average
+
+
+def get_swa_multi_avg_fn():
+    """The same over lists of parameters, in place."""
+
+    @no_grad()
+    def average(averaged_param_list, current_param_list, num_averaged):
+        for old, new in zip(averaged_param_list, current_param_list):
+            old.copy_(old + (new - old) / (num_averaged + 1))
 
     return average
 
@@ -119,12 +138,7 @@ class SWALR(LRScheduler):
     """Goes from each group's learning rate to swa_lr in anneal_epochs epochs and stays there."""
 
     def __init__(self, optimizer, swa_lr, anneal_epochs=10, anneal_strategy="cos", last_epoch=-1):
-        rates = list(swa_lr) if isinstance(swa_lr, (list, tuple)) else [swa_lr] * len(optimizer.param_groups)
-        if len(rates) != len(optimizer.param_groups):
-            raise ValueError(
-                f"swa_lr must have the same length as optimizer.param_groups: swa_lr has {len(rates)}, "
-                f"optimizer.param_groups has {len(optimizer.param_groups)}"
-            )
+        rates = _per_group("swa_lr", optimizer, swa_lr)
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy must by one of 'cos' or 'linear', instead got {anneal_strategy}")
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:

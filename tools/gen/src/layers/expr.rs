@@ -301,8 +301,14 @@ impl Expr {
             Expr::Negative(e) => (format!("-{}", e.python_in(names, 7)), 7),
             Expr::Binary(sign, a, b) => {
                 let strength = OPERATORS.iter().find(|o| o.0 == *sign).map_or(0, |o| o.1);
-                let spelt = if *sign == "^" { "**" } else { sign };
-                (format!("{} {spelt} {}", a.python_in(names, strength), b.python_in(names, strength + 1)), strength)
+                let (a, b) = (a.python_in(names, strength), b.python_in(names, strength + 1));
+                let simple = |t: &str| t.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
+                match *sign {
+                    // As ruff prints it.
+                    "^" if simple(&a) && simple(&b) => (format!("{a}**{b}"), strength),
+                    "^" => (format!("{a} ** {b}"), strength),
+                    sign => (format!("{a} {sign} {b}"), strength),
+                }
             }
             Expr::Choice(a, c, b) => {
                 (format!("{} if {} else {}", a.python_in(names, 1), c.python_in(names, 1), b.python_in(names, 0)), 0)
@@ -314,8 +320,8 @@ impl Expr {
                 _ => (format!("any({})", join(plain, named, names)), 9),
             },
             Expr::Call(f, plain, named) => {
-                let spelt = if f == "sqrt" { "math.sqrt" } else { f.as_str() };
-                (format!("{spelt}({})", join(plain, named, names)), 9)
+                let module = if matches!(f.as_str(), "sqrt" | "cos") { "math." } else { "" };
+                (format!("{module}{f}({})", join(plain, named, names)), 9)
             }
             Expr::Member(e, name, None) => (format!("{}.{name}", e.python_in(names, 9)), 9),
             Expr::Member(e, name, Some(arguments)) => {
@@ -357,7 +363,7 @@ mod tests {
             ("1 + 2 * a", "1 + 2 * self.a"),
             ("(1 + 2) * a", "(1 + 2) * self.a"),
             ("a - (b - c)", "self.a - (self.b - self.c)"),
-            ("a ^ 2 // b", "self.a ** 2 // self.b"),
+            ("a ^ 2 // b", "self.a**2 // self.b"),
             ("x if has w and not y else -z", "self.x if self.w is not None and not self.y else -self.z"),
             ("not has bias", "self.bias is None"),
             ("not (a and b)", "not (self.a and self.b)"),

@@ -3,7 +3,7 @@
 pub mod c;
 mod cpp;
 mod examples;
-mod expr;
+pub mod expr;
 mod go;
 mod model;
 mod parser;

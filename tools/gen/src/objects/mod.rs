@@ -11,7 +11,9 @@ pub use parser::{parse, Argument, Function, Returns};
 /// The specification of a repository.
 pub fn load(root: &std::path::Path) -> Result<Vec<Function>, String> {
     let file = root.join("spec/objects.txt");
-    parse(&std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?)
+    let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    // What makes the kinds of schedules follows from their own specification.
+    parse(&(text + &crate::schedules::objects(root)?))
 }
 
 #[cfg(test)]

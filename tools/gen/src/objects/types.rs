@@ -41,6 +41,7 @@ pub const TYPES: &[Type] = &[
     handle("Module", "*@ taper_module"),
     Type { name: "Module?", c: "*@ taper_module", read: "c.opt_get(@)?", pass: "@.as_ref()", python: 'p' },
     handle("Optimizer", "*@ taper_optimizer"),
+    handle("Schedule", "*@ taper_schedule"),
     handle("NamedTensors", "*@ taper_named_tensors"),
     handle("FileWriter", "*@ taper_file_writer"),
     Type { name: "Scalar", c: "taper_scalar", read: "c.scalar(@)?", pass: "@", python: 'S' },
