@@ -5,6 +5,7 @@ pub mod layers;
 pub(crate) mod lazy;
 pub mod module;
 mod repr;
+mod summary;
 
 use crate::autograd::{self, meta};
 use crate::base::device::Device;
@@ -12,6 +13,7 @@ use crate::base::dtype::DType;
 use crate::{Result, Tensor};
 pub use attribute::Attribute;
 pub use module::{one, IncompatibleKeys, Layer, Module, Outputs, PostHook, PreHook, StateDict};
+pub use summary::summary;
 
 /// Drops the gradients of `params`, or (`set_to_none` false) sets those that exist to zero in place.
 pub fn zero_grad(params: &[Tensor], set_to_none: bool) -> Result<()> {

@@ -2,9 +2,10 @@
 
 use super::single;
 use crate::backend::Activation;
+use crate::gate::front as ops;
 use crate::nn::{one, Attribute, Layer, Module, Outputs};
 use crate::tensor::print::{py_bool, py_float};
-use crate::{ensure, ops, Result, Tensor};
+use crate::{ensure, Result, Tensor};
 
 /// A layer that is one call: what it computes and how it prints.
 struct Simple<F> {

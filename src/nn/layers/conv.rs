@@ -1,9 +1,10 @@
 //! Convolutions over one to three spatial dimensions.
 
 use super::{as_given, expand, positive, single, Place};
+use crate::gate::front as ops;
 use crate::nn::{lazy, one, Attribute, Layer, Module, Outputs};
 use crate::tensor::print::py_tuple;
-use crate::{ensure, ops, Result, Tensor};
+use crate::{ensure, Result, Tensor};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Options of a convolution, each for all dimensions or one per dimension.

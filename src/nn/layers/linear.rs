@@ -2,9 +2,10 @@
 
 use super::{not_negative, parameter, positive, single, Place};
 use crate::backend::Activation;
+use crate::gate::front as ops;
 use crate::nn::{lazy, one, Attribute, Layer, Module, Outputs};
 use crate::tensor::print::py_bool;
-use crate::{autograd, ensure, ops, Result, Tensor};
+use crate::{autograd, ensure, Result, Tensor};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 struct Linear {
@@ -18,7 +19,10 @@ impl Layer for Linear {
         ops::linear(x, &m.need("weight")?, m.parameter("bias").as_ref()).map(one)
     }
     fn forward_activated(&self, m: &Module, inputs: &[Option<Tensor>], then: Activation) -> Option<Result<Tensor>> {
-        let run = || ops::linear_then(single(m, inputs)?, &m.need("weight")?, m.parameter("bias").as_ref(), then);
+        let run = || {
+            let (weight, bias) = (m.need("weight")?, m.parameter("bias"));
+            ops::linear_activation(single(m, inputs)?, &weight, bias.as_ref(), then == Activation::Gelu)
+        };
         Some(run())
     }
     fn extra_repr(&self, m: &Module) -> Result<String> {

@@ -1,7 +1,8 @@
 //! Losses: modules of two inputs, the prediction and the target.
 
+use crate::gate::front as ops;
 use crate::nn::{one, Attribute, Layer, Module, Outputs};
-use crate::{bail, ensure, ops, Result, Tensor};
+use crate::{bail, ensure, Result, Tensor};
 
 struct Loss<F>(F, Vec<(&'static str, Attribute)>);
 impl<F: Fn(&Module, &Tensor, &Tensor) -> Result<Tensor> + Send + Sync> Layer for Loss<F> {
@@ -23,7 +24,7 @@ fn loss(
     mut attributes: Vec<(&'static str, Attribute)>,
     call: impl Fn(&Module, &Tensor, &Tensor, &str) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Result<Module> {
-    ops::check_reduction(reduction)?;
+    crate::ops::check_reduction(reduction)?;
     let how = reduction.to_string();
     attributes.push(("reduction", reduction.into()));
     let m = Module::new(name, Loss(move |m: &Module, x: &Tensor, y: &Tensor| call(m, x, y, &how), attributes));

@@ -1,9 +1,10 @@
 //! LayerNorm and BatchNorm.
 
 use super::{not_negative, parameter, positive, single};
+use crate::gate::front as ops;
 use crate::nn::{one, Attribute, Layer, Module, Outputs};
 use crate::tensor::print::{py_bool, py_float, py_tuple};
-use crate::{ensure, ops, Result, Tensor};
+use crate::{ensure, Result, Tensor};
 
 struct LayerNorm {
     shape: Vec<i64>,

@@ -1,9 +1,10 @@
 //! Pooling over windows of [n, c, h, w].
 
 use super::{as_given, expand, not_negative, positive, single, size_attribute};
+use crate::gate::front as ops;
 use crate::nn::{one, Attribute, Layer, Module, Outputs};
 use crate::tensor::print::py_bool;
-use crate::{ops, Result, Tensor};
+use crate::{Result, Tensor};
 
 struct MaxPool2d {
     kernel_size: Vec<i64>,
