@@ -169,6 +169,9 @@ struct DLManagedTensorVersioned;
 /* A key or name that is not there. */
 #define TAPER_ERROR_KEY 11
 
+/* The thread's token was set: taper_cancel_token_cancel. */
+#define TAPER_ERROR_CANCELLED 12
+
 /*
  * How much a message of the log matters; taper_set_log_callback names the last that is wanted.
  *
@@ -184,6 +187,9 @@ struct DLManagedTensorVersioned;
 
 /* Everything else: what was read from caches, memory given back. */
 #define TAPER_LOG_DEBUG 4
+
+/* What stops the threads that it is attached to. Any thread may use it. */
+typedef struct taper_cancel_token taper_cancel_token;
 
 /* What went wrong. Immutable; any thread may read it. */
 typedef struct taper_error taper_error;
@@ -312,6 +318,7 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
 #define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
 #define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
+#define TAPER_INTERRUPT_VTABLE_INIT {sizeof(taper_interrupt_vtable), NULL, NULL}
 #define TAPER_LOG_VTABLE_INIT {sizeof(taper_log_vtable), NULL, NULL}
 #define TAPER_DEVICE_PROPERTIES_INIT \
     {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}
@@ -1394,6 +1401,134 @@ taper_error *taper_tensor_ready_on(taper_tensor *t,
 
 /* cuDNN's version as a number, like 91900; 0 where convolutions do not go to cuDNN. Since 0.1. */
 int64_t taper_cudnn_version(void);
+
+/* ==== Automatic casts, profiles, cancelling, counting ===================================================== */
+
+/* What long calls ask. */
+typedef struct taper_interrupt_vtable {
+    /* sizeof(taper_interrupt_vtable). */
+    size_t struct_size;
+    /* Called on the thread of the call; an error that it returns ends the call and passes to its caller. */
+    taper_error *(*call)(void *user);
+    /* Called with user exactly once, when the callback is gone; or NULL. */
+    taper_drop_fn drop;
+} taper_interrupt_vtable;
+
+/*
+ * Begins a region of this thread in which ops on tensors of a device's type (TAPER_DEVICE_...) run in the types that
+ * PyTorch's autocast has: products in dtype (bfloat16 or float16; TAPER_DTYPE_NONE: the one set before, at first
+ * bfloat16 on the CPU, float16 elsewhere), what needs range or precision in float32. With enabled false they run as
+ * outside. cache says whether a parameter is cast once per outermost region (NULL: as before, at first true). Regions
+ * nest. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_autocast_begin(int32_t device_type,
+                                  int32_t dtype,
+                                  bool enabled,
+                                  const bool *cache);
+
+/*
+ * Ends this thread's innermost region; with the outermost one the casts that were kept are freed. Fails when none is
+ * open. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_autocast_end(void);
+
+/* Whether ops on tensors of a device's type are cast on this thread. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_autocast_enabled(int32_t device_type, bool *out);
+
+/* Sets that, until the innermost open region ends; previous receives what it was. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_set_autocast_enabled(int32_t device_type, bool enabled, bool *previous);
+
+/* What products are cast to on this thread. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_autocast_dtype(int32_t device_type, int32_t *dtype);
+
+/* Sets that: bfloat16 or float16. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_set_autocast_dtype(int32_t device_type, int32_t dtype);
+
+/* Whether this thread keeps the casts of parameters until its outermost region ends. Since 0.1. */
+bool taper_autocast_cache_enabled(void);
+
+/* Sets that and returns what it was. Since 0.1. */
+bool taper_set_autocast_cache_enabled(bool enabled);
+
+/* Frees the casts that this thread kept. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_autocast_clear_cache(void);
+
+/*
+ * Begins a profile of this thread: time, bytes, memory and multiply-adds of each op, each node of a backward pass, each
+ * forward of a module and step of an optimizer. One that is being taken is given up. synchronize waits for the device
+ * after each op, so that its time is the device's; shapes keeps the tensors' shapes. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_profiler_start(bool synchronize,
+                                  bool shapes);
+
+/* Ends it; its results can be read on this thread until the next one begins. Fails when none is being taken. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_profiler_stop(void);
+
+/* Opens a range of the caller's in this thread's profile; without one nothing happens. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_profiler_push(const char *name);
+
+/* Closes the innermost range. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_profiler_pop(void);
+
+/* The profile as a table, one row per name, the most time first, at most rows (0: all). Owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_profiler_table(size_t rows,
+                                  taper_string **out);
+
+/*
+ * The profile's events as JSON: an array of objects with name, kind (op, backward, call, range), depth, start_ns,
+ * duration_ns, self_ns, bytes, memory, self_memory, macs and shapes, in the order in which they ended. Owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_profiler_events(taper_string **out);
+
+/* Writes the profile into a file that chrome://tracing and Perfetto show. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_profiler_export_chrome_trace(const char *path);
+
+/*
+ * Multiply-adds of this thread's products and convolutions so far, backward passes included; differences count.
+ * Since 0.1.
+ */
+uint64_t taper_multiply_adds(void);
+
+/* Makes a token that stops what runs on the threads to which it is attached. Owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_cancel_token_new(taper_cancel_token **out);
+
+/*
+ * Sets a token, from any thread: where it is attached, the next op or node of a backward pass fails with
+ * TAPER_ERROR_CANCELLED, and so does every one after it. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cancel_token_cancel(taper_cancel_token *t);
+
+/* 1 when a token is set, 0 when not, -1 for a bad handle. Borrows t. Since 0.1. */
+int32_t taper_cancel_token_is_cancelled(const taper_cancel_token *t);
+
+/*
+ * Attaches a token to this thread in place of the one before, which previous receives, owned by the caller (NULL: none).
+ * NULL attaches none. Borrows t. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cancel_token_attach(taper_cancel_token *t,
+                                       taper_cancel_token **previous);
+
+/*
+ * Frees a token's handle; where it is attached it stays. Consumes t; NULL is fine. Returns false when t was no live
+ * token handle. Since 0.1.
+ */
+bool taper_cancel_token_free(taper_cancel_token *t);
+
+/*
+ * Sets what long calls of this thread (backward passes) ask now and then, at most every 30 ms, whether to go on; vtable
+ * NULL removes it. user is owned by the library (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_set_interrupt_callback(const struct taper_interrupt_vtable *vtable,
+                                          void *user);
 
 /* ==== Ops: Creation ======================================================================================= */
 
@@ -7598,6 +7733,17 @@ TAPER_MUST_USE
 taper_error *taper_module_apply(taper_module *m,
                                 taper_error *(*f)(void *user, taper_module *m),
                                 void *user);
+
+/*
+ * Runs the module (in eval mode, without recording) and says in a table which shape each module of the tree gave, how
+ * many parameters are in it and how many multiply-adds its products and convolutions took. NULL inputs are optional ones
+ * that are not given. Owned by the caller. Borrows m and the inputs. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_summary(taper_module *m,
+                                  taper_tensor *const *inputs,
+                                  size_t inputs_len,
+                                  taper_string **out);
 
 /* The printed form, PyTorch's; owned by the caller. Borrows m. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_module_to_string(taper_module *m, taper_string **out);

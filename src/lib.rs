@@ -8,15 +8,17 @@
 
 pub mod autograd;
 pub mod capi;
+pub mod gate;
 pub mod io;
 pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod tensor;
+pub mod watch;
 
 #[cfg(not(test))]
 pub use taper_kernels::rng;
-pub use taper_kernels::{backend, bail, base, dispatch, ensure};
+pub use taper_kernels::{backend, bail, base, dispatch, ensure, log};
 /// Each thread has a default generator of its own, that tests which seed it and run side by side do not draw each other's
 /// numbers.
 #[cfg(test)]

@@ -17,5 +17,6 @@
 #include "taper/nn.hpp"
 #include "taper/lr_scheduler.hpp"
 #include "taper/optim.hpp"
+#include "taper/watch.hpp"
 
 #endif

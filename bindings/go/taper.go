@@ -96,6 +96,7 @@ var codeNames = map[Code]string{
 	ErrorCallback:       "a callback failed",
 	ErrorInternal:       "internal error",
 	ErrorKey:            "no such key",
+	ErrorCancelled:      "cancelled",
 }
 
 // Error is what the library reports. errors.As finds it, and errors.Is(err, ErrorIndex) asks for its code.

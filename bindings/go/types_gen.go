@@ -45,6 +45,7 @@ const (
 	ErrorCallback       = Code(C.TAPER_ERROR_CALLBACK)
 	ErrorInternal       = Code(C.TAPER_ERROR_INTERNAL)
 	ErrorKey            = Code(C.TAPER_ERROR_KEY)
+	ErrorCancelled      = Code(C.TAPER_ERROR_CANCELLED)
 )
 
 // How much a message of the log matters; taper_set_log_callback names the last that is wanted.

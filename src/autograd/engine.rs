@@ -8,6 +8,7 @@ use crate::backend::memory;
 use crate::base::error::Result;
 use crate::base::sync::Mutex;
 use crate::tensor::Tensor;
+use crate::watch;
 use crate::{bail, ensure};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -349,6 +350,19 @@ fn fit(alg: &dyn Algebra, from: &Node, i: usize, g: Tensor, edge: &Edge) -> Resu
     Ok(g)
 }
 
+/// A node's function while something looks on.
+#[cold]
+fn watched(word: u32, node: &Node, f: impl FnOnce() -> Result<Grads>) -> Result<Grads> {
+    if word & watch::CANCEL != 0 {
+        watch::cancel::check()?;
+    }
+    if word & watch::INTERRUPT != 0 {
+        watch::cancel::ask()?;
+    }
+    let _span = (word & watch::PROFILE != 0).then(|| watch::profile::node(&node.name));
+    f()
+}
+
 fn execute(
     alg: &dyn Algebra,
     node: &Arc<Node>,
@@ -396,7 +410,9 @@ fn execute(
     }
     let f = node.backward_fn()?.expect("a function node");
     let ctx = Ctx { node, create_graph: options.create_graph };
-    let mut results = f(&ctx, &grads)?;
+    let word = watch::word();
+    let mut results =
+        if word & watch::NODES == 0 { f(&ctx, &grads)? } else { watched(word, node, || f(&ctx, &grads))? };
     drop(f);
     if mode::anomaly() == Anomaly::CheckNan {
         for (i, g) in results.iter().enumerate() {

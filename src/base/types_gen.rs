@@ -212,10 +212,12 @@ pub enum ErrorKind {
     Internal = 10,
     /// A key or name that is not there.
     Key = 11,
+    /// The thread's token was set: taper_cancel_token_cancel.
+    Cancelled = 12,
 }
 
 impl ErrorKind {
-    pub const ALL: [ErrorKind; 11] = [
+    pub const ALL: [ErrorKind; 12] = [
         ErrorKind::Runtime,
         ErrorKind::Index,
         ErrorKind::Type,
@@ -227,6 +229,7 @@ impl ErrorKind {
         ErrorKind::Callback,
         ErrorKind::Internal,
         ErrorKind::Key,
+        ErrorKind::Cancelled,
     ];
 
     /// The one of a number of the C interface.

@@ -8,8 +8,10 @@ use super::types::*;
 use crate::backend::memory;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::sync::Mutex;
+use crate::gate;
 use crate::rng::Generator;
 use crate::tensor::Tensor;
+use crate::watch;
 use crate::{DType, Device, Scalar};
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -88,7 +90,9 @@ pub fn guard(op: &'static str, f: impl FnOnce(&Call) -> Result<()>) -> *mut tape
 /// What is the same for every function stands here once: inlined, it was most of each.
 #[inline(never)]
 fn run(op: &'static str, f: &mut dyn FnMut(&Call) -> Result<()>) -> *mut taper_error {
-    let call = Call { op };
+    let word = watch::word();
+    let call = Call { op, word };
+    let _span = (word & watch::PROFILE != 0 && !op.starts_with("profiler_")).then(|| watch::profile::call(op));
     if memory::is_low() {
         if let Some(e) = refuse(op) {
             return error::into_handle(e.with_op(op));
@@ -220,9 +224,23 @@ pub fn new_handle<T: HandleType>(o: T::Object) -> Result<*mut T> {
 /// One call from C: knows the op's name and makes the messages of bad arguments.
 pub struct Call {
     pub op: &'static str,
+    /// What looks on at this thread when the call begins.
+    pub word: u32,
 }
 
 impl Call {
+    /// Whether something looks on, so that the op has to go through the gate.
+    #[inline]
+    pub fn is_gated(&self) -> bool {
+        self.word & watch::GATED != 0
+    }
+    /// The gate before op number `id` of the table; it may replace the tensors.
+    #[cold]
+    #[inline(never)]
+    pub fn gate(&self, id: u16, tensors: &mut [gate::Slot]) -> Result<()> {
+        gate::before(gate::OpId(id), tensors)
+    }
+
     #[cold]
     fn bad(&self, kind: ErrorKind, index: usize, name: &str, what: impl std::fmt::Display) -> Error {
         Error::new(kind, format!("{}(): argument '{name}' (position {}): {what}", self.op, index + 1)).with_arg(index)

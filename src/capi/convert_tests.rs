@@ -55,7 +55,7 @@ fn panics_elsewhere_reach_the_hook_that_was_there() {
 
 #[test]
 fn arguments_are_checked() {
-    let c = Call { op: "f" };
+    let c = Call { op: "f", word: 0 };
     // SAFETY: every pointer below is NULL, or misaligned, or a live local.
     unsafe {
         let numbers = [1i64, 2, 3];
@@ -109,7 +109,7 @@ fn structs_may_grow() {
         const INIT: Self = Options { struct_size: 0, a: 10, b: 20 };
         const MIN_SIZE: usize = 16;
     }
-    let c = Call { op: "f" };
+    let c = Call { op: "f", word: 0 };
     // A guard value after the part that an old caller has.
     let old = Options { struct_size: 16, a: 1, b: 666 };
     // SAFETY: readable for struct_size bytes.

@@ -34,9 +34,10 @@ pub enum Kind {
     Graph = 0x1c,
     Event = 0x1d,
     FileWriter = 0x1e,
+    CancelToken = 0x1f,
 }
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 15] = [
         Kind::Tensor,
         Kind::TensorList,
         Kind::Error,
@@ -51,6 +52,7 @@ impl Kind {
         Kind::Graph,
         Kind::Event,
         Kind::FileWriter,
+        Kind::CancelToken,
     ];
     pub fn name(self) -> &'static str {
         match self {
@@ -68,6 +70,7 @@ impl Kind {
             Kind::Graph => "graph",
             Kind::Event => "event",
             Kind::FileWriter => "file writer",
+            Kind::CancelToken => "cancel token",
         }
     }
     fn from_byte(b: u8) -> Option<Kind> {

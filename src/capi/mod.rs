@@ -42,3 +42,4 @@ pub mod types;
 pub mod types_gen;
 pub mod user;
 pub mod version;
+pub mod watch;

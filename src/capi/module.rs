@@ -316,6 +316,11 @@ pub fn module_apply(c: &Call, m: &Module, f: ApplyFn, user: *mut c_void) -> Resu
     })
 }
 
+/// `taper_module_summary`.
+pub fn module_summary(m: &Module, inputs: &[Option<Tensor>]) -> Result<String> {
+    crate::nn::summary(m, inputs)
+}
+
 /// `taper_module_to_string`.
 pub fn module_to_string(m: &Module) -> Result<String> {
     m.repr()

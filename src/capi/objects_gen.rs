@@ -8,8 +8,8 @@ use super::convert::{free_handle, getter, guard, object};
 use super::handle;
 use super::types::*;
 use super::user::{opt_struct, read_struct, write_struct, User};
-use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*};
 use super::{schedule::*, schedule_gen::*};
+use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};
 use std::os::raw::{c_char, c_void};
 
 // == Versions ==
@@ -1468,6 +1468,229 @@ pub extern "C" fn taper_cudnn_version() -> i64 {
     getter(0, || super::event::cudnn_version().into())
 }
 
+// == Automatic casts, profiles, cancelling, counting ==
+
+/// Begins a region of this thread in which ops on tensors of a device's type (TAPER_DEVICE_...) run in the types that
+/// PyTorch's autocast has: products in dtype (bfloat16 or float16; TAPER_DTYPE_NONE: the one set before, at first
+/// bfloat16 on the CPU, float16 elsewhere), what needs range or precision in float32. With enabled false they run as
+/// outside. cache says whether a parameter is cast once per outermost region (NULL: as before, at first true). Regions
+/// nest. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_autocast_begin(device_type: i32, dtype: i32, enabled: bool, cache: *const bool) -> *mut taper_error {
+    guard("autocast_begin", |c| {
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let cache = c.opt(3, "cache", cache)?;
+        super::watch::autocast_begin(device_type, dtype, enabled, cache)
+    })
+}
+
+/// Ends this thread's innermost region; with the outermost one the casts that were kept are freed. Fails when none is
+/// open. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_autocast_end() -> *mut taper_error {
+    guard("autocast_end", |_| {
+        super::watch::autocast_end()
+    })
+}
+
+/// Whether ops on tensors of a device's type are cast on this thread. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_autocast_enabled(device_type: i32, out: *mut bool) -> *mut taper_error {
+    guard("autocast_enabled", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::watch::autocast_enabled(c, device_type)?)
+    })
+}
+
+/// Sets that, until the innermost open region ends; previous receives what it was. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_set_autocast_enabled(device_type: i32, enabled: bool, previous: *mut bool) -> *mut taper_error {
+    guard("set_autocast_enabled", |c| {
+        let previous = c.out(2, "previous", previous)?;
+        previous.set(super::watch::set_autocast_enabled(c, device_type, enabled)?)
+    })
+}
+
+/// What products are cast to on this thread. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_autocast_dtype(device_type: i32, dtype: *mut i32) -> *mut taper_error {
+    guard("autocast_dtype", |c| {
+        let dtype = c.out(1, "dtype", dtype)?;
+        dtype.set(super::watch::autocast_dtype(c, device_type)?)
+    })
+}
+
+/// Sets that: bfloat16 or float16. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_set_autocast_dtype(device_type: i32, dtype: i32) -> *mut taper_error {
+    guard("set_autocast_dtype", |c| {
+        let dtype = c.dtype(1, "dtype", dtype)?;
+        super::watch::set_autocast_dtype(c, device_type, dtype)
+    })
+}
+
+/// Whether this thread keeps the casts of parameters until its outermost region ends. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_autocast_cache_enabled() -> bool {
+    super::watch::autocast_cache_enabled()
+}
+
+/// Sets that and returns what it was. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_set_autocast_cache_enabled(enabled: bool) -> bool {
+    super::watch::set_autocast_cache_enabled(enabled)
+}
+
+/// Frees the casts that this thread kept. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_autocast_clear_cache() -> *mut taper_error {
+    guard("autocast_clear_cache", |_| {
+        super::watch::autocast_clear_cache()
+    })
+}
+
+/// Begins a profile of this thread: time, bytes, memory and multiply-adds of each op, each node of a backward pass, each
+/// forward of a module and step of an optimizer. One that is being taken is given up. synchronize waits for the device
+/// after each op, so that its time is the device's; shapes keeps the tensors' shapes. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_profiler_start(synchronize: bool, shapes: bool) -> *mut taper_error {
+    guard("profiler_start", |_| {
+        super::watch::profiler_start(synchronize, shapes)
+    })
+}
+
+/// Ends it; its results can be read on this thread until the next one begins. Fails when none is being taken. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_profiler_stop() -> *mut taper_error {
+    guard("profiler_stop", |_| {
+        super::watch::profiler_stop()
+    })
+}
+
+/// Opens a range of the caller's in this thread's profile; without one nothing happens. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_profiler_push(name: *const c_char) -> *mut taper_error {
+    guard("profiler_push", |c| {
+        let name = c.str(0, "name", name)?;
+        super::watch::profiler_push(name)
+    })
+}
+
+/// Closes the innermost range. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_profiler_pop() -> *mut taper_error {
+    guard("profiler_pop", |_| {
+        super::watch::profiler_pop()
+    })
+}
+
+/// The profile as a table, one row per name, the most time first, at most rows (0: all). Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_profiler_table(rows: usize, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("profiler_table", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::watch::profiler_table(rows)?)
+    })
+}
+
+/// The profile's events as JSON: an array of objects with name, kind (op, backward, call, range), depth, start_ns,
+/// duration_ns, self_ns, bytes, memory, self_memory, macs and shapes, in the order in which they ended. Owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_profiler_events(out: *mut *mut taper_string) -> *mut taper_error {
+    guard("profiler_events", |c| {
+        let out = c.out(0, "out", out)?;
+        out.set(super::watch::profiler_events()?)
+    })
+}
+
+/// Writes the profile into a file that chrome://tracing and Perfetto show. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_profiler_export_chrome_trace(path: *const c_char) -> *mut taper_error {
+    guard("profiler_export_chrome_trace", |c| {
+        let path = c.path(0, "path", path)?;
+        super::watch::profiler_export_chrome_trace(path)
+    })
+}
+
+/// Multiply-adds of this thread's products and convolutions so far, backward passes included; differences count.
+/// Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_multiply_adds() -> u64 {
+    super::watch::multiply_adds()
+}
+
+/// Makes a token that stops what runs on the threads to which it is attached. Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cancel_token_new(out: *mut *mut taper_cancel_token) -> *mut taper_error {
+    guard("cancel_token_new", |c| {
+        let out = c.out(0, "out", out)?;
+        out.set(super::watch::cancel_token_new()?)
+    })
+}
+
+/// Sets a token, from any thread: where it is attached, the next op or node of a backward pass fails with
+/// TAPER_ERROR_CANCELLED, and so does every one after it. Borrows t. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_cancel_token_cancel(t: *mut taper_cancel_token) -> *mut taper_error {
+    guard("cancel_token_cancel", |c| {
+        let t = c.get(0, "t", t)?;
+        super::watch::cancel_token_cancel(&t)
+    })
+}
+
+/// 1 when a token is set, 0 when not, -1 for a bad handle. Borrows t. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_cancel_token_is_cancelled(t: *const taper_cancel_token) -> i32 {
+    getter(-1, || super::watch::cancel_token_is_cancelled(&object(t).ok()?).into())
+}
+
+/// Attaches a token to this thread in place of the one before, which previous receives, owned by the caller (NULL: none).
+/// NULL attaches none. Borrows t. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cancel_token_attach(t: *mut taper_cancel_token, previous: *mut *mut taper_cancel_token) -> *mut taper_error {
+    guard("cancel_token_attach", |c| {
+        let previous = c.out(1, "previous", previous)?;
+        let t = c.opt_get(0, "t", t)?;
+        previous.set(super::watch::cancel_token_attach(t.as_ref())?)
+    })
+}
+
+/// Frees a token's handle; where it is attached it stays. Consumes t; NULL is fine. Returns false when t was no live
+/// token handle. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_cancel_token_free(t: *mut taper_cancel_token) -> bool {
+    free_handle(t)
+}
+
+/// Sets what long calls of this thread (backward passes) ask now and then, at most every 30 ms, whether to go on; vtable
+/// NULL removes it. user is owned by the library (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_set_interrupt_callback(vtable: *const taper_interrupt_vtable, user: *mut c_void) -> *mut taper_error {
+    guard("set_interrupt_callback", |c| {
+        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, User::new(user, v.drop)));
+        super::watch::set_interrupt_callback(c, vtable)
+    })
+}
+
 // == Named tensors and files ==
 
 /// An empty collection, owned by the caller. Since 0.1.
@@ -1910,6 +2133,20 @@ pub unsafe extern "C" fn taper_module_apply(m: *mut taper_module, f: Option<unsa
     guard("module_apply", |c| {
         let m = c.get(0, "m", m)?;
         super::module::module_apply(c, &m, f, user)
+    })
+}
+
+/// Runs the module (in eval mode, without recording) and says in a table which shape each module of the tree gave, how
+/// many parameters are in it and how many multiply-adds its products and convolutions took. NULL inputs are optional ones
+/// that are not given. Owned by the caller. Borrows m and the inputs. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_summary(m: *mut taper_module, inputs: *const *mut taper_tensor, inputs_len: usize, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("module_summary", |c| {
+        let out = c.out(2, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len)?;
+        out.set(super::module::module_summary(&m, &inputs)?)
     })
 }
 

@@ -3,6 +3,7 @@
 
 use crate::capi::convert::guard;
 use crate::capi::types::*;
+use crate::gate::Slot::*;
 use crate::ops;
 use std::os::raw::c_char;
 
@@ -26,6 +27,9 @@ pub unsafe extern "C" fn taper_empty(
         let size = c.slice(0, "size", size, size_len)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(0, &mut [])?;
+        }
         out.set(ops::empty(size, dtype, device)?)
     })
 }
@@ -48,6 +52,9 @@ pub unsafe extern "C" fn taper_zeros(
         let size = c.slice(0, "size", size, size_len)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(1, &mut [])?;
+        }
         out.set(ops::zeros(size, dtype, device)?)
     })
 }
@@ -70,6 +77,9 @@ pub unsafe extern "C" fn taper_ones(
         let size = c.slice(0, "size", size, size_len)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(2, &mut [])?;
+        }
         out.set(ops::ones(size, dtype, device)?)
     })
 }
@@ -94,6 +104,9 @@ pub unsafe extern "C" fn taper_full(
         let fill_value = c.scalar(1, "fill_value", fill_value)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(3, &mut [])?;
+        }
         out.set(ops::full(size, fill_value, dtype, device)?)
     })
 }
@@ -112,9 +125,12 @@ pub unsafe extern "C" fn taper_empty_like(
     guard("empty_like", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(4, &mut [One(&mut self_)])?;
+        }
         out.set(ops::empty_like(&self_, dtype, device)?)
     })
 }
@@ -133,9 +149,12 @@ pub unsafe extern "C" fn taper_zeros_like(
     guard("zeros_like", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(5, &mut [One(&mut self_)])?;
+        }
         out.set(ops::zeros_like(&self_, dtype, device)?)
     })
 }
@@ -154,9 +173,12 @@ pub unsafe extern "C" fn taper_ones_like(
     guard("ones_like", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(6, &mut [One(&mut self_)])?;
+        }
         out.set(ops::ones_like(&self_, dtype, device)?)
     })
 }
@@ -176,10 +198,13 @@ pub unsafe extern "C" fn taper_full_like(
     guard("full_like", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let fill_value = c.scalar(1, "fill_value", fill_value)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(7, &mut [One(&mut self_)])?;
+        }
         out.set(ops::full_like(&self_, fill_value, dtype, device)?)
     })
 }
@@ -201,6 +226,9 @@ pub unsafe extern "C" fn taper_arange(
         let end = c.scalar(0, "end", end)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(8, &mut [])?;
+        }
         out.set(ops::arange(end, dtype, device)?)
     })
 }
@@ -224,6 +252,9 @@ pub unsafe extern "C" fn taper_arange_start(
         let end = c.scalar(1, "end", end)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(9, &mut [])?;
+        }
         out.set(ops::arange_start(start, end, dtype, device)?)
     })
 }
@@ -249,6 +280,9 @@ pub unsafe extern "C" fn taper_arange_start_step(
         let step = c.scalar(2, "step", step)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
+        if c.is_gated() {
+            c.gate(10, &mut [])?;
+        }
         out.set(ops::arange_start_step(start, end, step, dtype, device)?)
     })
 }
@@ -273,6 +307,9 @@ pub unsafe extern "C" fn taper_linspace(
         let end = c.scalar(1, "end", end)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
+        if c.is_gated() {
+            c.gate(11, &mut [])?;
+        }
         out.set(ops::linspace(start, end, steps, dtype, device)?)
     })
 }
@@ -298,6 +335,9 @@ pub unsafe extern "C" fn taper_logspace(
         let end = c.scalar(1, "end", end)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
+        if c.is_gated() {
+            c.gate(12, &mut [])?;
+        }
         out.set(ops::logspace(start, end, steps, base, dtype, device)?)
     })
 }
@@ -318,6 +358,9 @@ pub unsafe extern "C" fn taper_eye(
         let out = out?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(13, &mut [])?;
+        }
         out.set(ops::eye(n, dtype, device)?)
     })
 }
@@ -339,6 +382,9 @@ pub unsafe extern "C" fn taper_eye_m(
         let out = out?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(14, &mut [])?;
+        }
         out.set(ops::eye_m(n, m, dtype, device)?)
     })
 }
@@ -356,7 +402,10 @@ pub unsafe extern "C" fn taper_tril(
     guard("tril", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(15, &mut [One(&mut self_)])?;
+        }
         out.set(ops::tril(&self_, diagonal)?)
     })
 }
@@ -374,7 +423,10 @@ pub unsafe extern "C" fn taper_triu(
     guard("triu", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(16, &mut [One(&mut self_)])?;
+        }
         out.set(ops::triu(&self_, diagonal)?)
     })
 }
@@ -389,7 +441,10 @@ pub unsafe extern "C" fn taper_tril_(
     diagonal: i64,
 ) -> *mut taper_error {
     guard("tril_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(17, &mut [One(&mut self_)])?;
+        }
         ops::tril_(&self_, diagonal)
     })
 }
@@ -404,7 +459,10 @@ pub unsafe extern "C" fn taper_triu_(
     diagonal: i64,
 ) -> *mut taper_error {
     guard("triu_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(18, &mut [One(&mut self_)])?;
+        }
         ops::triu_(&self_, diagonal)
     })
 }
@@ -425,9 +483,12 @@ pub unsafe extern "C" fn taper_add(
     guard("add", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(19, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::add(&self_, &other, alpha)?)
     })
 }
@@ -446,9 +507,12 @@ pub unsafe extern "C" fn taper_add_scalar(
     guard("add_scalar", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(20, &mut [One(&mut self_)])?;
+        }
         out.set(ops::add_scalar(&self_, other, alpha)?)
     })
 }
@@ -464,9 +528,12 @@ pub unsafe extern "C" fn taper_add_(
     alpha: taper_scalar,
 ) -> *mut taper_error {
     guard("add_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(21, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::add_(&self_, &other, alpha)
     })
 }
@@ -482,9 +549,12 @@ pub unsafe extern "C" fn taper_add_scalar_(
     alpha: taper_scalar,
 ) -> *mut taper_error {
     guard("add_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(22, &mut [One(&mut self_)])?;
+        }
         ops::add_scalar_(&self_, other, alpha)
     })
 }
@@ -503,9 +573,12 @@ pub unsafe extern "C" fn taper_sub(
     guard("sub", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(23, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::sub(&self_, &other, alpha)?)
     })
 }
@@ -524,9 +597,12 @@ pub unsafe extern "C" fn taper_sub_scalar(
     guard("sub_scalar", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(24, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sub_scalar(&self_, other, alpha)?)
     })
 }
@@ -542,9 +618,12 @@ pub unsafe extern "C" fn taper_sub_(
     alpha: taper_scalar,
 ) -> *mut taper_error {
     guard("sub_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(25, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::sub_(&self_, &other, alpha)
     })
 }
@@ -560,9 +639,12 @@ pub unsafe extern "C" fn taper_sub_scalar_(
     alpha: taper_scalar,
 ) -> *mut taper_error {
     guard("sub_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(26, &mut [One(&mut self_)])?;
+        }
         ops::sub_scalar_(&self_, other, alpha)
     })
 }
@@ -580,8 +662,11 @@ pub unsafe extern "C" fn taper_mul(
     guard("mul", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(27, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::mul(&self_, &other)?)
     })
 }
@@ -599,8 +684,11 @@ pub unsafe extern "C" fn taper_mul_scalar(
     guard("mul_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(28, &mut [One(&mut self_)])?;
+        }
         out.set(ops::mul_scalar(&self_, other)?)
     })
 }
@@ -615,8 +703,11 @@ pub unsafe extern "C" fn taper_mul_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("mul_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(29, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::mul_(&self_, &other)
     })
 }
@@ -631,8 +722,11 @@ pub unsafe extern "C" fn taper_mul_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("mul_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(30, &mut [One(&mut self_)])?;
+        }
         ops::mul_scalar_(&self_, other)
     })
 }
@@ -650,8 +744,11 @@ pub unsafe extern "C" fn taper_div(
     guard("div", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(31, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::div(&self_, &other)?)
     })
 }
@@ -669,8 +766,11 @@ pub unsafe extern "C" fn taper_div_scalar(
     guard("div_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(32, &mut [One(&mut self_)])?;
+        }
         out.set(ops::div_scalar(&self_, other)?)
     })
 }
@@ -685,8 +785,11 @@ pub unsafe extern "C" fn taper_div_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("div_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(33, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::div_(&self_, &other)
     })
 }
@@ -701,8 +804,11 @@ pub unsafe extern "C" fn taper_div_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("div_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(34, &mut [One(&mut self_)])?;
+        }
         ops::div_scalar_(&self_, other)
     })
 }
@@ -721,9 +827,12 @@ pub unsafe extern "C" fn taper_div_tensor_mode(
     guard("div_tensor_mode", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
+        if c.is_gated() {
+            c.gate(35, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::div_tensor_mode(&self_, &other, rounding_mode)?)
     })
 }
@@ -742,9 +851,12 @@ pub unsafe extern "C" fn taper_div_scalar_mode(
     guard("div_scalar_mode", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
+        if c.is_gated() {
+            c.gate(36, &mut [One(&mut self_)])?;
+        }
         out.set(ops::div_scalar_mode(&self_, other, rounding_mode)?)
     })
 }
@@ -762,8 +874,11 @@ pub unsafe extern "C" fn taper_floor_divide(
     guard("floor_divide", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(37, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::floor_divide(&self_, &other)?)
     })
 }
@@ -781,8 +896,11 @@ pub unsafe extern "C" fn taper_floor_divide_scalar(
     guard("floor_divide_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(38, &mut [One(&mut self_)])?;
+        }
         out.set(ops::floor_divide_scalar(&self_, other)?)
     })
 }
@@ -797,8 +915,11 @@ pub unsafe extern "C" fn taper_floor_divide_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("floor_divide_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(39, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::floor_divide_(&self_, &other)
     })
 }
@@ -813,8 +934,11 @@ pub unsafe extern "C" fn taper_floor_divide_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("floor_divide_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(40, &mut [One(&mut self_)])?;
+        }
         ops::floor_divide_scalar_(&self_, other)
     })
 }
@@ -832,8 +956,11 @@ pub unsafe extern "C" fn taper_remainder(
     guard("remainder", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(41, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::remainder(&self_, &other)?)
     })
 }
@@ -851,8 +978,11 @@ pub unsafe extern "C" fn taper_remainder_scalar(
     guard("remainder_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(42, &mut [One(&mut self_)])?;
+        }
         out.set(ops::remainder_scalar(&self_, other)?)
     })
 }
@@ -867,8 +997,11 @@ pub unsafe extern "C" fn taper_remainder_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("remainder_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(43, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::remainder_(&self_, &other)
     })
 }
@@ -883,8 +1016,11 @@ pub unsafe extern "C" fn taper_remainder_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("remainder_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(44, &mut [One(&mut self_)])?;
+        }
         ops::remainder_scalar_(&self_, other)
     })
 }
@@ -902,8 +1038,11 @@ pub unsafe extern "C" fn taper_fmod(
     guard("fmod", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(45, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::fmod(&self_, &other)?)
     })
 }
@@ -921,8 +1060,11 @@ pub unsafe extern "C" fn taper_fmod_scalar(
     guard("fmod_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(46, &mut [One(&mut self_)])?;
+        }
         out.set(ops::fmod_scalar(&self_, other)?)
     })
 }
@@ -937,8 +1079,11 @@ pub unsafe extern "C" fn taper_fmod_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fmod_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(47, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::fmod_(&self_, &other)
     })
 }
@@ -953,8 +1098,11 @@ pub unsafe extern "C" fn taper_fmod_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("fmod_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(48, &mut [One(&mut self_)])?;
+        }
         ops::fmod_scalar_(&self_, other)
     })
 }
@@ -973,9 +1121,12 @@ pub unsafe extern "C" fn taper_rsub(
     guard("rsub", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(49, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::rsub(&self_, &other, alpha)?)
     })
 }
@@ -994,9 +1145,12 @@ pub unsafe extern "C" fn taper_rsub_scalar(
     guard("rsub_scalar", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(50, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rsub_scalar(&self_, other, alpha)?)
     })
 }
@@ -1014,8 +1168,11 @@ pub unsafe extern "C" fn taper_rdiv(
     guard("rdiv", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(51, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rdiv(&self_, other)?)
     })
 }
@@ -1033,8 +1190,11 @@ pub unsafe extern "C" fn taper_rfloor_divide(
     guard("rfloor_divide", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(52, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rfloor_divide(&self_, other)?)
     })
 }
@@ -1052,8 +1212,11 @@ pub unsafe extern "C" fn taper_rremainder(
     guard("rremainder", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(53, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rremainder(&self_, other)?)
     })
 }
@@ -1071,8 +1234,11 @@ pub unsafe extern "C" fn taper_pow(
     guard("pow", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let exponent = c.tensor(1, "exponent", exponent)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut exponent = c.tensor(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(54, &mut [One(&mut self_), One(&mut exponent)])?;
+        }
         out.set(ops::pow(&self_, &exponent)?)
     })
 }
@@ -1090,8 +1256,11 @@ pub unsafe extern "C" fn taper_pow_scalar(
     guard("pow_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(55, &mut [One(&mut self_)])?;
+        }
         out.set(ops::pow_scalar(&self_, exponent)?)
     })
 }
@@ -1110,7 +1279,10 @@ pub unsafe extern "C" fn taper_pow_scalar_base(
         let out = c.out(2, "out", out);
         let out = out?;
         let base = c.scalar(0, "base", base)?;
-        let exponent = c.tensor(1, "exponent", exponent)?;
+        let mut exponent = c.tensor(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(56, &mut [One(&mut exponent)])?;
+        }
         out.set(ops::pow_scalar_base(base, &exponent)?)
     })
 }
@@ -1125,8 +1297,11 @@ pub unsafe extern "C" fn taper_pow_(
     exponent: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("pow_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let exponent = c.tensor(1, "exponent", exponent)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut exponent = c.tensor(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(57, &mut [One(&mut self_), One(&mut exponent)])?;
+        }
         ops::pow_(&self_, &exponent)
     })
 }
@@ -1141,8 +1316,11 @@ pub unsafe extern "C" fn taper_pow_scalar_(
     exponent: taper_scalar,
 ) -> *mut taper_error {
     guard("pow_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(58, &mut [One(&mut self_)])?;
+        }
         ops::pow_scalar_(&self_, exponent)
     })
 }
@@ -1160,8 +1338,11 @@ pub unsafe extern "C" fn taper_maximum(
     guard("maximum", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(59, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::maximum(&self_, &other)?)
     })
 }
@@ -1179,8 +1360,11 @@ pub unsafe extern "C" fn taper_minimum(
     guard("minimum", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(60, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::minimum(&self_, &other)?)
     })
 }
@@ -1198,8 +1382,11 @@ pub unsafe extern "C" fn taper_fmax(
     guard("fmax", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(61, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::fmax(&self_, &other)?)
     })
 }
@@ -1217,8 +1404,11 @@ pub unsafe extern "C" fn taper_fmin(
     guard("fmin", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(62, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::fmin(&self_, &other)?)
     })
 }
@@ -1236,8 +1426,11 @@ pub unsafe extern "C" fn taper_atan2(
     guard("atan2", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(63, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::atan2(&self_, &other)?)
     })
 }
@@ -1255,8 +1448,11 @@ pub unsafe extern "C" fn taper_hypot(
     guard("hypot", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(64, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::hypot(&self_, &other)?)
     })
 }
@@ -1274,8 +1470,11 @@ pub unsafe extern "C" fn taper_logaddexp(
     guard("logaddexp", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(65, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::logaddexp(&self_, &other)?)
     })
 }
@@ -1293,8 +1492,11 @@ pub unsafe extern "C" fn taper_xlogy(
     guard("xlogy", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(66, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::xlogy(&self_, &other)?)
     })
 }
@@ -1313,9 +1515,12 @@ pub unsafe extern "C" fn taper_lerp(
     guard("lerp", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let end = c.tensor(1, "end", end)?;
-        let weight = c.tensor(2, "weight", weight)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut end = c.tensor(1, "end", end)?;
+        let mut weight = c.tensor(2, "weight", weight)?;
+        if c.is_gated() {
+            c.gate(67, &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
+        }
         out.set(ops::lerp(&self_, &end, &weight)?)
     })
 }
@@ -1334,9 +1539,12 @@ pub unsafe extern "C" fn taper_lerp_scalar(
     guard("lerp_scalar", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let end = c.tensor(1, "end", end)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut end = c.tensor(1, "end", end)?;
         let weight = c.scalar(2, "weight", weight)?;
+        if c.is_gated() {
+            c.gate(68, &mut [One(&mut self_), One(&mut end)])?;
+        }
         out.set(ops::lerp_scalar(&self_, &end, weight)?)
     })
 }
@@ -1352,9 +1560,12 @@ pub unsafe extern "C" fn taper_lerp_scalar_(
     weight: taper_scalar,
 ) -> *mut taper_error {
     guard("lerp_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let end = c.tensor(1, "end", end)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut end = c.tensor(1, "end", end)?;
         let weight = c.scalar(2, "weight", weight)?;
+        if c.is_gated() {
+            c.gate(69, &mut [One(&mut self_), One(&mut end)])?;
+        }
         ops::lerp_scalar_(&self_, &end, weight)
     })
 }
@@ -1374,10 +1585,13 @@ pub unsafe extern "C" fn taper_addcmul(
     guard("addcmul", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
-        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(70, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+        }
         out.set(ops::addcmul(&self_, &tensor1, &tensor2, value)?)
     })
 }
@@ -1394,10 +1608,13 @@ pub unsafe extern "C" fn taper_addcmul_(
     value: taper_scalar,
 ) -> *mut taper_error {
     guard("addcmul_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
-        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(71, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+        }
         ops::addcmul_(&self_, &tensor1, &tensor2, value)
     })
 }
@@ -1417,10 +1634,13 @@ pub unsafe extern "C" fn taper_addcdiv(
     guard("addcdiv", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
-        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(72, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+        }
         out.set(ops::addcdiv(&self_, &tensor1, &tensor2, value)?)
     })
 }
@@ -1437,10 +1657,13 @@ pub unsafe extern "C" fn taper_addcdiv_(
     value: taper_scalar,
 ) -> *mut taper_error {
     guard("addcdiv_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let tensor1 = c.tensor(1, "tensor1", tensor1)?;
-        let tensor2 = c.tensor(2, "tensor2", tensor2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut tensor1 = c.tensor(1, "tensor1", tensor1)?;
+        let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(73, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+        }
         ops::addcdiv_(&self_, &tensor1, &tensor2, value)
     })
 }
@@ -1459,7 +1682,10 @@ pub unsafe extern "C" fn taper_exp(
     guard("exp", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(74, &mut [One(&mut self_)])?;
+        }
         out.set(ops::exp(&self_)?)
     })
 }
@@ -1473,7 +1699,10 @@ pub unsafe extern "C" fn taper_exp_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("exp_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(75, &mut [One(&mut self_)])?;
+        }
         ops::exp_(&self_)
     })
 }
@@ -1490,7 +1719,10 @@ pub unsafe extern "C" fn taper_exp2(
     guard("exp2", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(76, &mut [One(&mut self_)])?;
+        }
         out.set(ops::exp2(&self_)?)
     })
 }
@@ -1504,7 +1736,10 @@ pub unsafe extern "C" fn taper_exp2_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("exp2_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(77, &mut [One(&mut self_)])?;
+        }
         ops::exp2_(&self_)
     })
 }
@@ -1521,7 +1756,10 @@ pub unsafe extern "C" fn taper_expm1(
     guard("expm1", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(78, &mut [One(&mut self_)])?;
+        }
         out.set(ops::expm1(&self_)?)
     })
 }
@@ -1535,7 +1773,10 @@ pub unsafe extern "C" fn taper_expm1_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("expm1_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(79, &mut [One(&mut self_)])?;
+        }
         ops::expm1_(&self_)
     })
 }
@@ -1552,7 +1793,10 @@ pub unsafe extern "C" fn taper_log(
     guard("log", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(80, &mut [One(&mut self_)])?;
+        }
         out.set(ops::log(&self_)?)
     })
 }
@@ -1566,7 +1810,10 @@ pub unsafe extern "C" fn taper_log_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("log_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(81, &mut [One(&mut self_)])?;
+        }
         ops::log_(&self_)
     })
 }
@@ -1583,7 +1830,10 @@ pub unsafe extern "C" fn taper_log2(
     guard("log2", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(82, &mut [One(&mut self_)])?;
+        }
         out.set(ops::log2(&self_)?)
     })
 }
@@ -1597,7 +1847,10 @@ pub unsafe extern "C" fn taper_log2_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("log2_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(83, &mut [One(&mut self_)])?;
+        }
         ops::log2_(&self_)
     })
 }
@@ -1614,7 +1867,10 @@ pub unsafe extern "C" fn taper_log10(
     guard("log10", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(84, &mut [One(&mut self_)])?;
+        }
         out.set(ops::log10(&self_)?)
     })
 }
@@ -1628,7 +1884,10 @@ pub unsafe extern "C" fn taper_log10_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("log10_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(85, &mut [One(&mut self_)])?;
+        }
         ops::log10_(&self_)
     })
 }
@@ -1645,7 +1904,10 @@ pub unsafe extern "C" fn taper_log1p(
     guard("log1p", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(86, &mut [One(&mut self_)])?;
+        }
         out.set(ops::log1p(&self_)?)
     })
 }
@@ -1659,7 +1921,10 @@ pub unsafe extern "C" fn taper_log1p_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("log1p_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(87, &mut [One(&mut self_)])?;
+        }
         ops::log1p_(&self_)
     })
 }
@@ -1676,7 +1941,10 @@ pub unsafe extern "C" fn taper_sqrt(
     guard("sqrt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(88, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sqrt(&self_)?)
     })
 }
@@ -1690,7 +1958,10 @@ pub unsafe extern "C" fn taper_sqrt_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("sqrt_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(89, &mut [One(&mut self_)])?;
+        }
         ops::sqrt_(&self_)
     })
 }
@@ -1707,7 +1978,10 @@ pub unsafe extern "C" fn taper_rsqrt(
     guard("rsqrt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(90, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rsqrt(&self_)?)
     })
 }
@@ -1721,7 +1995,10 @@ pub unsafe extern "C" fn taper_rsqrt_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("rsqrt_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(91, &mut [One(&mut self_)])?;
+        }
         ops::rsqrt_(&self_)
     })
 }
@@ -1738,7 +2015,10 @@ pub unsafe extern "C" fn taper_reciprocal(
     guard("reciprocal", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(92, &mut [One(&mut self_)])?;
+        }
         out.set(ops::reciprocal(&self_)?)
     })
 }
@@ -1752,7 +2032,10 @@ pub unsafe extern "C" fn taper_reciprocal_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("reciprocal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(93, &mut [One(&mut self_)])?;
+        }
         ops::reciprocal_(&self_)
     })
 }
@@ -1769,7 +2052,10 @@ pub unsafe extern "C" fn taper_sin(
     guard("sin", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(94, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sin(&self_)?)
     })
 }
@@ -1783,7 +2069,10 @@ pub unsafe extern "C" fn taper_sin_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("sin_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(95, &mut [One(&mut self_)])?;
+        }
         ops::sin_(&self_)
     })
 }
@@ -1800,7 +2089,10 @@ pub unsafe extern "C" fn taper_cos(
     guard("cos", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(96, &mut [One(&mut self_)])?;
+        }
         out.set(ops::cos(&self_)?)
     })
 }
@@ -1814,7 +2106,10 @@ pub unsafe extern "C" fn taper_cos_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("cos_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(97, &mut [One(&mut self_)])?;
+        }
         ops::cos_(&self_)
     })
 }
@@ -1831,7 +2126,10 @@ pub unsafe extern "C" fn taper_tan(
     guard("tan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(98, &mut [One(&mut self_)])?;
+        }
         out.set(ops::tan(&self_)?)
     })
 }
@@ -1845,7 +2143,10 @@ pub unsafe extern "C" fn taper_tan_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("tan_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(99, &mut [One(&mut self_)])?;
+        }
         ops::tan_(&self_)
     })
 }
@@ -1862,7 +2163,10 @@ pub unsafe extern "C" fn taper_asin(
     guard("asin", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(100, &mut [One(&mut self_)])?;
+        }
         out.set(ops::asin(&self_)?)
     })
 }
@@ -1876,7 +2180,10 @@ pub unsafe extern "C" fn taper_asin_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("asin_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(101, &mut [One(&mut self_)])?;
+        }
         ops::asin_(&self_)
     })
 }
@@ -1893,7 +2200,10 @@ pub unsafe extern "C" fn taper_acos(
     guard("acos", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(102, &mut [One(&mut self_)])?;
+        }
         out.set(ops::acos(&self_)?)
     })
 }
@@ -1907,7 +2217,10 @@ pub unsafe extern "C" fn taper_acos_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("acos_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(103, &mut [One(&mut self_)])?;
+        }
         ops::acos_(&self_)
     })
 }
@@ -1924,7 +2237,10 @@ pub unsafe extern "C" fn taper_atan(
     guard("atan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(104, &mut [One(&mut self_)])?;
+        }
         out.set(ops::atan(&self_)?)
     })
 }
@@ -1938,7 +2254,10 @@ pub unsafe extern "C" fn taper_atan_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("atan_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(105, &mut [One(&mut self_)])?;
+        }
         ops::atan_(&self_)
     })
 }
@@ -1955,7 +2274,10 @@ pub unsafe extern "C" fn taper_sinh(
     guard("sinh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(106, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sinh(&self_)?)
     })
 }
@@ -1969,7 +2291,10 @@ pub unsafe extern "C" fn taper_sinh_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("sinh_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(107, &mut [One(&mut self_)])?;
+        }
         ops::sinh_(&self_)
     })
 }
@@ -1986,7 +2311,10 @@ pub unsafe extern "C" fn taper_cosh(
     guard("cosh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(108, &mut [One(&mut self_)])?;
+        }
         out.set(ops::cosh(&self_)?)
     })
 }
@@ -2000,7 +2328,10 @@ pub unsafe extern "C" fn taper_cosh_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("cosh_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(109, &mut [One(&mut self_)])?;
+        }
         ops::cosh_(&self_)
     })
 }
@@ -2017,7 +2348,10 @@ pub unsafe extern "C" fn taper_asinh(
     guard("asinh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(110, &mut [One(&mut self_)])?;
+        }
         out.set(ops::asinh(&self_)?)
     })
 }
@@ -2031,7 +2365,10 @@ pub unsafe extern "C" fn taper_asinh_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("asinh_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(111, &mut [One(&mut self_)])?;
+        }
         ops::asinh_(&self_)
     })
 }
@@ -2048,7 +2385,10 @@ pub unsafe extern "C" fn taper_acosh(
     guard("acosh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(112, &mut [One(&mut self_)])?;
+        }
         out.set(ops::acosh(&self_)?)
     })
 }
@@ -2062,7 +2402,10 @@ pub unsafe extern "C" fn taper_acosh_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("acosh_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(113, &mut [One(&mut self_)])?;
+        }
         ops::acosh_(&self_)
     })
 }
@@ -2079,7 +2422,10 @@ pub unsafe extern "C" fn taper_atanh(
     guard("atanh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(114, &mut [One(&mut self_)])?;
+        }
         out.set(ops::atanh(&self_)?)
     })
 }
@@ -2093,7 +2439,10 @@ pub unsafe extern "C" fn taper_atanh_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("atanh_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(115, &mut [One(&mut self_)])?;
+        }
         ops::atanh_(&self_)
     })
 }
@@ -2110,7 +2459,10 @@ pub unsafe extern "C" fn taper_erf(
     guard("erf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(116, &mut [One(&mut self_)])?;
+        }
         out.set(ops::erf(&self_)?)
     })
 }
@@ -2124,7 +2476,10 @@ pub unsafe extern "C" fn taper_erf_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("erf_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(117, &mut [One(&mut self_)])?;
+        }
         ops::erf_(&self_)
     })
 }
@@ -2141,7 +2496,10 @@ pub unsafe extern "C" fn taper_erfc(
     guard("erfc", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(118, &mut [One(&mut self_)])?;
+        }
         out.set(ops::erfc(&self_)?)
     })
 }
@@ -2155,7 +2513,10 @@ pub unsafe extern "C" fn taper_erfc_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("erfc_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(119, &mut [One(&mut self_)])?;
+        }
         ops::erfc_(&self_)
     })
 }
@@ -2172,7 +2533,10 @@ pub unsafe extern "C" fn taper_erfinv(
     guard("erfinv", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(120, &mut [One(&mut self_)])?;
+        }
         out.set(ops::erfinv(&self_)?)
     })
 }
@@ -2186,7 +2550,10 @@ pub unsafe extern "C" fn taper_erfinv_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("erfinv_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(121, &mut [One(&mut self_)])?;
+        }
         ops::erfinv_(&self_)
     })
 }
@@ -2203,7 +2570,10 @@ pub unsafe extern "C" fn taper_sigmoid(
     guard("sigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(122, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sigmoid(&self_)?)
     })
 }
@@ -2217,7 +2587,10 @@ pub unsafe extern "C" fn taper_sigmoid_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("sigmoid_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(123, &mut [One(&mut self_)])?;
+        }
         ops::sigmoid_(&self_)
     })
 }
@@ -2234,7 +2607,10 @@ pub unsafe extern "C" fn taper_tanh(
     guard("tanh", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(124, &mut [One(&mut self_)])?;
+        }
         out.set(ops::tanh(&self_)?)
     })
 }
@@ -2248,7 +2624,10 @@ pub unsafe extern "C" fn taper_tanh_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("tanh_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(125, &mut [One(&mut self_)])?;
+        }
         ops::tanh_(&self_)
     })
 }
@@ -2265,7 +2644,10 @@ pub unsafe extern "C" fn taper_lgamma(
     guard("lgamma", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(126, &mut [One(&mut self_)])?;
+        }
         out.set(ops::lgamma(&self_)?)
     })
 }
@@ -2279,7 +2661,10 @@ pub unsafe extern "C" fn taper_lgamma_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("lgamma_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(127, &mut [One(&mut self_)])?;
+        }
         ops::lgamma_(&self_)
     })
 }
@@ -2296,7 +2681,10 @@ pub unsafe extern "C" fn taper_digamma(
     guard("digamma", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(128, &mut [One(&mut self_)])?;
+        }
         out.set(ops::digamma(&self_)?)
     })
 }
@@ -2313,7 +2701,10 @@ pub unsafe extern "C" fn taper_neg(
     guard("neg", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(129, &mut [One(&mut self_)])?;
+        }
         out.set(ops::neg(&self_)?)
     })
 }
@@ -2327,7 +2718,10 @@ pub unsafe extern "C" fn taper_neg_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("neg_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(130, &mut [One(&mut self_)])?;
+        }
         ops::neg_(&self_)
     })
 }
@@ -2344,7 +2738,10 @@ pub unsafe extern "C" fn taper_abs(
     guard("abs", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(131, &mut [One(&mut self_)])?;
+        }
         out.set(ops::abs(&self_)?)
     })
 }
@@ -2358,7 +2755,10 @@ pub unsafe extern "C" fn taper_abs_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("abs_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(132, &mut [One(&mut self_)])?;
+        }
         ops::abs_(&self_)
     })
 }
@@ -2375,7 +2775,10 @@ pub unsafe extern "C" fn taper_square(
     guard("square", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(133, &mut [One(&mut self_)])?;
+        }
         out.set(ops::square(&self_)?)
     })
 }
@@ -2389,7 +2792,10 @@ pub unsafe extern "C" fn taper_square_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("square_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(134, &mut [One(&mut self_)])?;
+        }
         ops::square_(&self_)
     })
 }
@@ -2406,7 +2812,10 @@ pub unsafe extern "C" fn taper_sign(
     guard("sign", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(135, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sign(&self_)?)
     })
 }
@@ -2420,7 +2829,10 @@ pub unsafe extern "C" fn taper_sign_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("sign_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(136, &mut [One(&mut self_)])?;
+        }
         ops::sign_(&self_)
     })
 }
@@ -2437,7 +2849,10 @@ pub unsafe extern "C" fn taper_floor(
     guard("floor", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(137, &mut [One(&mut self_)])?;
+        }
         out.set(ops::floor(&self_)?)
     })
 }
@@ -2451,7 +2866,10 @@ pub unsafe extern "C" fn taper_floor_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("floor_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(138, &mut [One(&mut self_)])?;
+        }
         ops::floor_(&self_)
     })
 }
@@ -2468,7 +2886,10 @@ pub unsafe extern "C" fn taper_ceil(
     guard("ceil", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(139, &mut [One(&mut self_)])?;
+        }
         out.set(ops::ceil(&self_)?)
     })
 }
@@ -2482,7 +2903,10 @@ pub unsafe extern "C" fn taper_ceil_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("ceil_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(140, &mut [One(&mut self_)])?;
+        }
         ops::ceil_(&self_)
     })
 }
@@ -2499,7 +2923,10 @@ pub unsafe extern "C" fn taper_trunc(
     guard("trunc", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(141, &mut [One(&mut self_)])?;
+        }
         out.set(ops::trunc(&self_)?)
     })
 }
@@ -2513,7 +2940,10 @@ pub unsafe extern "C" fn taper_trunc_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("trunc_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(142, &mut [One(&mut self_)])?;
+        }
         ops::trunc_(&self_)
     })
 }
@@ -2531,7 +2961,10 @@ pub unsafe extern "C" fn taper_round(
     guard("round", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(143, &mut [One(&mut self_)])?;
+        }
         out.set(ops::round(&self_, decimals)?)
     })
 }
@@ -2545,7 +2978,10 @@ pub unsafe extern "C" fn taper_round_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("round_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(144, &mut [One(&mut self_)])?;
+        }
         ops::round_(&self_)
     })
 }
@@ -2562,7 +2998,10 @@ pub unsafe extern "C" fn taper_frac(
     guard("frac", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(145, &mut [One(&mut self_)])?;
+        }
         out.set(ops::frac(&self_)?)
     })
 }
@@ -2581,7 +3020,10 @@ pub unsafe extern "C" fn taper_relu(
     guard("relu", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(146, &mut [One(&mut self_)])?;
+        }
         out.set(ops::relu(&self_)?)
     })
 }
@@ -2595,7 +3037,10 @@ pub unsafe extern "C" fn taper_relu_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("relu_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(147, &mut [One(&mut self_)])?;
+        }
         ops::relu_(&self_)
     })
 }
@@ -2612,7 +3057,10 @@ pub unsafe extern "C" fn taper_silu(
     guard("silu", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(148, &mut [One(&mut self_)])?;
+        }
         out.set(ops::silu(&self_)?)
     })
 }
@@ -2626,7 +3074,10 @@ pub unsafe extern "C" fn taper_silu_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("silu_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(149, &mut [One(&mut self_)])?;
+        }
         ops::silu_(&self_)
     })
 }
@@ -2644,8 +3095,11 @@ pub unsafe extern "C" fn taper_gelu(
     guard("gelu", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let approximate = c.str(1, "approximate", approximate)?;
+        if c.is_gated() {
+            c.gate(150, &mut [One(&mut self_)])?;
+        }
         out.set(ops::gelu(&self_, approximate)?)
     })
 }
@@ -2663,8 +3117,11 @@ pub unsafe extern "C" fn taper_leaky_relu(
     guard("leaky_relu", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let negative_slope = c.scalar(1, "negative_slope", negative_slope)?;
+        if c.is_gated() {
+            c.gate(151, &mut [One(&mut self_)])?;
+        }
         out.set(ops::leaky_relu(&self_, negative_slope)?)
     })
 }
@@ -2682,8 +3139,11 @@ pub unsafe extern "C" fn taper_elu(
     guard("elu", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(152, &mut [One(&mut self_)])?;
+        }
         out.set(ops::elu(&self_, alpha)?)
     })
 }
@@ -2702,9 +3162,12 @@ pub unsafe extern "C" fn taper_softplus(
     guard("softplus", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let beta = c.scalar(1, "beta", beta)?;
         let threshold = c.scalar(2, "threshold", threshold)?;
+        if c.is_gated() {
+            c.gate(153, &mut [One(&mut self_)])?;
+        }
         out.set(ops::softplus(&self_, beta, threshold)?)
     })
 }
@@ -2721,7 +3184,10 @@ pub unsafe extern "C" fn taper_logsigmoid(
     guard("logsigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(154, &mut [One(&mut self_)])?;
+        }
         out.set(ops::logsigmoid(&self_)?)
     })
 }
@@ -2738,7 +3204,10 @@ pub unsafe extern "C" fn taper_hardswish(
     guard("hardswish", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(155, &mut [One(&mut self_)])?;
+        }
         out.set(ops::hardswish(&self_)?)
     })
 }
@@ -2755,7 +3224,10 @@ pub unsafe extern "C" fn taper_hardsigmoid(
     guard("hardsigmoid", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(156, &mut [One(&mut self_)])?;
+        }
         out.set(ops::hardsigmoid(&self_)?)
     })
 }
@@ -2772,7 +3244,10 @@ pub unsafe extern "C" fn taper_relu6(
     guard("relu6", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(157, &mut [One(&mut self_)])?;
+        }
         out.set(ops::relu6(&self_)?)
     })
 }
@@ -2790,7 +3265,10 @@ pub unsafe extern "C" fn taper_glu(
     guard("glu", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(158, &mut [One(&mut self_)])?;
+        }
         out.set(ops::glu(&self_, dim)?)
     })
 }
@@ -2808,8 +3286,11 @@ pub unsafe extern "C" fn taper_logit(
     guard("logit", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let eps = c.opt(1, "eps", eps)?;
+        if c.is_gated() {
+            c.gate(159, &mut [One(&mut self_)])?;
+        }
         out.set(ops::logit(&self_, eps)?)
     })
 }
@@ -2828,8 +3309,11 @@ pub unsafe extern "C" fn taper_softmax(
     guard("softmax", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(160, &mut [One(&mut self_)])?;
+        }
         out.set(ops::softmax(&self_, dim, dtype)?)
     })
 }
@@ -2848,8 +3332,11 @@ pub unsafe extern "C" fn taper_softmin(
     guard("softmin", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(161, &mut [One(&mut self_)])?;
+        }
         out.set(ops::softmin(&self_, dim, dtype)?)
     })
 }
@@ -2868,8 +3355,11 @@ pub unsafe extern "C" fn taper_log_softmax(
     guard("log_softmax", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(162, &mut [One(&mut self_)])?;
+        }
         out.set(ops::log_softmax(&self_, dim, dtype)?)
     })
 }
@@ -2889,8 +3379,11 @@ pub unsafe extern "C" fn taper_eq(
     guard("eq", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(163, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::eq(&self_, &other)?)
     })
 }
@@ -2908,8 +3401,11 @@ pub unsafe extern "C" fn taper_eq_scalar(
     guard("eq_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(164, &mut [One(&mut self_)])?;
+        }
         out.set(ops::eq_scalar(&self_, other)?)
     })
 }
@@ -2927,8 +3423,11 @@ pub unsafe extern "C" fn taper_ne(
     guard("ne", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(165, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::ne(&self_, &other)?)
     })
 }
@@ -2946,8 +3445,11 @@ pub unsafe extern "C" fn taper_ne_scalar(
     guard("ne_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(166, &mut [One(&mut self_)])?;
+        }
         out.set(ops::ne_scalar(&self_, other)?)
     })
 }
@@ -2965,8 +3467,11 @@ pub unsafe extern "C" fn taper_lt(
     guard("lt", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(167, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::lt(&self_, &other)?)
     })
 }
@@ -2984,8 +3489,11 @@ pub unsafe extern "C" fn taper_lt_scalar(
     guard("lt_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(168, &mut [One(&mut self_)])?;
+        }
         out.set(ops::lt_scalar(&self_, other)?)
     })
 }
@@ -3003,8 +3511,11 @@ pub unsafe extern "C" fn taper_le(
     guard("le", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(169, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::le(&self_, &other)?)
     })
 }
@@ -3022,8 +3533,11 @@ pub unsafe extern "C" fn taper_le_scalar(
     guard("le_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(170, &mut [One(&mut self_)])?;
+        }
         out.set(ops::le_scalar(&self_, other)?)
     })
 }
@@ -3041,8 +3555,11 @@ pub unsafe extern "C" fn taper_gt(
     guard("gt", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(171, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::gt(&self_, &other)?)
     })
 }
@@ -3060,8 +3577,11 @@ pub unsafe extern "C" fn taper_gt_scalar(
     guard("gt_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(172, &mut [One(&mut self_)])?;
+        }
         out.set(ops::gt_scalar(&self_, other)?)
     })
 }
@@ -3079,8 +3599,11 @@ pub unsafe extern "C" fn taper_ge(
     guard("ge", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(173, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::ge(&self_, &other)?)
     })
 }
@@ -3098,8 +3621,11 @@ pub unsafe extern "C" fn taper_ge_scalar(
     guard("ge_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(174, &mut [One(&mut self_)])?;
+        }
         out.set(ops::ge_scalar(&self_, other)?)
     })
 }
@@ -3117,8 +3643,11 @@ pub unsafe extern "C" fn taper_logical_and(
     guard("logical_and", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(175, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::logical_and(&self_, &other)?)
     })
 }
@@ -3136,8 +3665,11 @@ pub unsafe extern "C" fn taper_logical_or(
     guard("logical_or", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(176, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::logical_or(&self_, &other)?)
     })
 }
@@ -3155,8 +3687,11 @@ pub unsafe extern "C" fn taper_logical_xor(
     guard("logical_xor", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(177, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::logical_xor(&self_, &other)?)
     })
 }
@@ -3173,7 +3708,10 @@ pub unsafe extern "C" fn taper_logical_not(
     guard("logical_not", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(178, &mut [One(&mut self_)])?;
+        }
         out.set(ops::logical_not(&self_)?)
     })
 }
@@ -3191,8 +3729,11 @@ pub unsafe extern "C" fn taper_bitwise_and(
     guard("bitwise_and", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(179, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::bitwise_and(&self_, &other)?)
     })
 }
@@ -3210,8 +3751,11 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar(
     guard("bitwise_and_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(180, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bitwise_and_scalar(&self_, other)?)
     })
 }
@@ -3226,8 +3770,11 @@ pub unsafe extern "C" fn taper_bitwise_and_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("bitwise_and_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(181, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::bitwise_and_(&self_, &other)
     })
 }
@@ -3242,8 +3789,11 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("bitwise_and_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(182, &mut [One(&mut self_)])?;
+        }
         ops::bitwise_and_scalar_(&self_, other)
     })
 }
@@ -3261,8 +3811,11 @@ pub unsafe extern "C" fn taper_bitwise_or(
     guard("bitwise_or", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(183, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::bitwise_or(&self_, &other)?)
     })
 }
@@ -3280,8 +3833,11 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar(
     guard("bitwise_or_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(184, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bitwise_or_scalar(&self_, other)?)
     })
 }
@@ -3296,8 +3852,11 @@ pub unsafe extern "C" fn taper_bitwise_or_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("bitwise_or_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(185, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::bitwise_or_(&self_, &other)
     })
 }
@@ -3312,8 +3871,11 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("bitwise_or_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(186, &mut [One(&mut self_)])?;
+        }
         ops::bitwise_or_scalar_(&self_, other)
     })
 }
@@ -3331,8 +3893,11 @@ pub unsafe extern "C" fn taper_bitwise_xor(
     guard("bitwise_xor", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(187, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::bitwise_xor(&self_, &other)?)
     })
 }
@@ -3350,8 +3915,11 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar(
     guard("bitwise_xor_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(188, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bitwise_xor_scalar(&self_, other)?)
     })
 }
@@ -3366,8 +3934,11 @@ pub unsafe extern "C" fn taper_bitwise_xor_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("bitwise_xor_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(189, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::bitwise_xor_(&self_, &other)
     })
 }
@@ -3382,8 +3953,11 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("bitwise_xor_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(190, &mut [One(&mut self_)])?;
+        }
         ops::bitwise_xor_scalar_(&self_, other)
     })
 }
@@ -3401,8 +3975,11 @@ pub unsafe extern "C" fn taper_bitwise_left_shift(
     guard("bitwise_left_shift", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(191, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::bitwise_left_shift(&self_, &other)?)
     })
 }
@@ -3420,8 +3997,11 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar(
     guard("bitwise_left_shift_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(192, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bitwise_left_shift_scalar(&self_, other)?)
     })
 }
@@ -3436,8 +4016,11 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("bitwise_left_shift_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(193, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::bitwise_left_shift_(&self_, &other)
     })
 }
@@ -3452,8 +4035,11 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("bitwise_left_shift_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(194, &mut [One(&mut self_)])?;
+        }
         ops::bitwise_left_shift_scalar_(&self_, other)
     })
 }
@@ -3471,8 +4057,11 @@ pub unsafe extern "C" fn taper_bitwise_right_shift(
     guard("bitwise_right_shift", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(195, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::bitwise_right_shift(&self_, &other)?)
     })
 }
@@ -3490,8 +4079,11 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar(
     guard("bitwise_right_shift_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(196, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bitwise_right_shift_scalar(&self_, other)?)
     })
 }
@@ -3506,8 +4098,11 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_(
     other: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("bitwise_right_shift_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(197, &mut [One(&mut self_), One(&mut other)])?;
+        }
         ops::bitwise_right_shift_(&self_, &other)
     })
 }
@@ -3522,8 +4117,11 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar_(
     other: taper_scalar,
 ) -> *mut taper_error {
     guard("bitwise_right_shift_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(198, &mut [One(&mut self_)])?;
+        }
         ops::bitwise_right_shift_scalar_(&self_, other)
     })
 }
@@ -3540,7 +4138,10 @@ pub unsafe extern "C" fn taper_bitwise_not(
     guard("bitwise_not", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(199, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bitwise_not(&self_)?)
     })
 }
@@ -3557,7 +4158,10 @@ pub unsafe extern "C" fn taper_isnan(
     guard("isnan", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(200, &mut [One(&mut self_)])?;
+        }
         out.set(ops::isnan(&self_)?)
     })
 }
@@ -3574,7 +4178,10 @@ pub unsafe extern "C" fn taper_isinf(
     guard("isinf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(201, &mut [One(&mut self_)])?;
+        }
         out.set(ops::isinf(&self_)?)
     })
 }
@@ -3591,7 +4198,10 @@ pub unsafe extern "C" fn taper_isfinite(
     guard("isfinite", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(202, &mut [One(&mut self_)])?;
+        }
         out.set(ops::isfinite(&self_)?)
     })
 }
@@ -3612,8 +4222,11 @@ pub unsafe extern "C" fn taper_isclose(
     guard("isclose", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(203, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::isclose(&self_, &other, rtol, atol, equal_nan)?)
     })
 }
@@ -3634,8 +4247,11 @@ pub unsafe extern "C" fn taper_allclose(
     guard("allclose", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(204, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::allclose(&self_, &other, rtol, atol, equal_nan)?)
     })
 }
@@ -3653,8 +4269,11 @@ pub unsafe extern "C" fn taper_equal(
     guard("equal", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(205, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::equal(&self_, &other)?)
     })
 }
@@ -3673,9 +4292,12 @@ pub unsafe extern "C" fn taper_where(
     guard("where", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let condition = c.tensor(0, "condition", condition)?;
-        let self_ = c.tensor(1, "self", self_)?;
-        let other = c.tensor(2, "other", other)?;
+        let mut condition = c.tensor(0, "condition", condition)?;
+        let mut self_ = c.tensor(1, "self", self_)?;
+        let mut other = c.tensor(2, "other", other)?;
+        if c.is_gated() {
+            c.gate(206, &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::r#where(&condition, &self_, &other)?)
     })
 }
@@ -3694,9 +4316,12 @@ pub unsafe extern "C" fn taper_where_scalar_self(
     guard("where_scalar_self", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let condition = c.tensor(0, "condition", condition)?;
+        let mut condition = c.tensor(0, "condition", condition)?;
         let self_ = c.scalar(1, "self", self_)?;
-        let other = c.tensor(2, "other", other)?;
+        let mut other = c.tensor(2, "other", other)?;
+        if c.is_gated() {
+            c.gate(207, &mut [One(&mut condition), One(&mut other)])?;
+        }
         out.set(ops::where_scalar_self(&condition, self_, &other)?)
     })
 }
@@ -3715,9 +4340,12 @@ pub unsafe extern "C" fn taper_where_scalar_other(
     guard("where_scalar_other", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let condition = c.tensor(0, "condition", condition)?;
-        let self_ = c.tensor(1, "self", self_)?;
+        let mut condition = c.tensor(0, "condition", condition)?;
+        let mut self_ = c.tensor(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
+        if c.is_gated() {
+            c.gate(208, &mut [One(&mut condition), One(&mut self_)])?;
+        }
         out.set(ops::where_scalar_other(&condition, &self_, other)?)
     })
 }
@@ -3736,9 +4364,12 @@ pub unsafe extern "C" fn taper_where_scalar(
     guard("where_scalar", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let condition = c.tensor(0, "condition", condition)?;
+        let mut condition = c.tensor(0, "condition", condition)?;
         let self_ = c.scalar(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
+        if c.is_gated() {
+            c.gate(209, &mut [One(&mut condition)])?;
+        }
         out.set(ops::where_scalar(&condition, self_, other)?)
     })
 }
@@ -3757,9 +4388,12 @@ pub unsafe extern "C" fn taper_masked_fill(
     guard("masked_fill", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mask = c.tensor(1, "mask", mask)?;
-        let value = c.tensor(2, "value", value)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mask = c.tensor(1, "mask", mask)?;
+        let mut value = c.tensor(2, "value", value)?;
+        if c.is_gated() {
+            c.gate(210, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+        }
         out.set(ops::masked_fill(&self_, &mask, &value)?)
     })
 }
@@ -3778,9 +4412,12 @@ pub unsafe extern "C" fn taper_masked_fill_scalar(
     guard("masked_fill_scalar", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mask = c.tensor(1, "mask", mask)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
+        if c.is_gated() {
+            c.gate(211, &mut [One(&mut self_), One(&mut mask)])?;
+        }
         out.set(ops::masked_fill_scalar(&self_, &mask, value)?)
     })
 }
@@ -3796,9 +4433,12 @@ pub unsafe extern "C" fn taper_masked_fill_(
     value: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("masked_fill_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let mask = c.tensor(1, "mask", mask)?;
-        let value = c.tensor(2, "value", value)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mask = c.tensor(1, "mask", mask)?;
+        let mut value = c.tensor(2, "value", value)?;
+        if c.is_gated() {
+            c.gate(212, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+        }
         ops::masked_fill_(&self_, &mask, &value)
     })
 }
@@ -3814,9 +4454,12 @@ pub unsafe extern "C" fn taper_masked_fill_scalar_(
     value: taper_scalar,
 ) -> *mut taper_error {
     guard("masked_fill_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let mask = c.tensor(1, "mask", mask)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
+        if c.is_gated() {
+            c.gate(213, &mut [One(&mut self_), One(&mut mask)])?;
+        }
         ops::masked_fill_scalar_(&self_, &mask, value)
     })
 }
@@ -3835,9 +4478,12 @@ pub unsafe extern "C" fn taper_clamp(
     guard("clamp", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
+        if c.is_gated() {
+            c.gate(214, &mut [One(&mut self_)])?;
+        }
         out.set(ops::clamp(&self_, min, max)?)
     })
 }
@@ -3856,9 +4502,12 @@ pub unsafe extern "C" fn taper_clamp_tensors(
     guard("clamp_tensors", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let min = c.opt_tensor(1, "min", min)?;
-        let max = c.opt_tensor(2, "max", max)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut min = c.opt_tensor(1, "min", min)?;
+        let mut max = c.opt_tensor(2, "max", max)?;
+        if c.is_gated() {
+            c.gate(215, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+        }
         out.set(ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())?)
     })
 }
@@ -3874,9 +4523,12 @@ pub unsafe extern "C" fn taper_clamp_(
     max: *const taper_scalar,
 ) -> *mut taper_error {
     guard("clamp_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
+        if c.is_gated() {
+            c.gate(216, &mut [One(&mut self_)])?;
+        }
         ops::clamp_(&self_, min, max)
     })
 }
@@ -3892,9 +4544,12 @@ pub unsafe extern "C" fn taper_clamp_tensors_(
     max: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("clamp_tensors_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let min = c.opt_tensor(1, "min", min)?;
-        let max = c.opt_tensor(2, "max", max)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut min = c.opt_tensor(1, "min", min)?;
+        let mut max = c.opt_tensor(2, "max", max)?;
+        if c.is_gated() {
+            c.gate(217, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+        }
         ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
     })
 }
@@ -3912,8 +4567,11 @@ pub unsafe extern "C" fn taper_clamp_min(
     guard("clamp_min", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
+        if c.is_gated() {
+            c.gate(218, &mut [One(&mut self_)])?;
+        }
         out.set(ops::clamp_min(&self_, min)?)
     })
 }
@@ -3931,8 +4589,11 @@ pub unsafe extern "C" fn taper_clamp_min_tensors(
     guard("clamp_min_tensors", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let min = c.tensor(1, "min", min)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut min = c.tensor(1, "min", min)?;
+        if c.is_gated() {
+            c.gate(219, &mut [One(&mut self_), One(&mut min)])?;
+        }
         out.set(ops::clamp_min_tensors(&self_, &min)?)
     })
 }
@@ -3950,8 +4611,11 @@ pub unsafe extern "C" fn taper_clamp_max(
     guard("clamp_max", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
+        if c.is_gated() {
+            c.gate(220, &mut [One(&mut self_)])?;
+        }
         out.set(ops::clamp_max(&self_, max)?)
     })
 }
@@ -3969,8 +4633,11 @@ pub unsafe extern "C" fn taper_clamp_max_tensors(
     guard("clamp_max_tensors", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let max = c.tensor(1, "max", max)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut max = c.tensor(1, "max", max)?;
+        if c.is_gated() {
+            c.gate(221, &mut [One(&mut self_), One(&mut max)])?;
+        }
         out.set(ops::clamp_max_tensors(&self_, &max)?)
     })
 }
@@ -3985,8 +4652,11 @@ pub unsafe extern "C" fn taper_clamp_min_(
     min: taper_scalar,
 ) -> *mut taper_error {
     guard("clamp_min_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
+        if c.is_gated() {
+            c.gate(222, &mut [One(&mut self_)])?;
+        }
         ops::clamp_min_(&self_, min)
     })
 }
@@ -4001,8 +4671,11 @@ pub unsafe extern "C" fn taper_clamp_min_tensors_(
     min: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("clamp_min_tensors_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let min = c.tensor(1, "min", min)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut min = c.tensor(1, "min", min)?;
+        if c.is_gated() {
+            c.gate(223, &mut [One(&mut self_), One(&mut min)])?;
+        }
         ops::clamp_min_tensors_(&self_, &min)
     })
 }
@@ -4017,8 +4690,11 @@ pub unsafe extern "C" fn taper_clamp_max_(
     max: taper_scalar,
 ) -> *mut taper_error {
     guard("clamp_max_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
+        if c.is_gated() {
+            c.gate(224, &mut [One(&mut self_)])?;
+        }
         ops::clamp_max_(&self_, max)
     })
 }
@@ -4033,8 +4709,11 @@ pub unsafe extern "C" fn taper_clamp_max_tensors_(
     max: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("clamp_max_tensors_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let max = c.tensor(1, "max", max)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut max = c.tensor(1, "max", max)?;
+        if c.is_gated() {
+            c.gate(225, &mut [One(&mut self_), One(&mut max)])?;
+        }
         ops::clamp_max_tensors_(&self_, &max)
     })
 }
@@ -4054,8 +4733,11 @@ pub unsafe extern "C" fn taper_sum(
     guard("sum", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(226, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sum(&self_, dtype)?)
     })
 }
@@ -4076,9 +4758,12 @@ pub unsafe extern "C" fn taper_sum_dim(
     guard("sum_dim", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(227, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sum_dim(&self_, dim, keepdim, dtype)?)
     })
 }
@@ -4097,8 +4782,11 @@ pub unsafe extern "C" fn taper_sum_to_size(
     guard("sum_to_size", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
+        if c.is_gated() {
+            c.gate(228, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sum_to_size(&self_, size)?)
     })
 }
@@ -4119,9 +4807,12 @@ pub unsafe extern "C" fn taper_nansum(
     guard("nansum", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(229, &mut [One(&mut self_)])?;
+        }
         out.set(ops::nansum(&self_, dim, keepdim, dtype)?)
     })
 }
@@ -4139,8 +4830,11 @@ pub unsafe extern "C" fn taper_mean(
     guard("mean", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(230, &mut [One(&mut self_)])?;
+        }
         out.set(ops::mean(&self_, dtype)?)
     })
 }
@@ -4161,9 +4855,12 @@ pub unsafe extern "C" fn taper_mean_dim(
     guard("mean_dim", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(231, &mut [One(&mut self_)])?;
+        }
         out.set(ops::mean_dim(&self_, dim, keepdim, dtype)?)
     })
 }
@@ -4181,7 +4878,10 @@ pub unsafe extern "C" fn taper_var(
     guard("var", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(232, &mut [One(&mut self_)])?;
+        }
         out.set(ops::var(&self_, unbiased)?)
     })
 }
@@ -4202,8 +4902,11 @@ pub unsafe extern "C" fn taper_var_dim(
     guard("var_dim", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(233, &mut [One(&mut self_)])?;
+        }
         out.set(ops::var_dim(&self_, dim, unbiased, keepdim)?)
     })
 }
@@ -4224,9 +4927,12 @@ pub unsafe extern "C" fn taper_var_correction(
     guard("var_correction", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
+        if c.is_gated() {
+            c.gate(234, &mut [One(&mut self_)])?;
+        }
         out.set(ops::var_correction(&self_, dim, correction, keepdim)?)
     })
 }
@@ -4244,7 +4950,10 @@ pub unsafe extern "C" fn taper_std(
     guard("std", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(235, &mut [One(&mut self_)])?;
+        }
         out.set(ops::std(&self_, unbiased)?)
     })
 }
@@ -4265,8 +4974,11 @@ pub unsafe extern "C" fn taper_std_dim(
     guard("std_dim", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(236, &mut [One(&mut self_)])?;
+        }
         out.set(ops::std_dim(&self_, dim, unbiased, keepdim)?)
     })
 }
@@ -4287,9 +4999,12 @@ pub unsafe extern "C" fn taper_std_correction(
     guard("std_correction", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
+        if c.is_gated() {
+            c.gate(237, &mut [One(&mut self_)])?;
+        }
         out.set(ops::std_correction(&self_, dim, correction, keepdim)?)
     })
 }
@@ -4313,9 +5028,12 @@ pub unsafe extern "C" fn taper_var_mean_correction(
         let mean = c.out(5, "mean", mean);
         let var = var?;
         let mean = mean?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
+        if c.is_gated() {
+            c.gate(238, &mut [One(&mut self_)])?;
+        }
         let (var_value, mean_value) = ops::var_mean_correction(&self_, dim, correction, keepdim)?;
         var.set(var_value)?;
         mean.set(mean_value)?;
@@ -4342,9 +5060,12 @@ pub unsafe extern "C" fn taper_std_mean_correction(
         let mean = c.out(5, "mean", mean);
         let std = std?;
         let mean = mean?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
+        if c.is_gated() {
+            c.gate(239, &mut [One(&mut self_)])?;
+        }
         let (std_value, mean_value) = ops::std_mean_correction(&self_, dim, correction, keepdim)?;
         std.set(std_value)?;
         mean.set(mean_value)?;
@@ -4365,8 +5086,11 @@ pub unsafe extern "C" fn taper_prod(
     guard("prod", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(240, &mut [One(&mut self_)])?;
+        }
         out.set(ops::prod(&self_, dtype)?)
     })
 }
@@ -4386,8 +5110,11 @@ pub unsafe extern "C" fn taper_prod_dim(
     guard("prod_dim", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(241, &mut [One(&mut self_)])?;
+        }
         out.set(ops::prod_dim(&self_, dim, keepdim, dtype)?)
     })
 }
@@ -4404,7 +5131,10 @@ pub unsafe extern "C" fn taper_any(
     guard("any", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(242, &mut [One(&mut self_)])?;
+        }
         out.set(ops::any(&self_)?)
     })
 }
@@ -4424,8 +5154,11 @@ pub unsafe extern "C" fn taper_any_dims(
     guard("any_dims", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(243, &mut [One(&mut self_)])?;
+        }
         out.set(ops::any_dims(&self_, dim, keepdim)?)
     })
 }
@@ -4444,7 +5177,10 @@ pub unsafe extern "C" fn taper_any_dim(
     guard("any_dim", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(244, &mut [One(&mut self_)])?;
+        }
         out.set(ops::any_dim(&self_, dim, keepdim)?)
     })
 }
@@ -4461,7 +5197,10 @@ pub unsafe extern "C" fn taper_all(
     guard("all", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(245, &mut [One(&mut self_)])?;
+        }
         out.set(ops::all(&self_)?)
     })
 }
@@ -4481,8 +5220,11 @@ pub unsafe extern "C" fn taper_all_dims(
     guard("all_dims", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(246, &mut [One(&mut self_)])?;
+        }
         out.set(ops::all_dims(&self_, dim, keepdim)?)
     })
 }
@@ -4501,7 +5243,10 @@ pub unsafe extern "C" fn taper_all_dim(
     guard("all_dim", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(247, &mut [One(&mut self_)])?;
+        }
         out.set(ops::all_dim(&self_, dim, keepdim)?)
     })
 }
@@ -4519,8 +5264,11 @@ pub unsafe extern "C" fn taper_count_nonzero(
     guard("count_nonzero", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(248, &mut [One(&mut self_)])?;
+        }
         out.set(ops::count_nonzero(&self_, dim)?)
     })
 }
@@ -4539,8 +5287,11 @@ pub unsafe extern "C" fn taper_count_nonzero_dim_int_list(
     guard("count_nonzero_dim_int_list", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(249, &mut [One(&mut self_)])?;
+        }
         out.set(ops::count_nonzero_dim_int_list(&self_, dim)?)
     })
 }
@@ -4557,7 +5308,10 @@ pub unsafe extern "C" fn taper_max(
     guard("max", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(250, &mut [One(&mut self_)])?;
+        }
         out.set(ops::max(&self_)?)
     })
 }
@@ -4579,7 +5333,10 @@ pub unsafe extern "C" fn taper_max_dim(
         let indices = c.out(4, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(251, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::max_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -4600,8 +5357,11 @@ pub unsafe extern "C" fn taper_max_other(
     guard("max_other", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(252, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::max_other(&self_, &other)?)
     })
 }
@@ -4621,8 +5381,11 @@ pub unsafe extern "C" fn taper_amax(
     guard("amax", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(253, &mut [One(&mut self_)])?;
+        }
         out.set(ops::amax(&self_, dim, keepdim)?)
     })
 }
@@ -4641,8 +5404,11 @@ pub unsafe extern "C" fn taper_argmax(
     guard("argmax", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(254, &mut [One(&mut self_)])?;
+        }
         out.set(ops::argmax(&self_, dim, keepdim)?)
     })
 }
@@ -4659,7 +5425,10 @@ pub unsafe extern "C" fn taper_min(
     guard("min", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(255, &mut [One(&mut self_)])?;
+        }
         out.set(ops::min(&self_)?)
     })
 }
@@ -4681,7 +5450,10 @@ pub unsafe extern "C" fn taper_min_dim(
         let indices = c.out(4, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(256, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::min_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -4702,8 +5474,11 @@ pub unsafe extern "C" fn taper_min_other(
     guard("min_other", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(257, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::min_other(&self_, &other)?)
     })
 }
@@ -4723,8 +5498,11 @@ pub unsafe extern "C" fn taper_amin(
     guard("amin", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(258, &mut [One(&mut self_)])?;
+        }
         out.set(ops::amin(&self_, dim, keepdim)?)
     })
 }
@@ -4743,8 +5521,11 @@ pub unsafe extern "C" fn taper_argmin(
     guard("argmin", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(259, &mut [One(&mut self_)])?;
+        }
         out.set(ops::argmin(&self_, dim, keepdim)?)
     })
 }
@@ -4764,8 +5545,11 @@ pub unsafe extern "C" fn taper_logsumexp(
     guard("logsumexp", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(260, &mut [One(&mut self_)])?;
+        }
         out.set(ops::logsumexp(&self_, dim, keepdim)?)
     })
 }
@@ -4783,8 +5567,11 @@ pub unsafe extern "C" fn taper_norm(
     guard("norm", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let p = c.scalar(1, "p", p)?;
+        if c.is_gated() {
+            c.gate(261, &mut [One(&mut self_)])?;
+        }
         out.set(ops::norm(&self_, p)?)
     })
 }
@@ -4805,9 +5592,12 @@ pub unsafe extern "C" fn taper_norm_dim(
     guard("norm_dim", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let p = c.opt_scalar(1, "p", p)?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(262, &mut [One(&mut self_)])?;
+        }
         out.set(ops::norm_dim(&self_, p, dim, keepdim)?)
     })
 }
@@ -4826,9 +5616,12 @@ pub unsafe extern "C" fn taper_dist(
     guard("dist", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let p = c.scalar(2, "p", p)?;
+        if c.is_gated() {
+            c.gate(263, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::dist(&self_, &other, p)?)
     })
 }
@@ -4847,8 +5640,11 @@ pub unsafe extern "C" fn taper_cumsum(
     guard("cumsum", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(264, &mut [One(&mut self_)])?;
+        }
         out.set(ops::cumsum(&self_, dim, dtype)?)
     })
 }
@@ -4867,8 +5663,11 @@ pub unsafe extern "C" fn taper_cumprod(
     guard("cumprod", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(265, &mut [One(&mut self_)])?;
+        }
         out.set(ops::cumprod(&self_, dim, dtype)?)
     })
 }
@@ -4884,8 +5683,11 @@ pub unsafe extern "C" fn taper_cumsum_(
     dtype: i32,
 ) -> *mut taper_error {
     guard("cumsum_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(266, &mut [One(&mut self_)])?;
+        }
         ops::cumsum_(&self_, dim, dtype)
     })
 }
@@ -4901,8 +5703,11 @@ pub unsafe extern "C" fn taper_cumprod_(
     dtype: i32,
 ) -> *mut taper_error {
     guard("cumprod_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(267, &mut [One(&mut self_)])?;
+        }
         ops::cumprod_(&self_, dim, dtype)
     })
 }
@@ -4923,9 +5728,12 @@ pub unsafe extern "C" fn taper_diff(
     guard("diff", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let prepend = c.opt_tensor(3, "prepend", prepend)?;
-        let append = c.opt_tensor(4, "append", append)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut prepend = c.opt_tensor(3, "prepend", prepend)?;
+        let mut append = c.opt_tensor(4, "append", append)?;
+        if c.is_gated() {
+            c.gate(268, &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
+        }
         out.set(ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())?)
     })
 }
@@ -4944,8 +5752,11 @@ pub unsafe extern "C" fn taper_trapezoid_x(
     guard("trapezoid_x", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let y = c.tensor(0, "y", y)?;
-        let x = c.tensor(1, "x", x)?;
+        let mut y = c.tensor(0, "y", y)?;
+        let mut x = c.tensor(1, "x", x)?;
+        if c.is_gated() {
+            c.gate(269, &mut [One(&mut y), One(&mut x)])?;
+        }
         out.set(ops::trapezoid_x(&y, &x, dim)?)
     })
 }
@@ -4964,8 +5775,11 @@ pub unsafe extern "C" fn taper_trapezoid_dx(
     guard("trapezoid_dx", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let y = c.tensor(0, "y", y)?;
+        let mut y = c.tensor(0, "y", y)?;
         let dx = c.scalar(1, "dx", dx)?;
+        if c.is_gated() {
+            c.gate(270, &mut [One(&mut y)])?;
+        }
         out.set(ops::trapezoid_dx(&y, dx, dim)?)
     })
 }
@@ -4983,7 +5797,10 @@ pub unsafe extern "C" fn taper_logcumsumexp(
     guard("logcumsumexp", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(271, &mut [One(&mut self_)])?;
+        }
         out.set(ops::logcumsumexp(&self_, dim)?)
     })
 }
@@ -5004,7 +5821,10 @@ pub unsafe extern "C" fn taper_cummax(
         let indices = c.out(3, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(272, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::cummax(&self_, dim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -5028,7 +5848,10 @@ pub unsafe extern "C" fn taper_cummin(
         let indices = c.out(3, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(273, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::cummin(&self_, dim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -5053,7 +5876,10 @@ pub unsafe extern "C" fn taper_sort(
         let indices = c.out(4, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(274, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::sort(&self_, dim, descending)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -5075,7 +5901,10 @@ pub unsafe extern "C" fn taper_argsort(
     guard("argsort", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(275, &mut [One(&mut self_)])?;
+        }
         out.set(ops::argsort(&self_, dim, descending)?)
     })
 }
@@ -5099,7 +5928,10 @@ pub unsafe extern "C" fn taper_topk(
         let indices = c.out(6, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(276, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::topk(&self_, k, dim, largest, sorted)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -5125,7 +5957,10 @@ pub unsafe extern "C" fn taper_kthvalue(
         let indices = c.out(5, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(277, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::kthvalue(&self_, k, dim, keepdim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -5145,7 +5980,10 @@ pub unsafe extern "C" fn taper_median(
     guard("median", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(278, &mut [One(&mut self_)])?;
+        }
         out.set(ops::median(&self_)?)
     })
 }
@@ -5167,7 +6005,10 @@ pub unsafe extern "C" fn taper_median_dim(
         let indices = c.out(4, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(279, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::median_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -5192,7 +6033,10 @@ pub unsafe extern "C" fn taper_mode(
         let indices = c.out(4, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(280, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::mode(&self_, dim, keepdim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -5215,8 +6059,11 @@ pub unsafe extern "C" fn taper_matmul(
     guard("matmul", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(281, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::matmul(&self_, &other)?)
     })
 }
@@ -5234,8 +6081,11 @@ pub unsafe extern "C" fn taper_mm(
     guard("mm", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mat2 = c.tensor(1, "mat2", mat2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mat2 = c.tensor(1, "mat2", mat2)?;
+        if c.is_gated() {
+            c.gate(282, &mut [One(&mut self_), One(&mut mat2)])?;
+        }
         out.set(ops::mm(&self_, &mat2)?)
     })
 }
@@ -5253,8 +6103,11 @@ pub unsafe extern "C" fn taper_bmm(
     guard("bmm", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mat2 = c.tensor(1, "mat2", mat2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mat2 = c.tensor(1, "mat2", mat2)?;
+        if c.is_gated() {
+            c.gate(283, &mut [One(&mut self_), One(&mut mat2)])?;
+        }
         out.set(ops::bmm(&self_, &mat2)?)
     })
 }
@@ -5272,8 +6125,11 @@ pub unsafe extern "C" fn taper_mv(
     guard("mv", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let vec = c.tensor(1, "vec", vec)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut vec = c.tensor(1, "vec", vec)?;
+        if c.is_gated() {
+            c.gate(284, &mut [One(&mut self_), One(&mut vec)])?;
+        }
         out.set(ops::mv(&self_, &vec)?)
     })
 }
@@ -5291,8 +6147,11 @@ pub unsafe extern "C" fn taper_dot(
     guard("dot", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let tensor = c.tensor(1, "tensor", tensor)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut tensor = c.tensor(1, "tensor", tensor)?;
+        if c.is_gated() {
+            c.gate(285, &mut [One(&mut self_), One(&mut tensor)])?;
+        }
         out.set(ops::dot(&self_, &tensor)?)
     })
 }
@@ -5310,8 +6169,11 @@ pub unsafe extern "C" fn taper_outer(
     guard("outer", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let vec2 = c.tensor(1, "vec2", vec2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut vec2 = c.tensor(1, "vec2", vec2)?;
+        if c.is_gated() {
+            c.gate(286, &mut [One(&mut self_), One(&mut vec2)])?;
+        }
         out.set(ops::outer(&self_, &vec2)?)
     })
 }
@@ -5332,11 +6194,14 @@ pub unsafe extern "C" fn taper_addmm(
     guard("addmm", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mat1 = c.tensor(1, "mat1", mat1)?;
-        let mat2 = c.tensor(2, "mat2", mat2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mat1 = c.tensor(1, "mat1", mat1)?;
+        let mut mat2 = c.tensor(2, "mat2", mat2)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(287, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+        }
         out.set(ops::addmm(&self_, &mat1, &mat2, beta, alpha)?)
     })
 }
@@ -5354,11 +6219,14 @@ pub unsafe extern "C" fn taper_addmm_(
     alpha: taper_scalar,
 ) -> *mut taper_error {
     guard("addmm_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let mat1 = c.tensor(1, "mat1", mat1)?;
-        let mat2 = c.tensor(2, "mat2", mat2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mat1 = c.tensor(1, "mat1", mat1)?;
+        let mut mat2 = c.tensor(2, "mat2", mat2)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(288, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+        }
         ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
     })
 }
@@ -5380,11 +6248,14 @@ pub unsafe extern "C" fn taper_addmm_activation(
     guard("addmm_activation", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mat1 = c.tensor(1, "mat1", mat1)?;
-        let mat2 = c.tensor(2, "mat2", mat2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mat1 = c.tensor(1, "mat1", mat1)?;
+        let mut mat2 = c.tensor(2, "mat2", mat2)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(289, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+        }
         out.set(ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)?)
     })
 }
@@ -5405,11 +6276,14 @@ pub unsafe extern "C" fn taper_baddbmm(
     guard("baddbmm", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let batch1 = c.tensor(1, "batch1", batch1)?;
-        let batch2 = c.tensor(2, "batch2", batch2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut batch1 = c.tensor(1, "batch1", batch1)?;
+        let mut batch2 = c.tensor(2, "batch2", batch2)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(290, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+        }
         out.set(ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)?)
     })
 }
@@ -5427,11 +6301,14 @@ pub unsafe extern "C" fn taper_baddbmm_(
     alpha: taper_scalar,
 ) -> *mut taper_error {
     guard("baddbmm_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let batch1 = c.tensor(1, "batch1", batch1)?;
-        let batch2 = c.tensor(2, "batch2", batch2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut batch1 = c.tensor(1, "batch1", batch1)?;
+        let mut batch2 = c.tensor(2, "batch2", batch2)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(291, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+        }
         ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
     })
 }
@@ -5449,7 +6326,10 @@ pub unsafe extern "C" fn taper_matrix_power(
     guard("matrix_power", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(292, &mut [One(&mut self_)])?;
+        }
         out.set(ops::matrix_power(&self_, n)?)
     })
 }
@@ -5469,7 +6349,10 @@ pub unsafe extern "C" fn taper_einsum(
         let out = c.out(2, "out", out);
         let out = out?;
         let equation = c.str(0, "equation", equation)?;
-        let tensors = c.tensors(1, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(1, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(293, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::einsum(equation, &tensors)?)
     })
 }
@@ -5486,7 +6369,10 @@ pub unsafe extern "C" fn taper_trace(
     guard("trace", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(294, &mut [One(&mut self_)])?;
+        }
         out.set(ops::trace(&self_)?)
     })
 }
@@ -5505,9 +6391,12 @@ pub unsafe extern "C" fn taper_cross(
     guard("cross", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let dim = c.opt(2, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(295, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::cross(&self_, &other, dim)?)
     })
 }
@@ -5529,10 +6418,13 @@ pub unsafe extern "C" fn taper_tensordot(
     guard("tensordot", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
         let dims_self = c.slice(2, "dims_self", dims_self, dims_self_len)?;
         let dims_other = c.slice(3, "dims_other", dims_other, dims_other_len)?;
+        if c.is_gated() {
+            c.gate(296, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::tensordot(&self_, &other, dims_self, dims_other)?)
     })
 }
@@ -5550,8 +6442,11 @@ pub unsafe extern "C" fn taper_kron(
     guard("kron", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(297, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::kron(&self_, &other)?)
     })
 }
@@ -5572,11 +6467,14 @@ pub unsafe extern "C" fn taper_addmv(
     guard("addmv", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mat = c.tensor(1, "mat", mat)?;
-        let vec = c.tensor(2, "vec", vec)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mat = c.tensor(1, "mat", mat)?;
+        let mut vec = c.tensor(2, "vec", vec)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(298, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+        }
         out.set(ops::addmv(&self_, &mat, &vec, beta, alpha)?)
     })
 }
@@ -5597,11 +6495,14 @@ pub unsafe extern "C" fn taper_addr(
     guard("addr", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let vec1 = c.tensor(1, "vec1", vec1)?;
-        let vec2 = c.tensor(2, "vec2", vec2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut vec1 = c.tensor(1, "vec1", vec1)?;
+        let mut vec2 = c.tensor(2, "vec2", vec2)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(299, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+        }
         out.set(ops::addr(&self_, &vec1, &vec2, beta, alpha)?)
     })
 }
@@ -5622,11 +6523,14 @@ pub unsafe extern "C" fn taper_addbmm(
     guard("addbmm", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let batch1 = c.tensor(1, "batch1", batch1)?;
-        let batch2 = c.tensor(2, "batch2", batch2)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut batch1 = c.tensor(1, "batch1", batch1)?;
+        let mut batch2 = c.tensor(2, "batch2", batch2)?;
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(300, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+        }
         out.set(ops::addbmm(&self_, &batch1, &batch2, beta, alpha)?)
     })
 }
@@ -5644,7 +6548,10 @@ pub unsafe extern "C" fn taper_chain_matmul(
     guard("chain_matmul", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let matrices = c.tensors(0, "matrices", matrices, matrices_len)?;
+        let mut matrices = c.tensors(0, "matrices", matrices, matrices_len)?;
+        if c.is_gated() {
+            c.gate(301, &mut [List(&mut matrices)])?;
+        }
         out.set(ops::chain_matmul(&matrices)?)
     })
 }
@@ -5664,9 +6571,12 @@ pub unsafe extern "C" fn taper_cdist(
     guard("cdist", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let x1 = c.tensor(0, "x1", x1)?;
-        let x2 = c.tensor(1, "x2", x2)?;
+        let mut x1 = c.tensor(0, "x1", x1)?;
+        let mut x2 = c.tensor(1, "x2", x2)?;
         let compute_mode = c.opt(3, "compute_mode", compute_mode)?;
+        if c.is_gated() {
+            c.gate(302, &mut [One(&mut x1), One(&mut x2)])?;
+        }
         out.set(ops::cdist(&x1, &x2, p, compute_mode)?)
     })
 }
@@ -5685,9 +6595,12 @@ pub unsafe extern "C" fn taper_linear(
     guard("linear", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(303, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::linear(&input, &weight, bias.as_ref())?)
     })
 }
@@ -5707,10 +6620,13 @@ pub unsafe extern "C" fn taper_bilinear(
     guard("bilinear", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input1 = c.tensor(0, "input1", input1)?;
-        let input2 = c.tensor(1, "input2", input2)?;
-        let weight = c.tensor(2, "weight", weight)?;
-        let bias = c.opt_tensor(3, "bias", bias)?;
+        let mut input1 = c.tensor(0, "input1", input1)?;
+        let mut input2 = c.tensor(1, "input2", input2)?;
+        let mut weight = c.tensor(2, "weight", weight)?;
+        let mut bias = c.opt_tensor(3, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(304, &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::bilinear(&input1, &input2, &weight, bias.as_ref())?)
     })
 }
@@ -5730,9 +6646,12 @@ pub unsafe extern "C" fn taper_linear_activation(
     guard("linear_activation", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(305, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)?)
     })
 }
@@ -5753,8 +6672,11 @@ pub unsafe extern "C" fn taper_view(
     guard("view", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
+        if c.is_gated() {
+            c.gate(306, &mut [One(&mut self_)])?;
+        }
         out.set(ops::view(&self_, size)?)
     })
 }
@@ -5772,8 +6694,11 @@ pub unsafe extern "C" fn taper_view_as(
     guard("view_as", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(307, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::view_as(&self_, &other)?)
     })
 }
@@ -5792,8 +6717,11 @@ pub unsafe extern "C" fn taper_reshape(
     guard("reshape", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;
+        if c.is_gated() {
+            c.gate(308, &mut [One(&mut self_)])?;
+        }
         out.set(ops::reshape(&self_, shape)?)
     })
 }
@@ -5811,8 +6739,11 @@ pub unsafe extern "C" fn taper_reshape_as(
     guard("reshape_as", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(309, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::reshape_as(&self_, &other)?)
     })
 }
@@ -5831,7 +6762,10 @@ pub unsafe extern "C" fn taper_flatten(
     guard("flatten", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(310, &mut [One(&mut self_)])?;
+        }
         out.set(ops::flatten(&self_, start_dim, end_dim)?)
     })
 }
@@ -5848,7 +6782,10 @@ pub unsafe extern "C" fn taper_ravel(
     guard("ravel", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(311, &mut [One(&mut self_)])?;
+        }
         out.set(ops::ravel(&self_)?)
     })
 }
@@ -5868,8 +6805,11 @@ pub unsafe extern "C" fn taper_unflatten(
     guard("unflatten", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let sizes = c.slice(2, "sizes", sizes, sizes_len)?;
+        if c.is_gated() {
+            c.gate(312, &mut [One(&mut self_)])?;
+        }
         out.set(ops::unflatten(&self_, dim, sizes)?)
     })
 }
@@ -5888,8 +6828,11 @@ pub unsafe extern "C" fn taper_permute(
     guard("permute", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
+        if c.is_gated() {
+            c.gate(313, &mut [One(&mut self_)])?;
+        }
         out.set(ops::permute(&self_, dims)?)
     })
 }
@@ -5908,7 +6851,10 @@ pub unsafe extern "C" fn taper_transpose(
     guard("transpose", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(314, &mut [One(&mut self_)])?;
+        }
         out.set(ops::transpose(&self_, dim0, dim1)?)
     })
 }
@@ -5925,7 +6871,10 @@ pub unsafe extern "C" fn taper_t(
     guard("t", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(315, &mut [One(&mut self_)])?;
+        }
         out.set(ops::t(&self_)?)
     })
 }
@@ -5942,7 +6891,10 @@ pub unsafe extern "C" fn taper_numpy_t(
     guard("numpy_t", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(316, &mut [One(&mut self_)])?;
+        }
         out.set(ops::numpy_t(&self_)?)
     })
 }
@@ -5959,7 +6911,10 @@ pub unsafe extern "C" fn taper_mt(
     guard("mt", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(317, &mut [One(&mut self_)])?;
+        }
         out.set(ops::mt(&self_)?)
     })
 }
@@ -5980,9 +6935,12 @@ pub unsafe extern "C" fn taper_movedim(
     guard("movedim", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let source = c.slice(1, "source", source, source_len)?;
         let destination = c.slice(2, "destination", destination, destination_len)?;
+        if c.is_gated() {
+            c.gate(318, &mut [One(&mut self_)])?;
+        }
         out.set(ops::movedim(&self_, source, destination)?)
     })
 }
@@ -6000,7 +6958,10 @@ pub unsafe extern "C" fn taper_unsqueeze(
     guard("unsqueeze", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(319, &mut [One(&mut self_)])?;
+        }
         out.set(ops::unsqueeze(&self_, dim)?)
     })
 }
@@ -6017,7 +6978,10 @@ pub unsafe extern "C" fn taper_squeeze(
     guard("squeeze", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(320, &mut [One(&mut self_)])?;
+        }
         out.set(ops::squeeze(&self_)?)
     })
 }
@@ -6035,7 +6999,10 @@ pub unsafe extern "C" fn taper_squeeze_dim(
     guard("squeeze_dim", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(321, &mut [One(&mut self_)])?;
+        }
         out.set(ops::squeeze_dim(&self_, dim)?)
     })
 }
@@ -6054,8 +7021,11 @@ pub unsafe extern "C" fn taper_squeeze_dims(
     guard("squeeze_dims", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(322, &mut [One(&mut self_)])?;
+        }
         out.set(ops::squeeze_dims(&self_, dim)?)
     })
 }
@@ -6074,8 +7044,11 @@ pub unsafe extern "C" fn taper_expand(
     guard("expand", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
+        if c.is_gated() {
+            c.gate(323, &mut [One(&mut self_)])?;
+        }
         out.set(ops::expand(&self_, size)?)
     })
 }
@@ -6093,8 +7066,11 @@ pub unsafe extern "C" fn taper_expand_as(
     guard("expand_as", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(324, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::expand_as(&self_, &other)?)
     })
 }
@@ -6113,8 +7089,11 @@ pub unsafe extern "C" fn taper_broadcast_to(
     guard("broadcast_to", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
+        if c.is_gated() {
+            c.gate(325, &mut [One(&mut self_)])?;
+        }
         out.set(ops::broadcast_to(&self_, size)?)
     })
 }
@@ -6132,7 +7111,10 @@ pub unsafe extern "C" fn taper_broadcast_tensors(
     guard("broadcast_tensors", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(326, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::broadcast_tensors(&tensors)?)
     })
 }
@@ -6151,7 +7133,10 @@ pub unsafe extern "C" fn taper_select(
     guard("select", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(327, &mut [One(&mut self_)])?;
+        }
         out.set(ops::select(&self_, dim, index)?)
     })
 }
@@ -6172,9 +7157,12 @@ pub unsafe extern "C" fn taper_slice(
     guard("slice", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let start = c.opt(2, "start", start)?;
         let end = c.opt(3, "end", end)?;
+        if c.is_gated() {
+            c.gate(328, &mut [One(&mut self_)])?;
+        }
         out.set(ops::slice(&self_, dim, start, end, step)?)
     })
 }
@@ -6194,7 +7182,10 @@ pub unsafe extern "C" fn taper_narrow(
     guard("narrow", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(329, &mut [One(&mut self_)])?;
+        }
         out.set(ops::narrow(&self_, dim, start, length)?)
     })
 }
@@ -6214,7 +7205,10 @@ pub unsafe extern "C" fn taper_diagonal(
     guard("diagonal", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(330, &mut [One(&mut self_)])?;
+        }
         out.set(ops::diagonal(&self_, offset, dim1, dim2)?)
     })
 }
@@ -6232,7 +7226,10 @@ pub unsafe extern "C" fn taper_diag(
     guard("diag", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(331, &mut [One(&mut self_)])?;
+        }
         out.set(ops::diag(&self_, diagonal)?)
     })
 }
@@ -6252,7 +7249,10 @@ pub unsafe extern "C" fn taper_diag_embed(
     guard("diag_embed", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(332, &mut [One(&mut self_)])?;
+        }
         out.set(ops::diag_embed(&self_, offset, dim1, dim2)?)
     })
 }
@@ -6270,7 +7270,10 @@ pub unsafe extern "C" fn taper_unbind(
     guard("unbind", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(333, &mut [One(&mut self_)])?;
+        }
         out.set(ops::unbind(&self_, dim)?)
     })
 }
@@ -6289,7 +7292,10 @@ pub unsafe extern "C" fn taper_split(
     guard("split", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(334, &mut [One(&mut self_)])?;
+        }
         out.set(ops::split(&self_, split_size, dim)?)
     })
 }
@@ -6309,8 +7315,11 @@ pub unsafe extern "C" fn taper_split_with_sizes(
     guard("split_with_sizes", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let split_sizes = c.slice(1, "split_sizes", split_sizes, split_sizes_len)?;
+        if c.is_gated() {
+            c.gate(335, &mut [One(&mut self_)])?;
+        }
         out.set(ops::split_with_sizes(&self_, split_sizes, dim)?)
     })
 }
@@ -6329,7 +7338,10 @@ pub unsafe extern "C" fn taper_chunk(
     guard("chunk", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(336, &mut [One(&mut self_)])?;
+        }
         out.set(ops::chunk(&self_, chunks, dim)?)
     })
 }
@@ -6348,7 +7360,10 @@ pub unsafe extern "C" fn taper_tensor_split_sections(
     guard("tensor_split_sections", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(337, &mut [One(&mut self_)])?;
+        }
         out.set(ops::tensor_split_sections(&self_, sections, dim)?)
     })
 }
@@ -6368,8 +7383,11 @@ pub unsafe extern "C" fn taper_tensor_split_indices(
     guard("tensor_split_indices", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
+        if c.is_gated() {
+            c.gate(338, &mut [One(&mut self_)])?;
+        }
         out.set(ops::tensor_split_indices(&self_, indices, dim)?)
     })
 }
@@ -6389,7 +7407,10 @@ pub unsafe extern "C" fn taper_unfold(
     guard("unfold", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(339, &mut [One(&mut self_)])?;
+        }
         out.set(ops::unfold(&self_, dimension, size, step)?)
     })
 }
@@ -6411,10 +7432,13 @@ pub unsafe extern "C" fn taper_as_strided(
     guard("as_strided", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
+        if c.is_gated() {
+            c.gate(340, &mut [One(&mut self_)])?;
+        }
         out.set(ops::as_strided(&self_, size, stride, storage_offset)?)
     })
 }
@@ -6431,7 +7455,10 @@ pub unsafe extern "C" fn taper_alias(
     guard("alias", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(341, &mut [One(&mut self_)])?;
+        }
         out.set(ops::alias(&self_)?)
     })
 }
@@ -6448,7 +7475,10 @@ pub unsafe extern "C" fn taper_detach(
     guard("detach", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(342, &mut [One(&mut self_)])?;
+        }
         out.set(ops::detach(&self_)?)
     })
 }
@@ -6462,7 +7492,10 @@ pub unsafe extern "C" fn taper_detach_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("detach_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(343, &mut [One(&mut self_)])?;
+        }
         ops::detach_(&self_)
     })
 }
@@ -6477,7 +7510,10 @@ pub unsafe extern "C" fn taper_unsqueeze_(
     dim: i64,
 ) -> *mut taper_error {
     guard("unsqueeze_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(344, &mut [One(&mut self_)])?;
+        }
         ops::unsqueeze_(&self_, dim)
     })
 }
@@ -6491,7 +7527,10 @@ pub unsafe extern "C" fn taper_squeeze_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("squeeze_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(345, &mut [One(&mut self_)])?;
+        }
         ops::squeeze_(&self_)
     })
 }
@@ -6506,7 +7545,10 @@ pub unsafe extern "C" fn taper_squeeze_dim_(
     dim: i64,
 ) -> *mut taper_error {
     guard("squeeze_dim_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(346, &mut [One(&mut self_)])?;
+        }
         ops::squeeze_dim_(&self_, dim)
     })
 }
@@ -6522,7 +7564,10 @@ pub unsafe extern "C" fn taper_transpose_(
     dim1: i64,
 ) -> *mut taper_error {
     guard("transpose_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(347, &mut [One(&mut self_)])?;
+        }
         ops::transpose_(&self_, dim0, dim1)
     })
 }
@@ -6536,7 +7581,10 @@ pub unsafe extern "C" fn taper_t_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("t_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(348, &mut [One(&mut self_)])?;
+        }
         ops::t_(&self_)
     })
 }
@@ -6557,7 +7605,10 @@ pub unsafe extern "C" fn taper_cat(
     guard("cat", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(349, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::cat(&tensors, dim)?)
     })
 }
@@ -6576,7 +7627,10 @@ pub unsafe extern "C" fn taper_stack(
     guard("stack", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(350, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::stack(&tensors, dim)?)
     })
 }
@@ -6593,7 +7647,10 @@ pub unsafe extern "C" fn taper_atleast_1d(
     guard("atleast_1d", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(351, &mut [One(&mut self_)])?;
+        }
         out.set(ops::atleast_1d(&self_)?)
     })
 }
@@ -6610,7 +7667,10 @@ pub unsafe extern "C" fn taper_atleast_2d(
     guard("atleast_2d", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(352, &mut [One(&mut self_)])?;
+        }
         out.set(ops::atleast_2d(&self_)?)
     })
 }
@@ -6627,7 +7687,10 @@ pub unsafe extern "C" fn taper_atleast_3d(
     guard("atleast_3d", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(353, &mut [One(&mut self_)])?;
+        }
         out.set(ops::atleast_3d(&self_)?)
     })
 }
@@ -6645,7 +7708,10 @@ pub unsafe extern "C" fn taper_hstack(
     guard("hstack", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(354, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::hstack(&tensors)?)
     })
 }
@@ -6663,7 +7729,10 @@ pub unsafe extern "C" fn taper_vstack(
     guard("vstack", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(355, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::vstack(&tensors)?)
     })
 }
@@ -6681,7 +7750,10 @@ pub unsafe extern "C" fn taper_dstack(
     guard("dstack", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(356, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::dstack(&tensors)?)
     })
 }
@@ -6699,7 +7771,10 @@ pub unsafe extern "C" fn taper_column_stack(
     guard("column_stack", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(357, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::column_stack(&tensors)?)
     })
 }
@@ -6717,7 +7792,10 @@ pub unsafe extern "C" fn taper_block_diag(
     guard("block_diag", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(358, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::block_diag(&tensors)?)
     })
 }
@@ -6735,7 +7813,10 @@ pub unsafe extern "C" fn taper_cartesian_prod(
     guard("cartesian_prod", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        if c.is_gated() {
+            c.gate(359, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::cartesian_prod(&tensors)?)
     })
 }
@@ -6754,7 +7835,10 @@ pub unsafe extern "C" fn taper_combinations(
     guard("combinations", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(360, &mut [One(&mut self_)])?;
+        }
         out.set(ops::combinations(&self_, r, with_replacement)?)
     })
 }
@@ -6773,8 +7857,11 @@ pub unsafe extern "C" fn taper_repeat(
     guard("repeat", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let repeats = c.slice(1, "repeats", repeats, repeats_len)?;
+        if c.is_gated() {
+            c.gate(361, &mut [One(&mut self_)])?;
+        }
         out.set(ops::repeat(&self_, repeats)?)
     })
 }
@@ -6793,8 +7880,11 @@ pub unsafe extern "C" fn taper_tile(
     guard("tile", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
+        if c.is_gated() {
+            c.gate(362, &mut [One(&mut self_)])?;
+        }
         out.set(ops::tile(&self_, dims)?)
     })
 }
@@ -6813,8 +7903,11 @@ pub unsafe extern "C" fn taper_flip(
     guard("flip", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
+        if c.is_gated() {
+            c.gate(363, &mut [One(&mut self_)])?;
+        }
         out.set(ops::flip(&self_, dims)?)
     })
 }
@@ -6831,7 +7924,10 @@ pub unsafe extern "C" fn taper_fliplr(
     guard("fliplr", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(364, &mut [One(&mut self_)])?;
+        }
         out.set(ops::fliplr(&self_)?)
     })
 }
@@ -6848,7 +7944,10 @@ pub unsafe extern "C" fn taper_flipud(
     guard("flipud", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(365, &mut [One(&mut self_)])?;
+        }
         out.set(ops::flipud(&self_)?)
     })
 }
@@ -6868,8 +7967,11 @@ pub unsafe extern "C" fn taper_rot90(
     guard("rot90", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
+        if c.is_gated() {
+            c.gate(366, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rot90(&self_, k, dims)?)
     })
 }
@@ -6890,9 +7992,12 @@ pub unsafe extern "C" fn taper_roll(
     guard("roll", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let shifts = c.slice(1, "shifts", shifts, shifts_len)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
+        if c.is_gated() {
+            c.gate(367, &mut [One(&mut self_)])?;
+        }
         out.set(ops::roll(&self_, shifts, dims)?)
     })
 }
@@ -6911,8 +8016,11 @@ pub unsafe extern "C" fn taper_meshgrid(
     guard("meshgrid", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         let indexing = c.opt_str(1, "indexing", indexing)?;
+        if c.is_gated() {
+            c.gate(368, &mut [List(&mut tensors)])?;
+        }
         out.set(ops::meshgrid(&tensors, indexing)?)
     })
 }
@@ -6931,9 +8039,12 @@ pub unsafe extern "C" fn taper_repeat_interleave(
     guard("repeat_interleave", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let repeats = c.tensor(1, "repeats", repeats)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut repeats = c.tensor(1, "repeats", repeats)?;
         let dim = c.opt(2, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(369, &mut [One(&mut self_), One(&mut repeats)])?;
+        }
         out.set(ops::repeat_interleave(&self_, &repeats, dim)?)
     })
 }
@@ -6952,8 +8063,11 @@ pub unsafe extern "C" fn taper_repeat_interleave_int(
     guard("repeat_interleave_int", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(2, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(370, &mut [One(&mut self_)])?;
+        }
         out.set(ops::repeat_interleave_int(&self_, repeats, dim)?)
     })
 }
@@ -6973,8 +8087,11 @@ pub unsafe extern "C" fn taper_cast(
     guard("cast", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.dtype(1, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(371, &mut [One(&mut self_)])?;
+        }
         out.set(ops::cast(&self_, dtype)?)
     })
 }
@@ -6994,9 +8111,12 @@ pub unsafe extern "C" fn taper_to(
     guard("to", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(372, &mut [One(&mut self_)])?;
+        }
         out.set(ops::to(&self_, dtype, device, copy)?)
     })
 }
@@ -7014,8 +8134,11 @@ pub unsafe extern "C" fn taper_to_device(
     guard("to_device", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let device = c.device(1, "device", device)?;
+        if c.is_gated() {
+            c.gate(373, &mut [One(&mut self_)])?;
+        }
         out.set(ops::to_device(&self_, device)?)
     })
 }
@@ -7032,7 +8155,10 @@ pub unsafe extern "C" fn taper_clone(
     guard("clone", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(374, &mut [One(&mut self_)])?;
+        }
         out.set(ops::clone(&self_)?)
     })
 }
@@ -7049,7 +8175,10 @@ pub unsafe extern "C" fn taper_contiguous(
     guard("contiguous", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(375, &mut [One(&mut self_)])?;
+        }
         out.set(ops::contiguous(&self_)?)
     })
 }
@@ -7064,8 +8193,11 @@ pub unsafe extern "C" fn taper_copy_(
     src: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("copy_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let src = c.tensor(1, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut src = c.tensor(1, "src", src)?;
+        if c.is_gated() {
+            c.gate(376, &mut [One(&mut self_), One(&mut src)])?;
+        }
         ops::copy_(&self_, &src)
     })
 }
@@ -7080,8 +8212,11 @@ pub unsafe extern "C" fn taper_fill_(
     value: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fill_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let value = c.tensor(1, "value", value)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut value = c.tensor(1, "value", value)?;
+        if c.is_gated() {
+            c.gate(377, &mut [One(&mut self_), One(&mut value)])?;
+        }
         ops::fill_(&self_, &value)
     })
 }
@@ -7096,8 +8231,11 @@ pub unsafe extern "C" fn taper_fill_scalar_(
     value: taper_scalar,
 ) -> *mut taper_error {
     guard("fill_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
+        if c.is_gated() {
+            c.gate(378, &mut [One(&mut self_)])?;
+        }
         ops::fill_scalar_(&self_, value)
     })
 }
@@ -7111,7 +8249,10 @@ pub unsafe extern "C" fn taper_zero_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("zero_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(379, &mut [One(&mut self_)])?;
+        }
         ops::zero_(&self_)
     })
 }
@@ -7132,8 +8273,11 @@ pub unsafe extern "C" fn taper_gather(
     guard("gather", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        if c.is_gated() {
+            c.gate(380, &mut [One(&mut self_), One(&mut index)])?;
+        }
         out.set(ops::gather(&self_, dim, &index)?)
     })
 }
@@ -7153,9 +8297,12 @@ pub unsafe extern "C" fn taper_scatter_src(
     guard("scatter_src", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let src = c.tensor(3, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut src = c.tensor(3, "src", src)?;
+        if c.is_gated() {
+            c.gate(381, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+        }
         out.set(ops::scatter_src(&self_, dim, &index, &src)?)
     })
 }
@@ -7175,9 +8322,12 @@ pub unsafe extern "C" fn taper_scatter_value(
     guard("scatter_value", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(382, &mut [One(&mut self_), One(&mut index)])?;
+        }
         out.set(ops::scatter_value(&self_, dim, &index, value)?)
     })
 }
@@ -7197,9 +8347,12 @@ pub unsafe extern "C" fn taper_scatter_add(
     guard("scatter_add", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let src = c.tensor(3, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut src = c.tensor(3, "src", src)?;
+        if c.is_gated() {
+            c.gate(383, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+        }
         out.set(ops::scatter_add(&self_, dim, &index, &src)?)
     })
 }
@@ -7216,9 +8369,12 @@ pub unsafe extern "C" fn taper_scatter_src_(
     src: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("scatter_src_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let src = c.tensor(3, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut src = c.tensor(3, "src", src)?;
+        if c.is_gated() {
+            c.gate(384, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+        }
         ops::scatter_src_(&self_, dim, &index, &src)
     })
 }
@@ -7235,9 +8391,12 @@ pub unsafe extern "C" fn taper_scatter_value_(
     value: taper_scalar,
 ) -> *mut taper_error {
     guard("scatter_value_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(385, &mut [One(&mut self_), One(&mut index)])?;
+        }
         ops::scatter_value_(&self_, dim, &index, value)
     })
 }
@@ -7254,9 +8413,12 @@ pub unsafe extern "C" fn taper_scatter_add_(
     src: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("scatter_add_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let src = c.tensor(3, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut src = c.tensor(3, "src", src)?;
+        if c.is_gated() {
+            c.gate(386, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+        }
         ops::scatter_add_(&self_, dim, &index, &src)
     })
 }
@@ -7277,10 +8439,13 @@ pub unsafe extern "C" fn taper_scatter_reduce(
     guard("scatter_reduce", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let src = c.tensor(3, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
+        if c.is_gated() {
+            c.gate(387, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+        }
         out.set(ops::scatter_reduce(&self_, dim, &index, &src, reduce)?)
     })
 }
@@ -7301,10 +8466,13 @@ pub unsafe extern "C" fn taper_scatter_value_reduce(
     guard("scatter_value_reduce", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         let reduce = c.str(4, "reduce", reduce)?;
+        if c.is_gated() {
+            c.gate(388, &mut [One(&mut self_), One(&mut index)])?;
+        }
         out.set(ops::scatter_value_reduce(&self_, dim, &index, value, reduce)?)
     })
 }
@@ -7326,10 +8494,13 @@ pub unsafe extern "C" fn taper_scatter_reduce_two(
     guard("scatter_reduce_two", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let src = c.tensor(3, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
+        if c.is_gated() {
+            c.gate(389, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+        }
         out.set(ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)?)
     })
 }
@@ -7348,10 +8519,13 @@ pub unsafe extern "C" fn taper_scatter_reduce_two_(
     include_self: bool,
 ) -> *mut taper_error {
     guard("scatter_reduce_two_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let src = c.tensor(3, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
+        if c.is_gated() {
+            c.gate(390, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+        }
         ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
     })
 }
@@ -7370,8 +8544,11 @@ pub unsafe extern "C" fn taper_index_select(
     guard("index_select", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        if c.is_gated() {
+            c.gate(391, &mut [One(&mut self_), One(&mut index)])?;
+        }
         out.set(ops::index_select(&self_, dim, &index)?)
     })
 }
@@ -7392,10 +8569,13 @@ pub unsafe extern "C" fn taper_index_add(
     guard("index_add", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let source = c.tensor(3, "source", source)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(392, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
         out.set(ops::index_add(&self_, dim, &index, &source, alpha)?)
     })
 }
@@ -7413,10 +8593,13 @@ pub unsafe extern "C" fn taper_index_add_(
     alpha: taper_scalar,
 ) -> *mut taper_error {
     guard("index_add_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let source = c.tensor(3, "source", source)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(393, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
         ops::index_add_(&self_, dim, &index, &source, alpha)
     })
 }
@@ -7436,9 +8619,12 @@ pub unsafe extern "C" fn taper_index_copy(
     guard("index_copy", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let source = c.tensor(3, "source", source)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut source = c.tensor(3, "source", source)?;
+        if c.is_gated() {
+            c.gate(394, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
         out.set(ops::index_copy(&self_, dim, &index, &source)?)
     })
 }
@@ -7455,9 +8641,12 @@ pub unsafe extern "C" fn taper_index_copy_(
     source: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("index_copy_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let source = c.tensor(3, "source", source)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut source = c.tensor(3, "source", source)?;
+        if c.is_gated() {
+            c.gate(395, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
         ops::index_copy_(&self_, dim, &index, &source)
     })
 }
@@ -7477,9 +8666,12 @@ pub unsafe extern "C" fn taper_index_fill(
     guard("index_fill", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let value = c.tensor(3, "value", value)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut value = c.tensor(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(396, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+        }
         out.set(ops::index_fill(&self_, dim, &index, &value)?)
     })
 }
@@ -7499,9 +8691,12 @@ pub unsafe extern "C" fn taper_index_fill_scalar(
     guard("index_fill_scalar", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(397, &mut [One(&mut self_), One(&mut index)])?;
+        }
         out.set(ops::index_fill_scalar(&self_, dim, &index, value)?)
     })
 }
@@ -7518,9 +8713,12 @@ pub unsafe extern "C" fn taper_index_fill_(
     value: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("index_fill_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
-        let value = c.tensor(3, "value", value)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut value = c.tensor(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(398, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+        }
         ops::index_fill_(&self_, dim, &index, &value)
     })
 }
@@ -7537,9 +8735,12 @@ pub unsafe extern "C" fn taper_index_fill_scalar_(
     value: taper_scalar,
 ) -> *mut taper_error {
     guard("index_fill_scalar_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(2, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(399, &mut [One(&mut self_), One(&mut index)])?;
+        }
         ops::index_fill_scalar_(&self_, dim, &index, value)
     })
 }
@@ -7558,8 +8759,11 @@ pub unsafe extern "C" fn taper_index(
     guard("index", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        if c.is_gated() {
+            c.gate(400, &mut [One(&mut self_), OptList(&mut indices)])?;
+        }
         out.set(ops::index(&self_, &indices)?)
     })
 }
@@ -7580,9 +8784,12 @@ pub unsafe extern "C" fn taper_index_put(
     guard("index_put", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let indices = c.opt_tensors(1, "indices", indices, indices_len)?;
-        let values = c.tensor(2, "values", values)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        let mut values = c.tensor(2, "values", values)?;
+        if c.is_gated() {
+            c.gate(401, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+        }
         out.set(ops::index_put(&self_, &indices, &values, accumulate)?)
     })
 }
@@ -7600,9 +8807,12 @@ pub unsafe extern "C" fn taper_index_put_(
     accumulate: bool,
 ) -> *mut taper_error {
     guard("index_put_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let indices = c.opt_tensors(1, "indices", indices, indices_len)?;
-        let values = c.tensor(2, "values", values)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        let mut values = c.tensor(2, "values", values)?;
+        if c.is_gated() {
+            c.gate(402, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+        }
         ops::index_put_(&self_, &indices, &values, accumulate)
     })
 }
@@ -7619,7 +8829,10 @@ pub unsafe extern "C" fn taper_nonzero(
     guard("nonzero", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(403, &mut [One(&mut self_)])?;
+        }
         out.set(ops::nonzero(&self_)?)
     })
 }
@@ -7636,7 +8849,10 @@ pub unsafe extern "C" fn taper_nonzero_numpy(
     guard("nonzero_numpy", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(404, &mut [One(&mut self_)])?;
+        }
         out.set(ops::nonzero_numpy(&self_)?)
     })
 }
@@ -7654,8 +8870,11 @@ pub unsafe extern "C" fn taper_masked_select(
     guard("masked_select", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mask = c.tensor(1, "mask", mask)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mask = c.tensor(1, "mask", mask)?;
+        if c.is_gated() {
+            c.gate(405, &mut [One(&mut self_), One(&mut mask)])?;
+        }
         out.set(ops::masked_select(&self_, &mask)?)
     })
 }
@@ -7673,8 +8892,11 @@ pub unsafe extern "C" fn taper_take(
     guard("take", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let index = c.tensor(1, "index", index)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(1, "index", index)?;
+        if c.is_gated() {
+            c.gate(406, &mut [One(&mut self_), One(&mut index)])?;
+        }
         out.set(ops::take(&self_, &index)?)
     })
 }
@@ -7693,9 +8915,12 @@ pub unsafe extern "C" fn taper_take_along_dim(
     guard("take_along_dim", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let indices = c.tensor(1, "indices", indices)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.tensor(1, "indices", indices)?;
         let dim = c.opt(2, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(407, &mut [One(&mut self_), One(&mut indices)])?;
+        }
         out.set(ops::take_along_dim(&self_, &indices, dim)?)
     })
 }
@@ -7714,8 +8939,11 @@ pub unsafe extern "C" fn taper_embedding(
     guard("embedding", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let weight = c.tensor(0, "weight", weight)?;
-        let indices = c.tensor(1, "indices", indices)?;
+        let mut weight = c.tensor(0, "weight", weight)?;
+        let mut indices = c.tensor(1, "indices", indices)?;
+        if c.is_gated() {
+            c.gate(408, &mut [One(&mut weight), One(&mut indices)])?;
+        }
         out.set(ops::embedding(&weight, &indices, padding_idx)?)
     })
 }
@@ -7737,10 +8965,13 @@ pub unsafe extern "C" fn taper_embedding_full(
     guard("embedding_full", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let weight = c.tensor(0, "weight", weight)?;
-        let indices = c.tensor(1, "indices", indices)?;
+        let mut weight = c.tensor(0, "weight", weight)?;
+        let mut indices = c.tensor(1, "indices", indices)?;
         let padding_idx = c.opt(2, "padding_idx", padding_idx)?;
         let max_norm = c.opt(3, "max_norm", max_norm)?;
+        if c.is_gated() {
+            c.gate(409, &mut [One(&mut weight), One(&mut indices)])?;
+        }
         out.set(ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)?)
     })
 }
@@ -7757,8 +8988,11 @@ pub unsafe extern "C" fn taper_embedding_renorm_(
     norm_type: f64,
 ) -> *mut taper_error {
     guard("embedding_renorm_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let indices = c.tensor(1, "indices", indices)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.tensor(1, "indices", indices)?;
+        if c.is_gated() {
+            c.gate(410, &mut [One(&mut self_), One(&mut indices)])?;
+        }
         ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
     })
 }
@@ -7776,7 +9010,10 @@ pub unsafe extern "C" fn taper_one_hot(
     guard("one_hot", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(411, &mut [One(&mut self_)])?;
+        }
         out.set(ops::one_hot(&self_, num_classes)?)
     })
 }
@@ -7795,8 +9032,11 @@ pub unsafe extern "C" fn taper_bincount(
     guard("bincount", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let weights = c.opt_tensor(1, "weights", weights)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut weights = c.opt_tensor(1, "weights", weights)?;
+        if c.is_gated() {
+            c.gate(412, &mut [One(&mut self_), Opt(&mut weights)])?;
+        }
         out.set(ops::bincount(&self_, weights.as_ref(), minlength)?)
     })
 }
@@ -7813,7 +9053,10 @@ pub unsafe extern "C" fn taper_argwhere(
     guard("argwhere", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(413, &mut [One(&mut self_)])?;
+        }
         out.set(ops::argwhere(&self_)?)
     })
 }
@@ -7832,9 +9075,12 @@ pub unsafe extern "C" fn taper_masked_scatter(
     guard("masked_scatter", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let mask = c.tensor(1, "mask", mask)?;
-        let source = c.tensor(2, "source", source)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mask = c.tensor(1, "mask", mask)?;
+        let mut source = c.tensor(2, "source", source)?;
+        if c.is_gated() {
+            c.gate(414, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+        }
         out.set(ops::masked_scatter(&self_, &mask, &source)?)
     })
 }
@@ -7850,9 +9096,12 @@ pub unsafe extern "C" fn taper_masked_scatter_(
     source: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("masked_scatter_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let mask = c.tensor(1, "mask", mask)?;
-        let source = c.tensor(2, "source", source)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mask = c.tensor(1, "mask", mask)?;
+        let mut source = c.tensor(2, "source", source)?;
+        if c.is_gated() {
+            c.gate(415, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+        }
         ops::masked_scatter_(&self_, &mask, &source)
     })
 }
@@ -7872,8 +9121,11 @@ pub unsafe extern "C" fn taper_select_scatter(
     guard("select_scatter", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let src = c.tensor(1, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut src = c.tensor(1, "src", src)?;
+        if c.is_gated() {
+            c.gate(416, &mut [One(&mut self_), One(&mut src)])?;
+        }
         out.set(ops::select_scatter(&self_, &src, dim, index)?)
     })
 }
@@ -7895,10 +9147,13 @@ pub unsafe extern "C" fn taper_slice_scatter(
     guard("slice_scatter", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let src = c.tensor(1, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut src = c.tensor(1, "src", src)?;
         let start = c.opt(3, "start", start)?;
         let end = c.opt(4, "end", end)?;
+        if c.is_gated() {
+            c.gate(417, &mut [One(&mut self_), One(&mut src)])?;
+        }
         out.set(ops::slice_scatter(&self_, &src, dim, start, end, step)?)
     })
 }
@@ -7919,8 +9174,11 @@ pub unsafe extern "C" fn taper_diagonal_scatter(
     guard("diagonal_scatter", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let src = c.tensor(1, "src", src)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut src = c.tensor(1, "src", src)?;
+        if c.is_gated() {
+            c.gate(418, &mut [One(&mut self_), One(&mut src)])?;
+        }
         out.set(ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)?)
     })
 }
@@ -7936,8 +9194,11 @@ pub unsafe extern "C" fn taper_fill_diagonal_(
     wrap: bool,
 ) -> *mut taper_error {
     guard("fill_diagonal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let fill_value = c.scalar(1, "fill_value", fill_value)?;
+        if c.is_gated() {
+            c.gate(419, &mut [One(&mut self_)])?;
+        }
         ops::fill_diagonal_(&self_, fill_value, wrap)
     })
 }
@@ -7960,6 +9221,9 @@ pub unsafe extern "C" fn taper_tril_indices(
         let out = out?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
+        if c.is_gated() {
+            c.gate(420, &mut [])?;
+        }
         out.set(ops::tril_indices(row, col, offset, dtype, device)?)
     })
 }
@@ -7982,6 +9246,9 @@ pub unsafe extern "C" fn taper_triu_indices(
         let out = out?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
+        if c.is_gated() {
+            c.gate(421, &mut [])?;
+        }
         out.set(ops::triu_indices(row, col, offset, dtype, device)?)
     })
 }
@@ -7999,7 +9266,10 @@ pub unsafe extern "C" fn taper_diagflat(
     guard("diagflat", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(422, &mut [One(&mut self_)])?;
+        }
         out.set(ops::diagflat(&self_, offset)?)
     })
 }
@@ -8023,10 +9293,13 @@ pub unsafe extern "C" fn taper_searchsorted(
     guard("searchsorted", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let sorted_sequence = c.tensor(0, "sorted_sequence", sorted_sequence)?;
-        let self_ = c.tensor(1, "self", self_)?;
+        let mut sorted_sequence = c.tensor(0, "sorted_sequence", sorted_sequence)?;
+        let mut self_ = c.tensor(1, "self", self_)?;
         let side = c.opt_str(4, "side", side)?;
-        let sorter = c.opt_tensor(5, "sorter", sorter)?;
+        let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
+        if c.is_gated() {
+            c.gate(423, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+        }
         out.set(ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())?)
     })
 }
@@ -8048,10 +9321,13 @@ pub unsafe extern "C" fn taper_searchsorted_scalar(
     guard("searchsorted_scalar", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let sorted_sequence = c.tensor(0, "sorted_sequence", sorted_sequence)?;
+        let mut sorted_sequence = c.tensor(0, "sorted_sequence", sorted_sequence)?;
         let self_ = c.scalar(1, "self", self_)?;
         let side = c.opt_str(4, "side", side)?;
-        let sorter = c.opt_tensor(5, "sorter", sorter)?;
+        let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
+        if c.is_gated() {
+            c.gate(424, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+        }
         out.set(ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())?)
     })
 }
@@ -8071,8 +9347,11 @@ pub unsafe extern "C" fn taper_bucketize(
     guard("bucketize", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let boundaries = c.tensor(1, "boundaries", boundaries)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
+        if c.is_gated() {
+            c.gate(425, &mut [One(&mut self_), One(&mut boundaries)])?;
+        }
         out.set(ops::bucketize(&self_, &boundaries, out_int32, right)?)
     })
 }
@@ -8093,7 +9372,10 @@ pub unsafe extern "C" fn taper_bucketize_scalar(
         let out = c.out(4, "out", out);
         let out = out?;
         let self_ = c.scalar(0, "self", self_)?;
-        let boundaries = c.tensor(1, "boundaries", boundaries)?;
+        let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
+        if c.is_gated() {
+            c.gate(426, &mut [One(&mut boundaries)])?;
+        }
         out.set(ops::bucketize_scalar(self_, &boundaries, out_int32, right)?)
     })
 }
@@ -8113,8 +9395,11 @@ pub unsafe extern "C" fn taper_isin_tensor_tensor(
     guard("isin_tensor_tensor", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let elements = c.tensor(0, "elements", elements)?;
-        let test_elements = c.tensor(1, "test_elements", test_elements)?;
+        let mut elements = c.tensor(0, "elements", elements)?;
+        let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
+        if c.is_gated() {
+            c.gate(427, &mut [One(&mut elements), One(&mut test_elements)])?;
+        }
         out.set(ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)?)
     })
 }
@@ -8134,8 +9419,11 @@ pub unsafe extern "C" fn taper_isin_tensor_scalar(
     guard("isin_tensor_scalar", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let elements = c.tensor(0, "elements", elements)?;
+        let mut elements = c.tensor(0, "elements", elements)?;
         let test_element = c.scalar(1, "test_element", test_element)?;
+        if c.is_gated() {
+            c.gate(428, &mut [One(&mut elements)])?;
+        }
         out.set(ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)?)
     })
 }
@@ -8156,7 +9444,10 @@ pub unsafe extern "C" fn taper_isin_scalar_tensor(
         let out = c.out(4, "out", out);
         let out = out?;
         let element = c.scalar(0, "element", element)?;
-        let test_elements = c.tensor(1, "test_elements", test_elements)?;
+        let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
+        if c.is_gated() {
+            c.gate(429, &mut [One(&mut test_elements)])?;
+        }
         out.set(ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)?)
     })
 }
@@ -8182,7 +9473,10 @@ pub unsafe extern "C" fn taper_unique(
         let output = output?;
         let inverse_indices = inverse_indices?;
         let counts = counts?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(430, &mut [One(&mut self_)])?;
+        }
         let (output_value, inverse_indices_value, counts_value) = ops::unique(&self_, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
         inverse_indices.set(inverse_indices_value)?;
@@ -8213,7 +9507,10 @@ pub unsafe extern "C" fn taper_unique_dim(
         let output = output?;
         let inverse_indices = inverse_indices?;
         let counts = counts?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(431, &mut [One(&mut self_)])?;
+        }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
         inverse_indices.set(inverse_indices_value)?;
@@ -8243,8 +9540,11 @@ pub unsafe extern "C" fn taper_unique_consecutive(
         let output = output?;
         let inverse_indices = inverse_indices?;
         let counts = counts?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(3, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(432, &mut [One(&mut self_)])?;
+        }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_consecutive(&self_, return_inverse, return_counts, dim)?;
         output.set(output_value)?;
         inverse_indices.set(inverse_indices_value)?;
@@ -8268,9 +9568,12 @@ pub unsafe extern "C" fn taper_histc(
     guard("histc", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(2, "min", min)?;
         let max = c.scalar(3, "max", max)?;
+        if c.is_gated() {
+            c.gate(433, &mut [One(&mut self_)])?;
+        }
         out.set(ops::histc(&self_, bins, min, max)?)
     })
 }
@@ -8291,10 +9594,13 @@ pub unsafe extern "C" fn taper_quantile(
     guard("quantile", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let q = c.tensor(1, "q", q)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut q = c.tensor(1, "q", q)?;
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
+        if c.is_gated() {
+            c.gate(434, &mut [One(&mut self_), One(&mut q)])?;
+        }
         out.set(ops::quantile(&self_, &q, dim, keepdim, interpolation)?)
     })
 }
@@ -8315,9 +9621,12 @@ pub unsafe extern "C" fn taper_quantile_scalar(
     guard("quantile_scalar", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
+        if c.is_gated() {
+            c.gate(435, &mut [One(&mut self_)])?;
+        }
         out.set(ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)?)
     })
 }
@@ -8334,7 +9643,10 @@ pub unsafe extern "C" fn taper_msort(
     guard("msort", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(436, &mut [One(&mut self_)])?;
+        }
         out.set(ops::msort(&self_)?)
     })
 }
@@ -8353,7 +9665,10 @@ pub unsafe extern "C" fn taper_deg2rad(
     guard("deg2rad", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(437, &mut [One(&mut self_)])?;
+        }
         out.set(ops::deg2rad(&self_)?)
     })
 }
@@ -8370,7 +9685,10 @@ pub unsafe extern "C" fn taper_rad2deg(
     guard("rad2deg", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(438, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rad2deg(&self_)?)
     })
 }
@@ -8387,7 +9705,10 @@ pub unsafe extern "C" fn taper_positive(
     guard("positive", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(439, &mut [One(&mut self_)])?;
+        }
         out.set(ops::positive(&self_)?)
     })
 }
@@ -8404,7 +9725,10 @@ pub unsafe extern "C" fn taper_sgn(
     guard("sgn", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(440, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sgn(&self_)?)
     })
 }
@@ -8421,7 +9745,10 @@ pub unsafe extern "C" fn taper_signbit(
     guard("signbit", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(441, &mut [One(&mut self_)])?;
+        }
         out.set(ops::signbit(&self_)?)
     })
 }
@@ -8438,7 +9765,10 @@ pub unsafe extern "C" fn taper_isposinf(
     guard("isposinf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(442, &mut [One(&mut self_)])?;
+        }
         out.set(ops::isposinf(&self_)?)
     })
 }
@@ -8455,7 +9785,10 @@ pub unsafe extern "C" fn taper_isneginf(
     guard("isneginf", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(443, &mut [One(&mut self_)])?;
+        }
         out.set(ops::isneginf(&self_)?)
     })
 }
@@ -8473,8 +9806,11 @@ pub unsafe extern "C" fn taper_copysign(
     guard("copysign", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(444, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::copysign(&self_, &other)?)
     })
 }
@@ -8492,8 +9828,11 @@ pub unsafe extern "C" fn taper_copysign_scalar(
     guard("copysign_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(445, &mut [One(&mut self_)])?;
+        }
         out.set(ops::copysign_scalar(&self_, other)?)
     })
 }
@@ -8511,8 +9850,11 @@ pub unsafe extern "C" fn taper_heaviside(
     guard("heaviside", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let values = c.tensor(1, "values", values)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut values = c.tensor(1, "values", values)?;
+        if c.is_gated() {
+            c.gate(446, &mut [One(&mut self_), One(&mut values)])?;
+        }
         out.set(ops::heaviside(&self_, &values)?)
     })
 }
@@ -8532,10 +9874,13 @@ pub unsafe extern "C" fn taper_nan_to_num(
     guard("nan_to_num", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let nan = c.opt(1, "nan", nan)?;
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
+        if c.is_gated() {
+            c.gate(447, &mut [One(&mut self_)])?;
+        }
         out.set(ops::nan_to_num(&self_, nan, posinf, neginf)?)
     })
 }
@@ -8552,10 +9897,13 @@ pub unsafe extern "C" fn taper_nan_to_num_(
     neginf: *const f64,
 ) -> *mut taper_error {
     guard("nan_to_num_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let nan = c.opt(1, "nan", nan)?;
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
+        if c.is_gated() {
+            c.gate(448, &mut [One(&mut self_)])?;
+        }
         ops::nan_to_num_(&self_, nan, posinf, neginf)
     })
 }
@@ -8572,7 +9920,10 @@ pub unsafe extern "C" fn taper_sinc(
     guard("sinc", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(449, &mut [One(&mut self_)])?;
+        }
         out.set(ops::sinc(&self_)?)
     })
 }
@@ -8590,8 +9941,11 @@ pub unsafe extern "C" fn taper_float_power(
     guard("float_power", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let exponent = c.tensor(1, "exponent", exponent)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut exponent = c.tensor(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(450, &mut [One(&mut self_), One(&mut exponent)])?;
+        }
         out.set(ops::float_power(&self_, &exponent)?)
     })
 }
@@ -8609,8 +9963,11 @@ pub unsafe extern "C" fn taper_float_power_scalar(
     guard("float_power_scalar", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(451, &mut [One(&mut self_)])?;
+        }
         out.set(ops::float_power_scalar(&self_, exponent)?)
     })
 }
@@ -8628,8 +9985,11 @@ pub unsafe extern "C" fn taper_logaddexp2(
     guard("logaddexp2", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(452, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::logaddexp2(&self_, &other)?)
     })
 }
@@ -8647,8 +10007,11 @@ pub unsafe extern "C" fn taper_ldexp(
     guard("ldexp", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(453, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::ldexp(&self_, &other)?)
     })
 }
@@ -8670,8 +10033,11 @@ pub unsafe extern "C" fn taper_aminmax(
         let max = c.out(4, "max", max);
         let min = min?;
         let max = max?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
+        if c.is_gated() {
+            c.gate(454, &mut [One(&mut self_)])?;
+        }
         let (min_value, max_value) = ops::aminmax(&self_, dim, keepdim)?;
         min.set(min_value)?;
         max.set(max_value)?;
@@ -8695,9 +10061,12 @@ pub unsafe extern "C" fn taper_nanmean(
     guard("nanmean", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(455, &mut [One(&mut self_)])?;
+        }
         out.set(ops::nanmean(&self_, dim, keepdim, dtype)?)
     })
 }
@@ -8715,8 +10084,11 @@ pub unsafe extern "C" fn taper_inner(
     guard("inner", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let other = c.tensor(1, "other", other)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(456, &mut [One(&mut self_), One(&mut other)])?;
+        }
         out.set(ops::inner(&self_, &other)?)
     })
 }
@@ -8735,9 +10107,12 @@ pub unsafe extern "C" fn taper_hardtanh(
     guard("hardtanh", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
+        if c.is_gated() {
+            c.gate(457, &mut [One(&mut self_)])?;
+        }
         out.set(ops::hardtanh(&self_, min_val, max_val)?)
     })
 }
@@ -8754,7 +10129,10 @@ pub unsafe extern "C" fn taper_selu(
     guard("selu", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(458, &mut [One(&mut self_)])?;
+        }
         out.set(ops::selu(&self_)?)
     })
 }
@@ -8772,8 +10150,11 @@ pub unsafe extern "C" fn taper_celu(
     guard("celu", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(459, &mut [One(&mut self_)])?;
+        }
         out.set(ops::celu(&self_, alpha)?)
     })
 }
@@ -8790,7 +10171,10 @@ pub unsafe extern "C" fn taper_mish(
     guard("mish", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(460, &mut [One(&mut self_)])?;
+        }
         out.set(ops::mish(&self_)?)
     })
 }
@@ -8807,7 +10191,10 @@ pub unsafe extern "C" fn taper_softsign(
     guard("softsign", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(461, &mut [One(&mut self_)])?;
+        }
         out.set(ops::softsign(&self_)?)
     })
 }
@@ -8824,7 +10211,10 @@ pub unsafe extern "C" fn taper_tanhshrink(
     guard("tanhshrink", |c| {
         let out = c.out(1, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(462, &mut [One(&mut self_)])?;
+        }
         out.set(ops::tanhshrink(&self_)?)
     })
 }
@@ -8842,8 +10232,11 @@ pub unsafe extern "C" fn taper_hardshrink(
     guard("hardshrink", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
+        if c.is_gated() {
+            c.gate(463, &mut [One(&mut self_)])?;
+        }
         out.set(ops::hardshrink(&self_, lambd)?)
     })
 }
@@ -8861,8 +10254,11 @@ pub unsafe extern "C" fn taper_softshrink(
     guard("softshrink", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
+        if c.is_gated() {
+            c.gate(464, &mut [One(&mut self_)])?;
+        }
         out.set(ops::softshrink(&self_, lambd)?)
     })
 }
@@ -8881,9 +10277,12 @@ pub unsafe extern "C" fn taper_threshold(
     guard("threshold", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
+        if c.is_gated() {
+            c.gate(465, &mut [One(&mut self_)])?;
+        }
         out.set(ops::threshold(&self_, threshold, value)?)
     })
 }
@@ -8901,8 +10300,11 @@ pub unsafe extern "C" fn taper_prelu(
     guard("prelu", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
-        let weight = c.tensor(1, "weight", weight)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        if c.is_gated() {
+            c.gate(466, &mut [One(&mut self_), One(&mut weight)])?;
+        }
         out.set(ops::prelu(&self_, &weight)?)
     })
 }
@@ -8930,12 +10332,15 @@ pub unsafe extern "C" fn taper_conv1d(
     guard("conv1d", |c| {
         let out = c.out(7, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(467, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
 }
@@ -8961,12 +10366,15 @@ pub unsafe extern "C" fn taper_conv2d(
     guard("conv2d", |c| {
         let out = c.out(7, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(468, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
 }
@@ -8992,12 +10400,15 @@ pub unsafe extern "C" fn taper_conv3d(
     guard("conv3d", |c| {
         let out = c.out(7, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(469, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
 }
@@ -9025,14 +10436,17 @@ pub unsafe extern "C" fn taper_conv_padded(
     guard("conv_padded", |c| {
         let out = c.out(9, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         let padding_mode = c.str(7, "padding_mode", padding_mode)?;
         let auto_padding = c.opt_str(8, "auto_padding", auto_padding)?;
+        if c.is_gated() {
+            c.gate(470, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)?)
     })
 }
@@ -9060,13 +10474,16 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
     guard("conv_transpose1d", |c| {
         let out = c.out(8, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(471, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
 }
@@ -9094,13 +10511,16 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
     guard("conv_transpose2d", |c| {
         let out = c.out(8, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(472, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
 }
@@ -9128,13 +10548,16 @@ pub unsafe extern "C" fn taper_conv_transpose3d(
     guard("conv_transpose3d", |c| {
         let out = c.out(8, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(473, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
 }
@@ -9164,14 +10587,17 @@ pub unsafe extern "C" fn taper_conv_transpose_sized(
     guard("conv_transpose_sized", |c| {
         let out = c.out(9, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         let output_size = c.opt_slice(8, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(474, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)?)
     })
 }
@@ -9197,11 +10623,14 @@ pub unsafe extern "C" fn taper_max_pool1d(
     guard("max_pool1d", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(475, &mut [One(&mut self_)])?;
+        }
         out.set(ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
 }
@@ -9227,11 +10656,14 @@ pub unsafe extern "C" fn taper_max_pool2d(
     guard("max_pool2d", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(476, &mut [One(&mut self_)])?;
+        }
         out.set(ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
 }
@@ -9257,11 +10689,14 @@ pub unsafe extern "C" fn taper_max_pool3d(
     guard("max_pool3d", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(477, &mut [One(&mut self_)])?;
+        }
         out.set(ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
 }
@@ -9290,11 +10725,14 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let indices = c.out(7, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(478, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -9326,11 +10764,14 @@ pub unsafe extern "C" fn taper_max_pool1d_with_indices(
         let indices = c.out(7, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(479, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -9362,11 +10803,14 @@ pub unsafe extern "C" fn taper_max_pool3d_with_indices(
         let indices = c.out(7, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
+        if c.is_gated() {
+            c.gate(480, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -9394,10 +10838,13 @@ pub unsafe extern "C" fn taper_avg_pool1d(
     guard("avg_pool1d", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
+        if c.is_gated() {
+            c.gate(481, &mut [One(&mut self_)])?;
+        }
         out.set(ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)?)
     })
 }
@@ -9423,11 +10870,14 @@ pub unsafe extern "C" fn taper_avg_pool2d(
     guard("avg_pool2d", |c| {
         let out = c.out(7, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
+        if c.is_gated() {
+            c.gate(482, &mut [One(&mut self_)])?;
+        }
         out.set(ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
 }
@@ -9453,11 +10903,14 @@ pub unsafe extern "C" fn taper_avg_pool3d(
     guard("avg_pool3d", |c| {
         let out = c.out(7, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
+        if c.is_gated() {
+            c.gate(483, &mut [One(&mut self_)])?;
+        }
         out.set(ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
 }
@@ -9476,8 +10929,11 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool1d(
     guard("adaptive_avg_pool1d", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(484, &mut [One(&mut self_)])?;
+        }
         out.set(ops::adaptive_avg_pool1d(&self_, output_size)?)
     })
 }
@@ -9496,8 +10952,11 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
     guard("adaptive_avg_pool2d", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(485, &mut [One(&mut self_)])?;
+        }
         out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
     })
 }
@@ -9516,8 +10975,11 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
     guard("adaptive_avg_pool3d", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(486, &mut [One(&mut self_)])?;
+        }
         out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
     })
 }
@@ -9536,8 +10998,11 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d(
     guard("adaptive_max_pool1d", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(487, &mut [One(&mut self_)])?;
+        }
         out.set(ops::adaptive_max_pool1d(&self_, output_size)?)
     })
 }
@@ -9559,8 +11024,11 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d_with_indices(
         let indices = c.out(3, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(488, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::adaptive_max_pool1d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -9582,8 +11050,11 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d(
     guard("adaptive_max_pool2d", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(489, &mut [One(&mut self_)])?;
+        }
         out.set(ops::adaptive_max_pool2d(&self_, output_size)?)
     })
 }
@@ -9605,8 +11076,11 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d_with_indices(
         let indices = c.out(3, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(490, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::adaptive_max_pool2d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -9628,8 +11102,11 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d(
     guard("adaptive_max_pool3d", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(491, &mut [One(&mut self_)])?;
+        }
         out.set(ops::adaptive_max_pool3d(&self_, output_size)?)
     })
 }
@@ -9651,8 +11128,11 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d_with_indices(
         let indices = c.out(3, "indices", indices);
         let values = values?;
         let indices = indices?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(492, &mut [One(&mut self_)])?;
+        }
         let (values_value, indices_value) = ops::adaptive_max_pool3d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
@@ -9678,9 +11158,12 @@ pub unsafe extern "C" fn taper_lp_pool1d(
     guard("lp_pool1d", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
+        if c.is_gated() {
+            c.gate(493, &mut [One(&mut self_)])?;
+        }
         out.set(ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
 }
@@ -9703,9 +11186,12 @@ pub unsafe extern "C" fn taper_lp_pool2d(
     guard("lp_pool2d", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
+        if c.is_gated() {
+            c.gate(494, &mut [One(&mut self_)])?;
+        }
         out.set(ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
 }
@@ -9728,9 +11214,12 @@ pub unsafe extern "C" fn taper_lp_pool3d(
     guard("lp_pool3d", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
+        if c.is_gated() {
+            c.gate(495, &mut [One(&mut self_)])?;
+        }
         out.set(ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
 }
@@ -9755,11 +11244,14 @@ pub unsafe extern "C" fn taper_im2col(
     guard("im2col", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let dilation = c.slice(2, "dilation", dilation, dilation_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let stride = c.slice(4, "stride", stride, stride_len)?;
+        if c.is_gated() {
+            c.gate(496, &mut [One(&mut self_)])?;
+        }
         out.set(ops::im2col(&self_, kernel_size, dilation, padding, stride)?)
     })
 }
@@ -9786,12 +11278,15 @@ pub unsafe extern "C" fn taper_col2im(
     guard("col2im", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let dilation = c.slice(3, "dilation", dilation, dilation_len)?;
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let stride = c.slice(5, "stride", stride, stride_len)?;
+        if c.is_gated() {
+            c.gate(497, &mut [One(&mut self_)])?;
+        }
         out.set(ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)?)
     })
 }
@@ -9812,10 +11307,13 @@ pub unsafe extern "C" fn taper_grid_sample(
     guard("grid_sample", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let grid = c.tensor(1, "grid", grid)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut grid = c.tensor(1, "grid", grid)?;
         let mode = c.str(2, "mode", mode)?;
         let padding_mode = c.str(3, "padding_mode", padding_mode)?;
+        if c.is_gated() {
+            c.gate(498, &mut [One(&mut input), One(&mut grid)])?;
+        }
         out.set(ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)?)
     })
 }
@@ -9835,8 +11333,11 @@ pub unsafe extern "C" fn taper_affine_grid(
     guard("affine_grid", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let theta = c.tensor(0, "theta", theta)?;
+        let mut theta = c.tensor(0, "theta", theta)?;
         let size = c.slice(1, "size", size, size_len)?;
+        if c.is_gated() {
+            c.gate(499, &mut [One(&mut theta)])?;
+        }
         out.set(ops::affine_grid(&theta, size, align_corners)?)
     })
 }
@@ -9860,10 +11361,13 @@ pub unsafe extern "C" fn taper_layer_norm(
     guard("layer_norm", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let normalized_shape = c.slice(1, "normalized_shape", normalized_shape, normalized_shape_len)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
-        let bias = c.opt_tensor(3, "bias", bias)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
+        let mut bias = c.opt_tensor(3, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(500, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?)
     })
 }
@@ -9884,10 +11388,13 @@ pub unsafe extern "C" fn taper_rms_norm(
     guard("rms_norm", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let normalized_shape = c.slice(1, "normalized_shape", normalized_shape, normalized_shape_len)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
         let eps = c.opt(3, "eps", eps)?;
+        if c.is_gated() {
+            c.gate(501, &mut [One(&mut input), Opt(&mut weight)])?;
+        }
         out.set(ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)?)
     })
 }
@@ -9908,9 +11415,12 @@ pub unsafe extern "C" fn taper_group_norm(
     guard("group_norm", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
-        let bias = c.opt_tensor(3, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
+        let mut bias = c.opt_tensor(3, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(502, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)?)
     })
 }
@@ -9934,11 +11444,14 @@ pub unsafe extern "C" fn taper_batch_norm(
     guard("batch_norm", |c| {
         let out = c.out(8, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.opt_tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
-        let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
-        let running_var = c.opt_tensor(4, "running_var", running_var)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.opt_tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
+        let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
+        if c.is_gated() {
+            c.gate(503, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+        }
         out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
     })
 }
@@ -9958,9 +11471,12 @@ pub unsafe extern "C" fn taper_instance_norm(
     guard("instance_norm", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.opt_tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.opt_tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(504, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+        }
         out.set(ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)?)
     })
 }
@@ -9986,13 +11502,16 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
     guard("batch_norm_tracked", |c| {
         let out = c.out(10, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.opt_tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
-        let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
-        let running_var = c.opt_tensor(4, "running_var", running_var)?;
-        let num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.opt_tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
+        let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
+        let mut num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
         let momentum = c.opt(8, "momentum", momentum)?;
+        if c.is_gated() {
+            c.gate(505, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+        }
         out.set(ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)?)
     })
 }
@@ -10018,13 +11537,16 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
     guard("instance_norm_tracked", |c| {
         let out = c.out(10, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let weight = c.opt_tensor(1, "weight", weight)?;
-        let bias = c.opt_tensor(2, "bias", bias)?;
-        let running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
-        let running_var = c.opt_tensor(4, "running_var", running_var)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.opt_tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
+        let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         let momentum = c.opt(7, "momentum", momentum)?;
         let dims = c.opt(9, "dims", dims)?;
+        if c.is_gated() {
+            c.gate(506, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+        }
         out.set(ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)?)
     })
 }
@@ -10045,7 +11567,10 @@ pub unsafe extern "C" fn taper_local_response_norm(
     guard("local_response_norm", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
+        if c.is_gated() {
+            c.gate(507, &mut [One(&mut input)])?;
+        }
         out.set(ops::local_response_norm(&input, size, alpha, beta, k)?)
     })
 }
@@ -10065,7 +11590,10 @@ pub unsafe extern "C" fn taper_normalize(
     guard("normalize", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
+        if c.is_gated() {
+            c.gate(508, &mut [One(&mut input)])?;
+        }
         out.set(ops::normalize(&input, p, dim, eps)?)
     })
 }
@@ -10085,8 +11613,11 @@ pub unsafe extern "C" fn taper_cosine_similarity(
     guard("cosine_similarity", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let x1 = c.tensor(0, "x1", x1)?;
-        let x2 = c.tensor(1, "x2", x2)?;
+        let mut x1 = c.tensor(0, "x1", x1)?;
+        let mut x2 = c.tensor(1, "x2", x2)?;
+        if c.is_gated() {
+            c.gate(509, &mut [One(&mut x1), One(&mut x2)])?;
+        }
         out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
     })
 }
@@ -10107,8 +11638,11 @@ pub unsafe extern "C" fn taper_pairwise_distance(
     guard("pairwise_distance", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let x1 = c.tensor(0, "x1", x1)?;
-        let x2 = c.tensor(1, "x2", x2)?;
+        let mut x1 = c.tensor(0, "x1", x1)?;
+        let mut x2 = c.tensor(1, "x2", x2)?;
+        if c.is_gated() {
+            c.gate(510, &mut [One(&mut x1), One(&mut x2)])?;
+        }
         out.set(ops::pairwise_distance(&x1, &x2, p, eps, keepdim)?)
     })
 }
@@ -10129,10 +11663,13 @@ pub unsafe extern "C" fn taper_pad(
     guard("pad", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let pad = c.slice(1, "pad", pad, pad_len)?;
         let mode = c.str(2, "mode", mode)?;
         let value = c.opt(3, "value", value)?;
+        if c.is_gated() {
+            c.gate(511, &mut [One(&mut input)])?;
+        }
         out.set(ops::pad(&input, pad, mode, value)?)
     })
 }
@@ -10155,11 +11692,14 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
     guard("scaled_dot_product_attention", |c| {
         let out = c.out(7, "out", out);
         let out = out?;
-        let query = c.tensor(0, "query", query)?;
-        let key = c.tensor(1, "key", key)?;
-        let value = c.tensor(2, "value", value)?;
-        let attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
+        let mut query = c.tensor(0, "query", query)?;
+        let mut key = c.tensor(1, "key", key)?;
+        let mut value = c.tensor(2, "value", value)?;
+        let mut attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = c.opt(6, "scale", scale)?;
+        if c.is_gated() {
+            c.gate(512, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+        }
         out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)?)
     })
 }
@@ -10177,7 +11717,10 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
     guard("pixel_shuffle", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(513, &mut [One(&mut self_)])?;
+        }
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
     })
 }
@@ -10203,7 +11746,7 @@ pub unsafe extern "C" fn taper_interpolate(
     guard("interpolate", |c| {
         let out = c.out(9, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let size = c.opt_slice(1, "size", size, size_len)?;
         let scale_factor = c.opt(2, "scale_factor", scale_factor)?;
         let mode = c.str(3, "mode", mode)?;
@@ -10211,6 +11754,9 @@ pub unsafe extern "C" fn taper_interpolate(
         let recompute_scale_factor = c.opt(5, "recompute_scale_factor", recompute_scale_factor)?;
         let scale_h = c.opt(7, "scale_h", scale_h)?;
         let scale_w = c.opt(8, "scale_w", scale_w)?;
+        if c.is_gated() {
+            c.gate(514, &mut [One(&mut input)])?;
+        }
         out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
     })
 }
@@ -10228,7 +11774,10 @@ pub unsafe extern "C" fn taper_pixel_unshuffle(
     guard("pixel_unshuffle", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(515, &mut [One(&mut self_)])?;
+        }
         out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
     })
 }
@@ -10246,7 +11795,10 @@ pub unsafe extern "C" fn taper_channel_shuffle(
     guard("channel_shuffle", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(516, &mut [One(&mut self_)])?;
+        }
         out.set(ops::channel_shuffle(&self_, groups)?)
     })
 }
@@ -10267,9 +11819,12 @@ pub unsafe extern "C" fn taper_mse_loss(
     guard("mse_loss", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(517, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
 }
@@ -10288,9 +11843,12 @@ pub unsafe extern "C" fn taper_l1_loss(
     guard("l1_loss", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(518, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
 }
@@ -10310,9 +11868,12 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
     guard("smooth_l1_loss", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(519, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
 }
@@ -10332,9 +11893,12 @@ pub unsafe extern "C" fn taper_huber_loss(
     guard("huber_loss", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(520, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
 }
@@ -10354,10 +11918,13 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
     guard("binary_cross_entropy", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(521, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+        }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
 }
@@ -10378,11 +11945,14 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
     guard("binary_cross_entropy_with_logits", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
-        let pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
+        let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(522, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+        }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
 }
@@ -10402,9 +11972,12 @@ pub unsafe extern "C" fn taper_kl_div(
     guard("kl_div", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(523, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
 }
@@ -10425,10 +11998,13 @@ pub unsafe extern "C" fn taper_nll_loss(
     guard("nll_loss", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(524, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+        }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
 }
@@ -10450,10 +12026,13 @@ pub unsafe extern "C" fn taper_cross_entropy(
     guard("cross_entropy", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(525, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+        }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
 }
@@ -10473,9 +12052,12 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
     guard("hinge_embedding_loss", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(526, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
 }
@@ -10494,9 +12076,12 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
     guard("soft_margin_loss", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(527, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
 }
@@ -10517,10 +12102,13 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
     guard("margin_ranking_loss", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input1 = c.tensor(0, "input1", input1)?;
-        let input2 = c.tensor(1, "input2", input2)?;
-        let target = c.tensor(2, "target", target)?;
+        let mut input1 = c.tensor(0, "input1", input1)?;
+        let mut input2 = c.tensor(1, "input2", input2)?;
+        let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(528, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+        }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
 }
@@ -10541,10 +12129,13 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
     guard("cosine_embedding_loss", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let input1 = c.tensor(0, "input1", input1)?;
-        let input2 = c.tensor(1, "input2", input2)?;
-        let target = c.tensor(2, "target", target)?;
+        let mut input1 = c.tensor(0, "input1", input1)?;
+        let mut input2 = c.tensor(1, "input2", input2)?;
+        let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(529, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+        }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
 }
@@ -10568,10 +12159,13 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
     guard("triplet_margin_loss", |c| {
         let out = c.out(8, "out", out);
         let out = out?;
-        let anchor = c.tensor(0, "anchor", anchor)?;
-        let positive = c.tensor(1, "positive", positive)?;
-        let negative = c.tensor(2, "negative", negative)?;
+        let mut anchor = c.tensor(0, "anchor", anchor)?;
+        let mut positive = c.tensor(1, "positive", positive)?;
+        let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(530, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+        }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
 }
@@ -10591,10 +12185,13 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
     guard("multilabel_soft_margin_loss", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
-        let weight = c.opt_tensor(2, "weight", weight)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(531, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+        }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
 }
@@ -10616,11 +12213,14 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
     guard("multi_margin_loss", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let p = c.scalar(2, "p", p)?;
-        let weight = c.opt_tensor(4, "weight", weight)?;
+        let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(532, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+        }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
 }
@@ -10642,9 +12242,12 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
     guard("poisson_nll_loss", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(533, &mut [One(&mut input), One(&mut target)])?;
+        }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
 }
@@ -10666,10 +12269,13 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
     guard("gaussian_nll_loss", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
-        let target = c.tensor(1, "target", target)?;
-        let var = c.tensor(2, "var", var)?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
+        let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(534, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+        }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
 }
@@ -10696,6 +12302,9 @@ pub unsafe extern "C" fn taper_rand(
         let generator = c.opt_generator(1, "generator", generator)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(535, &mut [])?;
+        }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10715,10 +12324,13 @@ pub unsafe extern "C" fn taper_rand_like(
     guard("rand_like", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(536, &mut [One(&mut self_)])?;
+        }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10743,6 +12355,9 @@ pub unsafe extern "C" fn taper_randn(
         let generator = c.opt_generator(1, "generator", generator)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(537, &mut [])?;
+        }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10762,10 +12377,13 @@ pub unsafe extern "C" fn taper_randn_like(
     guard("randn_like", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(538, &mut [One(&mut self_)])?;
+        }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10791,6 +12409,9 @@ pub unsafe extern "C" fn taper_randint(
         let generator = c.opt_generator(2, "generator", generator)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
+        if c.is_gated() {
+            c.gate(539, &mut [])?;
+        }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10817,6 +12438,9 @@ pub unsafe extern "C" fn taper_randint_low(
         let generator = c.opt_generator(3, "generator", generator)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
+        if c.is_gated() {
+            c.gate(540, &mut [])?;
+        }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10837,10 +12461,13 @@ pub unsafe extern "C" fn taper_randint_like(
     guard("randint_like", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
+        if c.is_gated() {
+            c.gate(541, &mut [One(&mut self_)])?;
+        }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10862,10 +12489,13 @@ pub unsafe extern "C" fn taper_randint_like_low(
     guard("randint_like_low", |c| {
         let out = c.out(6, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
+        if c.is_gated() {
+            c.gate(542, &mut [One(&mut self_)])?;
+        }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10888,6 +12518,9 @@ pub unsafe extern "C" fn taper_randperm(
         let generator = c.opt_generator(1, "generator", generator)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(543, &mut [])?;
+        }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10906,8 +12539,11 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
     guard("normal_tensor_float", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let mean = c.tensor(0, "mean", mean)?;
+        let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(544, &mut [One(&mut mean)])?;
+        }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
 }
@@ -10926,8 +12562,11 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
     guard("normal_float_tensor", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let std = c.tensor(1, "std", std)?;
+        let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(545, &mut [One(&mut std)])?;
+        }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
 }
@@ -10946,9 +12585,12 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
     guard("normal_tensor_tensor", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let mean = c.tensor(0, "mean", mean)?;
-        let std = c.tensor(1, "std", std)?;
+        let mut mean = c.tensor(0, "mean", mean)?;
+        let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(546, &mut [One(&mut mean), One(&mut std)])?;
+        }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
 }
@@ -10975,6 +12617,9 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let generator = c.opt_generator(3, "generator", generator)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
+        if c.is_gated() {
+            c.gate(547, &mut [])?;
+        }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
 }
@@ -10992,8 +12637,11 @@ pub unsafe extern "C" fn taper_bernoulli(
     guard("bernoulli", |c| {
         let out = c.out(2, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(548, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
 }
@@ -11012,8 +12660,11 @@ pub unsafe extern "C" fn taper_bernoulli_p(
     guard("bernoulli_p", |c| {
         let out = c.out(3, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(549, &mut [One(&mut self_)])?;
+        }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
 }
@@ -11033,8 +12684,11 @@ pub unsafe extern "C" fn taper_multinomial(
     guard("multinomial", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(550, &mut [One(&mut self_)])?;
+        }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
     })
 }
@@ -11051,8 +12705,11 @@ pub unsafe extern "C" fn taper_uniform_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("uniform_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(551, &mut [One(&mut self_)])?;
+        }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
 }
@@ -11069,8 +12726,11 @@ pub unsafe extern "C" fn taper_normal_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("normal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(552, &mut [One(&mut self_)])?;
+        }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
 }
@@ -11087,8 +12747,11 @@ pub unsafe extern "C" fn taper_log_normal_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("log_normal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(553, &mut [One(&mut self_)])?;
+        }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
 }
@@ -11105,8 +12768,11 @@ pub unsafe extern "C" fn taper_cauchy_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("cauchy_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(554, &mut [One(&mut self_)])?;
+        }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
 }
@@ -11122,8 +12788,11 @@ pub unsafe extern "C" fn taper_exponential_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("exponential_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(555, &mut [One(&mut self_)])?;
+        }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
 }
@@ -11139,8 +12808,11 @@ pub unsafe extern "C" fn taper_geometric_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("geometric_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(556, &mut [One(&mut self_)])?;
+        }
         ops::geometric_(&self_, p, generator.as_ref())
     })
 }
@@ -11155,8 +12827,11 @@ pub unsafe extern "C" fn taper_random_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("random_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(557, &mut [One(&mut self_)])?;
+        }
         ops::random_(&self_, generator.as_ref())
     })
 }
@@ -11172,8 +12847,11 @@ pub unsafe extern "C" fn taper_random_to_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("random_to_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(558, &mut [One(&mut self_)])?;
+        }
         ops::random_to_(&self_, to, generator.as_ref())
     })
 }
@@ -11190,9 +12868,12 @@ pub unsafe extern "C" fn taper_random_from_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("random_from_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(559, &mut [One(&mut self_)])?;
+        }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
 }
@@ -11208,9 +12889,12 @@ pub unsafe extern "C" fn taper_bernoulli_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("bernoulli_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
-        let p = c.tensor(1, "p", p)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(560, &mut [One(&mut self_), One(&mut p)])?;
+        }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
 }
@@ -11226,8 +12910,11 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("bernoulli_float_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(561, &mut [One(&mut self_)])?;
+        }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
 }
@@ -11247,8 +12934,11 @@ pub unsafe extern "C" fn taper_dropout(
     guard("dropout", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(562, &mut [One(&mut input)])?;
+        }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
 }
@@ -11265,8 +12955,11 @@ pub unsafe extern "C" fn taper_dropout_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("dropout_", |c| {
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(563, &mut [One(&mut input)])?;
+        }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
 }
@@ -11286,8 +12979,11 @@ pub unsafe extern "C" fn taper_alpha_dropout(
     guard("alpha_dropout", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(564, &mut [One(&mut input)])?;
+        }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
 }
@@ -11307,8 +13003,11 @@ pub unsafe extern "C" fn taper_feature_dropout(
     guard("feature_dropout", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(565, &mut [One(&mut input)])?;
+        }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
 }
@@ -11328,8 +13027,11 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
     guard("feature_alpha_dropout", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(566, &mut [One(&mut input)])?;
+        }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
     })
 }
@@ -11349,8 +13051,11 @@ pub unsafe extern "C" fn taper_dropout1d(
     guard("dropout1d", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(567, &mut [One(&mut input)])?;
+        }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
 }
@@ -11370,8 +13075,11 @@ pub unsafe extern "C" fn taper_dropout2d(
     guard("dropout2d", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(568, &mut [One(&mut input)])?;
+        }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
 }
@@ -11391,8 +13099,11 @@ pub unsafe extern "C" fn taper_dropout3d(
     guard("dropout3d", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let input = c.tensor(0, "input", input)?;
+        let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(569, &mut [One(&mut input)])?;
+        }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
 }
@@ -11413,8 +13124,11 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
     guard("gumbel_softmax", |c| {
         let out = c.out(5, "out", out);
         let out = out?;
-        let logits = c.tensor(0, "logits", logits)?;
+        let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(570, &mut [One(&mut logits)])?;
+        }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
 }
@@ -11433,8 +13147,11 @@ pub unsafe extern "C" fn taper_init_uniform_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_uniform_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(571, &mut [One(&mut self_)])?;
+        }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
 }
@@ -11451,8 +13168,11 @@ pub unsafe extern "C" fn taper_init_normal_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_normal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(572, &mut [One(&mut self_)])?;
+        }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
 }
@@ -11467,7 +13187,10 @@ pub unsafe extern "C" fn taper_init_constant_(
     val: f64,
 ) -> *mut taper_error {
     guard("init_constant_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(573, &mut [One(&mut self_)])?;
+        }
         ops::init_constant_(&self_, val)
     })
 }
@@ -11481,7 +13204,10 @@ pub unsafe extern "C" fn taper_init_ones_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("init_ones_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(574, &mut [One(&mut self_)])?;
+        }
         ops::init_ones_(&self_)
     })
 }
@@ -11495,7 +13221,10 @@ pub unsafe extern "C" fn taper_init_zeros_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("init_zeros_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(575, &mut [One(&mut self_)])?;
+        }
         ops::init_zeros_(&self_)
     })
 }
@@ -11509,7 +13238,10 @@ pub unsafe extern "C" fn taper_init_eye_(
     self_: *mut taper_tensor,
 ) -> *mut taper_error {
     guard("init_eye_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(576, &mut [One(&mut self_)])?;
+        }
         ops::init_eye_(&self_)
     })
 }
@@ -11524,7 +13256,10 @@ pub unsafe extern "C" fn taper_init_dirac_(
     groups: i64,
 ) -> *mut taper_error {
     guard("init_dirac_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(577, &mut [One(&mut self_)])?;
+        }
         ops::init_dirac_(&self_, groups)
     })
 }
@@ -11540,8 +13275,11 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_xavier_uniform_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(578, &mut [One(&mut self_)])?;
+        }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
 }
@@ -11557,8 +13295,11 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_xavier_normal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(579, &mut [One(&mut self_)])?;
+        }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
 }
@@ -11576,10 +13317,13 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_kaiming_uniform_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let mode = c.str(2, "mode", mode)?;
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(580, &mut [One(&mut self_)])?;
+        }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
 }
@@ -11597,10 +13341,13 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_kaiming_normal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let mode = c.str(2, "mode", mode)?;
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(581, &mut [One(&mut self_)])?;
+        }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
 }
@@ -11619,8 +13366,11 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_trunc_normal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(582, &mut [One(&mut self_)])?;
+        }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
 }
@@ -11636,8 +13386,11 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_orthogonal_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(583, &mut [One(&mut self_)])?;
+        }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
 }
@@ -11654,8 +13407,11 @@ pub unsafe extern "C" fn taper_init_sparse_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_sparse_", |c| {
-        let self_ = c.tensor(0, "self", self_)?;
+        let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(584, &mut [One(&mut self_)])?;
+        }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
 }
@@ -11671,9 +13427,12 @@ pub unsafe extern "C" fn taper_init_default_(
     generator: *mut taper_generator,
 ) -> *mut taper_error {
     guard("init_default_", |c| {
-        let weight = c.tensor(0, "weight", weight)?;
-        let bias = c.opt_tensor(1, "bias", bias)?;
+        let mut weight = c.tensor(0, "weight", weight)?;
+        let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(585, &mut [One(&mut weight), Opt(&mut bias)])?;
+        }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
 }
@@ -11693,6 +13452,9 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let out = out?;
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = c.opt(1, "param", param)?;
+        if c.is_gated() {
+            c.gate(586, &mut [])?;
+        }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
 }
@@ -11715,7 +13477,10 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
     guard("clip_grad_norm_", |c| {
         let out = c.out(4, "out", out);
         let out = out?;
-        let parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
+        let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
+        if c.is_gated() {
+            c.gate(587, &mut [List(&mut parameters)])?;
+        }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
 }
@@ -11731,7 +13496,10 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     clip_value: f64,
 ) -> *mut taper_error {
     guard("clip_grad_value_", |c| {
-        let parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
+        let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
+        if c.is_gated() {
+            c.gate(588, &mut [List(&mut parameters)])?;
+        }
         ops::clip_grad_value_(&parameters, clip_value)
     })
 }
@@ -11757,9 +13525,12 @@ pub unsafe extern "C" fn taper_fused_sgd_(
     is_first_step: bool,
 ) -> *mut taper_error {
     guard("fused_sgd_", |c| {
-        let params = c.tensors(0, "params", params, params_len)?;
-        let grads = c.tensors(1, "grads", grads, grads_len)?;
-        let momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
+        let mut params = c.tensors(0, "params", params, params_len)?;
+        let mut grads = c.tensors(1, "grads", grads, grads_len)?;
+        let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
+        if c.is_gated() {
+            c.gate(589, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+        }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
 }
@@ -11791,11 +13562,14 @@ pub unsafe extern "C" fn taper_fused_adam_(
     step: i64,
 ) -> *mut taper_error {
     guard("fused_adam_", |c| {
-        let params = c.tensors(0, "params", params, params_len)?;
-        let grads = c.tensors(1, "grads", grads, grads_len)?;
-        let exp_avgs = c.tensors(2, "exp_avgs", exp_avgs, exp_avgs_len)?;
-        let exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
-        let max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
+        let mut params = c.tensors(0, "params", params, params_len)?;
+        let mut grads = c.tensors(1, "grads", grads, grads_len)?;
+        let mut exp_avgs = c.tensors(2, "exp_avgs", exp_avgs, exp_avgs_len)?;
+        let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
+        let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
+        if c.is_gated() {
+            c.gate(590, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+        }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })
 }

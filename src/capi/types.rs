@@ -55,6 +55,10 @@ pub struct taper_schedule {
 pub struct taper_named_tensors {
     _private: [u8; 0],
 }
+/// What stops the threads that it is attached to. Any thread may use it.
+pub struct taper_cancel_token {
+    _private: [u8; 0],
+}
 /// A file being written. Any thread may use it, one at a time.
 pub struct taper_file_writer {
     _private: [u8; 0],

@@ -79,6 +79,8 @@ pub const TAPER_ERROR_CALLBACK: i32 = 9;
 pub const TAPER_ERROR_INTERNAL: i32 = 10;
 /// A key or name that is not there.
 pub const TAPER_ERROR_KEY: i32 = 11;
+/// The thread's token was set: taper_cancel_token_cancel.
+pub const TAPER_ERROR_CANCELLED: i32 = 12;
 
 /// How much a message of the log matters; taper_set_log_callback names the last that is wanted.
 ///

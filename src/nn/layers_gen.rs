@@ -5,7 +5,8 @@ use super::class::*;
 use super::layers::calls;
 use super::{one, Module, Outputs};
 use crate::backend::Activation;
-use crate::{bail, ops, DType, Result, Tensor};
+use crate::gate::front as ops;
+use crate::{bail, DType, Result, Tensor};
 
 static INPLACE_FIELDS: &[Field] = &[
     Field { name: "inplace", default: Const::Bool(false), place: Some(0) },
@@ -2107,7 +2108,7 @@ pub static LINEAR: Class = Class {
     forward: linear_forward,
     repr: linear_repr,
     activation: no_activation,
-    fused: Some(|m, _, x, then| ops::linear_then(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then)),
+    fused: Some(|m, _, x, then| ops::linear_activation(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then == Activation::Gelu)),
     optional_keys: &[],
     lazy: None,
 };
@@ -2124,7 +2125,7 @@ pub static NON_DYNAMICALLY_QUANTIZABLE_LINEAR: Class = Class {
     forward: linear_forward,
     repr: linear_repr,
     activation: no_activation,
-    fused: Some(|m, _, x, then| ops::linear_then(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then)),
+    fused: Some(|m, _, x, then| ops::linear_activation(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then == Activation::Gelu)),
     optional_keys: &[],
     lazy: None,
 };
@@ -2161,7 +2162,7 @@ pub static LAZY_LINEAR: Class = Class {
     forward: linear_forward,
     repr: linear_repr,
     activation: no_activation,
-    fused: Some(|m, _, x, then| ops::linear_then(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then)),
+    fused: Some(|m, _, x, then| ops::linear_activation(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then == Activation::Gelu)),
     optional_keys: &[],
     lazy: Some(Lazy { becomes: "Linear", known: lazy_linear_lazy_linear_known }),
 };

@@ -8,6 +8,7 @@ pub(crate) mod lazy;
 pub mod layers_gen;
 pub mod module;
 mod repr;
+mod summary;
 
 use crate::autograd::{self, meta};
 use crate::base::device::Device;
@@ -15,6 +16,7 @@ use crate::base::dtype::DType;
 use crate::{Result, Tensor};
 pub use attribute::Attribute;
 pub use module::{one, IncompatibleKeys, Layer, Module, Outputs, PostHook, PreHook, StateDict};
+pub use summary::summary;
 
 /// Drops the gradients of `params`, or (`set_to_none` false) sets those that exist to zero in place.
 pub fn zero_grad(params: &[Tensor], set_to_none: bool) -> Result<()> {

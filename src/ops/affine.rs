@@ -4,6 +4,7 @@ use super::linalg::{as_batch, check_mm, same_dtype};
 use super::*;
 use crate::autograd::{record_many, Saver};
 use crate::backend::{self, Activation, Epilogue};
+use crate::watch::count;
 use crate::{ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
@@ -102,6 +103,8 @@ impl Call<'_> {
             activation: self.activation,
             pre: pb.as_ref().zip(lp.as_ref()).map(|(p, l)| p.view_as(l)),
         };
+        let lo = as_batch(ob.layout());
+        count::add(lo.shape[0], lo.shape[1], lo.shape[2], lw.shape[1]);
         backend::get(ob.device())?.gemm_epilogue(
             xb.view_as(&as_batch(xb.layout())),
             wb.view_as(&lw),

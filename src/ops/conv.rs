@@ -3,6 +3,7 @@
 use super::*;
 use crate::autograd::record;
 use crate::backend::{self, ConvParams};
+use crate::watch::count;
 use crate::{bail, ensure, grads, Dims};
 
 /// A list of `n` numbers from one or `n`.
@@ -126,6 +127,7 @@ fn conv_nd(
     if out.numel() > 0 {
         let (i, w) = (input.materialize(), weight.materialize());
         let b = bias.map(|b| b.materialize());
+        count::add_conv(out.numel(), w.shape());
         backend::get(i.device())?.conv(
             i.view(),
             w.view(),
@@ -166,6 +168,7 @@ fn conv_input_grad(g: &Tensor, w: &Tensor, shape: &[i64], p: &ConvParams) -> Res
     } else if out.numel() > 0 {
         let g = autograd::no_grad(|| contiguous(g))?;
         let (gb, wb) = (g.materialize(), w.materialize());
+        count::add_conv(gb.layout().numel(), wb.shape());
         backend::get(gb.device())?.conv_backward_input(gb.view(), wb.view(), p, out.body().view())?;
     }
     let p = p.clone();
@@ -187,6 +190,7 @@ fn conv_weight_grad(g: &Tensor, x: &Tensor, shape: &[i64], p: &ConvParams) -> Re
     } else if out.numel() > 0 {
         let g = autograd::no_grad(|| contiguous(g))?;
         let (gb, xb) = (g.materialize(), x.materialize());
+        count::add_conv(gb.layout().numel(), shape);
         backend::get(gb.device())?.conv_backward_weight(gb.view(), xb.view(), p, out.body().view())?;
     }
     let p = p.clone();

@@ -4,6 +4,7 @@ use super::*;
 use crate::autograd::record;
 use crate::backend;
 use crate::base::layout::broadcast_shapes;
+use crate::watch::count;
 use crate::{bail, ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
@@ -39,6 +40,7 @@ fn gemm_raw(a: &Tensor, b: &Tensor, batch: bool) -> Result<Tensor> {
     if out.numel() > 0 {
         let ob = out.body();
         let lo = as_batch(ob.layout());
+        count::add(shape[0], shape[1], shape[2], la.shape[2]);
         backend::get(ab.device())?.gemm(ab.view_as(&la), bb.view_as(&lb), ob.view_as(&lo), 1.0, 0.0)?;
     }
     drop((ab, bb));

@@ -59,7 +59,11 @@ pub fn layer_norm(
     if let Some(out) = layer_norm_at_once(input, normalized_shape, weight, bias, eps)? {
         return Ok(out);
     }
-    in_input_type(input, |input| affine(standardise(input, &dims, eps)?, weight, bias))
+    // What a product gave under autocast meets parameters of float32 here: the kernel takes it in their type.
+    in_input_type(input, |input| match layer_norm_at_once(input, normalized_shape, weight, bias, eps)? {
+        Some(out) => Ok(out),
+        None => affine(standardise(input, &dims, eps)?, weight, bias),
+    })
 }
 /// `f` in float32 where the input is of half type; the result is of the input's type, whatever the parameters' are.
 fn in_input_type(input: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {

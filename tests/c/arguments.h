@@ -19,6 +19,7 @@ enum {
     KIND_EVENT,
     KIND_FILE_WRITER,
     KIND_SCHEDULE,
+    KIND_CANCEL_TOKEN,
     KINDS
 };
 

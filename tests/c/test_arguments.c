@@ -69,6 +69,9 @@ static void make_pool(void)
     taper_file_writer *writer = NULL;
     OK(taper_file_writer_begin("written", &writer));
     add(KIND_FILE_WRITER, writer);
+    taper_cancel_token *token = NULL;
+    OK(taper_cancel_token_new(&token));
+    add(KIND_CANCEL_TOKEN, token);
     taper_named_tensors *named = NULL;
     OK(taper_named_tensors_new(&named));
     OK(taper_named_tensors_insert(named, "weight", pool[KIND_TENSOR][0]));
@@ -103,6 +106,7 @@ static void free_any(void *h)
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
                taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h) ||
                taper_file_writer_free(h) || taper_schedule_free(h));
+               taper_file_writer_free(h) || taper_cancel_token_free(h));
 }
 static void free_pool(void)
 {
@@ -120,6 +124,17 @@ static void restore(void)
     while (!(e = taper_scope_end()))
         ;
     taper_error_free(e);
+    while (!(e = taper_autocast_end()))
+        ;
+    taper_error_free(e);
+    bool cast = false;
+    for (int32_t kind = TAPER_DEVICE_CPU; kind <= TAPER_DEVICE_OPENCL; kind++)
+        taper_error_free(taper_set_autocast_enabled(kind, false, &cast));
+    taper_error_free(taper_profiler_stop());
+    taper_cancel_token *token = NULL;
+    taper_error_free(taper_cancel_token_attach(NULL, &token));
+    taper_cancel_token_free(token);
+    taper_error_free(taper_set_interrupt_callback(NULL, NULL));
     taper_set_grad_mode(true);
     taper_set_inference_mode(false);
     taper_set_detect_anomaly(false, true);

@@ -565,6 +565,81 @@ static void clipping(taper_device d)
     OK(taper_scope_end());
 }
 
+static int asked = 0;
+static taper_error *ask(void *user)
+{
+    asked++;
+    return user ? taper_error_new(TAPER_ERROR_CALLBACK, "enough", NULL, NULL) : NULL;
+}
+
+/* Automatic casts, a profile, a token, a question in backward, multiply-adds: each from the first call to the last. */
+static void watching(void)
+{
+    const int64_t sizes[2] = {2, 2};
+    taper_tensor *x = NULL, *y = NULL, *loss = NULL;
+    taper_cancel_token *token = NULL, *before = NULL;
+    taper_interrupt_vtable vt = TAPER_INTERRUPT_VTABLE_INIT;
+    taper_module *net = NULL;
+    taper_string *text = NULL;
+    bool on = true;
+    int32_t dtype = 0;
+    uint64_t done = taper_multiply_adds();
+    taper_scope_begin();
+    OK(taper_ones(sizes, 2, TAPER_FLOAT32, TAPER_CPU, &x));
+    OK(taper_tensor_set_requires_grad(x, true));
+    OK(taper_autocast_begin(TAPER_DEVICE_CPU, TAPER_BFLOAT16, true, NULL));
+    OK(taper_autocast_dtype(TAPER_DEVICE_CPU, &dtype));
+    CHECK_INT(dtype, TAPER_BFLOAT16);
+    OK(taper_mm(x, x, &y));
+    CHECK_INT(taper_tensor_dtype(y), TAPER_BFLOAT16);
+    OK(taper_autocast_end());
+    OK(taper_autocast_enabled(TAPER_DEVICE_CPU, &on));
+    CHECK(!on);
+    CHECK_INT((int)(taper_multiply_adds() - done), 8);
+    FAILS(taper_autocast_end(), TAPER_ERROR_RUNTIME, "without its beginning");
+    FAILS(taper_autocast_begin(3, TAPER_BFLOAT16, true, NULL), TAPER_ERROR_RUNTIME, "invalid device type 3");
+    FAILS(taper_autocast_begin(TAPER_DEVICE_CPU, TAPER_INT64, true, NULL), TAPER_ERROR_VALUE, "bfloat16 and float16");
+    OK(taper_mm(x, x, &y));
+    CHECK_INT(taper_tensor_dtype(y), TAPER_FLOAT32);
+
+    OK(taper_profiler_start(false, true));
+    OK(taper_profiler_push("mine"));
+    OK(taper_mm(x, x, &y));
+    OK(taper_sum(y, TAPER_DTYPE_NONE, &loss));
+    OK(taper_profiler_pop());
+    OK(taper_backward(&loss, 1, NULL, 0, true, false, NULL, 0));
+    OK(taper_profiler_stop());
+    OK(taper_profiler_table(0, &text));
+    CHECK(strstr(taper_string_data(text), "mine") && strstr(taper_string_data(text), "MmBackward0"));
+    OK(taper_profiler_events(&text));
+    CHECK(strstr(taper_string_data(text), "\"name\": \"mm\", \"kind\": \"op\", \"depth\": 1"));
+    FAILS(taper_profiler_stop(), TAPER_ERROR_RUNTIME, "no profile is being taken");
+
+    vt.call = ask;
+    OK(taper_set_interrupt_callback(&vt, NULL));
+    OK(taper_backward(&loss, 1, NULL, 0, true, false, NULL, 0));
+    CHECK(asked > 0);
+    OK(taper_set_interrupt_callback(NULL, NULL));
+
+    OK(taper_cancel_token_new(&token));
+    OK(taper_cancel_token_attach(token, &before));
+    CHECK(before == NULL);
+    OK(taper_mm(x, x, &y));
+    OK(taper_cancel_token_cancel(token));
+    CHECK_INT(taper_cancel_token_is_cancelled(token), 1);
+    FAILS(taper_mm(x, x, &y), TAPER_ERROR_CANCELLED, "the operation was cancelled");
+    FAILS(taper_backward(&loss, 1, NULL, 0, true, false, NULL, 0), TAPER_ERROR_CANCELLED, "cancelled");
+    OK(taper_cancel_token_attach(NULL, &before));
+    CHECK(taper_cancel_token_free(before) && taper_cancel_token_free(token));
+    OK(taper_mm(x, x, &y));
+
+    OK(taper_nn_linear_new(2, 3, true, &net));
+    OK(taper_module_summary(net, &x, 1, &text));
+    CHECK(strstr(taper_string_data(text), "Linear  [2, 3]                 9             12"));
+    CHECK(taper_module_free(net));
+    OK(taper_scope_end());
+}
+
 int main(void)
 {
     backward();
@@ -573,6 +648,7 @@ int main(void)
     functions();
     node_hooks();
     gradcheck();
+    watching();
     clipping(TAPER_CPU);
     {
         int32_t n = 0;

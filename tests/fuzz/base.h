@@ -34,10 +34,12 @@ enum {
     KIND_EVENT,
     KIND_FILE_WRITER,
     KIND_SCHEDULE,
+    KIND_CANCEL_TOKEN,
     KINDS
 };
 static const char *const kind_names[KINDS] = {"tensor", "list", "error", "string", "module", "optimizer",
-                                              "generator", "node", "named", "ctx", "graph", "event", "writer", "schedule"};
+                                              "generator", "node", "named", "ctx", "graph", "event", "writer", "schedule",
+                                              "token"};
 
 enum { THREADS = 16, RING = 24, WORDS = 14, SEATS = 40, OTHERS = 10, GRAVES = 32, FOUND = 256, CALLBACKS = 512 };
 

@@ -20,6 +20,7 @@ static bool free_handle(int kind, void *h)
         case KIND_EVENT: return taper_event_free(h);
         case KIND_FILE_WRITER: return taper_file_writer_free(h);
         case KIND_SCHEDULE: return taper_schedule_free(h);
+        case KIND_CANCEL_TOKEN: return taper_cancel_token_free(h);
         default: return false;
     }
 }
@@ -350,6 +351,7 @@ static void *new_other(int kind)
             break;
         }
         case KIND_FILE_WRITER: taper_error_free(taper_file_writer_begin("b", (taper_file_writer **)&h)); break;
+        case KIND_CANCEL_TOKEN: taper_error_free(taper_cancel_token_new((taper_cancel_token **)&h)); break;
         default: break;
     }
     taper_tensor_free(t);

@@ -138,6 +138,18 @@ static void restore(void)
     taper_graph *graph = NULL;
     taper_error_free(taper_graph_end(usual_device(), &graph));
     taper_graph_free(graph);
+    taper_error *e;
+    while (!(e = taper_autocast_end()))
+        ;
+    taper_error_free(e);
+    bool cast = false;
+    for (int32_t kind = TAPER_DEVICE_CPU; kind <= TAPER_DEVICE_OPENCL; kind++)
+        taper_error_free(taper_set_autocast_enabled(kind, false, &cast));
+    taper_error_free(taper_profiler_stop());
+    taper_cancel_token *token = NULL;
+    taper_error_free(taper_cancel_token_attach(NULL, &token));
+    taper_cancel_token_free(token);
+    taper_error_free(taper_set_interrupt_callback(NULL, NULL));
     taper_set_detect_anomaly(false, true);
     taper_error_free(taper_set_default_dtype(TAPER_FLOAT32));
     taper_error_free(taper_set_num_threads(2));

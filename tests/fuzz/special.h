@@ -398,6 +398,31 @@ static void call_set_out_of_memory_callback(void)
     go();
     done(taper_set_out_of_memory_callback(v, c));
 }
+static taper_error *on_interrupt(void *user)
+{
+    (void)user;
+    return NULL;
+}
+static void on_log(void *user, int32_t level, const char *text)
+{
+    (void)user, (void)level, (void)text;
+}
+static void call_set_log_callback(void)
+{
+    TAKES(taper_log_vtable, v, c);
+    if (v)
+        v->call = one_in(30) ? NULL : on_log;
+    go();
+    done(taper_set_log_callback(v, c, (int32_t)below(6)));
+}
+static void call_set_interrupt_callback(void)
+{
+    TAKES(taper_interrupt_vtable, v, c);
+    if (v)
+        v->call = one_in(30) ? NULL : on_interrupt;
+    go();
+    done(taper_set_interrupt_callback(v, c));
+}
 static void call_module_new(void)
 {
     const char *name = text(TEXT_NAME);

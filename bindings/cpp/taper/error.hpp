@@ -87,6 +87,10 @@ struct IoError : Error {
 struct KeyError : Error {
     using Error::Error;
 };
+/// TAPER_ERROR_CANCELLED.
+struct CancelledError : Error {
+    using Error::Error;
+};
 
 namespace detail {
 
@@ -178,6 +182,7 @@ template <class E>
     case TAPER_ERROR_NOT_IMPLEMENTED: throw_as<NotImplementedError>(e, code, message, op, argument);
     case TAPER_ERROR_IO: throw_as<IoError>(e, code, message, op, argument);
     case TAPER_ERROR_KEY: throw_as<KeyError>(e, code, message, op, argument);
+    case TAPER_ERROR_CANCELLED: throw_as<CancelledError>(e, code, message, op, argument);
     case TAPER_ERROR_CALLBACK: throw_as<CallbackError>(e, code, message, op, argument);
     case TAPER_ERROR_INTERNAL: throw_as<InternalError>(e, code, message, op, argument);
     default: throw_as<RuntimeError>(e, code, message, op, argument);

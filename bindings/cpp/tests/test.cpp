@@ -698,6 +698,38 @@ static void no_leaks() {
 
 #include "layers.hpp"
 
+static void watching() {
+    const Tensor x = ones({2, 2});
+    {
+        Autocast autocast(Device::cpu(), float16);
+        CHECK(Autocast::enabled() && Autocast::dtype() == float16 && x.mm(x).dtype() == float16);
+    }
+    CHECK(!Autocast::enabled() && x.mm(x).dtype() == float32);
+    const uint64_t before = multiply_adds();
+    Profiler profiler;
+    {
+        RecordFunction range("mine");
+        x.mm(x);
+    }
+    profiler.stop();
+    CHECK(multiply_adds() - before == 8);
+    CHECK(profiler.table().find("mine") != std::string::npos && profiler.events().find("\"mm\"") != std::string::npos);
+    CancelToken token;
+    {
+        CancelScope scope(token);
+        token.cancel();
+        bool stopped = false;
+        try {
+            x.mm(x);
+        } catch (const CancelledError &) {
+            stopped = true;
+        }
+        CHECK(stopped && token.is_cancelled());
+    }
+    x.mm(x);
+    CHECK(summary(nn::Linear(2, 3), {x}).find("Multiply-adds: 12") != std::string::npos);
+}
+
 int main() {
     detail::check(taper_check_abi(TAPER_ABI_VERSION));
     tensors();
@@ -724,6 +756,7 @@ int main() {
     flat_memory();
     schedules::forty_epochs();
     schedules::the_rest();
+    watching();
     no_leaks();
     std::printf("%d passed, %d failed\n", checks - failures, failures);
     return failures != 0;

@@ -23,7 +23,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
     globals()[_name] = getattr(_dtype, _name)
 
 _SUBMODULES = frozenset(
-    "accelerator amp autograd backends cpu cuda func mps nn opencl optim random safetensors serialization utils version".split()
+    "accelerator amp autograd backends cpu cuda func mps nn opencl optim profiler random safetensors serialization utils version".split()
 )
 _LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())
 # Names whose modules are loaded when one of them is first used: that keeps `import taper` short.
@@ -40,10 +40,13 @@ _HOMES = {
         "_random": "Generator default_generator get_rng_state initial_seed manual_seed seed set_rng_state",
         "_settings": "are_deterministic_algorithms_enabled compile get_default_device get_device_module "
         "get_float32_matmul_precision get_num_interop_threads get_num_threads is_anomaly_check_nan_enabled is_anomaly_enabled "
-        "is_autocast_enabled is_inference_mode_enabled is_storage "
+        "is_inference_mode_enabled is_storage "
         "set_default_device set_default_dtype set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
         "set_log_callback set_num_interop_threads set_num_threads set_printoptions typename use_deterministic_algorithms",
         "amp": "autocast",
+        "amp.autocast_mode": "clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+        "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled "
+        "set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype",
         "serialization": "load save",
     }.items()
     for name in names.split()

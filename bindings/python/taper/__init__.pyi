@@ -14,6 +14,7 @@ from . import mps as mps
 from . import nn as nn
 from . import opencl as opencl
 from . import optim as optim
+from . import profiler as profiler
 from . import random as random
 from . import safetensors as safetensors
 from . import serialization as serialization
@@ -70,6 +71,19 @@ from ._random import set_rng_state as set_rng_state
 from ._settings import *
 from ._tensor import Tensor as Tensor
 from .amp import autocast as autocast
+from .amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
+from .amp.autocast_mode import get_autocast_cpu_dtype as get_autocast_cpu_dtype
+from .amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
+from .amp.autocast_mode import get_autocast_gpu_dtype as get_autocast_gpu_dtype
+from .amp.autocast_mode import is_autocast_cache_enabled as is_autocast_cache_enabled
+from .amp.autocast_mode import is_autocast_cpu_enabled as is_autocast_cpu_enabled
+from .amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
+from .amp.autocast_mode import set_autocast_cache_enabled as set_autocast_cache_enabled
+from .amp.autocast_mode import set_autocast_cpu_dtype as set_autocast_cpu_dtype
+from .amp.autocast_mode import set_autocast_cpu_enabled as set_autocast_cpu_enabled
+from .amp.autocast_mode import set_autocast_dtype as set_autocast_dtype
+from .amp.autocast_mode import set_autocast_enabled as set_autocast_enabled
+from .amp.autocast_mode import set_autocast_gpu_dtype as set_autocast_gpu_dtype
 from .nn.functional import (
     adaptive_avg_pool1d as adaptive_avg_pool1d,
     bilinear as bilinear,

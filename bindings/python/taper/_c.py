@@ -344,7 +344,19 @@ node_id = proto("node_id", **quickly)
 node_next_len = proto("node_next_len", **quickly)
 node_next = proto("node_next", **quickly)
 node_free = proto("node_free", **quickly)
-backward = proto("backward")
+
+
+def backward(*args):  # noqa: F811
+    """The first call on the main thread sees to it that Ctrl-C ends a backward pass."""
+    global backward
+    from . import _interrupt
+
+    if _interrupt.install():
+        backward = _backward
+    return _backward(*args)
+
+
+_backward = proto("backward")
 grad = proto("grad")
 grad_mode_enabled = proto("grad_mode_enabled", **quickly)
 set_grad_mode = proto("set_grad_mode", **quickly)

@@ -57,6 +57,7 @@ _CLASSES = {
     ERROR["CALLBACK"]: _RUNTIME,
     ERROR["INTERNAL"]: _RUNTIME,
     ERROR["KEY"]: _error_class(KeyError),
+    ERROR["CANCELLED"]: _RUNTIME,
 }
 copyreg.pickle(_Nameless, lambda cls: (_class_over, (cls.__bases__[1],)))
 

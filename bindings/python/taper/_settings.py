@@ -161,10 +161,6 @@ def compile(model=None, **kwargs):
     return (lambda m: m) if model is None else model
 
 
-def is_autocast_enabled(device_type=None):
-    return False
-
-
 def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
     """How tensors are printed; what is not given stays."""
     from ctypes import byref
@@ -197,7 +193,6 @@ __all__ = [
     "get_num_threads",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",
-    "is_autocast_enabled",
     "is_inference_mode_enabled",
     "is_storage",
     "set_default_device",

@@ -31,5 +31,6 @@ ERROR = {
     "CALLBACK": 9,
     "INTERNAL": 10,
     "KEY": 11,
+    "CANCELLED": 12,
 }
 LOG = {"ERROR": 1, "WARNING": 2, "INFO": 3, "DEBUG": 4}

@@ -512,11 +512,6 @@ def test_grad_scaler(device):
     assert w.item() == -0.5 and scaler.get_scale() == 4.0
 
 
-def test_autocast_says_that_it_does_nothing(device):
-    with pytest.warns(UserWarning, match="autocast has no effect"), torch.autocast(device.type, dtype=torch.bfloat16):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
-
-
 def test_defaults_of_dropout():
     """PyTorch's: the functions of alpha dropout do nothing unless they are told that they train."""
     x = torch.ones(64, 8)

@@ -1,8 +1,9 @@
 //! Calls of `spec/layers.txt` whose arguments a layer holds otherwise than the op takes them.
 
+use crate::gate::front as ops;
 use crate::nn::class::Values;
 use crate::nn::{one, Attribute, Module, Outputs};
-use crate::{autograd, ensure, ops, Result, Tensor};
+use crate::{autograd, ensure, Result, Tensor};
 
 /// The result written into the input; its derivative may need what the input was.
 pub fn in_place(inplace: bool, x: &Tensor, op: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {

@@ -23,6 +23,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("Devices, memory, threads, random numbers", "device.rs"),
     ("Graphs, float32 precision", "graph.rs"),
     ("Events, memory shared on a device", "event.rs"),
+    ("Automatic casts, profiles, cancelling, counting", "watch.rs"),
 ];
 /// Hand-written sections after the ops.
 const LATE_SECTIONS: &[(&str, &str)] = &[

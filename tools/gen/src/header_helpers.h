@@ -46,6 +46,7 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
 #define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
 #define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
+#define TAPER_INTERRUPT_VTABLE_INIT {sizeof(taper_interrupt_vtable), NULL, NULL}
 #define TAPER_LOG_VTABLE_INIT {sizeof(taper_log_vtable), NULL, NULL}
 #define TAPER_DEVICE_PROPERTIES_INIT \
     {sizeof(taper_device_properties), {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}}

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod cpp;
+mod gate;
 mod go;
 mod header;
 mod layers;
@@ -31,6 +32,8 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("rust", "src/capi/ops_gen.rs", |_, ops| Ok(Some(rust_shims::emit(ops)))),
     ("layers-rust", "src/nn/layers_gen.rs", layers::rust),
     ("layers-c", "src/capi/layers_gen.rs", |root, _| layers::shims(root).map(Some)),
+    ("gate", "src/gate/table_gen.rs", |root, ops| gate::table(root, ops).map(Some)),
+    ("front", "src/gate/front_gen.rs", |_, ops| Ok(Some(gate::front(ops)))),
     ("objects", "src/capi/objects_gen.rs", |root, _| objects::load(root).map(|f| Some(objects::shims::emit(&f)))),
     ("types", "src/base/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.rust()))),
     ("types-c", "src/capi/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.constants()))),

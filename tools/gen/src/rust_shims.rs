@@ -1,5 +1,6 @@
 //! `src/capi/ops_gen.rs`: one `extern "C"` function per op. Committed, because cbindgen reads it.
 
+use crate::gate;
 use crate::model::*;
 use std::fmt::Write;
 
@@ -74,10 +75,16 @@ fn convert(index: usize, a: &Arg) -> (String, String) {
         Type::OptStr => (format!("c.opt_str({at})?"), n.clone()),
         Type::Generator => (format!("c.opt_generator({at})?"), format!("{n}.as_ref()")),
     };
-    (format!("let {n} = {call};"), pass)
+    // The gate may replace tensors.
+    let keep = if matches!(a.ty, Type::Tensor | Type::OptTensor | Type::TensorList | Type::OptTensorList) {
+        "mut "
+    } else {
+        ""
+    };
+    (format!("let {keep}{n} = {call};"), pass)
 }
 
-fn emit_op(op: &Op) -> String {
+fn emit_op(id: usize, op: &Op) -> String {
     let mut s = String::new();
     for d in &op.doc {
         writeln!(s, "/// {d}").unwrap();
@@ -89,12 +96,7 @@ fn emit_op(op: &Op) -> String {
     writeln!(s, "#[no_mangle]\n#[must_use]\npub unsafe extern \"C\" fn {}(", op.c_symbol()).unwrap();
     s += &params.concat();
     s += ") -> *mut taper_error {\n";
-    let c = if op.args.iter().all(|a| matches!(a.ty, Type::Int | Type::Float | Type::Bool)) && op.returns.is_empty() {
-        "_"
-    } else {
-        "c"
-    };
-    writeln!(s, "    guard(\"{}\", |{c}| {{", op.c_name).unwrap();
+    writeln!(s, "    guard(\"{}\", |c| {{", op.c_name).unwrap();
     // All results are cleared before anything can fail.
     let first_out = op.args.len();
     for (i, r) in op.returns.iter().enumerate() {
@@ -113,6 +115,8 @@ fn emit_op(op: &Op) -> String {
         pass.push(expression);
         index += 1;
     }
+    writeln!(s, "        if c.is_gated() {{").unwrap();
+    writeln!(s, "            c.gate({id}, &mut [{}])?;\n        }}", gate::slots(op)).unwrap();
     let call = format!("ops::{}({})", op.rust_name, pass.join(", "));
     match op.returns.as_slice() {
         [] => writeln!(s, "        {call}").unwrap(),
@@ -138,16 +142,17 @@ pub fn emit(ops: &[Op]) -> String {
          //! The C functions of the op table: check, convert, call the core.\n\n\
          use crate::capi::convert::guard;\n\
          use crate::capi::types::*;\n\
+         use crate::gate::Slot::*;\n\
          use crate::ops;\n\
          use std::os::raw::c_char;\n\n",
     );
     let mut section = None;
-    for op in ops {
+    for (id, op) in ops.iter().enumerate() {
         if section != Some(&op.section) {
             section = Some(&op.section);
             writeln!(s, "// == {} ==\n", op.section).unwrap();
         }
-        s += &emit_op(op);
+        s += &emit_op(id, op);
     }
     s.truncate(s.trim_end().len());
     s.push('\n');

@@ -1,4 +1,4 @@
-"""Utilities: data loading, checkpointing."""
+"""Utilities: data loading, checkpointing, a model as a table."""
 
 
 def __getattr__(name):
@@ -6,4 +6,8 @@ def __getattr__(name):
         from importlib import import_module
 
         return import_module("taper.utils." + name)
+    if name == "summary":
+        from ._summary import summary
+
+        return summary
     raise AttributeError(f"module 'taper.utils' has no attribute '{name}'")

@@ -23,7 +23,8 @@ pub fn emit(layers: &Layers, ops: &[Op]) -> Result<String, String> {
          use super::layers::calls;\n\
          use super::{one, Module, Outputs};\n\
          use crate::backend::Activation;\n\
-         use crate::{bail, ops, DType, Result, Tensor};\n\n",
+         use crate::gate::front as ops;\n\
+         use crate::{bail, DType, Result, Tensor};\n\n",
     );
     let all = classes(layers);
     let mut written = BTreeSet::new();
@@ -49,7 +50,7 @@ pub fn emit(layers: &Layers, ops: &[Op]) -> Result<String, String> {
         if let Some(f) = &parts.repr {
             once(f, repr(plan, f)?);
         }
-        statics += &class(plan, &parts, ops)?;
+        statics += &class(plan, &parts)?;
     }
     s += &statics;
     let names: Vec<String> = all.iter().map(|p| format!("    &{},\n", constant(p))).collect();
@@ -717,7 +718,7 @@ fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
     Ok(format!("fn {name}({m}: &Module, {v}: &Values, x: &[&Tensor]) -> Result<Outputs> {{\n    {call}{tail}\n}}\n"))
 }
 
-fn class(plan: &Plan, parts: &Parts, ops: &[Op]) -> Result<String, String> {
+fn class(plan: &Plan, parts: &Parts) -> Result<String, String> {
     let entry = plan.entry;
     let at = At { plan, values: "v" };
     let mut s = String::new();
@@ -748,13 +749,9 @@ fn class(plan: &Plan, parts: &Parts, ops: &[Op]) -> Result<String, String> {
     let fused = match plan.line.iter().find_map(|e| e.fused.as_ref()) {
         Some(Expr::Call(op, plain, _)) => {
             let inputs = plan.layers.inputs(entry);
-            let found = ops.iter().find(|o| o.c_name == *op);
-            if found.is_some() {
-                return Err(format!("{op} is an op; a fused form is a function of the core"));
-            }
             let types = [OpType::Tensor, OpType::Tensor, OpType::OptTensor];
             let texts: Result<Vec<_>, _> = plain.iter().zip(types).map(|(e, t)| pass(plan, &inputs, e, t)).collect();
-            format!("Some(|m, _, x, then| ops::{op}({}, then))", texts?.join(", "))
+            format!("Some(|m, _, x, then| ops::{op}({}, then == Activation::Gelu))", texts?.join(", "))
         }
         _ => "None".into(),
     };

@@ -37,6 +37,8 @@ pub const TYPES: &[Type] = &[
     handle("Graph", "*@ taper_graph"),
     handle("Event", "*@ taper_event"),
     handle("Node", "*@ taper_node"),
+    handle("CancelToken", "*@ taper_cancel_token"),
+    Type { name: "CancelToken?", c: "*@ taper_cancel_token", read: "c.opt_get(@)?", pass: "@.as_ref()", python: 'p' },
     handle("FunctionCtx", "*@ taper_function_ctx"),
     handle("Module", "*@ taper_module"),
     Type { name: "Module?", c: "*@ taper_module", read: "c.opt_get(@)?", pass: "@.as_ref()", python: 'p' },
