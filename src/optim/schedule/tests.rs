@@ -219,6 +219,27 @@ fn a_schedule_of_ones_own() {
 }
 
 #[test]
+fn sequences_of_sequences_are_pytorchs() {
+    let o = optimizer(false);
+    let half = ConstantLR { factor: 0.5, total_iters: 2, last_epoch: -1 }.make(&o).unwrap();
+    let inner = SequentialLR::new(vec![half, StepLR::new(2).make(&o).unwrap()], vec![3]).make(&o).unwrap();
+    let last = ExponentialLR::new(0.9).make(&o).unwrap();
+    let outer = SequentialLR::new(vec![inner.clone(), last], vec![8]).make(&o).unwrap();
+    // The inner one's own epoch is not taken back.
+    let rates: Vec<f64> = (0..6)
+        .map(|_| {
+            outer.step().unwrap();
+            outer.last_lr()[0]
+        })
+        .collect();
+    let tenth = 0.1 * 0.1;
+    assert_eq!(rates, [0.05, 0.1, 0.1, tenth, tenth, tenth * 0.1]);
+    // A schedule of schedules cannot begin anew at a milestone.
+    let outer = SequentialLR::new(vec![StepLR::new(2).make(&o).unwrap(), inner], vec![1]).make(&o).unwrap();
+    assert_eq!(outer.step().unwrap_err().kind, ErrorKind::NotImplemented);
+}
+
+#[test]
 fn texts() {
     let o = optimizer(false);
     let text = |name: &str| make(name, &o).unwrap().to_string();
