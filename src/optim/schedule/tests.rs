@@ -1,7 +1,7 @@
 //! Forty epochs of every schedule are PyTorch's, to the last bit (recorded by tests/fixtures/make_schedules.py).
 
 use super::*;
-use crate::optim::{AdamOptions, Options, ParamGroup, SgdOptions};
+use crate::optim::{AdamOptions, SgdOptions};
 use crate::{autograd, ErrorKind, Tensor};
 
 fn parameter() -> Tensor {
@@ -12,12 +12,16 @@ fn parameter() -> Tensor {
 
 /// Two groups, with rates of 0.1 and 0.05.
 fn optimizer(adam: bool) -> Target {
-    let options = |lr| match adam {
-        true => Options::Adam(AdamOptions { lr, ..AdamOptions::adam() }),
-        false => Options::Sgd(SgdOptions { lr, momentum: 0.9, ..SgdOptions::default() }),
-    };
-    let mut o = Optimizer::new(vec![parameter()], options(0.1)).unwrap();
-    o.add_param_group(ParamGroup { params: vec![parameter()], options: options(0.05), kept: Vec::new() }).unwrap();
+    let p = vec![parameter()];
+    let mut o = match adam {
+        true => Optimizer::adam(p, AdamOptions { lr: 0.1, ..AdamOptions::adam() }),
+        false => Optimizer::sgd(p, SgdOptions { lr: 0.1, momentum: 0.9, ..SgdOptions::default() }),
+    }
+    .unwrap();
+    let mut second = o.groups()[0].clone();
+    second.params = vec![parameter()];
+    o.add_param_group(second).unwrap();
+    o.set_group_lr(1, 0.05).unwrap();
     Arc::new(Mutex::new(o))
 }
 
