@@ -3,6 +3,7 @@
 use super::cl::{self, DeviceId};
 use crate::backend::info::DeviceInfo;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::log;
 use ocl::ffi::*;
 use std::sync::OnceLock;
 
@@ -154,7 +155,15 @@ fn chosen(all: &[DeviceInfo], choice: &str) -> Result<Vec<usize>> {
 
 pub(super) fn found() -> Result<&'static [Found]> {
     static FOUND: OnceLock<Result<Vec<Found>>> = OnceLock::new();
-    match FOUND.get_or_init(discover) {
+    let all = FOUND.get_or_init(|| {
+        let all = discover();
+        match &all {
+            Ok(all) => all.iter().for_each(|f| log!(Info, "OpenCL: found {} ({})", f.info.name, f.info.platform)),
+            Err(e) => log!(Info, "{}", e.message),
+        }
+        all
+    });
+    match all {
         Ok(v) => Ok(v),
         Err(e) => Err(e.clone()),
     }

@@ -1,7 +1,7 @@
 //! Forty epochs of every schedule are PyTorch's, to the last bit (recorded by tests/fixtures/make_schedules.py).
 
 use super::*;
-use crate::optim::{AdamOptions, Options, ParamGroup, SgdOptions};
+use crate::optim::{AdamOptions, SgdOptions};
 use crate::{autograd, ErrorKind, Tensor};
 
 fn parameter() -> Tensor {
@@ -12,12 +12,16 @@ fn parameter() -> Tensor {
 
 /// Two groups, with rates of 0.1 and 0.05.
 fn optimizer(adam: bool) -> Target {
-    let options = |lr| match adam {
-        true => Options::Adam(AdamOptions { lr, ..AdamOptions::adam() }),
-        false => Options::Sgd(SgdOptions { lr, momentum: 0.9, ..SgdOptions::default() }),
-    };
-    let mut o = Optimizer::new(vec![parameter()], options(0.1)).unwrap();
-    o.add_param_group(ParamGroup { params: vec![parameter()], options: options(0.05), kept: Vec::new() }).unwrap();
+    let p = vec![parameter()];
+    let mut o = match adam {
+        true => Optimizer::adam(p, AdamOptions { lr: 0.1, ..AdamOptions::adam() }),
+        false => Optimizer::sgd(p, SgdOptions { lr: 0.1, momentum: 0.9, ..SgdOptions::default() }),
+    }
+    .unwrap();
+    let mut second = o.groups()[0].clone();
+    second.params = vec![parameter()];
+    o.add_param_group(second).unwrap();
+    o.set_group_lr(1, 0.05).unwrap();
     Arc::new(Mutex::new(o))
 }
 
@@ -216,6 +220,27 @@ fn a_schedule_of_ones_own() {
     assert_eq!(own.step().unwrap_err().kind, ErrorKind::Callback);
     assert_eq!((own.last_epoch(), seen(&o)), (1, before));
     place.lock().take();
+}
+
+#[test]
+fn sequences_of_sequences_are_pytorchs() {
+    let o = optimizer(false);
+    let half = ConstantLR { factor: 0.5, total_iters: 2, last_epoch: -1 }.make(&o).unwrap();
+    let inner = SequentialLR::new(vec![half, StepLR::new(2).make(&o).unwrap()], vec![3]).make(&o).unwrap();
+    let last = ExponentialLR::new(0.9).make(&o).unwrap();
+    let outer = SequentialLR::new(vec![inner.clone(), last], vec![8]).make(&o).unwrap();
+    // The inner one's own epoch is not taken back.
+    let rates: Vec<f64> = (0..6)
+        .map(|_| {
+            outer.step().unwrap();
+            outer.last_lr()[0]
+        })
+        .collect();
+    let tenth = 0.1 * 0.1;
+    assert_eq!(rates, [0.05, 0.1, 0.1, tenth, tenth, tenth * 0.1]);
+    // A schedule of schedules cannot begin anew at a milestone.
+    let outer = SequentialLR::new(vec![StepLR::new(2).make(&o).unwrap(), inner], vec![1]).make(&o).unwrap();
+    assert_eq!(outer.step().unwrap_err().kind, ErrorKind::NotImplemented);
 }
 
 #[test]
