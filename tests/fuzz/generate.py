@@ -32,6 +32,11 @@ SKIPPED = {
     "set_default_device": "moves every later tensor; drawn only where a device is asked for",
     "tensor_handle_count": "walks the table; called at the end of every episode",
     "handle_count": "walks the table; called at the end of every episode",
+    "optimizer_step_closure": "takes a callback; tests/c/test_optim.c",
+    "optimizer_own_new": "takes a callback; tests/c/test_optim.c",
+    "optimizer_get_option_values": "numbers go into a buffer; tests/c/test_optim.c",
+    "optimizer_set_option_values": "numbers come from a buffer; tests/c/test_optim.c",
+    "optim_list_step": "lists that must fit together; the optimizers' steps are the same",
 }
 # How often a function is called; 10 where nothing stands here. Costly ones and those that change what follows are rare.
 WEIGHTS = {
@@ -255,6 +260,8 @@ def draw(function, params, i, header, tensors):
         return "f_optional()"
     if kind == "const _Bool *":
         return "b_optional()"
+    if bare.startswith("taper_optim_") or kind == "const void *":
+        return "NULL"  # PyTorch's defaults
     for options in ("conv", "sgd", "adam", "conv_create", "linear"):
         if bare.startswith(f"taper_{options}_options") or bare.startswith(f"taper_nn_{options}_options"):
             return f"{options}_options()"
