@@ -15,7 +15,7 @@ import header as taper_header  # noqa: E402
 SPECIAL = """
 tensor_from_data tensor_from_buffer tensor_copy_to_host tensor_sizes tensor_strides tensor_data error_new error_with_payload
 tensor_register_hook tensor_register_post_accumulate_grad_hook node_register_hook node_register_prehook function_apply
-gradcheck gradgradcheck set_out_of_memory_callback set_interrupt_callback set_log_callback module_new module_register_forward_pre_hook
+gradcheck gradgradcheck set_out_of_memory_callback set_interrupt_callback module_new module_register_forward_pre_hook
 module_register_forward_hook module_apply generator_get_state generator_set_state set_num_threads
 file_writer_write schedule_new schedule_lambda_lr_create schedule_multiplicative_lr_create schedule_cyclic_lr_create
 schedule_last_lr schedule_base_lrs set_log_callback
@@ -49,7 +49,7 @@ WEIGHTS = {
     "module_load": 10, "optimizer_save": 3, "optimizer_load": 10, "set_out_of_memory_callback": 3, "set_log_callback": 3, "tensor_free": 8,
     "device_count": 2, "device_check": 2, "device_get_properties": 2, "device_find": 2, "cudnn_version": 1,
     "memory_get_info": 2, "autocast_begin": 3, "autocast_end": 6, "set_autocast_enabled": 1, "profiler_start": 1,
-    "profiler_stop": 4, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2, "set_log_callback": 1,
+    "profiler_stop": 4, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2,
 }  # fmt: skip
 
 TEXTS = {
