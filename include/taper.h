@@ -326,6 +326,8 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_SCHEDULE_VTABLE_INIT {sizeof(taper_schedule_vtable), NULL, NULL}
+#define TAPER_OPTIMIZER_CLOSURE_INIT {sizeof(taper_optimizer_closure), NULL, NULL}
+#define TAPER_OPTIMIZER_VTABLE_INIT {sizeof(taper_optimizer_vtable), NULL, NULL}
 #define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL, NULL}
 
 /* Sets a list of options, for as long as the block lasts: TAPER_SET_INTS(options.stride, 2, 1). */
@@ -337,6 +339,35 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_SGD_OPTIONS_INIT {sizeof(taper_sgd_options), 1e-3, 0.0, 0.0, 0.0, 0, 0}
 #define TAPER_ADAM_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 0}
 #define TAPER_ADAMW_OPTIONS_INIT {sizeof(taper_adam_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0, 1, 0}
+/* Options of optimizers with PyTorch's defaults. */
+#define TAPER_OPTIM_SGD_OPTIONS_INIT \
+    {sizeof(taper_optim_sgd_options), 1e-3, 0, 0, 0, 0, 0}
+#define TAPER_OPTIM_ADAM_OPTIONS_INIT \
+    {sizeof(taper_optim_adam_options), 1e-3, 0.9, 0.999, 1e-8, 0, 0, 0, 0, 0}
+#define TAPER_OPTIM_ADAMW_OPTIONS_INIT \
+    {sizeof(taper_optim_adamw_options), 1e-3, 0.9, 0.999, 1e-8, 1e-2, 0, 0}
+#define TAPER_OPTIM_ADAMAX_OPTIONS_INIT \
+    {sizeof(taper_optim_adamax_options), 2e-3, 0.9, 0.999, 1e-8, 0, 0, 0}
+#define TAPER_OPTIM_NADAM_OPTIONS_INIT \
+    {sizeof(taper_optim_nadam_options), 2e-3, 0.9, 0.999, 1e-8, 0, 4e-3, 0, 0}
+#define TAPER_OPTIM_RADAM_OPTIONS_INIT \
+    {sizeof(taper_optim_radam_options), 1e-3, 0.9, 0.999, 1e-8, 0, 0, 0}
+#define TAPER_OPTIM_RMSPROP_OPTIONS_INIT \
+    {sizeof(taper_optim_rmsprop_options), 1e-2, 0.99, 1e-8, 0, 0, 0, 0}
+#define TAPER_OPTIM_RPROP_OPTIONS_INIT \
+    {sizeof(taper_optim_rprop_options), 1e-2, 0.5, 1.2, 1e-6, 50, 0, 0}
+#define TAPER_OPTIM_ADAGRAD_OPTIONS_INIT \
+    {sizeof(taper_optim_adagrad_options), 1e-2, 0, 0, 0, 1e-10, 0, 0}
+#define TAPER_OPTIM_ADADELTA_OPTIONS_INIT \
+    {sizeof(taper_optim_adadelta_options), 1.0, 0.9, 1e-6, 0, 0, 0}
+#define TAPER_OPTIM_ASGD_OPTIONS_INIT \
+    {sizeof(taper_optim_asgd_options), 1e-2, 1e-4, 0.75, 1e6, 0, 0, 0}
+#define TAPER_OPTIM_LBFGS_OPTIONS_INIT \
+    {sizeof(taper_optim_lbfgs_options), 1, 20, -1, 1e-7, 1e-9, 100, NULL, 0, 0}
+#define TAPER_OPTIM_ADAFACTOR_OPTIONS_INIT \
+    {sizeof(taper_optim_adafactor_options), 1e-2, -0.8, -1.0, 1e-3, 1.0, 0.0, 0, 0}
+#define TAPER_OPTIM_MUON_OPTIONS_INIT \
+    {sizeof(taper_optim_muon_options), 1e-3, 0.1, 0.95, 3.4445, -4.775, 2.0315, 1e-7, 5, NULL, 1, 0}
 
 /* ==== Versions ============================================================================================ */
 
@@ -9880,6 +9911,26 @@ typedef struct taper_adam_options {
     int32_t reserved;
 } taper_adam_options;
 
+/* Computes the loss anew for a step. */
+typedef struct taper_optimizer_closure {
+    /* sizeof(taper_optimizer_closure). */
+    size_t struct_size;
+    /* Zeroes the gradients, computes the loss and its gradients, and sets *loss to it, which the library takes over. */
+    taper_error *(*call)(void *user, taper_tensor **loss);
+    /* Called with user exactly once, when the step is done; or NULL. */
+    taper_drop_fn drop;
+} taper_optimizer_closure;
+
+/* What an optimizer of the caller does. */
+typedef struct taper_optimizer_vtable {
+    /* sizeof(taper_optimizer_vtable). */
+    size_t struct_size;
+    /* One step, with gradients not recorded: self is borrowed, and gives groups, options and state. */
+    taper_error *(*step)(void *user, taper_optimizer *self);
+    /* Called with user exactly once, when the optimizer is gone; or NULL. */
+    taper_drop_fn drop;
+} taper_optimizer_vtable;
+
 /*
  * Stochastic gradient descent with momentum over the parameters; options may be NULL. The optimizer is owned by the
  * caller and keeps the parameters alive. Borrows the handles. Fails for no parameters, a repeated one, one with history,
@@ -9929,6 +9980,128 @@ taper_error *taper_optimizer_add_adam_group(taper_optimizer *o,
 
 /* One step, in place, over all parameters that have a gradient. Borrows o. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_optimizer_step(taper_optimizer *o);
+
+/*
+ * A step whose closure computes loss and gradients first; L-BFGS calls it several times. The first loss is owned by the
+ * caller. Borrows o, which the closure may use. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optimizer_step_closure(taper_optimizer *o,
+                                          const struct taper_optimizer_closure *closure,
+                                          void *user,
+                                          taper_tensor **loss);
+
+/*
+ * An optimizer whose step is the caller's. Its groups have no options at first; any may be set. The optimizer is owned by
+ * the caller. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optimizer_own_new(const char *name,
+                                     const taper_tensor_list *params,
+                                     const struct taper_optimizer_vtable *vtable,
+                                     void *user,
+                                     taper_optimizer **out);
+
+/*
+ * Adds parameters; options is NULL (those that the optimizer was made with) or points to the struct of options that the
+ * constructor of this optimizer takes. Borrows all. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optimizer_add_param_group(taper_optimizer *o,
+                                             const taper_tensor_list *params,
+                                             const void *options);
+
+/* The parameters of a group, owned by the caller. Borrows o. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_group_params(const taper_optimizer *o,
+                                          size_t group,
+                                          taper_tensor_list **out);
+
+/* An option of a group that is one number or bool, by PyTorch's name. Borrows o. Fails when there is none. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_get_option(const taper_optimizer *o,
+                                        size_t group,
+                                        const char *name,
+                                        taper_scalar *out);
+
+/*
+ * Sets an option of a group that is one number or bool; it must be in range. A schedule's own numbers (initial_lr) may be
+ * set too. Borrows o. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optimizer_set_option(taper_optimizer *o,
+                                        size_t group,
+                                        const char *name,
+                                        taper_scalar value);
+
+/* The numbers of an option such as betas, and how many there are; NaN for a None among them. Borrows o. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_get_option_values(const taper_optimizer *o,
+                                               size_t group,
+                                               const char *name,
+                                               double *values,
+                                               size_t values_len,
+                                               size_t *count);
+
+/* Sets an option such as betas. Borrows o. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_set_option_values(taper_optimizer *o,
+                                               size_t group,
+                                               const char *name,
+                                               const double *values,
+                                               size_t values_len);
+
+/* Any option of a group as Python prints it; owned by the caller. Borrows o. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_get_option_text(const taper_optimizer *o,
+                                             size_t group,
+                                             const char *name,
+                                             taper_string **out);
+
+/* Sets an option that is a text; NULL for None. Borrows o. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_set_option_text(taper_optimizer *o,
+                                             size_t group,
+                                             const char *name,
+                                             const char *value);
+
+/*
+ * What a step of the caller's keeps for a parameter under a name, owned by the caller; NULL where there is nothing.
+ * Borrows both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optimizer_get_state(const taper_optimizer *o,
+                                       const taper_tensor *param,
+                                       const char *name,
+                                       taper_tensor **out);
+
+/* Keeps a tensor for a parameter under a name, which state dicts have too; NULL forgets it. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_optimizer_set_state(taper_optimizer *o,
+                                       const taper_tensor *param,
+                                       const char *name,
+                                       taper_tensor *value);
+
+/*
+ * One step of an elementwise optimizer for programs that keep its state themselves: states holds those in use of one
+ * parameter after the other, options the numbers of all options with an effect in the order of the constructor's, step
+ * counts from 1, first says that the states are new, and numbers are the optimizer's number states, which become the
+ * next ones. Borrows all. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_list_step(const char *optimizer,
+                                   taper_tensor *const *params,
+                                   size_t params_len,
+                                   taper_tensor *const *grads,
+                                   size_t grads_len,
+                                   taper_tensor *const *states,
+                                   size_t states_len,
+                                   const double *options,
+                                   size_t options_len,
+                                   int64_t step,
+                                   bool first,
+                                   double *numbers,
+                                   size_t numbers_len);
 
 /* Drops the gradients of all parameters, or (set_to_none false) sets them to zero. Borrows o. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_optimizer_zero_grad(taper_optimizer *o, bool set_to_none);
@@ -10371,6 +10544,430 @@ taper_error *taper_schedule_swalr_create(taper_optimizer *optimizer,
                                          size_t swa_lr_len,
                                          const struct taper_swalr_options *options,
                                          taper_schedule **out);
+
+/* ==== Optimizers of the specification ===================================================================== */
+
+/* Options of SGD. TAPER_OPTIM_SGD_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_sgd_options {
+    /* sizeof(taper_optim_sgd_options). */
+    size_t struct_size;
+    /* Default 1e-3. */
+    double lr;
+    /* Default 0. */
+    double momentum;
+    /* Default 0. */
+    double dampening;
+    /* Default 0. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t nesterov;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+} taper_optim_sgd_options;
+
+/* Options of Adam. TAPER_OPTIM_ADAM_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_adam_options {
+    /* sizeof(taper_optim_adam_options). */
+    size_t struct_size;
+    /* Default 1e-3. */
+    double lr;
+    /* Default 0.9. */
+    double beta1;
+    /* Default 0.999. */
+    double beta2;
+    /* Default 1e-8. */
+    double eps;
+    /* Default 0. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t amsgrad;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0 or 1, default 0. */
+    int32_t decoupled_weight_decay;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_adam_options;
+
+/* Options of AdamW. TAPER_OPTIM_ADAMW_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_adamw_options {
+    /* sizeof(taper_optim_adamw_options). */
+    size_t struct_size;
+    /* Default 1e-3. */
+    double lr;
+    /* Default 0.9. */
+    double beta1;
+    /* Default 0.999. */
+    double beta2;
+    /* Default 1e-8. */
+    double eps;
+    /* Default 1e-2. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t amsgrad;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+} taper_optim_adamw_options;
+
+/* Options of Adamax. TAPER_OPTIM_ADAMAX_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_adamax_options {
+    /* sizeof(taper_optim_adamax_options). */
+    size_t struct_size;
+    /* Default 2e-3. */
+    double lr;
+    /* Default 0.9. */
+    double beta1;
+    /* Default 0.999. */
+    double beta2;
+    /* Default 1e-8. */
+    double eps;
+    /* Default 0. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_adamax_options;
+
+/* Options of NAdam. TAPER_OPTIM_NADAM_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_nadam_options {
+    /* sizeof(taper_optim_nadam_options). */
+    size_t struct_size;
+    /* Default 2e-3. */
+    double lr;
+    /* Default 0.9. */
+    double beta1;
+    /* Default 0.999. */
+    double beta2;
+    /* Default 1e-8. */
+    double eps;
+    /* Default 0. */
+    double weight_decay;
+    /* Default 4e-3. */
+    double momentum_decay;
+    /* 0 or 1, default 0. */
+    int32_t decoupled_weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+} taper_optim_nadam_options;
+
+/* Options of RAdam. TAPER_OPTIM_RADAM_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_radam_options {
+    /* sizeof(taper_optim_radam_options). */
+    size_t struct_size;
+    /* Default 1e-3. */
+    double lr;
+    /* Default 0.9. */
+    double beta1;
+    /* Default 0.999. */
+    double beta2;
+    /* Default 1e-8. */
+    double eps;
+    /* Default 0. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t decoupled_weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+} taper_optim_radam_options;
+
+/* Options of RMSprop. TAPER_OPTIM_RMSPROP_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_rmsprop_options {
+    /* sizeof(taper_optim_rmsprop_options). */
+    size_t struct_size;
+    /* Default 1e-2. */
+    double lr;
+    /* Default 0.99. */
+    double alpha;
+    /* Default 1e-8. */
+    double eps;
+    /* Default 0. */
+    double weight_decay;
+    /* Default 0. */
+    double momentum;
+    /* 0 or 1, default 0. */
+    int32_t centered;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+} taper_optim_rmsprop_options;
+
+/* Options of Rprop. TAPER_OPTIM_RPROP_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_rprop_options {
+    /* sizeof(taper_optim_rprop_options). */
+    size_t struct_size;
+    /* Default 1e-2. */
+    double lr;
+    /* Default 0.5. */
+    double eta1;
+    /* Default 1.2. */
+    double eta2;
+    /* Default 1e-6. */
+    double step_size1;
+    /* Default 50. */
+    double step_size2;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_rprop_options;
+
+/* Options of Adagrad. TAPER_OPTIM_ADAGRAD_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_adagrad_options {
+    /* sizeof(taper_optim_adagrad_options). */
+    size_t struct_size;
+    /* Default 1e-2. */
+    double lr;
+    /* Default 0. */
+    double lr_decay;
+    /* Default 0. */
+    double weight_decay;
+    /* Default 0. */
+    double initial_accumulator_value;
+    /* Default 1e-10. */
+    double eps;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_adagrad_options;
+
+/* Options of Adadelta. TAPER_OPTIM_ADADELTA_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_adadelta_options {
+    /* sizeof(taper_optim_adadelta_options). */
+    size_t struct_size;
+    /* Default 1.0. */
+    double lr;
+    /* Default 0.9. */
+    double rho;
+    /* Default 1e-6. */
+    double eps;
+    /* Default 0. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_adadelta_options;
+
+/* Options of ASGD. TAPER_OPTIM_ASGD_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_asgd_options {
+    /* sizeof(taper_optim_asgd_options). */
+    size_t struct_size;
+    /* Default 1e-2. */
+    double lr;
+    /* Default 1e-4. */
+    double lambd;
+    /* Default 0.75. */
+    double alpha;
+    /* Default 1e6. */
+    double t0;
+    /* Default 0. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_asgd_options;
+
+/* Options of LBFGS. TAPER_OPTIM_LBFGS_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_lbfgs_options {
+    /* sizeof(taper_optim_lbfgs_options). */
+    size_t struct_size;
+    /* Default 1. */
+    double lr;
+    /* Default 20. */
+    int64_t max_iter;
+    /* -1: max_iter * 5 / 4. */
+    int64_t max_eval;
+    /* Default 1e-7. */
+    double tolerance_grad;
+    /* Default 1e-9. */
+    double tolerance_change;
+    /* Default 100. */
+    int64_t history_size;
+    /* Or NULL. */
+    const char *line_search_fn;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_lbfgs_options;
+
+/* Options of Adafactor. TAPER_OPTIM_ADAFACTOR_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_adafactor_options {
+    /* sizeof(taper_optim_adafactor_options). */
+    size_t struct_size;
+    /* Default 1e-2. */
+    double lr;
+    /* Default -0.8. */
+    double beta2_decay;
+    /* Below 0: the dtype's epsilon. */
+    double eps1;
+    /* Default 1e-3. */
+    double eps2;
+    /* Default 1.0. */
+    double d;
+    /* Default 0.0. */
+    double weight_decay;
+    /* 0 or 1, default 0. */
+    int32_t maximize;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_adafactor_options;
+
+/* Options of Muon. TAPER_OPTIM_MUON_OPTIONS_INIT holds PyTorch's defaults. */
+typedef struct taper_optim_muon_options {
+    /* sizeof(taper_optim_muon_options). */
+    size_t struct_size;
+    /* Default 1e-3. */
+    double lr;
+    /* Default 0.1. */
+    double weight_decay;
+    /* Default 0.95. */
+    double momentum;
+    /* Default 3.4445. */
+    double ns_coefficient1;
+    /* Default -4.775. */
+    double ns_coefficient2;
+    /* Default 2.0315. */
+    double ns_coefficient3;
+    /* Default 1e-7. */
+    double eps;
+    /* Default 5. */
+    int64_t ns_steps;
+    /* Or NULL. */
+    const char *adjust_lr_fn;
+    /* 0 or 1, default 1. */
+    int32_t nesterov;
+    /* 0. */
+    int32_t reserved;
+} taper_optim_muon_options;
+
+/*
+ * SGD over the parameters of a list; options may be NULL. State: momentum_buffer. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_sgd_create(const taper_tensor_list *params,
+                                    const struct taper_optim_sgd_options *options,
+                                    taper_optimizer **out);
+
+/*
+ * Adam over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq, max_exp_avg_sq. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_adam_create(const taper_tensor_list *params,
+                                     const struct taper_optim_adam_options *options,
+                                     taper_optimizer **out);
+
+/*
+ * AdamW over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq, max_exp_avg_sq. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_adamw_create(const taper_tensor_list *params,
+                                      const struct taper_optim_adamw_options *options,
+                                      taper_optimizer **out);
+
+/*
+ * Adamax over the parameters of a list; options may be NULL. State: exp_avg, exp_inf. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_adamax_create(const taper_tensor_list *params,
+                                       const struct taper_optim_adamax_options *options,
+                                       taper_optimizer **out);
+
+/*
+ * NAdam over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_nadam_create(const taper_tensor_list *params,
+                                      const struct taper_optim_nadam_options *options,
+                                      taper_optimizer **out);
+
+/*
+ * RAdam over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_radam_create(const taper_tensor_list *params,
+                                      const struct taper_optim_radam_options *options,
+                                      taper_optimizer **out);
+
+/*
+ * RMSprop over the parameters of a list; options may be NULL. State: square_avg, momentum_buffer, grad_avg. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_rmsprop_create(const taper_tensor_list *params,
+                                        const struct taper_optim_rmsprop_options *options,
+                                        taper_optimizer **out);
+
+/*
+ * Rprop over the parameters of a list; options may be NULL. State: prev, step_size. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_rprop_create(const taper_tensor_list *params,
+                                      const struct taper_optim_rprop_options *options,
+                                      taper_optimizer **out);
+
+/*
+ * Adagrad over the parameters of a list; options may be NULL. State: sum. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_adagrad_create(const taper_tensor_list *params,
+                                        const struct taper_optim_adagrad_options *options,
+                                        taper_optimizer **out);
+
+/*
+ * Adadelta over the parameters of a list; options may be NULL. State: square_avg, acc_delta. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_adadelta_create(const taper_tensor_list *params,
+                                         const struct taper_optim_adadelta_options *options,
+                                         taper_optimizer **out);
+
+/*
+ * ASGD over the parameters of a list; options may be NULL. State: ax. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_asgd_create(const taper_tensor_list *params,
+                                     const struct taper_optim_asgd_options *options,
+                                     taper_optimizer **out);
+
+/*
+ * LBFGS over the parameters of a list; options may be NULL. Steps by taper_optimizer_step_closure alone. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_lbfgs_create(const taper_tensor_list *params,
+                                      const struct taper_optim_lbfgs_options *options,
+                                      taper_optimizer **out);
+
+/*
+ * Adafactor over the parameters of a list; options may be NULL. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_adafactor_create(const taper_tensor_list *params,
+                                          const struct taper_optim_adafactor_options *options,
+                                          taper_optimizer **out);
+
+/*
+ * Muon over the parameters of a list; options may be NULL. The optimizer
+ * is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_optim_muon_create(const taper_tensor_list *params,
+                                     const struct taper_optim_muon_options *options,
+                                     taper_optimizer **out);
 
 /* Options with PyTorch's defaults. */
 #define TAPER_LAMBDA_LR_OPTIONS_INIT \

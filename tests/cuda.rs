@@ -126,7 +126,7 @@ fn a_graph_draws_anew_and_its_optimizer_counts_on() {
         taper::autograd::meta::set_requires_grad(&p, true).unwrap();
         let g = ops::add(&filled(&[50], 1.0, dev), &ops::detach(&p).unwrap(), ONE);
         taper::autograd::meta::set_grad(&p, Some(g.unwrap())).unwrap();
-        let options = Options::Adam(AdamOptions { lr: 0.1, ..AdamOptions::adam() });
+        let options = Options::from(AdamOptions { lr: 0.1, ..AdamOptions::adam() });
         (p.clone(), Optimizer::new(vec![p], options).unwrap())
     };
     let ((a, mut by_hand), (b, mut recorded)) = (make(), make());

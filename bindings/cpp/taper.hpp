@@ -18,5 +18,6 @@
 #include "taper/lr_scheduler.hpp"
 #include "taper/optim.hpp"
 #include "taper/watch.hpp"
+#include "taper/optim_gen.hpp"
 
 #endif

@@ -1,6 +1,8 @@
 #include "shims.h"
 
 // Go's exported functions (callbacks.go).
+extern uintptr_t goLossClosure(uintptr_t user, uintptr_t *out);
+extern uintptr_t goOwnStep(uintptr_t user, uintptr_t self);
 extern uintptr_t goForward(uintptr_t user, uintptr_t ctx, uintptr_t *inputs, size_t n, uintptr_t *out);
 extern uintptr_t goBackward(uintptr_t user, uintptr_t ctx, uintptr_t *grads, size_t n, uintptr_t *out);
 extern uintptr_t goHook(uintptr_t user, uintptr_t grad, uintptr_t *out);
@@ -247,4 +249,34 @@ uintptr_t go_set_log_callback(uintptr_t user, int32_t level) {
     v.call = say;
     v.drop = drop;
     return (uintptr_t)taper_set_log_callback(user ? &v : 0, (void *)user, level);
+}
+
+static taper_error *loss_closure(void *user, taper_tensor **loss) {
+    uintptr_t t = 0;
+    uintptr_t e = goLossClosure((uintptr_t)user, &t);
+    *loss = (taper_tensor *)t;
+    return (taper_error *)e;
+}
+go_pair go_optimizer_step_closure(uintptr_t o, uintptr_t user) {
+    taper_optimizer_closure v = TAPER_OPTIMIZER_CLOSURE_INIT;
+    v.call = loss_closure;
+    v.drop = drop;
+    taper_tensor *out = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_optimizer_step_closure((taper_optimizer *)o, &v, (void *)user, &out);
+    r.out = (uintptr_t)out;
+    return r;
+}
+static taper_error *own_step(void *user, taper_optimizer *self) {
+    return (taper_error *)goOwnStep((uintptr_t)user, (uintptr_t)self);
+}
+go_pair go_optimizer_own_new(const char *name, uintptr_t params, uintptr_t user) {
+    taper_optimizer_vtable v = TAPER_OPTIMIZER_VTABLE_INIT;
+    v.step = own_step;
+    v.drop = drop;
+    taper_optimizer *out = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_optimizer_own_new(name, (taper_tensor_list *)params, &v, (void *)user, &out);
+    r.out = (uintptr_t)out;
+    return r;
 }

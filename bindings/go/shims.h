@@ -37,5 +37,7 @@ go_pair go_from_buffer(void *data, const int64_t *sizes, size_t ndim, const int6
 uintptr_t go_set_log_callback(uintptr_t user, int32_t level);
 taper_schedule_vtable go_schedule_vtable(void);
 go_pair go_list_new(uintptr_t *tensors, size_t n);
+go_pair go_optimizer_step_closure(uintptr_t o, uintptr_t user);
+go_pair go_optimizer_own_new(const char *name, uintptr_t params, uintptr_t user);
 
 #endif

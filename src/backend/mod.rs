@@ -27,7 +27,8 @@ use crate::base::error::{Error, Result};
 use crate::base::layout::Layout;
 use crate::base::scalar::Scalar;
 use crate::rng::Generator;
-use program::{Opcode, Program};
+use program::{ListProgram, Opcode, Program};
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -190,6 +191,8 @@ pub enum StepKind {
         decoupled: bool,
         step: f64,
     },
+    /// Any other update, as a program over a parameter, its gradient and its states.
+    Program { program: Arc<ListProgram>, scalars: SmallVec<[f64; 12]> },
 }
 
 /// A function that a matrix product applies to each element before storing it.

@@ -214,3 +214,29 @@ impl Program {
         }
     }
 }
+
+/// An elementwise program that changes some of its inputs, for lists of tensors of any float dtype: one step of an
+/// optimiser, whose inputs are the parameter, its gradient and its states.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct ListProgram {
+    pub inputs: u8,
+    pub insts: SmallVec<[(Opcode, [Src; 3]); 16]>,
+    /// The input that a result goes to, and its register.
+    pub outputs: SmallVec<[(u8, u8); 4]>,
+}
+
+impl ListProgram {
+    /// The program for tensors of `dtype`, carried out in what that is computed in. Outputs are in `outputs`' order.
+    pub fn typed(&self, dtype: DType) -> Program {
+        let ty = dtype.compute();
+        Program {
+            inputs: SmallVec::from_elem(dtype, self.inputs as usize),
+            insts: self.insts.iter().map(|(op, args)| Inst { op: *op, ty, args: *args }).collect(),
+            outputs: self.outputs.iter().map(|(_, reg)| (*reg, dtype)).collect(),
+        }
+    }
+    /// Number of states.
+    pub fn states(&self) -> usize {
+        self.inputs as usize - 2
+    }
+}

@@ -34,6 +34,9 @@ pub mod optim;
 pub mod schedule;
 #[rustfmt::skip]
 pub mod schedule_gen;
+#[rustfmt::skip]
+pub mod optim_gen;
+mod optim_options;
 pub mod scope;
 pub mod string;
 pub mod tensor;

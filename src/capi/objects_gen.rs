@@ -8,7 +8,7 @@ use super::convert::{free_handle, getter, guard, object};
 use super::handle;
 use super::types::*;
 use super::user::{opt_struct, read_struct, write_struct, User};
-use super::{schedule::*, schedule_gen::*};
+use super::{optim_gen::*, schedule::*, schedule_gen::*};
 use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};
 use std::os::raw::{c_char, c_void};
 
@@ -2732,6 +2732,177 @@ pub extern "C" fn taper_optimizer_step(o: *mut taper_optimizer) -> *mut taper_er
     })
 }
 
+/// A step whose closure computes loss and gradients first; L-BFGS calls it several times. The first loss is owned by the
+/// caller. Borrows o, which the closure may use. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_step_closure(o: *mut taper_optimizer, closure: *const taper_optimizer_closure, user: *mut c_void, loss: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("optimizer_step_closure", |c| {
+        let closure = read_struct(c, 1, "closure", closure)?;
+        let user = User::new(user, closure.drop);
+        let loss = c.out(3, "loss", loss)?;
+        let o = c.get(0, "o", o)?;
+        loss.set(super::optim::optimizer_step_closure(c, &o, closure, user)?)
+    })
+}
+
+/// An optimizer whose step is the caller's. Its groups have no options at first; any may be set. The optimizer is owned by
+/// the caller. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_own_new(name: *const c_char, params: *const taper_tensor_list, vtable: *const taper_optimizer_vtable, user: *mut c_void, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optimizer_own_new", |c| {
+        let vtable = read_struct(c, 2, "vtable", vtable)?;
+        let user = User::new(user, vtable.drop);
+        let out = c.out(4, "out", out)?;
+        let name = c.str(0, "name", name)?;
+        let params = c.get(1, "params", params)?;
+        out.set(super::optim::optimizer_own_new(c, name, &params, vtable, user)?)
+    })
+}
+
+/// Adds parameters; options is NULL (those that the optimizer was made with) or points to the struct of options that the
+/// constructor of this optimizer takes. Borrows all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_add_param_group(o: *mut taper_optimizer, params: *const taper_tensor_list, options: *const c_void) -> *mut taper_error {
+    guard("optimizer_add_param_group", |c| {
+        let o = c.get(0, "o", o)?;
+        let params = c.get(1, "params", params)?;
+        super::optim::optimizer_add_param_group(c, &o, &params, options)
+    })
+}
+
+/// The parameters of a group, owned by the caller. Borrows o. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_group_params(o: *const taper_optimizer, group: usize, out: *mut *mut taper_tensor_list) -> *mut taper_error {
+    guard("optimizer_group_params", |c| {
+        let out = c.out(2, "out", out)?;
+        let o = c.get(0, "o", o)?;
+        out.set(super::optim::optimizer_group_params(&o, group)?)
+    })
+}
+
+/// An option of a group that is one number or bool, by PyTorch's name. Borrows o. Fails when there is none. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_get_option(o: *const taper_optimizer, group: usize, name: *const c_char, out: *mut taper_scalar) -> *mut taper_error {
+    guard("optimizer_get_option", |c| {
+        let out = c.out(3, "out", out)?;
+        let o = c.get(0, "o", o)?;
+        let name = c.str(2, "name", name)?;
+        out.set(super::optim::optimizer_get_option(&o, group, name)?)
+    })
+}
+
+/// Sets an option of a group that is one number or bool; it must be in range. A schedule's own numbers (initial_lr) may be
+/// set too. Borrows o. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_set_option(o: *mut taper_optimizer, group: usize, name: *const c_char, value: taper_scalar) -> *mut taper_error {
+    guard("optimizer_set_option", |c| {
+        let o = c.get(0, "o", o)?;
+        let name = c.str(2, "name", name)?;
+        let value = c.scalar(3, "value", value)?;
+        super::optim::optimizer_set_option(&o, group, name, value)
+    })
+}
+
+/// The numbers of an option such as betas, and how many there are; NaN for a None among them. Borrows o. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_get_option_values(o: *const taper_optimizer, group: usize, name: *const c_char, values: *mut f64, values_len: usize, count: *mut usize) -> *mut taper_error {
+    guard("optimizer_get_option_values", |c| {
+        let count = c.out(4, "count", count)?;
+        let o = c.get(0, "o", o)?;
+        let name = c.str(2, "name", name)?;
+        let values = c.slice_mut(3, "values", values, values_len)?;
+        count.set(super::optim::optimizer_get_option_values(c, &o, group, name, values)?)
+    })
+}
+
+/// Sets an option such as betas. Borrows o. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_set_option_values(o: *mut taper_optimizer, group: usize, name: *const c_char, values: *const f64, values_len: usize) -> *mut taper_error {
+    guard("optimizer_set_option_values", |c| {
+        let o = c.get(0, "o", o)?;
+        let name = c.str(2, "name", name)?;
+        let values = c.slice(3, "values", values, values_len)?;
+        super::optim::optimizer_set_option_values(&o, group, name, values)
+    })
+}
+
+/// Any option of a group as Python prints it; owned by the caller. Borrows o. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_get_option_text(o: *const taper_optimizer, group: usize, name: *const c_char, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("optimizer_get_option_text", |c| {
+        let out = c.out(3, "out", out)?;
+        let o = c.get(0, "o", o)?;
+        let name = c.str(2, "name", name)?;
+        out.set(super::optim::optimizer_get_option_text(&o, group, name)?)
+    })
+}
+
+/// Sets an option that is a text; NULL for None. Borrows o. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_set_option_text(o: *mut taper_optimizer, group: usize, name: *const c_char, value: *const c_char) -> *mut taper_error {
+    guard("optimizer_set_option_text", |c| {
+        let o = c.get(0, "o", o)?;
+        let name = c.str(2, "name", name)?;
+        let value = c.opt_str(3, "value", value)?;
+        super::optim::optimizer_set_option_text(&o, group, name, value)
+    })
+}
+
+/// What a step of the caller's keeps for a parameter under a name, owned by the caller; NULL where there is nothing.
+/// Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_get_state(o: *const taper_optimizer, param: *const taper_tensor, name: *const c_char, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("optimizer_get_state", |c| {
+        let out = c.out(3, "out", out)?;
+        let o = c.get(0, "o", o)?;
+        let param = c.tensor(1, "param", param as *mut _)?;
+        let name = c.str(2, "name", name)?;
+        out.set(super::optim::optimizer_get_state(&o, &param, name)?)
+    })
+}
+
+/// Keeps a tensor for a parameter under a name, which state dicts have too; NULL forgets it. Borrows all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optimizer_set_state(o: *mut taper_optimizer, param: *const taper_tensor, name: *const c_char, value: *mut taper_tensor) -> *mut taper_error {
+    guard("optimizer_set_state", |c| {
+        let o = c.get(0, "o", o)?;
+        let param = c.tensor(1, "param", param as *mut _)?;
+        let name = c.str(2, "name", name)?;
+        let value = c.opt_tensor(3, "value", value)?;
+        super::optim::optimizer_set_state(&o, &param, name, value.as_ref())
+    })
+}
+
+/// One step of an elementwise optimizer for programs that keep its state themselves: states holds those in use of one
+/// parameter after the other, options the numbers of all options with an effect in the order of the constructor's, step
+/// counts from 1, first says that the states are new, and numbers are the optimizer's number states, which become the
+/// next ones. Borrows all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_list_step(optimizer: *const c_char, params: *const *mut taper_tensor, params_len: usize, grads: *const *mut taper_tensor, grads_len: usize, states: *const *mut taper_tensor, states_len: usize, options: *const f64, options_len: usize, step: i64, first: bool, numbers: *mut f64, numbers_len: usize) -> *mut taper_error {
+    guard("optim_list_step", |c| {
+        let optimizer = c.str(0, "optimizer", optimizer)?;
+        let params = c.tensors(1, "params", params, params_len)?;
+        let grads = c.tensors(2, "grads", grads, grads_len)?;
+        let states = c.tensors(3, "states", states, states_len)?;
+        let options = c.slice(4, "options", options, options_len)?;
+        let numbers = c.slice_mut(7, "numbers", numbers, numbers_len)?;
+        super::optim::optim_list_step(c, optimizer, &params, &grads, &states, options, step, first, numbers)
+    })
+}
+
 /// Drops the gradients of all parameters, or (set_to_none false) sets them to zero. Borrows o. Since 0.1.
 #[no_mangle]
 #[must_use]
@@ -3167,5 +3338,189 @@ pub unsafe extern "C" fn taper_schedule_swalr_create(optimizer: *mut taper_optim
         let swa_lr = c.slice(1, "swa_lr", swa_lr, swa_lr_len)?;
         let options = opt_struct(c, 2, "options", options)?;
         out.set(super::schedule_gen::schedule_swalr_create(c, &optimizer, swa_lr, options)?)
+    })
+}
+
+// == Optimizers of the specification ==
+
+/// SGD over the parameters of a list; options may be NULL. State: momentum_buffer. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_sgd_create(params: *const taper_tensor_list, options: *const taper_optim_sgd_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_sgd_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_sgd_create(c, &params, options)?)
+    })
+}
+
+/// Adam over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq, max_exp_avg_sq. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_adam_create(params: *const taper_tensor_list, options: *const taper_optim_adam_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_adam_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_adam_create(c, &params, options)?)
+    })
+}
+
+/// AdamW over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq, max_exp_avg_sq. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_adamw_create(params: *const taper_tensor_list, options: *const taper_optim_adamw_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_adamw_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_adamw_create(c, &params, options)?)
+    })
+}
+
+/// Adamax over the parameters of a list; options may be NULL. State: exp_avg, exp_inf. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_adamax_create(params: *const taper_tensor_list, options: *const taper_optim_adamax_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_adamax_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_adamax_create(c, &params, options)?)
+    })
+}
+
+/// NAdam over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_nadam_create(params: *const taper_tensor_list, options: *const taper_optim_nadam_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_nadam_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_nadam_create(c, &params, options)?)
+    })
+}
+
+/// RAdam over the parameters of a list; options may be NULL. State: exp_avg, exp_avg_sq. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_radam_create(params: *const taper_tensor_list, options: *const taper_optim_radam_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_radam_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_radam_create(c, &params, options)?)
+    })
+}
+
+/// RMSprop over the parameters of a list; options may be NULL. State: square_avg, momentum_buffer, grad_avg. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_rmsprop_create(params: *const taper_tensor_list, options: *const taper_optim_rmsprop_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_rmsprop_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_rmsprop_create(c, &params, options)?)
+    })
+}
+
+/// Rprop over the parameters of a list; options may be NULL. State: prev, step_size. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_rprop_create(params: *const taper_tensor_list, options: *const taper_optim_rprop_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_rprop_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_rprop_create(c, &params, options)?)
+    })
+}
+
+/// Adagrad over the parameters of a list; options may be NULL. State: sum. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_adagrad_create(params: *const taper_tensor_list, options: *const taper_optim_adagrad_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_adagrad_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_adagrad_create(c, &params, options)?)
+    })
+}
+
+/// Adadelta over the parameters of a list; options may be NULL. State: square_avg, acc_delta. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_adadelta_create(params: *const taper_tensor_list, options: *const taper_optim_adadelta_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_adadelta_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_adadelta_create(c, &params, options)?)
+    })
+}
+
+/// ASGD over the parameters of a list; options may be NULL. State: ax. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_asgd_create(params: *const taper_tensor_list, options: *const taper_optim_asgd_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_asgd_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_asgd_create(c, &params, options)?)
+    })
+}
+
+/// LBFGS over the parameters of a list; options may be NULL. Steps by taper_optimizer_step_closure alone. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_lbfgs_create(params: *const taper_tensor_list, options: *const taper_optim_lbfgs_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_lbfgs_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_lbfgs_create(c, &params, options)?)
+    })
+}
+
+/// Adafactor over the parameters of a list; options may be NULL. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_adafactor_create(params: *const taper_tensor_list, options: *const taper_optim_adafactor_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_adafactor_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_adafactor_create(c, &params, options)?)
+    })
+}
+
+/// Muon over the parameters of a list; options may be NULL. The optimizer
+/// is owned by the caller and keeps the parameters alive. Borrows the list. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_optim_muon_create(params: *const taper_tensor_list, options: *const taper_optim_muon_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
+    guard("optim_muon_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let params = c.get(0, "params", params)?;
+        let options = opt_struct(c, 1, "options", options)?;
+        out.set(super::optim_gen::optim_muon_create(c, &params, options)?)
     })
 }

@@ -42,6 +42,7 @@ fn states_needed(kind: &StepKind) -> usize {
     match kind {
         StepKind::Sgd { momentum, .. } => (*momentum != 0.0) as usize,
         StepKind::Adam { amsgrad, .. } => 2 + *amsgrad as usize,
+        StepKind::Program { program, .. } => program.states(),
     }
 }
 

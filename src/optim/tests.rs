@@ -1,6 +1,7 @@
 //! Trajectories recorded from PyTorch (tests/fixtures/make_nn.py), state, options, errors.
 
 use super::*;
+use crate::backend::StepKind;
 use crate::ops::fused::fused_step;
 use crate::suites::common::device::{device, moved, Kernels};
 use crate::DType;
@@ -28,7 +29,7 @@ fn options(kind: &str, text: &str) -> Options {
         text.split_whitespace().map(|p| p.split_once('=').unwrap()).map(|(k, v)| (k, v.parse().unwrap())).collect();
     let get = |k: &str, or: f64| v.get(k).copied().unwrap_or(or);
     if kind == "SGD" {
-        return Options::Sgd(SgdOptions {
+        return Options::from(SgdOptions {
             lr: v["lr"],
             momentum: get("momentum", 0.0),
             dampening: get("dampening", 0.0),
@@ -38,7 +39,7 @@ fn options(kind: &str, text: &str) -> Options {
         });
     }
     let d = if kind == "AdamW" { AdamOptions::adamw() } else { AdamOptions::adam() };
-    Options::Adam(AdamOptions {
+    Options::from(AdamOptions {
         lr: v["lr"],
         betas: (get("beta1", d.betas.0), get("beta2", d.betas.1)),
         eps: get("eps", d.eps),
@@ -104,11 +105,7 @@ fn a_saved_optimiser_goes_on_where_it_was() {
             }
             crate::io::safetensors::save(&path, &o.state_dict().unwrap(), &Default::default()).unwrap();
             // Other options and no state: both come from the file.
-            let fresh = match &o.groups()[0].options {
-                Options::Sgd(_) => Options::Sgd(SgdOptions::default()),
-                Options::Adam(a) if a.decoupled => Options::Adam(AdamOptions::adamw()),
-                Options::Adam(_) => Options::Adam(AdamOptions::adam()),
-            };
+            let fresh = Options::of(o.groups()[0].options.class());
             let mut new = Optimizer::new(params.to_vec(), fresh).unwrap();
             let (state, _) = crate::io::safetensors::load(&path, crate::Device::CPU).unwrap();
             new.load_state_dict(&state).unwrap();
@@ -149,11 +146,10 @@ fn groups_have_options_of_their_own() {
     let mut o = Optimizer::sgd(vec![a.clone()], SgdOptions { lr: 0.1, ..Default::default() }).unwrap();
     let group = |p: &Tensor, lr| ParamGroup {
         params: vec![p.clone()],
-        options: Options::Sgd(SgdOptions { lr, ..Default::default() }),
-        kept: Vec::new(),
+        options: Options::from(SgdOptions { lr, ..Default::default() }),
     };
     assert!(o.add_param_group(group(&a, 0.1)).is_err(), "a parameter belongs to one group");
-    let adam = ParamGroup { params: vec![b.clone()], options: Options::Adam(AdamOptions::adam()), kept: Vec::new() };
+    let adam = ParamGroup { params: vec![b.clone()], options: Options::from(AdamOptions::adam()) };
     assert!(o.add_param_group(adam).is_err());
     o.add_param_group(group(&b, 0.5)).unwrap();
     meta::set_grad(&a, Some(tensor(&[1.0], DType::F64))).unwrap();
@@ -228,7 +224,7 @@ fn tensors_of_a_step_must_not_overlap() {
         (l.shape[0], l.offset) = (2, from);
         base.alias(l).unwrap()
     };
-    let kind = Options::Sgd(SgdOptions { lr: 1.0, ..Default::default() });
+    let kind = Options::from(SgdOptions { lr: 1.0, ..Default::default() });
     let g = tensor(&[1.0, 1.0], DType::F64);
     let run = |a: Tensor, b: Tensor, ga: &Tensor| {
         let mut o = Optimizer::new(vec![a.clone(), b.clone()], kind.clone()).unwrap();
@@ -250,8 +246,8 @@ fn large_and_half_parameters_step_like_small_ones() {
         let p: Vec<f64> = (0..n).map(|i| (i % 13) as f64 / 8.0 - 0.5).collect();
         let g: Vec<f64> = (0..n).map(|i| (i % 7) as f64 / 4.0 - 0.75).collect();
         for o in [
-            Options::Sgd(SgdOptions { lr: 0.125, momentum: 0.5, ..Default::default() }),
-            Options::Adam(AdamOptions { lr: 0.125, amsgrad: true, ..AdamOptions::adamw() }),
+            Options::from(SgdOptions { lr: 0.125, momentum: 0.5, ..Default::default() }),
+            Options::from(AdamOptions { lr: 0.125, amsgrad: true, ..AdamOptions::adamw() }),
         ] {
             let after = |dtype| {
                 let p = leaf(&p, dtype);
@@ -278,6 +274,7 @@ fn prints_like_pytorch() {
     let o = Optimizer::sgd(vec![p], SgdOptions { lr: 0.1, momentum: 0.9, ..Default::default() }).unwrap();
     assert_eq!(
         o.to_string(),
-        "SGD (\nParameter Group 0\n    dampening: 0.0\n    lr: 0.1\n    maximize: False\n    momentum: 0.9\n    nesterov: False\n    weight_decay: 0.0\n)"
+        "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n    foreach: None\n    fused: None\n    lr: 0.1\n    \
+         maximize: False\n    momentum: 0.9\n    nesterov: False\n    weight_decay: 0\n)"
     );
 }

@@ -390,7 +390,7 @@ pub fn table(rows: usize) -> Result<String> {
                 row.macs
             );
         }
-        let _ = write!(s, "{line}\nSelf time total: {}; whole profile: {}\n", time(all), time(r.total));
+        let _ = writeln!(s, "{line}\nSelf time total: {}; whole profile: {}", time(all), time(r.total));
         s
     })
     .ok_or_else(nothing)

@@ -58,6 +58,8 @@ def draw(function, params, i):
         return f"pick_doubles(&length_{i + 1})"
     if kind == "const int64_t *" and function == "taper_tensor_from_buffer":
         return "pick_strides()"
+    if length and kind in ("const double *", "double *"):
+        return f"({kind})pick_buffer(&length_{i + 1}, 8)"
     if kind in ("const int64_t *", "const double *", "const _Bool *"):
         # An optional number.
         return f"pick_optional_{kind.split()[1].removesuffix('_t').lower().strip('_')}()"

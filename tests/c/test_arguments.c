@@ -105,8 +105,7 @@ static void free_any(void *h)
         (void)(taper_tensor_free(h) || taper_tensor_list_free(h) || taper_error_free(h) || taper_string_free(h) ||
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
                taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h) ||
-               taper_file_writer_free(h) || taper_schedule_free(h));
-               taper_file_writer_free(h) || taper_cancel_token_free(h));
+               taper_file_writer_free(h) || taper_schedule_free(h) || taper_cancel_token_free(h));
 }
 static void free_pool(void)
 {

@@ -15,7 +15,7 @@ import header as taper_header  # noqa: E402
 SPECIAL = """
 tensor_from_data tensor_from_buffer tensor_copy_to_host tensor_sizes tensor_strides tensor_data error_new error_with_payload
 tensor_register_hook tensor_register_post_accumulate_grad_hook node_register_hook node_register_prehook function_apply
-gradcheck gradgradcheck set_out_of_memory_callback set_interrupt_callback set_log_callback module_new module_register_forward_pre_hook
+gradcheck gradgradcheck set_out_of_memory_callback set_interrupt_callback module_new module_register_forward_pre_hook
 module_register_forward_hook module_apply generator_get_state generator_set_state set_num_threads
 file_writer_write schedule_new schedule_lambda_lr_create schedule_multiplicative_lr_create schedule_cyclic_lr_create
 schedule_last_lr schedule_base_lrs set_log_callback
@@ -32,6 +32,11 @@ SKIPPED = {
     "set_default_device": "moves every later tensor; drawn only where a device is asked for",
     "tensor_handle_count": "walks the table; called at the end of every episode",
     "handle_count": "walks the table; called at the end of every episode",
+    "optimizer_step_closure": "takes a callback; tests/c/test_optim.c",
+    "optimizer_own_new": "takes a callback; tests/c/test_optim.c",
+    "optimizer_get_option_values": "numbers go into a buffer; tests/c/test_optim.c",
+    "optimizer_set_option_values": "numbers come from a buffer; tests/c/test_optim.c",
+    "optim_list_step": "lists that must fit together; the optimizers' steps are the same",
 }
 # How often a function is called; 10 where nothing stands here. Costly ones and those that change what follows are rare.
 WEIGHTS = {
@@ -44,7 +49,7 @@ WEIGHTS = {
     "module_load": 10, "optimizer_save": 3, "optimizer_load": 10, "set_out_of_memory_callback": 3, "set_log_callback": 3, "tensor_free": 8,
     "device_count": 2, "device_check": 2, "device_get_properties": 2, "device_find": 2, "cudnn_version": 1,
     "memory_get_info": 2, "autocast_begin": 3, "autocast_end": 6, "set_autocast_enabled": 1, "profiler_start": 1,
-    "profiler_stop": 4, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2, "set_log_callback": 1,
+    "profiler_stop": 4, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2,
 }  # fmt: skip
 
 TEXTS = {
@@ -259,6 +264,8 @@ def draw(function, params, i, header, tensors):
         return "f_optional()"
     if kind == "const _Bool *":
         return "b_optional()"
+    if bare.startswith("taper_optim_") or kind == "const void *":
+        return "NULL"  # PyTorch's defaults
     for options in OPTIONS:
         if bare.startswith(f"taper_{options}_options") or bare.startswith(f"taper_nn_{options}_options"):
             return f"{options}_options()"

@@ -403,18 +403,6 @@ static taper_error *on_interrupt(void *user)
     (void)user;
     return NULL;
 }
-static void on_log(void *user, int32_t level, const char *text)
-{
-    (void)user, (void)level, (void)text;
-}
-static void call_set_log_callback(void)
-{
-    TAKES(taper_log_vtable, v, c);
-    if (v)
-        v->call = one_in(30) ? NULL : on_log;
-    go();
-    done(taper_set_log_callback(v, c, (int32_t)below(6)));
-}
 static void call_set_interrupt_callback(void)
 {
     TAKES(taper_interrupt_vtable, v, c);

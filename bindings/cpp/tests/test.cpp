@@ -5,6 +5,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -730,6 +735,134 @@ static void watching() {
     CHECK(summary(nn::Linear(2, 3), {x}).find("Multiply-adds: 12") != std::string::npos);
 }
 
+/// The parameters of tests/fixtures/optimizers.txt.
+static std::vector<Tensor> recorded_parameters() {
+    std::vector<Tensor> out;
+    for (int k = 0; k < 2; ++k) {
+        std::vector<double> v(k == 0 ? 12 : 7);
+        for (size_t i = 0; i < v.size(); ++i) {
+            v[i] = (static_cast<double>(i) - 3) / 4 + k;
+        }
+        const Tensor t = tensor(v, float64);
+        out.push_back((k == 0 ? t.reshape({4, 3}) : t).detach().requires_grad_());
+    }
+    return out;
+}
+static Tensor recorded_objective(const std::vector<Tensor> &params) {
+    Tensor total;
+    for (const Tensor &p : params) {
+        std::vector<double> c, w;
+        for (int64_t i = 0; i < p.numel(); ++i) {
+            c.push_back(static_cast<double>(i) / 4 - .5);
+            w.push_back(1 + static_cast<double>(i));
+        }
+        const Tensor d = p.reshape({-1}) - tensor(c, float64), square = d * d;
+        const Tensor part = (square * square + square * tensor(w, float64)).sum();
+        total = total.defined() ? total + part : part;
+    }
+    total.backward();
+    return total;
+}
+using MakeOptimizer = std::function<optim::Optimizer(const std::vector<Tensor> &)>;
+static const std::map<std::string, MakeOptimizer> recorded_makers = {
+    {"SGD", [](const auto &p) { return optim::SGD(p, .1); }},
+    {"Adam", [](const auto &p) { return optim::Adam(p, .1); }},
+    {"AdamW", [](const auto &p) { return optim::AdamW(p, .1); }},
+    {"Adamax", [](const auto &p) { return optim::Adamax(p); }},
+    {"NAdam", [](const auto &p) { return optim::NAdam(p); }},
+    {"RAdam", [](const auto &p) { return optim::RAdam(p); }},
+    {"RMSprop", [](const auto &p) { return optim::RMSprop(p); }},
+    {"Rprop", [](const auto &p) { return optim::Rprop(p); }},
+    {"Adagrad", [](const auto &p) { return optim::Adagrad(p); }},
+    {"Adadelta", [](const auto &p) { return optim::Adadelta(p); }},
+    {"ASGD", [](const auto &p) { return optim::ASGD(p); }},
+    {"Adafactor", [](const auto &p) { return optim::Adafactor(p); }},
+    {"LBFGS", [](const auto &p) { return optim::LBFGS(p, optim::LBFGSOptions(.1).max_iter(4)); }},
+};
+/// PyTorch's steps, the first float64 recording of each class.
+static void optimizers() {
+    std::ifstream file(std::string(__FILE__).substr(0, std::string(__FILE__).rfind("bindings/")) +
+                       "tests/fixtures/optimizers.txt");
+    CHECK(file.good());
+    std::vector<Tensor> params;
+    std::optional<optim::Optimizer> o;
+    std::set<std::string> seen;
+    std::string line, name, printed;
+    int step = 0;
+    while (std::getline(file, line)) {
+        if (line.rfind("== ", 0) == 0) {
+            std::istringstream words(line.substr(3));
+            std::string dtype;
+            words >> name >> dtype;
+            o.reset();
+            const auto found = recorded_makers.find(name);
+            if (dtype == "float64" && found != recorded_makers.end() && seen.insert(name).second) {
+                params = recorded_parameters();
+                o = found->second(params);
+                step = 0;
+                printed.clear();
+            }
+        } else if (o && line[0] == '|') {
+            printed += (printed.empty() ? "" : "\n") + line.substr(2);
+        } else if (o && line[0] != '.') {
+            CHECK(o->str() == printed);
+            std::istringstream numbers(line.substr(line.find(':') + 1));
+            double worst = 0, want = 0, loss = 0;
+            for (const int last = std::stoi(line); step < last; ++step) {
+                if (name == "LBFGS") {
+                    loss = o->step([&] {
+                                o->zero_grad();
+                                return recorded_objective(params);
+                            }).item<double>();
+                    continue;
+                }
+                for (size_t k = 0; k < (step >= 4 ? 2u : 1u); ++k) {
+                    std::vector<double> g;
+                    for (int64_t i = 0; i < params[k].numel(); ++i) {
+                        g.push_back(static_cast<double>((step * 31 + i * 17) % 23 - 11) / (4 + step));
+                    }
+                    params[k].set_grad(tensor(g, float64).reshape(params[k].sizes()));
+                }
+                o->step();
+            }
+            if (name == "LBFGS") {
+                numbers >> want;
+                worst = std::abs(loss - want);
+            }
+            for (const Tensor &p : params) {
+                for (const double got : p.to_vector<double>()) {
+                    numbers >> want;
+                    worst = std::max(worst, std::abs(got - want));
+                }
+            }
+            CHECK(worst < 1e-10);
+        }
+    }
+    CHECK(seen.size() == recorded_makers.size());
+
+    struct Halver : optim::OwnOptimizer {
+        explicit Halver(const std::vector<Tensor> &p) : OwnOptimizer("Halver", p) { set_option("rate", .5); }
+        void update() override {
+            for (Tensor p : params(0)) {
+                p.add_(p.grad() * -option("rate").to_double());
+                set_state(p, "steps", tensor({1.0}));
+            }
+        }
+    };
+    Tensor p = tensor({1.0, 2.0}).requires_grad_();
+    Halver own({p});
+    p.set_grad(tensor({2.0, 2.0}));
+    own.step();
+    CHECK(p.to_vector<double>() == (std::vector<double>{0, 1}) && own.state(p, "steps").defined());
+    CHECK(own.str() == "Halver (\nParameter Group 0\n    rate: 0.5\n)");
+    optim::RMSprop r({p}, optim::RMSpropOptions(.25).alpha(.5).centered(true));
+    r.add_param_group({tensor({1.0})}, optim::RMSpropOptions(.125));
+    CHECK(r.num_groups() == 2 && r.lr(1) == .125 && r.option("alpha").to_double() == .5);
+    r.set_option("momentum", .5);
+    CHECK(r.option_text("momentum") == "0.5" && throws<KeyError>("has no option", [&] { (void)r.option("beta"); }));
+    CHECK((optim::Adamax({p}, optim::AdamaxOptions().betas({.5, .75})).option_values("betas") == std::vector<double>{.5, .75}));
+}
+
 int main() {
     detail::check(taper_check_abi(TAPER_ABI_VERSION));
     tensors();
@@ -757,6 +890,7 @@ int main() {
     schedules::forty_epochs();
     schedules::the_rest();
     watching();
+    optimizers();
     no_leaks();
     std::printf("%d passed, %d failed\n", checks - failures, failures);
     return failures != 0;

@@ -351,6 +351,10 @@ impl Compiled {
     pub fn is_identity(&self) -> bool {
         self.steps.is_empty()
     }
+    /// Elements of a block whose buffers take about `bytes`.
+    pub fn block(&self, bytes: usize) -> usize {
+        (bytes / (self.slots * self.max_size).max(1)).clamp(256, BLOCK) / 64 * 64
+    }
     /// Buffers for blocks of at most `elements`, the constants filled in.
     pub fn scratch(&self, elements: usize) -> Result<Scratch> {
         let slot_bytes = (elements * self.max_size).next_multiple_of(64);

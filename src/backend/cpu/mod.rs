@@ -21,6 +21,7 @@ pub mod info;
 mod interp;
 mod lanes;
 mod level;
+mod list;
 mod norm;
 mod optim;
 pub mod parallel;

@@ -298,11 +298,15 @@ fn typed<T: Stored>(kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
                 step::<T, _>(rule!(false), tensors)
             }
         }
+        StepKind::Program { .. } => Ok(()), // not here: below
     }
 }
 
 /// See [`crate::backend::Backend::optimizer_step`].
 pub fn optimizer_step(kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
+    if let StepKind::Program { program, scalars } = kind {
+        return super::list::run_list(program, scalars, tensors);
+    }
     match tensors.first().map(|t| t.param.dtype) {
         None => Ok(()),
         Some(DType::F32) => typed::<f32>(kind, tensors),

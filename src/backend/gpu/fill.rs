@@ -4,6 +4,7 @@ use super::elementwise::scalar_arg;
 use super::*;
 use crate::rng::distributions::full_range;
 use crate::rng::philox::{bernoulli_threshold, PhiloxCall};
+use std::hash::BuildHasher;
 
 const RANDOM: &str = include_str!("../kernels/random.cl");
 const OPTIM: &str = include_str!("../kernels/optim.cl");
@@ -154,6 +155,11 @@ impl Gpu {
                 flag("MAXIMIZE", maximize);
                 flag("DECOUPLED", decoupled);
             }
+            // Programs are told apart by what they are.
+            StepKind::Program { ref program, .. } => {
+                let hash = rustc_hash::FxBuildHasher.hash_one(program) as i64 & i64::MAX;
+                defs.push(("PROGRAM", Def::Int(hash)));
+            }
         }
         let live = match live {
             Some(l) => self.live_step(kind, l.clone(), acc == DType::F64)?,
@@ -166,7 +172,14 @@ impl Gpu {
         if block > 1 {
             defs.push(("BLOCK", Def::Int(block as i64)));
         }
-        let kernel = self.kernel_made("optimizer_step", &defs, || kernels::optimizer_lists(count, states) + OPTIM)?;
+        let printed = match kind {
+            StepKind::Program { program, .. } => Some(kernels::optimizer_program(program, acc, self.device)?),
+            _ => None,
+        };
+        let kernel = self.kernel_made("optimizer_step", &defs, || {
+            let middle = printed.as_ref().map_or("", |p| &p.0);
+            kernels::optimizer_lists(count, states) + middle + OPTIM
+        })?;
         let mut args: SmallVec<[Arg; 8]> = SmallVec::new();
         let (mut start, mut counts, mut offsets) = (Pack::default(), Pack::default(), Pack::default());
         let mut total = 0usize;
@@ -188,7 +201,14 @@ impl Gpu {
             return self.launch_1d(&kernel, &args, total / block);
         }
         let mut values = Pack::default();
-        for h in hyperparameters(kind) {
+        let numbers: SmallVec<[f64; 12]> = match (kind, &printed) {
+            (StepKind::Program { scalars, .. }, Some((_, order))) if !order.is_empty() => {
+                order.iter().filter_map(|k| scalars.get(*k as usize).copied()).collect()
+            }
+            (StepKind::Program { .. }, _) => SmallVec::from_slice(&[0.0]),
+            _ => SmallVec::from_slice(&hyperparameters(kind)),
+        };
+        for h in numbers {
             match acc {
                 DType::F64 => values.0.extend_from_slice(&h.to_le_bytes()),
                 _ => values.0.extend_from_slice(&(h as f32).to_le_bytes()),
@@ -210,5 +230,6 @@ pub(super) fn hyperparameters(kind: &StepKind) -> [f64; 8] {
             let (c1, c2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
             [lr, 1.0 - beta1, beta2, 1.0 - beta2, eps, weight_decay, lr / c1, c2.sqrt()]
         }
+        StepKind::Program { .. } => [0.0; 8],
     }
 }

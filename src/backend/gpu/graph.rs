@@ -152,6 +152,7 @@ impl Gpu {
         let (first, step) = match kind {
             StepKind::Sgd { momentum, momentum_init, .. } => (*momentum_init && *momentum != 0.0, 1.0),
             StepKind::Adam { step, .. } => (*step < 2.0, *step),
+            StepKind::Program { .. } => (false, 1.0),
         };
         if first {
             bail!(
@@ -185,6 +186,7 @@ impl Gpu {
                         *lr = live.lr().unwrap_or(*lr);
                         *step = live.count() as f64;
                     }
+                    StepKind::Program { .. } => {}
                 }
                 let start = out.len();
                 for h in fill::hyperparameters(&kind) {

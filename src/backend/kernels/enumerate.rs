@@ -3,7 +3,7 @@
 use super::print::{elementwise, Walk};
 use super::reduce::{accumulator, reduce, Sharing, Spec};
 use super::{defines, Def, ROWS};
-use crate::backend::program::{Inst, Opcode, Program, Src};
+use crate::backend::program::{Inst, ListProgram, Opcode, Program, Src};
 use crate::backend::ReduceOp;
 use crate::base::device::{Device, DeviceType};
 use crate::base::dtype::DType;
@@ -473,6 +473,22 @@ fn others(list: &mut List) {
                 }
             }
         }
+    }
+    // A program of one instruction for each result; the opcodes are all compiled as programs.
+    for acc in [DType::F32, DType::F64] {
+        let args = [Src::Input(0), Src::Scalar(0), Src::Input(1)];
+        let insts = [(Opcode::MulAdd, args), (Opcode::Maximum, [Src::Input(2), Src::Input(1), Src::Input(1)])];
+        let program = ListProgram {
+            inputs: 3,
+            insts: insts.into_iter().collect(),
+            outputs: [(0, 0), (2, 1)].into_iter().collect(),
+        };
+        let (middle, _) = super::optimizer_program(&program, acc, DEVICE).unwrap();
+        let lists = super::optimizer_lists(2, 1);
+        let number = Def::Int(2);
+        let one = Def::Int(1);
+        let defs = [("T", Def::Type(acc)), ("A", Def::Type(acc)), ("COUNT", number), ("STATES", one), ("PROGRAM", one)];
+        list.file("optimizer_step", &[&lists, &middle, OPTIM], &defs);
     }
 }
 

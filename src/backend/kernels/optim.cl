@@ -1,14 +1,21 @@
-// One optimiser step over COUNT parameters. Macros: T, A (what is calculated in), ADAM or SGD, STATES, COUNT and the
-// lists made by the host: PARAMS (the kernel's buffers), CASES (which buffers belong to parameter k). A work-item
+// One optimiser step over COUNT parameters. Macros: T, A (what is calculated in), ADAM, SGD or PROGRAM, STATES, COUNT and the
+// lists made by the host: PARAMS (the kernel's buffers), CASES (which buffers belong to parameter k). A PROGRAM comes
+// printed: BODY calculates r0, r1 .. from in0 (the parameter), in1 (its gradient), in2 .. (its states), STORES puts them away. A work-item
 // updates one element, or BLOCK of them (CPUs); `start` says where each parameter's elements begin, in whole groups.
 typedef struct {
     u64 start[COUNT + 1];
     u64 n[COUNT];
     i64 off[COUNT * (STATES + 2)];
 } Lists;
+#ifdef PROGRAM
+typedef struct {
+    A s[SCALARS];
+} Hyper;
+#else
 typedef struct {
     A lr, a, b, c, d, e, f, g; // named below
 } Hyper;
+#endif
 
 // In a captured graph the numbers lie in memory, written anew before each replay.
 #ifdef LIVE
@@ -50,6 +57,20 @@ KERNEL void optimizer_step(PARAMS const IN_PLACE Lists l, HYPER) {
     {
 #endif
     const i64 ip = OFF(0), ig = OFF(1);
+#ifdef PROGRAM
+    const A in0 = (A)T_LD(p, ip), in1 = (A)T_LD(gr, ig);
+#if STATES > 0
+    const A in2 = (A)T_LD(s0, OFF(2));
+#endif
+#if STATES > 1
+    const A in3 = (A)T_LD(s1, OFF(3));
+#endif
+#if STATES > 2
+    const A in4 = (A)T_LD(s2, OFF(4));
+#endif
+    BODY
+    STORES
+#else
     A x = (A)T_LD(p, ip), grad = (A)T_LD(gr, ig);
 #ifdef MAXIMIZE
     grad = -grad;
@@ -92,5 +113,6 @@ KERNEL void optimizer_step(PARAMS const IN_PLACE Lists l, HYPER) {
     x = x - h.lr * grad;
 #endif
     T_ST(p, ip, (T)x);
+#endif
     }
 }

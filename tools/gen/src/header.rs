@@ -3,7 +3,7 @@
 
 use crate::layers;
 use crate::model::Op;
-use crate::objects;
+use crate::{objects, optim};
 use crate::{rust_shims, types};
 use std::fmt::Write;
 use std::path::Path;
@@ -34,6 +34,7 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Optimizers", "optim.rs"),
     ("Learning-rate schedules", "schedule.rs"),
     ("Kinds of schedules", "schedule_gen.rs"),
+    ("Optimizers of the specification", "optim_gen.rs"),
 ];
 
 const PREAMBLE: &str = include_str!("header_preamble.h");
@@ -60,6 +61,7 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
         section(&mut s, heading, &read(file)?)?;
         if i == 0 {
             s.push_str(HELPERS);
+            s.push_str(&optim::c::inits(&optim::load(root)?));
         }
     }
     let shims = rust_shims::emit(ops);

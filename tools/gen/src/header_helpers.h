@@ -54,6 +54,8 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_SCHEDULE_VTABLE_INIT {sizeof(taper_schedule_vtable), NULL, NULL}
+#define TAPER_OPTIMIZER_CLOSURE_INIT {sizeof(taper_optimizer_closure), NULL, NULL}
+#define TAPER_OPTIMIZER_VTABLE_INIT {sizeof(taper_optimizer_vtable), NULL, NULL}
 #define TAPER_MODULE_HOOK_VTABLE_INIT {sizeof(taper_module_hook_vtable), NULL, NULL, NULL, NULL}
 
 /* Sets a list of options, for as long as the block lasts: TAPER_SET_INTS(options.stride, 2, 1). */

@@ -11,6 +11,7 @@ mod header;
 mod layers;
 mod model;
 mod objects;
+mod optim;
 mod parser;
 mod python;
 mod reference;
@@ -34,6 +35,10 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("layers-c", "src/capi/layers_gen.rs", |root, _| layers::shims(root).map(Some)),
     ("gate", "src/gate/table_gen.rs", |root, ops| gate::table(root, ops).map(Some)),
     ("front", "src/gate/front_gen.rs", |_, ops| Ok(Some(gate::front(ops)))),
+    ("optim", "src/optim/table_gen.rs", |root, _| optim::rust(root)),
+    ("optim-c", "src/capi/optim_gen.rs", |root, _| optim::c(root)),
+    ("optim-cpp", "bindings/cpp/taper/optim_gen.hpp", |root, _| optim::cpp(root)),
+    ("optim-go", "bindings/go/optim_gen.go", |root, _| optim::go(root)),
     ("objects", "src/capi/objects_gen.rs", |root, _| objects::load(root).map(|f| Some(objects::shims::emit(&f)))),
     ("types", "src/base/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.rust()))),
     ("types-c", "src/capi/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.constants()))),

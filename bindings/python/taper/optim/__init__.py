@@ -2,18 +2,22 @@
 
 from . import lr_scheduler  # noqa: F401
 from .adam import Adam, AdamW
+from .by_hand import LBFGS, Adafactor, Muon
 from .more import ASGD, Adadelta, Adagrad, Adamax, NAdam, RAdam, RMSprop, Rprop
 from .optimizer import Optimizer
 from .sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

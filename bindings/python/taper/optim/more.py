@@ -1,12 +1,22 @@
-"""RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop and ASGD, one parameter after the other."""
+"""RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop and ASGD: what they keep, and the options of their programs."""
 
-from .._ops import full_like, maximum, where, zeros_like
+from .._ops import full_like, zeros_like
+from ._list_step import list_step
 from .adam import _step_tensor
 from .optimizer import Optimizer, check, recording_graph, with_grads
 
 
-class _Each(Optimizer):
-    """An optimiser whose step is written for one parameter."""
+def _flat(value):
+    """An option as the list of numbers that the core gets."""
+    return [float(v) for v in value] if isinstance(value, (list, tuple)) else [float(value)]
+
+
+class _Program(Optimizer):
+    """An optimiser whose update is a program of the core: one call for all parameters that are at the same step."""
+
+    # The options with an effect in the core's order; the state's tensors, and its numbers.
+    _options = ()
+    _numbers = ()
 
     def _update(self, group):
         params, grads = with_grads(group)
@@ -15,26 +25,41 @@ class _Each(Optimizer):
                 f"Attempting CUDA graph capture of step() for an instance of {type(self).__name__}, whose numbers change "
                 "from step to step on the host: a graph can repeat the steps of SGD, Adam and AdamW"
             )
+        names = self._tensors(group)
+        batches = {}
         for p, grad in zip(params, grads):
-            if group.get("maximize"):
-                grad = -grad
             state = self.state[p]
             if not state:
                 self._start(p.detach(), state, group)
-            state["step"] += 1
-            if group.get("weight_decay") and not group.get("decoupled_weight_decay"):
-                grad = grad.add(p, alpha=group["weight_decay"])
-            self._one(p, grad, state, group)
+            numbers = tuple(state[name].item() for name in self._numbers)
+            batch = batches.setdefault((int(state["step"].item()) + 1, numbers), ([], [], [], []))
+            batch[0].append(p)
+            batch[1].append(grad)
+            batch[2].extend(state[name] for name in names)
+            batch[3].append(state)
+        if not batches:
+            return
+        options = [n for name in self._options for n in _flat(group.get(name, False))]
+        for (step, numbers), (some, grads, states, held) in batches.items():
+            after = list_step(self._class, some, grads, states, options, step, numbers)
+            for state in held:
+                state["step"].fill_(float(step))
+                for name, value in zip(self._numbers, after):
+                    state[name].fill_(value)
+
+    def _tensors(self, group):
+        """The names of the state's tensors that are in use."""
+        raise NotImplementedError
 
     def _start(self, p, state, group):
         raise NotImplementedError
 
-    def _one(self, p, grad, state, group):
-        raise NotImplementedError
 
-
-class RMSprop(_Each):
+class RMSprop(_Program):
     """Divides by a running mean of the gradient's magnitude."""
+
+    _class = "RMSprop"
+    _options = ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "maximize")
 
     def __init__(
         self,
@@ -69,6 +94,14 @@ class RMSprop(_Each):
         }
         super().__init__(params, defaults)
 
+    def _tensors(self, group):
+        names = ["square_avg"]
+        if group["momentum"] > 0:
+            names.append("momentum_buffer")
+        if group["centered"]:
+            names.append("grad_avg")
+        return names
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["square_avg"] = zeros_like(p)
@@ -77,26 +110,12 @@ class RMSprop(_Each):
         if group["centered"]:
             state["grad_avg"] = zeros_like(p)
 
-    def _one(self, p, grad, state, group):
-        alpha, average = group["alpha"], state["square_avg"]
-        average.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
-        if group["centered"]:
-            mean = state["grad_avg"]
-            mean.lerp_(grad, 1 - alpha)
-            root = average.addcmul(mean, mean, value=-1).sqrt_()
-        else:
-            root = average.sqrt()
-        root.add_(group["eps"])
-        if group["momentum"] > 0:
-            buffer = state["momentum_buffer"]
-            buffer.mul_(group["momentum"]).addcdiv_(grad, root)
-            p.add_(buffer, alpha=-group["lr"])
-        else:
-            p.addcdiv_(grad, root, value=-group["lr"])
 
-
-class Adagrad(_Each):
+class Adagrad(_Program):
     """Divides by the root of the sum of squared gradients."""
+
+    _class = "Adagrad"
+    _options = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "maximize")
 
     def __init__(
         self,
@@ -133,18 +152,19 @@ class Adagrad(_Each):
             for p in group["params"]:
                 self._start(p.detach(), self.state[p], group)
 
+    def _tensors(self, group):
+        return ("sum",)
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["sum"] = full_like(p, group["initial_accumulator_value"])
 
-    def _one(self, p, grad, state, group):
-        lr = group["lr"] / (1 + (state["step"].item() - 1) * group["lr_decay"])
-        state["sum"].addcmul_(grad, grad, value=1)
-        p.addcdiv_(grad, state["sum"].sqrt().add_(group["eps"]), value=-lr)
 
-
-class Adadelta(_Each):
+class Adadelta(_Program):
     """Steps in units of the parameter itself."""
+
+    _class = "Adadelta"
+    _options = ("lr", "rho", "eps", "weight_decay", "maximize")
 
     def __init__(
         self,
@@ -175,18 +195,16 @@ class Adadelta(_Each):
         }
         super().__init__(params, defaults)
 
+    def _tensors(self, group):
+        return (
+            "square_avg",
+            "acc_delta",
+        )
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["square_avg"] = zeros_like(p)
         state["acc_delta"] = zeros_like(p)
-
-    def _one(self, p, grad, state, group):
-        rho, eps = group["rho"], group["eps"]
-        average, delta = state["square_avg"], state["acc_delta"]
-        average.mul_(rho).addcmul_(grad, grad, value=1 - rho)
-        step = delta.add(eps).sqrt_().div_(average.add(eps).sqrt_()).mul_(grad)
-        delta.mul_(rho).addcmul_(step, step, value=1 - rho)
-        p.add_(step, alpha=-group["lr"])
 
 
 def _adam_checks(lr, betas, eps, weight_decay):
@@ -197,8 +215,11 @@ def _adam_checks(lr, betas, eps, weight_decay):
     check(weight_decay >= 0.0, f"Invalid weight_decay value: {weight_decay}")
 
 
-class Adamax(_Each):
+class Adamax(_Program):
     """Adam with the infinity norm."""
+
+    _class = "Adamax"
+    _options = ("lr", "betas", "eps", "weight_decay", "maximize")
 
     def __init__(
         self,
@@ -226,21 +247,24 @@ class Adamax(_Each):
         }
         super().__init__(params, defaults)
 
+    def _tensors(self, group):
+        return (
+            "exp_avg",
+            "exp_inf",
+        )
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["exp_avg"] = zeros_like(p)
         state["exp_inf"] = zeros_like(p)
 
-    def _one(self, p, grad, state, group):
-        beta1, beta2 = group["betas"]
-        mean, bound = state["exp_avg"], state["exp_inf"]
-        mean.lerp_(grad, 1 - beta1)
-        bound.copy_(maximum(bound.mul_(beta2), grad.abs().add_(group["eps"])))
-        p.addcdiv_(mean, bound, value=-group["lr"] / (1 - beta1 ** state["step"].item()))
 
-
-class NAdam(_Each):
+class NAdam(_Program):
     """Adam with Nesterov momentum."""
+
+    _class = "NAdam"
+    _options = ("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay", "maximize")
+    _numbers = ("mu_product",)
 
     def __init__(
         self,
@@ -273,32 +297,24 @@ class NAdam(_Each):
         }
         super().__init__(params, defaults)
 
+    def _tensors(self, group):
+        return (
+            "exp_avg",
+            "exp_avg_sq",
+        )
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["mu_product"] = _step_tensor(1.0)
         state["exp_avg"] = zeros_like(p)
         state["exp_avg_sq"] = zeros_like(p)
 
-    def _one(self, p, grad, state, group):
-        beta1, beta2 = group["betas"]
-        lr, decay = group["lr"], group["momentum_decay"]
-        step = state["step"].item()
-        if group["decoupled_weight_decay"] and group["weight_decay"]:
-            p.mul_(1 - lr * group["weight_decay"])
-        mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * decay))
-        mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * decay))
-        state["mu_product"] *= mu
-        product = state["mu_product"].item()
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(grad, 1 - beta1)
-        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        root = square.div(1 - beta2**step).sqrt_().add_(group["eps"])
-        p.addcdiv_(grad, root, value=-lr * (1.0 - mu) / (1.0 - product))
-        p.addcdiv_(mean, root, value=-lr * mu_next / (1.0 - product * mu_next))
 
-
-class RAdam(_Each):
+class RAdam(_Program):
     """Adam with a rectified variance."""
+
+    _class = "RAdam"
+    _options = ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay", "maximize")
 
     def __init__(
         self,
@@ -328,34 +344,23 @@ class RAdam(_Each):
         }
         super().__init__(params, defaults)
 
+    def _tensors(self, group):
+        return (
+            "exp_avg",
+            "exp_avg_sq",
+        )
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["exp_avg"] = zeros_like(p)
         state["exp_avg_sq"] = zeros_like(p)
 
-    def _one(self, p, grad, state, group):
-        beta1, beta2 = group["betas"]
-        lr = group["lr"]
-        step = state["step"].item()
-        if group["decoupled_weight_decay"] and group["weight_decay"]:
-            p.mul_(1 - lr * group["weight_decay"])
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(grad, 1 - beta1)
-        square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        corrected = mean / (1 - beta1**step)
-        correction2 = 1 - beta2**step
-        longest = 2 / (1 - beta2) - 1
-        length = longest - 2 * step * beta2**step / correction2
-        if length > 5.0:
-            rectify = ((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)) ** 0.5
-            root = square.sqrt().add_(group["eps"])
-            p.add_(corrected * lr * (correction2**0.5 / root) * rectify, alpha=-1.0)
-        else:
-            p.add_(corrected * lr, alpha=-1.0)
 
-
-class Rprop(_Each):
+class Rprop(_Program):
     """Steps by the gradient's sign, longer while it stays and shorter when it turns."""
+
+    _class = "Rprop"
+    _options = ("lr", "etas", "step_sizes", "maximize")
 
     def __init__(
         self,
@@ -382,26 +387,27 @@ class Rprop(_Each):
         }
         super().__init__(params, defaults)
 
+    def _tensors(self, group):
+        return (
+            "prev",
+            "step_size",
+        )
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["prev"] = zeros_like(p)
         state["step_size"] = full_like(p, group["lr"])
 
-    def _one(self, p, grad, state, group):
-        shorter, longer = group["etas"]
-        agree = grad * state["prev"]
-        turned = agree < 0
-        size = state["step_size"]
-        factor = where(turned, shorter, where(agree > 0, longer, full_like(size, 1.0)))
-        size.mul_(factor).clamp_(*group["step_sizes"])
-        # Where it turned, one step is left out, and the next begins anew.
-        grad = grad.masked_fill(turned, 0)
-        p.addcmul_(grad.sign(), size, value=-1)
-        state["prev"].copy_(grad)
 
-
-class ASGD(_Each):
+class ASGD(_Program):
     """SGD whose state keeps the average of the parameters, `ax`."""
+
+    _class = "ASGD"
+    _options = ("lr", "lambd", "alpha", "t0", "weight_decay", "maximize")
+    _numbers = (
+        "eta",
+        "mu",
+    )
 
     def __init__(
         self,
@@ -431,19 +437,11 @@ class ASGD(_Each):
         }
         super().__init__(params, defaults)
 
+    def _tensors(self, group):
+        return ("ax",)
+
     def _start(self, p, state, group):
         state["step"] = _step_tensor(0.0)
         state["eta"] = _step_tensor(group["lr"])
         state["mu"] = _step_tensor(1.0)
         state["ax"] = zeros_like(p)
-
-    def _one(self, p, grad, state, group):
-        eta, mu, average = state["eta"].item(), state["mu"].item(), state["ax"]
-        p.mul_(1 - group["lambd"] * eta).add_(grad, alpha=-eta)
-        if mu == 1:
-            average.copy_(p)
-        else:
-            average.lerp_(p, mu)
-        step = state["step"].item()
-        state["eta"].fill_(group["lr"] / (1 + group["lambd"] * group["lr"] * step) ** group["alpha"])
-        state["mu"].fill_(1 / max(1, step - group["t0"]))

@@ -130,6 +130,7 @@ fn reference(kind: &StepKind, p: &mut f64, g: f64, s: &mut [f64]) {
             let denom = v.sqrt() / (1.0 - beta2.powf(step)).sqrt() + eps;
             *p -= lr / (1.0 - beta1.powf(step)) * s[0] / denom;
         }
+        StepKind::Program { .. } => unreachable!("tested with the optimisers"),
     }
 }
 

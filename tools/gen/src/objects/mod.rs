@@ -12,8 +12,9 @@ pub use parser::{parse, Argument, Function, Returns};
 pub fn load(root: &std::path::Path) -> Result<Vec<Function>, String> {
     let file = root.join("spec/objects.txt");
     let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-    // What makes the kinds of schedules follows from their own specification.
-    parse(&(text + &crate::schedules::objects(root)?))
+    // The optimisers' constructors, and what makes the kinds of schedules, follow from their own specifications.
+    let optimizers = crate::optim::c::entries(&crate::optim::load(root)?);
+    parse(&format!("{text}\n{}\n{optimizers}", crate::schedules::objects(root)?))
 }
 
 #[cfg(test)]

@@ -223,7 +223,7 @@ pub fn emit(functions: &[Function]) -> String {
          use super::handle;\n\
          use super::types::*;\n\
          use super::user::{opt_struct, read_struct, write_struct, User};\n\
-         use super::{schedule::*, schedule_gen::*};\n\
+         use super::{optim_gen::*, schedule::*, schedule_gen::*};\n\
          use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};\n\
          use std::os::raw::{c_char, c_void};\n\n",
     );

@@ -1,0 +1,37 @@
+//! Optimisers, from `spec/optim.txt`.
+
+pub mod c;
+mod cpp;
+mod go;
+pub mod model;
+mod parser;
+mod rust;
+
+use std::path::Path;
+
+/// The entries.
+pub fn load(root: &Path) -> Result<Vec<model::Entry>, String> {
+    let path = root.join("spec/optim.txt");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    parser::parse(&text)
+}
+
+/// The core's table.
+pub fn rust(root: &Path) -> Result<Option<String>, String> {
+    Ok(Some(rust::emit(&load(root)?)))
+}
+
+/// Options in C and the constructors' bodies.
+pub fn c(root: &Path) -> Result<Option<String>, String> {
+    Ok(Some(c::emit(&load(root)?)))
+}
+
+/// C++'s classes.
+pub fn cpp(root: &Path) -> Result<Option<String>, String> {
+    Ok(Some(cpp::emit(&load(root)?)))
+}
+
+/// Go's constructors.
+pub fn go(root: &Path) -> Result<Option<String>, String> {
+    Ok(Some(go::emit(&load(root)?)))
+}

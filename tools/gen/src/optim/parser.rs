@@ -1,0 +1,182 @@
+//! Reads `spec/optim.txt`.
+
+use super::model::*;
+use crate::layers::expr::{self, Expr, Reader};
+
+/// Reads the whole text; an error names the line.
+pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
+        match lines.last_mut() {
+            Some(last) if line.starts_with("        ") => last.1 += &format!(" {}", line.trim()),
+            _ => lines.push((i + 1, line.trim_end().to_string())),
+        }
+    }
+    for (number, line) in &lines {
+        read(&mut entries, line).map_err(|e| format!("spec/optim.txt, line {number}: {e}"))?;
+    }
+    for i in 0..entries.len() {
+        inherit(&mut entries, i)?;
+        check(&entries[i])?;
+    }
+    Ok(entries)
+}
+
+fn read(entries: &mut Vec<Entry>, line: &str) -> Result<(), String> {
+    if let Some(body) = line.strip_prefix("    ") {
+        return body_line(entries.last_mut().ok_or("no entry begins before this")?, body);
+    }
+    let rest = line.strip_prefix("optimizer ").ok_or("expected: optimizer NAME(options)")?;
+    let mut r = Reader::new(rest)?;
+    let name = r.next()?;
+    if entries.iter().any(|e| e.name == name) {
+        return Err(format!("{name} stands twice"));
+    }
+    let base = if r.take(":") { Some(r.next()?) } else { None };
+    r.expect("(")?;
+    let options = options(&mut r)?;
+    r.end()?;
+    entries.push(Entry {
+        name,
+        base,
+        options,
+        doc: String::new(),
+        checks: Vec::new(),
+        count: Count::No,
+        states: Vec::new(),
+        numbers: Vec::new(),
+        scalars: Vec::new(),
+        statics: Vec::new(),
+        each: Vec::new(),
+        native: None,
+        by_hand: None,
+    });
+    Ok(())
+}
+
+fn options(r: &mut Reader) -> Result<Vec<Opt>, String> {
+    let mut out: Vec<Opt> = Vec::new();
+    while !r.take(")") {
+        if r.take("*") {
+            r.take(",");
+            continue;
+        }
+        let kind = match r.next()?.as_str() {
+            "float" => Kind::Float,
+            "int" => Kind::Int,
+            "bool" => Kind::Bool,
+            "Pair" => Kind::Pair,
+            "Triple" => Kind::Triple,
+            "str" => Kind::Text,
+            "inert" => Kind::Inert,
+            other => return Err(format!("no type {other}; there are float, int, bool, Pair, Triple, str, inert")),
+        };
+        let optional = r.take("?");
+        let name = r.next()?;
+        r.expect("=")?;
+        let default = r.condition()?;
+        if out.iter().any(|o| o.name == name) {
+            return Err(format!("the option {name} stands twice"));
+        }
+        out.push(Opt { name, kind, optional, default });
+        if r.peek() != ")" {
+            r.expect(",")?;
+        }
+    }
+    Ok(out)
+}
+
+fn body_line(e: &mut Entry, line: &str) -> Result<(), String> {
+    if line.starts_with('"') {
+        e.doc = expr::unquote(line);
+        return Ok(());
+    }
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let assignment = |rest: &str| -> Result<Line, String> {
+        let mut r = Reader::new(rest)?;
+        let name = r.next()?;
+        r.expect("=")?;
+        let value = r.expr()?;
+        let condition = if r.take("if") { Some(r.condition()?) } else { None };
+        r.end()?;
+        Ok(Line { name, value, condition })
+    };
+    match word {
+        "check" => {
+            let mut r = Reader::new(rest)?;
+            let condition = r.condition()?;
+            r.expect(":")?;
+            let text = expr::unquote(&r.next()?);
+            r.end()?;
+            e.checks.push((condition, text));
+        }
+        "count" if rest.is_empty() => e.count = Count::Yes,
+        "count" if rest == "from the beginning" => e.count = Count::FromTheBeginning,
+        "state" => e.states.push(assignment(rest)?),
+        "number" => e.numbers.push(assignment(rest)?),
+        "scalar" => e.scalars.push(assignment(rest)?),
+        "static" => e.statics.push(assignment(rest)?),
+        "each" => e.each.push(assignment(rest)?),
+        "fix" => {
+            let l = assignment(rest)?;
+            e.options.push(Opt { name: l.name, kind: Kind::Fixed, optional: false, default: l.value });
+        }
+        "native" => e.native = Some(rest.into()),
+        "by" => e.by_hand = Some(rest.strip_prefix("hand ").ok_or("expected: by hand NAME")?.into()),
+        other => return Err(format!("no line begins with '{other}'")),
+    }
+    Ok(())
+}
+
+/// What an entry has from its base: everything but the defaults; the options in the base's order, since slots are
+/// shared.
+fn inherit(entries: &mut [Entry], i: usize) -> Result<(), String> {
+    let Some(name) = entries[i].base.clone() else { return Ok(()) };
+    let from = entries[..i].iter().find(|e| e.name == name);
+    let from = from.ok_or_else(|| format!("spec/optim.txt: {}: no {name} before it", entries[i].name))?.clone();
+    let e = &mut entries[i];
+    let mut ordered = Vec::new();
+    for o in &from.options {
+        let at = e.options.iter().position(|x| x.name == o.name);
+        ordered.push(e.options[at.ok_or_else(|| format!("spec/optim.txt: {} lacks {}", e.name, o.name))?].clone());
+    }
+    e.options = ordered;
+    let (name, doc) = (e.name.clone(), e.doc.clone());
+    *e = Entry { name, doc, base: e.base.clone(), options: e.options.clone(), ..from };
+    Ok(())
+}
+
+fn check(e: &Entry) -> Result<(), String> {
+    let known = |n: &str, element: bool| {
+        let of = |lines: &[Line]| lines.iter().any(|l| l.name == n);
+        e.slot(n).is_some()
+            || matches!(n, "t" | "first")
+            || of(&e.numbers)
+            || of(&e.scalars)
+            || of(&e.statics)
+            || element && (matches!(n, "p" | "g") || of(&e.states) || of(&e.each))
+    };
+    let lines = |lines: &[Line], element: bool| {
+        for l in lines {
+            let names = l.value.names().into_iter().filter(|n| !known(n, element));
+            let conditions = l.condition.iter().flat_map(Expr::names).filter(|n| !known(n, false));
+            if let Some(n) = names.chain(conditions).next() {
+                return Err(format!("spec/optim.txt: {}: {} is about {n}, which is nothing here", e.name, l.name));
+            }
+        }
+        Ok(())
+    };
+    lines(&e.states, false)?;
+    lines(&e.numbers, false)?;
+    lines(&e.scalars, false)?;
+    lines(&e.statics, false)?;
+    lines(&e.each, true)?;
+    if e.each.is_empty() == e.by_hand.is_none() {
+        return Err(format!("spec/optim.txt: {} needs `each` lines or `by hand`, and not both", e.name));
+    }
+    if e.states.len() > 3 {
+        return Err(format!("spec/optim.txt: {} has more than 3 states", e.name));
+    }
+    Ok(())
+}
