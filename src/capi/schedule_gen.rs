@@ -74,7 +74,7 @@ unsafe impl CStruct for taper_step_lr_options {
 /// `taper_schedule_step_lr_create`.
 pub fn schedule_step_lr_create(_: &Call, optimizer: &Arc<Mutex<Optimizer>>, step_size: i64, options: Option<taper_step_lr_options>) -> Result<Schedule> {
     let o = options.unwrap_or(taper_step_lr_options::INIT);
-    schedule::StepLR { step_size: step_size, gamma: o.gamma, last_epoch: o.last_epoch }.make(&target(optimizer))
+    schedule::StepLR { step_size, gamma: o.gamma, last_epoch: o.last_epoch }.make(&target(optimizer))
 }
 
 /// Options of MultiStepLR. TAPER_MULTI_STEP_LR_OPTIONS_INIT holds PyTorch's defaults.
@@ -164,7 +164,7 @@ unsafe impl CStruct for taper_exponential_lr_options {
 /// `taper_schedule_exponential_lr_create`.
 pub fn schedule_exponential_lr_create(_: &Call, optimizer: &Arc<Mutex<Optimizer>>, gamma: f64, options: Option<taper_exponential_lr_options>) -> Result<Schedule> {
     let o = options.unwrap_or(taper_exponential_lr_options::INIT);
-    schedule::ExponentialLR { gamma: gamma, last_epoch: o.last_epoch }.make(&target(optimizer))
+    schedule::ExponentialLR { gamma, last_epoch: o.last_epoch }.make(&target(optimizer))
 }
 
 /// Options of SequentialLR. TAPER_SEQUENTIAL_LR_OPTIONS_INIT holds PyTorch's defaults.
@@ -230,7 +230,7 @@ unsafe impl CStruct for taper_cosine_annealing_lr_options {
 /// `taper_schedule_cosine_annealing_lr_create`.
 pub fn schedule_cosine_annealing_lr_create(_: &Call, optimizer: &Arc<Mutex<Optimizer>>, T_max: i64, options: Option<taper_cosine_annealing_lr_options>) -> Result<Schedule> {
     let o = options.unwrap_or(taper_cosine_annealing_lr_options::INIT);
-    schedule::CosineAnnealingLR { T_max: T_max, eta_min: o.eta_min, last_epoch: o.last_epoch }.make(&target(optimizer))
+    schedule::CosineAnnealingLR { T_max, eta_min: o.eta_min, last_epoch: o.last_epoch }.make(&target(optimizer))
 }
 
 /// `taper_schedule_chained_scheduler_create`.
@@ -340,7 +340,7 @@ unsafe impl CStruct for taper_cosine_annealing_warm_restarts_options {
 /// `taper_schedule_cosine_annealing_warm_restarts_create`.
 pub fn schedule_cosine_annealing_warm_restarts_create(_: &Call, optimizer: &Arc<Mutex<Optimizer>>, T_0: i64, options: Option<taper_cosine_annealing_warm_restarts_options>) -> Result<Schedule> {
     let o = options.unwrap_or(taper_cosine_annealing_warm_restarts_options::INIT);
-    schedule::CosineAnnealingWarmRestarts { T_0: T_0, T_mult: o.T_mult, eta_min: o.eta_min, last_epoch: o.last_epoch }.make(&target(optimizer))
+    schedule::CosineAnnealingWarmRestarts { T_0, T_mult: o.T_mult, eta_min: o.eta_min, last_epoch: o.last_epoch }.make(&target(optimizer))
 }
 
 /// Options of OneCycleLR. TAPER_ONE_CYCLE_LR_OPTIONS_INIT holds PyTorch's defaults.

@@ -153,7 +153,8 @@ fn body(s: &mut String, e: &Entry) {
     let mut read_as = Vec::new();
     for a in e.required() {
         let n = &a.name;
-        read_as.push(format!("{n}: {}", read(a, places)));
+        let value = read(a, places);
+        read_as.push(if value == *n { value } else { format!("{n}: {value}") });
         params.push(match a.kind {
             Kind::Int => format!("{n}: i64"),
             Kind::Float => format!("{n}: f64"),
