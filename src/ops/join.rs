@@ -94,7 +94,7 @@ pub fn rot90(a: &Tensor, k: i64, dims: &[i64]) -> Result<Tensor> {
     ensure!(n >= 2, Runtime, "expected total dims >= 2, but got total dims = {n}");
     let (x, y) = (dims[0], dims[1]);
     ensure!(
-        x != y && (x - y).checked_abs() != Some(n),
+        x != y && x.abs_diff(y) != n as u64,
         Runtime,
         "expected rotation dims to be different, but got dim0 = {x} and dim1 = {y}"
     );
