@@ -83,7 +83,7 @@ fn options(e: &Entry) -> String {
             (Kind::Pair, true) => " A first Eps below 0 is the dtype's epsilon.",
             _ => "",
         };
-        write!(rows, "\t{:width$} {ty}\n", camel(&o.name)).unwrap();
+        writeln!(rows, "\t{:width$} {ty}", camel(&o.name)).unwrap();
         if !matches!(d.as_str(), "" | "0" | "0.0" | "false") {
             defaults.push(format!("{}: {d}", camel(&o.name)));
         }
