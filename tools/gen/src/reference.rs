@@ -200,7 +200,11 @@ fn of_c(text: &str) -> Named {
     while let Some(line) = lines.next() {
         let Some((before, _)) = line.split_once('(') else { continue };
         let name = before.rsplit([' ', '*']).next().unwrap_or_default();
-        if line.starts_with([' ', '/', '#', '}']) || line.starts_with("typedef") || !name.starts_with("taper_") {
+        if line.starts_with([' ', '/', '#', '}'])
+            || line.starts_with("typedef")
+            || line.starts_with("static")
+            || !name.starts_with("taper_")
+        {
             continue;
         }
         let mut prototype = line.to_string();
