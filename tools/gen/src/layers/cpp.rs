@@ -182,9 +182,9 @@ fn class(plan: &Plan) -> String {
         let rest = if options.is_some() { ", const Options &o = {}" } else { "" };
         let pass = if options.is_some() { ", o" } else { "" };
         let n = &required[0].name;
-        write!(
+        writeln!(
             s,
-            "    explicit {name}(std::initializer_list<int64_t> {n}{rest}) : {name}({}{pass}) {{}}\n",
+            "    explicit {name}(std::initializer_list<int64_t> {n}{rest}) : {name}({}{pass}) {{}}",
             again.join(", ")
         )
         .unwrap();

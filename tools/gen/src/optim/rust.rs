@@ -287,7 +287,7 @@ impl Update<'_> {
                 || self.e.states.iter().any(|l| l.name == *n)
                 || self.e.each.iter().any(|l| l.name == *n) && !self.e.scalars.iter().any(|l| l.name == *n)
         };
-        !e.names().iter().any(|n| element(n))
+        !e.names().iter().any(element)
     }
     fn scalar(&mut self, text: String) -> String {
         format!("b.scalar({})", Used::place(&mut self.used.scalars, text))
