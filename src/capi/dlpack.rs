@@ -200,7 +200,13 @@ unsafe fn import(dl: &DLTensor, copy: bool, owner: Box<dyn HostOwner>) -> Result
     );
     // The stride of a dimension of size 0 or 1 means nothing and may be anything.
     let strides = shape.iter().zip(strides).map(|(n, s)| if *n <= 1 { s.clamp(0, 1) } else { s }).collect();
-    let data = (dl.data as *mut u8).wrapping_add(if dl.data.is_null() { 0 } else { dl.byte_offset as usize });
+    let offset = if dl.data.is_null() { 0 } else { dl.byte_offset };
+    ensure!(
+        (dl.data as u64).checked_add(offset).is_some_and(|end| end <= isize::MAX as u64),
+        Value,
+        "DLPack tensor with a byte_offset of {offset}, which leads out of memory"
+    );
+    let data = (dl.data as *mut u8).wrapping_add(offset as usize);
     let t = from_foreign(data, Layout { shape, strides, offset: 0 }, dtype, device, owner)?;
     if copy {
         return t.contiguous_copy();

@@ -33,19 +33,19 @@ fn silu_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 fn mish_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(0), x[0], |old| ops::mish(old)).map(one)
+    calls::in_place(v.bool(0), x[0], ops::mish).map(one)
 }
 
 fn selu_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(0), x[0], |old| ops::selu(old)).map(one)
+    calls::in_place(v.bool(0), x[0], ops::selu).map(one)
 }
 
 fn hardswish_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(0), x[0], |old| ops::hardswish(old)).map(one)
+    calls::in_place(v.bool(0), x[0], ops::hardswish).map(one)
 }
 
 fn hardsigmoid_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(0), x[0], |old| ops::hardsigmoid(old)).map(one)
+    calls::in_place(v.bool(0), x[0], ops::hardsigmoid).map(one)
 }
 
 fn sigmoid_forward(_: &Module, _: &Values, x: &[&Tensor]) -> Result<Outputs> {
@@ -437,7 +437,7 @@ fn conv_nd_repr(m: &Module, v: &Values, t: &mut Text) {
     if v.int(6) != 1 {
         t.item("groups=", &v[6]);
     }
-    if !m.parameter("bias").is_some() {
+    if m.parameter("bias").is_none() {
         t.word("bias=False", "");
     }
     if v.opt_text(8) != Some("zeros") {
@@ -529,7 +529,7 @@ fn conv_transpose_nd_conv_nd_repr(m: &Module, v: &Values, t: &mut Text) {
     if v.int(6) != 1 {
         t.item("groups=", &v[6]);
     }
-    if !m.parameter("bias").is_some() {
+    if m.parameter("bias").is_none() {
         t.word("bias=False", "");
     }
     if v.opt_text(9) != Some("zeros") {
@@ -829,8 +829,8 @@ fn layer_norm_setup(s: &mut Setup) -> Result<()> {
     }
     s.list(0);
     s.least(0, 0)?;
-    s.param("weight", s.v.bool(2), &s.v.ints(0).to_vec(), None)?;
-    s.param("bias", s.v.bool(2) && s.v.bool(3), &s.v.ints(0).to_vec(), None)?;
+    s.param("weight", s.v.bool(2), &[s.v.ints(0)].concat(), None)?;
+    s.param("bias", s.v.bool(2) && s.v.bool(3), &[s.v.ints(0)].concat(), None)?;
     Ok(())
 }
 
@@ -863,7 +863,7 @@ fn rms_norm_setup(s: &mut Setup) -> Result<()> {
     }
     s.list(0);
     s.least(0, 0)?;
-    s.param("weight", s.v.bool(2), &s.v.ints(0).to_vec(), None)?;
+    s.param("weight", s.v.bool(2), &[s.v.ints(0)].concat(), None)?;
     Ok(())
 }
 

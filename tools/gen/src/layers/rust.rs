@@ -188,6 +188,13 @@ impl At<'_> {
                 format!("{} && {}", side(a)?, side(b)?)
             }
             Expr::Binary("or", a, b) => format!("{} || {}", self.condition(a)?, self.condition(b)?),
+            Expr::Not(e) if matches!(**e, Expr::Has(_)) => {
+                let c = self.condition(e)?;
+                match c.strip_suffix(".is_some()") {
+                    Some(tensor) => format!("{tensor}.is_none()"),
+                    None => format!("!{c}"),
+                }
+            }
             Expr::Not(e) if matches!(**e, Expr::Binary(..)) => format!("!({})", self.condition(e)?),
             Expr::Not(e) => format!("!{}", self.condition(e)?),
             Expr::Has(n) => match self.plan.tensor(n) {
@@ -244,7 +251,7 @@ impl At<'_> {
                     let Expr::Name(n) = &**last else { return Err("* stands before a name".into()) };
                     let rest = format!("{v}.ints({})", self.slot(n)?);
                     if before.is_empty() {
-                        return Ok(format!("&{rest}.to_vec()"));
+                        return Ok(format!("&[{rest}].concat()"));
                     }
                     format!("&[&[{}], {rest}].concat()", self.numbers(before)?)
                 }
@@ -708,7 +715,9 @@ fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
             let written = op_call(plan, &inputs, ops, &own, &plain, &named)?;
             format!("calls::written(v.bool({wanted}), x[0], || {written}, || {call})")
         } else {
-            format!("calls::in_place(v.bool({wanted}), x[0], |old| {})", call.replacen("x[0]", "old", 1))
+            let old = call.replacen("x[0]", "old", 1);
+            let op = old.strip_suffix("(old)").map_or(format!("|old| {old}"), String::from);
+            format!("calls::in_place(v.bool({wanted}), x[0], {op})")
         }
     } else {
         call
