@@ -781,8 +781,7 @@ static const std::map<std::string, MakeOptimizer> recorded_makers = {
 };
 /// PyTorch's steps, the first float64 recording of each class.
 static void optimizers() {
-    std::ifstream file(std::string(__FILE__).substr(0, std::string(__FILE__).rfind("bindings/")) +
-                       "tests/fixtures/optimizers.txt");
+    std::ifstream file(TAPER_ROOT "/tests/fixtures/optimizers.txt");
     CHECK(file.good());
     std::vector<Tensor> params;
     std::optional<optim::Optimizer> o;
