@@ -183,6 +183,8 @@ static void dlpack(void)
     CHECK(at(a, 0) == 2);
     CHECK(taper_tensor_free(a));
     deleted = 0;
+    mine.t.byte_offset = UINT64_MAX; /* would be the byte before the memory */
+    FAILS(taper_tensor_from_dlpack(&mine, &a), TAPER_ERROR_VALUE, "leads out of memory");
     mine.t.byte_offset = 0;
     mine.t.dtype.lanes = 4;
     FAILS(taper_tensor_from_dlpack(&mine, &a), TAPER_ERROR_TYPE, "4 lanes");
@@ -200,7 +202,7 @@ static void dlpack(void)
     FAILS(taper_tensor_from_dlpack(&mine, &a), TAPER_ERROR_RUNTIME, "DLPack version 2.0");
     mine.version.major = 1;
     FAILS(taper_tensor_from_dlpack(&mine, NULL), TAPER_ERROR_VALUE, "place to go");
-    CHECK_INT(deleted, 6);
+    CHECK_INT(deleted, 7);
     FAILS(taper_tensor_from_dlpack(NULL, &a), TAPER_ERROR_VALUE, "NULL");
     DLManagedTensor legacy;
     memset(&legacy, 0, sizeof legacy);
