@@ -211,7 +211,7 @@ static void dlpack(void)
     legacy.deleter = delete_old;
     OK(taper_tensor_from_dlpack_legacy(&legacy, &a));
     CHECK(taper_tensor_free(a));
-    CHECK_INT(deleted, 7);
+    CHECK_INT(deleted, 8);
 }
 
 /* Threads: handles made here and freed there; everybody frees the same handle; grad mode is per thread. */
