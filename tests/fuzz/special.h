@@ -39,10 +39,16 @@ static bool done(taper_error *e)
     const char *message = taper_error_message(e);
     if (options.trace)
         fprintf(stderr, "      error %d: %.200s\n", (int)code, message ? message : "(none)");
-    if (code < TAPER_ERROR_RUNTIME || code > TAPER_ERROR_KEY || code == TAPER_ERROR_INTERNAL || !message || (!message[0] && code != TAPER_ERROR_CALLBACK && code > 9)) {
+    if (code < TAPER_ERROR_RUNTIME || code > TAPER_ERROR_CANCELLED || code == TAPER_ERROR_INTERNAL || !message || (!message[0] && code != TAPER_ERROR_CALLBACK && code > 9)) {
         char key[160];
         snprintf(key, sizeof key, "code %d of %s", (int)code, function_name(me.now ? me.now->function : 0));
         fail_as(key, "%s: %s", key, message ? message : "(no message)");
+    }
+    /* A token that stays set would refuse everything that follows on this thread. */
+    if (code == TAPER_ERROR_CANCELLED && one_in(4)) {
+        taper_cancel_token *token = NULL;
+        taper_error_free(taper_cancel_token_attach(NULL, &token));
+        taper_cancel_token_free(token);
     }
     if (one_in(8)) {
         (void)taper_error_op(e);
