@@ -61,7 +61,9 @@ TEXTS = {
 
 # Options structs that a function of special.h or options_gen.h draws.
 OPTIONS = ["conv", "sgd", "adam", "conv_create", "linear"]
-OPTIONS += re.findall(r"^static const taper_nn_(\w+)_options \*", (Path(__file__).parent / "options_gen.h").read_text(), re.M)
+OPTIONS += re.findall(
+    r"^static const taper_nn_(\w+)_options \*", (Path(__file__).parent / "options_gen.h").read_text(), re.M
+)
 
 FLOAT, ANY, INT64, BOOL = -2, -1, 4, 11
 # Shapes of tensors that must fit, by function and parameter. F(i) and S(i): size i of the first and second tensor of the
