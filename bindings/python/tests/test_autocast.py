@@ -74,6 +74,7 @@ def test_parameters_are_cast_once_per_region(device):
         assert (x @ w).sum().item() == 2 * before.item()  # a parameter that was written is cast anew
 
 
+@pytest.mark.cpu_only("the regions name the CPU")
 def test_decorators_threads_and_mistakes():
     @torch.autocast("cpu")
     def product(a):
@@ -101,6 +102,7 @@ def test_decorators_threads_and_mistakes():
             pass
 
 
+@pytest.mark.cpu_only("the regions name the CPU")
 def test_custom_functions():
     class Cube(torch.autograd.Function):
         @staticmethod
