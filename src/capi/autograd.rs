@@ -1,6 +1,6 @@
 //! Autograd: backward, grad, modes, hooks, graph nodes.
 
-use super::convert::Call;
+use super::convert::{Call, Lent};
 use super::error;
 use super::handle::{self, Kind};
 use super::types::*;
@@ -112,21 +112,6 @@ unsafe impl CStruct for taper_hook_vtable {
 }
 
 type HookFn = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
-
-/// A borrowed handle for the time of a callback.
-pub struct Lent(pub *mut taper_tensor);
-impl Lent {
-    pub fn new(t: &Tensor) -> Result<Lent> {
-        // Not noted in a scope: the library frees it itself.
-        let bits = handle::insert(Kind::Tensor, handle::Object::Tensor(t.clone()))?;
-        Ok(Lent(bits as *mut taper_tensor))
-    }
-}
-impl Drop for Lent {
-    fn drop(&mut self) {
-        drop(handle::remove(self.0 as usize, Kind::Tensor));
-    }
-}
 
 /// Takes over a tensor that a callback handed out.
 pub fn take_tensor(what: &str, h: *mut taper_tensor) -> Result<Option<Tensor>> {

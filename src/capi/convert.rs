@@ -205,20 +205,37 @@ fn place(kind: Kind, object: Object) -> Result<usize> {
     Ok(bits)
 }
 
+/// What the table holds of an object.
+fn held<T: HandleType>(o: T::Object) -> Result<Object> {
+    if T::KIND != Kind::Tensor {
+        return Ok(Object::Other(Box::new(o)));
+    }
+    // Unboxed: the generic path of the hot type.
+    let mut o = Some(o);
+    let t = (&mut o as &mut dyn std::any::Any).downcast_mut::<Option<Tensor>>().and_then(Option::take);
+    match t {
+        Some(t) => Ok(Object::Tensor(t)),
+        None => crate::bail!(Internal, "tensor handle of another type"),
+    }
+}
+
 /// Puts an object into the table and makes its handle.
 pub fn new_handle<T: HandleType>(o: T::Object) -> Result<*mut T> {
-    let object = if T::KIND == Kind::Tensor {
-        // Unboxed: the generic path of the hot type.
-        let mut o = Some(o);
-        let t = (&mut o as &mut dyn std::any::Any).downcast_mut::<Option<Tensor>>().and_then(Option::take);
-        match t {
-            Some(t) => Object::Tensor(t),
-            None => crate::bail!(Internal, "tensor handle of another type"),
-        }
-    } else {
-        Object::Other(Box::new(o))
-    };
-    Ok(place(T::KIND, object)? as *mut T)
+    Ok(place(T::KIND, held::<T>(o)?)? as *mut T)
+}
+
+/// A borrowed handle for the time of a callback.
+pub struct Lent<T: HandleType>(pub *mut T);
+impl<T: HandleType> Lent<T> {
+    pub fn new(o: &T::Object) -> Result<Lent<T>> {
+        // Not noted in a scope: the library frees it itself.
+        Ok(Lent(handle::insert(T::KIND, held::<T>(o.clone())?)? as *mut T))
+    }
+}
+impl<T: HandleType> Drop for Lent<T> {
+    fn drop(&mut self) {
+        drop(handle::remove(self.0 as usize, T::KIND));
+    }
 }
 
 /// One call from C: knows the op's name and makes the messages of bad arguments.

@@ -1,7 +1,6 @@
 //! Custom functions: forward and backward as callbacks.
 
-use super::autograd::Lent;
-use super::convert::{object, Call, HandleType};
+use super::convert::{object, Call, HandleType, Lent};
 use super::error;
 use super::handle::{self, Kind, Object};
 use super::types::*;
@@ -125,7 +124,7 @@ pub fn call_with_lists(
     tensors: impl Iterator<Item = Option<Tensor>>,
     f: impl FnOnce(*const *mut taper_tensor, usize, *mut *mut taper_tensor_list) -> *mut taper_error,
 ) -> Result<Option<Vec<Option<Tensor>>>> {
-    let lent: SmallVec<[Option<Lent>; 8]> =
+    let lent: SmallVec<[Option<Lent<taper_tensor>>; 8]> =
         tensors.map(|t| t.map(|t| Lent::new(&t)).transpose()).collect::<Result<_>>()?;
     let handles: SmallVec<[*mut taper_tensor; 8]> =
         lent.iter().map(|l| l.as_ref().map_or(std::ptr::null_mut(), |l| l.0)).collect();

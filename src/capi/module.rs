@@ -1,8 +1,8 @@
 //! The module tree: modules of the caller, registration, walks, state, hooks.
 
-use super::autograd::{take_tensor, Lent};
-use super::convert::{new_handle, object, Call, HandleType, IntoC};
-use super::handle::{self, Kind, Object};
+use super::autograd::take_tensor;
+use super::convert::{new_handle, object, Call, HandleType, IntoC, Lent};
+use super::handle::{self, Kind};
 use super::io::NamedTensors;
 use super::types::*;
 use super::user::{CStruct, User};
@@ -79,29 +79,15 @@ unsafe impl CStruct for taper_module_vtable {
     const MIN_SIZE: usize = std::mem::offset_of!(Self, forward_list);
 }
 
-/// A module's borrowed handle for the time of a callback.
-struct LentModule(*mut taper_module);
-impl LentModule {
-    fn new(m: &Module) -> Result<LentModule> {
-        let bits = handle::insert(Kind::Module, Object::Other(Box::new(m.clone())))?;
-        Ok(LentModule(bits as *mut taper_module))
-    }
-}
-impl Drop for LentModule {
-    fn drop(&mut self) {
-        drop(handle::remove(self.0 as usize, Kind::Module));
-    }
-}
-
 /// Borrowed handles of tensors for the time of a callback.
 struct LentTensors {
-    _lent: SmallVec<[Option<Lent>; 4]>,
+    _lent: SmallVec<[Option<Lent<taper_tensor>>; 4]>,
     handles: SmallVec<[*mut taper_tensor; 4]>,
 }
 impl LentTensors {
     fn new(tensors: &[Option<Tensor>]) -> Result<LentTensors> {
         let lend = |t: &Option<Tensor>| t.as_ref().map(Lent::new).transpose();
-        let lent: SmallVec<[Option<Lent>; 4]> = tensors.iter().map(lend).collect::<Result<_>>()?;
+        let lent: SmallVec<[Option<Lent<taper_tensor>>; 4]> = tensors.iter().map(lend).collect::<Result<_>>()?;
         let handles = lent.iter().map(|l| l.as_ref().map_or(std::ptr::null_mut(), |l| l.0)).collect();
         Ok(LentTensors { _lent: lent, handles })
     }
@@ -122,7 +108,7 @@ struct CLayer {
 impl Layer for CLayer {
     fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         if let Some(forward) = self.vt.forward_list {
-            let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
+            let (this, lent) = (Lent::<taper_module>::new(m)?, LentTensors::new(inputs)?);
             let mut out = std::ptr::null_mut();
             let (p, n) = (lent.handles.as_ptr(), lent.handles.len());
             // SAFETY: function and user come together from the caller; user lives as long as this layer.
@@ -148,7 +134,7 @@ impl Layer for CLayer {
                 m.name()
             );
         }
-        let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
+        let (this, lent) = (Lent::<taper_module>::new(m)?, LentTensors::new(inputs)?);
         let mut out = std::ptr::null_mut();
         // SAFETY: function and user come together from the caller; user lives as long as this layer.
         let e = unsafe { forward(self.user.get(), this.0, lent.handles.as_ptr(), lent.handles.len(), &mut out) };
@@ -166,7 +152,7 @@ impl Layer for CLayer {
     }
     fn extra_repr(&self, m: &Module) -> Result<String> {
         let Some(extra) = self.vt.extra_repr else { return Ok(String::new()) };
-        let this = LentModule::new(m)?;
+        let this = Lent::<taper_module>::new(m)?;
         let mut out = std::ptr::null_mut();
         // SAFETY: as in forward.
         let e = unsafe { extra(self.user.get(), this.0, &mut out) };
@@ -307,7 +293,7 @@ type ApplyFn = Option<unsafe extern "C" fn(user: *mut c_void, m: *mut taper_modu
 pub fn module_apply(c: &Call, m: &Module, f: ApplyFn, user: *mut c_void) -> Result<()> {
     let Some(f) = f else { return Err(c.invalid(ErrorKind::Value, 1, "f", "expected a function, got NULL")) };
     m.apply(&mut |m| {
-        let lent = LentModule::new(m)?;
+        let lent = Lent::<taper_module>::new(m)?;
         // SAFETY: function and pointer come from the caller, for the time of this call.
         match error::take(unsafe { f(user, lent.0) }) {
             Some(e) => Err(e),
@@ -425,7 +411,7 @@ pub fn module_register_forward_pre_hook(c: &Call, m: &Module, vt: taper_module_h
         return Err(c.invalid(ErrorKind::Value, 1, "vtable", "its before function is NULL"));
     };
     let hook = move |m: &Module, inputs: &[Option<Tensor>]| {
-        let (this, lent) = (LentModule::new(m)?, LentTensors::new(inputs)?);
+        let (this, lent) = (Lent::<taper_module>::new(m)?, LentTensors::new(inputs)?);
         let mut out = std::ptr::null_mut();
         // SAFETY: function and user come together from the caller; user lives as long as this closure.
         let e = unsafe { before(user.get(), this.0, lent.handles.as_ptr(), lent.handles.len(), &mut out) };
@@ -453,7 +439,7 @@ fn after_one(
             m.name()
         )
     };
-    let (this, lent, result) = (LentModule::new(m)?, LentTensors::new(inputs)?, Lent::new(output)?);
+    let (this, lent, result) = (Lent::<taper_module>::new(m)?, LentTensors::new(inputs)?, Lent::new(output)?);
     let mut out = std::ptr::null_mut();
     let (p, n) = (lent.handles.as_ptr(), lent.handles.len());
     // SAFETY: function and user come together from the caller; user lives as long as the hook.
@@ -473,7 +459,7 @@ fn after_all(
     outputs: &[Option<Tensor>],
 ) -> Result<Option<Outputs>> {
     let Some(after) = vt.after_list else { return Ok(None) };
-    let (this, i, o) = (LentModule::new(m)?, LentTensors::new(inputs)?, LentTensors::new(outputs)?);
+    let (this, i, o) = (Lent::<taper_module>::new(m)?, LentTensors::new(inputs)?, LentTensors::new(outputs)?);
     let mut out = std::ptr::null_mut();
     let (i, o) = (&i.handles, &o.handles);
     // SAFETY: as above.

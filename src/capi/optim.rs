@@ -1,9 +1,9 @@
 //! Optimisers.
 
 use super::autograd::take_tensor;
-use super::convert::{Call, HandleType, IntoC, TensorList};
+use super::convert::{Call, HandleType, IntoC, Lent, TensorList};
 use super::error;
-use super::handle::{self, Kind, Object};
+use super::handle::Kind;
 use super::io::NamedTensors;
 use super::optim_gen::READERS;
 use super::optim_options::list;
@@ -264,20 +264,6 @@ unsafe impl CStruct for taper_optimizer_vtable {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 
-/// An optimizer's borrowed handle for the time of a callback.
-struct LentOptimizer(*mut taper_optimizer);
-impl LentOptimizer {
-    fn new(o: &Arc<Mutex<Optimizer>>) -> Result<LentOptimizer> {
-        let bits = handle::insert(Kind::Optimizer, Object::Other(Box::new(o.clone())))?;
-        Ok(LentOptimizer(bits as *mut taper_optimizer))
-    }
-}
-impl Drop for LentOptimizer {
-    fn drop(&mut self) {
-        drop(handle::remove(self.0 as usize, Kind::Optimizer));
-    }
-}
-
 /// An update that is a callback.
 struct COptimizer {
     vt: taper_optimizer_vtable,
@@ -286,7 +272,7 @@ struct COptimizer {
 impl Own for COptimizer {
     fn step(&self, o: &Arc<Mutex<Optimizer>>) -> Result<()> {
         let Some(step) = self.vt.step else { return Ok(()) };
-        let lent = LentOptimizer::new(o)?;
+        let lent = Lent::<taper_optimizer>::new(o)?;
         // SAFETY: function and user come together from the caller; user lives as long as the optimizer.
         error::take(unsafe { step(self.user.get(), lent.0) }).map_or(Ok(()), Err)
     }
