@@ -2,11 +2,12 @@
 
 use super::convert::Call;
 use super::types::*;
+use super::user::{nothing_unknown, valid_size};
 use crate::base::error::{ErrorKind, Result};
 use crate::nn::class::{Class, Values};
 use crate::nn::layers::Place;
 use crate::nn::Attribute;
-use crate::{Scalar, Tensor};
+use crate::Tensor;
 use std::os::raw::c_char;
 
 /// A required argument.
@@ -39,16 +40,6 @@ pub enum Kind {
     DType,
     Device,
 }
-impl Kind {
-    fn size(self) -> usize {
-        match self {
-            Kind::Ints | Kind::Floats => 16,
-            Kind::Scalar => std::mem::size_of::<taper_scalar>(),
-            Kind::Bool | Kind::Has | Kind::DType => 4,
-            _ => 8,
-        }
-    }
-}
 
 /// One field: its name in messages, which of the layer's values it is, where it stands.
 pub struct OptionField {
@@ -63,18 +54,8 @@ pub struct OptionTable {
     pub fields: &'static [OptionField],
 }
 
-fn number(values: &[i64]) -> Attribute {
-    match values {
-        [one] => (*one).into(),
-        _ => values.into(),
-    }
-}
 fn scalar(c: &Call, index: usize, name: &str, s: taper_scalar) -> Result<Attribute> {
-    Ok(match c.scalar(index, name, s)? {
-        Scalar::Int(v) => v.into(),
-        Scalar::Float(v) => v.into(),
-        Scalar::Bool(v) => v.into(),
-    })
+    Ok(c.scalar(index, name, s)?.into())
 }
 
 /// What an options struct holds, read.
@@ -101,7 +82,7 @@ unsafe fn field(c: &Call, index: usize, f: &OptionField, at: *const u8, v: &mut 
             Kind::Ints => {
                 let list = c.slice(index, f.name, get::<*const i64>(at), get::<usize>(at.add(8)))?;
                 if !list.is_empty() {
-                    v.set(f.slot, number(list));
+                    v.set(f.slot, Attribute::sizes(list));
                 }
             }
             Kind::Floats => match c.slice(index, f.name, get::<*const f64>(at), get::<usize>(at.add(8)))? {
@@ -140,7 +121,7 @@ unsafe fn field(c: &Call, index: usize, f: &OptionField, at: *const u8, v: &mut 
     Ok(())
 }
 
-/// Reads an options struct that may be older (shorter: the rest has its defaults) or newer (longer) than this library's.
+/// Reads an options struct that may be newer (longer) than this library's.
 ///
 /// # Safety
 /// `p` is NULL or readable for as many bytes as its first field says.
@@ -149,27 +130,15 @@ unsafe fn read(c: &Call, index: usize, p: *const u8, table: &OptionTable, v: &mu
     if p.is_null() {
         return Ok(out);
     }
-    let bad = |what: String| Err(c.invalid(ErrorKind::Value, index, "options", what));
     if !(p as *const usize).is_aligned() {
-        return bad(format!("the struct at {p:p} is not aligned"));
+        return Err(c.invalid(ErrorKind::Value, index, "options", format!("the struct at {p:p} is not aligned")));
     }
-    // SAFETY: readable by contract; struct_size comes first.
-    let size = unsafe { *(p as *const usize) };
-    let known = table.size;
-    if size < known || size > 1 << 16 {
-        return bad(format!("struct_size is {size}; set it to sizeof of the struct ({known}), or use its _INIT macro"));
-    }
-    // SAFETY: readable for struct_size bytes by contract.
-    let bytes = unsafe { std::slice::from_raw_parts(p, size) };
-    if bytes[known..].iter().any(|b| *b != 0) {
-        return bad(format!(
-            "the struct ({size} bytes) sets fields that this library ({known} bytes) does not know; load a newer one"
-        ));
-    }
-    for f in table.fields {
-        if f.offset + f.kind.size() <= size {
-            // SAFETY: within the struct, as checked.
-            unsafe { field(c, index, f, p.add(f.offset), v, &mut out) }?;
+    // SAFETY: readable by contract, for struct_size bytes, which come first and hold every field of the table.
+    unsafe {
+        let size = valid_size(c, index, "options", *(p as *const usize), table.size, table.size)?;
+        nothing_unknown(c, index, "options", p, size, table.size)?;
+        for f in table.fields {
+            field(c, index, f, p.add(f.offset), v, &mut out)?;
         }
     }
     Ok(out)
@@ -195,7 +164,7 @@ pub unsafe fn create(
         match *g {
             Given::Int(v) => values.set(slot, v),
             Given::Scalar(s) => values.set(slot, scalar(c, index, name, s)?),
-            Given::Ints(p, n) => values.set(slot, number(unsafe { c.slice(index, name, p, n) }?)),
+            Given::Ints(p, n) => values.set(slot, Attribute::sizes(unsafe { c.slice(index, name, p, n) }?)),
         }
     }
     let read = unsafe { read(c, given.len(), options, table, &mut values) }?;

@@ -53,12 +53,42 @@ unsafe fn struct_size<T: CStruct>(c: &Call, index: usize, name: &str, p: *const 
     }
     // SAFETY: readable by contract; struct_size comes first.
     let size = unsafe { *(p as *const usize) };
-    if size < T::MIN_SIZE || size > 1 << 16 {
-        let known = std::mem::size_of::<T>();
+    valid_size(c, index, name, size, T::MIN_SIZE, std::mem::size_of::<T>())
+}
+
+/// A `struct_size` between that of the struct's first version and what nobody sets by intent.
+pub fn valid_size(c: &Call, index: usize, name: &str, size: usize, first: usize, known: usize) -> Result<usize> {
+    if size < first || size > 1 << 16 {
         let what = format!("struct_size is {size}; set it to sizeof of the struct ({known}), or use its _INIT macro");
         return Err(c.invalid(ErrorKind::Value, index, name, what));
     }
     Ok(size)
+}
+
+/// An error where a newer, longer struct sets a field that this library does not know.
+///
+/// # Safety
+/// `p` is readable for `size` bytes.
+pub unsafe fn nothing_unknown(
+    c: &Call,
+    index: usize,
+    name: &str,
+    p: *const u8,
+    size: usize,
+    known: usize,
+) -> Result<()> {
+    if size <= known {
+        return Ok(());
+    }
+    // SAFETY: the caller's.
+    let rest = unsafe { std::slice::from_raw_parts(p.add(known), size - known) };
+    if rest.iter().any(|b| *b != 0) {
+        let what = format!(
+            "the struct ({size} bytes) sets fields that this library ({known} bytes) does not know; load a newer one"
+        );
+        return Err(c.invalid(ErrorKind::Value, index, name, what));
+    }
+    Ok(())
 }
 
 /// Reads a struct that may be older (shorter) or newer (longer) than this library's.
@@ -72,16 +102,8 @@ pub unsafe fn read_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *co
     let mut value = T::INIT;
     // SAFETY: both are at least that long; any bytes are a value of T.
     unsafe { std::ptr::copy_nonoverlapping(p as *const u8, &mut value as *mut T as *mut u8, size.min(known)) };
-    if size > known {
-        // SAFETY: readable for struct_size bytes by contract.
-        let rest = unsafe { std::slice::from_raw_parts((p as *const u8).add(known), size - known) };
-        if rest.iter().any(|b| *b != 0) {
-            let what = format!(
-                "the struct ({size} bytes) sets fields that this library ({known} bytes) does not know; load a newer one"
-            );
-            return Err(c.invalid(ErrorKind::Value, index, name, what));
-        }
-    }
+    // SAFETY: readable for struct_size bytes by contract.
+    unsafe { nothing_unknown(c, index, name, p.cast(), size, known) }?;
     Ok(value)
 }
 

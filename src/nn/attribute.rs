@@ -1,7 +1,7 @@
 //! What a layer tells of itself: PyTorch's attributes that are no tensors.
 
 use super::Module;
-use crate::{bail, Result};
+use crate::{bail, Result, Scalar};
 
 /// The value of an attribute (`kernel_size`, `padding_mode`).
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,24 @@ from! {
     &[i64] => Ints;
     &Vec<i64> => Ints;
     &[f64] => Floats;
+}
+impl From<Scalar> for Attribute {
+    fn from(v: Scalar) -> Attribute {
+        match v {
+            Scalar::Int(v) => v.into(),
+            Scalar::Float(v) => v.into(),
+            Scalar::Bool(v) => v.into(),
+        }
+    }
+}
+impl Attribute {
+    /// One size for all dimensions, or one of each.
+    pub fn sizes(values: &[i64]) -> Attribute {
+        match values {
+            [one] => (*one).into(),
+            _ => values.into(),
+        }
+    }
 }
 impl<T: Into<Attribute>> From<Option<T>> for Attribute {
     fn from(v: Option<T>) -> Attribute {

@@ -7,13 +7,6 @@ use crate::nn::layers_gen::*;
 use crate::nn::{Attribute, Module};
 use crate::{Result, Tensor};
 
-/// One number, or a list.
-fn number(values: &[i64]) -> Attribute {
-    match values {
-        [one] => (*one).into(),
-        _ => values.into(),
-    }
-}
 fn made(class: &'static Class, given: &[(&str, Attribute)]) -> Result<Module> {
     class.build(class.with(given), &[], Place::default())
 }
@@ -49,13 +42,13 @@ impl Default for ConvOptions {
 }
 impl ConvOptions {
     fn values(&self, class: &Class, out_channels: i64, kernel_size: &[i64]) -> Values {
-        let padding = self.padding_text.as_ref().map_or_else(|| number(&self.padding), Into::into);
+        let padding = self.padding_text.as_ref().map_or_else(|| Attribute::sizes(&self.padding), Into::into);
         class.with(&[
             ("out_channels", out_channels.into()),
-            ("kernel_size", number(kernel_size)),
-            ("stride", number(&self.stride)),
+            ("kernel_size", Attribute::sizes(kernel_size)),
+            ("stride", Attribute::sizes(&self.stride)),
             ("padding", padding),
-            ("dilation", number(&self.dilation)),
+            ("dilation", Attribute::sizes(&self.dilation)),
             ("groups", self.groups.into()),
             ("bias", self.bias.into()),
             ("padding_mode", (&self.padding_mode).into()),
@@ -136,10 +129,10 @@ pub fn max_pool2d(
     made(
         &MAX_POOL2D,
         &[
-            ("kernel_size", number(kernel_size)),
-            ("stride", stride.map_or(Attribute::None, number)),
-            ("padding", number(padding)),
-            ("dilation", number(dilation)),
+            ("kernel_size", Attribute::sizes(kernel_size)),
+            ("stride", stride.map_or(Attribute::None, Attribute::sizes)),
+            ("padding", Attribute::sizes(padding)),
+            ("dilation", Attribute::sizes(dilation)),
             ("ceil_mode", ceil_mode.into()),
         ],
     )
@@ -156,9 +149,9 @@ pub fn avg_pool2d(
     made(
         &AVG_POOL2D,
         &[
-            ("kernel_size", number(kernel_size)),
-            ("stride", stride.map_or(Attribute::None, number)),
-            ("padding", number(padding)),
+            ("kernel_size", Attribute::sizes(kernel_size)),
+            ("stride", stride.map_or(Attribute::None, Attribute::sizes)),
+            ("padding", Attribute::sizes(padding)),
             ("ceil_mode", ceil_mode.into()),
             ("count_include_pad", count_include_pad.into()),
             ("divisor_override", divisor.into()),
