@@ -82,16 +82,18 @@ pub(super) struct Batch {
     /// What each parameter's state is after the step, where that is new or has numbers.
     after: Vec<Option<ParamState>>,
 }
-impl Batch {
-    /// Whether the step is recorded instead of done.
-    fn recording(&self) -> Result<bool> {
-        for p in &self.params {
-            if crate::backend::get(p.device())?.recording() {
-                return Ok(true);
-            }
+/// Whether steps of these parameters are recorded instead of done.
+fn recording(params: &[Tensor]) -> Result<bool> {
+    for p in params {
+        if crate::backend::get(p.device())?.recording() {
+            return Ok(true);
         }
-        Ok(false)
     }
+    Ok(false)
+}
+/// The states that the options make use of, a bit for each of the class.
+fn states_in_use(o: &Options) -> u32 {
+    o.class().states.iter().enumerate().fold(0, |m, (i, s)| m | ((s.used)(o) as u32) << i)
 }
 
 /// Called with each step that a graph records.
@@ -110,7 +112,7 @@ pub(super) struct Planned {
 impl Planned {
     pub fn run(&self, step: &PreparedStep, state: &mut FxHashMap<u64, ParamState>, record: Record) -> Result<()> {
         let params = &self.batch.params;
-        if !self.batch.recording()? {
+        if !recording(params)? {
             step.run(&self.kind, None)?;
         } else if let StepKind::Program { .. } = self.kind {
             bail!(
@@ -159,8 +161,8 @@ pub(super) fn plan(
     let class = o.class();
     let Rule::Program { numbers, each, native: kernel } = class.rule else { return Ok(Vec::new()) };
     let kernel = kernel.filter(|_| native);
-    let used: SmallVec<[bool; 3]> = class.states.iter().map(|s| (s.used)(o)).collect();
-    let mask = used.iter().enumerate().fold(0u32, |m, (i, u)| m | (*u as u32) << i);
+    let mask = states_in_use(o);
+    let used: SmallVec<[bool; 3]> = (0..class.states.len()).map(|i| mask & 1 << i != 0).collect();
     let counts = class.count != Count::No;
     let mut batches: Vec<(u64, bool, Numbers, Batch)> = Vec::new();
     for (p, g) in ready {
@@ -270,7 +272,7 @@ pub fn list_step(
     if params.is_empty() {
         return Ok(());
     }
-    let mask = class.states.iter().enumerate().fold(0u32, |m, (i, s)| m | ((s.used)(o) as u32) << i);
+    let mask = states_in_use(o);
     let count = mask.count_ones() as usize;
     ensure!(
         states.len() == count * params.len(),
@@ -280,14 +282,8 @@ pub fn list_step(
         params.len(),
         states.len()
     );
-    for p in params {
-        if crate::backend::get(p.device())?.recording() {
-            bail!(
-                Runtime,
-                "{}: its step cannot be captured in a graph, since its numbers change on the host",
-                class.name
-            );
-        }
+    if recording(params)? {
+        bail!(Runtime, "{}: its step cannot be captured in a graph, since its numbers change on the host", class.name);
     }
     let mut n = Numbers::default();
     host(o, step as f64, first, numbers, &mut n);
