@@ -1,7 +1,6 @@
 """Automatic casts: which operation does what is PyTorch's; gradients, regions, the cache, GradScaler, and training."""
 
 import json
-import os
 import threading
 from pathlib import Path
 
@@ -175,7 +174,6 @@ def test_grad_scaler_says_what_is_wrong():
 
 
 @pytest.mark.cpu_only("PyTorch's losses are the CPU's")
-@pytest.mark.skipif(os.environ.get("TAPER_TEST_DEVICE", "cpu") != "cpu", reason="the CPU's losses")
 def test_a_small_network_trains_as_in_pytorch():
     """The short form of tests/autocast_training.py: its first network for a few steps, against the recorded losses."""
     import importlib.util

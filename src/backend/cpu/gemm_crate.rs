@@ -75,16 +75,16 @@ macro_rules! instances {
             }
 
             #[cfg(target_arch = "x86_64")]
-            instances!(@ avx512f, avx512f, V4, $ty, $kernels, $avx512, false);
+            instances!(@ avx512f, avx512f, V4, $ty, $kernels, $avx512);
             #[cfg(target_arch = "x86_64")]
-            instances!(@ fma, fma, V3, $ty, $kernels, $avx2, false);
+            instances!(@ fma, fma, V3, $ty, $kernels, $avx2);
             #[cfg(not(target_arch = "aarch64"))]
-            instances!(@ base, scalar, Scalar, $ty, $kernels, 1, false);
+            instances!(@ base, scalar, Scalar, $ty, $kernels, 1);
             #[cfg(target_arch = "aarch64")]
-            instances!(@ base, neon, Scalar, $ty, $kernels, { 16 / size_of::<$ty>() }, false);
+            instances!(@ base, neon, Scalar, $ty, $kernels, { 16 / size_of::<$ty>() });
         }
     };
-    (@ $name:ident, $module:ident, $simd:ident, $ty:ident, $kernels:ident, $n:expr, $packed:literal) => {
+    (@ $name:ident, $module:ident, $simd:ident, $ty:ident, $kernels:ident, $n:expr) => {
         #[inline(never)]
         unsafe fn $name(
             (m, n, k): (usize, usize, usize),
@@ -104,7 +104,7 @@ macro_rules! instances {
             unsafe {
                 gemm_basic_generic::<_, $ty, N, { MR_DIV_N * N }, NR, MR_DIV_N, H_M, H_N>(
                     simd, m, n, k, c.at, c.col, c.row, beta != 0.0, a.at, a.col, a.row, b.at, b.col, b.row, beta, alpha,
-                    false, false, false, |a, b, c| a * b + c, &UKR, &H_UKR, $packed, Parallelism::None,
+                    false, false, false, |a, b, c| a * b + c, &UKR, &H_UKR, false, Parallelism::None,
                 )
             }
         }
