@@ -12,11 +12,13 @@ space (RLIMIT_AS), above what the process uses before the call.
 
 import ctypes
 import os
+import pickle  # noqa: F401  (what saving and loading import: an import that finds no memory is an ImportError)
 import resource
 import signal
 import sys
 import tempfile
 import traceback
+import zipfile  # noqa: F401
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bindings", "python"))
 import taper as torch  # noqa: E402
@@ -226,9 +228,19 @@ def used():
         return int(f.read().split()[0]) * resource.getpagesize()
 
 
+def stocked():
+    """Gives the interpreter free memory for small objects of its own, and returns what keeps it.
+
+    CPython does not survive the failure of its own small allocations: while it handles a MemoryError it needs integers and
+    tracebacks, and where it gets none it ends the process or tries for ever. Its arenas stay as long as one object in them lives.
+    """
+    return [object() for _ in range(1 << 20)][:: 1 << 13]
+
+
 def limited(prepare, slack):
     """In a child: the call under the limit, then without."""
     call = prepare()
+    kept = stocked()
     resource.setrlimit(resource.RLIMIT_AS, (used() + slack, resource.RLIM_INFINITY))
     try:
         call()
@@ -237,6 +249,7 @@ def limited(prepare, slack):
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     call()
+    del kept
 
 
 def injected(prepare, most):
