@@ -4,7 +4,7 @@ use super::convert::{Call, IntoC, Slot};
 use super::types::*;
 use super::user::{CStruct, User};
 use crate::backend::storage::{set_out_of_memory_hook, OutOfMemoryHook};
-use crate::backend::{self, cpu::parallel, info};
+use crate::backend::{self, cpu::threads::parallel, info};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::log::{self, LogLevel};
 use crate::base::settings;

@@ -35,6 +35,21 @@ def without_tests(text):
     return text[: tests.start()] if tests else text
 
 
+def lifted(text):
+    """The text in which `super::` of a module inside the file is the file itself."""
+    inner = re.compile(r"\bmod [\w$]+ \{")
+    at = 0
+    while found := inner.search(text, at):
+        depth, end = 1, found.end()
+        while depth and end < len(text):
+            depth += (text[end] == "{") - (text[end] == "}")
+            end += 1
+        body = re.sub(r"\bsuper::(?!super)", "self::", text[found.end() : end])
+        text = text[: found.end()] + body.replace("super::self::", "super::") + text[end:]
+        at = found.end()
+    return text
+
+
 def leaves(tree):
     """The paths of `a::{b, c::{d, e}}`."""
     start = tree.find("{")
@@ -75,7 +90,7 @@ def rust_imports():
     files = rust_files()
     graph = {}
     for module, file in files.items():
-        text = without_tests(file.read_text())
+        text = lifted(without_tests(file.read_text()))
         uses = r"\buse ([^;]+);"
         paths = [leaf for m in re.finditer(uses, text) for leaf in leaves(m.group(1))]
         paths += re.findall(r"\b(?:crate|super|self)(?:::\w+)+", re.sub(uses, "", text))

@@ -16,7 +16,8 @@ fn thread_ns() -> f64 {
 /// Best of several rounds, in nanoseconds per call: wall time, or CPU time where one thread works.
 fn time(mut f: impl FnMut()) -> f64 {
     let start = Instant::now();
-    let now = || if super::parallel::num_threads() == 1 { thread_ns() } else { start.elapsed().as_nanos() as f64 };
+    let now =
+        || if super::threads::parallel::num_threads() == 1 { thread_ns() } else { start.elapsed().as_nanos() as f64 };
     f();
     let t = now();
     f();

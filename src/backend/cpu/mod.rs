@@ -3,45 +3,28 @@ pub mod alloc;
 #[cfg(test)]
 mod bench;
 mod conv;
-mod conv_gemm;
-mod conv_geometry;
-mod conv_kernels;
-mod conv_weight;
-mod copy;
 mod elementwise;
-mod gather;
 mod gemm;
-mod gemm_crate;
-mod gemm_finish;
-mod gemm_other;
-mod gemm_small;
 mod geometry;
 mod index;
 pub mod info;
-mod interp;
 mod lanes;
 mod level;
-mod list;
 mod norm;
 mod optim;
-pub mod parallel;
 mod pool;
 mod random;
 mod reduce;
-mod reduce_kernels;
 mod scan;
 mod scratch;
 pub mod simd;
 mod softmax;
 mod sort;
 #[cfg(test)]
-mod test_arrays;
-#[cfg(test)]
 mod testing;
-mod topk;
+pub mod threads;
 mod transfer;
 mod transpose;
-mod workers;
 
 use super::*;
 
@@ -131,10 +114,10 @@ impl Backend for CpuBackend {
         softmax::softmax_backward(log, grad, output, dim, out)
     }
     fn gather(&self, input: View, dim: usize, index: View, out: View) -> Result<()> {
-        gather::gather(input, dim, index, out)
+        index::gather::gather(input, dim, index, out)
     }
     fn scatter(&self, op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {
-        gather::scatter(op, out, dim, index, src)
+        index::gather::scatter(op, out, dim, index, src)
     }
     fn index(&self, input: View, indices: &[View], out: View) -> Result<()> {
         index::index(input, indices, out)
@@ -171,7 +154,7 @@ impl Backend for CpuBackend {
         sort::sort(input, dim, descending, values, indices)
     }
     fn topk(&self, input: View, dim: usize, largest: bool, values: View, indices: View) -> Result<bool> {
-        topk::topk(input, dim, largest, values, indices).map(|_| true)
+        sort::topk::topk(input, dim, largest, values, indices).map(|_| true)
     }
     fn optimizer_step(
         &self,

@@ -5,8 +5,8 @@
 
 use super::lanes::Lanes;
 use super::level::{level, Level};
-use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
+use super::threads::parallel::parallel_for;
 use crate::backend::{check, LayerNormGrads, View};
 use crate::base::dtype::Element;
 use crate::base::error::Result;

@@ -4,8 +4,8 @@
 //! same result. Half types are computed in f32 and rounded when stored.
 
 use super::level::{level, Level};
-use super::parallel::parallel_for;
 use super::scratch::ptr;
+use super::threads::parallel::parallel_for;
 use crate::backend::{check, memory, StepKind, StepTensors};
 use crate::base::dtype::DType;
 use crate::{Error, Result};
@@ -305,7 +305,7 @@ fn typed<T: Stored>(kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
 /// See [`crate::backend::Backend::optimizer_step`].
 pub fn optimizer_step(kind: &StepKind, tensors: &[StepTensors]) -> Result<()> {
     if let StepKind::Program { program, scalars } = kind {
-        return super::list::run_list(program, scalars, tensors);
+        return super::elementwise::list::run_list(program, scalars, tensors);
     }
     match tensors.first().map(|t| t.param.dtype) {
         None => Ok(()),

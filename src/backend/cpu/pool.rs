@@ -2,8 +2,8 @@
 
 use super::lanes::Lanes;
 use super::level::{level, Level};
-use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Ptr, Scratch, Walk};
+use super::threads::parallel::parallel_for;
 use crate::backend::{check, PoolParams, View};
 use crate::base::dtype::{Bool8, DType, Element};
 use crate::base::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Random fills. MT19937 draws are sequential, so the fill is too; Philox draws are split over threads.
 
 use super::level::{level, Level};
-use super::parallel::parallel_for;
+use super::threads::parallel::parallel_for;
 use crate::backend::memory;
 use crate::backend::{Distribution, View};
 use crate::base::dtype::{DType, Element};

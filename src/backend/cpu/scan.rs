@@ -5,11 +5,11 @@
 //! dimension is not the innermost in memory.
 
 use super::alloc::Block;
+use super::elementwise::interp::{data, fill, gather, scalar_bits, scatter, BLOCK};
 use super::geometry::{Rows, Space};
-use super::interp::{data, fill, gather, scalar_bits, scatter, BLOCK};
-use super::parallel::parallel_for;
 use super::simd::convert::{convert, To};
 use super::simd::{self, Kernel};
+use super::threads::parallel::parallel_for;
 use crate::backend::program::Opcode;
 use crate::backend::{ScanOp, View};
 use crate::base::dtype::{Bool8, DType};
@@ -462,7 +462,7 @@ fn columns(job: &Job, others: &Space) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cpu::test_arrays::*;
+    use crate::backend::cpu::testing::arrays::*;
 
     fn check(op: ScanOp, a: &Array, dim: usize, out_dtype: DType, kind: Kind) {
         let shape = &a.layout.shape;

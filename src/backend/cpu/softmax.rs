@@ -5,8 +5,8 @@
 
 use super::lanes::Lanes;
 use super::level::{level, Level};
-use super::parallel::parallel_for;
 use super::scratch::{ptr, FloatElement, Real, Scratch, Walk};
+use super::threads::parallel::parallel_for;
 use crate::backend::View;
 use crate::base::error::{Error, Result};
 use crate::base::layout::Dims;

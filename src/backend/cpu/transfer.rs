@@ -1,6 +1,6 @@
 //! Copies of bytes into, out of and between storages.
 
-use super::parallel::parallel_for;
+use super::threads::parallel::parallel_for;
 use crate::backend::storage::Storage;
 use crate::base::error::Result;
 use crate::{bail, ensure};

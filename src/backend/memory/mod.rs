@@ -37,7 +37,7 @@ pub fn set_out_of_memory_hook(hook: Option<OutOfMemoryHook>) -> Option<OutOfMemo
 #[cold]
 pub fn memory_was_freed(nbytes: usize) -> bool {
     // The hook is the caller's code: it runs on the caller's thread, outside of kernels.
-    if super::cpu::parallel::is_inside() {
+    if super::cpu::threads::parallel::is_inside() {
         return false;
     }
     thread_local!(static ASKING: Cell<bool> = const { Cell::new(false) });

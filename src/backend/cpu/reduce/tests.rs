@@ -1,6 +1,6 @@
 use super::*;
-use crate::backend::cpu::parallel::set_num_threads;
-use crate::backend::cpu::test_arrays::*;
+use crate::backend::cpu::testing::arrays::*;
+use crate::backend::cpu::threads::parallel::set_num_threads;
 use crate::backend::program::{Inst, Src};
 
 const OPS: [ReduceOp; 11] = [

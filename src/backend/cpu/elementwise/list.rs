@@ -1,8 +1,8 @@
 //! One elementwise program over lists of tensors: compiled once, one fork-join over all elements.
 
-use super::elementwise::grain;
+use super::grain;
 use super::interp::{data, Compiled, Input, Loc};
-use super::parallel::parallel_for;
+use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::backend::program::{ListProgram, Src};
 use crate::backend::{check, memory, StepTensors};
 use crate::base::error::{Error, Result};

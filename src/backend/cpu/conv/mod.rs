@@ -4,25 +4,28 @@
 //! source elements at fixed offsets. Where strides allow, the source is read in place; otherwise each task copies its
 //! part into scratch memory: padded, converted to the compute type, and split by residue (a stride of 2 makes two
 //! planes of every other column), so that every tap of every output row is a contiguous run. Register tiles of
-//! outputs x channels (`conv_kernels`) then need no im2col matrix. Shapes for which that wastes more than a matrix
-//! product would cost (tiny outputs) go through im2col and gemm (`conv_gemm`).
+//! outputs x channels (`kernels`) then need no im2col matrix. Shapes for which that wastes more than a matrix
+//! product would cost (tiny outputs) go through im2col and gemm (`gemm`).
 //!
 //! Every output is summed over its taps in one order, whatever the number of threads.
 
-use super::conv_gemm;
-use super::conv_geometry::{Axis, Geometry, Image};
-use super::conv_kernels::{run_tasks, tile_rows};
-use super::conv_weight;
-use super::lanes::vector_shape;
-use super::level::{level, Level};
-use super::parallel::{num_threads, parallel_for};
-use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
+mod gemm;
+mod geometry;
+mod kernels;
+mod weight;
+
+use self::geometry::{Axis, Geometry, Image};
+use self::kernels::{run_tasks, tile_rows};
+use crate::backend::cpu::lanes::vector_shape;
+use crate::backend::cpu::level::{level, Level};
+use crate::backend::cpu::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
+use crate::backend::cpu::threads::parallel::{num_threads, parallel_for};
 use crate::backend::{check, ConvParams, View};
 use crate::base::error::{Error, Result};
 use crate::dispatch_float;
 
 /// One combination of the axes' sub-grids.
-pub(super) struct Sub {
+struct Sub {
     /// Index of the sub-grid in each axis.
     pub axis: [usize; 3],
     /// Where its offsets start in `Corr::offs`, and how many there are (channels x taps).
@@ -33,7 +36,7 @@ pub(super) struct Sub {
 }
 
 /// A correlation ready to run in tasks.
-pub(super) struct Corr<T: FloatElement> {
+struct Corr<T: FloatElement> {
     pub n: usize,
     pub groups: usize,
     /// Channels of one group: summed over, and produced.
@@ -69,7 +72,7 @@ pub(super) struct Corr<T: FloatElement> {
 }
 
 /// Work, in multiplications, that is worth a task.
-pub(super) const TASK: usize = 300_000;
+const TASK: usize = 300_000;
 /// Bytes of source that one task should work on, to stay in the second-level cache.
 const BAND_BYTES: usize = 256 * 1024;
 /// Outputs of one channel that one task should hold in scratch.
@@ -80,7 +83,7 @@ fn sub_counts(a: &[Axis; 3], s: [usize; 3]) -> [usize; 3] {
 }
 
 /// How many vector lanes a sub-grid takes per channel, laid out row by row and flat.
-pub(super) fn lane_counts(count: [usize; 3], pitch: usize, lanes: usize) -> (usize, usize) {
+fn lane_counts(count: [usize; 3], pitch: usize, lanes: usize) -> (usize, usize) {
     let [d, h, w] = count;
     if d * h * w == 0 {
         return (0, 0);
@@ -313,7 +316,7 @@ fn channel_blocks(cout: usize, regs: usize) -> Vec<(usize, usize)> {
 }
 
 /// Multiplications that one element of an im2col matrix is worth, with its packing by gemm.
-pub(super) const IM2COL_COST: usize = 32;
+const IM2COL_COST: usize = 32;
 
 /// out = conv(input, weight) + bias.
 pub fn conv(input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {
@@ -337,7 +340,7 @@ fn conv_with(set: Level, input: View, weight: View, bias: Option<View>, p: &Conv
             };
             let (rows, flat) = Corr::<T>::cost(&axes, g.ic, g.oc, vector_shape::<<T as FloatElement>::C>(set).0);
             if g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat) {
-                return conv_gemm::forward(&g, src, w, bias, dst);
+                return gemm::forward(&g, src, w, bias, dst);
             }
             let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.n, cin: w.c, s: w.s };
             let (cin, cout, dst_size) = (g.ic, g.oc, g.output);
@@ -366,7 +369,7 @@ fn conv_backward_input_with(set: Level, grad: View, weight: View, p: &ConvParams
             // Zeros around the gradient must not meet infinite weights: products of those are made one by one.
             let products = g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat);
             if products || (g.taps() > 1 && !finite::<T>(&weight)?) {
-                return conv_gemm::backward_input(&g, src, w, dst);
+                return gemm::backward_input(&g, src, w, dst);
             }
             let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.c, cin: w.n, s: w.s };
             let (cin, cout, dst_size) = (g.oc, g.ic, g.input);
@@ -402,10 +405,10 @@ fn conv_backward_weight_with(set: Level, grad: View, input: View, p: &ConvParams
         T,
         {
             let (gr, x, gw) = (Image::<T>::of(&grad)?, Image::<T>::of(&input)?, Image::<T>::of(&grad_weight)?);
-            if conv_weight::suits::<T>(set, &g) {
-                conv_weight::run(set, &g, gr, x, gw)
+            if weight::suits::<T>(set, &g) {
+                weight::run(set, &g, gr, x, gw)
             } else {
-                conv_gemm::backward_weight(&g, gr, x, gw)
+                gemm::backward_weight(&g, gr, x, gw)
             }
         },
         Err(Error::unsupported("conv_backward_weight", grad.dtype, "cpu"))
@@ -413,5 +416,4 @@ fn conv_backward_weight_with(set: Level, grad: View, input: View, p: &ConvParams
 }
 
 #[cfg(test)]
-#[path = "conv_tests.rs"]
 mod tests;

@@ -4,13 +4,17 @@
 //! interpreted block by block over the operands' joint iteration space: operands that are not dense are gathered
 //! into buffers first, so that kernels see dense runs only.
 
-use super::alloc::Block;
-use super::copy::copy_run;
-use super::geometry::{Rows, Space};
-use super::interp::*;
-use super::parallel::{parallel_for, parallel_for_units};
-use super::simd::{self, convert::convert, Kernel};
-use super::transpose::transpose;
+mod copy;
+pub(super) mod interp;
+pub(super) mod list;
+
+use self::copy::copy_run;
+use self::interp::*;
+use crate::backend::cpu::alloc::Block;
+use crate::backend::cpu::geometry::{Rows, Space};
+use crate::backend::cpu::simd::{self, convert::convert, Kernel};
+use crate::backend::cpu::threads::parallel::{parallel_for, parallel_for_units};
+use crate::backend::cpu::transpose::transpose;
 use crate::backend::program::{Opcode, Program, Src};
 use crate::backend::View;
 use crate::base::dtype::DType;
@@ -525,5 +529,4 @@ fn copy_program(program: &Program, inputs: &[View], outputs: &[View]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "elementwise_tests.rs"]
 mod tests;

@@ -1,10 +1,10 @@
 //! Reductions of dense runs to one element, and the element-by-element kernels and identities that go with them.
 
-use super::interp::Bits;
-use super::level::{level, Level};
-use super::simd::convert::To;
-use super::simd::float::{maximum, minimum};
-use super::simd::{self, Kernel};
+use crate::backend::cpu::elementwise::interp::Bits;
+use crate::backend::cpu::level::{level, Level};
+use crate::backend::cpu::simd::convert::To;
+use crate::backend::cpu::simd::float::{maximum, minimum};
+use crate::backend::cpu::simd::{self, Kernel};
 use crate::backend::program::Opcode;
 use crate::base::dtype::DType;
 use crate::base::scalar::Scalar;
@@ -51,7 +51,7 @@ impl Fold {
                 }
             }
         };
-        super::interp::scalar_bits(v, dtype)
+        crate::backend::cpu::elementwise::interp::scalar_bits(v, dtype)
     }
     /// Reduces each of `n` dense rows; None where the fold is not defined on the dtype.
     pub fn rows(self, dtype: DType) -> Option<RowKernel> {

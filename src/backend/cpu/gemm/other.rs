@@ -1,8 +1,8 @@
 //! Matrix products of half types, which are carried out in f32, and of integers.
 
-use super::gemm::{matmul_serial, Problem, BLOCK, TASK};
-use super::parallel::parallel_for;
-use super::scratch::{FloatElement, Scratch};
+use super::{matmul_serial, Problem, BLOCK, TASK};
+use crate::backend::cpu::scratch::{FloatElement, Scratch};
+use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::Result;
 

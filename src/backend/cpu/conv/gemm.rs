@@ -1,11 +1,11 @@
 //! Convolution as im2col and matrix products: for outputs so small that `conv`'s tiles would run mostly empty, and
 //! for weight gradients with many weights. Blocks depend on shapes alone.
 
-use super::conv::TASK;
-use super::conv_geometry::{Geometry, Image};
-use super::gemm::matmul_serial;
-use super::parallel::try_parallel_for;
-use super::scratch::{FloatElement, Ptr, Real, Scratch};
+use super::geometry::{Geometry, Image};
+use super::TASK;
+use crate::backend::cpu::gemm::matmul_serial;
+use crate::backend::cpu::scratch::{FloatElement, Ptr, Real, Scratch};
+use crate::backend::cpu::threads::parallel::try_parallel_for;
 use crate::base::error::Result;
 
 /// Columns of an im2col matrix that one product should have at least.

@@ -1,5 +1,7 @@
 //! Small host tensors for the kernels' unit tests.
 
+pub mod arrays;
+
 use crate::backend::storage::Storage;
 use crate::backend::View;
 use crate::base::device::Device;

@@ -1,9 +1,9 @@
 //! gather and scatter: all dtypes, any strides. Copies go by element size; only scatters that compute know the type.
 //! Where several sources meet one target, they are applied in index order, whatever the number of threads.
 
-use super::index::{dispatch_size, out_of_bounds, FirstBad, TASK};
-use super::parallel::parallel_for;
-use super::scratch::{ptr, Ptr, Walk};
+use super::{dispatch_size, out_of_bounds, FirstBad, TASK};
+use crate::backend::cpu::scratch::{ptr, Ptr, Walk};
+use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::backend::{check, ScatterOp, View};
 use crate::base::dtype::{Bool8, Element};
 use crate::base::error::Result;

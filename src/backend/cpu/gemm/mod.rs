@@ -4,14 +4,19 @@
 //! crate's setup, run through a register tile of our own. The block grid depends on shapes alone and every element
 //! is summed in one order, so results do not depend on the number of threads.
 
-use super::gemm_crate::{product, Strided};
-use super::gemm_finish::Finish;
-use super::gemm_other::{run_half, run_int};
-use super::gemm_small::{dots, tiles, transpose_into};
-use super::level::{level, Level};
-use super::parallel::parallel_for;
-use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
-use super::transpose::transpose;
+mod finish;
+mod instances;
+mod other;
+mod small;
+
+use self::finish::Finish;
+use self::instances::{product, Strided};
+use self::other::{run_half, run_int};
+use self::small::{dots, tiles, transpose_into};
+use crate::backend::cpu::level::{level, Level};
+use crate::backend::cpu::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
+use crate::backend::cpu::threads::parallel::parallel_for;
+use crate::backend::cpu::transpose::transpose;
 use crate::backend::memory::reserve::{fallibly, packing};
 use crate::backend::{check, Epilogue, View};
 use crate::base::dtype::DType;
@@ -49,7 +54,7 @@ impl<T> Mat<T> {
 
 /// A whole problem, normalised by `orient`.
 #[derive(Clone, Copy)]
-pub(super) struct Problem<T> {
+struct Problem<T> {
     pub batch: usize,
     pub m: usize,
     pub n: usize,
@@ -125,9 +130,9 @@ pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64, e: &Epilogue) ->
 /// Products up to this many multiplications are worth our own tile rather than the crate's setup.
 const SMALL: usize = 40 * 40 * 40;
 /// Multiplications that are worth a task of their own.
-pub(super) const TASK: usize = 400_000;
+const TASK: usize = 400_000;
 /// Rows and columns of one block of a large result: large enough that packing is paid back.
-pub(super) const BLOCK: usize = 256;
+const BLOCK: usize = 256;
 /// Elements of the on-stack copy of a small operand whose columns are not contiguous.
 const PACK: usize = 40 * 48;
 
@@ -186,7 +191,7 @@ const COPY_MAX: usize = 64 << 20;
 
 /// The problem with the rows of b contiguous, copied to `copy` where its columns are: the gemm crate would gather
 /// them element by element, and again for every block of rows.
-pub(super) fn rows_of_b<T: Real>(p: Problem<T>, copy: &mut Option<Scratch>, threads: bool) -> Problem<T> {
+fn rows_of_b<T: Real>(p: Problem<T>, copy: &mut Option<Scratch>, threads: bool) -> Problem<T> {
     let Problem { batch, m, n, k, b, .. } = p;
     let aliased = (b.col as usize * std::mem::size_of::<T>()).is_multiple_of(2048);
     let rows = if aliased { COPY_ROWS_ALIASED } else { COPY_ROWS };
@@ -377,5 +382,4 @@ unsafe fn small<T: Real>(set: Level, p: &Problem<T>, i: usize, alpha: T, beta: T
 }
 
 #[cfg(test)]
-#[path = "gemm_tests.rs"]
 mod tests;

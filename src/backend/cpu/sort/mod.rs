@@ -3,9 +3,11 @@
 //! Each line's elements become integers in the order of the elements (all bits turned for descending order), joined
 //! with their positions; equal elements then keep their order whatever the sort does.
 
-use super::geometry::{Rows, Space};
-use super::interp::data;
-use super::parallel::{num_threads, try_parallel_for};
+pub(super) mod topk;
+
+use crate::backend::cpu::elementwise::interp::data;
+use crate::backend::cpu::geometry::{Rows, Space};
+use crate::backend::cpu::threads::parallel::{num_threads, try_parallel_for};
 use crate::backend::memory;
 use crate::backend::View;
 use crate::base::dtype::{Bool8, DType};
@@ -14,7 +16,7 @@ use crate::{bail, ensure};
 use half::{bf16, f16};
 
 /// An element as an integer that sorts as it does.
-pub(super) trait Key: Copy {
+trait Key: Copy {
     fn key(self) -> u64;
 }
 macro_rules! int_key {
@@ -153,7 +155,7 @@ fn sort_words(v: &mut Vec<u64>) -> Result<()> {
 }
 
 /// The lines along `dim` of an input, and of the values and positions that are written for them.
-pub(super) struct Lines {
+struct Lines {
     /// The other dimensions, one line per position.
     space: Space,
     /// Elements from one of a line to the next.
@@ -235,7 +237,7 @@ pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: Vi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cpu::test_arrays::*;
+    use crate::backend::cpu::testing::arrays::*;
     use std::cmp::Ordering;
 
     fn check(a: &Array, dim: usize, descending: bool, kind: Kind) {

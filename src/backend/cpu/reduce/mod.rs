@@ -4,15 +4,17 @@
 //! element; where it is kept, blocks are added up side by side. Sums of floats are carried on in f64 from block to
 //! block. How the work is cut depends on the shape alone, never on the number of threads.
 
-use super::alloc::Block;
-use super::elementwise::grain;
-use super::geometry::{Rows, Space};
-use super::interp::*;
-use super::parallel::parallel_for;
-use super::reduce_kernels::*;
-use super::simd::convert::convert;
-use super::simd::{self, Kernel};
-use super::transpose::transpose;
+mod kernels;
+
+use self::kernels::*;
+use crate::backend::cpu::alloc::Block;
+use crate::backend::cpu::elementwise::grain;
+use crate::backend::cpu::elementwise::interp::*;
+use crate::backend::cpu::geometry::{Rows, Space};
+use crate::backend::cpu::simd::convert::convert;
+use crate::backend::cpu::simd::{self, Kernel};
+use crate::backend::cpu::threads::parallel::parallel_for;
+use crate::backend::cpu::transpose::transpose;
 use crate::backend::program::{Opcode, Program};
 use crate::backend::{ReduceOp, View};
 use crate::base::dtype::DType;
@@ -874,5 +876,4 @@ fn arg_extreme(job: &Job, space: &Space, kept: &[usize], gone: &[usize], max: bo
 }
 
 #[cfg(test)]
-#[path = "reduce_tests.rs"]
 mod tests;

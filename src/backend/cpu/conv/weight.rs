@@ -4,13 +4,13 @@
 //! input: long dot products, done as register tiles of (output channels x weights), whose lanes are added only at the
 //! end. Images are dealt with in blocks that depend on shapes alone, and the blocks' sums are added in order.
 
-use super::conv::{lane_counts, IM2COL_COST, TASK};
-use super::conv_geometry::{Axis, Geometry, Image};
-use super::conv_kernels::{pack_planes, Planes};
-use super::lanes::{vector_shape, Lanes};
-use super::level::Level;
-use super::parallel::{num_threads, parallel_for};
-use super::scratch::{FloatElement, Ptr, Real, Scratch};
+use super::geometry::{Axis, Geometry, Image};
+use super::kernels::{pack_planes, Planes};
+use super::{lane_counts, IM2COL_COST, TASK};
+use crate::backend::cpu::lanes::{vector_shape, Lanes};
+use crate::backend::cpu::level::Level;
+use crate::backend::cpu::scratch::{FloatElement, Ptr, Real, Scratch};
+use crate::backend::cpu::threads::parallel::{num_threads, parallel_for};
 use crate::base::error::Result;
 use crate::simd_dispatch;
 use std::ops::Range;

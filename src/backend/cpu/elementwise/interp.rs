@@ -1,9 +1,9 @@
 //! Programs made ready for the block interpreter: kernels chosen, conversions inserted, buffers assigned.
 
-use super::alloc::Block;
-use super::geometry::{Rows, Space};
-use super::simd::{self, convert::convert, Kernel};
-use super::transpose::transpose;
+use crate::backend::cpu::alloc::Block;
+use crate::backend::cpu::geometry::{Rows, Space};
+use crate::backend::cpu::simd::{self, convert::convert, Kernel};
+use crate::backend::cpu::transpose::transpose;
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::backend::View;
 use crate::base::dtype::DType;

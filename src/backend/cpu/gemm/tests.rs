@@ -1,10 +1,10 @@
 //! Products of every layout and dtype against naive sums.
 
-use super::super::gemm_small::{dots, tiles, transpose_into};
-use super::super::level::levels;
-use super::super::parallel::set_num_threads;
-use super::super::testing::{assert_close, Host, Lcg};
+use super::small::{dots, tiles, transpose_into};
 use super::*;
+use crate::backend::cpu::level::levels;
+use crate::backend::cpu::testing::{assert_close, Host, Lcg};
+use crate::backend::cpu::threads::parallel::set_num_threads;
 use crate::backend::Activation;
 
 fn naive(a: &Host, b: &Host, c: &Host, alpha: f64, beta: f64) -> Vec<f64> {

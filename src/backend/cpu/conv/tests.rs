@@ -1,9 +1,9 @@
 //! Convolutions of random and chosen shapes against naive sums.
 
-use super::super::level::levels;
-use super::super::parallel::set_num_threads;
-use super::super::testing::{assert_close, Host, Lcg};
 use super::*;
+use crate::backend::cpu::level::levels;
+use crate::backend::cpu::testing::{assert_close, Host, Lcg};
+use crate::backend::cpu::threads::parallel::set_num_threads;
 use crate::base::dtype::DType;
 
 struct Case {
@@ -132,14 +132,14 @@ fn check(c: &Case, seed: u64, layout: usize) {
             let image = |h: &Host| Image::<T>::of(&h.view()).unwrap();
             let (o, i, wg) = (blank(&os), blank(&xs), blank(&ws));
             let bias = Some((Ptr(ptr::<T>(&b.view()).unwrap()), 1));
-            conv_gemm::forward(&geo, image(&x), image(&w), bias, image(&o)).unwrap();
+            gemm::forward(&geo, image(&x), image(&w), bias, image(&o)).unwrap();
             assert_close(&o.to_vec(), &out, tol, &format!("im2col conv {what}"));
-            conv_gemm::backward_input(&geo, image(&g), image(&w), image(&i)).unwrap();
+            gemm::backward_input(&geo, image(&g), image(&w), image(&i)).unwrap();
             assert_close(&i.to_vec(), &gi, tol, &format!("im2col backward input {what}"));
-            conv_gemm::backward_weight(&geo, image(&g), image(&x), image(&wg)).unwrap();
+            gemm::backward_weight(&geo, image(&g), image(&x), image(&wg)).unwrap();
             assert_close(&wg.to_vec(), &gw, tol, &format!("im2col backward weight {what}"));
             let wg = blank(&ws);
-            conv_weight::run(level(), &geo, image(&g), image(&x), image(&wg)).unwrap();
+            weight::run(level(), &geo, image(&g), image(&x), image(&wg)).unwrap();
             assert_close(&wg.to_vec(), &gw, tol, &format!("dots backward weight {what}"));
         },
         unreachable!()

@@ -1,6 +1,6 @@
 //! Sizes, strides and sub-grids of convolutions.
 
-use super::scratch::{ptr, FloatElement, Ptr};
+use crate::backend::cpu::scratch::{ptr, FloatElement, Ptr};
 use crate::backend::{check, ConvParams, View};
 use crate::base::error::Result;
 use smallvec::SmallVec;

@@ -1,7 +1,7 @@
 //! The first elements of a sorted line without sorting all of it: the same ones in the same order as `sort` has.
 
-use super::parallel::{num_threads, try_parallel_for};
-use super::sort::{Key, Lines};
+use super::{Key, Lines};
+use crate::backend::cpu::threads::parallel::{num_threads, try_parallel_for};
 use crate::backend::memory;
 use crate::backend::View;
 use crate::base::dtype::DType;
@@ -137,9 +137,9 @@ unsafe fn run_lines<T: Copy, W: Ord + Copy + Default>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::sort::sort;
+    use super::super::sort;
     use super::*;
-    use crate::backend::cpu::test_arrays::*;
+    use crate::backend::cpu::testing::arrays::*;
 
     #[test]
     fn the_front_of_a_sorted_line() {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::backend::cpu::level::level;
-use crate::backend::cpu::parallel::set_num_threads;
-use crate::backend::cpu::test_arrays::*;
+use crate::backend::cpu::testing::arrays::*;
+use crate::backend::cpu::threads::parallel::set_num_threads;
 use crate::backend::program::Inst;
 
 const SHAPES: [&[i64]; 10] =

@@ -1,10 +1,12 @@
 //! Advanced indexing and nonzero: all dtypes, any strides. Where several sources meet one target, they are applied in
 //! index order, whatever the number of threads. What it shares with gather.rs (gather, scatter) is here.
 
-use super::gather::Combine;
-use super::parallel::parallel_for;
-use super::scratch::{ptr, Ptr, Walk};
-use super::simd::prefetch;
+pub(super) mod gather;
+
+use self::gather::Combine;
+use crate::backend::cpu::scratch::{ptr, Ptr, Walk};
+use crate::backend::cpu::simd::prefetch;
+use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::backend::{check, memory, View};
 use crate::base::dtype::Element;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -13,7 +15,7 @@ use crate::dispatch;
 use parking_lot::Mutex;
 
 /// Elements that are worth a task.
-pub(super) const TASK: usize = 16_384;
+const TASK: usize = 16_384;
 
 /// Runs `$body` with `$t` an unsigned integer of the dtype's size: enough to move elements.
 macro_rules! dispatch_size {
@@ -39,22 +41,22 @@ macro_rules! dispatch_size {
     };
 }
 
-pub(super) use dispatch_size;
+use dispatch_size;
 
 /// The first index out of range in row-major order, found by several threads.
-pub(super) struct FirstBad(Mutex<Option<(usize, i64)>>);
+struct FirstBad(Mutex<Option<(usize, i64)>>);
 impl FirstBad {
-    pub(super) fn new() -> FirstBad {
+    fn new() -> FirstBad {
         FirstBad(Mutex::new(None))
     }
     #[cold]
-    pub(super) fn report(&self, at: usize, index: i64) {
+    fn report(&self, at: usize, index: i64) {
         let mut first = self.0.lock();
         if first.is_none_or(|f| at < f.0) {
             *first = Some((at, index));
         }
     }
-    pub(super) fn result(self, dim: usize, size: i64) -> Result<()> {
+    fn result(self, dim: usize, size: i64) -> Result<()> {
         match self.0.into_inner() {
             Some((_, index)) => Err(out_of_bounds(index, dim, size)),
             None => Ok(()),
@@ -62,7 +64,7 @@ impl FirstBad {
     }
 }
 #[cold]
-pub(super) fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
+fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
     Error::new(ErrorKind::Index, format!("index {index} is out of bounds for dimension {dim} with size {size}"))
 }
 
@@ -435,10 +437,10 @@ fn is_nonzero<T: Element>(v: T) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gather::{gather, scatter};
-    use super::super::parallel::set_num_threads;
-    use super::super::testing::{assert_close, Host, Lcg};
+    use super::gather::{gather, scatter};
     use super::*;
+    use crate::backend::cpu::testing::{assert_close, Host, Lcg};
+    use crate::backend::cpu::threads::parallel::set_num_threads;
     use crate::backend::ScatterOp;
     use crate::base::dtype::DType;
 

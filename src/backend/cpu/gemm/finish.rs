@@ -1,8 +1,8 @@
 //! The epilogue of a matrix product: bias and activation, on each block of the result while it is in the cache.
 
-use super::gemm::Mat;
-use super::scratch::{ptr, FloatElement, Ptr, Real};
-use super::simd::{self, Kernel};
+use super::Mat;
+use crate::backend::cpu::scratch::{ptr, FloatElement, Ptr, Real};
+use crate::backend::cpu::simd::{self, Kernel};
 use crate::backend::program::Opcode;
 use crate::backend::{Activation, Epilogue};
 use crate::base::error::Result;
