@@ -97,11 +97,13 @@ pub enum ValueCheck {
     Class,
     /// The target of a loss.
     Target,
+    /// The classes that a loss is of.
+    TargetClass,
 }
 impl ValueCheck {
     pub fn from_code(code: i64) -> Option<ValueCheck> {
         use ValueCheck::*;
-        [Rows, Probability, Input, Class, Target].into_iter().find(|c| *c as i64 == code)
+        [Rows, Probability, Input, Class, Target, TargetClass].into_iter().find(|c| *c as i64 == code)
     }
 }
 

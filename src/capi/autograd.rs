@@ -4,7 +4,7 @@ use super::convert::{Call, Lent};
 use super::error;
 use super::handle::{self, Kind};
 use super::types::*;
-use super::user::{CStruct, User};
+use super::user::{CStruct, Callbacks, User};
 use crate::autograd::engine::Options;
 use crate::autograd::node::NodeHook;
 use crate::autograd::{self, meta, mode};
@@ -109,6 +109,11 @@ pub struct taper_hook_vtable {
 unsafe impl CStruct for taper_hook_vtable {
     const INIT: Self = taper_hook_vtable { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_hook_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 type HookFn = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
@@ -229,6 +234,11 @@ unsafe impl CStruct for taper_node_hook_vtable {
     const INIT: Self = taper_node_hook_vtable { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
+impl Callbacks for taper_node_hook_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
+}
 
 fn node_hook(c: &Call, vt: taper_node_hook_vtable, user: User, replaces_inputs: bool) -> Result<NodeHook> {
     let Some(call) = vt.call else {
@@ -307,6 +317,11 @@ pub struct taper_tensor_fn_vtable {
 unsafe impl CStruct for taper_tensor_fn_vtable {
     const INIT: Self = taper_tensor_fn_vtable { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_tensor_fn_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 /// Tolerances of taper_gradcheck; start from TAPER_GRADCHECK_OPTIONS_INIT.

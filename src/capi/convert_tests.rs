@@ -131,3 +131,40 @@ fn structs_may_grow() {
     // SAFETY: NULL is an error.
     assert!(unsafe { read_struct(&c, 0, "options", std::ptr::null::<Options>()) }.is_err());
 }
+
+#[cfg(debug_assertions)]
+#[test]
+fn what_comes_with_a_callback_is_dropped_once_also_without_memory() {
+    use super::module::taper_module_vtable;
+    use super::user::CStruct;
+    use crate::backend::memory::inject::{run, Fail};
+    use std::os::raw::c_void;
+    static DROPS: AtomicUsize = AtomicUsize::new(0);
+    unsafe extern "C" fn dropped(_: *mut c_void) {
+        DROPS.fetch_add(1, Ordering::Relaxed);
+    }
+    let vtable = taper_module_vtable {
+        struct_size: std::mem::size_of::<taper_module_vtable>(),
+        drop: Some(dropped),
+        ..CStruct::INIT
+    };
+    let make = |_| {
+        let mut m = std::ptr::null_mut();
+        // SAFETY: a struct and a place that live, and a text that ends.
+        let e = unsafe { taper_module_new(c"m".as_ptr(), &vtable, std::ptr::null_mut(), &mut m) };
+        (e, m)
+    };
+    let mut refused = 0;
+    for plan in (0..20).flat_map(|k| [Fail::At(k), Fail::From(k)]) {
+        let before = DROPS.load(Ordering::Relaxed);
+        // The second and third call come when memory has run out already.
+        let made = run(plan, || [0, 1, 2].map(make)).0;
+        for (e, m) in made {
+            assert_eq!(e.is_null(), !m.is_null());
+            refused += usize::from(m.is_null());
+            assert!(taper_error_free(e) && taper_module_free(m));
+        }
+        assert_eq!(DROPS.load(Ordering::Relaxed) - before, 3, "{plan:?}");
+    }
+    assert!(refused > 0);
+}

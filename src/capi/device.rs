@@ -2,7 +2,7 @@
 
 use super::convert::{Call, IntoC, Slot};
 use super::types::*;
-use super::user::{CStruct, User};
+use super::user::{CStruct, Callbacks, User};
 use crate::backend::storage::{set_out_of_memory_hook, OutOfMemoryHook};
 use crate::backend::{self, cpu::threads::parallel, info};
 use crate::base::error::{ErrorKind, Result};
@@ -266,6 +266,11 @@ unsafe impl CStruct for taper_out_of_memory_vtable {
     const INIT: Self = taper_out_of_memory_vtable { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
+impl Callbacks for taper_out_of_memory_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
+}
 
 /// `taper_set_out_of_memory_callback`.
 pub fn set_out_of_memory_callback(c: &Call, vtable: Option<(taper_out_of_memory_vtable, User)>) -> Result<()> {
@@ -300,6 +305,11 @@ pub struct taper_log_vtable {
 unsafe impl CStruct for taper_log_vtable {
     const INIT: Self = taper_log_vtable { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_log_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 /// `taper_set_log_callback`.

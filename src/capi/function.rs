@@ -4,7 +4,7 @@ use super::convert::{object, Call, HandleType, Lent};
 use super::error;
 use super::handle::{self, Kind, Object};
 use super::types::*;
-use super::user::{CStruct, User};
+use super::user::{CStruct, Callbacks, User};
 use crate::autograd::custom::{self, CustomFunction, FunctionCtx};
 use crate::autograd::Ctx;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -62,6 +62,11 @@ unsafe impl CStruct for taper_function_vtable {
     const INIT: Self =
         taper_function_vtable { struct_size: 0, name: std::ptr::null(), forward: None, backward: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_function_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 /// What a context handle refers to while a callback runs.

@@ -5,7 +5,7 @@ use super::convert::{new_handle, object, Call, HandleType, IntoC, Lent};
 use super::handle::{self, Kind};
 use super::io::NamedTensors;
 use super::types::*;
-use super::user::{CStruct, User};
+use super::user::{CStruct, Callbacks, User};
 use super::{error, string};
 use crate::backend::memory;
 use crate::base::error::{ErrorKind, Result};
@@ -77,6 +77,11 @@ unsafe impl CStruct for taper_module_vtable {
     const INIT: Self =
         taper_module_vtable { struct_size: 0, forward: None, extra_repr: None, drop: None, forward_list: None };
     const MIN_SIZE: usize = std::mem::offset_of!(Self, forward_list);
+}
+impl Callbacks for taper_module_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 /// Borrowed handles of tensors for the time of a callback.
@@ -392,6 +397,11 @@ unsafe impl CStruct for taper_module_hook_vtable {
     const INIT: Self =
         taper_module_hook_vtable { struct_size: 0, before: None, after: None, drop: None, after_list: None };
     const MIN_SIZE: usize = std::mem::offset_of!(Self, after_list);
+}
+impl Callbacks for taper_module_hook_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 fn take_list(what: &str, l: *mut taper_tensor_list) -> Result<Option<Outputs>> {

@@ -7,7 +7,7 @@ use super::autograd::*;
 use super::convert::{free_handle, getter, guard, object};
 use super::handle;
 use super::types::*;
-use super::user::{opt_struct, read_struct, write_struct, User};
+use super::user::{opt_struct, owner, read_struct, write_struct, User};
 use super::{optim_gen::*, schedule::*, schedule_gen::*};
 use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};
 use std::os::raw::{c_char, c_void};
@@ -691,9 +691,9 @@ pub extern "C" fn taper_detect_anomaly_checks_nan() -> bool {
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_tensor_register_hook(t: *mut taper_tensor, vtable: *const taper_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
-    guard("tensor_register_hook", |c| {
+    let user = owner(vtable, user);
+    guard("tensor_register_hook", move |c| {
         let vtable = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let id = c.out(3, "id", id)?;
         let t = c.tensor(0, "t", t)?;
         id.set(super::autograd::tensor_register_hook(c, &t, vtable, user)?)
@@ -705,9 +705,9 @@ pub unsafe extern "C" fn taper_tensor_register_hook(t: *mut taper_tensor, vtable
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_tensor_register_post_accumulate_grad_hook(t: *mut taper_tensor, vtable: *const taper_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
-    guard("tensor_register_post_accumulate_grad_hook", |c| {
+    let user = owner(vtable, user);
+    guard("tensor_register_post_accumulate_grad_hook", move |c| {
         let vtable = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let id = c.out(3, "id", id)?;
         let t = c.tensor(0, "t", t)?;
         id.set(super::autograd::tensor_register_post_accumulate_grad_hook(c, &t, vtable, user)?)
@@ -797,9 +797,9 @@ pub extern "C" fn taper_node_free(n: *mut taper_node) -> bool {
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_node_register_hook(n: *mut taper_node, vtable: *const taper_node_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
-    guard("node_register_hook", |c| {
+    let user = owner(vtable, user);
+    guard("node_register_hook", move |c| {
         let vtable = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let id = c.out(3, "id", id)?;
         let n = c.get(0, "n", n)?;
         id.set(super::autograd::node_register_hook(c, &n, vtable, user)?)
@@ -811,9 +811,9 @@ pub unsafe extern "C" fn taper_node_register_hook(n: *mut taper_node, vtable: *c
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_node_register_prehook(n: *mut taper_node, vtable: *const taper_node_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
-    guard("node_register_prehook", |c| {
+    let user = owner(vtable, user);
+    guard("node_register_prehook", move |c| {
         let vtable = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let id = c.out(3, "id", id)?;
         let n = c.get(0, "n", n)?;
         id.set(super::autograd::node_register_prehook(c, &n, vtable, user)?)
@@ -836,9 +836,9 @@ pub extern "C" fn taper_node_remove_hook(n: *mut taper_node, id: u64) -> *mut ta
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_gradcheck(vtable: *const taper_tensor_fn_vtable, user: *mut c_void, inputs: *const *mut taper_tensor, inputs_len: usize, options: *const taper_gradcheck_options) -> *mut taper_error {
-    guard("gradcheck", |c| {
+    let user = owner(vtable, user);
+    guard("gradcheck", move |c| {
         let vtable = read_struct(c, 0, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
         let options = opt_struct(c, 3, "options", options)?;
         super::autograd::gradcheck(c, vtable, user, &inputs, options)
@@ -849,9 +849,9 @@ pub unsafe extern "C" fn taper_gradcheck(vtable: *const taper_tensor_fn_vtable, 
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_gradgradcheck(vtable: *const taper_tensor_fn_vtable, user: *mut c_void, inputs: *const *mut taper_tensor, inputs_len: usize, options: *const taper_gradcheck_options) -> *mut taper_error {
-    guard("gradgradcheck", |c| {
+    let user = owner(vtable, user);
+    guard("gradgradcheck", move |c| {
         let vtable = read_struct(c, 0, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
         let options = opt_struct(c, 3, "options", options)?;
         super::autograd::gradgradcheck(c, vtable, user, &inputs, options)
@@ -865,9 +865,9 @@ pub unsafe extern "C" fn taper_gradgradcheck(vtable: *const taper_tensor_fn_vtab
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_function_apply(vtable: *const taper_function_vtable, user: *mut c_void, inputs: *const *mut taper_tensor, inputs_len: usize, outputs: *mut *mut taper_tensor_list) -> *mut taper_error {
-    guard("function_apply", |c| {
+    let user = owner(vtable, user);
+    guard("function_apply", move |c| {
         let vtable = read_struct(c, 0, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let outputs = c.out(3, "outputs", outputs)?;
         let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
         outputs.set(super::function::function_apply(c, vtable, user, &inputs)?)
@@ -1087,8 +1087,9 @@ pub extern "C" fn taper_memory_empty_cache(device: taper_device) -> *mut taper_e
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_set_out_of_memory_callback(vtable: *const taper_out_of_memory_vtable, user: *mut c_void) -> *mut taper_error {
-    guard("set_out_of_memory_callback", |c| {
-        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, User::new(user, v.drop)));
+    let user = owner(vtable, user);
+    guard("set_out_of_memory_callback", move |c| {
+        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, user));
         super::device::set_out_of_memory_callback(c, vtable)
     })
 }
@@ -1098,8 +1099,9 @@ pub unsafe extern "C" fn taper_set_out_of_memory_callback(vtable: *const taper_o
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_set_log_callback(vtable: *const taper_log_vtable, user: *mut c_void, level: i32) -> *mut taper_error {
-    guard("set_log_callback", |c| {
-        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, User::new(user, v.drop)));
+    let user = owner(vtable, user);
+    guard("set_log_callback", move |c| {
+        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, user));
         super::device::set_log_callback(c, vtable, level)
     })
 }
@@ -1685,8 +1687,9 @@ pub extern "C" fn taper_cancel_token_free(t: *mut taper_cancel_token) -> bool {
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_set_interrupt_callback(vtable: *const taper_interrupt_vtable, user: *mut c_void) -> *mut taper_error {
-    guard("set_interrupt_callback", |c| {
-        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, User::new(user, v.drop)));
+    let user = owner(vtable, user);
+    guard("set_interrupt_callback", move |c| {
+        let vtable = opt_struct(c, 0, "vtable", vtable)?.map(|v| (v, user));
         super::watch::set_interrupt_callback(c, vtable)
     })
 }
@@ -1859,9 +1862,9 @@ pub extern "C" fn taper_file_writer_free(w: *mut taper_file_writer) -> bool {
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_module_new(name: *const c_char, vtable: *const taper_module_vtable, user: *mut c_void, out: *mut *mut taper_module) -> *mut taper_error {
-    guard("module_new", |c| {
+    let user = owner(vtable, user);
+    guard("module_new", move |c| {
         let vtable = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let out = c.out(3, "out", out)?;
         let name = c.str(0, "name", name)?;
         out.set(super::module::module_new(name, vtable, user)?)
@@ -2213,9 +2216,9 @@ pub unsafe extern "C" fn taper_module_load(m: *mut taper_module, path: *const c_
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_module_register_forward_pre_hook(m: *mut taper_module, vtable: *const taper_module_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
-    guard("module_register_forward_pre_hook", |c| {
+    let user = owner(vtable, user);
+    guard("module_register_forward_pre_hook", move |c| {
         let vtable = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let id = c.out(3, "id", id)?;
         let m = c.get(0, "m", m)?;
         id.set(super::module::module_register_forward_pre_hook(c, &m, vtable, user)?)
@@ -2226,9 +2229,9 @@ pub unsafe extern "C" fn taper_module_register_forward_pre_hook(m: *mut taper_mo
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_module_register_forward_hook(m: *mut taper_module, vtable: *const taper_module_hook_vtable, user: *mut c_void, id: *mut u64) -> *mut taper_error {
-    guard("module_register_forward_hook", |c| {
+    let user = owner(vtable, user);
+    guard("module_register_forward_hook", move |c| {
         let vtable = read_struct(c, 1, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let id = c.out(3, "id", id)?;
         let m = c.get(0, "m", m)?;
         id.set(super::module::module_register_forward_hook(c, &m, vtable, user)?)
@@ -2737,9 +2740,9 @@ pub extern "C" fn taper_optimizer_step(o: *mut taper_optimizer) -> *mut taper_er
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_optimizer_step_closure(o: *mut taper_optimizer, closure: *const taper_optimizer_closure, user: *mut c_void, loss: *mut *mut taper_tensor) -> *mut taper_error {
-    guard("optimizer_step_closure", |c| {
+    let user = owner(closure, user);
+    guard("optimizer_step_closure", move |c| {
         let closure = read_struct(c, 1, "closure", closure)?;
-        let user = User::new(user, closure.drop);
         let loss = c.out(3, "loss", loss)?;
         let o = c.get(0, "o", o)?;
         loss.set(super::optim::optimizer_step_closure(c, &o, closure, user)?)
@@ -2751,9 +2754,9 @@ pub unsafe extern "C" fn taper_optimizer_step_closure(o: *mut taper_optimizer, c
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_optimizer_own_new(name: *const c_char, params: *const taper_tensor_list, vtable: *const taper_optimizer_vtable, user: *mut c_void, out: *mut *mut taper_optimizer) -> *mut taper_error {
-    guard("optimizer_own_new", |c| {
+    let user = owner(vtable, user);
+    guard("optimizer_own_new", move |c| {
         let vtable = read_struct(c, 2, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let out = c.out(4, "out", out)?;
         let name = c.str(0, "name", name)?;
         let params = c.get(1, "params", params)?;
@@ -3021,9 +3024,9 @@ pub extern "C" fn taper_optimizer_free(o: *mut taper_optimizer) -> bool {
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_schedule_new(optimizer: *mut taper_optimizer, name: *const c_char, vtable: *const taper_schedule_vtable, user: *mut c_void, last_epoch: i64, out: *mut *mut taper_schedule) -> *mut taper_error {
-    guard("schedule_new", |c| {
+    let user = owner(vtable, user);
+    guard("schedule_new", move |c| {
         let vtable = read_struct(c, 2, "vtable", vtable)?;
-        let user = User::new(user, vtable.drop);
         let out = c.out(5, "out", out)?;
         let optimizer = c.get(0, "optimizer", optimizer)?;
         let name = c.str(1, "name", name)?;
@@ -3142,9 +3145,9 @@ pub extern "C" fn taper_schedule_free(s: *mut taper_schedule) -> bool {
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_schedule_lambda_lr_create(optimizer: *mut taper_optimizer, lr_lambda: *const taper_schedule_vtable, user: *mut c_void, options: *const taper_lambda_lr_options, out: *mut *mut taper_schedule) -> *mut taper_error {
-    guard("schedule_lambda_lr_create", |c| {
+    let user = owner(lr_lambda, user);
+    guard("schedule_lambda_lr_create", move |c| {
         let lr_lambda = read_struct(c, 1, "lr_lambda", lr_lambda)?;
-        let user = User::new(user, lr_lambda.drop);
         let out = c.out(4, "out", out)?;
         let optimizer = c.get(0, "optimizer", optimizer)?;
         let options = opt_struct(c, 3, "options", options)?;
@@ -3156,9 +3159,9 @@ pub unsafe extern "C" fn taper_schedule_lambda_lr_create(optimizer: *mut taper_o
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_schedule_multiplicative_lr_create(optimizer: *mut taper_optimizer, lr_lambda: *const taper_schedule_vtable, user: *mut c_void, options: *const taper_multiplicative_lr_options, out: *mut *mut taper_schedule) -> *mut taper_error {
-    guard("schedule_multiplicative_lr_create", |c| {
+    let user = owner(lr_lambda, user);
+    guard("schedule_multiplicative_lr_create", move |c| {
         let lr_lambda = read_struct(c, 1, "lr_lambda", lr_lambda)?;
-        let user = User::new(user, lr_lambda.drop);
         let out = c.out(4, "out", out)?;
         let optimizer = c.get(0, "optimizer", optimizer)?;
         let options = opt_struct(c, 3, "options", options)?;
@@ -3292,8 +3295,9 @@ pub unsafe extern "C" fn taper_schedule_reduce_lr_on_plateau_create(optimizer: *
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_schedule_cyclic_lr_create(optimizer: *mut taper_optimizer, base_lr: *const f64, base_lr_len: usize, max_lr: *const f64, max_lr_len: usize, scale_fn: *const taper_schedule_vtable, user: *mut c_void, options: *const taper_cyclic_lr_options, out: *mut *mut taper_schedule) -> *mut taper_error {
-    guard("schedule_cyclic_lr_create", |c| {
-        let scale_fn = opt_struct(c, 3, "scale_fn", scale_fn)?.map(|v| (v, User::new(user, v.drop)));
+    let user = owner(scale_fn, user);
+    guard("schedule_cyclic_lr_create", move |c| {
+        let scale_fn = opt_struct(c, 3, "scale_fn", scale_fn)?.map(|v| (v, user));
         let out = c.out(6, "out", out)?;
         let optimizer = c.get(0, "optimizer", optimizer)?;
         let base_lr = c.slice(1, "base_lr", base_lr, base_lr_len)?;

@@ -8,7 +8,7 @@ use super::io::NamedTensors;
 use super::optim_gen::READERS;
 use super::optim_options::list;
 use super::types::*;
-use super::user::{CStruct, User};
+use super::user::{CStruct, Callbacks, User};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::sync::Mutex;
 use crate::io::safetensors;
@@ -246,6 +246,11 @@ unsafe impl CStruct for taper_optimizer_closure {
     const INIT: Self = taper_optimizer_closure { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
+impl Callbacks for taper_optimizer_closure {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
+}
 
 /// What an optimizer of the caller does.
 #[repr(C)]
@@ -262,6 +267,11 @@ pub struct taper_optimizer_vtable {
 unsafe impl CStruct for taper_optimizer_vtable {
     const INIT: Self = taper_optimizer_vtable { struct_size: 0, step: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_optimizer_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 /// An update that is a callback.

@@ -5,7 +5,7 @@ use super::error;
 use super::handle::Kind;
 use super::io::NamedTensors;
 use super::types::*;
-use super::user::{CStruct, User};
+use super::user::{CStruct, Callbacks, User};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::sync::Mutex;
 use crate::optim::schedule::{Asked, Callback, Schedule, Target};
@@ -50,6 +50,11 @@ pub struct taper_schedule_vtable {
 unsafe impl CStruct for taper_schedule_vtable {
     const INIT: Self = taper_schedule_vtable { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_schedule_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 /// A caller's function for the core.

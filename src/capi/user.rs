@@ -43,6 +43,31 @@ pub unsafe trait CStruct: Copy {
     const MIN_SIZE: usize;
 }
 
+/// A struct of callbacks, with the function that drops what `user` points to.
+pub trait Callbacks: CStruct {
+    fn drop_fn(&self) -> taper_drop_fn;
+}
+
+/// What comes with a struct of callbacks, taken over before anything can fail: also a call that is refused drops it. A
+/// struct that cannot be read, for its size is none, has no drop function.
+///
+/// # Safety
+/// As for `read_struct`.
+pub unsafe fn owner<T: Callbacks>(p: *const T, user: *mut c_void) -> User {
+    let mut value = T::INIT;
+    if !p.is_null() && p.is_aligned() {
+        // SAFETY: readable by contract; struct_size comes first, and as many bytes as it says.
+        unsafe {
+            let size = *(p as *const usize);
+            if sizes(T::MIN_SIZE).contains(&size) {
+                let known = size.min(std::mem::size_of::<T>());
+                std::ptr::copy_nonoverlapping(p as *const u8, &mut value as *mut T as *mut u8, known);
+            }
+        }
+    }
+    User::new(user, value.drop_fn())
+}
+
 /// The checked `struct_size` of a caller's struct.
 ///
 /// # Safety
@@ -56,9 +81,14 @@ unsafe fn struct_size<T: CStruct>(c: &Call, index: usize, name: &str, p: *const 
     valid_size(c, index, name, size, T::MIN_SIZE, std::mem::size_of::<T>())
 }
 
-/// A `struct_size` between that of the struct's first version and what nobody sets by intent.
+/// What `struct_size` may be: between that of the struct's first version and what nobody sets by intent.
+fn sizes(first: usize) -> std::ops::RangeInclusive<usize> {
+    first..=1 << 16
+}
+
+/// The size itself, or an error.
 pub fn valid_size(c: &Call, index: usize, name: &str, size: usize, first: usize, known: usize) -> Result<usize> {
-    if size < first || size > 1 << 16 {
+    if !sizes(first).contains(&size) {
         let what = format!("struct_size is {size}; set it to sizeof of the struct ({known}), or use its _INIT macro");
         return Err(c.invalid(ErrorKind::Value, index, name, what));
     }

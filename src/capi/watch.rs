@@ -4,7 +4,7 @@ use super::convert::{new_handle, Call, HandleType, IntoC};
 use super::error;
 use super::handle::Kind;
 use super::types::*;
-use super::user::{CStruct, User};
+use super::user::{CStruct, Callbacks, User};
 use crate::base::error::{ErrorKind, Result};
 use crate::gate::autocast;
 use crate::io::file;
@@ -162,6 +162,11 @@ pub struct taper_interrupt_vtable {
 unsafe impl CStruct for taper_interrupt_vtable {
     const INIT: Self = taper_interrupt_vtable { struct_size: 0, call: None, drop: None };
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_interrupt_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
 }
 
 /// `taper_set_interrupt_callback`.

@@ -48,9 +48,10 @@ fn quadratic_then_linear(input: &Tensor, target: &Tensor, reduction: &str, beta:
         let d = sub(input, target, ONE)?;
         let size = abs(&d)?;
         let outer = ge_scalar(&size, Scalar::Float(beta))?;
-        // Zero outside, so that an infinite difference is not multiplied by the zero gradient of this part; a NaN is
-        // inside.
-        let near = masked_fill_scalar(&d, &outer, Scalar::Int(0))?;
+        // Zero outside, so that an infinite difference is not multiplied by the zero gradient of this part; a NaN stays,
+        // and has no second derivative.
+        let inner = cast(&lt_scalar(&size, Scalar::Float(beta))?, d.dtype())?;
+        let near = mul(&masked_fill_scalar(&d, &outer, Scalar::Int(0))?, &inner)?;
         let low = mul_scalar(&square(&near)?, Scalar::Float(0.5 / beta))?;
         let high = sub_scalar(&size, Scalar::Float(0.5 * beta), ONE)?;
         reduce_loss(where_(&outer, &high, &low)?, reduction)
@@ -242,7 +243,7 @@ fn likelihood(
     let classes = input.shape()[dim as usize];
     let (safe, ignored, any_ignored) = autograd::no_grad(|| {
         let ignored = eq_scalar(target, Scalar::Int(ignore_index))?;
-        // Reading the targets costs nothing on the CPU; devices check the range in their gather.
+        // Reading the targets costs nothing on the CPU; a device's kernel reports those that are out of range.
         let mut any_ignored = true;
         if target.device().is_cpu() {
             let values = target.to_vec::<i64>()?;
@@ -252,6 +253,9 @@ fn likelihood(
             }
         }
         let safe = if any_ignored { masked_fill_scalar(target, &ignored, Scalar::Int(0))? } else { target.clone() };
+        if !safe.device().is_cpu() {
+            index::check_values(&safe, Scalar::Int(0), Scalar::Int(classes - 1), ValueCheck::TargetClass)?;
+        }
         Ok((safe, ignored, any_ignored))
     })?;
     let picked = neg(&squeeze_dim(&gather(input, dim, &unsqueeze(&safe, dim)?)?, dim)?)?;

@@ -3,7 +3,6 @@
 use super::*;
 use crate::autograd::record;
 use crate::backend::{self, LayerNormGrads};
-use crate::base::device::DeviceType;
 use crate::base::layout::wrap_dim;
 use crate::{bail, ensure, grads, Dims};
 
@@ -371,14 +370,6 @@ pub fn scaled_dot_product_attention(
         Runtime,
         "scaled_dot_product_attention: query, key and value need at least 2 dimensions"
     );
-    if query.device().kind == DeviceType::Cuda && is_half(query.dtype()) {
-        // Products of half types are what such a device is fastest at (they are added up in float32); the root of the
-        // scale on either side keeps them in range, as in PyTorch.
-        let scale = scale.unwrap_or_else(|| 1.0 / (query.shape()[query.ndim() - 1] as f64).sqrt());
-        let root = Scalar::Float(scale.abs().sqrt());
-        let (q, k) = (mul_scalar(query, root)?, mul_scalar(key, root)?);
-        return attention(&q, &k, value, attn_mask, dropout_p, is_causal, Some(scale.signum()));
-    }
     in_float_some([Some(query), Some(key), Some(value), attn_mask], |[q, k, v, mask]| {
         let [q, k, v] = [q, k, v].map(|t| t.expect("given"));
         attention(q, k, v, mask, dropout_p, is_causal, scale)

@@ -154,6 +154,8 @@ pub fn var_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar
     let c = correction.map_or(1.0, Scalar::to_f64);
     let dims: Vec<i64> = (0..a.ndim()).filter(|&i| marks[i]).map(|i| i as i64).collect();
     let shape = a.shape();
+    // Where no dimension was named, PyTorch says what the slope without degrees of freedom is.
+    let whole = (dim.is_none() || a.ndim() == 0) && n <= c;
     in_float([a], |[a]| {
         let out = autograd::no_grad(|| {
             let center = centered(a, &dims)?;
@@ -165,6 +167,12 @@ pub fn var_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar
             let x = s.save(a);
             move |c_, g| {
                 let x = x.get(c_)?;
+                if whole {
+                    let middle = eq(&x, &detach(&mean(&x, None)?)?)?;
+                    let slope = full(&shape, Scalar::Float(f64::INFINITY), Some(x.dtype()), Some(x.device()))?;
+                    let slope = masked_fill_scalar(&slope, &middle, Scalar::Float(f64::NAN))?;
+                    return Ok(grads![Some(mul(&grow(g, &shape, &marks, keepdim)?, &slope)?)]);
+                }
                 let scale = grow(&mul_scalar(g, Scalar::Float(2.0 / (n - c)))?, &shape, &marks, keepdim)?;
                 Ok(grads![Some(mul(&centered(&x, &dims)?, &scale)?)])
             }

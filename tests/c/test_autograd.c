@@ -258,7 +258,9 @@ static void hooks(void)
     newer.vt.call = only_look;
     OK(taper_tensor_register_hook(x, &newer.vt, NULL, &id));
     newer.future = &newer;
-    FAILS(taper_tensor_register_hook(x, &newer.vt, NULL, &id), TAPER_ERROR_VALUE, "does not know");
+    newer.vt.drop = count_drop;
+    FAILS(taper_tensor_register_hook(x, &newer.vt, &drops, &id), TAPER_ERROR_VALUE, "does not know");
+    CHECK_INT(drops, 6);
 
     /* A post-accumulate hook sees the leaf with its gradient. */
     drops = calls = 0;

@@ -22,7 +22,9 @@ def same(t, want):
 def test_losses_of_infinite_differences_have_bounded_slopes():
     for f in (F.huber_loss, F.smooth_l1_loss):
         x, y = T([inf, -inf, 0.25, nan], leaf=True), T([0.0, 0.0, 0.0, 0.0])
-        same(grad(f(x, y, reduction="sum"), x)[0], [1.0, -1.0, 0.25, nan])
+        (g,) = grad(f(x, y, reduction="sum"), x, create_graph=True)
+        same(g, [1.0, -1.0, 0.25, nan])
+        same(grad(g.sum(), x)[0], [0.0, 0.0, 1.0, 0.0])
 
 
 @pytest.mark.cpu_only("other devices multiply zeros around the gradient")
@@ -33,6 +35,8 @@ def test_infinite_weights_of_convolutions_stay_where_they_are(dtype):
     x = torch.ones(1, 1, 4, 2, dtype=dtype, requires_grad=True)
     y = F.conv2d(x, T([[[[-inf], [2.0]]]], dtype))
     same(grad(y.sum(), x)[0], [[[[-inf, -inf], [-inf, -inf], [-inf, -inf], [2.0, 2.0]]]])
+    w = T([[[nan, 9.0, 0.0, 9.0, 2.0, 9.0]]], dtype)[..., ::2]
+    same(F.conv_transpose1d(T([[[1.0, 3.0]]], dtype), w), [[[nan, nan, 2.0, 6.0]]])
 
 
 def test_variances_without_degrees_of_freedom():
@@ -42,6 +46,9 @@ def test_variances_without_degrees_of_freedom():
     same(grad((g * T([[1.0, 0.0, 0.0]])).sum(), x)[0], [[4 / 3, -2 / 3, -2 / 3]])
     same(grad(torch.var(x, 1, correction=4).sum(), x)[0], [[8 / 3, 2 / 3, -10 / 3]])
     same(grad(torch.std(x, 1, correction=4).sum(), x)[0], [[0.0, 0.0, 0.0]])
+    x = T([3.0, 4.0], leaf=True)
+    same(grad(torch.var(x, correction=2), x)[0], [inf, inf])
+    same(grad(torch.var(x[:1], correction=2), x)[0], [nan, 0.0])
     x = T([[1.0], [3.0]], leaf=True)
     v, m = torch.var_mean(x, 1, correction=2)
     assert v.isnan().all()

@@ -190,9 +190,6 @@ ON_DEVICES = {
     "interpolate nearest",
     "expand",
 }
-if DEVICE.startswith("cuda"):
-    # Its products take half types there, for the tensor cores: scores and probabilities are rounded on the way.
-    ON_DEVICES.remove("attention")
 
 
 def close(got, want, half, slack, what):

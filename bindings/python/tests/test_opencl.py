@@ -290,6 +290,10 @@ def test_indices_of_the_cpu():
     with pytest.raises(IndexError, match="index 7 is out of bounds for dimension with size 3"):
         x[taper.tensor([7], device="opencl")].tolist()
     assert x[0, 0].item() == 0.0, "the error is reported once"
+    classes = taper.tensor([1, 5, -100], device="opencl")
+    for f in (nn.functional.nll_loss, nn.functional.cross_entropy):
+        with pytest.raises(IndexError, match="Target 5 is out of bounds"):
+            f(x, classes).item()
     with pytest.raises(RuntimeError, match="indices should be either on .*cpu.*"):
         taper.ones(3)[taper.tensor([1], device="opencl")]
 

@@ -302,6 +302,7 @@ impl Gpu {
             Some(ValueCheck::Target) => {
                 bail!(Runtime, "all elements of target should be between 0 and 1, but got {value} {by}")
             }
+            Some(ValueCheck::TargetClass) => bail!(Index, "Target {number} is out of bounds. {by}"),
             Some(ValueCheck::Class) => bail!(
                 Runtime,
                 "Class values must be non-negative and smaller than num_classes ({limit}), but got {number} {by}"

@@ -379,16 +379,32 @@ fn conv_backward_input_with(set: Level, grad: View, weight: View, p: &ConvParams
     )
 }
 
-/// Whether all elements are numbers; those that do not lie densely are not looked at.
+/// Whether all elements are numbers.
 fn finite<T: FloatElement>(v: &View) -> Result<bool> {
-    if !v.layout.is_dense() {
-        return Ok(true);
-    }
     let first = ptr::<T>(v)?;
-    // SAFETY: a dense layout fills as many elements behind its first one, all of them inside the view's memory.
-    let all = unsafe { std::slice::from_raw_parts(first, v.layout.numel()) };
-    // x * 0 is 0 for numbers alone; parts of a length that the compiler can make vectors of.
-    Ok(all.chunks(1024).all(|part| part.iter().fold(true, |ok, x| ok & (x.widen() * T::C::ZERO == T::C::ZERO))))
+    // x * 0 is 0 for numbers alone.
+    let number = |x: T| x.widen() * T::C::ZERO == T::C::ZERO;
+    let l = v.layout;
+    if l.is_dense() {
+        // SAFETY: a dense layout fills as many elements behind its first one, all of them inside the view's memory.
+        let all = unsafe { std::slice::from_raw_parts(first, l.numel()) };
+        // Parts of a length that the compiler can make vectors of.
+        return Ok(all.chunks(1024).all(|part| part.iter().fold(true, |ok, x| ok & number(*x))));
+    }
+    let mut ok = true;
+    for_offsets(&l.shape, &l.strides, 0, &mut |at| {
+        // SAFETY: an element of the layout, which is inside the view's memory.
+        ok &= number(unsafe { *first.offset(at as isize) });
+    });
+    Ok(ok)
+}
+
+/// Calls `f` with the offset of every element, of which a kernel's layout has few dimensions.
+fn for_offsets(shape: &[i64], strides: &[i64], from: i64, f: &mut impl FnMut(i64)) {
+    match (shape, strides) {
+        ([n, shape @ ..], [s, strides @ ..]) => (0..*n).for_each(|i| for_offsets(shape, strides, from + i * s, f)),
+        _ => f(from),
+    }
 }
 
 /// Gradient of `conv` with respect to its weight.

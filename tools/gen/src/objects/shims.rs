@@ -66,14 +66,9 @@ fn read(index: usize, a: &Argument) -> (String, String) {
         }
         Argument::Struct { optional: true, .. } => (format!("let {n} = opt_struct(c, {at})?;"), n),
         Argument::Struct { .. } => (format!("let {n} = read_struct(c, {at})?;"), n),
-        Argument::Callback { optional: true, .. } => {
-            (format!("let {n} = opt_struct(c, {at})?.map(|v| (v, User::new(user, v.drop)));"), n)
-        }
+        Argument::Callback { optional: true, .. } => (format!("let {n} = opt_struct(c, {at})?.map(|v| (v, user));"), n),
         Argument::Owned { ty, .. } => (format!("let {n} = {};", ty.take.replace('@', &n)), n),
-        Argument::Callback { .. } => (
-            format!("let {n} = read_struct(c, {at})?;\n        let user = User::new(user, {n}.drop);"),
-            format!("{n}, user"),
-        ),
+        Argument::Callback { .. } => (format!("let {n} = read_struct(c, {at})?;"), format!("{n}, user")),
     }
 }
 
@@ -145,7 +140,14 @@ fn emit_function(f: &Function) -> String {
             let count: usize = f.arguments.iter().map(Argument::places).sum();
             let mut lines = Vec::new();
             // What the caller hands over is owned before anything can fail.
-            let owned: Vec<_> = reads.iter().filter(|r| matches!(r.0, Argument::Owned { .. })).map(|r| &r.1).collect();
+            let owned: Vec<_> = reads
+                .iter()
+                .filter_map(|(a, read, _)| match a {
+                    Argument::Owned { .. } => Some(read.clone()),
+                    Argument::Callback { .. } => Some(format!("let user = owner({}, user);", param(a.name()))),
+                    _ => None,
+                })
+                .collect();
             lines.extend(reads.iter().filter(|r| matches!(r.0, Argument::Callback { .. })).map(|r| r.1.clone()));
             for (i, r) in results.iter().enumerate().filter(|r| !r.1.sized) {
                 let (at, name) = (count + i, &r.name);
@@ -222,7 +224,7 @@ pub fn emit(functions: &[Function]) -> String {
          use super::convert::{free_handle, getter, guard, object};\n\
          use super::handle;\n\
          use super::types::*;\n\
-         use super::user::{opt_struct, read_struct, write_struct, User};\n\
+         use super::user::{opt_struct, owner, read_struct, write_struct, User};\n\
          use super::{optim_gen::*, schedule::*, schedule_gen::*};\n\
          use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};\n\
          use std::os::raw::{c_char, c_void};\n\n",

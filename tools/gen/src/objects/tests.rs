@@ -51,6 +51,8 @@ fn entries_become_functions() {
         buf_len: usize, vtable: *const taper_hook_vtable, user: *mut c_void, out: *mut *mut taper_tensor, nr: *mut i64) -> *mut taper_error {";
     assert!(rust.contains(wanted), "{rust}");
     assert!(rust.contains("let out = c.out(4, \"out\", out);") && rust.contains("c.opt_out(5, \"nr\", nr)"), "{rust}");
+    let owned = "    let user = owner(vtable, user);\n    guard(\"thing_at\", move |c| {\n        let vtable = read_struct(c, 2, ";
+    assert!(rust.contains(owned), "{rust}");
     assert!(python::emit(&functions, &[]).contains("\"thing_at\": \"pppzpppp\""), "{}", python::emit(&functions, &[]));
 }
 
