@@ -310,6 +310,6 @@ fn one_number_may_be_written_over_an_expanded_tensor() {
     let e = ops::expand(&moved(&Tensor::from_slice(&[1.0], &[1]).unwrap()), &[3]).unwrap();
     ops::fill_scalar_(&e, Scalar::Float(4.0)).unwrap();
     assert_eq!(e.to_f64_vec().unwrap(), vec![4.0; 3]);
-    let text = ops::add_scalar_(&e, ONE, ONE).unwrap_err().message;
+    let text = ops::add_scalar_(&e, ONE, ONE).unwrap_err().into_message();
     assert!(text.contains("more than one element of the written-to tensor"), "{text}");
 }

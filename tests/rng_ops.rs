@@ -283,7 +283,7 @@ fn dropout_passes_gradients_where_it_kept() {
 fn fills_refuse_what_pytorch_refuses() {
     let _kernels = Kernels::counted();
     let (x, i) = (moved(&empty(&[3], DType::F32)), moved(&empty(&[3], DType::I32)));
-    let message = |r: Result<()>| r.unwrap_err().message;
+    let message = |r: Result<()>| r.unwrap_err().into_message();
     assert_eq!(
         message(ops::uniform_(&x, 1.0, 0.0, None)),
         "uniform_ expects to return a [from, to) range, but found from=1 > to=0"

@@ -173,16 +173,16 @@ mod tests {
     #[test]
     fn errors_list_what_there_is() {
         let name = info(Device::CPU).unwrap().name;
-        let e = find(Some(DeviceType::Cpu), "no such device").unwrap_err().message;
+        let e = find(Some(DeviceType::Cpu), "no such device").unwrap_err().into_message();
         assert_eq!(e, format!("no CPU device is called 'no such device'; there are: cpu ({name})"));
-        let e = find(None, "no such device").unwrap_err().message;
+        let e = find(None, "no such device").unwrap_err().into_message();
         assert!(e.contains(&format!("cpu ({name})")), "{e}");
         let all = [DeviceInfo { name: "A".into(), ..Default::default() }, DeviceInfo::default()];
-        let e = no_index(Device { kind: DeviceType::OpenCl, index: 7 }, &all).message;
+        let e = no_index(Device { kind: DeviceType::OpenCl, index: 7 }, &all).into_message();
         assert_eq!(e, "device opencl:7 is not available: there are 2 OpenCL devices: opencl:0 (A), opencl:1 ()");
         let [a, b] = all;
         let all = [a, DeviceInfo { platform: "P".into(), ..b }];
-        let e = no_index(Device { kind: DeviceType::OpenCl, index: 2 }, &all).message;
+        let e = no_index(Device { kind: DeviceType::OpenCl, index: 2 }, &all).into_message();
         assert!(e.ends_with("there are 2 OpenCL devices: opencl:0 (A, ), opencl:1 (, P)"), "{e}");
     }
 

@@ -102,7 +102,7 @@ mod tests {
             "opencl:x",
             "opencl:99999",
         ] {
-            let e = Device::parse(text).unwrap_err().message;
+            let e = Device::parse(text).unwrap_err().into_message();
             assert!(e.contains("device"), "{text}: {e}");
         }
         assert_eq!(Device::parse("opencl:2").unwrap().to_string(), "opencl:2");

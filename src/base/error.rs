@@ -3,17 +3,23 @@
 pub use super::types_gen::ErrorKind;
 use std::any::Any;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// An error with its kind, message and, once it has crossed the C boundary, the op's name.
+/// An error: its `Details` behind one pointer. Errors are rare and results pass everywhere, so what every `?` moves is
+/// small.
 #[derive(Clone)]
-pub struct Error {
+pub struct Error(Box<Details>);
+
+/// What an error knows: its kind, message and, once it has crossed the C boundary, the op's name.
+#[derive(Clone)]
+pub struct Details {
     pub kind: ErrorKind,
     pub message: String,
     pub op: Option<&'static str>,
     /// Index of the argument at fault, counted from 0.
     pub arg: Option<usize>,
-    pub cause: Option<Box<Error>>,
+    pub cause: Option<Error>,
     /// What a callback attached to its own error (a Python exception, a Go error); travels through intact.
     pub payload: Option<Arc<dyn Any + Send + Sync>>,
     /// The module of a tree that failed.
@@ -39,8 +45,17 @@ impl fmt::Display for Place {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), op: None, arg: None, cause: None, payload: None, place: None }
+        Error(Box::new(Details {
+            kind,
+            message: message.into(),
+            op: None,
+            arg: None,
+            cause: None,
+            payload: None,
+            place: None,
+        }))
     }
     pub fn with_op(mut self, op: &'static str) -> Self {
         self.op.get_or_insert(op);
@@ -51,8 +66,11 @@ impl Error {
         self
     }
     pub fn with_cause(mut self, cause: Error) -> Self {
-        self.cause = Some(Box::new(cause));
+        self.cause = Some(cause);
         self
+    }
+    pub fn into_message(self) -> String {
+        self.0.message
     }
     /// The place in a tree of modules, once the error has left the module that failed for the one around it.
     pub fn place(&self) -> Option<&Place> {
@@ -61,6 +79,18 @@ impl Error {
     /// The error of a device that lacks a kernel: nothing falls back to the CPU silently.
     pub fn unsupported(op: &str, dtype: impl fmt::Display, device: impl fmt::Display) -> Self {
         Error::new(ErrorKind::NotImplemented, format!("\"{op}\" not implemented for {dtype} on device {device}"))
+    }
+}
+
+impl Deref for Error {
+    type Target = Details;
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
     }
 }
 

@@ -497,7 +497,7 @@ impl Call {
     }
     #[inline]
     pub fn dtype(&self, index: usize, name: &str, code: i32) -> Result<DType> {
-        DType::from_code(code).map_err(|e| self.bad(e.kind, index, name, e.message))
+        DType::from_code(code).map_err(|e| self.bad(e.kind, index, name, e.into_message()))
     }
     /// A dtype code, -1 for none.
     #[inline]
@@ -508,7 +508,7 @@ impl Call {
         self.dtype(index, name, code).map(Some)
     }
     pub fn device(&self, index: usize, name: &str, d: taper_device) -> Result<Device> {
-        Device::from_code(d.r#type, d.index).map_err(|e| self.bad(e.kind, index, name, e.message))
+        Device::from_code(d.r#type, d.index).map_err(|e| self.bad(e.kind, index, name, e.into_message()))
     }
     /// A device, type 0 for none.
     #[inline]

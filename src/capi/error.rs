@@ -129,7 +129,7 @@ pub fn error_arg(e: &Arc<ErrorBox>) -> Option<i32> {
 
 /// `taper_error_cause`.
 pub fn error_cause(e: &Arc<ErrorBox>) -> Option<*mut taper_error> {
-    e.error.cause.as_deref().map(|c| into_handle(c.clone()))
+    e.error.cause.as_ref().map(|c| into_handle(c.clone()))
 }
 
 /// `taper_error_payload`.
@@ -139,7 +139,7 @@ pub fn error_payload(e: &Arc<ErrorBox>) -> Option<*mut c_void> {
         if let Some(p) = e.payload.as_ref().and_then(|p| (&**p as &dyn Any).downcast_ref::<Payload>()) {
             return Some(p.data);
         }
-        at = e.cause.as_deref();
+        at = e.cause.as_ref();
     }
     None
 }

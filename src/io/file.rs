@@ -23,7 +23,9 @@ const RANDOM: usize = 16;
 /// Memory that the system had not is an error of that kind, so that a caller may free some and try again.
 pub fn io_error(doing: &str, path: &Path, e: std::io::Error) -> Error {
     let kind = if e.kind() == Io::OutOfMemory { ErrorKind::OutOfMemory } else { ErrorKind::Io };
-    Error { kind, ..cannot(doing, path, e) }
+    let mut e = cannot(doing, path, e);
+    e.kind = kind;
+    e
 }
 /// An Io error of another cause than the system's.
 pub fn cannot(doing: &str, path: &Path, why: impl std::fmt::Display) -> Error {

@@ -312,7 +312,7 @@ fn lists_of_inputs_and_outputs() {
     assert!(sequential(&[m.clone()]).unwrap().forward_list(&[None]).unwrap()[0].is_none());
     let e = sequential(&[m, tanh()]).unwrap().forward_list(&[None]).unwrap_err();
     assert_eq!(e.message, "Tanh.forward() takes 1 input, got None");
-    assert!(e.place.unwrap().path.ends_with('1'));
+    assert!(e.place.as_ref().unwrap().path.ends_with('1'));
 }
 
 #[test]

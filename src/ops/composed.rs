@@ -370,7 +370,10 @@ pub fn slice_scatter(
 /// self with src on a diagonal.
 pub fn diagonal_scatter(a: &Tensor, src: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
     // Its dimensions come one argument later than diagonal's.
-    let later = |e: crate::Error| crate::Error { arg: e.arg.map(|a| a + 1), ..e };
+    let later = |mut e: crate::Error| {
+        e.arg = e.arg.map(|a| a + 1);
+        e
+    };
     scattered(a, src, |t| diagonal(t, offset, dim1, dim2).map_err(later), "diagonal_scatter")
 }
 /// Fills the main diagonal; wrap goes on below, one row down, in matrices that are taller than wide.

@@ -206,7 +206,8 @@ fn mismatched_lists_are_errors() {
         maximize: false,
         momentum_init: false,
     };
-    let run = |g: &[Tensor], s: &[Vec<Tensor>]| fused_step(&kind, std::slice::from_ref(&p), g, s).unwrap_err().message;
+    let run =
+        |g: &[Tensor], s: &[Vec<Tensor>]| fused_step(&kind, std::slice::from_ref(&p), g, s).unwrap_err().into_message();
     let ok = tensor(&[0.0, 0.0], DType::F64);
     assert!(run(&[], &[]).contains("same number of tensors"));
     assert!(run(std::slice::from_ref(&ok), &[vec![]]).contains("has 0 state tensors, expected 1"));

@@ -110,7 +110,7 @@ fn discover() -> Result<Vec<Found>> {
     match std::env::var("TAPER_OPENCL_DEVICE") {
         Ok(choice) if !choice.trim().is_empty() => choose(found, &choice).map_err(|mut e| {
             // What was asked for may be a device of a platform that failed.
-            e.message = [&[e.message][..], &failures].concat().join("; ");
+            e.message = [&[std::mem::take(&mut e.message)][..], &failures].concat().join("; ");
             e
         }),
         _ => Ok(found),
