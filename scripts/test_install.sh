@@ -78,6 +78,9 @@ C
 eval "cc -static '$dir/devices.c' -o '$dir/devices' $(pkg-config --static --cflags --libs taper) 2>/dev/null"
 "$dir/devices" || fail "a static program does not say why it has no devices"
 
+step "setuid"
+tests/packages/setuid.sh
+
 if have g++; then
     step "C++"
     page CPP cpp

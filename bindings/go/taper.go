@@ -417,7 +417,15 @@ func (g *Generator) SetState(state []byte) error {
 // ManualSeed restarts the default generator: the same seed gives the same numbers as PyTorch's on the CPU.
 func ManualSeed(seed uint64) { C.taper_manual_seed(C.uint64_t(seed)) }
 
-// Version of the library.
+// The version of this module, which is that of its taper.h.
+const (
+	VersionMajor  = int(C.TAPER_VERSION_MAJOR)
+	VersionMinor  = int(C.TAPER_VERSION_MINOR)
+	VersionPatch  = int(C.TAPER_VERSION_PATCH)
+	ModuleVersion = string(C.TAPER_VERSION)
+)
+
+// Version of the library that the program runs with.
 func Version() string { return C.GoString(C.taper_version()) }
 
 // object owns one handle of the library. The handle's value stays after Close, so that the library itself says that it

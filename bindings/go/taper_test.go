@@ -48,6 +48,13 @@ func TestListModules(t *testing.T) {
 	}
 }
 
+func TestVersions(t *testing.T) {
+	numbers := fmt.Sprintf("%d.%d.%d", VersionMajor, VersionMinor, VersionPatch)
+	if Version() != ModuleVersion || !strings.HasPrefix(ModuleVersion, numbers) {
+		t.Error(Version(), ModuleVersion, numbers)
+	}
+}
+
 func TestLazyLayersAndAttributes(t *testing.T) {
 	m := Must(NewLazyConv2d(4, Ints(3), func(o *ConvSettings) { o.Padding = Ints(1); o.Bias = false }))
 	if s := m.String(); s != "LazyConv2d(0, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)" {

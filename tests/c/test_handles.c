@@ -100,7 +100,13 @@ static void versions(void)
     CHECK_INT(taper_abi_version(), TAPER_ABI_VERSION);
     OK(taper_check_abi(TAPER_ABI_VERSION));
     FAILS(taper_check_abi(77), TAPER_ERROR_RUNTIME, "built for ABI version 77");
-    CHECK(strlen(taper_version()) >= 5);
+    CHECK(strcmp(taper_version(), TAPER_VERSION) == 0);
+    CHECK(TAPER_VERSION_AT_LEAST(TAPER_VERSION_MAJOR, TAPER_VERSION_MINOR, TAPER_VERSION_PATCH));
+    CHECK(TAPER_VERSION_AT_LEAST(0, 0, 1) && !TAPER_VERSION_AT_LEAST(TAPER_VERSION_MAJOR, TAPER_VERSION_MINOR + 1, 0));
+    CHECK(!TAPER_VERSION_AT_LEAST(999, 0, 0));
+    char numbers[64];
+    int n = snprintf(numbers, sizeof numbers, "%d.%d.%d", TAPER_VERSION_MAJOR, TAPER_VERSION_MINOR, TAPER_VERSION_PATCH);
+    CHECK(strncmp(TAPER_VERSION, numbers, (size_t)n) == 0);
     CHECK(strcmp(taper_dtype_name(TAPER_BFLOAT16), "bfloat16") == 0);
     CHECK(taper_dtype_name(9) == NULL);
     CHECK_INT(taper_dtype_size(TAPER_INT64), 8);

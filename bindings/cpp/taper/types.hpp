@@ -219,8 +219,11 @@ inline void set_num_threads(int32_t n) { detail::check(taper_set_num_threads(n))
 /// The dtype of tensors made from floats when none is named.
 inline DType default_dtype() { return static_cast<DType>(taper_get_default_dtype()); }
 inline void set_default_dtype(DType d) { detail::check(taper_set_default_dtype(static_cast<int32_t>(d))); }
-/// The library's version.
+/// The version of the library that the program runs with; the headers' is TAPER_VERSION, in numbers these.
 inline std::string version() { return taper_version(); }
+inline constexpr int version_major = TAPER_VERSION_MAJOR;
+inline constexpr int version_minor = TAPER_VERSION_MINOR;
+inline constexpr int version_patch = TAPER_VERSION_PATCH;
 
 } // namespace taper
 

@@ -862,8 +862,17 @@ static void optimizers() {
     CHECK((optim::Adamax({p}, optim::AdamaxOptions().betas({.5, .75})).option_values("betas") == std::vector<double>{.5, .75}));
 }
 
+static void versions() {
+    CHECK(version() == TAPER_VERSION);
+    CHECK(TAPER_VERSION_AT_LEAST(version_major, version_minor, version_patch));
+    const std::string numbers =
+        std::to_string(version_major) + "." + std::to_string(version_minor) + "." + std::to_string(version_patch);
+    CHECK(version().compare(0, numbers.size(), numbers) == 0);
+}
+
 int main() {
     detail::check(taper_check_abi(TAPER_ABI_VERSION));
+    versions();
     tensors();
     printing();
     random_algorithms();

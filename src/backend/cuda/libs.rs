@@ -5,6 +5,7 @@
 //! `nvidia/*/lib` folders that pip wheels install into a Python's site-packages; under CUDA_HOME, CUDA_PATH and
 //! /usr/local/cuda. What is found stays open, so that `cudarc`, which knows names only, gets the same one.
 
+use crate::backend::gpu::trusted;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::log;
 use std::ffi::{CStr, CString, OsString};
@@ -288,17 +289,6 @@ fn open(name: &str) -> std::result::Result<(), String> {
         let why = libc::dlerror();
         Err(if why.is_null() { name.to_string() } else { CStr::from_ptr(why).to_string_lossy().into_owned() })
     }
-}
-
-/// A variable that says which code is loaded. In a program with more rights than who called it (setuid) that is not for the
-/// caller to say: nothing is set there.
-fn trusted(name: &str) -> Option<OsString> {
-    #[cfg(target_os = "linux")]
-    // SAFETY: getauxval has no preconditions; it reads what the kernel told the process.
-    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
-        return None;
-    }
-    std::env::var_os(name)
 }
 
 /// A variable of the environment.

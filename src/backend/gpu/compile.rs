@@ -30,16 +30,21 @@ pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf29ce484222325 ^ seed, |h, b| (h ^ *b as u64).wrapping_mul(0x100000001b3))
 }
 
-/// The cache folder: `TAPER_CACHE_DIR`, `$XDG_CACHE_HOME/taper/kernels` or `~/.cache/taper/kernels`. None when it
-/// cannot be made, belongs to somebody else or others may write to it (a binary there would run as us).
-pub fn cache_dir() -> Option<PathBuf> {
-    // In a program with more rights than who called it (setuid), the caller's environment does not choose code.
+/// A variable that says which code is loaded or where files are written. In a program with more rights than who called it
+/// (setuid) that is not for the caller to say: nothing is set there.
+pub fn trusted(name: &str) -> Option<std::ffi::OsString> {
     #[cfg(target_os = "linux")]
-    // SAFETY: getauxval has no preconditions.
+    // SAFETY: getauxval has no preconditions; it reads what the kernel told the process.
     if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
         return None;
     }
-    let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    std::env::var_os(name)
+}
+
+/// The cache folder: `TAPER_CACHE_DIR`, `$XDG_CACHE_HOME/taper/kernels` or `~/.cache/taper/kernels`. None when it
+/// cannot be made, belongs to somebody else or others may write to it (a binary there would run as us).
+pub fn cache_dir() -> Option<PathBuf> {
+    let var = |name: &str| trusted(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let dir = var("TAPER_CACHE_DIR")
         .or_else(|| var("XDG_CACHE_HOME").filter(|p| p.is_absolute()).map(|p| p.join("taper/kernels")))
         .or_else(|| var("HOME").map(|p| p.join(".cache/taper/kernels")))?;
@@ -98,7 +103,7 @@ impl Gpu {
 
     fn built(&self, name: &'static str, source: &str) -> Result<Box<dyn Kernel>> {
         let key = format!("{}\n{name}\n{source}", self.driver.build_key()?);
-        if let Some(dir) = std::env::var_os("TAPER_KERNEL_DUMP") {
+        if let Some(dir) = trusted("TAPER_KERNEL_DUMP") {
             // For tests that compile every kernel by other means.
             let file = format!("{name}-{:016x}.cu", hash(0, source.as_bytes()));
             std::fs::write(Path::new(&dir).join(&file), source).map_err(|e| {

@@ -22,7 +22,7 @@ mod rows;
 mod tests;
 mod tune;
 
-pub use compile::{cache_dir, compile_counts};
+pub use compile::{cache_dir, compile_counts, trusted};
 
 use super::info::DeviceInfo;
 use super::kernels::{self, Def};

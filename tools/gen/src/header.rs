@@ -50,7 +50,7 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
     if let Some(file) = public_files(root)?.into_iter().find(|f| !placed.contains(&f.as_str())) {
         return Err(format!("src/capi/{file} has types or constants of C but no section in tools/gen/src/header.rs"));
     }
-    let mut s = String::from(PREAMBLE);
+    let mut s = preamble(&std::fs::read_to_string(root.join("Cargo.toml")).map_err(|e| format!("Cargo.toml: {e}"))?)?;
     let read = |file: &str| {
         let path = root.join("src/capi").join(file);
         let source = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -79,6 +79,17 @@ pub fn emit(root: &Path, ops: &[Op]) -> Result<String, String> {
     s.push_str(&crate::schedules::macros(root)?);
     s.push_str("\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* TAPER_H */\n");
     Ok(s)
+}
+
+/// The preamble with the version of Cargo.toml, the only place that has one.
+fn preamble(manifest: &str) -> Result<String, String> {
+    let version = manifest.lines().find_map(|l| l.strip_prefix("version = \"")?.strip_suffix('"'));
+    let version = version.ok_or("Cargo.toml has no line with the version")?;
+    // 1.2.3-rc.1 comes before 1.2.3, which numbers alone do not say.
+    let numbers: Vec<&str> = version.split(['-', '+']).next().unwrap_or_default().split('.').collect();
+    let [major, minor, patch] = numbers[..] else { return Err(format!("the version {version} has not three numbers")) };
+    let values = [("@VERSION@", version), ("@MAJOR@", major), ("@MINOR@", minor), ("@PATCH@", patch)];
+    Ok(values.iter().fold(PREAMBLE.to_string(), |text, (name, value)| text.replace(name, value)))
 }
 
 /// The files of `src/capi` that the header would show something of: typed C functions, structs, constants.
@@ -191,7 +202,19 @@ fn mend(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::mend;
+    use super::{mend, preamble};
+
+    #[test]
+    fn the_version_is_that_of_the_manifest() {
+        let text =
+            preamble("[workspace.package]\nversion = \"12.3.4-rc.1\"\n[dependencies]\nx = { version = \"9\" }\n")
+                .unwrap();
+        for line in ["VERSION \"12.3.4-rc.1\"", "VERSION_MAJOR 12", "VERSION_MINOR 3", "VERSION_PATCH 4"] {
+            assert!(text.contains(&format!("#define TAPER_{line}\n")), "{line}");
+        }
+        assert!(preamble("version = \"1.2\"\n").unwrap_err().contains("three numbers"));
+        assert!(preamble("").is_err());
+    }
 
     #[test]
     fn comments_and_names_are_mended() {

@@ -42,6 +42,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The version of this header; taper_version() is that of the library which the program runs with. */
+#define TAPER_VERSION "@VERSION@"
+#define TAPER_VERSION_MAJOR @MAJOR@
+#define TAPER_VERSION_MINOR @MINOR@
+#define TAPER_VERSION_PATCH @PATCH@
+#define TAPER_VERSION_AT_LEAST(major, minor, patch) \
+    (TAPER_VERSION_MAJOR * 1000000 + TAPER_VERSION_MINOR * 1000 + TAPER_VERSION_PATCH >= \
+     (major) * 1000000 + (minor) * 1000 + (patch))
+
 /* Results that must not be ignored: an ignored error is a leak and a mistake that goes unseen. */
 #ifndef TAPER_MUST_USE
 #if defined(__cplusplus) && __cplusplus >= 201703L
