@@ -16,6 +16,7 @@ long=1
 
 python3 tests/packages/environment.py
 python3 scripts/draw_speed.py --check
+python3 tests/packages/links.py
 if have cargo; then python3 tests/packages/crates.py; fi
 python=python3
 [ ! -x .venv/bin/python ] || python=.venv/bin/python
