@@ -174,6 +174,7 @@ lane_differential() {
     [ -x .venv-bench/bin/python ] || skip "no .venv-bench with PyTorch (scripts/deps.sh bench)"
     local cases=4000
     [ "$LONG" = 1 ] && cases=200000
+    PYTHONPATH=bindings/python .venv-bench/bin/python bindings/python/tests/optim_files.py || return 1
     PYTHONPATH=bindings/python .venv-bench/bin/python tests/differential/fuzz.py --cases "$cases"
 }
 

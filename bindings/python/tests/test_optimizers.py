@@ -1,5 +1,6 @@
 """Every optimiser against PyTorch's recorded steps (tests/fixtures/optimizers.txt), its printed form and its state's keys."""
 
+import inspect
 import pickle
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 
 import taper as torch
 
-FIXTURE = Path(__file__).parents[3] / "tests" / "fixtures" / "optimizers.txt"
+FIXTURES = Path(__file__).parents[3] / "tests" / "fixtures"
+FIXTURE = FIXTURES / "optimizers.txt"
+SIGNATURES = FIXTURES / "optim_signatures.txt"
 # NAdam's product of momenta and the like are float32 in PyTorch, rounded after each operation.
 TOLERANCE = {"float64": 1e-10, "float32": 5e-6, "bfloat16": 0.05}
 ROUGH = {"Muon": {"float64": 2e-2, "float32": 2e-2, "bfloat16": 0.06}, "LBFGS": {"float32": 2e-3}}
@@ -111,3 +114,14 @@ def test_lbfgs_refuses_groups_and_unknown_searches():
         torch.optim.LBFGS([p], line_search_fn="armijo").step(lambda: objective([p]))
     with pytest.raises(ValueError, match="Muon only supports 2D parameters"):
         torch.optim.Muon([p])
+
+
+@pytest.mark.skipif(not SIGNATURES.exists(), reason="not in a checkout")
+def test_signatures_are_pytorchs():
+    from taper.optim import lr_scheduler, swa_utils
+
+    for line in SIGNATURES.read_text().splitlines():
+        name = line.split("(")[0]
+        cls = next(getattr(m, name) for m in (torch.optim, lr_scheduler, swa_utils) if hasattr(m, name))
+        assert name + str(inspect.signature(cls)) == line
+        assert cls.__module__.startswith("taper.optim")

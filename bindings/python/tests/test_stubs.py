@@ -90,6 +90,24 @@ def test_the_modules_of_devices_are_described():
         assert [n for n in shared | own if not hasattr(module, n) and n != "DeviceGuard"] == []
 
 
+def test_optimisers_and_schedules_are_described():
+    """Each class's constructor takes in the stubs what it takes when it runs."""
+    import inspect
+
+    from taper.optim import _schedules_gen, adam, by_hand, more, optimizer, sgd, swa_utils
+
+    for module in (sgd, adam, more, by_hand, optimizer, _schedules_gen, swa_utils):
+        described = {}
+        for node in parsed(f"optim/{module.__name__.rpartition('.')[2]}.pyi"):
+            if isinstance(node, ast.ClassDef):
+                init = next(n for n in node.body if getattr(n, "name", "") == "__init__").args
+                described[node.name] = [a.arg for a in init.args[1:] + init.kwonlyargs]
+        for name, names in described.items():
+            assert list(inspect.signature(getattr(module, name)).parameters) == names, name
+        own = {n for n, c in vars(module).items() if inspect.isclass(c) and not n.startswith("_")}
+        assert {n for n in own if getattr(module, n).__module__ == module.__name__} - {"SWALR"} <= set(described)
+
+
 SAMPLE = """
 import taper as torch
 import taper.nn as nn
@@ -108,6 +126,11 @@ loss: torch.Tensor = F.cross_entropy(2 * x - 1, torch.tensor([0, 1]))
 loss.backward()
 values: torch.Tensor = x.max(1).values
 optimizer = torch.optim.Adam(Net().parameters(), lr=1e-3)
+torch.optim.lr_scheduler.StepLR(optimizer, 30, gamma=0.5).step()
+torch.set_log_callback(lambda level, text: print(level, text), "debug")
+torch.optim.AdamW(Net().parameters(), beta=1)  # E
+torch.optim.lr_scheduler.StepLR(optimizer, "a")  # E
+torch.set_log_callback(1)  # E
 with torch.no_grad():
     both = torch.cat([x, x], dim=0).float().transpose(0, 1)
 x.no_such_method()  # E

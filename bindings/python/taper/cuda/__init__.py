@@ -17,14 +17,14 @@ _GRAPHS = ("CUDAGraph", "graph", "graph_pool_handle", "is_current_stream_capturi
 
 
 def __getattr__(name):
+    if name in ("amp", "graphs"):
+        from importlib import import_module
+
+        return import_module("taper.cuda." + name)
     if name in _GRAPHS:
         from . import graphs
 
         return getattr(graphs, name)
-    if name == "amp":
-        from importlib import import_module
-
-        return import_module("taper.cuda.amp")
     if name.endswith("Tensor"):
         from .._creation import legacy_types
 

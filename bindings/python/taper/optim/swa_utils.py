@@ -1,12 +1,11 @@
 """Averages of weights: moving averages, stochastic weight averaging."""
 
 import copy
-import math
 
 from .._grad_mode import no_grad
 from .._tensor import Tensor
 from ..nn import Module
-from .lr_scheduler import LRScheduler, _per_group
+from ._schedules_gen import SWALR
 
 __all__ = [
     "SWALR",
@@ -132,35 +131,3 @@ def update_bn(loader, model, device=None):
     for m, momentum in norms.items():
         m.momentum = momentum
     model.train(training)
-
-
-class SWALR(LRScheduler):
-    """Goes from each group's learning rate to swa_lr in anneal_epochs epochs and stays there."""
-
-    def __init__(self, optimizer, swa_lr, anneal_epochs=10, anneal_strategy="cos", last_epoch=-1):
-        rates = _per_group("swa_lr", optimizer, swa_lr)
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must by one of 'cos' or 'linear', instead got {anneal_strategy}")
-        if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
-            raise ValueError(f"anneal_epochs must be equal or greater than 0, got {anneal_epochs}")
-        for group, rate in zip(optimizer.param_groups, rates):
-            group["swa_lr"] = rate
-        self.anneal_epochs, self._anneal_strategy = anneal_epochs, anneal_strategy
-        super().__init__(optimizer, last_epoch)
-
-    def _share(self, step):
-        t = max(0.0, min(1.0, step / max(1, self.anneal_epochs)))
-        return t if self._anneal_strategy == "linear" else (1 - math.cos(math.pi * t)) / 2
-
-    def get_lr(self):
-        """The rates of the present step: what is left of the way is walked from where the rate is now."""
-        step = self._step_count - 1
-        if self.anneal_epochs == 0:
-            step = max(1, step)
-        before, now = self._share(step - 1), self._share(step)
-        rates = []
-        for group in self.optimizer.param_groups:
-            lr, goal = group["lr"], group["swa_lr"]
-            start = goal if before == 1 else (lr - before * goal) / (1 - before)
-            rates.append(goal * now + start * (1 - now))
-        return rates

@@ -8,7 +8,7 @@ mod go;
 mod model;
 mod parser;
 pub mod plan;
-mod python;
+pub mod python;
 mod rust;
 mod stubs;
 

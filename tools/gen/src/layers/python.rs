@@ -73,7 +73,7 @@ pub fn init(layers: &Layers) -> String {
 }
 
 /// `head(items)tail`, broken as Python's formatter breaks it.
-fn fill(indent: usize, head: &str, items: &[String], tail: &str) -> String {
+pub fn fill(indent: usize, head: &str, items: &[String], tail: &str) -> String {
     let pad = " ".repeat(indent);
     let one = format!("{pad}{head}({}){tail}\n", items.join(", "));
     if one.chars().count() <= WIDTH + 1 {

@@ -5,15 +5,21 @@ mod cpp;
 mod go;
 pub mod model;
 mod parser;
+mod python;
 mod rust;
 
 use std::path::Path;
 
-/// The entries.
-pub fn load(root: &Path) -> Result<Vec<model::Entry>, String> {
+/// The specification.
+pub fn read(root: &Path) -> Result<model::Optimizers, String> {
     let path = root.join("spec/optim.txt");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     parser::parse(&text)
+}
+
+/// The entries.
+pub fn load(root: &Path) -> Result<Vec<model::Entry>, String> {
+    Ok(read(root)?.entries)
 }
 
 /// The core's table.
@@ -34,4 +40,14 @@ pub fn cpp(root: &Path) -> Result<Option<String>, String> {
 /// Go's constructors.
 pub fn go(root: &Path) -> Result<Option<String>, String> {
     Ok(Some(go::emit(&load(root)?)))
+}
+
+/// A file of Python's classes.
+pub fn python(root: &Path, file: &str) -> Result<Option<String>, String> {
+    python::emit(&read(root)?, file).map(Some)
+}
+
+/// The types of a file of Python's classes.
+pub fn stubs(root: &Path, file: &str) -> Result<Option<String>, String> {
+    python::stubs(&read(root)?, file).map(Some)
 }

@@ -24,6 +24,8 @@ pub struct Opt {
     /// None is a value of it.
     pub optional: bool,
     pub default: Expr,
+    /// Given by name alone, in Python.
+    pub keyword_only: bool,
 }
 
 /// `each NAME = expression if condition` and its like.
@@ -48,7 +50,14 @@ pub struct Entry {
     pub name: String,
     /// The entry whose update this one has.
     pub base: Option<String>,
+    /// In the base's order, since slots are shared.
     pub options: Vec<Opt>,
+    /// As the entry's own signature has them.
+    pub written: Vec<Opt>,
+    /// The options in the order of the keys of Python's groups, where it is another.
+    pub order: Vec<String>,
+    /// Python's file.
+    pub file: String,
     pub doc: String,
     pub checks: Vec<(Expr, String)>,
     pub count: Count,
@@ -59,6 +68,8 @@ pub struct Entry {
     pub each: Vec<Line>,
     pub native: Option<String>,
     pub by_hand: Option<String>,
+    /// What it gives of its base's options, in the base's order.
+    pub fixed: Vec<Line>,
 }
 
 impl Entry {
@@ -70,4 +81,17 @@ impl Entry {
     pub fn taken(&self) -> impl Iterator<Item = &Opt> {
         self.options.iter().filter(|o| !matches!(o.kind, Kind::Inert | Kind::Fixed))
     }
+}
+
+/// One file of Python's classes.
+#[derive(Clone, Debug)]
+pub struct File {
+    pub name: String,
+    pub doc: String,
+}
+
+/// The whole specification.
+pub struct Optimizers {
+    pub entries: Vec<Entry>,
+    pub files: Vec<File>,
 }

@@ -4,8 +4,8 @@ use super::model::*;
 use crate::layers::expr::{self, Expr, Reader};
 
 /// Reads the whole text; an error names the line.
-pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
-    let mut entries: Vec<Entry> = Vec::new();
+pub fn parse(text: &str) -> Result<Optimizers, String> {
+    let (mut entries, mut files): (Vec<Entry>, Vec<File>) = Default::default();
     let mut lines: Vec<(usize, String)> = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
         match lines.last_mut() {
@@ -14,20 +14,26 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
         }
     }
     for (number, line) in &lines {
-        read(&mut entries, line).map_err(|e| format!("spec/optim.txt, line {number}: {e}"))?;
+        read(&mut entries, &mut files, line).map_err(|e| format!("spec/optim.txt, line {number}: {e}"))?;
     }
     for i in 0..entries.len() {
         inherit(&mut entries, i)?;
         check(&entries[i])?;
     }
-    Ok(entries)
+    Ok(Optimizers { entries, files })
 }
 
-fn read(entries: &mut Vec<Entry>, line: &str) -> Result<(), String> {
+fn read(entries: &mut Vec<Entry>, files: &mut Vec<File>, line: &str) -> Result<(), String> {
     if let Some(body) = line.strip_prefix("    ") {
         return body_line(entries.last_mut().ok_or("no entry begins before this")?, body);
     }
+    if let Some(rest) = line.strip_prefix("file ") {
+        let (name, doc) = rest.split_once(' ').ok_or("expected: file NAME \"text\"")?;
+        files.push(File { name: name.into(), doc: expr::unquote(doc) });
+        return Ok(());
+    }
     let rest = line.strip_prefix("optimizer ").ok_or("expected: optimizer NAME(options)")?;
+    let file = files.last().ok_or("no `file` line stands before this")?.name.clone();
     let mut r = Reader::new(rest)?;
     let name = r.next()?;
     if entries.iter().any(|e| e.name == name) {
@@ -40,7 +46,10 @@ fn read(entries: &mut Vec<Entry>, line: &str) -> Result<(), String> {
     entries.push(Entry {
         name,
         base,
+        written: options.clone(),
         options,
+        order: Vec::new(),
+        file,
         doc: String::new(),
         checks: Vec::new(),
         count: Count::No,
@@ -51,14 +60,17 @@ fn read(entries: &mut Vec<Entry>, line: &str) -> Result<(), String> {
         each: Vec::new(),
         native: None,
         by_hand: None,
+        fixed: Vec::new(),
     });
     Ok(())
 }
 
 fn options(r: &mut Reader) -> Result<Vec<Opt>, String> {
     let mut out: Vec<Opt> = Vec::new();
+    let mut keyword_only = false;
     while !r.take(")") {
         if r.take("*") {
+            keyword_only = true;
             r.take(",");
             continue;
         }
@@ -79,7 +91,7 @@ fn options(r: &mut Reader) -> Result<Vec<Opt>, String> {
         if out.iter().any(|o| o.name == name) {
             return Err(format!("the option {name} stands twice"));
         }
-        out.push(Opt { name, kind, optional, default });
+        out.push(Opt { name, kind, optional, default, keyword_only });
         if r.peek() != ")" {
             r.expect(",")?;
         }
@@ -120,8 +132,11 @@ fn body_line(e: &mut Entry, line: &str) -> Result<(), String> {
         "each" => e.each.push(assignment(rest)?),
         "fix" => {
             let l = assignment(rest)?;
-            e.options.push(Opt { name: l.name, kind: Kind::Fixed, optional: false, default: l.value });
+            e.fixed.push(l.clone());
+            let (name, default) = (l.name, l.value);
+            e.options.push(Opt { name, kind: Kind::Fixed, optional: false, default, keyword_only: true });
         }
+        "order" => e.order = rest.split(',').map(|n| n.trim().to_string()).collect(),
         "native" => e.native = Some(rest.into()),
         "by" => e.by_hand = Some(rest.strip_prefix("hand ").ok_or("expected: by hand NAME")?.into()),
         other => return Err(format!("no line begins with '{other}'")),
@@ -142,8 +157,8 @@ fn inherit(entries: &mut [Entry], i: usize) -> Result<(), String> {
         ordered.push(e.options[at.ok_or_else(|| format!("spec/optim.txt: {} lacks {}", e.name, o.name))?].clone());
     }
     e.options = ordered;
-    let (name, doc) = (e.name.clone(), e.doc.clone());
-    *e = Entry { name, doc, base: e.base.clone(), options: e.options.clone(), ..from };
+    let Entry { name, base, options, written, file, doc, fixed, .. } = e.clone();
+    *e = Entry { name, base, options, written, file, doc, fixed, ..from };
     Ok(())
 }
 
@@ -174,6 +189,10 @@ fn check(e: &Entry) -> Result<(), String> {
     lines(&e.each, true)?;
     if e.each.is_empty() == e.by_hand.is_none() {
         return Err(format!("spec/optim.txt: {} needs `each` lines or `by hand`, and not both", e.name));
+    }
+    let named = |o: &Opt| e.order.contains(&o.name);
+    if !e.order.is_empty() && !(e.order.len() == e.options.len() && e.options.iter().all(named)) {
+        return Err(format!("spec/optim.txt: {}: `order` is not about all options", e.name));
     }
     if e.states.len() > 3 {
         return Err(format!("spec/optim.txt: {} has more than 3 states", e.name));

@@ -139,6 +139,11 @@ pub fn python(root: &Path) -> Result<Option<String>, String> {
     load(root).map(|e| Some(python::emit(&e)))
 }
 
+/// Their types.
+pub fn stubs(root: &Path) -> Result<Option<String>, String> {
+    load(root).map(|e| Some(python::stubs(&e)))
+}
+
 pub fn cpp(root: &Path) -> Result<Option<String>, String> {
     load(root).map(|e| Some(cpp::emit(&e)))
 }
