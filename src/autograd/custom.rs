@@ -1,8 +1,11 @@
 //! Custom functions: forward and backward given by the caller, in any language.
 
+use super::meta::gradient_edge;
 use super::meta::{self};
-use super::node::{Ctx, Edge, Grads, Node, OutputMeta, Saved, Saver};
-use super::{gradient_edge, mode, recording, view};
+use super::node::{Ctx, Edge, Grads, Node, OutputMeta};
+use super::record::recording;
+use super::saved::{Saved, Saver};
+use super::{mode, view};
 use crate::base::error::Result;
 use crate::base::sync::Mutex;
 use crate::ensure;

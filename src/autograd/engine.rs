@@ -1,9 +1,9 @@
 //! The backward engine: runs nodes in reverse order of their making, on the calling thread, without recursion.
 
-use super::meta::{self, Hook};
+use super::algebra::{algebra, Algebra};
+use super::meta;
 use super::mode::{self, Anomaly, GradMode};
-use super::node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
-use super::{algebra, Algebra};
+use super::node::{Ctx, Edge, Grads, Hook, Kind, Node, OutputMeta};
 use crate::backend::memory;
 use crate::base::error::Result;
 use crate::base::sync::Mutex;

@@ -1,24 +1,14 @@
 //! What autograd knows about one tensor: leaf or node output, gradient, hooks, view relation.
 
-use super::node::{Edge, Node};
-use super::view;
+use super::algebra::algebra;
+use super::node::{next_hook_id, Ctx, Edge, Grads, Hook, Node, OutputMeta};
 use crate::base::error::Result;
-use crate::base::sync::{Mutex, Turn, TurnGuard};
+use crate::base::layout::Layout;
+use crate::base::sync::{Mutex, MutexGuard, Turn, TurnGuard};
 use crate::ensure;
 use crate::tensor::Tensor;
-use std::sync::atomic::{AtomicU64, Ordering};
+use smallvec::SmallVec;
 use std::sync::{Arc, Weak};
-
-/// A tensor hook: sees the gradient and may replace it.
-#[derive(Clone)]
-pub struct Hook {
-    pub id: u64,
-    pub call: Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>,
-}
-static NEXT_HOOK: AtomicU64 = AtomicU64::new(1);
-pub fn next_hook_id() -> u64 {
-    NEXT_HOOK.fetch_add(1, Ordering::Relaxed)
-}
 
 /// How a view hangs on its base.
 pub(super) struct ViewOf {
@@ -63,7 +53,7 @@ pub(super) fn peek(t: &Tensor) -> Option<&Mutex<Meta>> {
 /// Whether gradients flow through the tensor.
 #[inline]
 pub fn requires_grad(t: &Tensor) -> bool {
-    t.needs_grad_flag() || view::base_requires_grad(t)
+    t.needs_grad_flag() || base_requires_grad(t)
 }
 /// Whether the user made the tensor rather than a recorded op.
 pub fn is_leaf(t: &Tensor) -> bool {
@@ -91,7 +81,7 @@ pub fn set_requires_grad(t: &Tensor, on: bool) -> Result<()> {
 }
 /// The node that made the tensor; for a view whose base was written since, a fresh one.
 pub fn grad_fn(t: &Tensor) -> Option<Arc<Node>> {
-    view::refresh(t);
+    refresh(t);
     peek(t)?.lock().history.as_ref().map(|e| e.node.clone())
 }
 pub fn output_nr(t: &Tensor) -> usize {
@@ -129,7 +119,7 @@ pub fn gradient_edge(t: &Tensor) -> Option<Edge> {
     if !requires_grad(t) {
         return None;
     }
-    view::refresh(t);
+    refresh(t);
     let mut m = cell(t).lock();
     if let Some(e) = &m.history {
         return Some(e.clone());
@@ -143,6 +133,54 @@ pub fn gradient_edge(t: &Tensor) -> Option<Edge> {
     let node = Node::accumulate(t);
     m.accumulator = Arc::downgrade(&node);
     Some(Edge { node, nr: 0 })
+}
+
+#[inline]
+fn base_requires_grad(t: &Tensor) -> bool {
+    match peek(t) {
+        Some(m) => m.lock().view.as_ref().is_some_and(|v| v.base.needs_grad_flag()),
+        None => false,
+    }
+}
+
+pub(super) fn relative(view: &Layout, base: &Layout) -> Layout {
+    Layout { shape: view.shape.clone(), strides: view.strides.clone(), offset: view.offset - base.offset }
+}
+
+/// Gives a view whose base was written since a history through the base's new one.
+fn refresh(t: &Tensor) {
+    let Some(cell) = peek(t) else { return };
+    let base = {
+        let m: MutexGuard<Meta> = cell.lock();
+        match &m.view {
+            Some(v) if v.version != t.version() => v.base.clone(),
+            _ => return,
+        }
+    };
+    let edge = gradient_edge(&base);
+    let new = edge.map(|e| as_strided_edge(t, &base, e));
+    if let Some(v) = &mut cell.lock().view {
+        v.version = t.version();
+    }
+    if new.is_some() || peek(t).is_some_and(|m| m.lock().history.is_some()) {
+        set_history(t, new);
+    }
+}
+
+pub(super) fn as_strided_edge(view: &Tensor, base: &Tensor, base_edge: Edge) -> Edge {
+    let (bl, vl) = (base.layout(), view.layout());
+    let rel = relative(&vl, &bl);
+    let node = Node::function(
+        "AsStridedBackward0".into(),
+        SmallVec::from_iter([Some(base_edge)]),
+        SmallVec::from_iter([OutputMeta::of(view)]),
+        false,
+        Box::new(move |_: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
+            let Some(g) = &g[0] else { return Ok(Grads::from_iter([None])) };
+            Ok(Grads::from_iter([Some(algebra()?.as_strided_backward(g, &bl, &rel)?)]))
+        }),
+    );
+    Edge { node, nr: 0 }
 }
 
 /// The accumulated gradient.

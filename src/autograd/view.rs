@@ -1,11 +1,10 @@
 //! Views and in-place writes: which tensor is a view of which, and how history follows a write through either.
 
-use super::meta::{self, Meta, ViewOf};
+use super::algebra::algebra;
+use super::meta::{self, as_strided_edge, relative, ViewOf};
 use super::mode::{grad_enabled, inference_mode};
-use super::node::{Ctx, Edge, Grads, Node, OutputMeta};
-use super::{algebra, Kind};
+use super::node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
 use crate::base::error::Result;
-use crate::base::layout::Layout;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
@@ -36,54 +35,6 @@ pub fn track(input: &Tensor, out: &Tensor, several_outputs: bool) {
 /// The tensor that a view looks at (`_base`).
 pub fn base_of(t: &Tensor) -> Option<Tensor> {
     meta::peek(t)?.lock().view.as_ref().map(|v| v.base.clone())
-}
-
-#[inline]
-pub(super) fn base_requires_grad(t: &Tensor) -> bool {
-    match meta::peek(t) {
-        Some(m) => m.lock().view.as_ref().is_some_and(|v| v.base.needs_grad_flag()),
-        None => false,
-    }
-}
-
-fn relative(view: &Layout, base: &Layout) -> Layout {
-    Layout { shape: view.shape.clone(), strides: view.strides.clone(), offset: view.offset - base.offset }
-}
-
-/// Gives a view whose base was written since a history through the base's new one.
-pub(super) fn refresh(t: &Tensor) {
-    let Some(cell) = meta::peek(t) else { return };
-    let base = {
-        let m: crate::base::sync::MutexGuard<Meta> = cell.lock();
-        match &m.view {
-            Some(v) if v.version != t.version() => v.base.clone(),
-            _ => return,
-        }
-    };
-    let edge = meta::gradient_edge(&base);
-    let new = edge.map(|e| as_strided_edge(t, &base, e));
-    if let Some(v) = &mut cell.lock().view {
-        v.version = t.version();
-    }
-    if new.is_some() || meta::peek(t).is_some_and(|m| m.lock().history.is_some()) {
-        meta::set_history(t, new);
-    }
-}
-
-fn as_strided_edge(view: &Tensor, base: &Tensor, base_edge: Edge) -> Edge {
-    let (bl, vl) = (base.layout(), view.layout());
-    let rel = relative(&vl, &bl);
-    let node = Node::function(
-        "AsStridedBackward0".into(),
-        SmallVec::from_iter([Some(base_edge)]),
-        SmallVec::from_iter([OutputMeta::of(view)]),
-        false,
-        Box::new(move |_: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
-            let Some(g) = &g[0] else { return Ok(Grads::from_iter([None])) };
-            Ok(Grads::from_iter([Some(algebra()?.as_strided_backward(g, &bl, &rel)?)]))
-        }),
-    );
-    Edge { node, nr: 0 }
 }
 
 /// Checks that an in-place write to `t` may be recorded; called before anything is written.

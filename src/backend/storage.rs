@@ -1,8 +1,7 @@
 //! Storage: untyped bytes on a device, shared by the tensors that view them.
 
-use crate::backend::{self, memory};
+use crate::backend::cpu::alloc::Block;
 use crate::base::device::Device;
-use crate::base::error::{ErrorKind, Result};
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +11,7 @@ pub enum Buffer {
     /// Host memory; `owner` frees it when dropped (an allocator's block, a caller's buffer with its deleter).
     Host { ptr: NonNull<u8>, owner: Box<dyn HostOwner> },
     /// Host memory from the CPU backend's caching allocator (no box: this is the hot path).
-    Cached(backend::cpu::alloc::Block),
+    Cached(Block),
     /// Device memory, downcast by its backend.
     Device(Box<dyn Any + Send + Sync>),
 }
@@ -24,7 +23,7 @@ pub trait HostOwner: Send + Sync {}
 unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
-pub use backend::memory::{set_out_of_memory_hook, OutOfMemoryHook};
+pub use crate::backend::memory::{set_out_of_memory_hook, OutOfMemoryHook};
 
 /// Bytes on one device.
 pub struct Storage {
@@ -38,16 +37,6 @@ pub struct Storage {
 impl Storage {
     pub fn new(buffer: Buffer, nbytes: usize, device: Device) -> Storage {
         Storage { buffer, nbytes, device, shared: AtomicBool::new(false) }
-    }
-    /// Uninitialised memory from the device's allocator.
-    pub fn alloc(nbytes: usize, device: Device) -> Result<Storage> {
-        memory::check()?;
-        let backend = backend::get(device)?;
-        let buffer = match backend.alloc(nbytes) {
-            Err(e) if e.kind == ErrorKind::OutOfMemory && memory::memory_was_freed(nbytes) => backend.alloc(nbytes)?,
-            other => other?,
-        };
-        Ok(Storage::new(buffer, nbytes, device))
     }
     /// A caller's host memory; `owner` is dropped with the last tensor that uses it.
     pub fn from_host(ptr: NonNull<u8>, nbytes: usize, owner: Box<dyn HostOwner>) -> Storage {

@@ -1,5 +1,6 @@
 //! Element types: what a dtype is stands in `spec/types.txt`, what follows from it here.
 
+pub use super::bool8::Bool8;
 pub use super::types_gen::DType;
 use crate::bail;
 use crate::base::error::Result;
@@ -91,10 +92,6 @@ macro_rules! half_element {
 }
 half_element!(f16 => F16, bf16 => BF16);
 
-/// A bool element: one byte, 0 or 1. Its own type because Rust's `bool` must never hold a foreign byte.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(transparent)]
-pub struct Bool8(pub u8);
 impl Element for Bool8 {
     const DTYPE: DType = DType::Bool;
     #[inline(always)]

@@ -1,4 +1,5 @@
 //! What everything else stands on: element types, devices, layouts, numbers, errors, locks, settings.
+pub mod bool8;
 pub mod device;
 pub mod dtype;
 pub mod error;

@@ -299,7 +299,7 @@ macro_rules! dispatch {
                 $body
             }
             $crate::DType::Bool => {
-                type $t = $crate::base::dtype::Bool8;
+                type $t = $crate::base::bool8::Bool8;
                 $body
             }
             $crate::DType::BF16 => {

@@ -264,7 +264,7 @@ pub fn node_register_hook(
     user: User,
 ) -> Result<u64> {
     let f = node_hook(c, vt, user, true)?;
-    let number = meta::next_hook_id();
+    let number = crate::autograd::node::next_hook_id();
     n.post_hooks.lock().push((number, f));
     Ok(number)
 }
@@ -277,7 +277,7 @@ pub fn node_register_prehook(
     user: User,
 ) -> Result<u64> {
     let f = node_hook(c, vt, user, false)?;
-    let number = meta::next_hook_id();
+    let number = crate::autograd::node::next_hook_id();
     n.pre_hooks.lock().push((number, f));
     Ok(number)
 }

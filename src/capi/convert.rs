@@ -1,84 +1,23 @@
 //! What every C function does first and last: arguments from C, results to C, errors and panics into error handles.
 
 use super::arguments;
-use super::error;
+use super::error_box::into_handle;
 use super::handle::{self, Fault, Kind, Object};
-use super::scope;
+pub use super::objects::*;
+use super::panics::caught;
+pub use super::panics::getter;
 use super::types::*;
 use crate::backend::memory;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::sync::Mutex;
 use crate::gate;
 use crate::rng::Generator;
 use crate::tensor::Tensor;
 use crate::watch;
 use crate::{DType, Device, Scalar};
 use smallvec::SmallVec;
-use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::raw::{c_char, c_void};
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::{Arc, Once};
-
-thread_local! {
-    /// How many calls into the library this thread is inside of (callbacks may call again).
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Message and place of the panic that is unwinding through such a call.
-    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
-}
-/// The same of a panic on one of the kernels' threads, which goes on in the thread that called.
-static WORKER_PANIC: Mutex<Option<String>> = Mutex::new(None);
-static START: Once = Once::new();
-
-/// Before the first call: within our calls a panic is noted and not printed, and everything else goes to the hook that
-/// was there before.
-#[cold]
-fn start() {
-    memory::prepare();
-    error::prepare();
-    let previous = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let worker = std::thread::current().name().is_some_and(|n| n.starts_with("taper-"));
-        let inside = DEPTH.try_with(Cell::get).unwrap_or(0) != 0;
-        if !inside && !worker {
-            return previous(info);
-        }
-        let text = match info.location() {
-            Some(l) => format!("{} at {}:{}:{}", panic_text(info.payload()), l.file(), l.line(), l.column()),
-            None => panic_text(info.payload()).to_string(),
-        };
-        if !inside {
-            *WORKER_PANIC.lock() = Some(text);
-            return;
-        }
-        let _ = PANIC.try_with(|p| p.set(Some(text)));
-    }));
-}
-
-fn panic_text(payload: &dyn std::any::Any) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic with an unknown payload")
-}
-
-/// Catches a panic of `f` as an error that says what happened and where.
-#[inline]
-fn caught<R>(f: impl FnOnce() -> R) -> std::result::Result<R, Error> {
-    START.call_once(start);
-    DEPTH.with(|d| d.set(d.get() + 1));
-    let result = catch_unwind(AssertUnwindSafe(f));
-    DEPTH.with(|d| d.set(d.get() - 1));
-    result.map_err(|payload| panic_error(&*payload))
-}
-
-#[cold]
-fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
-    let noted = PANIC.try_with(Cell::take).ok().flatten().or_else(|| WORKER_PANIC.lock().take());
-    let what = noted.unwrap_or_else(|| panic_text(payload).to_string());
-    Error::new(ErrorKind::Internal, format!("internal error, please report it: {what}"))
-}
+use std::sync::Arc;
 
 /// The body of a fallible C function: NULL, or an error handle that names the op.
 #[inline]
@@ -95,7 +34,7 @@ fn run(op: &'static str, f: &mut dyn FnMut(&Call) -> Result<()>) -> *mut taper_e
     let _span = (word & watch::PROFILE != 0 && !op.starts_with("profiler_")).then(|| watch::profile::call(op));
     if memory::is_low() {
         if let Some(e) = refuse(op) {
-            return error::into_handle(e.with_op(op));
+            return into_handle(e.with_op(op));
         }
     }
     match caught(|| f(&call)) {
@@ -111,7 +50,7 @@ fn failed(op: &'static str, mut e: Error) -> *mut taper_error {
     if e.op.is_none() {
         e.arg = arguments::at_fault(op, &e);
     }
-    error::into_handle(e.with_op(op))
+    into_handle(e.with_op(op))
 }
 
 /// Calls that give memory back, or only look: they work whatever memory is left.
@@ -137,104 +76,6 @@ fn refuse(op: &str) -> Option<Error> {
     match caught(memory::check) {
         Ok(r) => r.err(),
         Err(e) => Some(e),
-    }
-}
-
-/// The body of a getter that returns its value: `bad` for a bad handle (or a panic).
-#[inline]
-pub fn getter<R>(bad: R, f: impl FnOnce() -> Option<R>) -> R {
-    match caught(f) {
-        Ok(Some(r)) => r,
-        _ => bad,
-    }
-}
-
-/// The body of a `_free` function: true when the handle was NULL or alive.
-#[inline]
-pub fn free<T>(handle: *const T, kind: Kind) -> bool {
-    if handle.is_null() {
-        return true;
-    }
-    getter(false, || handle::remove(handle as usize, kind).ok().map(drop).map(|_| true))
-}
-
-/// The same of a handle type.
-#[inline]
-pub fn free_handle<T: HandleType>(h: *mut T) -> bool {
-    free(h, T::KIND)
-}
-
-/// A handle type whose objects stand in the table; `Object` is cheap to clone.
-pub trait HandleType {
-    const KIND: Kind;
-    type Object: Clone + Send + Sync + 'static;
-}
-macro_rules! handle_types {
-    ($($c:ty => $kind:ident, $object:ty;)*) => {$(
-        impl HandleType for $c {
-            const KIND: Kind = Kind::$kind;
-            type Object = $object;
-        })*};
-}
-/// The tensors behind a `taper_tensor_list`; None where `taper_grad` found no gradient.
-pub type TensorList = Arc<Vec<Option<Tensor>>>;
-handle_types! {
-    taper_tensor => Tensor, Tensor;
-    taper_tensor_list => TensorList, TensorList;
-    taper_string => String, Arc<super::string::Text>;
-    taper_error => Error, Arc<error::ErrorBox>;
-    taper_generator => Generator, Generator;
-    taper_graph => Graph, Arc<dyn crate::backend::Graph>;
-    taper_node => Node, Arc<crate::autograd::Node>;
-}
-
-/// The object of a handle, without a message.
-#[inline]
-pub fn object<T: HandleType>(h: *const T) -> std::result::Result<T::Object, Fault> {
-    handle::get::<T::Object>(h as usize, T::KIND)
-}
-
-/// Puts an object into the table and into the open scope.
-#[inline]
-fn place(kind: Kind, object: Object) -> Result<usize> {
-    let bits = handle::insert(kind, object)?;
-    if !scope::note(kind, bits) {
-        drop(handle::remove(bits, kind));
-        return Err(memory::out_of_memory(std::mem::size_of::<(Kind, usize)>()));
-    }
-    Ok(bits)
-}
-
-/// What the table holds of an object.
-fn held<T: HandleType>(o: T::Object) -> Result<Object> {
-    if T::KIND != Kind::Tensor {
-        return Ok(Object::Other(Box::new(o)));
-    }
-    // Unboxed: the generic path of the hot type.
-    let mut o = Some(o);
-    let t = (&mut o as &mut dyn std::any::Any).downcast_mut::<Option<Tensor>>().and_then(Option::take);
-    match t {
-        Some(t) => Ok(Object::Tensor(t)),
-        None => crate::bail!(Internal, "tensor handle of another type"),
-    }
-}
-
-/// Puts an object into the table and makes its handle.
-pub fn new_handle<T: HandleType>(o: T::Object) -> Result<*mut T> {
-    Ok(place(T::KIND, held::<T>(o)?)? as *mut T)
-}
-
-/// A borrowed handle for the time of a callback.
-pub struct Lent<T: HandleType>(pub *mut T);
-impl<T: HandleType> Lent<T> {
-    pub fn new(o: &T::Object) -> Result<Lent<T>> {
-        // Not noted in a scope: the library frees it itself.
-        Ok(Lent(handle::insert(T::KIND, held::<T>(o.clone())?)? as *mut T))
-    }
-}
-impl<T: HandleType> Drop for Lent<T> {
-    fn drop(&mut self) {
-        drop(handle::remove(self.0 as usize, T::KIND));
     }
 }
 
@@ -712,11 +553,6 @@ impl IntoC<*mut taper_node> for Option<Arc<crate::autograd::Node>> {
 }
 impl IntoC<*mut taper_generator> for Generator {
     fn into_c(self) -> Result<*mut taper_generator> {
-        new_handle(self)
-    }
-}
-impl IntoC<*mut taper_event> for Arc<super::event::Event> {
-    fn into_c(self) -> Result<*mut taper_event> {
         new_handle(self)
     }
 }

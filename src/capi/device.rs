@@ -4,7 +4,7 @@ use super::convert::{Call, IntoC, Slot};
 use super::types::*;
 use super::user::{CStruct, Callbacks, User};
 use crate::backend::storage::{set_out_of_memory_hook, OutOfMemoryHook};
-use crate::backend::{self, cpu::threads::parallel, info};
+use crate::backend::{self, cpu::threads::parallel, devices};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::log::{self, LogLevel};
 use crate::base::settings;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// `taper_device_count`.
 pub fn device_count(c: &Call, r#type: i32) -> Result<i32> {
     let d = c.device(0, "type", taper_device { r#type, index: 0 })?;
-    Ok(info::count(d.kind) as i32)
+    Ok(devices::count(d.kind) as i32)
 }
 
 /// What a device is and can do: fields of taper_device_get_properties. What a driver does not tell is 0 or "". Texts are
@@ -100,7 +100,7 @@ fn text<const N: usize>(s: &str) -> [c_char; N] {
 
 /// `taper_device_get_properties`.
 pub fn device_get_properties(device: Device) -> Result<taper_device_properties> {
-    let i = info::info(device)?;
+    let i = devices::info(device)?;
     let dtypes = crate::DType::ALL.iter().filter(|d| i.supports(**d)).map(|d| 1 << (*d as i32)).sum();
     let small = |n: usize| n.min(i32::MAX as usize) as i32;
     Ok(taper_device_properties {
@@ -133,13 +133,13 @@ pub fn device_get_properties(device: Device) -> Result<taper_device_properties> 
 
 /// `taper_device_check`.
 pub fn device_check(device: Device) -> Result<()> {
-    info::check(device).map(|_| ())
+    devices::check(device).map(|_| ())
 }
 
 /// `taper_device_find`.
 pub fn device_find(c: &Call, r#type: i32, name: &str) -> Result<Device> {
     let kind = c.opt_device(0, "type", taper_device { r#type, index: 0 })?.map(|d| d.kind);
-    info::find(kind, name)
+    devices::find(kind, name)
 }
 
 /// `taper_device_parse`.
@@ -159,7 +159,7 @@ pub fn get_default_device() -> taper_device {
 
 /// `taper_set_default_device`.
 pub fn set_default_device(device: Device) -> Result<()> {
-    info::check(device)?;
+    devices::check(device)?;
     settings::set_default_device(device);
     Ok(())
 }

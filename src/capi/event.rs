@@ -1,6 +1,6 @@
 //! Events in a device's queue, and device memory that other libraries use too.
 
-use super::convert::HandleType;
+use super::convert::{new_handle, HandleType, IntoC};
 use super::handle::Kind;
 use super::types::*;
 use crate::backend::{self, Mark};
@@ -17,6 +17,11 @@ pub struct Event {
 impl HandleType for taper_event {
     const KIND: Kind = Kind::Event;
     type Object = Arc<Event>;
+}
+impl IntoC<*mut taper_event> for Arc<Event> {
+    fn into_c(self) -> Result<*mut taper_event> {
+        new_handle(self)
+    }
 }
 impl Event {
     /// The point that was recorded last.

@@ -15,6 +15,7 @@ pub mod device;
 pub mod dlpack;
 pub mod dlpack_types;
 pub mod error;
+mod error_box;
 pub mod event;
 pub mod function;
 pub mod graph;
@@ -28,6 +29,7 @@ pub mod module;
 pub mod nn;
 #[rustfmt::skip]
 pub mod ops_gen;
+pub mod objects;
 #[rustfmt::skip]
 pub mod objects_gen;
 pub mod optim;
@@ -37,6 +39,7 @@ pub mod schedule_gen;
 #[rustfmt::skip]
 pub mod optim_gen;
 mod optim_options;
+pub mod panics;
 pub mod scope;
 pub mod string;
 pub mod tensor;

@@ -1,7 +1,7 @@
 //! Scopes: handles made on one thread between begin and end are freed at the end, so that C needs no free per op.
 
-use super::convert::getter;
 use super::handle::{self, Kind};
+use super::panics::getter;
 use crate::backend::memory::{self, reserve::fallibly};
 use crate::Result;
 use std::cell::{Cell, RefCell};

@@ -1,7 +1,7 @@
 //! Strings that the library returns.
 
-use super::convert::object;
 use super::handle::{self, Kind};
+use super::objects::{object, HandleType};
 use super::types::*;
 use crate::backend::memory;
 use crate::base::error::Result;
@@ -17,6 +17,11 @@ impl Text {
         bytes.push(0);
         Ok(Text(bytes))
     }
+}
+
+impl HandleType for taper_string {
+    const KIND: Kind = Kind::String;
+    type Object = Arc<Text>;
 }
 
 /// Takes over a string that a callback handed out; None for NULL and bad handles.

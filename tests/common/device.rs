@@ -44,7 +44,7 @@ pub fn compiles_slowly() -> bool {
     static SLOW: OnceLock<bool> = OnceLock::new();
     *SLOW.get_or_init(|| {
         let long = std::env::var("TAPER_TEST_LONG").is_ok_and(|v| v == "1");
-        !long && !device().is_cpu() && taper::backend::info::info(device()).is_ok_and(|i| i.kind == "cpu")
+        !long && !device().is_cpu() && taper::backend::devices::info(device()).is_ok_and(|i| i.kind == "cpu")
     })
 }
 

@@ -1,12 +1,112 @@
-//! SIMD vectors of floats behind one trait.
+//! The float types that dense kernels compute in, and SIMD vectors of them behind one trait.
 //!
 //! A kernel is an `#[inline(always)]` function generic over [`Lanes`]; `simd_dispatch!` instantiates it once per
 //! instruction set inside a `#[target_feature]` function, so that one binary uses what the machine has. The trait's
 //! functions must be inlined into such a function: called elsewhere they would be slow calls (or illegal ones).
 
 use super::level::Level;
-use super::scratch::Real;
 use super::simd::{float::Float, Base};
+use crate::base::dtype::Element;
+use half::{bf16, f16};
+
+/// A float type that kernels compute in: f32 or f64 (half types go through f32).
+pub trait Real: Element + Default + Float {
+    const ZERO: Self;
+    const ONE: Self;
+    const LOWEST: Self;
+    #[cfg(target_arch = "x86_64")]
+    type V4: Lanes<T = Self>;
+    #[cfg(target_arch = "x86_64")]
+    type V3: Lanes<T = Self>;
+    type V1: Lanes<T = Self>;
+    fn ln(self) -> Self;
+    /// a * b + c, fused only where that is one instruction of the baseline.
+    fn mul_add_fast(self, b: Self, c: Self) -> Self;
+}
+macro_rules! real {
+    ($t:ty, $v4:ident, $v3:ident, $n:literal) => {
+        impl Real for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const LOWEST: Self = <$t>::NEG_INFINITY;
+            #[cfg(target_arch = "x86_64")]
+            type V4 = $v4;
+            #[cfg(target_arch = "x86_64")]
+            type V3 = $v3;
+            type V1 = Portable<$t, $n>;
+            #[inline(always)]
+            fn ln(self) -> Self {
+                <$t>::ln(self)
+            }
+            #[inline(always)]
+            fn mul_add_fast(self, b: Self, c: Self) -> Self {
+                if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+                    self.mul_add(b, c)
+                } else {
+                    self * b + c
+                }
+            }
+        }
+    };
+}
+real!(f32, F32x16, F32x8, 8);
+real!(f64, F64x8, F64x4, 4);
+
+/// An element type with the float type its arithmetic is carried out in.
+pub trait FloatElement: Element {
+    type C: Real;
+    /// Whether memory already holds `C`.
+    const DIRECT: bool;
+    fn widen(self) -> Self::C;
+    fn narrow(v: Self::C) -> Self;
+}
+macro_rules! float_element {
+    ($t:ty, $c:ty, $direct:literal, |$v:ident| $widen:expr, |$w:ident| $narrow:expr) => {
+        impl FloatElement for $t {
+            type C = $c;
+            const DIRECT: bool = $direct;
+            #[inline(always)]
+            fn widen(self) -> $c {
+                let $v = self;
+                $widen
+            }
+            #[inline(always)]
+            fn narrow($w: $c) -> Self {
+                $narrow
+            }
+        }
+    };
+}
+float_element!(f32, f32, true, |v| v, |w| w);
+float_element!(f64, f64, true, |v| v, |w| w);
+float_element!(f16, f32, false, |v| v.to_f32(), |w| f16::from_f32(w));
+float_element!(bf16, f32, false, |v| v.to_f32(), |w| bf16::from_f32(w));
+
+/// `dispatch!` over the four float dtypes; other dtypes run `$other`.
+#[macro_export]
+macro_rules! dispatch_float {
+    ($dtype:expr, $t:ident, $body:expr, $other:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            $crate::DType::F16 => {
+                type $t = half::f16;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $t = half::bf16;
+                $body
+            }
+            _ => $other,
+        }
+    };
+}
 
 /// A vector of `N` floats. All functions are unsafe: the instruction set must be there and pointers valid.
 pub trait Lanes: Copy {
@@ -308,12 +408,12 @@ pub fn vector_shape<C: Real>(set: Level) -> (usize, usize) {
 #[macro_export]
 macro_rules! simd_dispatch {
     (float $vis:vis fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
-        $crate::simd_dispatch!(@ ($vis) $name, $body, ($crate::backend::cpu::scratch::FloatElement), <T::C as
-            $crate::backend::cpu::scratch::Real>, ($($arg: $ty),*));
+        $crate::simd_dispatch!(@ ($vis) $name, $body, ($crate::backend::cpu::lanes::FloatElement), <T::C as
+            $crate::backend::cpu::lanes::Real>, ($($arg: $ty),*));
     };
     ($vis:vis fn $name:ident => $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
-        $crate::simd_dispatch!(@ ($vis) $name, $body, ($crate::backend::cpu::scratch::Real), <T as
-            $crate::backend::cpu::scratch::Real>, ($($arg: $ty),*));
+        $crate::simd_dispatch!(@ ($vis) $name, $body, ($crate::backend::cpu::lanes::Real), <T as
+            $crate::backend::cpu::lanes::Real>, ($($arg: $ty),*));
     };
     (@ ($vis:vis) $name:ident, $body:ident, ($bound:path), <$c:ty as $real:path>, ($($arg:ident: $ty:ty),*)) => {
         $vis unsafe fn $name<T: $bound>(set: $crate::backend::cpu::level::Level, $($arg: $ty),*) {

@@ -26,7 +26,15 @@ pub mod threads;
 mod transfer;
 mod transpose;
 
-use super::*;
+use crate::backend::contract::*;
+use crate::backend::memory::{self, MemoryStats};
+use crate::backend::program;
+use crate::backend::storage::{Buffer, Storage};
+use crate::base::device::Device;
+use crate::base::error::Result;
+use crate::base::scalar::Scalar;
+use crate::rng::Generator;
+use std::sync::Arc;
 
 struct CpuBackend;
 static CPU: CpuBackend = CpuBackend;

@@ -3,9 +3,9 @@
 //! A row is read from memory once: its mean, its variance and the result come from the cache. Gradients of weight and
 //! bias are added up over fixed blocks of rows and the blocks' sums then, so that they do not depend on threads.
 
-use super::lanes::Lanes;
+use super::lanes::{FloatElement, Lanes, Real};
 use super::level::{level, Level};
-use super::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
+use super::scratch::{ptr, Ptr, Scratch};
 use super::threads::parallel::parallel_for;
 use crate::backend::{check, LayerNormGrads, View};
 use crate::base::dtype::Element;

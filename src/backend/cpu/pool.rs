@@ -1,8 +1,8 @@
 //! Max and average pooling over 1 to 3 trailing dimensions; all leading dimensions count as planes.
 
-use super::lanes::Lanes;
+use super::lanes::{FloatElement, Lanes};
 use super::level::{level, Level};
-use super::scratch::{ptr, FloatElement, Ptr, Scratch, Walk};
+use super::scratch::{ptr, Ptr, Scratch, Walk};
 use super::threads::parallel::parallel_for;
 use crate::backend::{check, PoolParams, View};
 use crate::base::dtype::{Bool8, DType, Element};
@@ -212,7 +212,7 @@ simd_dispatch!(fn max_two => max_two_body(
 
 /// 2 x 2 windows of one plane, sixteen at a time.
 #[inline(always)]
-unsafe fn max_two_body<T: super::scratch::Real, V: Lanes<T = T>>(
+unsafe fn max_two_body<T: super::lanes::Real, V: Lanes<T = T>>(
     w: &Window,
     x: *mut T,
     xs: [isize; 3],
@@ -387,7 +387,7 @@ simd_dispatch!(fn scatter_two => scatter_two_body(
 
 /// Backward of 2 x 2 windows: each element takes its window's gradient if the index names it, else zero.
 #[inline(always)]
-unsafe fn scatter_two_body<T: super::scratch::Real, V: Lanes<T = T>>(
+unsafe fn scatter_two_body<T: super::lanes::Real, V: Lanes<T = T>>(
     w: &Window,
     g: *mut T,
     gs: [isize; 3],

@@ -3,9 +3,9 @@
 //! Contiguous rows are worked on in place. Where another dimension is the contiguous one, as many columns as a vector
 //! has lanes go side by side. Everything else passes through a row of scratch memory.
 
-use super::lanes::Lanes;
+use super::lanes::{FloatElement, Lanes, Real};
 use super::level::{level, Level};
-use super::scratch::{ptr, FloatElement, Real, Scratch, Walk};
+use super::scratch::{ptr, Scratch, Walk};
 use super::threads::parallel::parallel_for;
 use crate::backend::View;
 use crate::base::error::{Error, Result};

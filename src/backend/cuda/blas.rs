@@ -1,84 +1,25 @@
 //! Matrix products by cuBLAS and, with an epilogue (bias, activation), by cuBLASLt.
 
-use super::api::{check, check_blas, queued};
+use super::api::{check_blas, queued};
+use super::handles::{check_lt, Blas, Shape, WORKSPACE};
 use super::libs::{require, Lib};
 use super::stream::{Stream, Streams};
 use crate::backend::gpu::driver::{Matrix, Product};
 use crate::backend::{precision, Activation};
 use crate::base::dtype::DType;
 use crate::base::error::Result;
-use cudarc::cublas::sys::{self as cb, cublasComputeType_t, cublasHandle_t, cublasOperation_t, cudaDataType};
+use cudarc::cublas::sys::{self as cb, cublasComputeType_t, cublasOperation_t, cudaDataType};
 use cudarc::cublaslt::sys::{self as lt, cublasLtHandle_t, cublasLtMatmulAlgo_t};
-use cudarc::driver::sys as cu;
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ptr;
-
-/// What NVIDIA recommends for Hopper; the pointer stays the same, as a captured graph needs it.
-const WORKSPACE: usize = 32 << 20;
-
-/// One stream's handles.
-pub struct Blas {
-    handle: cublasHandle_t,
-    light: cublasLtHandle_t,
-    workspace: u64,
-    /// The algorithm that cuBLASLt chose for a shape; None where it has none.
-    chosen: HashMap<Shape, Option<cublasLtMatmulAlgo_t>>,
-}
-// SAFETY: used under the stream's lock.
-unsafe impl Send for Blas {}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Shape {
-    dtype: DType,
-    m: i32,
-    n: i32,
-    k: i32,
-    a: (bool, i32),
-    b: (bool, i32),
-    out: i32,
-    tf32: bool,
-    bias: bool,
-    activation: Option<Activation>,
-    /// Leading dimension of what keeps the activation's arguments, 0 for none.
-    pre: i32,
-    /// Alignment of the pointers, which algorithms depend on.
-    align: u32,
-}
-
-impl Blas {
-    fn new(stream: &Stream) -> Result<Blas> {
-        let (mut handle, mut light, mut workspace) = (ptr::null_mut(), ptr::null_mut(), 0);
-        // SAFETY: out-pointers to locals; handles and memory live as long as the process, as streams do.
-        unsafe {
-            check_blas(cb::cublasCreate_v2(&mut handle), "cublasCreate")?;
-            check_blas(cb::cublasSetStream_v2(handle, stream.raw.cast()), "cublasSetStream")?;
-            check(cu::cuMemAlloc_v2(&mut workspace, WORKSPACE), "cuMemAlloc")?;
-            check_blas(cb::cublasSetWorkspace_v2(handle, workspace as *mut c_void, WORKSPACE), "cublasSetWorkspace")?;
-            let code = lt::cublasLtCreate(&mut light);
-            check_lt(code, "cublasLtCreate")?;
-        }
-        Ok(Blas { handle, light, workspace, chosen: HashMap::new() })
-    }
-}
 
 /// Makes the stream's handles, where the library is there.
 pub fn prepare(stream: &Stream) -> Result<()> {
     let mut slot = stream.blas.lock();
     if slot.is_none() && available() {
-        *slot = Some(Blas::new(stream)?);
+        *slot = Some(Blas::new(stream.raw)?);
     }
     Ok(())
-}
-
-fn check_lt(code: lt::cublasStatus_t, call: &str) -> Result<()> {
-    match code {
-        lt::cublasStatus_t::CUBLAS_STATUS_SUCCESS => Ok(()),
-        other => Err(crate::base::error::Error::new(
-            crate::base::error::ErrorKind::Runtime,
-            format!("CUDA: {call} failed with {other:?}"),
-        )),
-    }
 }
 
 /// Whether the library is wanted and there. `TAPER_CUBLAS=0` leaves it out.
@@ -153,7 +94,7 @@ pub fn product(streams: &Streams, stream: &Stream, call: &Product) -> Result<boo
     };
     let mut slot = stream.blas.lock();
     if slot.is_none() {
-        *slot = Some(Blas::new(stream)?);
+        *slot = Some(Blas::new(stream.raw)?);
     }
     let blas = slot.as_mut().expect("just made");
     let (singles, doubles) = ([call.alpha as f32, call.beta as f32], [call.alpha, call.beta]);

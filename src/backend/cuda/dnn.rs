@@ -1,6 +1,7 @@
 //! Convolutions by cuDNN.
 
 use super::api::{check_dnn, queued};
+use super::handles::{Choice, Dnn, Key};
 use super::libs::{require, Lib};
 use super::stream::{Stream, Streams};
 use crate::backend::gpu::driver::{ConvPass, Convolution, Place};
@@ -9,7 +10,6 @@ use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Result};
 use cudarc::cudnn::sys::{self as dnn, cudnnDataType_t, cudnnHandle_t, cudnnMathType_t, cudnnStatus_t};
 use smallvec::SmallVec;
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ptr;
 
@@ -28,49 +28,11 @@ pub fn available() -> bool {
     *WANTED.get_or_init(|| std::env::var("TAPER_CUDNN").as_deref() != Ok("0") && require(Lib::Cudnn).is_ok())
 }
 
-/// What an algorithm was chosen for.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    pass: ConvPass,
-    dtype: DType,
-    tf32: bool,
-    numbers: SmallVec<[i32; 48]>,
-}
-
-/// A chosen algorithm (by its number in the pass's own list) and the scratch memory that it takes.
-#[derive(Clone, Copy)]
-struct Choice {
-    algo: u32,
-    math: cudnnMathType_t,
-    scratch: usize,
-}
-
-/// One stream's handle.
-pub struct Dnn {
-    handle: cudnnHandle_t,
-    /// Algorithms of a shape, the best first; those that turned out not to work are gone.
-    chosen: HashMap<Key, SmallVec<[Choice; 8]>>,
-}
-// SAFETY: used under the stream's lock.
-unsafe impl Send for Dnn {}
-
-impl Dnn {
-    fn new(stream: &Stream) -> Result<Dnn> {
-        let mut handle = ptr::null_mut();
-        // SAFETY: an out-pointer to a local; the handle lives as long as the process, as the stream does.
-        unsafe {
-            check_dnn(dnn::cudnnCreate(&mut handle), "cudnnCreate")?;
-            check_dnn(dnn::cudnnSetStream(handle, stream.raw.cast()), "cudnnSetStream")?;
-        }
-        Ok(Dnn { handle, chosen: HashMap::new() })
-    }
-}
-
 /// Makes the stream's handle, where the library is there.
 pub fn prepare(stream: &Stream) -> Result<()> {
     let mut slot = stream.dnn.lock();
     if slot.is_none() && available() {
-        *slot = Some(Dnn::new(stream)?);
+        *slot = Some(Dnn::new(stream.raw)?);
     }
     Ok(())
 }
@@ -196,7 +158,7 @@ pub fn convolution(
     }
     let mut slot = stream.dnn.lock();
     if slot.is_none() {
-        *slot = Some(Dnn::new(stream)?);
+        *slot = Some(Dnn::new(stream.raw)?);
     }
     let own = slot.as_mut().expect("just made");
     let mut numbers: SmallVec<[i32; 48]> = SmallVec::new();

@@ -6,6 +6,7 @@ mod blas;
 mod device;
 mod dnn;
 mod driver;
+mod handles;
 mod libs;
 mod nvrtc;
 mod stream;
@@ -16,7 +17,7 @@ pub use dnn::version as cudnn_version;
 
 use super::gpu::Gpu;
 use super::info::no_index;
-use super::Backend;
+use crate::backend::contract::Backend;
 use crate::base::device::{Device, DeviceType};
 use crate::base::error::Result;
 use std::sync::OnceLock;

@@ -1,8 +1,7 @@
 //! Streams: each thread has its own, and memory that crosses from one to another is ordered by events.
 
 use super::api::check;
-use super::blas::Blas;
-use super::dnn::Dnn;
+use super::handles::{Blas, Dnn};
 use crate::backend::gpu::driver::{Arg, Mem};
 use crate::bail;
 use crate::base::error::{Error, ErrorKind, Result};

@@ -1,8 +1,8 @@
 //! Convolutions: products of matrices over columns made on the fly, or one work-item per element.
 
 use super::driver::{ConvPass, Convolution, Place};
-use super::gemm::{accumulator, Bias, Method, Operands, Panels, Plain, Target};
-use super::tune::Tile;
+use super::gemm::{accumulator, Bias, Operands, Panels, Plain, Target};
+use super::tile::{Method, Tile};
 use super::*;
 use crate::base::layout::Dims;
 

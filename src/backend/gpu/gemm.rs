@@ -2,26 +2,11 @@
 
 use super::driver::{Matrix, Product};
 use super::elementwise::scalar_arg;
-use super::tune::{default_of, How, Tile};
+use super::tile::{default_of, tile_columns, How, Method, Tile, TILE_ROWS};
 use super::*;
 use crate::backend::program::{Inst, Opcode, Src};
 
 const SOURCE: &str = include_str!("../kernels/gemm.cl");
-
-/// Ways to multiply; all give the same result up to rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    /// Tiles in local memory: GPUs.
-    Tiled,
-    /// Packed panels and register tiles: CPUs.
-    Packed,
-    /// Register tiles over operands where they lie; b's columns are neighbours: CPUs, what fits their caches.
-    Stream,
-    /// Inner products by vectors; both operands run along k: CPUs, what fits their caches.
-    Dot,
-    /// No preparation: small and thin products.
-    Direct,
-}
 
 /// The dtype that products of a dtype are added up in. Integers wrap, so 32 bits serve all but int64.
 pub(super) fn accumulator(d: DType) -> DType {
@@ -31,14 +16,6 @@ pub(super) fn accumulator(d: DType) -> DType {
         DType::I64 => DType::I64,
         _ => DType::I32,
     }
-}
-
-/// Rows of a register tile.
-pub(super) const TILE_ROWS: i64 = 8;
-
-/// Columns of a register tile.
-pub(super) fn tile_columns(acc: DType) -> usize {
-    2 * (64 / acc.size())
 }
 
 /// Columns and most rows of a tile of inner products.

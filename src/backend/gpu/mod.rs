@@ -20,15 +20,25 @@ mod reduce;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod tune;
 
 pub use compile::{cache_dir, compile_counts, trusted};
 
 use super::info::DeviceInfo;
 use super::kernels::{self, Def};
-use super::*;
+use crate::backend::check;
+use crate::backend::contract::*;
+use crate::backend::memory::MemoryStats;
+use crate::backend::program::{self, Program};
+use crate::backend::storage::{Buffer, HostOwner, Storage};
 use crate::bail;
-use crate::base::error::{ErrorKind, Result};
+use crate::base::device::Device;
+use crate::base::dtype::DType;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::layout::Layout;
+use crate::base::scalar::Scalar;
+use crate::rng::Generator;
 use compile::Compiled;
 use driver::{Arg, Driver, Mem, Reach};
 use memory::{Allocator, DeviceBuffer, Staging};
@@ -445,7 +455,11 @@ impl Backend for Gpu {
     fn memory_info(&self) -> Result<(u64, u64)> {
         match self.driver.memory_info()? {
             Some(known) => Ok(known),
-            None => super::info::memory_left(self.device, self.memory_stats()),
+            // What this process holds is taken off the total.
+            None => {
+                let total = self.info.global_memory;
+                Ok((total.saturating_sub(self.memory_stats().reserved), total))
+            }
         }
     }
     fn scan(&self, op: ScanOp, input: View, dim: usize, out: View, indices: Option<View>) -> Result<()> {

@@ -8,68 +8,11 @@
 //! switches this off.
 
 use super::compile::{hash, read_entry, write_entry};
-use super::gemm::{tile_columns, Method, Operands, Plain, Target, TILE_ROWS};
+use super::gemm::{Operands, Plain, Target};
+use super::tile::{candidates, default_of, How, Method};
 use super::*;
 use crate::base::device::DeviceType;
 use std::time::{Duration, Instant};
-
-/// The register tile of one work-item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tile {
-    pub rows: i64,
-    /// Vectors per row; elements where there are none (`Method::Tiled`).
-    pub columns: i64,
-    /// Elements of a vector.
-    pub lanes: i64,
-}
-
-impl Tile {
-    /// Columns in elements.
-    pub fn width(self) -> i64 {
-        self.columns * self.lanes
-    }
-}
-
-/// A method with what it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct How {
-    pub method: Method,
-    pub tile: Tile,
-    /// Groups per compute unit that a product with few tiles is cut into along k.
-    pub groups: i64,
-}
-
-impl How {
-    fn text(self) -> String {
-        let How { method, tile, groups } = self;
-        format!("{method:?} {} {} {} {groups}", tile.rows, tile.columns, tile.lanes)
-    }
-}
-
-/// Tiles worth a try, the default first.
-pub(super) fn candidates(method: Method, acc: DType) -> SmallVec<[Tile; 6]> {
-    let lanes = tile_columns(acc) as i64 / 2;
-    match method {
-        // 16 x 16 work-items in local memory of at most 32 KB.
-        Method::Tiled if acc.size() == 8 => SmallVec::from_slice(&[tile(4, 4), tile(8, 4)]),
-        Method::Tiled => SmallVec::from_slice(&[tile(4, 4), tile(8, 4), tile(8, 8)]),
-        // Registers of 64, 32 and 16 bytes.
-        _ => [(TILE_ROWS, lanes), (6, lanes / 2), (12, lanes), (4, lanes / 4)]
-            .into_iter()
-            .filter(|t| t.1 >= 2)
-            .map(|(rows, lanes)| Tile { rows, columns: 2, lanes })
-            .collect(),
-    }
-}
-
-fn tile(rows: i64, columns: i64) -> Tile {
-    Tile { rows, columns, lanes: 1 }
-}
-
-/// A method's default.
-pub(super) fn default_of(method: Method, acc: DType) -> How {
-    How { method, tile: candidates(method, acc)[0], groups: if method == Method::Tiled { 4 } else { 2 } }
-}
 
 /// Multiplications of a product that is worth measured parameters.
 const LARGE: i64 = 1 << 24;

@@ -23,6 +23,19 @@ use std::sync::Arc;
 
 pub use reserve::{check, is_low, prepare};
 
+/// What `taper_memory_stats` reports, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Held by live tensors now, and at most so far.
+    pub allocated: u64,
+    pub allocated_peak: u64,
+    /// Obtained from the system: live and cached.
+    pub reserved: u64,
+    pub reserved_peak: u64,
+    /// Allocations served since the start.
+    pub allocations: u64,
+}
+
 /// Asked when memory runs out: frees what it can and says whether to try again.
 pub type OutOfMemoryHook = Arc<dyn Fn(usize) -> bool + Send + Sync>;
 static OUT_OF_MEMORY: RwLock<Option<OutOfMemoryHook>> = RwLock::new(None);
@@ -37,7 +50,7 @@ pub fn set_out_of_memory_hook(hook: Option<OutOfMemoryHook>) -> Option<OutOfMemo
 #[cold]
 pub fn memory_was_freed(nbytes: usize) -> bool {
     // The hook is the caller's code: it runs on the caller's thread, outside of kernels.
-    if super::cpu::threads::parallel::is_inside() {
+    if super::inside::is_inside() {
         return false;
     }
     thread_local!(static ASKING: Cell<bool> = const { Cell::new(false) });

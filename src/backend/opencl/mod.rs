@@ -9,7 +9,7 @@ pub use device::devices;
 
 use super::gpu::Gpu;
 use super::info::no_index;
-use super::Backend;
+use crate::backend::contract::Backend;
 use crate::base::device::{Device, DeviceType};
 use crate::base::error::Result;
 use std::sync::OnceLock;
@@ -56,12 +56,15 @@ mod tests {
             eprintln!("SKIPPED: no OpenCL device");
             return;
         };
-        assert_eq!(all.len(), info::count(DeviceType::OpenCl));
+        assert_eq!(all.len(), crate::backend::devices::count(DeviceType::OpenCl));
         let first = &all[0];
         assert!(!first.name.is_empty() && first.version.starts_with("OpenCL "));
         assert!(first.global_memory > 0 && first.max_allocation > 0 && first.local_memory >= 16 << 10);
-        assert_eq!(info::find(Some(DeviceType::OpenCl), &first.name.to_uppercase()).unwrap().index, 0);
-        let e = info::find(Some(DeviceType::OpenCl), "no such device").unwrap_err();
+        assert_eq!(
+            crate::backend::devices::find(Some(DeviceType::OpenCl), &first.name.to_uppercase()).unwrap().index,
+            0
+        );
+        let e = crate::backend::devices::find(Some(DeviceType::OpenCl), "no such device").unwrap_err();
         assert!(e.message.contains(&first.name), "{e}");
         assert_eq!(open(0).unwrap().device().to_string(), "opencl:0");
         let e = backend(999).err().unwrap();

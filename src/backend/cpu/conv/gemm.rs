@@ -1,10 +1,11 @@
 //! Convolution as im2col and matrix products: for outputs so small that `conv`'s tiles would run mostly empty, and
 //! for weight gradients with many weights. Blocks depend on shapes alone.
 
+use super::corr::TASK;
 use super::geometry::{Geometry, Image};
-use super::TASK;
 use crate::backend::cpu::gemm::matmul_serial;
-use crate::backend::cpu::scratch::{FloatElement, Ptr, Real, Scratch};
+use crate::backend::cpu::lanes::{FloatElement, Real};
+use crate::backend::cpu::scratch::{Ptr, Scratch};
 use crate::backend::cpu::threads::parallel::try_parallel_for;
 use crate::base::error::Result;
 

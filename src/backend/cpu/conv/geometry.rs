@@ -1,6 +1,7 @@
 //! Sizes, strides and sub-grids of convolutions.
 
-use crate::backend::cpu::scratch::{ptr, FloatElement, Ptr};
+use crate::backend::cpu::lanes::FloatElement;
+use crate::backend::cpu::scratch::{ptr, Ptr};
 use crate::backend::{check, ConvParams, View};
 use crate::base::error::Result;
 use smallvec::SmallVec;

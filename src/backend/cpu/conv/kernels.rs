@@ -1,10 +1,10 @@
 //! The register tiles of the correlation in `conv`, and the copy of a padded source.
 
+use super::corr::Corr;
 use super::geometry::{Axis, Image};
-use super::Corr;
-use crate::backend::cpu::lanes::Lanes;
+use crate::backend::cpu::lanes::{FloatElement, Lanes, Real};
 use crate::backend::cpu::level::Level;
-use crate::backend::cpu::scratch::{FloatElement, Real, Scratch};
+use crate::backend::cpu::scratch::Scratch;
 use crate::base::error::Result;
 use crate::simd_dispatch;
 use std::ops::Range;

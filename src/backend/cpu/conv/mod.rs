@@ -9,115 +9,27 @@
 //!
 //! Every output is summed over its taps in one order, whatever the number of threads.
 
+mod corr;
 mod gemm;
 mod geometry;
 mod kernels;
 mod weight;
 
+use self::corr::{for_subs, lane_counts, Corr, Sub, IM2COL_COST, TASK};
 use self::geometry::{Axis, Geometry, Image};
 use self::kernels::{run_tasks, tile_rows};
-use crate::backend::cpu::lanes::vector_shape;
+use crate::backend::cpu::lanes::{vector_shape, FloatElement, Real};
 use crate::backend::cpu::level::{level, Level};
-use crate::backend::cpu::scratch::{ptr, FloatElement, Ptr, Real, Scratch};
+use crate::backend::cpu::scratch::{ptr, Ptr, Scratch};
 use crate::backend::cpu::threads::parallel::{num_threads, parallel_for};
 use crate::backend::{check, ConvParams, View};
 use crate::base::error::{Error, Result};
 use crate::dispatch_float;
 
-/// One combination of the axes' sub-grids.
-struct Sub {
-    /// Index of the sub-grid in each axis.
-    pub axis: [usize; 3],
-    /// Where its offsets start in `Corr::offs`, and how many there are (channels x taps).
-    pub offs: usize,
-    pub k: usize,
-    /// Where its packed weights start within a group's.
-    pub weights: usize,
-}
-
-/// A correlation ready to run in tasks.
-struct Corr<T: FloatElement> {
-    pub n: usize,
-    pub groups: usize,
-    /// Channels of one group: summed over, and produced.
-    pub cin: usize,
-    pub cout: usize,
-    pub axes: [Axis; 3],
-    pub src: Image<T>,
-    pub dst: Image<T>,
-    pub subs: Vec<Sub>,
-    /// Source offsets of every (channel, tap), per sub-grid.
-    pub offs: Vec<isize>,
-    /// Whether tasks copy their source; otherwise pitches are the source's own strides.
-    pub pack: bool,
-    pub pitch: [isize; 3],
-    pub phase_stride: isize,
-    pub channel_stride: isize,
-    pub scratch_len: usize,
-    /// Per group: sub-grid, block of output channels, then [k][channels of the block].
-    pub weights: Ptr<T::C>,
-    pub group_weights: usize,
-    /// Bias of all output channels, zeros where there is none.
-    pub bias: Ptr<T::C>,
-    /// First channel and size of each block of output channels.
-    pub blocks: Vec<(usize, usize)>,
-    /// Rows laid end to end, junk between them included, instead of row by row.
-    pub flat: bool,
-    /// Outputs are written in place by the register tiles.
-    pub direct_store: bool,
-    pub band: [usize; 2],
-    pub bands: [usize; 2],
-    pub parts: usize,
-    pub lanes: usize,
-}
-
-/// Work, in multiplications, that is worth a task.
-const TASK: usize = 300_000;
 /// Bytes of source that one task should work on, to stay in the second-level cache.
 const BAND_BYTES: usize = 256 * 1024;
 /// Outputs of one channel that one task should hold in scratch.
 const BAND_OUT: usize = 4096;
-
-fn sub_counts(a: &[Axis; 3], s: [usize; 3]) -> [usize; 3] {
-    [0, 1, 2].map(|d| (a[d].subs[s[d]].t1 - a[d].subs[s[d]].t0) as usize)
-}
-
-/// How many vector lanes a sub-grid takes per channel, laid out row by row and flat.
-fn lane_counts(count: [usize; 3], pitch: usize, lanes: usize) -> (usize, usize) {
-    let [d, h, w] = count;
-    if d * h * w == 0 {
-        return (0, 0);
-    }
-    let rows = d * h * w.next_multiple_of(lanes);
-    let flat = d * ((h - 1) * pitch + w).next_multiple_of(lanes);
-    (rows, flat)
-}
-
-impl<T: FloatElement> Corr<T> {
-    /// What the correlation would cost, in multiplications: (row by row, flat).
-    fn cost(axes: &[Axis; 3], cin: usize, cout: usize, lanes: usize) -> (usize, usize) {
-        let pitch = axes[2].longest() + (axes[2].qmax - axes[2].qmin) as usize;
-        let (mut rows, mut flat) = (0, 0);
-        for_subs(axes, |s| {
-            let k: usize = (0..3).map(|d| axes[d].subs[s[d]].ks.len()).product::<usize>() * cin;
-            let (r, f) = lane_counts(sub_counts(axes, s), pitch, lanes);
-            // Each lane is loaded and stored once more; flat results are copied into place.
-            rows += r * (k + 2) * cout;
-            flat += f * (k + 5) * cout;
-        });
-        (rows, flat)
-    }
-}
-
-fn for_subs(axes: &[Axis; 3], mut f: impl FnMut([usize; 3])) {
-    for d in 0..axes[0].subs.len() {
-        for h in 0..axes[1].subs.len() {
-            for w in 0..axes[2].subs.len() {
-                f([d, h, w]);
-            }
-        }
-    }
-}
 
 /// Weight of (output channel, input channel, tap) of a group, as the correlation sees them.
 struct Weights<T> {
@@ -314,9 +226,6 @@ fn channel_blocks(cout: usize, regs: usize) -> Vec<(usize, usize)> {
     }
     blocks
 }
-
-/// Multiplications that one element of an im2col matrix is worth, with its packing by gemm.
-const IM2COL_COST: usize = 32;
 
 /// out = conv(input, weight) + bias.
 pub fn conv(input: View, weight: View, bias: Option<View>, p: &ConvParams, out: View) -> Result<()> {

@@ -4,12 +4,12 @@
 //! input: long dot products, done as register tiles of (output channels x weights), whose lanes are added only at the
 //! end. Images are dealt with in blocks that depend on shapes alone, and the blocks' sums are added in order.
 
+use super::corr::{lane_counts, IM2COL_COST, TASK};
 use super::geometry::{Axis, Geometry, Image};
 use super::kernels::{pack_planes, Planes};
-use super::{lane_counts, IM2COL_COST, TASK};
-use crate::backend::cpu::lanes::{vector_shape, Lanes};
+use crate::backend::cpu::lanes::{vector_shape, FloatElement, Lanes, Real};
 use crate::backend::cpu::level::Level;
-use crate::backend::cpu::scratch::{FloatElement, Ptr, Real, Scratch};
+use crate::backend::cpu::scratch::{Ptr, Scratch};
 use crate::backend::cpu::threads::parallel::{num_threads, parallel_for};
 use crate::base::error::Result;
 use crate::simd_dispatch;

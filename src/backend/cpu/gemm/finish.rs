@@ -1,7 +1,8 @@
 //! The epilogue of a matrix product: bias and activation, on each block of the result while it is in the cache.
 
-use super::Mat;
-use crate::backend::cpu::scratch::{ptr, FloatElement, Ptr, Real};
+use super::mat::Mat;
+use crate::backend::cpu::lanes::{FloatElement, Real};
+use crate::backend::cpu::scratch::{ptr, Ptr};
 use crate::backend::cpu::simd::{self, Kernel};
 use crate::backend::program::Opcode;
 use crate::backend::{Activation, Epilogue};

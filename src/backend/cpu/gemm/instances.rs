@@ -1,8 +1,8 @@
 //! One product of the gemm crate at the level in force. The crate's own front asks the machine instead, which
 //! `TAPER_SIMD` does not change; its instances for each instruction set are named here.
 
+use crate::backend::cpu::lanes::Real;
 use crate::backend::cpu::level::{level, Level};
-use crate::backend::cpu::scratch::Real;
 use gemm_common::gemm::gemm_basic_generic;
 use gemm_common::simd::MixedSimd;
 use gemm_common::Parallelism;

@@ -1,7 +1,9 @@
 //! Matrix products of half types, which are carried out in f32, and of integers.
 
-use super::{matmul_serial, Problem, BLOCK, TASK};
-use crate::backend::cpu::scratch::{FloatElement, Scratch};
+use super::problem::{Problem, BLOCK, TASK};
+use super::real::matmul_serial;
+use crate::backend::cpu::lanes::FloatElement;
+use crate::backend::cpu::scratch::Scratch;
 use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::Result;

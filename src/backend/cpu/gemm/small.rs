@@ -1,7 +1,6 @@
 //! Small matrix products: register tiles and dot products that need no packing.
 
-use crate::backend::cpu::lanes::Lanes;
-use crate::backend::cpu::scratch::Real;
+use crate::backend::cpu::lanes::{Lanes, Real};
 use crate::simd_dispatch;
 
 simd_dispatch!(pub(super) fn tiles => tiles_body(

@@ -1,11 +1,10 @@
 //! gather and scatter: all dtypes, any strides. Copies go by element size; only scatters that compute know the type.
 //! Where several sources meet one target, they are applied in index order, whatever the number of threads.
 
-use super::{dispatch_size, out_of_bounds, FirstBad, TASK};
+use super::shared::{dispatch_size, out_of_bounds, Combine, FirstBad, TASK};
 use crate::backend::cpu::scratch::{ptr, Ptr, Walk};
 use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::backend::{check, ScatterOp, View};
-use crate::base::dtype::{Bool8, Element};
 use crate::base::error::Result;
 use crate::base::layout::Dims;
 use crate::dispatch;
@@ -156,52 +155,6 @@ unsafe fn scatter_run<T: Copy>(
         })
     }
 }
-
-/// How the elements of a dtype are combined by a scatter.
-pub(super) trait Combine: Element {
-    fn plus(self, b: Self) -> Self;
-    fn times(self, b: Self) -> Self;
-    /// NaN wins.
-    fn larger(self, b: Self) -> Self;
-    fn smaller(self, b: Self) -> Self;
-}
-macro_rules! combine {
-    ($($t:ty: |$a:ident, $b:ident| $plus:expr, $times:expr;)*) => {$(
-        impl Combine for $t {
-            #[inline(always)]
-            fn plus(self, $b: Self) -> Self {
-                let $a = self;
-                $plus
-            }
-            #[inline(always)]
-            fn times(self, $b: Self) -> Self {
-                let $a = self;
-                $times
-            }
-            #[inline(always)]
-            #[allow(clippy::eq_op)]
-            fn larger(self, b: Self) -> Self {
-                if b > self || b != b { b } else { self }
-            }
-            #[inline(always)]
-            #[allow(clippy::eq_op)]
-            fn smaller(self, b: Self) -> Self {
-                if b < self || b != b { b } else { self }
-            }
-        })*};
-}
-combine!(
-    u8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i16: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i32: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    i64: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
-    f32: |a, b| a + b, a * b;
-    f64: |a, b| a + b, a * b;
-    half::f16: |a, b| a + b, a * b;
-    half::bf16: |a, b| a + b, a * b;
-    Bool8: |a, b| Bool8((a.0 | b.0 != 0) as u8), Bool8((a.0 != 0 && b.0 != 0) as u8);
-);
 
 /// out[index[i][j][k]][j][k] op= src[i][j][k] for dim 0, and so on, in index order.
 pub fn scatter(op: ScatterOp, out: View, dim: usize, index: View, src: View) -> Result<()> {

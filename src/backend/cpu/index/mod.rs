@@ -1,72 +1,19 @@
 //! Advanced indexing and nonzero: all dtypes, any strides. Where several sources meet one target, they are applied in
-//! index order, whatever the number of threads. What it shares with gather.rs (gather, scatter) is here.
+//! index order, whatever the number of threads.
 
 pub(super) mod gather;
+mod shared;
 
-use self::gather::Combine;
+use self::shared::{dispatch_size, Combine, FirstBad, TASK};
 use crate::backend::cpu::scratch::{ptr, Ptr, Walk};
 use crate::backend::cpu::simd::prefetch;
 use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::backend::{check, memory, View};
 use crate::base::dtype::Element;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::Result;
 use crate::base::layout::Dims;
 use crate::dispatch;
 use parking_lot::Mutex;
-
-/// Elements that are worth a task.
-const TASK: usize = 16_384;
-
-/// Runs `$body` with `$t` an unsigned integer of the dtype's size: enough to move elements.
-macro_rules! dispatch_size {
-    ($dtype:expr, $t:ident, $body:expr) => {
-        match $dtype.size() {
-            1 => {
-                type $t = u8;
-                $body
-            }
-            2 => {
-                type $t = u16;
-                $body
-            }
-            4 => {
-                type $t = u32;
-                $body
-            }
-            _ => {
-                type $t = u64;
-                $body
-            }
-        }
-    };
-}
-
-use dispatch_size;
-
-/// The first index out of range in row-major order, found by several threads.
-struct FirstBad(Mutex<Option<(usize, i64)>>);
-impl FirstBad {
-    fn new() -> FirstBad {
-        FirstBad(Mutex::new(None))
-    }
-    #[cold]
-    fn report(&self, at: usize, index: i64) {
-        let mut first = self.0.lock();
-        if first.is_none_or(|f| at < f.0) {
-            *first = Some((at, index));
-        }
-    }
-    fn result(self, dim: usize, size: i64) -> Result<()> {
-        match self.0.into_inner() {
-            Some((_, index)) => Err(out_of_bounds(index, dim, size)),
-            None => Ok(()),
-        }
-    }
-}
-#[cold]
-fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
-    Error::new(ErrorKind::Index, format!("index {index} is out of bounds for dimension {dim} with size {size}"))
-}
 
 /// Element offsets of the indexed dimensions for every index position, checked and wrapped.
 fn targets(data: &View, indices: &[View]) -> Result<Vec<isize>> {

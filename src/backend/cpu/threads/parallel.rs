@@ -7,10 +7,10 @@
 //! threads do not exist.
 
 use super::workers::Workers;
+use crate::backend::inside::{self, is_inside, Inside};
 use crate::base::error::Result;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::cell::Cell;
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -26,11 +26,6 @@ static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 /// Threads that one call may use; 0 until first asked for.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 const MAX_THREADS: usize = 1024;
-
-thread_local! {
-    /// Whether this thread runs a part of a `parallel_for` now.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
 
 /// Threads that a kernel may use: the last `set_num_threads`, else `TAPER_NUM_THREADS`, else the number of CPUs that
 /// this process may run on.
@@ -73,7 +68,7 @@ fn workers(helpers: usize) -> Option<&'static Workers> {
             return Some(p.workers);
         }
     }
-    let workers = Workers::start(helpers.next_power_of_two(), || INSIDE.with(|c| c.set(true)))?;
+    let workers = Workers::start(helpers.next_power_of_two(), inside::for_good)?;
     let new = Box::into_raw(Box::new(Pool { pid, workers }));
     match POOL.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Some(workers),
@@ -83,19 +78,6 @@ fn workers(helpers: usize) -> Option<&'static Workers> {
             drop(unsafe { Box::from_raw(new) });
             self::workers(helpers)
         }
-    }
-}
-
-/// Marks the thread as inside a `parallel_for` while it lives.
-struct Inside(bool);
-impl Inside {
-    fn enter() -> Inside {
-        Inside(INSIDE.with(|c| c.replace(true)))
-    }
-}
-impl Drop for Inside {
-    fn drop(&mut self) {
-        INSIDE.with(|c| c.set(self.0));
     }
 }
 
@@ -114,7 +96,7 @@ pub fn parallel_for_units(n: usize, unit: usize, grain: usize, f: impl Fn(Range<
     if n == 0 {
         return;
     }
-    if n <= grain || n <= unit || num_threads() == 1 || INSIDE.with(|c| c.get()) {
+    if n <= grain || n <= unit || num_threads() == 1 || is_inside() {
         return f(0..n);
     }
     run_parallel(n, unit.max(1), grain.max(1), &f);
@@ -134,11 +116,6 @@ pub fn try_parallel_for(n: usize, grain: usize, f: impl Fn(Range<usize>) -> Resu
         }
     });
     failed.into_inner().map_or(Ok(()), Err)
-}
-
-/// Whether this thread runs a part of a `parallel_for`: no callback is called from here.
-pub fn is_inside() -> bool {
-    INSIDE.with(Cell::get)
 }
 
 /// Parts for each thread, so that a thread held up by others does not hold up all.
@@ -231,7 +208,7 @@ mod tests {
         assert!(r.is_err());
         // The pool still works, and this thread is no longer marked as inside.
         covers_once(1000, 8);
-        assert!(!INSIDE.with(|c| c.get()));
+        assert!(!is_inside());
     }
 
     #[test]

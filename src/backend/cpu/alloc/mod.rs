@@ -14,14 +14,14 @@
 //! `TAPER_ALLOCATOR=system` switches all of this off: each block is then its own exact `malloc`, so that
 //! AddressSanitizer and valgrind see overruns and uses after free.
 
-use crate::backend::memory::{self, out_of_memory};
-use crate::backend::MemoryStats;
+use crate::backend::memory::{self, out_of_memory, MemoryStats};
 use crate::base::error::Result;
 use parking_lot::Mutex;
 use std::alloc::Layout;
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicU8, Ordering::*};
+use std::sync::Arc;
 
 /// Alignment of every block.
 pub const ALIGN: usize = 64;
@@ -612,7 +612,7 @@ pub fn empty_cache() {
             d.flush();
         }
     });
-    super::scratch::free_all();
+    free_kept();
     trim(0);
     return_heap();
 }
@@ -761,3 +761,97 @@ mod tests {
         assert!(after.allocated_peak >= N as u64 && after.reserved_peak >= N as u64);
     }
 }
+
+// Blocks that each thread keeps for its kernels' scratch memory.
+
+/// The blocks that one thread keeps. Its owner and `free_kept` exclude each other by `busy`, for which nobody waits: a busy
+/// shelf counts as empty, and as full.
+struct Shelf {
+    busy: AtomicBool,
+    blocks: UnsafeCell<Vec<(usize, Block)>>,
+}
+// SAFETY: the blocks are touched by whoever set `busy` alone.
+unsafe impl Sync for Shelf {}
+impl Shelf {
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut Vec<(usize, Block)>) -> R) -> Option<R> {
+        if self.busy.swap(true, Acquire) {
+            return None;
+        }
+        // SAFETY: `busy` was free and is ours until it is cleared; `f` does not come back here.
+        let r = f(unsafe { &mut *self.blocks.get() });
+        self.busy.store(false, Release);
+        Some(r)
+    }
+}
+
+/// All threads' shelves.
+static SHELVES: Mutex<Vec<Arc<Shelf>>> = Mutex::new(Vec::new());
+/// A thread's shelf, which goes with the thread.
+struct Own(Arc<Shelf>);
+impl Own {
+    fn new() -> Own {
+        let shelf = Arc::new(Shelf { busy: AtomicBool::new(false), blocks: UnsafeCell::new(Vec::new()) });
+        // Busy only while a thread begins, ends or memory is given back (or, in a forked child, was then): the blocks of
+        // a shelf that is not listed stay until the thread ends.
+        if let Some(mut all) = SHELVES.try_lock() {
+            all.push(shelf.clone());
+        }
+        Own(shelf)
+    }
+}
+impl Drop for Own {
+    fn drop(&mut self) {
+        let mine = match SHELVES.try_lock() {
+            Some(mut all) => all.iter().position(|s| Arc::ptr_eq(s, &self.0)).map(|i| all.swap_remove(i)),
+            None => None,
+        };
+        drop(mine);
+        drop(self.0.with(std::mem::take));
+    }
+}
+thread_local! {
+    static SHELF: Own = Own::new();
+}
+/// Larger blocks go back to the allocator instead of staying with the thread.
+const KEEP_BYTES: usize = 8 << 20;
+const KEEP_BLOCKS: usize = 6;
+
+/// Frees what all threads keep for their kernels, but for what those use now.
+fn free_kept() {
+    let Some(all) = SHELVES.try_lock() else { return };
+    let blocks: Vec<_> = all.iter().filter_map(|s| s.with(std::mem::take)).collect();
+    drop(all);
+    drop(blocks);
+}
+
+/// The smallest block of this thread that has `nbytes`, with its size.
+pub fn take_kept(nbytes: usize) -> Option<(usize, Block)> {
+    let found = SHELF.try_with(|s| {
+        s.0.with(|f| {
+            let best = (0..f.len()).filter(|&i| f[i].0 >= nbytes).min_by_key(|&i| f[i].0)?;
+            Some(f.swap_remove(best))
+        })
+    });
+    found.ok().flatten().flatten()
+}
+
+/// Keeps a block of `nbytes` for this thread, in place of its smallest one where it has enough.
+pub fn keep(nbytes: usize, block: Block) {
+    if nbytes > KEEP_BYTES {
+        return;
+    }
+    // `try_with`: the thread may be ending; then the block is simply freed.
+    let surplus = SHELF.try_with(|s| {
+        s.0.with(|f| {
+            let smallest = (0..f.len()).min_by_key(|&i| f[i].0).filter(|_| f.len() == KEEP_BLOCKS);
+            let surplus = smallest.map(|i| f.swap_remove(i));
+            f.push((nbytes, block));
+            surplus
+        })
+    });
+    drop(surplus);
+}
+
+#[cfg(test)]
+mod tests;
