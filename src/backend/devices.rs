@@ -109,6 +109,7 @@ pub fn check(device: Device) -> Result<&'static dyn Backend> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::dtype::DType;
 
     #[test]
     fn the_cpu_describes_itself() {

@@ -2,6 +2,7 @@
 
 use super::small::{dots, tiles, transpose_into};
 use super::*;
+use crate::backend::cpu::lanes::Real;
 use crate::backend::cpu::level::levels;
 use crate::backend::cpu::testing::{assert_close, Host, Lcg};
 use crate::backend::cpu::threads::parallel::set_num_threads;

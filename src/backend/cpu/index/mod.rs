@@ -390,6 +390,7 @@ mod tests {
     use crate::backend::cpu::threads::parallel::set_num_threads;
     use crate::backend::ScatterOp;
     use crate::base::dtype::DType;
+    use crate::base::error::ErrorKind;
 
     fn unravel(mut i: usize, shape: &[i64]) -> Vec<usize> {
         let mut v = vec![0; shape.len()];
