@@ -4,6 +4,7 @@
 //! Reading checks the whole header against the file's length before any memory is taken.
 
 use super::file::{cannot, io_error, Writer};
+use crate::backend::cpu::threads::coarse;
 use crate::backend::memory::{self, reserve::grant};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
@@ -92,6 +93,37 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
     file.commit()
 }
 
+/// What one thread reads at a time.
+const PIECE: usize = 4 << 20;
+
+/// Reads a tensor's bytes, large ones by several threads.
+fn read_data(file: &File, at: u64, bytes: &mut [u8], dtype: DType) -> std::io::Result<()> {
+    let read = |at: u64, piece: &mut [u8]| {
+        read_at(file, at, piece)?;
+        if dtype == DType::Bool {
+            // Other writers may store any nonzero byte.
+            piece.iter_mut().for_each(|b| *b = (*b != 0) as u8);
+        }
+        Ok(())
+    };
+    coarse::try_chunks(bytes, PIECE, |i, piece| read(at + (i * PIECE) as u64, piece))
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+/// Elsewhere the place in the file is the handle's, and one thread at a time reads.
+#[cfg(not(unix))]
+fn read_at(file: &File, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    static ONE: crate::base::sync::Mutex<()> = crate::base::sync::Mutex::new(());
+    let _turn = ONE.lock();
+    let mut file = file;
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(bytes)
+}
+
 /// Reads all tensors of a file, in file order, onto `device`, and the file's text entries (sorted by name).
 ///
 /// Fails with an Io error that names the file and what is wrong with it: not there, too short, a header that is not
@@ -155,11 +187,8 @@ pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMe
         bytes.clear();
         memory::reserve_exact(&mut bytes, n)?;
         bytes.resize(n, 0);
-        file.read_exact(&mut bytes).map_err(failed)?;
-        if dtype == DType::Bool {
-            // Other writers may store any nonzero byte.
-            bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
-        }
+        let at = 8 + header_len + info.data_offsets.0 as u64;
+        read_data(file.get_ref(), at, &mut bytes, dtype).map_err(failed)?;
         tensors.insert(name, Tensor::from_bytes(&bytes, &shape, dtype, device)?);
     }
     let mut metadata: FileMetadata = header.metadata().clone().unwrap_or_default().into_iter().collect();

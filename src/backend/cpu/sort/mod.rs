@@ -1,18 +1,22 @@
 //! Sorting along a dimension: stable, NaN largest, -0 equal to 0.
 //!
 //! Each line's elements become integers in the order of the elements (all bits turned for descending order), joined
-//! with their positions; equal elements then keep their order whatever the sort does.
+//! with their positions; equal elements then keep their order whatever the sort does. One long line is coarse work, which
+//! several threads share.
 
 pub(super) mod topk;
 
 use crate::backend::cpu::elementwise::interp::data;
 use crate::backend::cpu::geometry::{Rows, Space};
+use crate::backend::cpu::scratch::Ptr;
+use crate::backend::cpu::threads::coarse;
 use crate::backend::cpu::threads::parallel::{num_threads, try_parallel_for};
 use crate::backend::memory;
 use crate::backend::View;
 use crate::base::dtype::{Bool8, DType};
 use crate::base::error::Result;
 use crate::{bail, ensure};
+use bytemuck::Zeroable;
 use half::{bf16, f16};
 
 /// An element as an integer that sorts as it does.
@@ -69,19 +73,20 @@ struct Line {
 ///
 /// # Safety
 /// The line's elements are T and i64; nobody else touches them.
-unsafe fn sort_line<T: Key>(
+unsafe fn sort_line<T: Key + Send + Sync + Zeroable>(
     line: &Line,
     descending: bool,
     short: &mut Vec<u64>,
     long: &mut Vec<(u64, u64)>,
 ) -> Result<()> {
-    let (input, values) = (line.input.cast::<T>(), line.values.cast::<T>());
+    let (input, values, strides) = (line.input.cast::<T>(), line.values.cast::<T>(), line.strides);
     // SAFETY: i and at are below the line's length.
     unsafe {
-        let get = |i: usize| input.offset(i as isize * line.strides[0]).read_unaligned();
-        let put = |i: usize, at: usize, v: T| {
-            values.offset(i as isize * line.strides[1]).write_unaligned(v);
-            line.indices.offset(i as isize * line.strides[2]).write_unaligned(at as i64);
+        let (input, values, indices) = (Ptr(input.cast_mut()), Ptr(values), Ptr(line.indices));
+        let get = move |i: usize| input.at(i as isize * strides[0]).read_unaligned();
+        let put = move |i: usize, at: usize, v: T| {
+            values.at(i as isize * strides[1]).write_unaligned(v);
+            indices.at(i as isize * strides[2]).write_unaligned(at as i64);
         };
         // Keys that fit four bytes, as they are or less the smallest one.
         let (mut low, mut high) = (0, u32::MAX as u64);
@@ -89,6 +94,13 @@ unsafe fn sort_line<T: Key>(
             (low, high) = (0..line.len).map(|i| get(i).key()).fold((u64::MAX, 0), |(l, h), k| (l.min(k), h.max(k)));
         }
         if high - low <= u32::MAX as u64 && line.len <= u32::MAX as usize {
+            if line.len >= LONG && coarse::parts() > 1 {
+                let word = |i: usize| {
+                    let k = get(i).key();
+                    (if descending { high.wrapping_sub(k) } else { k.wrapping_sub(low) } << 32) | i as u64
+                };
+                return sort_long(line.len, word, get, put);
+            }
             short.clear();
             memory::reserve_exact(short, line.len)?;
             // Wrapping: another thread may write in between.
@@ -108,7 +120,11 @@ unsafe fn sort_line<T: Key>(
             long.clear();
             memory::reserve_exact(long, line.len)?;
             long.extend((0..line.len).map(|i| (get(i).key() ^ turn, i as u64)));
-            long.sort_unstable();
+            if line.len >= LONG {
+                coarse::sort(long);
+            } else {
+                long.sort_unstable();
+            }
             let copy: Vec<T> = memory::collect(long.iter().map(|k| get(k.1 as usize)))?;
             for (i, (k, v)) in long.iter().zip(copy).enumerate() {
                 put(i, k.1 as usize, v);
@@ -150,6 +166,85 @@ fn sort_words(v: &mut Vec<u64>) -> Result<()> {
             *s += 1;
         }
         std::mem::swap(v, &mut other);
+    }
+    Ok(())
+}
+
+/// From here on one line is sorted by several threads.
+const LONG: usize = 1 << 17;
+
+/// Sorts a long line by several threads: `word(i)` holds the key of element `i` above its position.
+///
+/// # Safety
+/// `get` and `put` may be called with any position of the line, from any thread.
+unsafe fn sort_long<T: Key + Send + Sync + Zeroable>(
+    len: usize,
+    word: impl Fn(usize) -> u64 + Sync,
+    get: impl Fn(usize) -> T + Sync,
+    put: impl Fn(usize, usize, T) + Sync,
+) -> Result<()> {
+    let parts = coarse::parts();
+    let size = len.div_ceil(parts);
+    let range = |p: usize| (p * size).min(len)..((p + 1) * size).min(len);
+    let (mut words, mut other) = (memory::zeroed::<u64>(len)?, memory::zeroed::<u64>(len)?);
+    let at = Ptr(words.as_mut_ptr());
+    // SAFETY: parts are disjoint ranges of the words.
+    coarse::each(parts, |p| range(p).for_each(|i| unsafe { *at.at(i as isize) = word(i) }));
+    sort_words_together(&mut words, &mut other, parts, range)?;
+    // Written after all is read: `values` may be the input itself.
+    let mut copy = memory::zeroed::<T>(len)?;
+    let to = Ptr(copy.as_mut_ptr());
+    let position = |i: usize| words[i] as u32 as usize;
+    // SAFETY: parts are disjoint ranges of the copy.
+    coarse::each(parts, |p| range(p).for_each(|i| unsafe { *to.at(i as isize) = get(position(i)) }));
+    coarse::each(parts, |p| range(p).for_each(|i| put(i, position(i), copy[i])));
+    Ok(())
+}
+
+/// `sort_words` by several threads: each counts the digits of its part, and moves it to the places behind those of the
+/// parts before it, so that the order of equal words stays.
+fn sort_words_together(
+    v: &mut Vec<u64>,
+    other: &mut Vec<u64>,
+    parts: usize,
+    range: impl Fn(usize) -> std::ops::Range<usize> + Sync,
+) -> Result<()> {
+    const BITS: u32 = 11;
+    const DIGITS: usize = 1 << BITS;
+    let mut places = memory::zeroed::<usize>(parts * DIGITS)?;
+    for pass in 0..3 {
+        let shift = 32 + pass * BITS;
+        let digit = |w: u64| (w >> shift) as usize & (DIGITS - 1);
+        places.fill(0);
+        let table = Ptr(places.as_mut_ptr());
+        let (from, to) = (&v[..], Ptr(other.as_mut_ptr()));
+        // SAFETY: a part has a row of the table to itself.
+        let row = |p: usize| unsafe { &mut *table.at((p * DIGITS) as isize).cast::<[usize; DIGITS]>() };
+        coarse::each(parts, |p| {
+            let row = row(p);
+            from[range(p)].iter().for_each(|w| row[digit(*w)] += 1);
+        });
+        let first = digit(from[0]);
+        // All alike in this digit: nothing moves.
+        if (0..parts).map(|p| row(p)[first]).sum::<usize>() == from.len() {
+            continue;
+        }
+        let mut sum = 0;
+        for d in 0..DIGITS {
+            for p in 0..parts {
+                sum += std::mem::replace(&mut row(p)[d], sum);
+            }
+        }
+        coarse::each(parts, |p| {
+            let row = row(p);
+            for w in &from[range(p)] {
+                let place = &mut row[digit(*w)];
+                // SAFETY: each word has a place of its own below their number.
+                unsafe { *to.at(*place as isize) = *w };
+                *place += 1;
+            }
+        });
+        std::mem::swap(v, other);
     }
     Ok(())
 }
@@ -217,7 +312,7 @@ pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: Vi
     let grain = (8192 / len).max(1);
     // Asked for here, where the out-of-memory hook can be: keys, a copy of them and of the values.
     memory::room_for(num_threads().min(lines.count()), len.saturating_mul(24))?;
-    try_parallel_for(lines.count(), grain, |range| {
+    let sort_lines = |range: std::ops::Range<usize>| {
         let (mut short, mut long) = (vec![], vec![]);
         let mut rows = lines.rows(range.start);
         for _ in range {
@@ -230,14 +325,19 @@ pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: Vi
             rows.advance();
         }
         Ok(())
-    })?;
-    Ok(())
+    };
+    // Few long lines: one after another, each by all threads.
+    if len >= LONG && lines.count() < num_threads() {
+        return sort_lines(0..lines.count());
+    }
+    try_parallel_for(lines.count(), grain, sort_lines)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backend::cpu::testing::arrays::*;
+    use crate::backend::cpu::threads::parallel::set_num_threads;
     use std::cmp::Ordering;
 
     fn check(a: &Array, dim: usize, descending: bool, kind: Kind) {
@@ -284,6 +384,20 @@ mod tests {
                         check(&a, dim, descending, OUT_KINDS[r.below(4) as usize]);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn long_lines_by_several_threads() {
+        const N: usize = LONG + 77;
+        let mut r = Random(3);
+        for (dtype, spread) in [(DType::F32, 1e3), (DType::I64, 1e4), (DType::F64, 1e300), (DType::U8, 255.0)] {
+            let values: Vec<f64> = (0..2 * N).map(|_| (r.unit() * spread).round()).collect();
+            let a = Array::of(&[2, N as i64], dtype, Kind::Contiguous, |i| values[i]);
+            for threads in [1, 2, 5] {
+                set_num_threads(threads);
+                check(&a, 1, threads == 2, Kind::Contiguous);
             }
         }
     }

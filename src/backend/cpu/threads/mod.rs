@@ -1,3 +1,6 @@
-//! Threads: what kernels call to run in parallel, and the helper threads that do it.
+//! Threads: what kernels call to run in parallel, the helper threads that do it, and rayon's for coarse work.
+#[cfg(test)]
+mod bench;
+pub mod coarse;
 pub mod parallel;
 mod workers;
