@@ -67,36 +67,79 @@ def leaves(tree):
     return found
 
 
-def rust_target(files, module, path):
-    """The file that a path names in a module, or None where it leads out of the crate."""
-    parts = [p for p in path.replace(" ", "").split("::") if p]
-    here = list(module)
-    if parts[0] == "crate":
-        here, parts = [], parts[1:]
-    elif parts[0] == "self":
-        parts = parts[1:]
-    elif parts[0] == "super":
-        while parts and parts[0] == "super":
-            here, parts = here[:-1], parts[1:]
-    else:
+class Rust:
+    """The files of the crate, what each gives on under its own name, and what it defines."""
+
+    def __init__(self):
+        self.files = rust_files()
+        self.texts = {m: lifted(without_tests(f.read_text())) for m, f in self.files.items()}
+        self.given = {m: self.reexports(m) for m in self.files}
+
+    def reexports(self, module):
+        """Name -> the path that it is given on from; `*` -> the paths whose names all are."""
+        given = {"*": []}
+        for use in re.findall(r"\bpub(?:\([a-z ]+\))? use ([^;]+);", self.texts[module]):
+            for path in leaves(use):
+                if path.endswith("::*"):
+                    given["*"].append(path)
+                else:
+                    given[path.rpartition("::")[2]] = path
+        return given
+
+    def place(self, module, path):
+        """The file that a path leads to from a module, and the rest of the path; None where it leads out of the crate."""
+        parts = [p for p in path.replace(" ", "").split("::") if p]
+        here = list(module)
+        if parts[0] == "crate":
+            here, parts = [], parts[1:]
+        elif parts[0] == "self":
+            parts = parts[1:]
+        elif parts[0] == "super":
+            while parts and parts[0] == "super":
+                here, parts = here[:-1], parts[1:]
+        elif (*module, parts[0]) not in self.files:
+            return None
+        for n in range(len(parts), -1, -1):
+            if tuple(here + parts[:n]) in self.files:
+                return tuple(here + parts[:n]), parts[n:]
         return None
-    for n in range(len(parts), -1, -1):
-        if tuple(here + parts[:n]) in files:
-            return tuple(here + parts[:n])
-    return None
+
+    def targets(self, module, path, depth=0):
+        """The files that have what a path names: a name that a file only gives on is the other file's."""
+        found = self.place(module, path)
+        if found is None or depth > 4:
+            return set()
+        file, rest = found
+        given = self.given[file]
+        if rest and rest[0] != "*" and rest[0] in given:
+            return self.targets(file, given[rest[0]], depth + 1) or {file}
+        if rest and rest[0] != "*":
+            kinds = r"\b(?:struct|enum|trait|fn|const|static|type|union|mod|macro_rules!)\s+"
+            defines = lambda m: re.search(kinds + re.escape(rest[0]) + r"\b", self.texts[m])
+            if not defines(file):
+                for other in given["*"]:
+                    for place in self.targets(file, other.removesuffix("::*"), depth + 1):
+                        if defines(place):
+                            return {place}
+        return {file}
+
+    def imports(self):
+        graph = {}
+        for module, text in self.texts.items():
+            text = re.sub(r"\bpub(?:\([a-z ]+\))? use [^;]+;", "", text)
+            uses = r"\buse ([^;]+);"
+            paths = [leaf for m in re.finditer(uses, text) for leaf in leaves(m.group(1))]
+            text = re.sub(uses, "", text)
+            paths += re.findall(r"\b(?:crate|super|self)(?:::\w+)+", text)
+            for child in re.findall(r"\bmod (\w+);", text):
+                paths += re.findall(rf"(?<![\w:$.]){child}(?:::\w+)+", text)
+            found = {t for p in paths for t in self.targets(module, p)} - {module}
+            graph["::".join(module)] = {"::".join(t) for t in found}
+        return graph
 
 
 def rust_imports():
-    files = rust_files()
-    graph = {}
-    for module, file in files.items():
-        text = lifted(without_tests(file.read_text()))
-        uses = r"\buse ([^;]+);"
-        paths = [leaf for m in re.finditer(uses, text) for leaf in leaves(m.group(1))]
-        paths += re.findall(r"\b(?:crate|super|self)(?:::\w+)+", re.sub(uses, "", text))
-        targets = {rust_target(files, module, p) for p in paths} - {module, None}
-        graph["::".join(module)] = {"::".join(t) for t in targets}
-    return graph
+    return Rust().imports()
 
 
 def top_level(body):

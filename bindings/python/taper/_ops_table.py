@@ -95,6 +95,63 @@ init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:V
 clip_grad_norm_:VNFFBV clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
+# File of `_ops` -> the functions that it has.
+SECTIONS = {
+    "creation_gen": """empty zeros ones full empty_like zeros_like ones_like full_like op_arange op_arange_start op_arange_start_step
+linspace logspace eye tril triu tril_ triu_""".split(),
+    "arithmetic_gen": """add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub rdiv
+rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_
+addcdiv addcdiv_""".split(),
+    "functions_gen": """exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal
+reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh
+acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ lgamma lgamma_ digamma neg neg_
+abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac""".split(),
+    "activations_gen": """relu relu_ silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu logit softmax softmin
+log_softmax""".split(),
+    "comparison_gen": """eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_
+bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_
+bitwise_not isnan isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min
+clamp_max clamp_min_ clamp_max_""".split(),
+    "reductions_gen": """sum sum_to_size nansum mean op_var op_var_dim op_var_correction op_std op_std_dim op_std_correction var_mean
+std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_
+cumprod_ diff trapezoid logcumsumexp cummax cummin sort argsort topk kthvalue median mode""".split(),
+    "linear_gen": """matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace cross
+tensordot kron addmv addr addbmm chain_matmul cdist linear bilinear _linear_activation""".split(),
+    "views_gen": """view view_as reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze squeeze
+expand expand_as broadcast_to broadcast_tensors select slice narrow diagonal diag diag_embed unbind split
+split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_""".split(),
+    "joining_gen": """cat stack atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations
+repeat tile flip fliplr flipud rot90 roll meshgrid repeat_interleave""".split(),
+    "copies_gen": """cast to to_device clone contiguous copy_ fill_ zero_""".split(),
+    "indexing_gen": """gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_
+index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take
+take_along_dim embedding embedding_full embedding_renorm_ one_hot bincount argwhere masked_scatter masked_scatter_
+select_scatter slice_scatter diagonal_scatter fill_diagonal_ tril_indices triu_indices diagflat""".split(),
+    "search_gen": """searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile msort""".split(),
+    "composed_gen": """deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power
+logaddexp2 ldexp aminmax nanmean inner hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold
+prelu""".split(),
+    "convolution_gen": """conv1d conv2d conv3d conv_padded conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose_sized max_pool1d
+max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d
+avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
+adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d im2col col2im grid_sample affine_grid""".split(),
+    "normalisation_gen": """layer_norm rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked
+local_response_norm normalize cosine_similarity pairwise_distance pad scaled_dot_product_attention pixel_shuffle
+interpolate pixel_unshuffle channel_shuffle""".split(),
+    "losses_gen": """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss
+cross_entropy hinge_embedding_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss
+multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss""".split(),
+    "random_gen": """rand rand_like randn randn_like op_randint op_randint_low op_randint_like op_randint_like_low randperm normal
+bernoulli multinomial uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ op_random_ op_random_to_
+op_random_from_ bernoulli_ dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d
+dropout3d gumbel_softmax""".split(),
+    "initialisers_gen": """init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_
+init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_
+init_default_ calculate_gain""".split(),
+    "optimiser_gen": """clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split(),
+}
+
 FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu tril_ triu_ add
 add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub pow pow_ maximum
 minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_

@@ -97,6 +97,11 @@ def call(key, args, kwargs):
     )
 
 
+def _dispatched_body(*args, _dispatched_key, **kwargs):
+    """The body that `patch` gives to functions: it finds `call` among their globals."""
+    return _call_dispatched(_dispatched_key, args, kwargs)  # noqa: F821
+
+
 def patch(function):
     """Gives a function, wherever it is held already, the new body."""
     if type(function) is not FunctionType or function.__closure__ or hasattr(function, "_dispatched"):
@@ -106,15 +111,14 @@ def patch(function):
     )
     original.__kwdefaults__ = function.__kwdefaults__
     original.__annotations__ = function.__annotations__
-    space = {}
-    exec(f"def f(*args, **kwargs): return _call_dispatched({len(_functions)}, args, kwargs)", space)
-    _functions[len(_functions)] = function, original
+    key = len(_functions)
+    _functions[key] = function, original
     function.__globals__["_call_dispatched"] = call
     code = function.__code__
-    function.__code__ = space["f"].__code__.replace(
+    function.__code__ = _dispatched_body.__code__.replace(
         co_name=code.co_name, co_filename=code.co_filename, co_firstlineno=code.co_firstlineno
     )
-    function.__defaults__ = function.__kwdefaults__ = None
+    function.__defaults__, function.__kwdefaults__ = None, {"_dispatched_key": key}
     function._dispatched = True
     function.__wrapped__ = original
 
@@ -157,7 +161,7 @@ def activate():
     from . import _indexing, _ops
 
     for name, f in list(vars(_ops).items()):
-        if not name.startswith("_") and getattr(f, "__globals__", None) is vars(_ops):
+        if not name.startswith("_") and getattr(f, "__module__", None) == "taper":
             patch(f)
     for module in ("taper._functions", "taper.nn.functional"):
         if module in sys.modules:

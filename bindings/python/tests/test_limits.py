@@ -206,13 +206,12 @@ def test_0_dim_tensors_where_dimensions_are_named():
 
 def test_every_generated_function_looks_at_its_integers():
     """Whatever else is wrong with a call: the integer is seen before C is called."""
-    import os
+    import pathlib
     import re
 
     from taper import _ops
 
-    with open(os.path.join(os.path.dirname(torch.__file__), "_ops_gen.py")) as f:
-        source = f.read()
+    source = "".join(f.read_text() for f in pathlib.Path(_ops.__file__).parent.glob("*_gen.py"))
     x, dummies = torch.ones(2, 2), {}
     dummies.update(T=x, t=x, L=[x], l=[x], S=1, s=1, I=1, i=1, F=1.0, f=1.0, B=True, N=(1,), n=(1,))
     dummies.update(D=torch.float32, d=torch.float32, v=None, Z="mean", z=None, G=None)

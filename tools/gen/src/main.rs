@@ -68,7 +68,6 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("python-prototypes", "bindings/python/taper/_prototypes_gen.py", |root, _| {
         Ok(Some(objects::python::emit(&objects::load(root)?, &layers::functions(root)?)))
     }),
-    ("python", "bindings/python/taper/_ops_gen.py", |_, ops| Ok(python::emit(ops))),
     ("python-table", "bindings/python/taper/_ops_table.py", |_, ops| Ok(python::emit_table(ops))),
     ("python-stubs", "bindings/python/taper/_ops_gen.pyi", |_, ops| Ok(stubs::emit(ops))),
     ("python-nn-stubs", "bindings/python/taper/nn/_functional_gen.pyi", |_, ops| Ok(stubs::emit_nn(ops))),
@@ -130,12 +129,13 @@ fn arguments() -> Result<(bool, Option<String>), String> {
     Ok((check, only))
 }
 
-/// Writes (or checks) the files; whether all were current or have been written. The reference has the short name `docs`.
+/// Writes (or checks) the files; whether all were current or have been written. The reference has the short name `docs`,
+/// the ops as Python functions `python`.
 fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
-    if let Some(name) = only.filter(|n| *n != "docs") {
+    if let Some(name) = only.filter(|n| !["docs", "python"].contains(n)) {
         if !TARGETS.iter().any(|t| t.0 == name) {
             let names: Vec<_> = TARGETS.iter().map(|t| t.0).collect();
-            return Err(format!("no target {name}; there are docs, {}", names.join(", ")));
+            return Err(format!("no target {name}; there are docs, python, {}", names.join(", ")));
         }
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -149,6 +149,11 @@ fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
         }
         let Some(wanted) = emit(&root, &ops).map_err(|e| format!("{path}: {e}"))? else { continue };
         current &= put(&root, path, &wanted, check)?;
+    }
+    if only.is_none_or(|o| o == "python") {
+        for (path, wanted) in python::files(&ops) {
+            current &= put(&root, &path, &wanted, check)?;
+        }
     }
     if only.is_none_or(|o| o == "docs") {
         for (path, wanted) in reference::pages(&root, &ops)? {
