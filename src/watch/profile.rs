@@ -257,18 +257,9 @@ fn nothing() -> Error {
     Error::new(ErrorKind::Runtime, "no profile has been taken on this thread")
 }
 
-fn quoted(s: &str, out: &mut String) {
-    out.push('"');
-    for c in s.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if (c as u32) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+/// A text as JSON writes it.
+fn quoted(s: &str) -> String {
+    serde_json::Value::from(s).to_string()
 }
 
 /// The events as JSON, in the order in which they ended: an array of objects.
@@ -277,7 +268,7 @@ pub fn events() -> Result<String> {
         let mut s = String::from("[");
         for (i, e) in r.events.iter().enumerate() {
             s += if i == 0 { "{\"name\": " } else { ",\n{\"name\": " };
-            quoted(e.name.text(), &mut s);
+            s += &quoted(e.name.text());
             let _ = write!(
                 s,
                 ", \"kind\": \"{}\", \"depth\": {}, \"start_ns\": {}, \"duration_ns\": {}, \"self_ns\": {}, \"bytes\": {}, \
@@ -306,7 +297,7 @@ pub fn chrome_trace() -> Result<String> {
         let mut s = String::from("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n");
         for (i, e) in r.events.iter().enumerate() {
             s += if i == 0 { "{\"ph\": \"X\", \"name\": " } else { ",\n{\"ph\": \"X\", \"name\": " };
-            quoted(e.name.text(), &mut s);
+            s += &quoted(e.name.text());
             let _ = write!(
                 s,
                 ", \"cat\": \"{}\", \"pid\": {pid}, \"tid\": 1, \"ts\": {:.3}, \"dur\": {:.3}, \"args\": {{\"bytes\": {}, \

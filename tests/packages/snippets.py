@@ -1,4 +1,4 @@
-"""Compiles or runs every code block of the README and the pages per language:  snippets.py [--list] [PAGE...]
+"""Compiles or runs every code block of the README, the pages per language and the reference:  snippets.py [--list] [PAGE...]
 
 Blocks of c, cpp, go and python are programs if they have a main (Python: always). Those of C, C++ and Go that have none are put
 into one, after the page's own includes. A block of `text` after a program is what it prints. A comment before the block
@@ -19,6 +19,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "target/release"
 PAGES = ["README.md", "docs/C.md", "docs/CPP.md", "docs/GO.md", "docs/PYTHON.md"]
+PAGES += sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs/reference/examples").glob("*.md"))
 BLOCK = re.compile(r"(?:^<!-- snippet: (.*?) -->\n\n?)?^```(\w+)\n(.*?)^```$", re.M | re.S)
 HEAD = {"c": "#include <taper.h>\n", "cpp": "#include <taper.hpp>\n"}
 

@@ -7,6 +7,8 @@ mod arguments;
 mod cpp;
 mod gate;
 mod go;
+#[cfg(test)]
+mod guide;
 mod header;
 mod layers;
 mod model;
