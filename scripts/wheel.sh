@@ -3,7 +3,7 @@
 #
 #   scripts/wheel.sh           the library is built for an old glibc, with zig as the linker (cargo-zigbuild and ziglang from
 #                              PyPI, in target/wheel-env); where they cannot be had, the one that is there is taken
-#   scripts/wheel.sh --reuse   takes target/release/libtaper.so
+#   scripts/wheel.sh --reuse   takes target/release/libtaper.so, or the file that TAPER_BUNDLE names
 #
 # The wheel's tag follows from the versions of glibc's symbols that the library asks for. TAPER_GLIBC is what is aimed at.
 set -eu
@@ -21,14 +21,14 @@ if [ ! -x "$env/bin/python" ] || ! "$env/bin/python" -c 'import build, setuptool
     retry 3 "$env/bin/python" -m pip install -q --disable-pip-version-check 'build==1.3.0' 'setuptools>=77'
 fi
 
-library=target/release/libtaper.so
+library=$(realpath -s "${TAPER_BUNDLE:-target/release/libtaper.so}")
 if [ "${1:-}" != --reuse ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
     if "$env/bin/python" -c 'import ziglang' 2>/dev/null && [ -x "$env/bin/cargo-zigbuild" ] ||
         "$env/bin/python" -m pip install -q --disable-pip-version-check 'ziglang==0.15.2' 'cargo-zigbuild==0.21.8'; then
         # zig is found as a module of the Python beside it.
         PATH="$env/bin:$PATH" CARGO_TARGET_DIR=$ROOT/target/zig CARGO_ZIGBUILD_PYTHON_PATH="$env/bin/python" \
             "$env/bin/cargo-zigbuild" zigbuild --release --locked --lib --target "x86_64-unknown-linux-gnu.$glibc"
-        library=target/zig/x86_64-unknown-linux-gnu/release/libtaper.so
+        library=$ROOT/target/zig/x86_64-unknown-linux-gnu/release/libtaper.so
     else
         echo "wheel: zig could not be installed; the wheel asks for this machine's glibc" >&2
     fi
@@ -46,7 +46,7 @@ platform=manylinux_${newest/./_}_$(uname -m)
 mkdir -p "$dist"
 rm -f "$dist"/taper_torch-*
 rm -rf bindings/python/build bindings/python/*.egg-info
-TAPER_BUNDLE=$ROOT/$library "$env/bin/python" -m build --no-isolation --wheel -o "$dist" \
+TAPER_BUNDLE=$library "$env/bin/python" -m build --no-isolation --wheel -o "$dist" \
     -C=--build-option=--plat-name="$platform" bindings/python >"$dist/wheel.log" 2>&1 || { cat "$dist/wheel.log" && exit 1; }
 "$env/bin/python" -m build --no-isolation --sdist -o "$dist" bindings/python >"$dist/sdist.log" 2>&1 ||
     { cat "$dist/sdist.log" && exit 1; }

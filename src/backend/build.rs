@@ -21,4 +21,10 @@ fn opencl_stub() {
         .warnings(true)
         .define("_GNU_SOURCE", None)
         .compile("OpenCL");
+    // The crate cl-sys asks for a dynamic library. Other linkers take the archive for one; zig's, with which the wheel is
+    // linked, only where a script says so.
+    if std::env::var("RUSTC_LINKER").is_ok_and(|linker| linker.contains("zig")) {
+        let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+        std::fs::write(format!("{out}/libOpenCL.so"), "INPUT(libOpenCL.a)\n").expect("OUT_DIR can be written to");
+    }
 }
