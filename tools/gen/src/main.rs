@@ -17,6 +17,7 @@ mod optim;
 mod parser;
 mod python;
 mod reference;
+mod reference_objects;
 mod rust_shims;
 mod schedules;
 mod stubs;

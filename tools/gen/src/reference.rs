@@ -28,14 +28,19 @@ pub fn pages(root: &Path, ops: &[Op]) -> Result<Vec<(String, String)>, String> {
     let read = |file: &str| std::fs::read_to_string(root.join(file)).map_err(|e| format!("{file}: {e}"));
     let sources = sources(&read, root, ops)?;
     let mut pages = Vec::new();
+    let others: Vec<String> = crate::reference_objects::titles()
+        .into_iter()
+        .map(|(file, title)| format!("[{}](reference/{file}.md)", title.to_lowercase()))
+        .collect();
+    let others = others.join(", ");
     let mut index = format!(
         "{HEAD}# The reference\n\n\
          Each page has C, C++, Go and Python side by side: what a function is called and takes there. Every function of C\n\
          is described in `include/taper.h` too, every one of Go by `go doc`. Ops are given with the signature of the specification\n\
          (PyTorch's notation); names that end with `_` write to their first argument.\n\n\
-         Besides the ops: [layers and losses](reference/layers.md), [learning-rate schedules](reference/schedules.md), [the functions of objects](OBJECTS.md) (tensors, modules,\n\
-         optimisers, files, devices, errors), [environment variables](ENVIRONMENT.md); how these hang together: \
-         [MODULES.md](MODULES.md), [DEVICES.md](DEVICES.md).\n"
+         Besides the ops: [layers and losses](reference/layers.md), [optimisers](reference/optimisers.md),\n\
+         [learning-rate schedules](reference/schedules.md), {others}, [environment variables](ENVIRONMENT.md); all \
+         [functions of objects](OBJECTS.md) in C.\nHow these hang together: [MODULES.md](MODULES.md), [DEVICES.md](DEVICES.md).\n"
     );
     let sections: Vec<&str> = ops.iter().fold(Vec::new(), |mut found, op| {
         if !found.contains(&heading(op)) {
@@ -56,6 +61,9 @@ pub fn pages(root: &Path, ops: &[Op]) -> Result<Vec<(String, String)>, String> {
         let links: Vec<String> = names.iter().map(|n| format!("[{n}](reference/{file}.md#{})", anchor(n))).collect();
         writeln!(index, "\n## {section}\n\n{}", wrapped(&links)).unwrap();
         let mut text = format!("{HEAD}# {section}\n\nOne of the pages of [the reference](../API.md).\n");
+        if file == "losses" {
+            text += &crate::reference_objects::losses(root)?;
+        }
         for name in names {
             writeln!(text, "\n## `{name}`").unwrap();
             for op in family.iter().filter(|o| plain(o) == name) {
@@ -65,7 +73,9 @@ pub fn pages(root: &Path, ops: &[Op]) -> Result<Vec<(String, String)>, String> {
         pages.push((format!("docs/reference/{file}.md"), text));
     }
     pages.push(("docs/reference/layers.md".into(), layers_page(&read, root, &sources)?));
-    pages.push(("docs/reference/schedules.md".into(), format!("{HEAD}{}", crate::schedules::page(root)?)));
+    for (path, text) in crate::reference_objects::pages(root, &sources.c)? {
+        pages.push((path, format!("{HEAD}{text}")));
+    }
     pages.push(("docs/API.md".into(), index));
     Ok(pages)
 }
@@ -292,7 +302,7 @@ fn of_stubs(text: &str, indent: &str) -> Named {
 }
 
 /// The constructors that a class of layers has in C++ and Go, as the sources write them.
-fn constructors(text: &str, start: &str) -> Vec<String> {
+pub fn constructors(text: &str, start: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
     for (i, line) in lines.iter().enumerate() {

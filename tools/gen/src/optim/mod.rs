@@ -47,6 +47,11 @@ pub fn python(root: &Path, file: &str) -> Result<Option<String>, String> {
     python::emit(&read(root)?, file).map(Some)
 }
 
+/// What a class's constructor takes in Python.
+pub fn python_signature(e: &model::Entry) -> String {
+    python::plain_signature(e)
+}
+
 /// The types of a file of Python's classes.
 pub fn stubs(root: &Path, file: &str) -> Result<Option<String>, String> {
     python::stubs(&read(root)?, file).map(Some)

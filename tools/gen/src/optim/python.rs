@@ -89,6 +89,11 @@ fn signature(e: &Entry, typed: bool) -> Vec<String> {
     out
 }
 
+/// The constructor's brackets on one line.
+pub fn plain_signature(e: &Entry) -> String {
+    signature(e, false)[1..].join(", ")
+}
+
 fn taken(o: &Opt) -> &'static str {
     let none = matches!(&o.default, Expr::Literal(l) if l == "None");
     match o.kind {
@@ -233,8 +238,7 @@ fn class(e: &Entry) -> String {
     let above = e.base.as_deref().unwrap_or_else(|| base(e));
     let mut s = format!("class {}({above}):\n    \"\"\"{}\"\"\"\n\n", e.name, e.doc);
     if e.base.is_some() {
-        let fixed: Vec<String> =
-            e.fixed.iter().map(|l| format!("\"{}\": {}", l.name, l.value.python(&own))).collect();
+        let fixed: Vec<String> = e.fixed.iter().map(|l| format!("\"{}\": {}", l.name, l.value.python(&own))).collect();
         writeln!(s, "    _fixed = {{{}}}\n", fixed.join(", ")).unwrap();
         return s + &constructor(e);
     }
@@ -263,10 +267,15 @@ pub fn stubs(all: &Optimizers, file: &str) -> Result<String, String> {
     let mut classes: Vec<String> = Vec::new();
     for e in entries {
         let above = e.base.as_deref().unwrap_or("Optimizer");
-        classes.push(format!("class {}({above}):\n{}", e.name, fill(4, "def __init__", &signature(e, true), " -> None: ...")));
+        classes.push(format!(
+            "class {}({above}):\n{}",
+            e.name,
+            fill(4, "def __init__", &signature(e, true), " -> None: ...")
+        ));
     }
     let body = classes.join("\n");
-    let used: Vec<&str> = ["Optional", "Tuple", "Union"].into_iter().filter(|n| body.contains(&format!("{n}["))).collect();
+    let used: Vec<&str> =
+        ["Optional", "Tuple", "Union"].into_iter().filter(|n| body.contains(&format!("{n}["))).collect();
     Ok(format!(
         "# Written by taper-gen from spec/optim.txt: change that.\nfrom typing import {}\n\nfrom .._tensor import Tensor\n\
          from .optimizer import Optimizer, ParamsT\n\n{body}",
