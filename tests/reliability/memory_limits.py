@@ -11,6 +11,7 @@ space (RLIMIT_AS), above what the process uses before the call.
 """
 
 import ctypes
+import gc
 import os
 import pickle  # noqa: F401  (what saving and loading import: an import that finds no memory is an ImportError)
 import resource
@@ -22,6 +23,7 @@ import zipfile  # noqa: F401
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bindings", "python"))
 import taper as torch  # noqa: E402
+from taper import _c, _devices  # noqa: E402
 
 F = torch.nn.functional
 N = 1_000_000
@@ -252,14 +254,25 @@ def limited(prepare, slack):
     del kept
 
 
+def alive(lib):
+    """Handles, and bytes of tensors."""
+    gc.collect()
+    lib.taper_handle_count.restype = ctypes.c_uint64
+    info = _devices._MemoryInfo()
+    assert not _c.proto("memory_stats")(_c.device_c(torch.device("cpu")), ctypes.addressof(info))
+    return lib.taper_handle_count(), info.allocated
+
+
 def injected(prepare, most):
-    """In a child: every allocation of the call fails in turn."""
+    """In a child: every allocation of the call fails in turn; afterwards nothing more is alive than before."""
     lib = ctypes.CDLL(os.environ["TAPER_LIBRARY"])
     lib.taper_test_fail_end.restype = ctypes.c_int64
     fail = lib.taper_test_fail_allocations
     fail.argtypes = [ctypes.c_uint64, ctypes.c_int32]
     call = prepare()
     call()
+    call()
+    before = alive(lib)
     fail(2**62, 0)
     call()
     count = lib.taper_test_fail_end()
@@ -275,6 +288,9 @@ def injected(prepare, most):
             if died:
                 raise SystemExit("an allocation of the call would end the process")
     call()
+    after = alive(lib)
+    if after != before:
+        raise SystemExit(f"handles and bytes that were alive before and after: {before}, {after}")
 
 
 def child(name, f, seconds):
@@ -320,7 +336,7 @@ def main(arguments):
         for name, prepare in CALLS.items():
             if not names or name in names:
                 runs += 1
-                wrong.append(child(name, lambda: injected(prepare, 10_000 if long else 40), 600 if long else 60))  # noqa: B023
+                wrong.append(child(name, lambda: injected(prepare, 10_000 if long else 40), 600 if long else 300))  # noqa: B023
     else:
         slacks = [0, 1 << 20, 8 << 20, 24 << 20] if not long else [0] + [1 << k for k in range(16, 29)]
         for name, prepare in CALLS.items():

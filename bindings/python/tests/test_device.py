@@ -453,3 +453,40 @@ def test_messages():
     assert listen not in _c.held.values()
     with pytest.raises(ValueError, match="expected a level among error, warning, info, debug, got 'loud'"):
         taper.set_log_callback(listen, "loud")
+
+
+def test_networks_of_many_shapes_leave_nothing_that_cannot_be_given_back(run_python):
+    # In a process of its own: how much is resident says nothing where other tests ran before.
+    code = """
+import gc, taper
+from taper import nn, _c
+def resident():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * 4096 >> 20
+def work(i):
+    c = 16 + 8 * i
+    net = nn.Sequential(nn.Conv2d(3, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU(), nn.MaxPool2d(2),
+                        nn.Conv2d(c, 2 * c, 3, groups=1 + i % 2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
+    x, y = taper.randn(8, 3, 24 + 4 * i, 24), taper.arange(8)
+    net(x)
+    optimizer = taper.optim.Adam(net.parameters())
+    for _ in range(2):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+work(0)
+gc.collect()
+empty = lambda: _c.proto("memory_empty_cache")(_c.device_c(taper.device("cpu")))
+assert not empty()
+before = resident()
+for i in range(6):
+    work(i)
+gc.collect()
+kept = resident()
+assert not empty()
+print(resident() - before, kept - before)
+"""
+    r = run_python(code=code, TAPER_TEST_DEVICE="cpu")
+    assert r.returncode == 0, r.stderr
+    left, kept = map(int, r.stdout.split())
+    assert left < 12 and kept < 200, (left, kept)
