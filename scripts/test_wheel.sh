@@ -90,8 +90,7 @@ debian_root() {
     PATH=$PATH:/usr/sbin:/sbin
     have debootstrap || return 1
     root=$dir/root
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates testing "$root" "" /usr/share/debootstrap/scripts/sid \
-        >"$dir/debootstrap.log" 2>&1 || return 1
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates testing "$root" >"$dir/debootstrap.log" 2>&1 || return 1
     # Where the network is seen through a proxy with a certificate of its own.
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" 2>/dev/null || true
 }
