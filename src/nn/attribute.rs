@@ -1,7 +1,6 @@
 //! What a layer tells of itself: PyTorch's attributes that are no tensors.
 
-use super::Module;
-use crate::{bail, Result, Scalar};
+use crate::Scalar;
 
 /// The value of an attribute (`kernel_size`, `padding_mode`).
 #[derive(Clone, Debug, PartialEq)]
@@ -57,19 +56,5 @@ impl Attribute {
 impl<T: Into<Attribute>> From<Option<T>> for Attribute {
     fn from(v: Option<T>) -> Attribute {
         v.map_or(Attribute::None, Into::into)
-    }
-}
-
-impl Module {
-    /// The attributes that this module has, in the order of PyTorch's constructor.
-    pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        self.0.layer.attributes(self)
-    }
-    /// The attribute of a name, or a Key error.
-    pub fn attribute(&self, name: &str) -> Result<Attribute> {
-        match self.attributes().into_iter().find(|(n, _)| *n == name) {
-            Some((_, value)) => Ok(value),
-            None => bail!(Key, "'{}' object has no attribute '{name}'", self.name()),
-        }
     }
 }

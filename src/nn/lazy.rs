@@ -1,6 +1,6 @@
 //! Lazy modules: parameters and buffers that have no shape until the first input comes.
 
-use super::module::load_one;
+use super::module::state::load_one;
 use super::Module;
 use crate::base::device::Device;
 use crate::base::dtype::DType;

@@ -15,7 +15,8 @@ use crate::base::device::Device;
 use crate::base::dtype::DType;
 use crate::{Result, Tensor};
 pub use attribute::Attribute;
-pub use module::{one, IncompatibleKeys, Layer, Module, Outputs, PostHook, PreHook, StateDict};
+pub use module::state::IncompatibleKeys;
+pub use module::{one, Layer, Module, Outputs, PostHook, PreHook, StateDict};
 pub use summary::summary;
 
 /// Drops the gradients of `params`, or (`set_to_none` false) sets those that exist to zero in place.

@@ -569,5 +569,5 @@ pub fn addcdiv_(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<(
     add_(a, &div(&wide(t1)?, t2)?, value)
 }
 pub fn lerp_scalar_(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> {
-    index::write_back(a, false, |x| lerp_scalar(x, end, weight))
+    in_place::write_back(a, false, |x| lerp_scalar(x, end, weight))
 }

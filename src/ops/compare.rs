@@ -283,7 +283,7 @@ pub fn clamp_max_tensors(a: &Tensor, max: &Tensor) -> Result<Tensor> {
     minimum(a, max)
 }
 pub fn clamp_tensors_(a: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<()> {
-    index::write_back(a, true, |x| in_place_of(x, clamp_tensors(x, min, max)?))
+    in_place::write_back(a, true, |x| in_place_of(x, clamp_tensors(x, min, max)?))
 }
 pub fn clamp_min_tensors_(a: &Tensor, min: &Tensor) -> Result<()> {
     clamp_tensors_(a, Some(min), None)

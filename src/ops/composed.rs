@@ -102,7 +102,7 @@ pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Opt
 }
 pub fn nan_to_num_(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Result<()> {
     // The masks are taken from the values before they are written.
-    index::write_back(a, false, |x| nan_to_num(x, nan, posinf, neginf))
+    in_place::write_back(a, false, |x| nan_to_num(x, nan, posinf, neginf))
 }
 /// sin(pi x) / (pi x), 1 at zero.
 pub fn sinc(a: &Tensor) -> Result<Tensor> {

@@ -275,10 +275,10 @@ pub fn triu(a: &Tensor, diagonal: i64) -> Result<Tensor> {
     tri(a, diagonal, false)
 }
 pub fn tril_(a: &Tensor, diagonal: i64) -> Result<()> {
-    index::write_back(a, false, |x| tri(x, diagonal, true))
+    in_place::write_back(a, false, |x| tri(x, diagonal, true))
 }
 pub fn triu_(a: &Tensor, diagonal: i64) -> Result<()> {
-    index::write_back(a, false, |x| tri(x, diagonal, false))
+    in_place::write_back(a, false, |x| tri(x, diagonal, false))
 }
 
 // in-place fills

@@ -207,10 +207,10 @@ pub fn baddbmm(a: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha
     in_float([a, &product], |[a, p]| combine(a, p.clone(), beta, alpha))
 }
 pub fn addmm_(a: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
-    index::write_back(a, false, |x| addmm(x, mat1, mat2, beta, alpha))
+    in_place::write_back(a, false, |x| addmm(x, mat1, mat2, beta, alpha))
 }
 pub fn baddbmm_(a: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
-    index::write_back(a, false, |x| baddbmm(x, batch1, batch2, beta, alpha))
+    in_place::write_back(a, false, |x| baddbmm(x, batch1, batch2, beta, alpha))
 }
 /// Square matrices times themselves n times, by repeated squaring.
 pub fn matrix_power(a: &Tensor, n: i64) -> Result<Tensor> {

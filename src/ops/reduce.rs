@@ -608,7 +608,7 @@ fn scan_in_place(
         a.dtype().scalar_name(),
         dtype.unwrap_or(a.dtype()).scalar_name()
     );
-    index::write_back(a, true, |x| f(x, Some(a.dtype())))
+    in_place::write_back(a, true, |x| f(x, Some(a.dtype())))
 }
 pub fn cumprod(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     let d = wrap_dim(dim, a.ndim())?;

@@ -1,6 +1,6 @@
 //! Scatters that reduce what meets at one place.
 
-use super::index::{scatter_args, scatter_raw};
+use super::gather::{scatter_args, scatter_raw};
 use super::*;
 use crate::autograd::record;
 use crate::backend::ScatterOp;
@@ -152,7 +152,7 @@ pub fn scatter_reduce_two_(
     reduce: &str,
     include_self: bool,
 ) -> Result<()> {
-    index::write_back(a, true, |x| scatter_reduce_two(x, dim, index, src, reduce, include_self))
+    in_place::write_back(a, true, |x| scatter_reduce_two(x, dim, index, src, reduce, include_self))
 }
 fn by_name(a: &Tensor, dim: i64, index: &Tensor, src: &Tensor, reduce: &str) -> Result<Tensor> {
     match reduce {

@@ -301,7 +301,7 @@ pub fn masked_scatter(a: &Tensor, mask: &Tensor, source: &Tensor) -> Result<Tens
     where_(&mask, &take(source, &reshape(&place, &shape)?)?, &a)
 }
 pub fn masked_scatter_(a: &Tensor, mask: &Tensor, source: &Tensor) -> Result<()> {
-    index::write_back(a, false, |x| masked_scatter(x, mask, source))
+    in_place::write_back(a, false, |x| masked_scatter(x, mask, source))
 }
 /// The most frequent element along a dimension (the smallest of several) and its last position.
 pub fn mode(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
