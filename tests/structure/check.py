@@ -2,7 +2,9 @@
 
 Folders of src/ stand in one order (ORDER), and none imports one that comes after it. No files import each other, directly
 or in a circle, but for the circles of circles.txt, a list that may only become shorter: a circle that is gone or smaller
-must change it, any other fails. Tests are left out. Of Python's files counts what they import when they are loaded, not
+must change it, any other fails. A name that a file only gives on (`pub use`) is the other file's, and a glob of
+such a file (`use super::*`) imports what that file itself has: ops call each other by the names that `ops/mod.rs` gives on,
+since derivatives are ops, and have no order among them. Tests are left out. Of Python's files counts what they import when they are loaded, not
 inside functions; there is no circle among them.
 """
 

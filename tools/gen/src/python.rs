@@ -140,7 +140,7 @@ fn has_word(text: &str, word: &str) -> bool {
         .any(|(i, _)| !text[..i].ends_with(|c| part(c) || c == '.') && !text[i + word.len()..].starts_with(part))
 }
 
-/// The name under which `_ops.py` knows the C function, less one underscore in front of it. That of an internal op
+/// The name under which `_ops` knows the C function, less one underscore in front of it. That of an internal op
 /// (`_addmm_activation`) keeps its own, so that it is not the Python function's name.
 fn c_key(op: &Op) -> String {
     format!("{}{}", if op.base_name.starts_with('_') { "_" } else { "" }, op.c_name)
