@@ -449,6 +449,57 @@ print((x + 1).tolist())
         assert "device opencl:0 was in use when this process was forked" in line and "'spawn'" in line
 
 
+def test_indices_that_change_underneath(run_python):
+    # One call in four writes wild positions into the indices that other threads use. What is read may be anything; nothing
+    # outside of the tensors is touched, and afterwards all is as before. In a process of its own, which might die of it.
+    code = """
+import random, threading, time, taper
+F = taper.nn.functional
+there = lambda t: t.to("opencl")
+good = taper.arange(600).reshape(20, 30) % 20
+x = taper.arange(600.0).reshape(20, 30)
+index, flat, good_there, X = there(good.clone()), there(taper.arange(40) % 20), there(good), there(x)
+wild = 2**63 - 5
+calls = [
+    lambda: (index.fill_(wild), flat.fill_(-7)),
+    lambda: (index.copy_(good_there), flat.fill_(3)),
+    lambda: taper.gather(X, 0, index),
+    lambda: taper.scatter(X, 0, index, X),
+    lambda: X.clone().scatter_add_(0, index, X),
+    lambda: F.nll_loss(X[flat.clamp(0, 19)], flat),
+    lambda: F.one_hot(flat, 20),
+    lambda: X.index_select(0, flat),
+    lambda: X.clone().index_add_(0, flat, X[:1].expand(40, 30)),
+    lambda: F.embedding(flat, X),
+    lambda: X[flat],
+    lambda: X.clone().index_put_((flat,), X[0]),
+]
+def work(seed):
+    draw = random.Random(seed)
+    while time.monotonic() < end:
+        try:
+            calls[draw.randrange(2) if draw.random() < 0.25 else draw.randrange(2, len(calls))]()
+        except IndexError:
+            pass
+for call in calls[1:] + calls[:1]:
+    call()
+end = time.monotonic() + 1
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+index.copy_(good_there)
+try:
+    taper.opencl.synchronize()
+except (IndexError, RuntimeError):
+    pass
+assert taper.equal(taper.gather(X, 0, index).cpu(), taper.gather(x, 0, good)) and taper.equal(X.cpu(), x)
+"""
+    r = run_python(code=code)
+    assert r.returncode == 0, r.stderr
+
+
 # --- two OpenCL devices ----------------------------------------------------------------------------------------------
 
 
