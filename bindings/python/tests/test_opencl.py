@@ -449,6 +449,32 @@ print((x + 1).tolist())
         assert "device opencl:0 was in use when this process was forked" in line and "'spawn'" in line
 
 
+@pytest.mark.parametrize("thread", [False, True])
+def test_a_process_ends_well_while_kernels_are_compiled(thread, tmp_path, run_python):
+    # The second process finds the kernel in the library's cache, not in the driver's: it is compiled when it runs, which
+    # nobody waits for.
+    code = """
+import sys, taper, threading
+def work():
+    global y
+    y = taper.ones(3, device="opencl") * 2
+    if sys.argv[1] == "read":
+        y.tolist()
+if sys.argv[2] == "thread":
+    t = threading.Thread(target=work)
+    t.start()
+    t.join()
+else:
+    work()
+"""
+    for does in ("read", "leave"):
+        driver = tmp_path / does
+        driver.mkdir()
+        caches = {"TAPER_CACHE_DIR": str(tmp_path / "own"), "POCL_CACHE_DIR": str(driver), "TAPER_OPENCL_CACHE": "1"}
+        r = run_python(does, "thread" if thread else "main", code=code, **caches)
+        assert r.returncode == 0, (does, r.stderr)
+
+
 def test_indices_that_change_underneath(run_python):
     # One call in four writes wild positions into the indices that other threads use. What is read may be anything; nothing
     # outside of the tensors is touched, and afterwards all is as before. In a process of its own, which might die of it.

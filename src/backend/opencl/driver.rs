@@ -29,19 +29,36 @@ static QUEUES: Mutex<Vec<Arc<Queue>>> = Mutex::new(Vec::new());
 /// registered until now.
 fn finish_at_exit() {
     extern "C" fn finish() {
-        // A forked child has none of the driver's threads, which it would wait for without end.
-        if AGE.load(Ordering::Relaxed) != age() {
-            return;
-        }
-        let Some(queues) = QUEUES.try_lock() else { return };
-        for queue in queues.iter() {
-            let _ = queue.finish();
-        }
+        finish_all();
     }
-    static AGE: AtomicU32 = AtomicU32::new(0);
     AGE.store(age(), Ordering::Relaxed);
     // SAFETY: the function may run at any time and lives as long as the library, which the linker keeps loaded.
     unsafe { libc::atexit(finish) };
+}
+static AGE: AtomicU32 = AtomicU32::new(0);
+
+fn finish_all() {
+    // A forked child has none of the driver's threads, which it would wait for without end.
+    if AGE.load(Ordering::Relaxed) != age() {
+        return;
+    }
+    let Some(queues) = QUEUES.try_lock() else { return };
+    for queue in queues.iter() {
+        let _ = queue.finish();
+    }
+}
+
+/// A kernel that was read back from a cache is compiled when it first runs, on a thread of PoCL's: the handlers of its
+/// compiler are then registered after ours, and run before it. What is local to the thread that calls `exit`, though, goes
+/// before all handlers. So a thread that launched kernels waits for them when it ends.
+struct Launched;
+impl Drop for Launched {
+    fn drop(&mut self) {
+        finish_all();
+    }
+}
+thread_local! {
+    static LAUNCHED: Launched = const { Launched };
 }
 
 impl OpenCl {
@@ -99,6 +116,8 @@ impl State {
 
 impl Kernel for ClKernel {
     fn launch(&self, args: &[Arg], size: &[usize; 3], local: &[usize; 3]) -> Result<()> {
+        // The first time on a thread, this registers the end of what is local to it; where that has come, nothing does.
+        let _ = LAUNCHED.try_with(|_| ());
         let mut state = self.state.lock();
         for (i, a) in args.iter().enumerate() {
             match a {
