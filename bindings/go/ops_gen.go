@@ -707,6 +707,16 @@ static inline taper_go_t go_taper_tanh(uintptr_t a_self) {
 static inline uintptr_t go_taper_tanh_(uintptr_t a_self) {
     return (uintptr_t)taper_tanh_((taper_tensor *)a_self);
 }
+static inline taper_go_t go_taper_i0(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_i0((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_i0_(uintptr_t a_self) {
+    return (uintptr_t)taper_i0_((taper_tensor *)a_self);
+}
 static inline taper_go_t go_taper_lgamma(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -5036,6 +5046,23 @@ func (t *Tensor) Tanh() (*Tensor, error) {
 // TanhInPlace: Hyperbolic tangent, written into self.
 func (t *Tensor) TanhInPlace() error {
 	r := C.go_taper_tanh_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// I0: The modified Bessel function of order 0; integers give the default float type.
+func (t *Tensor) I0() (*Tensor, error) {
+	r := C.go_taper_i0(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// I0InPlace: The modified Bessel function of order 0, written into self.
+func (t *Tensor) I0InPlace() error {
+	r := C.go_taper_i0_(t.ptr())
 	runtime.KeepAlive(t)
 	return check(uintptr(r))
 }

@@ -2609,6 +2609,20 @@ TAPER_MUST_USE taper_error *taper_tanh(taper_tensor *self, taper_tensor **out);
 TAPER_MUST_USE taper_error *taper_tanh_(taper_tensor *self);
 
 /*
+ * The modified Bessel function of order 0; integers give the default float type.
+ *
+ * `i0(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_i0(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The modified Bessel function of order 0, written into self.
+ *
+ * `i0_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_i0_(taper_tensor *self);
+
+/*
  * Logarithm of |gamma(self)|; integers give the default float type.
  *
  * `lgamma(Tensor self) -> Tensor`. Since 0.1.

@@ -13,6 +13,7 @@ pub mod inside;
 #[cfg(any(feature = "opencl", feature = "cuda"))]
 pub mod kernels;
 pub mod memory;
+mod opcodes_gen;
 #[cfg(feature = "opencl")]
 pub mod opencl;
 pub mod precision;

@@ -312,6 +312,8 @@ pub static ARGUMENTS: &[(&str, &[&str])] = &[
     ("hstack", &["tensors", "out"]),
     ("huber_loss", &["input", "target", "reduction", "delta", "out"]),
     ("hypot", &["self", "other", "out"]),
+    ("i0", &["self", "out"]),
+    ("i0_", &["self"]),
     ("im2col", &["self", "kernel_size", "dilation", "padding", "stride", "out"]),
     ("index", &["self", "indices", "out"]),
     ("index_add", &["self", "dim", "index", "source", "alpha", "out"]),

@@ -2632,6 +2632,43 @@ pub unsafe extern "C" fn taper_tanh_(
     })
 }
 
+/// The modified Bessel function of order 0; integers give the default float type.
+///
+/// `i0(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_i0(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("i0", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(126, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::i0(&self_)?)
+    })
+}
+
+/// The modified Bessel function of order 0, written into self.
+///
+/// `i0_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_i0_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("i0_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(127, &mut [One(&mut self_)])?;
+        }
+        ops::i0_(&self_)
+    })
+}
+
 /// Logarithm of |gamma(self)|; integers give the default float type.
 ///
 /// `lgamma(Tensor self) -> Tensor`. Since 0.1.
@@ -2646,7 +2683,7 @@ pub unsafe extern "C" fn taper_lgamma(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(126, &mut [One(&mut self_)])?;
+            c.gate(128, &mut [One(&mut self_)])?;
         }
         out.set(ops::lgamma(&self_)?)
     })
@@ -2663,7 +2700,7 @@ pub unsafe extern "C" fn taper_lgamma_(
     guard("lgamma_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(127, &mut [One(&mut self_)])?;
+            c.gate(129, &mut [One(&mut self_)])?;
         }
         ops::lgamma_(&self_)
     })
@@ -2683,7 +2720,7 @@ pub unsafe extern "C" fn taper_digamma(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(128, &mut [One(&mut self_)])?;
+            c.gate(130, &mut [One(&mut self_)])?;
         }
         out.set(ops::digamma(&self_)?)
     })
@@ -2703,7 +2740,7 @@ pub unsafe extern "C" fn taper_neg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(129, &mut [One(&mut self_)])?;
+            c.gate(131, &mut [One(&mut self_)])?;
         }
         out.set(ops::neg(&self_)?)
     })
@@ -2720,7 +2757,7 @@ pub unsafe extern "C" fn taper_neg_(
     guard("neg_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(130, &mut [One(&mut self_)])?;
+            c.gate(132, &mut [One(&mut self_)])?;
         }
         ops::neg_(&self_)
     })
@@ -2740,7 +2777,7 @@ pub unsafe extern "C" fn taper_abs(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(131, &mut [One(&mut self_)])?;
+            c.gate(133, &mut [One(&mut self_)])?;
         }
         out.set(ops::abs(&self_)?)
     })
@@ -2757,7 +2794,7 @@ pub unsafe extern "C" fn taper_abs_(
     guard("abs_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(132, &mut [One(&mut self_)])?;
+            c.gate(134, &mut [One(&mut self_)])?;
         }
         ops::abs_(&self_)
     })
@@ -2777,7 +2814,7 @@ pub unsafe extern "C" fn taper_square(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(133, &mut [One(&mut self_)])?;
+            c.gate(135, &mut [One(&mut self_)])?;
         }
         out.set(ops::square(&self_)?)
     })
@@ -2794,7 +2831,7 @@ pub unsafe extern "C" fn taper_square_(
     guard("square_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(134, &mut [One(&mut self_)])?;
+            c.gate(136, &mut [One(&mut self_)])?;
         }
         ops::square_(&self_)
     })
@@ -2814,7 +2851,7 @@ pub unsafe extern "C" fn taper_sign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(135, &mut [One(&mut self_)])?;
+            c.gate(137, &mut [One(&mut self_)])?;
         }
         out.set(ops::sign(&self_)?)
     })
@@ -2831,7 +2868,7 @@ pub unsafe extern "C" fn taper_sign_(
     guard("sign_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(136, &mut [One(&mut self_)])?;
+            c.gate(138, &mut [One(&mut self_)])?;
         }
         ops::sign_(&self_)
     })
@@ -2851,7 +2888,7 @@ pub unsafe extern "C" fn taper_floor(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(137, &mut [One(&mut self_)])?;
+            c.gate(139, &mut [One(&mut self_)])?;
         }
         out.set(ops::floor(&self_)?)
     })
@@ -2868,7 +2905,7 @@ pub unsafe extern "C" fn taper_floor_(
     guard("floor_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(138, &mut [One(&mut self_)])?;
+            c.gate(140, &mut [One(&mut self_)])?;
         }
         ops::floor_(&self_)
     })
@@ -2888,7 +2925,7 @@ pub unsafe extern "C" fn taper_ceil(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(139, &mut [One(&mut self_)])?;
+            c.gate(141, &mut [One(&mut self_)])?;
         }
         out.set(ops::ceil(&self_)?)
     })
@@ -2905,7 +2942,7 @@ pub unsafe extern "C" fn taper_ceil_(
     guard("ceil_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(140, &mut [One(&mut self_)])?;
+            c.gate(142, &mut [One(&mut self_)])?;
         }
         ops::ceil_(&self_)
     })
@@ -2925,7 +2962,7 @@ pub unsafe extern "C" fn taper_trunc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(141, &mut [One(&mut self_)])?;
+            c.gate(143, &mut [One(&mut self_)])?;
         }
         out.set(ops::trunc(&self_)?)
     })
@@ -2942,7 +2979,7 @@ pub unsafe extern "C" fn taper_trunc_(
     guard("trunc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(142, &mut [One(&mut self_)])?;
+            c.gate(144, &mut [One(&mut self_)])?;
         }
         ops::trunc_(&self_)
     })
@@ -2963,7 +3000,7 @@ pub unsafe extern "C" fn taper_round(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(143, &mut [One(&mut self_)])?;
+            c.gate(145, &mut [One(&mut self_)])?;
         }
         out.set(ops::round(&self_, decimals)?)
     })
@@ -2980,7 +3017,7 @@ pub unsafe extern "C" fn taper_round_(
     guard("round_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(144, &mut [One(&mut self_)])?;
+            c.gate(146, &mut [One(&mut self_)])?;
         }
         ops::round_(&self_)
     })
@@ -3000,7 +3037,7 @@ pub unsafe extern "C" fn taper_frac(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(145, &mut [One(&mut self_)])?;
+            c.gate(147, &mut [One(&mut self_)])?;
         }
         out.set(ops::frac(&self_)?)
     })
@@ -3022,7 +3059,7 @@ pub unsafe extern "C" fn taper_relu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(146, &mut [One(&mut self_)])?;
+            c.gate(148, &mut [One(&mut self_)])?;
         }
         out.set(ops::relu(&self_)?)
     })
@@ -3039,7 +3076,7 @@ pub unsafe extern "C" fn taper_relu_(
     guard("relu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(147, &mut [One(&mut self_)])?;
+            c.gate(149, &mut [One(&mut self_)])?;
         }
         ops::relu_(&self_)
     })
@@ -3059,7 +3096,7 @@ pub unsafe extern "C" fn taper_silu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(148, &mut [One(&mut self_)])?;
+            c.gate(150, &mut [One(&mut self_)])?;
         }
         out.set(ops::silu(&self_)?)
     })
@@ -3076,7 +3113,7 @@ pub unsafe extern "C" fn taper_silu_(
     guard("silu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(149, &mut [One(&mut self_)])?;
+            c.gate(151, &mut [One(&mut self_)])?;
         }
         ops::silu_(&self_)
     })
@@ -3098,7 +3135,7 @@ pub unsafe extern "C" fn taper_gelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let approximate = c.str(1, "approximate", approximate)?;
         if c.is_gated() {
-            c.gate(150, &mut [One(&mut self_)])?;
+            c.gate(152, &mut [One(&mut self_)])?;
         }
         out.set(ops::gelu(&self_, approximate)?)
     })
@@ -3120,7 +3157,7 @@ pub unsafe extern "C" fn taper_leaky_relu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let negative_slope = c.scalar(1, "negative_slope", negative_slope)?;
         if c.is_gated() {
-            c.gate(151, &mut [One(&mut self_)])?;
+            c.gate(153, &mut [One(&mut self_)])?;
         }
         out.set(ops::leaky_relu(&self_, negative_slope)?)
     })
@@ -3142,7 +3179,7 @@ pub unsafe extern "C" fn taper_elu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(152, &mut [One(&mut self_)])?;
+            c.gate(154, &mut [One(&mut self_)])?;
         }
         out.set(ops::elu(&self_, alpha)?)
     })
@@ -3166,7 +3203,7 @@ pub unsafe extern "C" fn taper_softplus(
         let beta = c.scalar(1, "beta", beta)?;
         let threshold = c.scalar(2, "threshold", threshold)?;
         if c.is_gated() {
-            c.gate(153, &mut [One(&mut self_)])?;
+            c.gate(155, &mut [One(&mut self_)])?;
         }
         out.set(ops::softplus(&self_, beta, threshold)?)
     })
@@ -3186,7 +3223,7 @@ pub unsafe extern "C" fn taper_logsigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(154, &mut [One(&mut self_)])?;
+            c.gate(156, &mut [One(&mut self_)])?;
         }
         out.set(ops::logsigmoid(&self_)?)
     })
@@ -3206,7 +3243,7 @@ pub unsafe extern "C" fn taper_hardswish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(155, &mut [One(&mut self_)])?;
+            c.gate(157, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardswish(&self_)?)
     })
@@ -3226,7 +3263,7 @@ pub unsafe extern "C" fn taper_hardsigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(156, &mut [One(&mut self_)])?;
+            c.gate(158, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardsigmoid(&self_)?)
     })
@@ -3246,7 +3283,7 @@ pub unsafe extern "C" fn taper_relu6(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(157, &mut [One(&mut self_)])?;
+            c.gate(159, &mut [One(&mut self_)])?;
         }
         out.set(ops::relu6(&self_)?)
     })
@@ -3267,7 +3304,7 @@ pub unsafe extern "C" fn taper_glu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(158, &mut [One(&mut self_)])?;
+            c.gate(160, &mut [One(&mut self_)])?;
         }
         out.set(ops::glu(&self_, dim)?)
     })
@@ -3289,7 +3326,7 @@ pub unsafe extern "C" fn taper_logit(
         let mut self_ = c.tensor(0, "self", self_)?;
         let eps = c.opt(1, "eps", eps)?;
         if c.is_gated() {
-            c.gate(159, &mut [One(&mut self_)])?;
+            c.gate(161, &mut [One(&mut self_)])?;
         }
         out.set(ops::logit(&self_, eps)?)
     })
@@ -3312,7 +3349,7 @@ pub unsafe extern "C" fn taper_softmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(160, &mut [One(&mut self_)])?;
+            c.gate(162, &mut [One(&mut self_)])?;
         }
         out.set(ops::softmax(&self_, dim, dtype)?)
     })
@@ -3335,7 +3372,7 @@ pub unsafe extern "C" fn taper_softmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(161, &mut [One(&mut self_)])?;
+            c.gate(163, &mut [One(&mut self_)])?;
         }
         out.set(ops::softmin(&self_, dim, dtype)?)
     })
@@ -3358,7 +3395,7 @@ pub unsafe extern "C" fn taper_log_softmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(162, &mut [One(&mut self_)])?;
+            c.gate(164, &mut [One(&mut self_)])?;
         }
         out.set(ops::log_softmax(&self_, dim, dtype)?)
     })
@@ -3382,7 +3419,7 @@ pub unsafe extern "C" fn taper_eq(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(163, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(165, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::eq(&self_, &other)?)
     })
@@ -3404,7 +3441,7 @@ pub unsafe extern "C" fn taper_eq_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(164, &mut [One(&mut self_)])?;
+            c.gate(166, &mut [One(&mut self_)])?;
         }
         out.set(ops::eq_scalar(&self_, other)?)
     })
@@ -3426,7 +3463,7 @@ pub unsafe extern "C" fn taper_ne(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(165, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(167, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ne(&self_, &other)?)
     })
@@ -3448,7 +3485,7 @@ pub unsafe extern "C" fn taper_ne_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(166, &mut [One(&mut self_)])?;
+            c.gate(168, &mut [One(&mut self_)])?;
         }
         out.set(ops::ne_scalar(&self_, other)?)
     })
@@ -3470,7 +3507,7 @@ pub unsafe extern "C" fn taper_lt(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(167, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(169, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::lt(&self_, &other)?)
     })
@@ -3492,7 +3529,7 @@ pub unsafe extern "C" fn taper_lt_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(168, &mut [One(&mut self_)])?;
+            c.gate(170, &mut [One(&mut self_)])?;
         }
         out.set(ops::lt_scalar(&self_, other)?)
     })
@@ -3514,7 +3551,7 @@ pub unsafe extern "C" fn taper_le(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(169, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(171, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::le(&self_, &other)?)
     })
@@ -3536,7 +3573,7 @@ pub unsafe extern "C" fn taper_le_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(170, &mut [One(&mut self_)])?;
+            c.gate(172, &mut [One(&mut self_)])?;
         }
         out.set(ops::le_scalar(&self_, other)?)
     })
@@ -3558,7 +3595,7 @@ pub unsafe extern "C" fn taper_gt(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(171, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(173, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::gt(&self_, &other)?)
     })
@@ -3580,7 +3617,7 @@ pub unsafe extern "C" fn taper_gt_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(172, &mut [One(&mut self_)])?;
+            c.gate(174, &mut [One(&mut self_)])?;
         }
         out.set(ops::gt_scalar(&self_, other)?)
     })
@@ -3602,7 +3639,7 @@ pub unsafe extern "C" fn taper_ge(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(173, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(175, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ge(&self_, &other)?)
     })
@@ -3624,7 +3661,7 @@ pub unsafe extern "C" fn taper_ge_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(174, &mut [One(&mut self_)])?;
+            c.gate(176, &mut [One(&mut self_)])?;
         }
         out.set(ops::ge_scalar(&self_, other)?)
     })
@@ -3646,7 +3683,7 @@ pub unsafe extern "C" fn taper_logical_and(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(175, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(177, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_and(&self_, &other)?)
     })
@@ -3668,7 +3705,7 @@ pub unsafe extern "C" fn taper_logical_or(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(176, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(178, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_or(&self_, &other)?)
     })
@@ -3690,7 +3727,7 @@ pub unsafe extern "C" fn taper_logical_xor(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(177, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(179, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_xor(&self_, &other)?)
     })
@@ -3710,7 +3747,7 @@ pub unsafe extern "C" fn taper_logical_not(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(178, &mut [One(&mut self_)])?;
+            c.gate(180, &mut [One(&mut self_)])?;
         }
         out.set(ops::logical_not(&self_)?)
     })
@@ -3732,7 +3769,7 @@ pub unsafe extern "C" fn taper_bitwise_and(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(179, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(181, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_and(&self_, &other)?)
     })
@@ -3754,7 +3791,7 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(180, &mut [One(&mut self_)])?;
+            c.gate(182, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_and_scalar(&self_, other)?)
     })
@@ -3773,7 +3810,7 @@ pub unsafe extern "C" fn taper_bitwise_and_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(181, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(183, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_and_(&self_, &other)
     })
@@ -3792,7 +3829,7 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(182, &mut [One(&mut self_)])?;
+            c.gate(184, &mut [One(&mut self_)])?;
         }
         ops::bitwise_and_scalar_(&self_, other)
     })
@@ -3814,7 +3851,7 @@ pub unsafe extern "C" fn taper_bitwise_or(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(183, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(185, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_or(&self_, &other)?)
     })
@@ -3836,7 +3873,7 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(184, &mut [One(&mut self_)])?;
+            c.gate(186, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_or_scalar(&self_, other)?)
     })
@@ -3855,7 +3892,7 @@ pub unsafe extern "C" fn taper_bitwise_or_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(185, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(187, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_or_(&self_, &other)
     })
@@ -3874,7 +3911,7 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(186, &mut [One(&mut self_)])?;
+            c.gate(188, &mut [One(&mut self_)])?;
         }
         ops::bitwise_or_scalar_(&self_, other)
     })
@@ -3896,7 +3933,7 @@ pub unsafe extern "C" fn taper_bitwise_xor(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(187, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(189, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_xor(&self_, &other)?)
     })
@@ -3918,7 +3955,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(188, &mut [One(&mut self_)])?;
+            c.gate(190, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_xor_scalar(&self_, other)?)
     })
@@ -3937,7 +3974,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(189, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(191, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_xor_(&self_, &other)
     })
@@ -3956,7 +3993,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(190, &mut [One(&mut self_)])?;
+            c.gate(192, &mut [One(&mut self_)])?;
         }
         ops::bitwise_xor_scalar_(&self_, other)
     })
@@ -3978,7 +4015,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(191, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(193, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_left_shift(&self_, &other)?)
     })
@@ -4000,7 +4037,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(192, &mut [One(&mut self_)])?;
+            c.gate(194, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_left_shift_scalar(&self_, other)?)
     })
@@ -4019,7 +4056,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(193, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(195, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_left_shift_(&self_, &other)
     })
@@ -4038,7 +4075,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(194, &mut [One(&mut self_)])?;
+            c.gate(196, &mut [One(&mut self_)])?;
         }
         ops::bitwise_left_shift_scalar_(&self_, other)
     })
@@ -4060,7 +4097,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(195, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(197, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_right_shift(&self_, &other)?)
     })
@@ -4082,7 +4119,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(196, &mut [One(&mut self_)])?;
+            c.gate(198, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_right_shift_scalar(&self_, other)?)
     })
@@ -4101,7 +4138,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(197, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(199, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_right_shift_(&self_, &other)
     })
@@ -4120,7 +4157,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(198, &mut [One(&mut self_)])?;
+            c.gate(200, &mut [One(&mut self_)])?;
         }
         ops::bitwise_right_shift_scalar_(&self_, other)
     })
@@ -4140,7 +4177,7 @@ pub unsafe extern "C" fn taper_bitwise_not(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(199, &mut [One(&mut self_)])?;
+            c.gate(201, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_not(&self_)?)
     })
@@ -4160,7 +4197,7 @@ pub unsafe extern "C" fn taper_isnan(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(200, &mut [One(&mut self_)])?;
+            c.gate(202, &mut [One(&mut self_)])?;
         }
         out.set(ops::isnan(&self_)?)
     })
@@ -4180,7 +4217,7 @@ pub unsafe extern "C" fn taper_isinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(201, &mut [One(&mut self_)])?;
+            c.gate(203, &mut [One(&mut self_)])?;
         }
         out.set(ops::isinf(&self_)?)
     })
@@ -4200,7 +4237,7 @@ pub unsafe extern "C" fn taper_isfinite(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(202, &mut [One(&mut self_)])?;
+            c.gate(204, &mut [One(&mut self_)])?;
         }
         out.set(ops::isfinite(&self_)?)
     })
@@ -4225,7 +4262,7 @@ pub unsafe extern "C" fn taper_isclose(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(203, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(205, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::isclose(&self_, &other, rtol, atol, equal_nan)?)
     })
@@ -4250,7 +4287,7 @@ pub unsafe extern "C" fn taper_allclose(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(204, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(206, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::allclose(&self_, &other, rtol, atol, equal_nan)?)
     })
@@ -4272,7 +4309,7 @@ pub unsafe extern "C" fn taper_equal(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(205, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(207, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::equal(&self_, &other)?)
     })
@@ -4296,7 +4333,7 @@ pub unsafe extern "C" fn taper_where(
         let mut self_ = c.tensor(1, "self", self_)?;
         let mut other = c.tensor(2, "other", other)?;
         if c.is_gated() {
-            c.gate(206, &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
+            c.gate(208, &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::r#where(&condition, &self_, &other)?)
     })
@@ -4320,7 +4357,7 @@ pub unsafe extern "C" fn taper_where_scalar_self(
         let self_ = c.scalar(1, "self", self_)?;
         let mut other = c.tensor(2, "other", other)?;
         if c.is_gated() {
-            c.gate(207, &mut [One(&mut condition), One(&mut other)])?;
+            c.gate(209, &mut [One(&mut condition), One(&mut other)])?;
         }
         out.set(ops::where_scalar_self(&condition, self_, &other)?)
     })
@@ -4344,7 +4381,7 @@ pub unsafe extern "C" fn taper_where_scalar_other(
         let mut self_ = c.tensor(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
         if c.is_gated() {
-            c.gate(208, &mut [One(&mut condition), One(&mut self_)])?;
+            c.gate(210, &mut [One(&mut condition), One(&mut self_)])?;
         }
         out.set(ops::where_scalar_other(&condition, &self_, other)?)
     })
@@ -4368,7 +4405,7 @@ pub unsafe extern "C" fn taper_where_scalar(
         let self_ = c.scalar(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
         if c.is_gated() {
-            c.gate(209, &mut [One(&mut condition)])?;
+            c.gate(211, &mut [One(&mut condition)])?;
         }
         out.set(ops::where_scalar(&condition, self_, other)?)
     })
@@ -4392,7 +4429,7 @@ pub unsafe extern "C" fn taper_masked_fill(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut value = c.tensor(2, "value", value)?;
         if c.is_gated() {
-            c.gate(210, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+            c.gate(212, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
         }
         out.set(ops::masked_fill(&self_, &mask, &value)?)
     })
@@ -4416,7 +4453,7 @@ pub unsafe extern "C" fn taper_masked_fill_scalar(
         let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(211, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(213, &mut [One(&mut self_), One(&mut mask)])?;
         }
         out.set(ops::masked_fill_scalar(&self_, &mask, value)?)
     })
@@ -4437,7 +4474,7 @@ pub unsafe extern "C" fn taper_masked_fill_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut value = c.tensor(2, "value", value)?;
         if c.is_gated() {
-            c.gate(212, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+            c.gate(214, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
         }
         ops::masked_fill_(&self_, &mask, &value)
     })
@@ -4458,7 +4495,7 @@ pub unsafe extern "C" fn taper_masked_fill_scalar_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(213, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(215, &mut [One(&mut self_), One(&mut mask)])?;
         }
         ops::masked_fill_scalar_(&self_, &mask, value)
     })
@@ -4482,7 +4519,7 @@ pub unsafe extern "C" fn taper_clamp(
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
         if c.is_gated() {
-            c.gate(214, &mut [One(&mut self_)])?;
+            c.gate(216, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp(&self_, min, max)?)
     })
@@ -4506,7 +4543,7 @@ pub unsafe extern "C" fn taper_clamp_tensors(
         let mut min = c.opt_tensor(1, "min", min)?;
         let mut max = c.opt_tensor(2, "max", max)?;
         if c.is_gated() {
-            c.gate(215, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+            c.gate(217, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
         }
         out.set(ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())?)
     })
@@ -4527,7 +4564,7 @@ pub unsafe extern "C" fn taper_clamp_(
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
         if c.is_gated() {
-            c.gate(216, &mut [One(&mut self_)])?;
+            c.gate(218, &mut [One(&mut self_)])?;
         }
         ops::clamp_(&self_, min, max)
     })
@@ -4548,7 +4585,7 @@ pub unsafe extern "C" fn taper_clamp_tensors_(
         let mut min = c.opt_tensor(1, "min", min)?;
         let mut max = c.opt_tensor(2, "max", max)?;
         if c.is_gated() {
-            c.gate(217, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+            c.gate(219, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
         }
         ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
     })
@@ -4570,7 +4607,7 @@ pub unsafe extern "C" fn taper_clamp_min(
         let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
         if c.is_gated() {
-            c.gate(218, &mut [One(&mut self_)])?;
+            c.gate(220, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp_min(&self_, min)?)
     })
@@ -4592,7 +4629,7 @@ pub unsafe extern "C" fn taper_clamp_min_tensors(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut min = c.tensor(1, "min", min)?;
         if c.is_gated() {
-            c.gate(219, &mut [One(&mut self_), One(&mut min)])?;
+            c.gate(221, &mut [One(&mut self_), One(&mut min)])?;
         }
         out.set(ops::clamp_min_tensors(&self_, &min)?)
     })
@@ -4614,7 +4651,7 @@ pub unsafe extern "C" fn taper_clamp_max(
         let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
         if c.is_gated() {
-            c.gate(220, &mut [One(&mut self_)])?;
+            c.gate(222, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp_max(&self_, max)?)
     })
@@ -4636,7 +4673,7 @@ pub unsafe extern "C" fn taper_clamp_max_tensors(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut max = c.tensor(1, "max", max)?;
         if c.is_gated() {
-            c.gate(221, &mut [One(&mut self_), One(&mut max)])?;
+            c.gate(223, &mut [One(&mut self_), One(&mut max)])?;
         }
         out.set(ops::clamp_max_tensors(&self_, &max)?)
     })
@@ -4655,7 +4692,7 @@ pub unsafe extern "C" fn taper_clamp_min_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
         if c.is_gated() {
-            c.gate(222, &mut [One(&mut self_)])?;
+            c.gate(224, &mut [One(&mut self_)])?;
         }
         ops::clamp_min_(&self_, min)
     })
@@ -4674,7 +4711,7 @@ pub unsafe extern "C" fn taper_clamp_min_tensors_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut min = c.tensor(1, "min", min)?;
         if c.is_gated() {
-            c.gate(223, &mut [One(&mut self_), One(&mut min)])?;
+            c.gate(225, &mut [One(&mut self_), One(&mut min)])?;
         }
         ops::clamp_min_tensors_(&self_, &min)
     })
@@ -4693,7 +4730,7 @@ pub unsafe extern "C" fn taper_clamp_max_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
         if c.is_gated() {
-            c.gate(224, &mut [One(&mut self_)])?;
+            c.gate(226, &mut [One(&mut self_)])?;
         }
         ops::clamp_max_(&self_, max)
     })
@@ -4712,7 +4749,7 @@ pub unsafe extern "C" fn taper_clamp_max_tensors_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut max = c.tensor(1, "max", max)?;
         if c.is_gated() {
-            c.gate(225, &mut [One(&mut self_), One(&mut max)])?;
+            c.gate(227, &mut [One(&mut self_), One(&mut max)])?;
         }
         ops::clamp_max_tensors_(&self_, &max)
     })
@@ -4736,7 +4773,7 @@ pub unsafe extern "C" fn taper_sum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(226, &mut [One(&mut self_)])?;
+            c.gate(228, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum(&self_, dtype)?)
     })
@@ -4762,7 +4799,7 @@ pub unsafe extern "C" fn taper_sum_dim(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(227, &mut [One(&mut self_)])?;
+            c.gate(229, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -4785,7 +4822,7 @@ pub unsafe extern "C" fn taper_sum_to_size(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(228, &mut [One(&mut self_)])?;
+            c.gate(230, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum_to_size(&self_, size)?)
     })
@@ -4811,7 +4848,7 @@ pub unsafe extern "C" fn taper_nansum(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(229, &mut [One(&mut self_)])?;
+            c.gate(231, &mut [One(&mut self_)])?;
         }
         out.set(ops::nansum(&self_, dim, keepdim, dtype)?)
     })
@@ -4833,7 +4870,7 @@ pub unsafe extern "C" fn taper_mean(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(230, &mut [One(&mut self_)])?;
+            c.gate(232, &mut [One(&mut self_)])?;
         }
         out.set(ops::mean(&self_, dtype)?)
     })
@@ -4859,7 +4896,7 @@ pub unsafe extern "C" fn taper_mean_dim(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(231, &mut [One(&mut self_)])?;
+            c.gate(233, &mut [One(&mut self_)])?;
         }
         out.set(ops::mean_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -4880,7 +4917,7 @@ pub unsafe extern "C" fn taper_var(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(232, &mut [One(&mut self_)])?;
+            c.gate(234, &mut [One(&mut self_)])?;
         }
         out.set(ops::var(&self_, unbiased)?)
     })
@@ -4905,7 +4942,7 @@ pub unsafe extern "C" fn taper_var_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(233, &mut [One(&mut self_)])?;
+            c.gate(235, &mut [One(&mut self_)])?;
         }
         out.set(ops::var_dim(&self_, dim, unbiased, keepdim)?)
     })
@@ -4931,7 +4968,7 @@ pub unsafe extern "C" fn taper_var_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(234, &mut [One(&mut self_)])?;
+            c.gate(236, &mut [One(&mut self_)])?;
         }
         out.set(ops::var_correction(&self_, dim, correction, keepdim)?)
     })
@@ -4952,7 +4989,7 @@ pub unsafe extern "C" fn taper_std(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(235, &mut [One(&mut self_)])?;
+            c.gate(237, &mut [One(&mut self_)])?;
         }
         out.set(ops::std(&self_, unbiased)?)
     })
@@ -4977,7 +5014,7 @@ pub unsafe extern "C" fn taper_std_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(236, &mut [One(&mut self_)])?;
+            c.gate(238, &mut [One(&mut self_)])?;
         }
         out.set(ops::std_dim(&self_, dim, unbiased, keepdim)?)
     })
@@ -5003,7 +5040,7 @@ pub unsafe extern "C" fn taper_std_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(237, &mut [One(&mut self_)])?;
+            c.gate(239, &mut [One(&mut self_)])?;
         }
         out.set(ops::std_correction(&self_, dim, correction, keepdim)?)
     })
@@ -5032,7 +5069,7 @@ pub unsafe extern "C" fn taper_var_mean_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(238, &mut [One(&mut self_)])?;
+            c.gate(240, &mut [One(&mut self_)])?;
         }
         let (var_value, mean_value) = ops::var_mean_correction(&self_, dim, correction, keepdim)?;
         var.set(var_value)?;
@@ -5064,7 +5101,7 @@ pub unsafe extern "C" fn taper_std_mean_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(239, &mut [One(&mut self_)])?;
+            c.gate(241, &mut [One(&mut self_)])?;
         }
         let (std_value, mean_value) = ops::std_mean_correction(&self_, dim, correction, keepdim)?;
         std.set(std_value)?;
@@ -5089,7 +5126,7 @@ pub unsafe extern "C" fn taper_prod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(240, &mut [One(&mut self_)])?;
+            c.gate(242, &mut [One(&mut self_)])?;
         }
         out.set(ops::prod(&self_, dtype)?)
     })
@@ -5113,7 +5150,7 @@ pub unsafe extern "C" fn taper_prod_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(241, &mut [One(&mut self_)])?;
+            c.gate(243, &mut [One(&mut self_)])?;
         }
         out.set(ops::prod_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -5133,7 +5170,7 @@ pub unsafe extern "C" fn taper_any(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(242, &mut [One(&mut self_)])?;
+            c.gate(244, &mut [One(&mut self_)])?;
         }
         out.set(ops::any(&self_)?)
     })
@@ -5157,7 +5194,7 @@ pub unsafe extern "C" fn taper_any_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(243, &mut [One(&mut self_)])?;
+            c.gate(245, &mut [One(&mut self_)])?;
         }
         out.set(ops::any_dims(&self_, dim, keepdim)?)
     })
@@ -5179,7 +5216,7 @@ pub unsafe extern "C" fn taper_any_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(244, &mut [One(&mut self_)])?;
+            c.gate(246, &mut [One(&mut self_)])?;
         }
         out.set(ops::any_dim(&self_, dim, keepdim)?)
     })
@@ -5199,7 +5236,7 @@ pub unsafe extern "C" fn taper_all(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(245, &mut [One(&mut self_)])?;
+            c.gate(247, &mut [One(&mut self_)])?;
         }
         out.set(ops::all(&self_)?)
     })
@@ -5223,7 +5260,7 @@ pub unsafe extern "C" fn taper_all_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(246, &mut [One(&mut self_)])?;
+            c.gate(248, &mut [One(&mut self_)])?;
         }
         out.set(ops::all_dims(&self_, dim, keepdim)?)
     })
@@ -5245,7 +5282,7 @@ pub unsafe extern "C" fn taper_all_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(247, &mut [One(&mut self_)])?;
+            c.gate(249, &mut [One(&mut self_)])?;
         }
         out.set(ops::all_dim(&self_, dim, keepdim)?)
     })
@@ -5267,7 +5304,7 @@ pub unsafe extern "C" fn taper_count_nonzero(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(248, &mut [One(&mut self_)])?;
+            c.gate(250, &mut [One(&mut self_)])?;
         }
         out.set(ops::count_nonzero(&self_, dim)?)
     })
@@ -5290,7 +5327,7 @@ pub unsafe extern "C" fn taper_count_nonzero_dim_int_list(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(249, &mut [One(&mut self_)])?;
+            c.gate(251, &mut [One(&mut self_)])?;
         }
         out.set(ops::count_nonzero_dim_int_list(&self_, dim)?)
     })
@@ -5310,7 +5347,7 @@ pub unsafe extern "C" fn taper_max(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(250, &mut [One(&mut self_)])?;
+            c.gate(252, &mut [One(&mut self_)])?;
         }
         out.set(ops::max(&self_)?)
     })
@@ -5335,7 +5372,7 @@ pub unsafe extern "C" fn taper_max_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(251, &mut [One(&mut self_)])?;
+            c.gate(253, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -5360,7 +5397,7 @@ pub unsafe extern "C" fn taper_max_other(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(252, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(254, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::max_other(&self_, &other)?)
     })
@@ -5384,7 +5421,7 @@ pub unsafe extern "C" fn taper_amax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(253, &mut [One(&mut self_)])?;
+            c.gate(255, &mut [One(&mut self_)])?;
         }
         out.set(ops::amax(&self_, dim, keepdim)?)
     })
@@ -5407,7 +5444,7 @@ pub unsafe extern "C" fn taper_argmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(254, &mut [One(&mut self_)])?;
+            c.gate(256, &mut [One(&mut self_)])?;
         }
         out.set(ops::argmax(&self_, dim, keepdim)?)
     })
@@ -5427,7 +5464,7 @@ pub unsafe extern "C" fn taper_min(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(255, &mut [One(&mut self_)])?;
+            c.gate(257, &mut [One(&mut self_)])?;
         }
         out.set(ops::min(&self_)?)
     })
@@ -5452,7 +5489,7 @@ pub unsafe extern "C" fn taper_min_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(256, &mut [One(&mut self_)])?;
+            c.gate(258, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::min_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -5477,7 +5514,7 @@ pub unsafe extern "C" fn taper_min_other(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(257, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(259, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::min_other(&self_, &other)?)
     })
@@ -5501,7 +5538,7 @@ pub unsafe extern "C" fn taper_amin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(258, &mut [One(&mut self_)])?;
+            c.gate(260, &mut [One(&mut self_)])?;
         }
         out.set(ops::amin(&self_, dim, keepdim)?)
     })
@@ -5524,7 +5561,7 @@ pub unsafe extern "C" fn taper_argmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(259, &mut [One(&mut self_)])?;
+            c.gate(261, &mut [One(&mut self_)])?;
         }
         out.set(ops::argmin(&self_, dim, keepdim)?)
     })
@@ -5548,7 +5585,7 @@ pub unsafe extern "C" fn taper_logsumexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(260, &mut [One(&mut self_)])?;
+            c.gate(262, &mut [One(&mut self_)])?;
         }
         out.set(ops::logsumexp(&self_, dim, keepdim)?)
     })
@@ -5570,7 +5607,7 @@ pub unsafe extern "C" fn taper_norm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let p = c.scalar(1, "p", p)?;
         if c.is_gated() {
-            c.gate(261, &mut [One(&mut self_)])?;
+            c.gate(263, &mut [One(&mut self_)])?;
         }
         out.set(ops::norm(&self_, p)?)
     })
@@ -5596,7 +5633,7 @@ pub unsafe extern "C" fn taper_norm_dim(
         let p = c.opt_scalar(1, "p", p)?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(262, &mut [One(&mut self_)])?;
+            c.gate(264, &mut [One(&mut self_)])?;
         }
         out.set(ops::norm_dim(&self_, p, dim, keepdim)?)
     })
@@ -5620,7 +5657,7 @@ pub unsafe extern "C" fn taper_dist(
         let mut other = c.tensor(1, "other", other)?;
         let p = c.scalar(2, "p", p)?;
         if c.is_gated() {
-            c.gate(263, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(265, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::dist(&self_, &other, p)?)
     })
@@ -5643,7 +5680,7 @@ pub unsafe extern "C" fn taper_cumsum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(264, &mut [One(&mut self_)])?;
+            c.gate(266, &mut [One(&mut self_)])?;
         }
         out.set(ops::cumsum(&self_, dim, dtype)?)
     })
@@ -5666,7 +5703,7 @@ pub unsafe extern "C" fn taper_cumprod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(265, &mut [One(&mut self_)])?;
+            c.gate(267, &mut [One(&mut self_)])?;
         }
         out.set(ops::cumprod(&self_, dim, dtype)?)
     })
@@ -5686,7 +5723,7 @@ pub unsafe extern "C" fn taper_cumsum_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(266, &mut [One(&mut self_)])?;
+            c.gate(268, &mut [One(&mut self_)])?;
         }
         ops::cumsum_(&self_, dim, dtype)
     })
@@ -5706,7 +5743,7 @@ pub unsafe extern "C" fn taper_cumprod_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(267, &mut [One(&mut self_)])?;
+            c.gate(269, &mut [One(&mut self_)])?;
         }
         ops::cumprod_(&self_, dim, dtype)
     })
@@ -5732,7 +5769,7 @@ pub unsafe extern "C" fn taper_diff(
         let mut prepend = c.opt_tensor(3, "prepend", prepend)?;
         let mut append = c.opt_tensor(4, "append", append)?;
         if c.is_gated() {
-            c.gate(268, &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
+            c.gate(270, &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
         }
         out.set(ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())?)
     })
@@ -5755,7 +5792,7 @@ pub unsafe extern "C" fn taper_trapezoid_x(
         let mut y = c.tensor(0, "y", y)?;
         let mut x = c.tensor(1, "x", x)?;
         if c.is_gated() {
-            c.gate(269, &mut [One(&mut y), One(&mut x)])?;
+            c.gate(271, &mut [One(&mut y), One(&mut x)])?;
         }
         out.set(ops::trapezoid_x(&y, &x, dim)?)
     })
@@ -5778,7 +5815,7 @@ pub unsafe extern "C" fn taper_trapezoid_dx(
         let mut y = c.tensor(0, "y", y)?;
         let dx = c.scalar(1, "dx", dx)?;
         if c.is_gated() {
-            c.gate(270, &mut [One(&mut y)])?;
+            c.gate(272, &mut [One(&mut y)])?;
         }
         out.set(ops::trapezoid_dx(&y, dx, dim)?)
     })
@@ -5799,7 +5836,7 @@ pub unsafe extern "C" fn taper_logcumsumexp(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(271, &mut [One(&mut self_)])?;
+            c.gate(273, &mut [One(&mut self_)])?;
         }
         out.set(ops::logcumsumexp(&self_, dim)?)
     })
@@ -5823,7 +5860,7 @@ pub unsafe extern "C" fn taper_cummax(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(272, &mut [One(&mut self_)])?;
+            c.gate(274, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::cummax(&self_, dim)?;
         values.set(values_value)?;
@@ -5850,7 +5887,7 @@ pub unsafe extern "C" fn taper_cummin(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(273, &mut [One(&mut self_)])?;
+            c.gate(275, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::cummin(&self_, dim)?;
         values.set(values_value)?;
@@ -5878,7 +5915,7 @@ pub unsafe extern "C" fn taper_sort(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(274, &mut [One(&mut self_)])?;
+            c.gate(276, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::sort(&self_, dim, descending)?;
         values.set(values_value)?;
@@ -5903,7 +5940,7 @@ pub unsafe extern "C" fn taper_argsort(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(275, &mut [One(&mut self_)])?;
+            c.gate(277, &mut [One(&mut self_)])?;
         }
         out.set(ops::argsort(&self_, dim, descending)?)
     })
@@ -5930,7 +5967,7 @@ pub unsafe extern "C" fn taper_topk(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(276, &mut [One(&mut self_)])?;
+            c.gate(278, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::topk(&self_, k, dim, largest, sorted)?;
         values.set(values_value)?;
@@ -5959,7 +5996,7 @@ pub unsafe extern "C" fn taper_kthvalue(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(277, &mut [One(&mut self_)])?;
+            c.gate(279, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::kthvalue(&self_, k, dim, keepdim)?;
         values.set(values_value)?;
@@ -5982,7 +6019,7 @@ pub unsafe extern "C" fn taper_median(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(278, &mut [One(&mut self_)])?;
+            c.gate(280, &mut [One(&mut self_)])?;
         }
         out.set(ops::median(&self_)?)
     })
@@ -6007,7 +6044,7 @@ pub unsafe extern "C" fn taper_median_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(279, &mut [One(&mut self_)])?;
+            c.gate(281, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::median_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -6035,7 +6072,7 @@ pub unsafe extern "C" fn taper_mode(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(280, &mut [One(&mut self_)])?;
+            c.gate(282, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::mode(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -6062,7 +6099,7 @@ pub unsafe extern "C" fn taper_matmul(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(281, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(283, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::matmul(&self_, &other)?)
     })
@@ -6084,7 +6121,7 @@ pub unsafe extern "C" fn taper_mm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mat2 = c.tensor(1, "mat2", mat2)?;
         if c.is_gated() {
-            c.gate(282, &mut [One(&mut self_), One(&mut mat2)])?;
+            c.gate(284, &mut [One(&mut self_), One(&mut mat2)])?;
         }
         out.set(ops::mm(&self_, &mat2)?)
     })
@@ -6106,7 +6143,7 @@ pub unsafe extern "C" fn taper_bmm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mat2 = c.tensor(1, "mat2", mat2)?;
         if c.is_gated() {
-            c.gate(283, &mut [One(&mut self_), One(&mut mat2)])?;
+            c.gate(285, &mut [One(&mut self_), One(&mut mat2)])?;
         }
         out.set(ops::bmm(&self_, &mat2)?)
     })
@@ -6128,7 +6165,7 @@ pub unsafe extern "C" fn taper_mv(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut vec = c.tensor(1, "vec", vec)?;
         if c.is_gated() {
-            c.gate(284, &mut [One(&mut self_), One(&mut vec)])?;
+            c.gate(286, &mut [One(&mut self_), One(&mut vec)])?;
         }
         out.set(ops::mv(&self_, &vec)?)
     })
@@ -6150,7 +6187,7 @@ pub unsafe extern "C" fn taper_dot(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut tensor = c.tensor(1, "tensor", tensor)?;
         if c.is_gated() {
-            c.gate(285, &mut [One(&mut self_), One(&mut tensor)])?;
+            c.gate(287, &mut [One(&mut self_), One(&mut tensor)])?;
         }
         out.set(ops::dot(&self_, &tensor)?)
     })
@@ -6172,7 +6209,7 @@ pub unsafe extern "C" fn taper_outer(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut vec2 = c.tensor(1, "vec2", vec2)?;
         if c.is_gated() {
-            c.gate(286, &mut [One(&mut self_), One(&mut vec2)])?;
+            c.gate(288, &mut [One(&mut self_), One(&mut vec2)])?;
         }
         out.set(ops::outer(&self_, &vec2)?)
     })
@@ -6200,7 +6237,7 @@ pub unsafe extern "C" fn taper_addmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(287, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(289, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         out.set(ops::addmm(&self_, &mat1, &mat2, beta, alpha)?)
     })
@@ -6225,7 +6262,7 @@ pub unsafe extern "C" fn taper_addmm_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(288, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(290, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
     })
@@ -6254,7 +6291,7 @@ pub unsafe extern "C" fn taper_addmm_activation(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(289, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(291, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         out.set(ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)?)
     })
@@ -6282,7 +6319,7 @@ pub unsafe extern "C" fn taper_baddbmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(290, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(292, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         out.set(ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)?)
     })
@@ -6307,7 +6344,7 @@ pub unsafe extern "C" fn taper_baddbmm_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(291, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(293, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
     })
@@ -6328,7 +6365,7 @@ pub unsafe extern "C" fn taper_matrix_power(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(292, &mut [One(&mut self_)])?;
+            c.gate(294, &mut [One(&mut self_)])?;
         }
         out.set(ops::matrix_power(&self_, n)?)
     })
@@ -6351,7 +6388,7 @@ pub unsafe extern "C" fn taper_einsum(
         let equation = c.str(0, "equation", equation)?;
         let mut tensors = c.tensors(1, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(293, &mut [List(&mut tensors)])?;
+            c.gate(295, &mut [List(&mut tensors)])?;
         }
         out.set(ops::einsum(equation, &tensors)?)
     })
@@ -6371,7 +6408,7 @@ pub unsafe extern "C" fn taper_trace(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(294, &mut [One(&mut self_)])?;
+            c.gate(296, &mut [One(&mut self_)])?;
         }
         out.set(ops::trace(&self_)?)
     })
@@ -6395,7 +6432,7 @@ pub unsafe extern "C" fn taper_cross(
         let mut other = c.tensor(1, "other", other)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(295, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(297, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::cross(&self_, &other, dim)?)
     })
@@ -6423,7 +6460,7 @@ pub unsafe extern "C" fn taper_tensordot(
         let dims_self = c.slice(2, "dims_self", dims_self, dims_self_len)?;
         let dims_other = c.slice(3, "dims_other", dims_other, dims_other_len)?;
         if c.is_gated() {
-            c.gate(296, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(298, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::tensordot(&self_, &other, dims_self, dims_other)?)
     })
@@ -6445,7 +6482,7 @@ pub unsafe extern "C" fn taper_kron(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(297, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(299, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::kron(&self_, &other)?)
     })
@@ -6473,7 +6510,7 @@ pub unsafe extern "C" fn taper_addmv(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(298, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+            c.gate(300, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
         }
         out.set(ops::addmv(&self_, &mat, &vec, beta, alpha)?)
     })
@@ -6501,7 +6538,7 @@ pub unsafe extern "C" fn taper_addr(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(299, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+            c.gate(301, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
         }
         out.set(ops::addr(&self_, &vec1, &vec2, beta, alpha)?)
     })
@@ -6529,7 +6566,7 @@ pub unsafe extern "C" fn taper_addbmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(300, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(302, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         out.set(ops::addbmm(&self_, &batch1, &batch2, beta, alpha)?)
     })
@@ -6550,7 +6587,7 @@ pub unsafe extern "C" fn taper_chain_matmul(
         let out = out?;
         let mut matrices = c.tensors(0, "matrices", matrices, matrices_len)?;
         if c.is_gated() {
-            c.gate(301, &mut [List(&mut matrices)])?;
+            c.gate(303, &mut [List(&mut matrices)])?;
         }
         out.set(ops::chain_matmul(&matrices)?)
     })
@@ -6575,7 +6612,7 @@ pub unsafe extern "C" fn taper_cdist(
         let mut x2 = c.tensor(1, "x2", x2)?;
         let compute_mode = c.opt(3, "compute_mode", compute_mode)?;
         if c.is_gated() {
-            c.gate(302, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(304, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cdist(&x1, &x2, p, compute_mode)?)
     })
@@ -6599,7 +6636,7 @@ pub unsafe extern "C" fn taper_linear(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(303, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(305, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::linear(&input, &weight, bias.as_ref())?)
     })
@@ -6625,7 +6662,7 @@ pub unsafe extern "C" fn taper_bilinear(
         let mut weight = c.tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(304, &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(306, &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::bilinear(&input1, &input2, &weight, bias.as_ref())?)
     })
@@ -6650,7 +6687,7 @@ pub unsafe extern "C" fn taper_linear_activation(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(305, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(307, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)?)
     })
@@ -6675,7 +6712,7 @@ pub unsafe extern "C" fn taper_view(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(306, &mut [One(&mut self_)])?;
+            c.gate(308, &mut [One(&mut self_)])?;
         }
         out.set(ops::view(&self_, size)?)
     })
@@ -6697,7 +6734,7 @@ pub unsafe extern "C" fn taper_view_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(307, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(309, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::view_as(&self_, &other)?)
     })
@@ -6720,7 +6757,7 @@ pub unsafe extern "C" fn taper_reshape(
         let mut self_ = c.tensor(0, "self", self_)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;
         if c.is_gated() {
-            c.gate(308, &mut [One(&mut self_)])?;
+            c.gate(310, &mut [One(&mut self_)])?;
         }
         out.set(ops::reshape(&self_, shape)?)
     })
@@ -6742,7 +6779,7 @@ pub unsafe extern "C" fn taper_reshape_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(309, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(311, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::reshape_as(&self_, &other)?)
     })
@@ -6764,7 +6801,7 @@ pub unsafe extern "C" fn taper_flatten(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(310, &mut [One(&mut self_)])?;
+            c.gate(312, &mut [One(&mut self_)])?;
         }
         out.set(ops::flatten(&self_, start_dim, end_dim)?)
     })
@@ -6784,7 +6821,7 @@ pub unsafe extern "C" fn taper_ravel(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(311, &mut [One(&mut self_)])?;
+            c.gate(313, &mut [One(&mut self_)])?;
         }
         out.set(ops::ravel(&self_)?)
     })
@@ -6808,7 +6845,7 @@ pub unsafe extern "C" fn taper_unflatten(
         let mut self_ = c.tensor(0, "self", self_)?;
         let sizes = c.slice(2, "sizes", sizes, sizes_len)?;
         if c.is_gated() {
-            c.gate(312, &mut [One(&mut self_)])?;
+            c.gate(314, &mut [One(&mut self_)])?;
         }
         out.set(ops::unflatten(&self_, dim, sizes)?)
     })
@@ -6831,7 +6868,7 @@ pub unsafe extern "C" fn taper_permute(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(313, &mut [One(&mut self_)])?;
+            c.gate(315, &mut [One(&mut self_)])?;
         }
         out.set(ops::permute(&self_, dims)?)
     })
@@ -6853,7 +6890,7 @@ pub unsafe extern "C" fn taper_transpose(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(314, &mut [One(&mut self_)])?;
+            c.gate(316, &mut [One(&mut self_)])?;
         }
         out.set(ops::transpose(&self_, dim0, dim1)?)
     })
@@ -6873,7 +6910,7 @@ pub unsafe extern "C" fn taper_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(315, &mut [One(&mut self_)])?;
+            c.gate(317, &mut [One(&mut self_)])?;
         }
         out.set(ops::t(&self_)?)
     })
@@ -6893,7 +6930,7 @@ pub unsafe extern "C" fn taper_numpy_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(316, &mut [One(&mut self_)])?;
+            c.gate(318, &mut [One(&mut self_)])?;
         }
         out.set(ops::numpy_t(&self_)?)
     })
@@ -6913,7 +6950,7 @@ pub unsafe extern "C" fn taper_mt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(317, &mut [One(&mut self_)])?;
+            c.gate(319, &mut [One(&mut self_)])?;
         }
         out.set(ops::mt(&self_)?)
     })
@@ -6939,7 +6976,7 @@ pub unsafe extern "C" fn taper_movedim(
         let source = c.slice(1, "source", source, source_len)?;
         let destination = c.slice(2, "destination", destination, destination_len)?;
         if c.is_gated() {
-            c.gate(318, &mut [One(&mut self_)])?;
+            c.gate(320, &mut [One(&mut self_)])?;
         }
         out.set(ops::movedim(&self_, source, destination)?)
     })
@@ -6960,7 +6997,7 @@ pub unsafe extern "C" fn taper_unsqueeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(319, &mut [One(&mut self_)])?;
+            c.gate(321, &mut [One(&mut self_)])?;
         }
         out.set(ops::unsqueeze(&self_, dim)?)
     })
@@ -6980,7 +7017,7 @@ pub unsafe extern "C" fn taper_squeeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(320, &mut [One(&mut self_)])?;
+            c.gate(322, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze(&self_)?)
     })
@@ -7001,7 +7038,7 @@ pub unsafe extern "C" fn taper_squeeze_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(321, &mut [One(&mut self_)])?;
+            c.gate(323, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dim(&self_, dim)?)
     })
@@ -7024,7 +7061,7 @@ pub unsafe extern "C" fn taper_squeeze_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(322, &mut [One(&mut self_)])?;
+            c.gate(324, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dims(&self_, dim)?)
     })
@@ -7047,7 +7084,7 @@ pub unsafe extern "C" fn taper_expand(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(323, &mut [One(&mut self_)])?;
+            c.gate(325, &mut [One(&mut self_)])?;
         }
         out.set(ops::expand(&self_, size)?)
     })
@@ -7069,7 +7106,7 @@ pub unsafe extern "C" fn taper_expand_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(324, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(326, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::expand_as(&self_, &other)?)
     })
@@ -7092,7 +7129,7 @@ pub unsafe extern "C" fn taper_broadcast_to(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(325, &mut [One(&mut self_)])?;
+            c.gate(327, &mut [One(&mut self_)])?;
         }
         out.set(ops::broadcast_to(&self_, size)?)
     })
@@ -7113,7 +7150,7 @@ pub unsafe extern "C" fn taper_broadcast_tensors(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(326, &mut [List(&mut tensors)])?;
+            c.gate(328, &mut [List(&mut tensors)])?;
         }
         out.set(ops::broadcast_tensors(&tensors)?)
     })
@@ -7135,7 +7172,7 @@ pub unsafe extern "C" fn taper_select(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(327, &mut [One(&mut self_)])?;
+            c.gate(329, &mut [One(&mut self_)])?;
         }
         out.set(ops::select(&self_, dim, index)?)
     })
@@ -7161,7 +7198,7 @@ pub unsafe extern "C" fn taper_slice(
         let start = c.opt(2, "start", start)?;
         let end = c.opt(3, "end", end)?;
         if c.is_gated() {
-            c.gate(328, &mut [One(&mut self_)])?;
+            c.gate(330, &mut [One(&mut self_)])?;
         }
         out.set(ops::slice(&self_, dim, start, end, step)?)
     })
@@ -7184,7 +7221,7 @@ pub unsafe extern "C" fn taper_narrow(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(329, &mut [One(&mut self_)])?;
+            c.gate(331, &mut [One(&mut self_)])?;
         }
         out.set(ops::narrow(&self_, dim, start, length)?)
     })
@@ -7207,7 +7244,7 @@ pub unsafe extern "C" fn taper_diagonal(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(330, &mut [One(&mut self_)])?;
+            c.gate(332, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagonal(&self_, offset, dim1, dim2)?)
     })
@@ -7228,7 +7265,7 @@ pub unsafe extern "C" fn taper_diag(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(331, &mut [One(&mut self_)])?;
+            c.gate(333, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag(&self_, diagonal)?)
     })
@@ -7251,7 +7288,7 @@ pub unsafe extern "C" fn taper_diag_embed(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(332, &mut [One(&mut self_)])?;
+            c.gate(334, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag_embed(&self_, offset, dim1, dim2)?)
     })
@@ -7272,7 +7309,7 @@ pub unsafe extern "C" fn taper_unbind(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(333, &mut [One(&mut self_)])?;
+            c.gate(335, &mut [One(&mut self_)])?;
         }
         out.set(ops::unbind(&self_, dim)?)
     })
@@ -7294,7 +7331,7 @@ pub unsafe extern "C" fn taper_split(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(334, &mut [One(&mut self_)])?;
+            c.gate(336, &mut [One(&mut self_)])?;
         }
         out.set(ops::split(&self_, split_size, dim)?)
     })
@@ -7318,7 +7355,7 @@ pub unsafe extern "C" fn taper_split_with_sizes(
         let mut self_ = c.tensor(0, "self", self_)?;
         let split_sizes = c.slice(1, "split_sizes", split_sizes, split_sizes_len)?;
         if c.is_gated() {
-            c.gate(335, &mut [One(&mut self_)])?;
+            c.gate(337, &mut [One(&mut self_)])?;
         }
         out.set(ops::split_with_sizes(&self_, split_sizes, dim)?)
     })
@@ -7340,7 +7377,7 @@ pub unsafe extern "C" fn taper_chunk(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(336, &mut [One(&mut self_)])?;
+            c.gate(338, &mut [One(&mut self_)])?;
         }
         out.set(ops::chunk(&self_, chunks, dim)?)
     })
@@ -7362,7 +7399,7 @@ pub unsafe extern "C" fn taper_tensor_split_sections(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(337, &mut [One(&mut self_)])?;
+            c.gate(339, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_sections(&self_, sections, dim)?)
     })
@@ -7386,7 +7423,7 @@ pub unsafe extern "C" fn taper_tensor_split_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(338, &mut [One(&mut self_)])?;
+            c.gate(340, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_indices(&self_, indices, dim)?)
     })
@@ -7409,7 +7446,7 @@ pub unsafe extern "C" fn taper_unfold(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(339, &mut [One(&mut self_)])?;
+            c.gate(341, &mut [One(&mut self_)])?;
         }
         out.set(ops::unfold(&self_, dimension, size, step)?)
     })
@@ -7437,7 +7474,7 @@ pub unsafe extern "C" fn taper_as_strided(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
         if c.is_gated() {
-            c.gate(340, &mut [One(&mut self_)])?;
+            c.gate(342, &mut [One(&mut self_)])?;
         }
         out.set(ops::as_strided(&self_, size, stride, storage_offset)?)
     })
@@ -7457,7 +7494,7 @@ pub unsafe extern "C" fn taper_alias(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(341, &mut [One(&mut self_)])?;
+            c.gate(343, &mut [One(&mut self_)])?;
         }
         out.set(ops::alias(&self_)?)
     })
@@ -7477,7 +7514,7 @@ pub unsafe extern "C" fn taper_detach(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(342, &mut [One(&mut self_)])?;
+            c.gate(344, &mut [One(&mut self_)])?;
         }
         out.set(ops::detach(&self_)?)
     })
@@ -7494,7 +7531,7 @@ pub unsafe extern "C" fn taper_detach_(
     guard("detach_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(343, &mut [One(&mut self_)])?;
+            c.gate(345, &mut [One(&mut self_)])?;
         }
         ops::detach_(&self_)
     })
@@ -7512,7 +7549,7 @@ pub unsafe extern "C" fn taper_unsqueeze_(
     guard("unsqueeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(344, &mut [One(&mut self_)])?;
+            c.gate(346, &mut [One(&mut self_)])?;
         }
         ops::unsqueeze_(&self_, dim)
     })
@@ -7529,7 +7566,7 @@ pub unsafe extern "C" fn taper_squeeze_(
     guard("squeeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(345, &mut [One(&mut self_)])?;
+            c.gate(347, &mut [One(&mut self_)])?;
         }
         ops::squeeze_(&self_)
     })
@@ -7547,7 +7584,7 @@ pub unsafe extern "C" fn taper_squeeze_dim_(
     guard("squeeze_dim_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(346, &mut [One(&mut self_)])?;
+            c.gate(348, &mut [One(&mut self_)])?;
         }
         ops::squeeze_dim_(&self_, dim)
     })
@@ -7566,7 +7603,7 @@ pub unsafe extern "C" fn taper_transpose_(
     guard("transpose_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(347, &mut [One(&mut self_)])?;
+            c.gate(349, &mut [One(&mut self_)])?;
         }
         ops::transpose_(&self_, dim0, dim1)
     })
@@ -7583,7 +7620,7 @@ pub unsafe extern "C" fn taper_t_(
     guard("t_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(348, &mut [One(&mut self_)])?;
+            c.gate(350, &mut [One(&mut self_)])?;
         }
         ops::t_(&self_)
     })
@@ -7607,7 +7644,7 @@ pub unsafe extern "C" fn taper_cat(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(349, &mut [List(&mut tensors)])?;
+            c.gate(351, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cat(&tensors, dim)?)
     })
@@ -7629,7 +7666,7 @@ pub unsafe extern "C" fn taper_stack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(350, &mut [List(&mut tensors)])?;
+            c.gate(352, &mut [List(&mut tensors)])?;
         }
         out.set(ops::stack(&tensors, dim)?)
     })
@@ -7649,7 +7686,7 @@ pub unsafe extern "C" fn taper_atleast_1d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(351, &mut [One(&mut self_)])?;
+            c.gate(353, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_1d(&self_)?)
     })
@@ -7669,7 +7706,7 @@ pub unsafe extern "C" fn taper_atleast_2d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(352, &mut [One(&mut self_)])?;
+            c.gate(354, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_2d(&self_)?)
     })
@@ -7689,7 +7726,7 @@ pub unsafe extern "C" fn taper_atleast_3d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(353, &mut [One(&mut self_)])?;
+            c.gate(355, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_3d(&self_)?)
     })
@@ -7710,7 +7747,7 @@ pub unsafe extern "C" fn taper_hstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(354, &mut [List(&mut tensors)])?;
+            c.gate(356, &mut [List(&mut tensors)])?;
         }
         out.set(ops::hstack(&tensors)?)
     })
@@ -7731,7 +7768,7 @@ pub unsafe extern "C" fn taper_vstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(355, &mut [List(&mut tensors)])?;
+            c.gate(357, &mut [List(&mut tensors)])?;
         }
         out.set(ops::vstack(&tensors)?)
     })
@@ -7752,7 +7789,7 @@ pub unsafe extern "C" fn taper_dstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(356, &mut [List(&mut tensors)])?;
+            c.gate(358, &mut [List(&mut tensors)])?;
         }
         out.set(ops::dstack(&tensors)?)
     })
@@ -7773,7 +7810,7 @@ pub unsafe extern "C" fn taper_column_stack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(357, &mut [List(&mut tensors)])?;
+            c.gate(359, &mut [List(&mut tensors)])?;
         }
         out.set(ops::column_stack(&tensors)?)
     })
@@ -7794,7 +7831,7 @@ pub unsafe extern "C" fn taper_block_diag(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(358, &mut [List(&mut tensors)])?;
+            c.gate(360, &mut [List(&mut tensors)])?;
         }
         out.set(ops::block_diag(&tensors)?)
     })
@@ -7815,7 +7852,7 @@ pub unsafe extern "C" fn taper_cartesian_prod(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(359, &mut [List(&mut tensors)])?;
+            c.gate(361, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cartesian_prod(&tensors)?)
     })
@@ -7837,7 +7874,7 @@ pub unsafe extern "C" fn taper_combinations(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(360, &mut [One(&mut self_)])?;
+            c.gate(362, &mut [One(&mut self_)])?;
         }
         out.set(ops::combinations(&self_, r, with_replacement)?)
     })
@@ -7860,7 +7897,7 @@ pub unsafe extern "C" fn taper_repeat(
         let mut self_ = c.tensor(0, "self", self_)?;
         let repeats = c.slice(1, "repeats", repeats, repeats_len)?;
         if c.is_gated() {
-            c.gate(361, &mut [One(&mut self_)])?;
+            c.gate(363, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat(&self_, repeats)?)
     })
@@ -7883,7 +7920,7 @@ pub unsafe extern "C" fn taper_tile(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(362, &mut [One(&mut self_)])?;
+            c.gate(364, &mut [One(&mut self_)])?;
         }
         out.set(ops::tile(&self_, dims)?)
     })
@@ -7906,7 +7943,7 @@ pub unsafe extern "C" fn taper_flip(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(363, &mut [One(&mut self_)])?;
+            c.gate(365, &mut [One(&mut self_)])?;
         }
         out.set(ops::flip(&self_, dims)?)
     })
@@ -7926,7 +7963,7 @@ pub unsafe extern "C" fn taper_fliplr(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(364, &mut [One(&mut self_)])?;
+            c.gate(366, &mut [One(&mut self_)])?;
         }
         out.set(ops::fliplr(&self_)?)
     })
@@ -7946,7 +7983,7 @@ pub unsafe extern "C" fn taper_flipud(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(365, &mut [One(&mut self_)])?;
+            c.gate(367, &mut [One(&mut self_)])?;
         }
         out.set(ops::flipud(&self_)?)
     })
@@ -7970,7 +8007,7 @@ pub unsafe extern "C" fn taper_rot90(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(366, &mut [One(&mut self_)])?;
+            c.gate(368, &mut [One(&mut self_)])?;
         }
         out.set(ops::rot90(&self_, k, dims)?)
     })
@@ -7996,7 +8033,7 @@ pub unsafe extern "C" fn taper_roll(
         let shifts = c.slice(1, "shifts", shifts, shifts_len)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(367, &mut [One(&mut self_)])?;
+            c.gate(369, &mut [One(&mut self_)])?;
         }
         out.set(ops::roll(&self_, shifts, dims)?)
     })
@@ -8019,7 +8056,7 @@ pub unsafe extern "C" fn taper_meshgrid(
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         let indexing = c.opt_str(1, "indexing", indexing)?;
         if c.is_gated() {
-            c.gate(368, &mut [List(&mut tensors)])?;
+            c.gate(370, &mut [List(&mut tensors)])?;
         }
         out.set(ops::meshgrid(&tensors, indexing)?)
     })
@@ -8043,7 +8080,7 @@ pub unsafe extern "C" fn taper_repeat_interleave(
         let mut repeats = c.tensor(1, "repeats", repeats)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(369, &mut [One(&mut self_), One(&mut repeats)])?;
+            c.gate(371, &mut [One(&mut self_), One(&mut repeats)])?;
         }
         out.set(ops::repeat_interleave(&self_, &repeats, dim)?)
     })
@@ -8066,7 +8103,7 @@ pub unsafe extern "C" fn taper_repeat_interleave_int(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(370, &mut [One(&mut self_)])?;
+            c.gate(372, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat_interleave_int(&self_, repeats, dim)?)
     })
@@ -8090,7 +8127,7 @@ pub unsafe extern "C" fn taper_cast(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(371, &mut [One(&mut self_)])?;
+            c.gate(373, &mut [One(&mut self_)])?;
         }
         out.set(ops::cast(&self_, dtype)?)
     })
@@ -8115,7 +8152,7 @@ pub unsafe extern "C" fn taper_to(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(372, &mut [One(&mut self_)])?;
+            c.gate(374, &mut [One(&mut self_)])?;
         }
         out.set(ops::to(&self_, dtype, device, copy)?)
     })
@@ -8137,7 +8174,7 @@ pub unsafe extern "C" fn taper_to_device(
         let mut self_ = c.tensor(0, "self", self_)?;
         let device = c.device(1, "device", device)?;
         if c.is_gated() {
-            c.gate(373, &mut [One(&mut self_)])?;
+            c.gate(375, &mut [One(&mut self_)])?;
         }
         out.set(ops::to_device(&self_, device)?)
     })
@@ -8157,7 +8194,7 @@ pub unsafe extern "C" fn taper_clone(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(374, &mut [One(&mut self_)])?;
+            c.gate(376, &mut [One(&mut self_)])?;
         }
         out.set(ops::clone(&self_)?)
     })
@@ -8177,7 +8214,7 @@ pub unsafe extern "C" fn taper_contiguous(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(375, &mut [One(&mut self_)])?;
+            c.gate(377, &mut [One(&mut self_)])?;
         }
         out.set(ops::contiguous(&self_)?)
     })
@@ -8196,7 +8233,7 @@ pub unsafe extern "C" fn taper_copy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(376, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(378, &mut [One(&mut self_), One(&mut src)])?;
         }
         ops::copy_(&self_, &src)
     })
@@ -8215,7 +8252,7 @@ pub unsafe extern "C" fn taper_fill_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut value = c.tensor(1, "value", value)?;
         if c.is_gated() {
-            c.gate(377, &mut [One(&mut self_), One(&mut value)])?;
+            c.gate(379, &mut [One(&mut self_), One(&mut value)])?;
         }
         ops::fill_(&self_, &value)
     })
@@ -8234,7 +8271,7 @@ pub unsafe extern "C" fn taper_fill_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
         if c.is_gated() {
-            c.gate(378, &mut [One(&mut self_)])?;
+            c.gate(380, &mut [One(&mut self_)])?;
         }
         ops::fill_scalar_(&self_, value)
     })
@@ -8251,7 +8288,7 @@ pub unsafe extern "C" fn taper_zero_(
     guard("zero_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(379, &mut [One(&mut self_)])?;
+            c.gate(381, &mut [One(&mut self_)])?;
         }
         ops::zero_(&self_)
     })
@@ -8276,7 +8313,7 @@ pub unsafe extern "C" fn taper_gather(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(380, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(382, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::gather(&self_, dim, &index)?)
     })
@@ -8301,7 +8338,7 @@ pub unsafe extern "C" fn taper_scatter_src(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(381, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(383, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_src(&self_, dim, &index, &src)?)
     })
@@ -8326,7 +8363,7 @@ pub unsafe extern "C" fn taper_scatter_value(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(382, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(384, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value(&self_, dim, &index, value)?)
     })
@@ -8351,7 +8388,7 @@ pub unsafe extern "C" fn taper_scatter_add(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(383, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(385, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_add(&self_, dim, &index, &src)?)
     })
@@ -8373,7 +8410,7 @@ pub unsafe extern "C" fn taper_scatter_src_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(384, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(386, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_src_(&self_, dim, &index, &src)
     })
@@ -8395,7 +8432,7 @@ pub unsafe extern "C" fn taper_scatter_value_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(385, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(387, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::scatter_value_(&self_, dim, &index, value)
     })
@@ -8417,7 +8454,7 @@ pub unsafe extern "C" fn taper_scatter_add_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(386, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(388, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_add_(&self_, dim, &index, &src)
     })
@@ -8444,7 +8481,7 @@ pub unsafe extern "C" fn taper_scatter_reduce(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(387, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(389, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce(&self_, dim, &index, &src, reduce)?)
     })
@@ -8471,7 +8508,7 @@ pub unsafe extern "C" fn taper_scatter_value_reduce(
         let value = c.scalar(3, "value", value)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(388, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(390, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value_reduce(&self_, dim, &index, value, reduce)?)
     })
@@ -8499,7 +8536,7 @@ pub unsafe extern "C" fn taper_scatter_reduce_two(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(389, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(391, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)?)
     })
@@ -8524,7 +8561,7 @@ pub unsafe extern "C" fn taper_scatter_reduce_two_(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(390, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(392, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
     })
@@ -8547,7 +8584,7 @@ pub unsafe extern "C" fn taper_index_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(391, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(393, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_select(&self_, dim, &index)?)
     })
@@ -8574,7 +8611,7 @@ pub unsafe extern "C" fn taper_index_add(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(392, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(394, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_add(&self_, dim, &index, &source, alpha)?)
     })
@@ -8598,7 +8635,7 @@ pub unsafe extern "C" fn taper_index_add_(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(393, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(395, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_add_(&self_, dim, &index, &source, alpha)
     })
@@ -8623,7 +8660,7 @@ pub unsafe extern "C" fn taper_index_copy(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(394, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(396, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_copy(&self_, dim, &index, &source)?)
     })
@@ -8645,7 +8682,7 @@ pub unsafe extern "C" fn taper_index_copy_(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(395, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(397, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_copy_(&self_, dim, &index, &source)
     })
@@ -8670,7 +8707,7 @@ pub unsafe extern "C" fn taper_index_fill(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(396, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(398, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         out.set(ops::index_fill(&self_, dim, &index, &value)?)
     })
@@ -8695,7 +8732,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(397, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(399, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_fill_scalar(&self_, dim, &index, value)?)
     })
@@ -8717,7 +8754,7 @@ pub unsafe extern "C" fn taper_index_fill_(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(398, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(400, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         ops::index_fill_(&self_, dim, &index, &value)
     })
@@ -8739,7 +8776,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(399, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(401, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::index_fill_scalar_(&self_, dim, &index, value)
     })
@@ -8762,7 +8799,7 @@ pub unsafe extern "C" fn taper_index(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(400, &mut [One(&mut self_), OptList(&mut indices)])?;
+            c.gate(402, &mut [One(&mut self_), OptList(&mut indices)])?;
         }
         out.set(ops::index(&self_, &indices)?)
     })
@@ -8788,7 +8825,7 @@ pub unsafe extern "C" fn taper_index_put(
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(401, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(403, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         out.set(ops::index_put(&self_, &indices, &values, accumulate)?)
     })
@@ -8811,7 +8848,7 @@ pub unsafe extern "C" fn taper_index_put_(
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(402, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(404, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         ops::index_put_(&self_, &indices, &values, accumulate)
     })
@@ -8831,7 +8868,7 @@ pub unsafe extern "C" fn taper_nonzero(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(403, &mut [One(&mut self_)])?;
+            c.gate(405, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero(&self_)?)
     })
@@ -8851,7 +8888,7 @@ pub unsafe extern "C" fn taper_nonzero_numpy(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(404, &mut [One(&mut self_)])?;
+            c.gate(406, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero_numpy(&self_)?)
     })
@@ -8873,7 +8910,7 @@ pub unsafe extern "C" fn taper_masked_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mask = c.tensor(1, "mask", mask)?;
         if c.is_gated() {
-            c.gate(405, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(407, &mut [One(&mut self_), One(&mut mask)])?;
         }
         out.set(ops::masked_select(&self_, &mask)?)
     })
@@ -8895,7 +8932,7 @@ pub unsafe extern "C" fn taper_take(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(1, "index", index)?;
         if c.is_gated() {
-            c.gate(406, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(408, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::take(&self_, &index)?)
     })
@@ -8919,7 +8956,7 @@ pub unsafe extern "C" fn taper_take_along_dim(
         let mut indices = c.tensor(1, "indices", indices)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(407, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(409, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::take_along_dim(&self_, &indices, dim)?)
     })
@@ -8942,7 +8979,7 @@ pub unsafe extern "C" fn taper_embedding(
         let mut weight = c.tensor(0, "weight", weight)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(408, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(410, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding(&weight, &indices, padding_idx)?)
     })
@@ -8970,7 +9007,7 @@ pub unsafe extern "C" fn taper_embedding_full(
         let padding_idx = c.opt(2, "padding_idx", padding_idx)?;
         let max_norm = c.opt(3, "max_norm", max_norm)?;
         if c.is_gated() {
-            c.gate(409, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(411, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)?)
     })
@@ -8991,7 +9028,7 @@ pub unsafe extern "C" fn taper_embedding_renorm_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(410, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(412, &mut [One(&mut self_), One(&mut indices)])?;
         }
         ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
     })
@@ -9012,7 +9049,7 @@ pub unsafe extern "C" fn taper_one_hot(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(411, &mut [One(&mut self_)])?;
+            c.gate(413, &mut [One(&mut self_)])?;
         }
         out.set(ops::one_hot(&self_, num_classes)?)
     })
@@ -9035,7 +9072,7 @@ pub unsafe extern "C" fn taper_bincount(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weights = c.opt_tensor(1, "weights", weights)?;
         if c.is_gated() {
-            c.gate(412, &mut [One(&mut self_), Opt(&mut weights)])?;
+            c.gate(414, &mut [One(&mut self_), Opt(&mut weights)])?;
         }
         out.set(ops::bincount(&self_, weights.as_ref(), minlength)?)
     })
@@ -9055,7 +9092,7 @@ pub unsafe extern "C" fn taper_argwhere(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(413, &mut [One(&mut self_)])?;
+            c.gate(415, &mut [One(&mut self_)])?;
         }
         out.set(ops::argwhere(&self_)?)
     })
@@ -9079,7 +9116,7 @@ pub unsafe extern "C" fn taper_masked_scatter(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(414, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(416, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         out.set(ops::masked_scatter(&self_, &mask, &source)?)
     })
@@ -9100,7 +9137,7 @@ pub unsafe extern "C" fn taper_masked_scatter_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(415, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(417, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         ops::masked_scatter_(&self_, &mask, &source)
     })
@@ -9124,7 +9161,7 @@ pub unsafe extern "C" fn taper_select_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(416, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(418, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::select_scatter(&self_, &src, dim, index)?)
     })
@@ -9152,7 +9189,7 @@ pub unsafe extern "C" fn taper_slice_scatter(
         let start = c.opt(3, "start", start)?;
         let end = c.opt(4, "end", end)?;
         if c.is_gated() {
-            c.gate(417, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(419, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::slice_scatter(&self_, &src, dim, start, end, step)?)
     })
@@ -9177,7 +9214,7 @@ pub unsafe extern "C" fn taper_diagonal_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(418, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(420, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)?)
     })
@@ -9197,7 +9234,7 @@ pub unsafe extern "C" fn taper_fill_diagonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let fill_value = c.scalar(1, "fill_value", fill_value)?;
         if c.is_gated() {
-            c.gate(419, &mut [One(&mut self_)])?;
+            c.gate(421, &mut [One(&mut self_)])?;
         }
         ops::fill_diagonal_(&self_, fill_value, wrap)
     })
@@ -9222,7 +9259,7 @@ pub unsafe extern "C" fn taper_tril_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(420, &mut [])?;
+            c.gate(422, &mut [])?;
         }
         out.set(ops::tril_indices(row, col, offset, dtype, device)?)
     })
@@ -9247,7 +9284,7 @@ pub unsafe extern "C" fn taper_triu_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(421, &mut [])?;
+            c.gate(423, &mut [])?;
         }
         out.set(ops::triu_indices(row, col, offset, dtype, device)?)
     })
@@ -9268,7 +9305,7 @@ pub unsafe extern "C" fn taper_diagflat(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(422, &mut [One(&mut self_)])?;
+            c.gate(424, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagflat(&self_, offset)?)
     })
@@ -9298,7 +9335,7 @@ pub unsafe extern "C" fn taper_searchsorted(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(423, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+            c.gate(425, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -9326,7 +9363,7 @@ pub unsafe extern "C" fn taper_searchsorted_scalar(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(424, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+            c.gate(426, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -9350,7 +9387,7 @@ pub unsafe extern "C" fn taper_bucketize(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(425, &mut [One(&mut self_), One(&mut boundaries)])?;
+            c.gate(427, &mut [One(&mut self_), One(&mut boundaries)])?;
         }
         out.set(ops::bucketize(&self_, &boundaries, out_int32, right)?)
     })
@@ -9374,7 +9411,7 @@ pub unsafe extern "C" fn taper_bucketize_scalar(
         let self_ = c.scalar(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(426, &mut [One(&mut boundaries)])?;
+            c.gate(428, &mut [One(&mut boundaries)])?;
         }
         out.set(ops::bucketize_scalar(self_, &boundaries, out_int32, right)?)
     })
@@ -9398,7 +9435,7 @@ pub unsafe extern "C" fn taper_isin_tensor_tensor(
         let mut elements = c.tensor(0, "elements", elements)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(427, &mut [One(&mut elements), One(&mut test_elements)])?;
+            c.gate(429, &mut [One(&mut elements), One(&mut test_elements)])?;
         }
         out.set(ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)?)
     })
@@ -9422,7 +9459,7 @@ pub unsafe extern "C" fn taper_isin_tensor_scalar(
         let mut elements = c.tensor(0, "elements", elements)?;
         let test_element = c.scalar(1, "test_element", test_element)?;
         if c.is_gated() {
-            c.gate(428, &mut [One(&mut elements)])?;
+            c.gate(430, &mut [One(&mut elements)])?;
         }
         out.set(ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)?)
     })
@@ -9446,7 +9483,7 @@ pub unsafe extern "C" fn taper_isin_scalar_tensor(
         let element = c.scalar(0, "element", element)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(429, &mut [One(&mut test_elements)])?;
+            c.gate(431, &mut [One(&mut test_elements)])?;
         }
         out.set(ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)?)
     })
@@ -9475,7 +9512,7 @@ pub unsafe extern "C" fn taper_unique(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(430, &mut [One(&mut self_)])?;
+            c.gate(432, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique(&self_, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -9509,7 +9546,7 @@ pub unsafe extern "C" fn taper_unique_dim(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(431, &mut [One(&mut self_)])?;
+            c.gate(433, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -9543,7 +9580,7 @@ pub unsafe extern "C" fn taper_unique_consecutive(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(3, "dim", dim)?;
         if c.is_gated() {
-            c.gate(432, &mut [One(&mut self_)])?;
+            c.gate(434, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_consecutive(&self_, return_inverse, return_counts, dim)?;
         output.set(output_value)?;
@@ -9572,7 +9609,7 @@ pub unsafe extern "C" fn taper_histc(
         let min = c.scalar(2, "min", min)?;
         let max = c.scalar(3, "max", max)?;
         if c.is_gated() {
-            c.gate(433, &mut [One(&mut self_)])?;
+            c.gate(435, &mut [One(&mut self_)])?;
         }
         out.set(ops::histc(&self_, bins, min, max)?)
     })
@@ -9599,7 +9636,7 @@ pub unsafe extern "C" fn taper_quantile(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(434, &mut [One(&mut self_), One(&mut q)])?;
+            c.gate(436, &mut [One(&mut self_), One(&mut q)])?;
         }
         out.set(ops::quantile(&self_, &q, dim, keepdim, interpolation)?)
     })
@@ -9625,7 +9662,7 @@ pub unsafe extern "C" fn taper_quantile_scalar(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(435, &mut [One(&mut self_)])?;
+            c.gate(437, &mut [One(&mut self_)])?;
         }
         out.set(ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)?)
     })
@@ -9645,7 +9682,7 @@ pub unsafe extern "C" fn taper_msort(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(436, &mut [One(&mut self_)])?;
+            c.gate(438, &mut [One(&mut self_)])?;
         }
         out.set(ops::msort(&self_)?)
     })
@@ -9667,7 +9704,7 @@ pub unsafe extern "C" fn taper_deg2rad(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(437, &mut [One(&mut self_)])?;
+            c.gate(439, &mut [One(&mut self_)])?;
         }
         out.set(ops::deg2rad(&self_)?)
     })
@@ -9687,7 +9724,7 @@ pub unsafe extern "C" fn taper_rad2deg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(438, &mut [One(&mut self_)])?;
+            c.gate(440, &mut [One(&mut self_)])?;
         }
         out.set(ops::rad2deg(&self_)?)
     })
@@ -9707,7 +9744,7 @@ pub unsafe extern "C" fn taper_positive(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(439, &mut [One(&mut self_)])?;
+            c.gate(441, &mut [One(&mut self_)])?;
         }
         out.set(ops::positive(&self_)?)
     })
@@ -9727,7 +9764,7 @@ pub unsafe extern "C" fn taper_sgn(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(440, &mut [One(&mut self_)])?;
+            c.gate(442, &mut [One(&mut self_)])?;
         }
         out.set(ops::sgn(&self_)?)
     })
@@ -9747,7 +9784,7 @@ pub unsafe extern "C" fn taper_signbit(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(441, &mut [One(&mut self_)])?;
+            c.gate(443, &mut [One(&mut self_)])?;
         }
         out.set(ops::signbit(&self_)?)
     })
@@ -9767,7 +9804,7 @@ pub unsafe extern "C" fn taper_isposinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(442, &mut [One(&mut self_)])?;
+            c.gate(444, &mut [One(&mut self_)])?;
         }
         out.set(ops::isposinf(&self_)?)
     })
@@ -9787,7 +9824,7 @@ pub unsafe extern "C" fn taper_isneginf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(443, &mut [One(&mut self_)])?;
+            c.gate(445, &mut [One(&mut self_)])?;
         }
         out.set(ops::isneginf(&self_)?)
     })
@@ -9809,7 +9846,7 @@ pub unsafe extern "C" fn taper_copysign(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(444, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(446, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::copysign(&self_, &other)?)
     })
@@ -9831,7 +9868,7 @@ pub unsafe extern "C" fn taper_copysign_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(445, &mut [One(&mut self_)])?;
+            c.gate(447, &mut [One(&mut self_)])?;
         }
         out.set(ops::copysign_scalar(&self_, other)?)
     })
@@ -9853,7 +9890,7 @@ pub unsafe extern "C" fn taper_heaviside(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(446, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(448, &mut [One(&mut self_), One(&mut values)])?;
         }
         out.set(ops::heaviside(&self_, &values)?)
     })
@@ -9879,7 +9916,7 @@ pub unsafe extern "C" fn taper_nan_to_num(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(447, &mut [One(&mut self_)])?;
+            c.gate(449, &mut [One(&mut self_)])?;
         }
         out.set(ops::nan_to_num(&self_, nan, posinf, neginf)?)
     })
@@ -9902,7 +9939,7 @@ pub unsafe extern "C" fn taper_nan_to_num_(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(448, &mut [One(&mut self_)])?;
+            c.gate(450, &mut [One(&mut self_)])?;
         }
         ops::nan_to_num_(&self_, nan, posinf, neginf)
     })
@@ -9922,7 +9959,7 @@ pub unsafe extern "C" fn taper_sinc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(449, &mut [One(&mut self_)])?;
+            c.gate(451, &mut [One(&mut self_)])?;
         }
         out.set(ops::sinc(&self_)?)
     })
@@ -9944,7 +9981,7 @@ pub unsafe extern "C" fn taper_float_power(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(450, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(452, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         out.set(ops::float_power(&self_, &exponent)?)
     })
@@ -9966,7 +10003,7 @@ pub unsafe extern "C" fn taper_float_power_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(451, &mut [One(&mut self_)])?;
+            c.gate(453, &mut [One(&mut self_)])?;
         }
         out.set(ops::float_power_scalar(&self_, exponent)?)
     })
@@ -9988,7 +10025,7 @@ pub unsafe extern "C" fn taper_logaddexp2(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(452, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(454, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logaddexp2(&self_, &other)?)
     })
@@ -10010,7 +10047,7 @@ pub unsafe extern "C" fn taper_ldexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(453, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(455, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ldexp(&self_, &other)?)
     })
@@ -10036,7 +10073,7 @@ pub unsafe extern "C" fn taper_aminmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(454, &mut [One(&mut self_)])?;
+            c.gate(456, &mut [One(&mut self_)])?;
         }
         let (min_value, max_value) = ops::aminmax(&self_, dim, keepdim)?;
         min.set(min_value)?;
@@ -10065,7 +10102,7 @@ pub unsafe extern "C" fn taper_nanmean(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(455, &mut [One(&mut self_)])?;
+            c.gate(457, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanmean(&self_, dim, keepdim, dtype)?)
     })
@@ -10087,7 +10124,7 @@ pub unsafe extern "C" fn taper_inner(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(456, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(458, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::inner(&self_, &other)?)
     })
@@ -10111,7 +10148,7 @@ pub unsafe extern "C" fn taper_hardtanh(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(457, &mut [One(&mut self_)])?;
+            c.gate(459, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardtanh(&self_, min_val, max_val)?)
     })
@@ -10131,7 +10168,7 @@ pub unsafe extern "C" fn taper_selu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(458, &mut [One(&mut self_)])?;
+            c.gate(460, &mut [One(&mut self_)])?;
         }
         out.set(ops::selu(&self_)?)
     })
@@ -10153,7 +10190,7 @@ pub unsafe extern "C" fn taper_celu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(459, &mut [One(&mut self_)])?;
+            c.gate(461, &mut [One(&mut self_)])?;
         }
         out.set(ops::celu(&self_, alpha)?)
     })
@@ -10173,7 +10210,7 @@ pub unsafe extern "C" fn taper_mish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(460, &mut [One(&mut self_)])?;
+            c.gate(462, &mut [One(&mut self_)])?;
         }
         out.set(ops::mish(&self_)?)
     })
@@ -10193,7 +10230,7 @@ pub unsafe extern "C" fn taper_softsign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(461, &mut [One(&mut self_)])?;
+            c.gate(463, &mut [One(&mut self_)])?;
         }
         out.set(ops::softsign(&self_)?)
     })
@@ -10213,7 +10250,7 @@ pub unsafe extern "C" fn taper_tanhshrink(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(462, &mut [One(&mut self_)])?;
+            c.gate(464, &mut [One(&mut self_)])?;
         }
         out.set(ops::tanhshrink(&self_)?)
     })
@@ -10235,7 +10272,7 @@ pub unsafe extern "C" fn taper_hardshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(463, &mut [One(&mut self_)])?;
+            c.gate(465, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardshrink(&self_, lambd)?)
     })
@@ -10257,7 +10294,7 @@ pub unsafe extern "C" fn taper_softshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(464, &mut [One(&mut self_)])?;
+            c.gate(466, &mut [One(&mut self_)])?;
         }
         out.set(ops::softshrink(&self_, lambd)?)
     })
@@ -10281,7 +10318,7 @@ pub unsafe extern "C" fn taper_threshold(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(465, &mut [One(&mut self_)])?;
+            c.gate(467, &mut [One(&mut self_)])?;
         }
         out.set(ops::threshold(&self_, threshold, value)?)
     })
@@ -10303,7 +10340,7 @@ pub unsafe extern "C" fn taper_prelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weight = c.tensor(1, "weight", weight)?;
         if c.is_gated() {
-            c.gate(466, &mut [One(&mut self_), One(&mut weight)])?;
+            c.gate(468, &mut [One(&mut self_), One(&mut weight)])?;
         }
         out.set(ops::prelu(&self_, &weight)?)
     })
@@ -10339,7 +10376,7 @@ pub unsafe extern "C" fn taper_conv1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(467, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(469, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -10373,7 +10410,7 @@ pub unsafe extern "C" fn taper_conv2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(468, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(470, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -10407,7 +10444,7 @@ pub unsafe extern "C" fn taper_conv3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(469, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(471, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -10445,7 +10482,7 @@ pub unsafe extern "C" fn taper_conv_padded(
         let padding_mode = c.str(7, "padding_mode", padding_mode)?;
         let auto_padding = c.opt_str(8, "auto_padding", auto_padding)?;
         if c.is_gated() {
-            c.gate(470, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(472, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)?)
     })
@@ -10482,7 +10519,7 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(471, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(473, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -10519,7 +10556,7 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(472, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(474, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -10556,7 +10593,7 @@ pub unsafe extern "C" fn taper_conv_transpose3d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(473, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(475, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -10596,7 +10633,7 @@ pub unsafe extern "C" fn taper_conv_transpose_sized(
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         let output_size = c.opt_slice(8, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(474, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(476, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)?)
     })
@@ -10629,7 +10666,7 @@ pub unsafe extern "C" fn taper_max_pool1d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(475, &mut [One(&mut self_)])?;
+            c.gate(477, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -10662,7 +10699,7 @@ pub unsafe extern "C" fn taper_max_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(476, &mut [One(&mut self_)])?;
+            c.gate(478, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -10695,7 +10732,7 @@ pub unsafe extern "C" fn taper_max_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(477, &mut [One(&mut self_)])?;
+            c.gate(479, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -10731,7 +10768,7 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(478, &mut [One(&mut self_)])?;
+            c.gate(480, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -10770,7 +10807,7 @@ pub unsafe extern "C" fn taper_max_pool1d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(479, &mut [One(&mut self_)])?;
+            c.gate(481, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -10809,7 +10846,7 @@ pub unsafe extern "C" fn taper_max_pool3d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(480, &mut [One(&mut self_)])?;
+            c.gate(482, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -10843,7 +10880,7 @@ pub unsafe extern "C" fn taper_avg_pool1d(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         if c.is_gated() {
-            c.gate(481, &mut [One(&mut self_)])?;
+            c.gate(483, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)?)
     })
@@ -10876,7 +10913,7 @@ pub unsafe extern "C" fn taper_avg_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(482, &mut [One(&mut self_)])?;
+            c.gate(484, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -10909,7 +10946,7 @@ pub unsafe extern "C" fn taper_avg_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(483, &mut [One(&mut self_)])?;
+            c.gate(485, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -10932,7 +10969,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(484, &mut [One(&mut self_)])?;
+            c.gate(486, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool1d(&self_, output_size)?)
     })
@@ -10955,7 +10992,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(485, &mut [One(&mut self_)])?;
+            c.gate(487, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
     })
@@ -10978,7 +11015,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(486, &mut [One(&mut self_)])?;
+            c.gate(488, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
     })
@@ -11001,7 +11038,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(487, &mut [One(&mut self_)])?;
+            c.gate(489, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool1d(&self_, output_size)?)
     })
@@ -11027,7 +11064,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(488, &mut [One(&mut self_)])?;
+            c.gate(490, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool1d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -11053,7 +11090,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(489, &mut [One(&mut self_)])?;
+            c.gate(491, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool2d(&self_, output_size)?)
     })
@@ -11079,7 +11116,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(490, &mut [One(&mut self_)])?;
+            c.gate(492, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool2d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -11105,7 +11142,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(491, &mut [One(&mut self_)])?;
+            c.gate(493, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool3d(&self_, output_size)?)
     })
@@ -11131,7 +11168,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(492, &mut [One(&mut self_)])?;
+            c.gate(494, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool3d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -11162,7 +11199,7 @@ pub unsafe extern "C" fn taper_lp_pool1d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(493, &mut [One(&mut self_)])?;
+            c.gate(495, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -11190,7 +11227,7 @@ pub unsafe extern "C" fn taper_lp_pool2d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(494, &mut [One(&mut self_)])?;
+            c.gate(496, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -11218,7 +11255,7 @@ pub unsafe extern "C" fn taper_lp_pool3d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(495, &mut [One(&mut self_)])?;
+            c.gate(497, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -11250,7 +11287,7 @@ pub unsafe extern "C" fn taper_im2col(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let stride = c.slice(4, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(496, &mut [One(&mut self_)])?;
+            c.gate(498, &mut [One(&mut self_)])?;
         }
         out.set(ops::im2col(&self_, kernel_size, dilation, padding, stride)?)
     })
@@ -11285,7 +11322,7 @@ pub unsafe extern "C" fn taper_col2im(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let stride = c.slice(5, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(497, &mut [One(&mut self_)])?;
+            c.gate(499, &mut [One(&mut self_)])?;
         }
         out.set(ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)?)
     })
@@ -11312,7 +11349,7 @@ pub unsafe extern "C" fn taper_grid_sample(
         let mode = c.str(2, "mode", mode)?;
         let padding_mode = c.str(3, "padding_mode", padding_mode)?;
         if c.is_gated() {
-            c.gate(498, &mut [One(&mut input), One(&mut grid)])?;
+            c.gate(500, &mut [One(&mut input), One(&mut grid)])?;
         }
         out.set(ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)?)
     })
@@ -11336,7 +11373,7 @@ pub unsafe extern "C" fn taper_affine_grid(
         let mut theta = c.tensor(0, "theta", theta)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(499, &mut [One(&mut theta)])?;
+            c.gate(501, &mut [One(&mut theta)])?;
         }
         out.set(ops::affine_grid(&theta, size, align_corners)?)
     })
@@ -11366,7 +11403,7 @@ pub unsafe extern "C" fn taper_layer_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(500, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(502, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -11393,7 +11430,7 @@ pub unsafe extern "C" fn taper_rms_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let eps = c.opt(3, "eps", eps)?;
         if c.is_gated() {
-            c.gate(501, &mut [One(&mut input), Opt(&mut weight)])?;
+            c.gate(503, &mut [One(&mut input), Opt(&mut weight)])?;
         }
         out.set(ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)?)
     })
@@ -11419,7 +11456,7 @@ pub unsafe extern "C" fn taper_group_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(502, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(504, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -11450,7 +11487,7 @@ pub unsafe extern "C" fn taper_batch_norm(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         if c.is_gated() {
-            c.gate(503, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(505, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
     })
@@ -11475,7 +11512,7 @@ pub unsafe extern "C" fn taper_instance_norm(
         let mut weight = c.opt_tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(504, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(506, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -11510,7 +11547,7 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
         let mut num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
         let momentum = c.opt(8, "momentum", momentum)?;
         if c.is_gated() {
-            c.gate(505, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+            c.gate(507, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
         }
         out.set(ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)?)
     })
@@ -11545,7 +11582,7 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
         let momentum = c.opt(7, "momentum", momentum)?;
         let dims = c.opt(9, "dims", dims)?;
         if c.is_gated() {
-            c.gate(506, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(508, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)?)
     })
@@ -11569,7 +11606,7 @@ pub unsafe extern "C" fn taper_local_response_norm(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(507, &mut [One(&mut input)])?;
+            c.gate(509, &mut [One(&mut input)])?;
         }
         out.set(ops::local_response_norm(&input, size, alpha, beta, k)?)
     })
@@ -11592,7 +11629,7 @@ pub unsafe extern "C" fn taper_normalize(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(508, &mut [One(&mut input)])?;
+            c.gate(510, &mut [One(&mut input)])?;
         }
         out.set(ops::normalize(&input, p, dim, eps)?)
     })
@@ -11616,7 +11653,7 @@ pub unsafe extern "C" fn taper_cosine_similarity(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(509, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(511, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
     })
@@ -11641,7 +11678,7 @@ pub unsafe extern "C" fn taper_pairwise_distance(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(510, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(512, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::pairwise_distance(&x1, &x2, p, eps, keepdim)?)
     })
@@ -11668,7 +11705,7 @@ pub unsafe extern "C" fn taper_pad(
         let mode = c.str(2, "mode", mode)?;
         let value = c.opt(3, "value", value)?;
         if c.is_gated() {
-            c.gate(511, &mut [One(&mut input)])?;
+            c.gate(513, &mut [One(&mut input)])?;
         }
         out.set(ops::pad(&input, pad, mode, value)?)
     })
@@ -11698,7 +11735,7 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         let mut attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = c.opt(6, "scale", scale)?;
         if c.is_gated() {
-            c.gate(512, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+            c.gate(514, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
         }
         out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)?)
     })
@@ -11719,7 +11756,7 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(513, &mut [One(&mut self_)])?;
+            c.gate(515, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
     })
@@ -11755,7 +11792,7 @@ pub unsafe extern "C" fn taper_interpolate(
         let scale_h = c.opt(7, "scale_h", scale_h)?;
         let scale_w = c.opt(8, "scale_w", scale_w)?;
         if c.is_gated() {
-            c.gate(514, &mut [One(&mut input)])?;
+            c.gate(516, &mut [One(&mut input)])?;
         }
         out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
     })
@@ -11776,7 +11813,7 @@ pub unsafe extern "C" fn taper_pixel_unshuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(515, &mut [One(&mut self_)])?;
+            c.gate(517, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
     })
@@ -11797,7 +11834,7 @@ pub unsafe extern "C" fn taper_channel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(516, &mut [One(&mut self_)])?;
+            c.gate(518, &mut [One(&mut self_)])?;
         }
         out.set(ops::channel_shuffle(&self_, groups)?)
     })
@@ -11823,7 +11860,7 @@ pub unsafe extern "C" fn taper_mse_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(517, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(519, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
@@ -11847,7 +11884,7 @@ pub unsafe extern "C" fn taper_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(518, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(520, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
@@ -11872,7 +11909,7 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(519, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(521, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
@@ -11897,7 +11934,7 @@ pub unsafe extern "C" fn taper_huber_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(520, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(522, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
@@ -11923,7 +11960,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(521, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(523, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -11951,7 +11988,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(522, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+            c.gate(524, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
         }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
@@ -11976,7 +12013,7 @@ pub unsafe extern "C" fn taper_kl_div(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(523, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(525, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
@@ -12003,7 +12040,7 @@ pub unsafe extern "C" fn taper_nll_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(524, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(526, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
@@ -12031,7 +12068,7 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(525, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(527, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
@@ -12056,7 +12093,7 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(526, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(528, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
@@ -12080,7 +12117,7 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(527, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(529, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
@@ -12107,7 +12144,7 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(528, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(530, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12134,7 +12171,7 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(529, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(531, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12164,7 +12201,7 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
         let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(530, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+            c.gate(532, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
         }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
@@ -12190,7 +12227,7 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(531, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(533, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -12219,7 +12256,7 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(532, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(534, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
@@ -12246,7 +12283,7 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(533, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(535, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
@@ -12274,7 +12311,7 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
         let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(534, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+            c.gate(536, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
         }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
@@ -12303,7 +12340,7 @@ pub unsafe extern "C" fn taper_rand(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(535, &mut [])?;
+            c.gate(537, &mut [])?;
         }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
@@ -12329,7 +12366,7 @@ pub unsafe extern "C" fn taper_rand_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(536, &mut [One(&mut self_)])?;
+            c.gate(538, &mut [One(&mut self_)])?;
         }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12356,7 +12393,7 @@ pub unsafe extern "C" fn taper_randn(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(537, &mut [])?;
+            c.gate(539, &mut [])?;
         }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
@@ -12382,7 +12419,7 @@ pub unsafe extern "C" fn taper_randn_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(538, &mut [One(&mut self_)])?;
+            c.gate(540, &mut [One(&mut self_)])?;
         }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12410,7 +12447,7 @@ pub unsafe extern "C" fn taper_randint(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(539, &mut [])?;
+            c.gate(541, &mut [])?;
         }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
@@ -12439,7 +12476,7 @@ pub unsafe extern "C" fn taper_randint_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(540, &mut [])?;
+            c.gate(542, &mut [])?;
         }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
@@ -12466,7 +12503,7 @@ pub unsafe extern "C" fn taper_randint_like(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(541, &mut [One(&mut self_)])?;
+            c.gate(543, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
@@ -12494,7 +12531,7 @@ pub unsafe extern "C" fn taper_randint_like_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(542, &mut [One(&mut self_)])?;
+            c.gate(544, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
@@ -12519,7 +12556,7 @@ pub unsafe extern "C" fn taper_randperm(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(543, &mut [])?;
+            c.gate(545, &mut [])?;
         }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
@@ -12542,7 +12579,7 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
         let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(544, &mut [One(&mut mean)])?;
+            c.gate(546, &mut [One(&mut mean)])?;
         }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
@@ -12565,7 +12602,7 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(545, &mut [One(&mut std)])?;
+            c.gate(547, &mut [One(&mut std)])?;
         }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
@@ -12589,7 +12626,7 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(546, &mut [One(&mut mean), One(&mut std)])?;
+            c.gate(548, &mut [One(&mut mean), One(&mut std)])?;
         }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
@@ -12618,7 +12655,7 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(547, &mut [])?;
+            c.gate(549, &mut [])?;
         }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
@@ -12640,7 +12677,7 @@ pub unsafe extern "C" fn taper_bernoulli(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(548, &mut [One(&mut self_)])?;
+            c.gate(550, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
@@ -12663,7 +12700,7 @@ pub unsafe extern "C" fn taper_bernoulli_p(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(549, &mut [One(&mut self_)])?;
+            c.gate(551, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
@@ -12687,7 +12724,7 @@ pub unsafe extern "C" fn taper_multinomial(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(550, &mut [One(&mut self_)])?;
+            c.gate(552, &mut [One(&mut self_)])?;
         }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
     })
@@ -12708,7 +12745,7 @@ pub unsafe extern "C" fn taper_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(551, &mut [One(&mut self_)])?;
+            c.gate(553, &mut [One(&mut self_)])?;
         }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
@@ -12729,7 +12766,7 @@ pub unsafe extern "C" fn taper_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(552, &mut [One(&mut self_)])?;
+            c.gate(554, &mut [One(&mut self_)])?;
         }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
@@ -12750,7 +12787,7 @@ pub unsafe extern "C" fn taper_log_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(553, &mut [One(&mut self_)])?;
+            c.gate(555, &mut [One(&mut self_)])?;
         }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -12771,7 +12808,7 @@ pub unsafe extern "C" fn taper_cauchy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(554, &mut [One(&mut self_)])?;
+            c.gate(556, &mut [One(&mut self_)])?;
         }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
@@ -12791,7 +12828,7 @@ pub unsafe extern "C" fn taper_exponential_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(555, &mut [One(&mut self_)])?;
+            c.gate(557, &mut [One(&mut self_)])?;
         }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
@@ -12811,7 +12848,7 @@ pub unsafe extern "C" fn taper_geometric_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(556, &mut [One(&mut self_)])?;
+            c.gate(558, &mut [One(&mut self_)])?;
         }
         ops::geometric_(&self_, p, generator.as_ref())
     })
@@ -12830,7 +12867,7 @@ pub unsafe extern "C" fn taper_random_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(557, &mut [One(&mut self_)])?;
+            c.gate(559, &mut [One(&mut self_)])?;
         }
         ops::random_(&self_, generator.as_ref())
     })
@@ -12850,7 +12887,7 @@ pub unsafe extern "C" fn taper_random_to_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(558, &mut [One(&mut self_)])?;
+            c.gate(560, &mut [One(&mut self_)])?;
         }
         ops::random_to_(&self_, to, generator.as_ref())
     })
@@ -12872,7 +12909,7 @@ pub unsafe extern "C" fn taper_random_from_(
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(559, &mut [One(&mut self_)])?;
+            c.gate(561, &mut [One(&mut self_)])?;
         }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
@@ -12893,7 +12930,7 @@ pub unsafe extern "C" fn taper_bernoulli_(
         let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(560, &mut [One(&mut self_), One(&mut p)])?;
+            c.gate(562, &mut [One(&mut self_), One(&mut p)])?;
         }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
@@ -12913,7 +12950,7 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(561, &mut [One(&mut self_)])?;
+            c.gate(563, &mut [One(&mut self_)])?;
         }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
@@ -12937,7 +12974,7 @@ pub unsafe extern "C" fn taper_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(562, &mut [One(&mut input)])?;
+            c.gate(564, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
@@ -12958,7 +12995,7 @@ pub unsafe extern "C" fn taper_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(563, &mut [One(&mut input)])?;
+            c.gate(565, &mut [One(&mut input)])?;
         }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
@@ -12982,7 +13019,7 @@ pub unsafe extern "C" fn taper_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(564, &mut [One(&mut input)])?;
+            c.gate(566, &mut [One(&mut input)])?;
         }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13006,7 +13043,7 @@ pub unsafe extern "C" fn taper_feature_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(565, &mut [One(&mut input)])?;
+            c.gate(567, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13030,7 +13067,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(566, &mut [One(&mut input)])?;
+            c.gate(568, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13054,7 +13091,7 @@ pub unsafe extern "C" fn taper_dropout1d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(567, &mut [One(&mut input)])?;
+            c.gate(569, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
@@ -13078,7 +13115,7 @@ pub unsafe extern "C" fn taper_dropout2d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(568, &mut [One(&mut input)])?;
+            c.gate(570, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
@@ -13102,7 +13139,7 @@ pub unsafe extern "C" fn taper_dropout3d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(569, &mut [One(&mut input)])?;
+            c.gate(571, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
@@ -13127,7 +13164,7 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
         let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(570, &mut [One(&mut logits)])?;
+            c.gate(572, &mut [One(&mut logits)])?;
         }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
@@ -13150,7 +13187,7 @@ pub unsafe extern "C" fn taper_init_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(571, &mut [One(&mut self_)])?;
+            c.gate(573, &mut [One(&mut self_)])?;
         }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
@@ -13171,7 +13208,7 @@ pub unsafe extern "C" fn taper_init_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(572, &mut [One(&mut self_)])?;
+            c.gate(574, &mut [One(&mut self_)])?;
         }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13189,7 +13226,7 @@ pub unsafe extern "C" fn taper_init_constant_(
     guard("init_constant_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(573, &mut [One(&mut self_)])?;
+            c.gate(575, &mut [One(&mut self_)])?;
         }
         ops::init_constant_(&self_, val)
     })
@@ -13206,7 +13243,7 @@ pub unsafe extern "C" fn taper_init_ones_(
     guard("init_ones_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(574, &mut [One(&mut self_)])?;
+            c.gate(576, &mut [One(&mut self_)])?;
         }
         ops::init_ones_(&self_)
     })
@@ -13223,7 +13260,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
     guard("init_zeros_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(575, &mut [One(&mut self_)])?;
+            c.gate(577, &mut [One(&mut self_)])?;
         }
         ops::init_zeros_(&self_)
     })
@@ -13240,7 +13277,7 @@ pub unsafe extern "C" fn taper_init_eye_(
     guard("init_eye_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(576, &mut [One(&mut self_)])?;
+            c.gate(578, &mut [One(&mut self_)])?;
         }
         ops::init_eye_(&self_)
     })
@@ -13258,7 +13295,7 @@ pub unsafe extern "C" fn taper_init_dirac_(
     guard("init_dirac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(577, &mut [One(&mut self_)])?;
+            c.gate(579, &mut [One(&mut self_)])?;
         }
         ops::init_dirac_(&self_, groups)
     })
@@ -13278,7 +13315,7 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(578, &mut [One(&mut self_)])?;
+            c.gate(580, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
@@ -13298,7 +13335,7 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(579, &mut [One(&mut self_)])?;
+            c.gate(581, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
@@ -13322,7 +13359,7 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(580, &mut [One(&mut self_)])?;
+            c.gate(582, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13346,7 +13383,7 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(581, &mut [One(&mut self_)])?;
+            c.gate(583, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13369,7 +13406,7 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
         if c.is_gated() {
-            c.gate(582, &mut [One(&mut self_)])?;
+            c.gate(584, &mut [One(&mut self_)])?;
         }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
@@ -13389,7 +13426,7 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(583, &mut [One(&mut self_)])?;
+            c.gate(585, &mut [One(&mut self_)])?;
         }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
@@ -13410,7 +13447,7 @@ pub unsafe extern "C" fn taper_init_sparse_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(584, &mut [One(&mut self_)])?;
+            c.gate(586, &mut [One(&mut self_)])?;
         }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
@@ -13431,7 +13468,7 @@ pub unsafe extern "C" fn taper_init_default_(
         let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(585, &mut [One(&mut weight), Opt(&mut bias)])?;
+            c.gate(587, &mut [One(&mut weight), Opt(&mut bias)])?;
         }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
@@ -13453,7 +13490,7 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = c.opt(1, "param", param)?;
         if c.is_gated() {
-            c.gate(586, &mut [])?;
+            c.gate(588, &mut [])?;
         }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
@@ -13479,7 +13516,7 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
         let out = out?;
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(587, &mut [List(&mut parameters)])?;
+            c.gate(589, &mut [List(&mut parameters)])?;
         }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
@@ -13498,7 +13535,7 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     guard("clip_grad_value_", |c| {
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(588, &mut [List(&mut parameters)])?;
+            c.gate(590, &mut [List(&mut parameters)])?;
         }
         ops::clip_grad_value_(&parameters, clip_value)
     })
@@ -13529,7 +13566,7 @@ pub unsafe extern "C" fn taper_fused_sgd_(
         let mut grads = c.tensors(1, "grads", grads, grads_len)?;
         let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
         if c.is_gated() {
-            c.gate(589, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+            c.gate(591, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
         }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
@@ -13568,7 +13605,7 @@ pub unsafe extern "C" fn taper_fused_adam_(
         let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
         let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
         if c.is_gated() {
-            c.gate(590, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+            c.gate(592, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
         }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })

@@ -1545,6 +1545,30 @@ pub fn tanh_(self_: &Tensor) -> Result<()> {
     ops::tanh_(&self_)
 }
 
+/// The modified Bessel function of order 0; integers give the default float type.
+#[rustfmt::skip]
+#[inline]
+pub fn i0(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::i0(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(126), &mut [One(&mut self_)])?;
+    ops::i0(&self_)
+}
+
+/// The modified Bessel function of order 0, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn i0_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::i0_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(127), &mut [One(&mut self_)])?;
+    ops::i0_(&self_)
+}
+
 /// Logarithm of |gamma(self)|; integers give the default float type.
 #[rustfmt::skip]
 #[inline]
@@ -1553,7 +1577,7 @@ pub fn lgamma(self_: &Tensor) -> Result<Tensor> {
         return ops::lgamma(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(126), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(128), &mut [One(&mut self_)])?;
     ops::lgamma(&self_)
 }
 
@@ -1565,7 +1589,7 @@ pub fn lgamma_(self_: &Tensor) -> Result<()> {
         return ops::lgamma_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(127), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(129), &mut [One(&mut self_)])?;
     ops::lgamma_(&self_)
 }
 
@@ -1577,7 +1601,7 @@ pub fn digamma(self_: &Tensor) -> Result<Tensor> {
         return ops::digamma(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(128), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(130), &mut [One(&mut self_)])?;
     ops::digamma(&self_)
 }
 
@@ -1589,7 +1613,7 @@ pub fn neg(self_: &Tensor) -> Result<Tensor> {
         return ops::neg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(129), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(131), &mut [One(&mut self_)])?;
     ops::neg(&self_)
 }
 
@@ -1601,7 +1625,7 @@ pub fn neg_(self_: &Tensor) -> Result<()> {
         return ops::neg_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(130), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(132), &mut [One(&mut self_)])?;
     ops::neg_(&self_)
 }
 
@@ -1613,7 +1637,7 @@ pub fn abs(self_: &Tensor) -> Result<Tensor> {
         return ops::abs(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(131), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(133), &mut [One(&mut self_)])?;
     ops::abs(&self_)
 }
 
@@ -1625,7 +1649,7 @@ pub fn abs_(self_: &Tensor) -> Result<()> {
         return ops::abs_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(132), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(134), &mut [One(&mut self_)])?;
     ops::abs_(&self_)
 }
 
@@ -1637,7 +1661,7 @@ pub fn square(self_: &Tensor) -> Result<Tensor> {
         return ops::square(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(133), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(135), &mut [One(&mut self_)])?;
     ops::square(&self_)
 }
 
@@ -1649,7 +1673,7 @@ pub fn square_(self_: &Tensor) -> Result<()> {
         return ops::square_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(134), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(136), &mut [One(&mut self_)])?;
     ops::square_(&self_)
 }
 
@@ -1661,7 +1685,7 @@ pub fn sign(self_: &Tensor) -> Result<Tensor> {
         return ops::sign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(135), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(137), &mut [One(&mut self_)])?;
     ops::sign(&self_)
 }
 
@@ -1673,7 +1697,7 @@ pub fn sign_(self_: &Tensor) -> Result<()> {
         return ops::sign_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(136), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(138), &mut [One(&mut self_)])?;
     ops::sign_(&self_)
 }
 
@@ -1685,7 +1709,7 @@ pub fn floor(self_: &Tensor) -> Result<Tensor> {
         return ops::floor(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(137), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(139), &mut [One(&mut self_)])?;
     ops::floor(&self_)
 }
 
@@ -1697,7 +1721,7 @@ pub fn floor_(self_: &Tensor) -> Result<()> {
         return ops::floor_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(138), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(140), &mut [One(&mut self_)])?;
     ops::floor_(&self_)
 }
 
@@ -1709,7 +1733,7 @@ pub fn ceil(self_: &Tensor) -> Result<Tensor> {
         return ops::ceil(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(139), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(141), &mut [One(&mut self_)])?;
     ops::ceil(&self_)
 }
 
@@ -1721,7 +1745,7 @@ pub fn ceil_(self_: &Tensor) -> Result<()> {
         return ops::ceil_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(140), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(142), &mut [One(&mut self_)])?;
     ops::ceil_(&self_)
 }
 
@@ -1733,7 +1757,7 @@ pub fn trunc(self_: &Tensor) -> Result<Tensor> {
         return ops::trunc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(141), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(143), &mut [One(&mut self_)])?;
     ops::trunc(&self_)
 }
 
@@ -1745,7 +1769,7 @@ pub fn trunc_(self_: &Tensor) -> Result<()> {
         return ops::trunc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(142), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(144), &mut [One(&mut self_)])?;
     ops::trunc_(&self_)
 }
 
@@ -1757,7 +1781,7 @@ pub fn round(self_: &Tensor, decimals: i64) -> Result<Tensor> {
         return ops::round(self_, decimals);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(143), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(145), &mut [One(&mut self_)])?;
     ops::round(&self_, decimals)
 }
 
@@ -1769,7 +1793,7 @@ pub fn round_(self_: &Tensor) -> Result<()> {
         return ops::round_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(144), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(146), &mut [One(&mut self_)])?;
     ops::round_(&self_)
 }
 
@@ -1781,7 +1805,7 @@ pub fn frac(self_: &Tensor) -> Result<Tensor> {
         return ops::frac(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(145), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(147), &mut [One(&mut self_)])?;
     ops::frac(&self_)
 }
 
@@ -1793,7 +1817,7 @@ pub fn relu(self_: &Tensor) -> Result<Tensor> {
         return ops::relu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(146), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(148), &mut [One(&mut self_)])?;
     ops::relu(&self_)
 }
 
@@ -1805,7 +1829,7 @@ pub fn relu_(self_: &Tensor) -> Result<()> {
         return ops::relu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(147), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(149), &mut [One(&mut self_)])?;
     ops::relu_(&self_)
 }
 
@@ -1817,7 +1841,7 @@ pub fn silu(self_: &Tensor) -> Result<Tensor> {
         return ops::silu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(148), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(150), &mut [One(&mut self_)])?;
     ops::silu(&self_)
 }
 
@@ -1829,7 +1853,7 @@ pub fn silu_(self_: &Tensor) -> Result<()> {
         return ops::silu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(149), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(151), &mut [One(&mut self_)])?;
     ops::silu_(&self_)
 }
 
@@ -1841,7 +1865,7 @@ pub fn gelu(self_: &Tensor, approximate: &str) -> Result<Tensor> {
         return ops::gelu(self_, approximate);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(150), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(152), &mut [One(&mut self_)])?;
     ops::gelu(&self_, approximate)
 }
 
@@ -1853,7 +1877,7 @@ pub fn leaky_relu(self_: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
         return ops::leaky_relu(self_, negative_slope);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(151), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(153), &mut [One(&mut self_)])?;
     ops::leaky_relu(&self_, negative_slope)
 }
 
@@ -1865,7 +1889,7 @@ pub fn elu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::elu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(152), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(154), &mut [One(&mut self_)])?;
     ops::elu(&self_, alpha)
 }
 
@@ -1877,7 +1901,7 @@ pub fn softplus(self_: &Tensor, beta: Scalar, threshold: Scalar) -> Result<Tenso
         return ops::softplus(self_, beta, threshold);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(153), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(155), &mut [One(&mut self_)])?;
     ops::softplus(&self_, beta, threshold)
 }
 
@@ -1889,7 +1913,7 @@ pub fn logsigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::logsigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(154), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(156), &mut [One(&mut self_)])?;
     ops::logsigmoid(&self_)
 }
 
@@ -1901,7 +1925,7 @@ pub fn hardswish(self_: &Tensor) -> Result<Tensor> {
         return ops::hardswish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(155), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(157), &mut [One(&mut self_)])?;
     ops::hardswish(&self_)
 }
 
@@ -1913,7 +1937,7 @@ pub fn hardsigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::hardsigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(156), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(158), &mut [One(&mut self_)])?;
     ops::hardsigmoid(&self_)
 }
 
@@ -1925,7 +1949,7 @@ pub fn relu6(self_: &Tensor) -> Result<Tensor> {
         return ops::relu6(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(157), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(159), &mut [One(&mut self_)])?;
     ops::relu6(&self_)
 }
 
@@ -1937,7 +1961,7 @@ pub fn glu(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::glu(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(158), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(160), &mut [One(&mut self_)])?;
     ops::glu(&self_, dim)
 }
 
@@ -1949,7 +1973,7 @@ pub fn logit(self_: &Tensor, eps: Option<f64>) -> Result<Tensor> {
         return ops::logit(self_, eps);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(159), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(161), &mut [One(&mut self_)])?;
     ops::logit(&self_, eps)
 }
 
@@ -1961,7 +1985,7 @@ pub fn softmax(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::softmax(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(160), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(162), &mut [One(&mut self_)])?;
     ops::softmax(&self_, dim, dtype)
 }
 
@@ -1973,7 +1997,7 @@ pub fn softmin(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::softmin(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(161), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(163), &mut [One(&mut self_)])?;
     ops::softmin(&self_, dim, dtype)
 }
 
@@ -1985,7 +2009,7 @@ pub fn log_softmax(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Ten
         return ops::log_softmax(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(162), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(164), &mut [One(&mut self_)])?;
     ops::log_softmax(&self_, dim, dtype)
 }
 
@@ -1998,7 +2022,7 @@ pub fn eq(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(163), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(165), &mut [One(&mut self_), One(&mut other)])?;
     ops::eq(&self_, &other)
 }
 
@@ -2010,7 +2034,7 @@ pub fn eq_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::eq_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(164), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(166), &mut [One(&mut self_)])?;
     ops::eq_scalar(&self_, other)
 }
 
@@ -2023,7 +2047,7 @@ pub fn ne(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(165), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(167), &mut [One(&mut self_), One(&mut other)])?;
     ops::ne(&self_, &other)
 }
 
@@ -2035,7 +2059,7 @@ pub fn ne_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::ne_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(166), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(168), &mut [One(&mut self_)])?;
     ops::ne_scalar(&self_, other)
 }
 
@@ -2048,7 +2072,7 @@ pub fn lt(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(167), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(169), &mut [One(&mut self_), One(&mut other)])?;
     ops::lt(&self_, &other)
 }
 
@@ -2060,7 +2084,7 @@ pub fn lt_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::lt_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(168), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(170), &mut [One(&mut self_)])?;
     ops::lt_scalar(&self_, other)
 }
 
@@ -2073,7 +2097,7 @@ pub fn le(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(169), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(171), &mut [One(&mut self_), One(&mut other)])?;
     ops::le(&self_, &other)
 }
 
@@ -2085,7 +2109,7 @@ pub fn le_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::le_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(170), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(172), &mut [One(&mut self_)])?;
     ops::le_scalar(&self_, other)
 }
 
@@ -2098,7 +2122,7 @@ pub fn gt(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(171), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(173), &mut [One(&mut self_), One(&mut other)])?;
     ops::gt(&self_, &other)
 }
 
@@ -2110,7 +2134,7 @@ pub fn gt_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::gt_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(172), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(174), &mut [One(&mut self_)])?;
     ops::gt_scalar(&self_, other)
 }
 
@@ -2123,7 +2147,7 @@ pub fn ge(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(173), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(175), &mut [One(&mut self_), One(&mut other)])?;
     ops::ge(&self_, &other)
 }
 
@@ -2135,7 +2159,7 @@ pub fn ge_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::ge_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(174), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(176), &mut [One(&mut self_)])?;
     ops::ge_scalar(&self_, other)
 }
 
@@ -2148,7 +2172,7 @@ pub fn logical_and(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(175), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(177), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_and(&self_, &other)
 }
 
@@ -2161,7 +2185,7 @@ pub fn logical_or(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(176), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(178), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_or(&self_, &other)
 }
 
@@ -2174,7 +2198,7 @@ pub fn logical_xor(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(177), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(179), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_xor(&self_, &other)
 }
 
@@ -2186,7 +2210,7 @@ pub fn logical_not(self_: &Tensor) -> Result<Tensor> {
         return ops::logical_not(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(178), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(180), &mut [One(&mut self_)])?;
     ops::logical_not(&self_)
 }
 
@@ -2199,7 +2223,7 @@ pub fn bitwise_and(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(179), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(181), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_and(&self_, &other)
 }
 
@@ -2211,7 +2235,7 @@ pub fn bitwise_and_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_and_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(180), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(182), &mut [One(&mut self_)])?;
     ops::bitwise_and_scalar(&self_, other)
 }
 
@@ -2224,7 +2248,7 @@ pub fn bitwise_and_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(181), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(183), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_and_(&self_, &other)
 }
 
@@ -2236,7 +2260,7 @@ pub fn bitwise_and_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_and_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(182), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(184), &mut [One(&mut self_)])?;
     ops::bitwise_and_scalar_(&self_, other)
 }
 
@@ -2249,7 +2273,7 @@ pub fn bitwise_or(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(183), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(185), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_or(&self_, &other)
 }
 
@@ -2261,7 +2285,7 @@ pub fn bitwise_or_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_or_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(184), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(186), &mut [One(&mut self_)])?;
     ops::bitwise_or_scalar(&self_, other)
 }
 
@@ -2274,7 +2298,7 @@ pub fn bitwise_or_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(185), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(187), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_or_(&self_, &other)
 }
 
@@ -2286,7 +2310,7 @@ pub fn bitwise_or_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_or_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(186), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(188), &mut [One(&mut self_)])?;
     ops::bitwise_or_scalar_(&self_, other)
 }
 
@@ -2299,7 +2323,7 @@ pub fn bitwise_xor(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(187), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(189), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_xor(&self_, &other)
 }
 
@@ -2311,7 +2335,7 @@ pub fn bitwise_xor_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_xor_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(188), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(190), &mut [One(&mut self_)])?;
     ops::bitwise_xor_scalar(&self_, other)
 }
 
@@ -2324,7 +2348,7 @@ pub fn bitwise_xor_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(189), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(191), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_xor_(&self_, &other)
 }
 
@@ -2336,7 +2360,7 @@ pub fn bitwise_xor_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_xor_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(190), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(192), &mut [One(&mut self_)])?;
     ops::bitwise_xor_scalar_(&self_, other)
 }
 
@@ -2349,7 +2373,7 @@ pub fn bitwise_left_shift(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(191), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(193), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_left_shift(&self_, &other)
 }
 
@@ -2361,7 +2385,7 @@ pub fn bitwise_left_shift_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor
         return ops::bitwise_left_shift_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(192), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(194), &mut [One(&mut self_)])?;
     ops::bitwise_left_shift_scalar(&self_, other)
 }
 
@@ -2374,7 +2398,7 @@ pub fn bitwise_left_shift_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(193), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(195), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_left_shift_(&self_, &other)
 }
 
@@ -2386,7 +2410,7 @@ pub fn bitwise_left_shift_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_left_shift_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(194), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(196), &mut [One(&mut self_)])?;
     ops::bitwise_left_shift_scalar_(&self_, other)
 }
 
@@ -2399,7 +2423,7 @@ pub fn bitwise_right_shift(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(195), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(197), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_right_shift(&self_, &other)
 }
 
@@ -2411,7 +2435,7 @@ pub fn bitwise_right_shift_scalar(self_: &Tensor, other: Scalar) -> Result<Tenso
         return ops::bitwise_right_shift_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(196), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(198), &mut [One(&mut self_)])?;
     ops::bitwise_right_shift_scalar(&self_, other)
 }
 
@@ -2424,7 +2448,7 @@ pub fn bitwise_right_shift_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(197), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(199), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_right_shift_(&self_, &other)
 }
 
@@ -2436,7 +2460,7 @@ pub fn bitwise_right_shift_scalar_(self_: &Tensor, other: Scalar) -> Result<()> 
         return ops::bitwise_right_shift_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(198), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(200), &mut [One(&mut self_)])?;
     ops::bitwise_right_shift_scalar_(&self_, other)
 }
 
@@ -2448,7 +2472,7 @@ pub fn bitwise_not(self_: &Tensor) -> Result<Tensor> {
         return ops::bitwise_not(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(199), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(201), &mut [One(&mut self_)])?;
     ops::bitwise_not(&self_)
 }
 
@@ -2460,7 +2484,7 @@ pub fn isnan(self_: &Tensor) -> Result<Tensor> {
         return ops::isnan(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(200), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(202), &mut [One(&mut self_)])?;
     ops::isnan(&self_)
 }
 
@@ -2472,7 +2496,7 @@ pub fn isinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(201), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(203), &mut [One(&mut self_)])?;
     ops::isinf(&self_)
 }
 
@@ -2484,7 +2508,7 @@ pub fn isfinite(self_: &Tensor) -> Result<Tensor> {
         return ops::isfinite(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(202), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(204), &mut [One(&mut self_)])?;
     ops::isfinite(&self_)
 }
 
@@ -2497,7 +2521,7 @@ pub fn isclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(203), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(205), &mut [One(&mut self_), One(&mut other)])?;
     ops::isclose(&self_, &other, rtol, atol, equal_nan)
 }
 
@@ -2510,7 +2534,7 @@ pub fn allclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan:
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(204), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(206), &mut [One(&mut self_), One(&mut other)])?;
     ops::allclose(&self_, &other, rtol, atol, equal_nan)
 }
 
@@ -2523,7 +2547,7 @@ pub fn equal(self_: &Tensor, other: &Tensor) -> Result<bool> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(205), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(207), &mut [One(&mut self_), One(&mut other)])?;
     ops::equal(&self_, &other)
 }
 
@@ -2537,7 +2561,7 @@ pub fn r#where(condition: &Tensor, self_: &Tensor, other: &Tensor) -> Result<Ten
     let mut condition = condition.clone();
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(206), &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(208), &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
     ops::r#where(&condition, &self_, &other)
 }
 
@@ -2550,7 +2574,7 @@ pub fn where_scalar_self(condition: &Tensor, self_: Scalar, other: &Tensor) -> R
     }
     let mut condition = condition.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(207), &mut [One(&mut condition), One(&mut other)])?;
+    let _op = enter(OpId(209), &mut [One(&mut condition), One(&mut other)])?;
     ops::where_scalar_self(&condition, self_, &other)
 }
 
@@ -2563,7 +2587,7 @@ pub fn where_scalar_other(condition: &Tensor, self_: &Tensor, other: Scalar) -> 
     }
     let mut condition = condition.clone();
     let mut self_ = self_.clone();
-    let _op = enter(OpId(208), &mut [One(&mut condition), One(&mut self_)])?;
+    let _op = enter(OpId(210), &mut [One(&mut condition), One(&mut self_)])?;
     ops::where_scalar_other(&condition, &self_, other)
 }
 
@@ -2575,7 +2599,7 @@ pub fn where_scalar(condition: &Tensor, self_: Scalar, other: Scalar) -> Result<
         return ops::where_scalar(condition, self_, other);
     }
     let mut condition = condition.clone();
-    let _op = enter(OpId(209), &mut [One(&mut condition)])?;
+    let _op = enter(OpId(211), &mut [One(&mut condition)])?;
     ops::where_scalar(&condition, self_, other)
 }
 
@@ -2589,7 +2613,7 @@ pub fn masked_fill(self_: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Tens
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(210), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+    let _op = enter(OpId(212), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
     ops::masked_fill(&self_, &mask, &value)
 }
 
@@ -2602,7 +2626,7 @@ pub fn masked_fill_scalar(self_: &Tensor, mask: &Tensor, value: Scalar) -> Resul
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(211), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(213), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_fill_scalar(&self_, &mask, value)
 }
 
@@ -2616,7 +2640,7 @@ pub fn masked_fill_(self_: &Tensor, mask: &Tensor, value: &Tensor) -> Result<()>
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(212), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+    let _op = enter(OpId(214), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
     ops::masked_fill_(&self_, &mask, &value)
 }
 
@@ -2629,7 +2653,7 @@ pub fn masked_fill_scalar_(self_: &Tensor, mask: &Tensor, value: Scalar) -> Resu
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(213), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(215), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_fill_scalar_(&self_, &mask, value)
 }
 
@@ -2641,7 +2665,7 @@ pub fn clamp(self_: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result
         return ops::clamp(self_, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(214), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(216), &mut [One(&mut self_)])?;
     ops::clamp(&self_, min, max)
 }
 
@@ -2655,7 +2679,7 @@ pub fn clamp_tensors(self_: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>)
     let mut self_ = self_.clone();
     let mut min = min.cloned();
     let mut max = max.cloned();
-    let _op = enter(OpId(215), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+    let _op = enter(OpId(217), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
     ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())
 }
 
@@ -2667,7 +2691,7 @@ pub fn clamp_(self_: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Resul
         return ops::clamp_(self_, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(216), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(218), &mut [One(&mut self_)])?;
     ops::clamp_(&self_, min, max)
 }
 
@@ -2681,7 +2705,7 @@ pub fn clamp_tensors_(self_: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>
     let mut self_ = self_.clone();
     let mut min = min.cloned();
     let mut max = max.cloned();
-    let _op = enter(OpId(217), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+    let _op = enter(OpId(219), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
     ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
 }
 
@@ -2693,7 +2717,7 @@ pub fn clamp_min(self_: &Tensor, min: Scalar) -> Result<Tensor> {
         return ops::clamp_min(self_, min);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(218), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(220), &mut [One(&mut self_)])?;
     ops::clamp_min(&self_, min)
 }
 
@@ -2706,7 +2730,7 @@ pub fn clamp_min_tensors(self_: &Tensor, min: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut min = min.clone();
-    let _op = enter(OpId(219), &mut [One(&mut self_), One(&mut min)])?;
+    let _op = enter(OpId(221), &mut [One(&mut self_), One(&mut min)])?;
     ops::clamp_min_tensors(&self_, &min)
 }
 
@@ -2718,7 +2742,7 @@ pub fn clamp_max(self_: &Tensor, max: Scalar) -> Result<Tensor> {
         return ops::clamp_max(self_, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(220), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(222), &mut [One(&mut self_)])?;
     ops::clamp_max(&self_, max)
 }
 
@@ -2731,7 +2755,7 @@ pub fn clamp_max_tensors(self_: &Tensor, max: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut max = max.clone();
-    let _op = enter(OpId(221), &mut [One(&mut self_), One(&mut max)])?;
+    let _op = enter(OpId(223), &mut [One(&mut self_), One(&mut max)])?;
     ops::clamp_max_tensors(&self_, &max)
 }
 
@@ -2743,7 +2767,7 @@ pub fn clamp_min_(self_: &Tensor, min: Scalar) -> Result<()> {
         return ops::clamp_min_(self_, min);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(222), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(224), &mut [One(&mut self_)])?;
     ops::clamp_min_(&self_, min)
 }
 
@@ -2756,7 +2780,7 @@ pub fn clamp_min_tensors_(self_: &Tensor, min: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut min = min.clone();
-    let _op = enter(OpId(223), &mut [One(&mut self_), One(&mut min)])?;
+    let _op = enter(OpId(225), &mut [One(&mut self_), One(&mut min)])?;
     ops::clamp_min_tensors_(&self_, &min)
 }
 
@@ -2768,7 +2792,7 @@ pub fn clamp_max_(self_: &Tensor, max: Scalar) -> Result<()> {
         return ops::clamp_max_(self_, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(224), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(226), &mut [One(&mut self_)])?;
     ops::clamp_max_(&self_, max)
 }
 
@@ -2781,7 +2805,7 @@ pub fn clamp_max_tensors_(self_: &Tensor, max: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut max = max.clone();
-    let _op = enter(OpId(225), &mut [One(&mut self_), One(&mut max)])?;
+    let _op = enter(OpId(227), &mut [One(&mut self_), One(&mut max)])?;
     ops::clamp_max_tensors_(&self_, &max)
 }
 
@@ -2793,7 +2817,7 @@ pub fn sum(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::sum(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(226), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(228), &mut [One(&mut self_)])?;
     ops::sum(&self_, dtype)
 }
 
@@ -2805,7 +2829,7 @@ pub fn sum_dim(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::sum_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(227), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(229), &mut [One(&mut self_)])?;
     ops::sum_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -2817,7 +2841,7 @@ pub fn sum_to_size(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::sum_to_size(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(228), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(230), &mut [One(&mut self_)])?;
     ops::sum_to_size(&self_, size)
 }
 
@@ -2829,7 +2853,7 @@ pub fn nansum(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<
         return ops::nansum(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(229), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(231), &mut [One(&mut self_)])?;
     ops::nansum(&self_, dim, keepdim, dtype)
 }
 
@@ -2841,7 +2865,7 @@ pub fn mean(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::mean(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(230), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(232), &mut [One(&mut self_)])?;
     ops::mean(&self_, dtype)
 }
 
@@ -2853,7 +2877,7 @@ pub fn mean_dim(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Optio
         return ops::mean_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(231), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(233), &mut [One(&mut self_)])?;
     ops::mean_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -2865,7 +2889,7 @@ pub fn var(self_: &Tensor, unbiased: bool) -> Result<Tensor> {
         return ops::var(self_, unbiased);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(232), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(234), &mut [One(&mut self_)])?;
     ops::var(&self_, unbiased)
 }
 
@@ -2877,7 +2901,7 @@ pub fn var_dim(self_: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: boo
         return ops::var_dim(self_, dim, unbiased, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(233), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(235), &mut [One(&mut self_)])?;
     ops::var_dim(&self_, dim, unbiased, keepdim)
 }
 
@@ -2889,7 +2913,7 @@ pub fn var_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Option<Sc
         return ops::var_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(234), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(236), &mut [One(&mut self_)])?;
     ops::var_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2901,7 +2925,7 @@ pub fn std(self_: &Tensor, unbiased: bool) -> Result<Tensor> {
         return ops::std(self_, unbiased);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(235), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(237), &mut [One(&mut self_)])?;
     ops::std(&self_, unbiased)
 }
 
@@ -2913,7 +2937,7 @@ pub fn std_dim(self_: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: boo
         return ops::std_dim(self_, dim, unbiased, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(236), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(238), &mut [One(&mut self_)])?;
     ops::std_dim(&self_, dim, unbiased, keepdim)
 }
 
@@ -2925,7 +2949,7 @@ pub fn std_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Option<Sc
         return ops::std_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(237), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(239), &mut [One(&mut self_)])?;
     ops::std_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2937,7 +2961,7 @@ pub fn var_mean_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Opti
         return ops::var_mean_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(238), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(240), &mut [One(&mut self_)])?;
     ops::var_mean_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2949,7 +2973,7 @@ pub fn std_mean_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Opti
         return ops::std_mean_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(239), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(241), &mut [One(&mut self_)])?;
     ops::std_mean_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2961,7 +2985,7 @@ pub fn prod(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::prod(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(240), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(242), &mut [One(&mut self_)])?;
     ops::prod(&self_, dtype)
 }
 
@@ -2973,7 +2997,7 @@ pub fn prod_dim(self_: &Tensor, dim: i64, keepdim: bool, dtype: Option<DType>) -
         return ops::prod_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(241), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(243), &mut [One(&mut self_)])?;
     ops::prod_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -2985,7 +3009,7 @@ pub fn any(self_: &Tensor) -> Result<Tensor> {
         return ops::any(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(242), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(244), &mut [One(&mut self_)])?;
     ops::any(&self_)
 }
 
@@ -2997,7 +3021,7 @@ pub fn any_dims(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Te
         return ops::any_dims(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(243), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(245), &mut [One(&mut self_)])?;
     ops::any_dims(&self_, dim, keepdim)
 }
 
@@ -3009,7 +3033,7 @@ pub fn any_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
         return ops::any_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(244), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(246), &mut [One(&mut self_)])?;
     ops::any_dim(&self_, dim, keepdim)
 }
 
@@ -3021,7 +3045,7 @@ pub fn all(self_: &Tensor) -> Result<Tensor> {
         return ops::all(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(245), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(247), &mut [One(&mut self_)])?;
     ops::all(&self_)
 }
 
@@ -3033,7 +3057,7 @@ pub fn all_dims(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Te
         return ops::all_dims(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(246), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(248), &mut [One(&mut self_)])?;
     ops::all_dims(&self_, dim, keepdim)
 }
 
@@ -3045,7 +3069,7 @@ pub fn all_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
         return ops::all_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(247), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(249), &mut [One(&mut self_)])?;
     ops::all_dim(&self_, dim, keepdim)
 }
 
@@ -3057,7 +3081,7 @@ pub fn count_nonzero(self_: &Tensor, dim: Option<i64>) -> Result<Tensor> {
         return ops::count_nonzero(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(248), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(250), &mut [One(&mut self_)])?;
     ops::count_nonzero(&self_, dim)
 }
 
@@ -3069,7 +3093,7 @@ pub fn count_nonzero_dim_int_list(self_: &Tensor, dim: &[i64]) -> Result<Tensor>
         return ops::count_nonzero_dim_int_list(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(249), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(251), &mut [One(&mut self_)])?;
     ops::count_nonzero_dim_int_list(&self_, dim)
 }
 
@@ -3081,7 +3105,7 @@ pub fn max(self_: &Tensor) -> Result<Tensor> {
         return ops::max(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(250), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(252), &mut [One(&mut self_)])?;
     ops::max(&self_)
 }
 
@@ -3093,7 +3117,7 @@ pub fn max_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tenso
         return ops::max_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(251), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(253), &mut [One(&mut self_)])?;
     ops::max_dim(&self_, dim, keepdim)
 }
 
@@ -3106,7 +3130,7 @@ pub fn max_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(252), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(254), &mut [One(&mut self_), One(&mut other)])?;
     ops::max_other(&self_, &other)
 }
 
@@ -3118,7 +3142,7 @@ pub fn amax(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::amax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(253), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(255), &mut [One(&mut self_)])?;
     ops::amax(&self_, dim, keepdim)
 }
 
@@ -3130,7 +3154,7 @@ pub fn argmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor>
         return ops::argmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(254), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(256), &mut [One(&mut self_)])?;
     ops::argmax(&self_, dim, keepdim)
 }
 
@@ -3142,7 +3166,7 @@ pub fn min(self_: &Tensor) -> Result<Tensor> {
         return ops::min(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(255), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(257), &mut [One(&mut self_)])?;
     ops::min(&self_)
 }
 
@@ -3154,7 +3178,7 @@ pub fn min_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tenso
         return ops::min_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(256), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(258), &mut [One(&mut self_)])?;
     ops::min_dim(&self_, dim, keepdim)
 }
 
@@ -3167,7 +3191,7 @@ pub fn min_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(257), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(259), &mut [One(&mut self_), One(&mut other)])?;
     ops::min_other(&self_, &other)
 }
 
@@ -3179,7 +3203,7 @@ pub fn amin(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::amin(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(258), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(260), &mut [One(&mut self_)])?;
     ops::amin(&self_, dim, keepdim)
 }
 
@@ -3191,7 +3215,7 @@ pub fn argmin(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor>
         return ops::argmin(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(259), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(261), &mut [One(&mut self_)])?;
     ops::argmin(&self_, dim, keepdim)
 }
 
@@ -3203,7 +3227,7 @@ pub fn logsumexp(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::logsumexp(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(260), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(262), &mut [One(&mut self_)])?;
     ops::logsumexp(&self_, dim, keepdim)
 }
 
@@ -3215,7 +3239,7 @@ pub fn norm(self_: &Tensor, p: Scalar) -> Result<Tensor> {
         return ops::norm(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(261), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(263), &mut [One(&mut self_)])?;
     ops::norm(&self_, p)
 }
 
@@ -3227,7 +3251,7 @@ pub fn norm_dim(self_: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim:
         return ops::norm_dim(self_, p, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(262), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(264), &mut [One(&mut self_)])?;
     ops::norm_dim(&self_, p, dim, keepdim)
 }
 
@@ -3240,7 +3264,7 @@ pub fn dist(self_: &Tensor, other: &Tensor, p: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(263), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(265), &mut [One(&mut self_), One(&mut other)])?;
     ops::dist(&self_, &other, p)
 }
 
@@ -3252,7 +3276,7 @@ pub fn cumsum(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> 
         return ops::cumsum(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(264), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(266), &mut [One(&mut self_)])?;
     ops::cumsum(&self_, dim, dtype)
 }
 
@@ -3264,7 +3288,7 @@ pub fn cumprod(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::cumprod(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(265), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(267), &mut [One(&mut self_)])?;
     ops::cumprod(&self_, dim, dtype)
 }
 
@@ -3276,7 +3300,7 @@ pub fn cumsum_(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
         return ops::cumsum_(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(266), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(268), &mut [One(&mut self_)])?;
     ops::cumsum_(&self_, dim, dtype)
 }
 
@@ -3288,7 +3312,7 @@ pub fn cumprod_(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
         return ops::cumprod_(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(267), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(269), &mut [One(&mut self_)])?;
     ops::cumprod_(&self_, dim, dtype)
 }
 
@@ -3302,7 +3326,7 @@ pub fn diff(self_: &Tensor, n: i64, dim: i64, prepend: Option<&Tensor>, append: 
     let mut self_ = self_.clone();
     let mut prepend = prepend.cloned();
     let mut append = append.cloned();
-    let _op = enter(OpId(268), &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
+    let _op = enter(OpId(270), &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
     ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())
 }
 
@@ -3315,7 +3339,7 @@ pub fn trapezoid_x(y: &Tensor, x: &Tensor, dim: i64) -> Result<Tensor> {
     }
     let mut y = y.clone();
     let mut x = x.clone();
-    let _op = enter(OpId(269), &mut [One(&mut y), One(&mut x)])?;
+    let _op = enter(OpId(271), &mut [One(&mut y), One(&mut x)])?;
     ops::trapezoid_x(&y, &x, dim)
 }
 
@@ -3327,7 +3351,7 @@ pub fn trapezoid_dx(y: &Tensor, dx: Scalar, dim: i64) -> Result<Tensor> {
         return ops::trapezoid_dx(y, dx, dim);
     }
     let mut y = y.clone();
-    let _op = enter(OpId(270), &mut [One(&mut y)])?;
+    let _op = enter(OpId(272), &mut [One(&mut y)])?;
     ops::trapezoid_dx(&y, dx, dim)
 }
 
@@ -3339,7 +3363,7 @@ pub fn logcumsumexp(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::logcumsumexp(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(271), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(273), &mut [One(&mut self_)])?;
     ops::logcumsumexp(&self_, dim)
 }
 
@@ -3351,7 +3375,7 @@ pub fn cummax(self_: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
         return ops::cummax(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(272), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(274), &mut [One(&mut self_)])?;
     ops::cummax(&self_, dim)
 }
 
@@ -3363,7 +3387,7 @@ pub fn cummin(self_: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
         return ops::cummin(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(273), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(275), &mut [One(&mut self_)])?;
     ops::cummin(&self_, dim)
 }
 
@@ -3375,7 +3399,7 @@ pub fn sort(self_: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tenso
         return ops::sort(self_, dim, descending);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(274), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(276), &mut [One(&mut self_)])?;
     ops::sort(&self_, dim, descending)
 }
 
@@ -3387,7 +3411,7 @@ pub fn argsort(self_: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
         return ops::argsort(self_, dim, descending);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(275), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(277), &mut [One(&mut self_)])?;
     ops::argsort(&self_, dim, descending)
 }
 
@@ -3399,7 +3423,7 @@ pub fn topk(self_: &Tensor, k: i64, dim: i64, largest: bool, sorted: bool) -> Re
         return ops::topk(self_, k, dim, largest, sorted);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(276), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(278), &mut [One(&mut self_)])?;
     ops::topk(&self_, k, dim, largest, sorted)
 }
 
@@ -3411,7 +3435,7 @@ pub fn kthvalue(self_: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tens
         return ops::kthvalue(self_, k, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(277), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(279), &mut [One(&mut self_)])?;
     ops::kthvalue(&self_, k, dim, keepdim)
 }
 
@@ -3423,7 +3447,7 @@ pub fn median(self_: &Tensor) -> Result<Tensor> {
         return ops::median(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(278), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(280), &mut [One(&mut self_)])?;
     ops::median(&self_)
 }
 
@@ -3435,7 +3459,7 @@ pub fn median_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Te
         return ops::median_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(279), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(281), &mut [One(&mut self_)])?;
     ops::median_dim(&self_, dim, keepdim)
 }
 
@@ -3447,7 +3471,7 @@ pub fn mode(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)>
         return ops::mode(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(280), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(282), &mut [One(&mut self_)])?;
     ops::mode(&self_, dim, keepdim)
 }
 
@@ -3460,7 +3484,7 @@ pub fn matmul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(281), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(283), &mut [One(&mut self_), One(&mut other)])?;
     ops::matmul(&self_, &other)
 }
 
@@ -3473,7 +3497,7 @@ pub fn mm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(282), &mut [One(&mut self_), One(&mut mat2)])?;
+    let _op = enter(OpId(284), &mut [One(&mut self_), One(&mut mat2)])?;
     ops::mm(&self_, &mat2)
 }
 
@@ -3486,7 +3510,7 @@ pub fn bmm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(283), &mut [One(&mut self_), One(&mut mat2)])?;
+    let _op = enter(OpId(285), &mut [One(&mut self_), One(&mut mat2)])?;
     ops::bmm(&self_, &mat2)
 }
 
@@ -3499,7 +3523,7 @@ pub fn mv(self_: &Tensor, vec: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut vec = vec.clone();
-    let _op = enter(OpId(284), &mut [One(&mut self_), One(&mut vec)])?;
+    let _op = enter(OpId(286), &mut [One(&mut self_), One(&mut vec)])?;
     ops::mv(&self_, &vec)
 }
 
@@ -3512,7 +3536,7 @@ pub fn dot(self_: &Tensor, tensor: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut tensor = tensor.clone();
-    let _op = enter(OpId(285), &mut [One(&mut self_), One(&mut tensor)])?;
+    let _op = enter(OpId(287), &mut [One(&mut self_), One(&mut tensor)])?;
     ops::dot(&self_, &tensor)
 }
 
@@ -3525,7 +3549,7 @@ pub fn outer(self_: &Tensor, vec2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut vec2 = vec2.clone();
-    let _op = enter(OpId(286), &mut [One(&mut self_), One(&mut vec2)])?;
+    let _op = enter(OpId(288), &mut [One(&mut self_), One(&mut vec2)])?;
     ops::outer(&self_, &vec2)
 }
 
@@ -3539,7 +3563,7 @@ pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: 
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(287), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(289), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm(&self_, &mat1, &mat2, beta, alpha)
 }
 
@@ -3553,7 +3577,7 @@ pub fn addmm_(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha:
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(288), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(290), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
 }
 
@@ -3567,7 +3591,7 @@ pub fn addmm_activation(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scal
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(289), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(291), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)
 }
 
@@ -3581,7 +3605,7 @@ pub fn baddbmm(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, a
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(290), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(292), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -3595,7 +3619,7 @@ pub fn baddbmm_(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, 
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(291), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(293), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -3607,7 +3631,7 @@ pub fn matrix_power(self_: &Tensor, n: i64) -> Result<Tensor> {
         return ops::matrix_power(self_, n);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(292), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(294), &mut [One(&mut self_)])?;
     ops::matrix_power(&self_, n)
 }
 
@@ -3619,7 +3643,7 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
         return ops::einsum(equation, tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(293), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(295), &mut [List(&mut tensors)])?;
     ops::einsum(equation, &tensors)
 }
 
@@ -3631,7 +3655,7 @@ pub fn trace(self_: &Tensor) -> Result<Tensor> {
         return ops::trace(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(294), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(296), &mut [One(&mut self_)])?;
     ops::trace(&self_)
 }
 
@@ -3644,7 +3668,7 @@ pub fn cross(self_: &Tensor, other: &Tensor, dim: Option<i64>) -> Result<Tensor>
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(295), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(297), &mut [One(&mut self_), One(&mut other)])?;
     ops::cross(&self_, &other, dim)
 }
 
@@ -3657,7 +3681,7 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(296), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(298), &mut [One(&mut self_), One(&mut other)])?;
     ops::tensordot(&self_, &other, dims_self, dims_other)
 }
 
@@ -3670,7 +3694,7 @@ pub fn kron(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(297), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(299), &mut [One(&mut self_), One(&mut other)])?;
     ops::kron(&self_, &other)
 }
 
@@ -3684,7 +3708,7 @@ pub fn addmv(self_: &Tensor, mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Sc
     let mut self_ = self_.clone();
     let mut mat = mat.clone();
     let mut vec = vec.clone();
-    let _op = enter(OpId(298), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+    let _op = enter(OpId(300), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
     ops::addmv(&self_, &mat, &vec, beta, alpha)
 }
 
@@ -3698,7 +3722,7 @@ pub fn addr(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: S
     let mut self_ = self_.clone();
     let mut vec1 = vec1.clone();
     let mut vec2 = vec2.clone();
-    let _op = enter(OpId(299), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+    let _op = enter(OpId(301), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
     ops::addr(&self_, &vec1, &vec2, beta, alpha)
 }
 
@@ -3712,7 +3736,7 @@ pub fn addbmm(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, al
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(300), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(302), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::addbmm(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -3724,7 +3748,7 @@ pub fn chain_matmul(matrices: &[Tensor]) -> Result<Tensor> {
         return ops::chain_matmul(matrices);
     }
     let mut matrices = matrices.to_vec();
-    let _op = enter(OpId(301), &mut [List(&mut matrices)])?;
+    let _op = enter(OpId(303), &mut [List(&mut matrices)])?;
     ops::chain_matmul(&matrices)
 }
 
@@ -3737,7 +3761,7 @@ pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<i64>) -> Res
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(302), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(304), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cdist(&x1, &x2, p, compute_mode)
 }
 
@@ -3751,7 +3775,7 @@ pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(303), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(305), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::linear(&input, &weight, bias.as_ref())
 }
 
@@ -3766,7 +3790,7 @@ pub fn bilinear(input1: &Tensor, input2: &Tensor, weight: &Tensor, bias: Option<
     let mut input2 = input2.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(304), &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(306), &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
     ops::bilinear(&input1, &input2, &weight, bias.as_ref())
 }
 
@@ -3780,7 +3804,7 @@ pub fn linear_activation(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>,
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(305), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(307), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)
 }
 
@@ -3792,7 +3816,7 @@ pub fn view(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::view(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(306), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(308), &mut [One(&mut self_)])?;
     ops::view(&self_, size)
 }
 
@@ -3805,7 +3829,7 @@ pub fn view_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(307), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(309), &mut [One(&mut self_), One(&mut other)])?;
     ops::view_as(&self_, &other)
 }
 
@@ -3817,7 +3841,7 @@ pub fn reshape(self_: &Tensor, shape: &[i64]) -> Result<Tensor> {
         return ops::reshape(self_, shape);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(308), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(310), &mut [One(&mut self_)])?;
     ops::reshape(&self_, shape)
 }
 
@@ -3830,7 +3854,7 @@ pub fn reshape_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(309), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(311), &mut [One(&mut self_), One(&mut other)])?;
     ops::reshape_as(&self_, &other)
 }
 
@@ -3842,7 +3866,7 @@ pub fn flatten(self_: &Tensor, start_dim: i64, end_dim: i64) -> Result<Tensor> {
         return ops::flatten(self_, start_dim, end_dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(310), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(312), &mut [One(&mut self_)])?;
     ops::flatten(&self_, start_dim, end_dim)
 }
 
@@ -3854,7 +3878,7 @@ pub fn ravel(self_: &Tensor) -> Result<Tensor> {
         return ops::ravel(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(311), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(313), &mut [One(&mut self_)])?;
     ops::ravel(&self_)
 }
 
@@ -3866,7 +3890,7 @@ pub fn unflatten(self_: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
         return ops::unflatten(self_, dim, sizes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(312), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(314), &mut [One(&mut self_)])?;
     ops::unflatten(&self_, dim, sizes)
 }
 
@@ -3878,7 +3902,7 @@ pub fn permute(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::permute(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(313), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(315), &mut [One(&mut self_)])?;
     ops::permute(&self_, dims)
 }
 
@@ -3890,7 +3914,7 @@ pub fn transpose(self_: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
         return ops::transpose(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(314), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(316), &mut [One(&mut self_)])?;
     ops::transpose(&self_, dim0, dim1)
 }
 
@@ -3902,7 +3926,7 @@ pub fn t(self_: &Tensor) -> Result<Tensor> {
         return ops::t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(315), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(317), &mut [One(&mut self_)])?;
     ops::t(&self_)
 }
 
@@ -3914,7 +3938,7 @@ pub fn numpy_t(self_: &Tensor) -> Result<Tensor> {
         return ops::numpy_t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(316), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(318), &mut [One(&mut self_)])?;
     ops::numpy_t(&self_)
 }
 
@@ -3926,7 +3950,7 @@ pub fn mt(self_: &Tensor) -> Result<Tensor> {
         return ops::mt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(317), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(319), &mut [One(&mut self_)])?;
     ops::mt(&self_)
 }
 
@@ -3938,7 +3962,7 @@ pub fn movedim(self_: &Tensor, source: &[i64], destination: &[i64]) -> Result<Te
         return ops::movedim(self_, source, destination);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(318), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(320), &mut [One(&mut self_)])?;
     ops::movedim(&self_, source, destination)
 }
 
@@ -3950,7 +3974,7 @@ pub fn unsqueeze(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::unsqueeze(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(319), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(321), &mut [One(&mut self_)])?;
     ops::unsqueeze(&self_, dim)
 }
 
@@ -3962,7 +3986,7 @@ pub fn squeeze(self_: &Tensor) -> Result<Tensor> {
         return ops::squeeze(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(320), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(322), &mut [One(&mut self_)])?;
     ops::squeeze(&self_)
 }
 
@@ -3974,7 +3998,7 @@ pub fn squeeze_dim(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::squeeze_dim(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(321), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(323), &mut [One(&mut self_)])?;
     ops::squeeze_dim(&self_, dim)
 }
 
@@ -3986,7 +4010,7 @@ pub fn squeeze_dims(self_: &Tensor, dim: &[i64]) -> Result<Tensor> {
         return ops::squeeze_dims(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(322), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(324), &mut [One(&mut self_)])?;
     ops::squeeze_dims(&self_, dim)
 }
 
@@ -3998,7 +4022,7 @@ pub fn expand(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::expand(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(323), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(325), &mut [One(&mut self_)])?;
     ops::expand(&self_, size)
 }
 
@@ -4011,7 +4035,7 @@ pub fn expand_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(324), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(326), &mut [One(&mut self_), One(&mut other)])?;
     ops::expand_as(&self_, &other)
 }
 
@@ -4023,7 +4047,7 @@ pub fn broadcast_to(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::broadcast_to(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(325), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(327), &mut [One(&mut self_)])?;
     ops::broadcast_to(&self_, size)
 }
 
@@ -4035,7 +4059,7 @@ pub fn broadcast_tensors(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
         return ops::broadcast_tensors(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(326), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(328), &mut [List(&mut tensors)])?;
     ops::broadcast_tensors(&tensors)
 }
 
@@ -4047,7 +4071,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
         return ops::select(self_, dim, index);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(327), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(329), &mut [One(&mut self_)])?;
     ops::select(&self_, dim, index)
 }
 
@@ -4059,7 +4083,7 @@ pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, ste
         return ops::slice(self_, dim, start, end, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(328), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(330), &mut [One(&mut self_)])?;
     ops::slice(&self_, dim, start, end, step)
 }
 
@@ -4071,7 +4095,7 @@ pub fn narrow(self_: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tenso
         return ops::narrow(self_, dim, start, length);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(329), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(331), &mut [One(&mut self_)])?;
     ops::narrow(&self_, dim, start, length)
 }
 
@@ -4083,7 +4107,7 @@ pub fn diagonal(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Ten
         return ops::diagonal(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(330), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(332), &mut [One(&mut self_)])?;
     ops::diagonal(&self_, offset, dim1, dim2)
 }
 
@@ -4095,7 +4119,7 @@ pub fn diag(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::diag(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(331), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(333), &mut [One(&mut self_)])?;
     ops::diag(&self_, diagonal)
 }
 
@@ -4107,7 +4131,7 @@ pub fn diag_embed(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<T
         return ops::diag_embed(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(332), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(334), &mut [One(&mut self_)])?;
     ops::diag_embed(&self_, offset, dim1, dim2)
 }
 
@@ -4119,7 +4143,7 @@ pub fn unbind(self_: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
         return ops::unbind(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(333), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(335), &mut [One(&mut self_)])?;
     ops::unbind(&self_, dim)
 }
 
@@ -4131,7 +4155,7 @@ pub fn split(self_: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::split(self_, split_size, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(334), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(336), &mut [One(&mut self_)])?;
     ops::split(&self_, split_size, dim)
 }
 
@@ -4143,7 +4167,7 @@ pub fn split_with_sizes(self_: &Tensor, split_sizes: &[i64], dim: i64) -> Result
         return ops::split_with_sizes(self_, split_sizes, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(335), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(337), &mut [One(&mut self_)])?;
     ops::split_with_sizes(&self_, split_sizes, dim)
 }
 
@@ -4155,7 +4179,7 @@ pub fn chunk(self_: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::chunk(self_, chunks, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(336), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(338), &mut [One(&mut self_)])?;
     ops::chunk(&self_, chunks, dim)
 }
 
@@ -4167,7 +4191,7 @@ pub fn tensor_split_sections(self_: &Tensor, sections: i64, dim: i64) -> Result<
         return ops::tensor_split_sections(self_, sections, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(337), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(339), &mut [One(&mut self_)])?;
     ops::tensor_split_sections(&self_, sections, dim)
 }
 
@@ -4179,7 +4203,7 @@ pub fn tensor_split_indices(self_: &Tensor, indices: &[i64], dim: i64) -> Result
         return ops::tensor_split_indices(self_, indices, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(338), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(340), &mut [One(&mut self_)])?;
     ops::tensor_split_indices(&self_, indices, dim)
 }
 
@@ -4191,7 +4215,7 @@ pub fn unfold(self_: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Te
         return ops::unfold(self_, dimension, size, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(339), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(341), &mut [One(&mut self_)])?;
     ops::unfold(&self_, dimension, size, step)
 }
 
@@ -4203,7 +4227,7 @@ pub fn as_strided(self_: &Tensor, size: &[i64], stride: &[i64], storage_offset: 
         return ops::as_strided(self_, size, stride, storage_offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(340), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(342), &mut [One(&mut self_)])?;
     ops::as_strided(&self_, size, stride, storage_offset)
 }
 
@@ -4215,7 +4239,7 @@ pub fn alias(self_: &Tensor) -> Result<Tensor> {
         return ops::alias(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(341), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(343), &mut [One(&mut self_)])?;
     ops::alias(&self_)
 }
 
@@ -4227,7 +4251,7 @@ pub fn detach(self_: &Tensor) -> Result<Tensor> {
         return ops::detach(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(342), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(344), &mut [One(&mut self_)])?;
     ops::detach(&self_)
 }
 
@@ -4239,7 +4263,7 @@ pub fn detach_(self_: &Tensor) -> Result<()> {
         return ops::detach_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(343), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(345), &mut [One(&mut self_)])?;
     ops::detach_(&self_)
 }
 
@@ -4251,7 +4275,7 @@ pub fn unsqueeze_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::unsqueeze_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(344), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(346), &mut [One(&mut self_)])?;
     ops::unsqueeze_(&self_, dim)
 }
 
@@ -4263,7 +4287,7 @@ pub fn squeeze_(self_: &Tensor) -> Result<()> {
         return ops::squeeze_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(345), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(347), &mut [One(&mut self_)])?;
     ops::squeeze_(&self_)
 }
 
@@ -4275,7 +4299,7 @@ pub fn squeeze_dim_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::squeeze_dim_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(346), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(348), &mut [One(&mut self_)])?;
     ops::squeeze_dim_(&self_, dim)
 }
 
@@ -4287,7 +4311,7 @@ pub fn transpose_(self_: &Tensor, dim0: i64, dim1: i64) -> Result<()> {
         return ops::transpose_(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(347), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(349), &mut [One(&mut self_)])?;
     ops::transpose_(&self_, dim0, dim1)
 }
 
@@ -4299,7 +4323,7 @@ pub fn t_(self_: &Tensor) -> Result<()> {
         return ops::t_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(348), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(350), &mut [One(&mut self_)])?;
     ops::t_(&self_)
 }
 
@@ -4311,7 +4335,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::cat(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(349), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(351), &mut [List(&mut tensors)])?;
     ops::cat(&tensors, dim)
 }
 
@@ -4323,7 +4347,7 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::stack(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(350), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(352), &mut [List(&mut tensors)])?;
     ops::stack(&tensors, dim)
 }
 
@@ -4335,7 +4359,7 @@ pub fn atleast_1d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_1d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(351), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(353), &mut [One(&mut self_)])?;
     ops::atleast_1d(&self_)
 }
 
@@ -4347,7 +4371,7 @@ pub fn atleast_2d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_2d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(352), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(354), &mut [One(&mut self_)])?;
     ops::atleast_2d(&self_)
 }
 
@@ -4359,7 +4383,7 @@ pub fn atleast_3d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_3d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(353), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(355), &mut [One(&mut self_)])?;
     ops::atleast_3d(&self_)
 }
 
@@ -4371,7 +4395,7 @@ pub fn hstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::hstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(354), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(356), &mut [List(&mut tensors)])?;
     ops::hstack(&tensors)
 }
 
@@ -4383,7 +4407,7 @@ pub fn vstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::vstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(355), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(357), &mut [List(&mut tensors)])?;
     ops::vstack(&tensors)
 }
 
@@ -4395,7 +4419,7 @@ pub fn dstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::dstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(356), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(358), &mut [List(&mut tensors)])?;
     ops::dstack(&tensors)
 }
 
@@ -4407,7 +4431,7 @@ pub fn column_stack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::column_stack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(357), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(359), &mut [List(&mut tensors)])?;
     ops::column_stack(&tensors)
 }
 
@@ -4419,7 +4443,7 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::block_diag(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(358), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(360), &mut [List(&mut tensors)])?;
     ops::block_diag(&tensors)
 }
 
@@ -4431,7 +4455,7 @@ pub fn cartesian_prod(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::cartesian_prod(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(359), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(361), &mut [List(&mut tensors)])?;
     ops::cartesian_prod(&tensors)
 }
 
@@ -4443,7 +4467,7 @@ pub fn combinations(self_: &Tensor, r: i64, with_replacement: bool) -> Result<Te
         return ops::combinations(self_, r, with_replacement);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(360), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(362), &mut [One(&mut self_)])?;
     ops::combinations(&self_, r, with_replacement)
 }
 
@@ -4455,7 +4479,7 @@ pub fn repeat(self_: &Tensor, repeats: &[i64]) -> Result<Tensor> {
         return ops::repeat(self_, repeats);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(361), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(363), &mut [One(&mut self_)])?;
     ops::repeat(&self_, repeats)
 }
 
@@ -4467,7 +4491,7 @@ pub fn tile(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::tile(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(362), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(364), &mut [One(&mut self_)])?;
     ops::tile(&self_, dims)
 }
 
@@ -4479,7 +4503,7 @@ pub fn flip(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::flip(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(363), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(365), &mut [One(&mut self_)])?;
     ops::flip(&self_, dims)
 }
 
@@ -4491,7 +4515,7 @@ pub fn fliplr(self_: &Tensor) -> Result<Tensor> {
         return ops::fliplr(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(364), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(366), &mut [One(&mut self_)])?;
     ops::fliplr(&self_)
 }
 
@@ -4503,7 +4527,7 @@ pub fn flipud(self_: &Tensor) -> Result<Tensor> {
         return ops::flipud(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(365), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(367), &mut [One(&mut self_)])?;
     ops::flipud(&self_)
 }
 
@@ -4515,7 +4539,7 @@ pub fn rot90(self_: &Tensor, k: i64, dims: &[i64]) -> Result<Tensor> {
         return ops::rot90(self_, k, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(366), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(368), &mut [One(&mut self_)])?;
     ops::rot90(&self_, k, dims)
 }
 
@@ -4527,7 +4551,7 @@ pub fn roll(self_: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
         return ops::roll(self_, shifts, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(367), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(369), &mut [One(&mut self_)])?;
     ops::roll(&self_, shifts, dims)
 }
 
@@ -4539,7 +4563,7 @@ pub fn meshgrid(tensors: &[Tensor], indexing: Option<&str>) -> Result<Vec<Tensor
         return ops::meshgrid(tensors, indexing);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(368), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(370), &mut [List(&mut tensors)])?;
     ops::meshgrid(&tensors, indexing)
 }
 
@@ -4552,7 +4576,7 @@ pub fn repeat_interleave(self_: &Tensor, repeats: &Tensor, dim: Option<i64>) -> 
     }
     let mut self_ = self_.clone();
     let mut repeats = repeats.clone();
-    let _op = enter(OpId(369), &mut [One(&mut self_), One(&mut repeats)])?;
+    let _op = enter(OpId(371), &mut [One(&mut self_), One(&mut repeats)])?;
     ops::repeat_interleave(&self_, &repeats, dim)
 }
 
@@ -4564,7 +4588,7 @@ pub fn repeat_interleave_int(self_: &Tensor, repeats: i64, dim: Option<i64>) -> 
         return ops::repeat_interleave_int(self_, repeats, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(370), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(372), &mut [One(&mut self_)])?;
     ops::repeat_interleave_int(&self_, repeats, dim)
 }
 
@@ -4576,7 +4600,7 @@ pub fn cast(self_: &Tensor, dtype: DType) -> Result<Tensor> {
         return ops::cast(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(371), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(373), &mut [One(&mut self_)])?;
     ops::cast(&self_, dtype)
 }
 
@@ -4588,7 +4612,7 @@ pub fn to(self_: &Tensor, dtype: Option<DType>, device: Option<Device>, copy: bo
         return ops::to(self_, dtype, device, copy);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(372), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(374), &mut [One(&mut self_)])?;
     ops::to(&self_, dtype, device, copy)
 }
 
@@ -4600,7 +4624,7 @@ pub fn to_device(self_: &Tensor, device: Device) -> Result<Tensor> {
         return ops::to_device(self_, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(373), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(375), &mut [One(&mut self_)])?;
     ops::to_device(&self_, device)
 }
 
@@ -4612,7 +4636,7 @@ pub fn clone(self_: &Tensor) -> Result<Tensor> {
         return ops::clone(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(374), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(376), &mut [One(&mut self_)])?;
     ops::clone(&self_)
 }
 
@@ -4624,7 +4648,7 @@ pub fn contiguous(self_: &Tensor) -> Result<Tensor> {
         return ops::contiguous(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(375), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(377), &mut [One(&mut self_)])?;
     ops::contiguous(&self_)
 }
 
@@ -4637,7 +4661,7 @@ pub fn copy_(self_: &Tensor, src: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(376), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(378), &mut [One(&mut self_), One(&mut src)])?;
     ops::copy_(&self_, &src)
 }
 
@@ -4650,7 +4674,7 @@ pub fn fill_(self_: &Tensor, value: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(377), &mut [One(&mut self_), One(&mut value)])?;
+    let _op = enter(OpId(379), &mut [One(&mut self_), One(&mut value)])?;
     ops::fill_(&self_, &value)
 }
 
@@ -4662,7 +4686,7 @@ pub fn fill_scalar_(self_: &Tensor, value: Scalar) -> Result<()> {
         return ops::fill_scalar_(self_, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(378), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(380), &mut [One(&mut self_)])?;
     ops::fill_scalar_(&self_, value)
 }
 
@@ -4674,7 +4698,7 @@ pub fn zero_(self_: &Tensor) -> Result<()> {
         return ops::zero_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(379), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(381), &mut [One(&mut self_)])?;
     ops::zero_(&self_)
 }
 
@@ -4687,7 +4711,7 @@ pub fn gather(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(380), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(382), &mut [One(&mut self_), One(&mut index)])?;
     ops::gather(&self_, dim, &index)
 }
 
@@ -4701,7 +4725,7 @@ pub fn scatter_src(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(381), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(383), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src(&self_, dim, &index, &src)
 }
 
@@ -4714,7 +4738,7 @@ pub fn scatter_value(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) ->
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(382), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(384), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value(&self_, dim, &index, value)
 }
 
@@ -4728,7 +4752,7 @@ pub fn scatter_add(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(383), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(385), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add(&self_, dim, &index, &src)
 }
 
@@ -4742,7 +4766,7 @@ pub fn scatter_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(384), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(386), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src_(&self_, dim, &index, &src)
 }
 
@@ -4755,7 +4779,7 @@ pub fn scatter_value_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) -
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(385), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(387), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_(&self_, dim, &index, value)
 }
 
@@ -4769,7 +4793,7 @@ pub fn scatter_add_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(386), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(388), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add_(&self_, dim, &index, &src)
 }
 
@@ -4783,7 +4807,7 @@ pub fn scatter_reduce(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor, re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(387), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(389), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce(&self_, dim, &index, &src, reduce)
 }
 
@@ -4796,7 +4820,7 @@ pub fn scatter_value_reduce(self_: &Tensor, dim: i64, index: &Tensor, value: Sca
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(388), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(390), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_reduce(&self_, dim, &index, value, reduce)
 }
 
@@ -4810,7 +4834,7 @@ pub fn scatter_reduce_two(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(389), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(391), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)
 }
 
@@ -4824,7 +4848,7 @@ pub fn scatter_reduce_two_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tenso
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(390), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(392), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
 }
 
@@ -4837,7 +4861,7 @@ pub fn index_select(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> 
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(391), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(393), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_select(&self_, dim, &index)
 }
 
@@ -4851,7 +4875,7 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(392), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(394), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add(&self_, dim, &index, &source, alpha)
 }
 
@@ -4865,7 +4889,7 @@ pub fn index_add_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alp
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(393), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(395), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add_(&self_, dim, &index, &source, alpha)
 }
 
@@ -4879,7 +4903,7 @@ pub fn index_copy(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(394), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(396), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy(&self_, dim, &index, &source)
 }
 
@@ -4893,7 +4917,7 @@ pub fn index_copy_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) ->
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(395), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(397), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy_(&self_, dim, &index, &source)
 }
 
@@ -4907,7 +4931,7 @@ pub fn index_fill(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(396), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(398), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill(&self_, dim, &index, &value)
 }
 
@@ -4920,7 +4944,7 @@ pub fn index_fill_scalar(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(397), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(399), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar(&self_, dim, &index, value)
 }
 
@@ -4934,7 +4958,7 @@ pub fn index_fill_(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(398), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(400), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill_(&self_, dim, &index, &value)
 }
 
@@ -4947,7 +4971,7 @@ pub fn index_fill_scalar_(self_: &Tensor, dim: i64, index: &Tensor, value: Scala
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(399), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(401), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar_(&self_, dim, &index, value)
 }
 
@@ -4960,7 +4984,7 @@ pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
-    let _op = enter(OpId(400), &mut [One(&mut self_), OptList(&mut indices)])?;
+    let _op = enter(OpId(402), &mut [One(&mut self_), OptList(&mut indices)])?;
     ops::index(&self_, &indices)
 }
 
@@ -4974,7 +4998,7 @@ pub fn index_put(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, ac
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(401), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(403), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put(&self_, &indices, &values, accumulate)
 }
 
@@ -4988,7 +5012,7 @@ pub fn index_put_(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, a
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(402), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(404), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put_(&self_, &indices, &values, accumulate)
 }
 
@@ -5000,7 +5024,7 @@ pub fn nonzero(self_: &Tensor) -> Result<Tensor> {
         return ops::nonzero(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(403), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(405), &mut [One(&mut self_)])?;
     ops::nonzero(&self_)
 }
 
@@ -5012,7 +5036,7 @@ pub fn nonzero_numpy(self_: &Tensor) -> Result<Vec<Tensor>> {
         return ops::nonzero_numpy(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(404), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(406), &mut [One(&mut self_)])?;
     ops::nonzero_numpy(&self_)
 }
 
@@ -5025,7 +5049,7 @@ pub fn masked_select(self_: &Tensor, mask: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(405), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(407), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_select(&self_, &mask)
 }
 
@@ -5038,7 +5062,7 @@ pub fn take(self_: &Tensor, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(406), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(408), &mut [One(&mut self_), One(&mut index)])?;
     ops::take(&self_, &index)
 }
 
@@ -5051,7 +5075,7 @@ pub fn take_along_dim(self_: &Tensor, indices: &Tensor, dim: Option<i64>) -> Res
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(407), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(409), &mut [One(&mut self_), One(&mut indices)])?;
     ops::take_along_dim(&self_, &indices, dim)
 }
 
@@ -5064,7 +5088,7 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(408), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(410), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding(&weight, &indices, padding_idx)
 }
 
@@ -5077,7 +5101,7 @@ pub fn embedding_full(weight: &Tensor, indices: &Tensor, padding_idx: Option<i64
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(409), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(411), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)
 }
 
@@ -5090,7 +5114,7 @@ pub fn embedding_renorm_(self_: &Tensor, indices: &Tensor, max_norm: f64, norm_t
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(410), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(412), &mut [One(&mut self_), One(&mut indices)])?;
     ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
 }
 
@@ -5102,7 +5126,7 @@ pub fn one_hot(self_: &Tensor, num_classes: i64) -> Result<Tensor> {
         return ops::one_hot(self_, num_classes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(411), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(413), &mut [One(&mut self_)])?;
     ops::one_hot(&self_, num_classes)
 }
 
@@ -5115,7 +5139,7 @@ pub fn bincount(self_: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut weights = weights.cloned();
-    let _op = enter(OpId(412), &mut [One(&mut self_), Opt(&mut weights)])?;
+    let _op = enter(OpId(414), &mut [One(&mut self_), Opt(&mut weights)])?;
     ops::bincount(&self_, weights.as_ref(), minlength)
 }
 
@@ -5127,7 +5151,7 @@ pub fn argwhere(self_: &Tensor) -> Result<Tensor> {
         return ops::argwhere(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(413), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(415), &mut [One(&mut self_)])?;
     ops::argwhere(&self_)
 }
 
@@ -5141,7 +5165,7 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(414), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(416), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter(&self_, &mask, &source)
 }
 
@@ -5155,7 +5179,7 @@ pub fn masked_scatter_(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(415), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(417), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter_(&self_, &mask, &source)
 }
 
@@ -5168,7 +5192,7 @@ pub fn select_scatter(self_: &Tensor, src: &Tensor, dim: i64, index: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(416), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(418), &mut [One(&mut self_), One(&mut src)])?;
     ops::select_scatter(&self_, &src, dim, index)
 }
 
@@ -5181,7 +5205,7 @@ pub fn slice_scatter(self_: &Tensor, src: &Tensor, dim: i64, start: Option<i64>,
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(417), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(419), &mut [One(&mut self_), One(&mut src)])?;
     ops::slice_scatter(&self_, &src, dim, start, end, step)
 }
 
@@ -5194,7 +5218,7 @@ pub fn diagonal_scatter(self_: &Tensor, src: &Tensor, offset: i64, dim1: i64, di
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(418), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(420), &mut [One(&mut self_), One(&mut src)])?;
     ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)
 }
 
@@ -5206,7 +5230,7 @@ pub fn fill_diagonal_(self_: &Tensor, fill_value: Scalar, wrap: bool) -> Result<
         return ops::fill_diagonal_(self_, fill_value, wrap);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(419), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(421), &mut [One(&mut self_)])?;
     ops::fill_diagonal_(&self_, fill_value, wrap)
 }
 
@@ -5217,7 +5241,7 @@ pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::tril_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(420), &mut [])?;
+    let _op = enter(OpId(422), &mut [])?;
     ops::tril_indices(row, col, offset, dtype, device)
 }
 
@@ -5228,7 +5252,7 @@ pub fn triu_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::triu_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(421), &mut [])?;
+    let _op = enter(OpId(423), &mut [])?;
     ops::triu_indices(row, col, offset, dtype, device)
 }
 
@@ -5240,7 +5264,7 @@ pub fn diagflat(self_: &Tensor, offset: i64) -> Result<Tensor> {
         return ops::diagflat(self_, offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(422), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(424), &mut [One(&mut self_)])?;
     ops::diagflat(&self_, offset)
 }
 
@@ -5254,7 +5278,7 @@ pub fn searchsorted(sorted_sequence: &Tensor, self_: &Tensor, out_int32: bool, r
     let mut sorted_sequence = sorted_sequence.clone();
     let mut self_ = self_.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(423), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+    let _op = enter(OpId(425), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
     ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -5267,7 +5291,7 @@ pub fn searchsorted_scalar(sorted_sequence: &Tensor, self_: Scalar, out_int32: b
     }
     let mut sorted_sequence = sorted_sequence.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(424), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+    let _op = enter(OpId(426), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
     ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -5280,7 +5304,7 @@ pub fn bucketize(self_: &Tensor, boundaries: &Tensor, out_int32: bool, right: bo
     }
     let mut self_ = self_.clone();
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(425), &mut [One(&mut self_), One(&mut boundaries)])?;
+    let _op = enter(OpId(427), &mut [One(&mut self_), One(&mut boundaries)])?;
     ops::bucketize(&self_, &boundaries, out_int32, right)
 }
 
@@ -5292,7 +5316,7 @@ pub fn bucketize_scalar(self_: Scalar, boundaries: &Tensor, out_int32: bool, rig
         return ops::bucketize_scalar(self_, boundaries, out_int32, right);
     }
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(426), &mut [One(&mut boundaries)])?;
+    let _op = enter(OpId(428), &mut [One(&mut boundaries)])?;
     ops::bucketize_scalar(self_, &boundaries, out_int32, right)
 }
 
@@ -5305,7 +5329,7 @@ pub fn isin_tensor_tensor(elements: &Tensor, test_elements: &Tensor, assume_uniq
     }
     let mut elements = elements.clone();
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(427), &mut [One(&mut elements), One(&mut test_elements)])?;
+    let _op = enter(OpId(429), &mut [One(&mut elements), One(&mut test_elements)])?;
     ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)
 }
 
@@ -5317,7 +5341,7 @@ pub fn isin_tensor_scalar(elements: &Tensor, test_element: Scalar, assume_unique
         return ops::isin_tensor_scalar(elements, test_element, assume_unique, invert);
     }
     let mut elements = elements.clone();
-    let _op = enter(OpId(428), &mut [One(&mut elements)])?;
+    let _op = enter(OpId(430), &mut [One(&mut elements)])?;
     ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)
 }
 
@@ -5329,7 +5353,7 @@ pub fn isin_scalar_tensor(element: Scalar, test_elements: &Tensor, assume_unique
         return ops::isin_scalar_tensor(element, test_elements, assume_unique, invert);
     }
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(429), &mut [One(&mut test_elements)])?;
+    let _op = enter(OpId(431), &mut [One(&mut test_elements)])?;
     ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)
 }
 
@@ -5341,7 +5365,7 @@ pub fn unique(self_: &Tensor, sorted: bool, return_inverse: bool, return_counts:
         return ops::unique(self_, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(430), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(432), &mut [One(&mut self_)])?;
     ops::unique(&self_, sorted, return_inverse, return_counts)
 }
 
@@ -5353,7 +5377,7 @@ pub fn unique_dim(self_: &Tensor, dim: i64, sorted: bool, return_inverse: bool, 
         return ops::unique_dim(self_, dim, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(431), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(433), &mut [One(&mut self_)])?;
     ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)
 }
 
@@ -5365,7 +5389,7 @@ pub fn unique_consecutive(self_: &Tensor, return_inverse: bool, return_counts: b
         return ops::unique_consecutive(self_, return_inverse, return_counts, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(432), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(434), &mut [One(&mut self_)])?;
     ops::unique_consecutive(&self_, return_inverse, return_counts, dim)
 }
 
@@ -5377,7 +5401,7 @@ pub fn histc(self_: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tens
         return ops::histc(self_, bins, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(433), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(435), &mut [One(&mut self_)])?;
     ops::histc(&self_, bins, min, max)
 }
 
@@ -5390,7 +5414,7 @@ pub fn quantile(self_: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, int
     }
     let mut self_ = self_.clone();
     let mut q = q.clone();
-    let _op = enter(OpId(434), &mut [One(&mut self_), One(&mut q)])?;
+    let _op = enter(OpId(436), &mut [One(&mut self_), One(&mut q)])?;
     ops::quantile(&self_, &q, dim, keepdim, interpolation)
 }
 
@@ -5402,7 +5426,7 @@ pub fn quantile_scalar(self_: &Tensor, q: f64, dim: Option<i64>, keepdim: bool, 
         return ops::quantile_scalar(self_, q, dim, keepdim, interpolation);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(435), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(437), &mut [One(&mut self_)])?;
     ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)
 }
 
@@ -5414,7 +5438,7 @@ pub fn msort(self_: &Tensor) -> Result<Tensor> {
         return ops::msort(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(436), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(438), &mut [One(&mut self_)])?;
     ops::msort(&self_)
 }
 
@@ -5426,7 +5450,7 @@ pub fn deg2rad(self_: &Tensor) -> Result<Tensor> {
         return ops::deg2rad(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(437), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(439), &mut [One(&mut self_)])?;
     ops::deg2rad(&self_)
 }
 
@@ -5438,7 +5462,7 @@ pub fn rad2deg(self_: &Tensor) -> Result<Tensor> {
         return ops::rad2deg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(438), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(440), &mut [One(&mut self_)])?;
     ops::rad2deg(&self_)
 }
 
@@ -5450,7 +5474,7 @@ pub fn positive(self_: &Tensor) -> Result<Tensor> {
         return ops::positive(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(439), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(441), &mut [One(&mut self_)])?;
     ops::positive(&self_)
 }
 
@@ -5462,7 +5486,7 @@ pub fn sgn(self_: &Tensor) -> Result<Tensor> {
         return ops::sgn(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(440), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(442), &mut [One(&mut self_)])?;
     ops::sgn(&self_)
 }
 
@@ -5474,7 +5498,7 @@ pub fn signbit(self_: &Tensor) -> Result<Tensor> {
         return ops::signbit(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(441), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(443), &mut [One(&mut self_)])?;
     ops::signbit(&self_)
 }
 
@@ -5486,7 +5510,7 @@ pub fn isposinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isposinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(442), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(444), &mut [One(&mut self_)])?;
     ops::isposinf(&self_)
 }
 
@@ -5498,7 +5522,7 @@ pub fn isneginf(self_: &Tensor) -> Result<Tensor> {
         return ops::isneginf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(443), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(445), &mut [One(&mut self_)])?;
     ops::isneginf(&self_)
 }
 
@@ -5511,7 +5535,7 @@ pub fn copysign(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(444), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(446), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign(&self_, &other)
 }
 
@@ -5523,7 +5547,7 @@ pub fn copysign_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::copysign_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(445), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(447), &mut [One(&mut self_)])?;
     ops::copysign_scalar(&self_, other)
 }
 
@@ -5536,7 +5560,7 @@ pub fn heaviside(self_: &Tensor, values: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(446), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(448), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside(&self_, &values)
 }
 
@@ -5548,7 +5572,7 @@ pub fn nan_to_num(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf:
         return ops::nan_to_num(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(447), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(449), &mut [One(&mut self_)])?;
     ops::nan_to_num(&self_, nan, posinf, neginf)
 }
 
@@ -5560,7 +5584,7 @@ pub fn nan_to_num_(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf
         return ops::nan_to_num_(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(448), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(450), &mut [One(&mut self_)])?;
     ops::nan_to_num_(&self_, nan, posinf, neginf)
 }
 
@@ -5572,7 +5596,7 @@ pub fn sinc(self_: &Tensor) -> Result<Tensor> {
         return ops::sinc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(449), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(451), &mut [One(&mut self_)])?;
     ops::sinc(&self_)
 }
 
@@ -5585,7 +5609,7 @@ pub fn float_power(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(450), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(452), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power(&self_, &exponent)
 }
 
@@ -5597,7 +5621,7 @@ pub fn float_power_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
         return ops::float_power_scalar(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(451), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(453), &mut [One(&mut self_)])?;
     ops::float_power_scalar(&self_, exponent)
 }
 
@@ -5610,7 +5634,7 @@ pub fn logaddexp2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(452), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(454), &mut [One(&mut self_), One(&mut other)])?;
     ops::logaddexp2(&self_, &other)
 }
 
@@ -5623,7 +5647,7 @@ pub fn ldexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(453), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(455), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp(&self_, &other)
 }
 
@@ -5635,7 +5659,7 @@ pub fn aminmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tenso
         return ops::aminmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(454), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(456), &mut [One(&mut self_)])?;
     ops::aminmax(&self_, dim, keepdim)
 }
 
@@ -5647,7 +5671,7 @@ pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::nanmean(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(455), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(457), &mut [One(&mut self_)])?;
     ops::nanmean(&self_, dim, keepdim, dtype)
 }
 
@@ -5660,7 +5684,7 @@ pub fn inner(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(456), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(458), &mut [One(&mut self_), One(&mut other)])?;
     ops::inner(&self_, &other)
 }
 
@@ -5672,7 +5696,7 @@ pub fn hardtanh(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tens
         return ops::hardtanh(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(457), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(459), &mut [One(&mut self_)])?;
     ops::hardtanh(&self_, min_val, max_val)
 }
 
@@ -5684,7 +5708,7 @@ pub fn selu(self_: &Tensor) -> Result<Tensor> {
         return ops::selu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(458), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(460), &mut [One(&mut self_)])?;
     ops::selu(&self_)
 }
 
@@ -5696,7 +5720,7 @@ pub fn celu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::celu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(459), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(461), &mut [One(&mut self_)])?;
     ops::celu(&self_, alpha)
 }
 
@@ -5708,7 +5732,7 @@ pub fn mish(self_: &Tensor) -> Result<Tensor> {
         return ops::mish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(460), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(462), &mut [One(&mut self_)])?;
     ops::mish(&self_)
 }
 
@@ -5720,7 +5744,7 @@ pub fn softsign(self_: &Tensor) -> Result<Tensor> {
         return ops::softsign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(461), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(463), &mut [One(&mut self_)])?;
     ops::softsign(&self_)
 }
 
@@ -5732,7 +5756,7 @@ pub fn tanhshrink(self_: &Tensor) -> Result<Tensor> {
         return ops::tanhshrink(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(462), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(464), &mut [One(&mut self_)])?;
     ops::tanhshrink(&self_)
 }
 
@@ -5744,7 +5768,7 @@ pub fn hardshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::hardshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(463), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(465), &mut [One(&mut self_)])?;
     ops::hardshrink(&self_, lambd)
 }
 
@@ -5756,7 +5780,7 @@ pub fn softshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::softshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(464), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(466), &mut [One(&mut self_)])?;
     ops::softshrink(&self_, lambd)
 }
 
@@ -5768,7 +5792,7 @@ pub fn threshold(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<Ten
         return ops::threshold(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(465), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(467), &mut [One(&mut self_)])?;
     ops::threshold(&self_, threshold, value)
 }
 
@@ -5781,7 +5805,7 @@ pub fn prelu(self_: &Tensor, weight: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
-    let _op = enter(OpId(466), &mut [One(&mut self_), One(&mut weight)])?;
+    let _op = enter(OpId(468), &mut [One(&mut self_), One(&mut weight)])?;
     ops::prelu(&self_, &weight)
 }
 
@@ -5795,7 +5819,7 @@ pub fn conv1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(467), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(469), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -5809,7 +5833,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(468), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(470), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -5823,7 +5847,7 @@ pub fn conv3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(469), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(471), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -5837,7 +5861,7 @@ pub fn conv_padded(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strid
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(470), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(472), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)
 }
 
@@ -5851,7 +5875,7 @@ pub fn conv_transpose1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(471), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(473), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -5865,7 +5889,7 @@ pub fn conv_transpose2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(472), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(474), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -5879,7 +5903,7 @@ pub fn conv_transpose3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(473), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(475), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -5893,7 +5917,7 @@ pub fn conv_transpose_sized(input: &Tensor, weight: &Tensor, bias: Option<&Tenso
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(474), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(476), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)
 }
 
@@ -5905,7 +5929,7 @@ pub fn max_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool1d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(475), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
     ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5917,7 +5941,7 @@ pub fn max_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool2d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(476), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(478), &mut [One(&mut self_)])?;
     ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5929,7 +5953,7 @@ pub fn max_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool3d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(479), &mut [One(&mut self_)])?;
     ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5941,7 +5965,7 @@ pub fn max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool2d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(478), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(480), &mut [One(&mut self_)])?;
     ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5953,7 +5977,7 @@ pub fn max_pool1d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool1d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(479), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(481), &mut [One(&mut self_)])?;
     ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5965,7 +5989,7 @@ pub fn max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool3d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(480), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(482), &mut [One(&mut self_)])?;
     ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5977,7 +6001,7 @@ pub fn avg_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool1d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(481), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(483), &mut [One(&mut self_)])?;
     ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)
 }
 
@@ -5989,7 +6013,7 @@ pub fn avg_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool2d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(482), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(484), &mut [One(&mut self_)])?;
     ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -6001,7 +6025,7 @@ pub fn avg_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool3d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(483), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(485), &mut [One(&mut self_)])?;
     ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -6013,7 +6037,7 @@ pub fn adaptive_avg_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(484), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(486), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool1d(&self_, output_size)
 }
 
@@ -6025,7 +6049,7 @@ pub fn adaptive_avg_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(485), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(487), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool2d(&self_, output_size)
 }
 
@@ -6037,7 +6061,7 @@ pub fn adaptive_avg_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(486), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(488), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool3d(&self_, output_size)
 }
 
@@ -6049,7 +6073,7 @@ pub fn adaptive_max_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(487), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(489), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d(&self_, output_size)
 }
 
@@ -6061,7 +6085,7 @@ pub fn adaptive_max_pool1d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool1d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(488), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(490), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d_with_indices(&self_, output_size)
 }
 
@@ -6073,7 +6097,7 @@ pub fn adaptive_max_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(489), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(491), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d(&self_, output_size)
 }
 
@@ -6085,7 +6109,7 @@ pub fn adaptive_max_pool2d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool2d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(490), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(492), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d_with_indices(&self_, output_size)
 }
 
@@ -6097,7 +6121,7 @@ pub fn adaptive_max_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(491), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(493), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d(&self_, output_size)
 }
 
@@ -6109,7 +6133,7 @@ pub fn adaptive_max_pool3d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool3d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(492), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(494), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d_with_indices(&self_, output_size)
 }
 
@@ -6121,7 +6145,7 @@ pub fn lp_pool1d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool1d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(493), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(495), &mut [One(&mut self_)])?;
     ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -6133,7 +6157,7 @@ pub fn lp_pool2d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool2d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(494), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(496), &mut [One(&mut self_)])?;
     ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -6145,7 +6169,7 @@ pub fn lp_pool3d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool3d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(495), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(497), &mut [One(&mut self_)])?;
     ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -6157,7 +6181,7 @@ pub fn im2col(self_: &Tensor, kernel_size: &[i64], dilation: &[i64], padding: &[
         return ops::im2col(self_, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(496), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(498), &mut [One(&mut self_)])?;
     ops::im2col(&self_, kernel_size, dilation, padding, stride)
 }
 
@@ -6169,7 +6193,7 @@ pub fn col2im(self_: &Tensor, output_size: &[i64], kernel_size: &[i64], dilation
         return ops::col2im(self_, output_size, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(497), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(499), &mut [One(&mut self_)])?;
     ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)
 }
 
@@ -6182,7 +6206,7 @@ pub fn grid_sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str
     }
     let mut input = input.clone();
     let mut grid = grid.clone();
-    let _op = enter(OpId(498), &mut [One(&mut input), One(&mut grid)])?;
+    let _op = enter(OpId(500), &mut [One(&mut input), One(&mut grid)])?;
     ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)
 }
 
@@ -6194,7 +6218,7 @@ pub fn affine_grid(theta: &Tensor, size: &[i64], align_corners: bool) -> Result<
         return ops::affine_grid(theta, size, align_corners);
     }
     let mut theta = theta.clone();
-    let _op = enter(OpId(499), &mut [One(&mut theta)])?;
+    let _op = enter(OpId(501), &mut [One(&mut theta)])?;
     ops::affine_grid(&theta, size, align_corners)
 }
 
@@ -6208,7 +6232,7 @@ pub fn layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(500), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(502), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -6221,7 +6245,7 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
     }
     let mut input = input.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(501), &mut [One(&mut input), Opt(&mut weight)])?;
+    let _op = enter(OpId(503), &mut [One(&mut input), Opt(&mut weight)])?;
     ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)
 }
 
@@ -6235,7 +6259,7 @@ pub fn group_norm(input: &Tensor, num_groups: i64, weight: Option<&Tensor>, bias
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(502), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(504), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -6251,7 +6275,7 @@ pub fn batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(503), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(505), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
 }
 
@@ -6265,7 +6289,7 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(504), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(506), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -6282,7 +6306,7 @@ pub fn batch_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Option<
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
     let mut num_batches_tracked = num_batches_tracked.cloned();
-    let _op = enter(OpId(505), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+    let _op = enter(OpId(507), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
     ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)
 }
 
@@ -6298,7 +6322,7 @@ pub fn instance_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Opti
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(506), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(508), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)
 }
 
@@ -6310,7 +6334,7 @@ pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: 
         return ops::local_response_norm(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(507), &mut [One(&mut input)])?;
+    let _op = enter(OpId(509), &mut [One(&mut input)])?;
     ops::local_response_norm(&input, size, alpha, beta, k)
 }
 
@@ -6322,7 +6346,7 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
         return ops::normalize(input, p, dim, eps);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(508), &mut [One(&mut input)])?;
+    let _op = enter(OpId(510), &mut [One(&mut input)])?;
     ops::normalize(&input, p, dim, eps)
 }
 
@@ -6335,7 +6359,7 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(509), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(511), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cosine_similarity(&x1, &x2, dim, eps)
 }
 
@@ -6348,7 +6372,7 @@ pub fn pairwise_distance(x1: &Tensor, x2: &Tensor, p: f64, eps: f64, keepdim: bo
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(510), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(512), &mut [One(&mut x1), One(&mut x2)])?;
     ops::pairwise_distance(&x1, &x2, p, eps, keepdim)
 }
 
@@ -6360,7 +6384,7 @@ pub fn pad(input: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Resul
         return ops::pad(input, pad, mode, value);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(511), &mut [One(&mut input)])?;
+    let _op = enter(OpId(513), &mut [One(&mut input)])?;
     ops::pad(&input, pad, mode, value)
 }
 
@@ -6375,7 +6399,7 @@ pub fn scaled_dot_product_attention(query: &Tensor, key: &Tensor, value: &Tensor
     let mut key = key.clone();
     let mut value = value.clone();
     let mut attn_mask = attn_mask.cloned();
-    let _op = enter(OpId(512), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+    let _op = enter(OpId(514), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
     ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)
 }
 
@@ -6387,7 +6411,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
         return ops::pixel_shuffle(self_, upscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(513), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(515), &mut [One(&mut self_)])?;
     ops::pixel_shuffle(&self_, upscale_factor)
 }
 
@@ -6399,7 +6423,7 @@ pub fn interpolate(input: &Tensor, size: Option<&[i64]>, scale_factor: Option<f6
         return ops::interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(514), &mut [One(&mut input)])?;
+    let _op = enter(OpId(516), &mut [One(&mut input)])?;
     ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)
 }
 
@@ -6411,7 +6435,7 @@ pub fn pixel_unshuffle(self_: &Tensor, downscale_factor: i64) -> Result<Tensor> 
         return ops::pixel_unshuffle(self_, downscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(515), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
     ops::pixel_unshuffle(&self_, downscale_factor)
 }
 
@@ -6423,7 +6447,7 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
         return ops::channel_shuffle(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(516), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(518), &mut [One(&mut self_)])?;
     ops::channel_shuffle(&self_, groups)
 }
 
@@ -6436,7 +6460,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tens
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(517), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(519), &mut [One(&mut input), One(&mut target)])?;
     ops::mse_loss(&input, &target, reduction)
 }
 
@@ -6449,7 +6473,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(518), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(520), &mut [One(&mut input), One(&mut target)])?;
     ops::l1_loss(&input, &target, reduction)
 }
 
@@ -6462,7 +6486,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(519), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(521), &mut [One(&mut input), One(&mut target)])?;
     ops::smooth_l1_loss(&input, &target, reduction, beta)
 }
 
@@ -6475,7 +6499,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(520), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(522), &mut [One(&mut input), One(&mut target)])?;
     ops::huber_loss(&input, &target, reduction, delta)
 }
 
@@ -6489,7 +6513,7 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(521), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(523), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6504,7 +6528,7 @@ pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight:
     let mut target = target.clone();
     let mut weight = weight.cloned();
     let mut pos_weight = pos_weight.cloned();
-    let _op = enter(OpId(522), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+    let _op = enter(OpId(524), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
     ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)
 }
 
@@ -6517,7 +6541,7 @@ pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(523), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(525), &mut [One(&mut input), One(&mut target)])?;
     ops::kl_div(&input, &target, reduction, log_target)
 }
 
@@ -6531,7 +6555,7 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(524), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(526), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)
 }
 
@@ -6545,7 +6569,7 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, i
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(525), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(527), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)
 }
 
@@ -6558,7 +6582,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(526), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(528), &mut [One(&mut input), One(&mut target)])?;
     ops::hinge_embedding_loss(&input, &target, margin, reduction)
 }
 
@@ -6571,7 +6595,7 @@ pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Res
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(527), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(529), &mut [One(&mut input), One(&mut target)])?;
     ops::soft_margin_loss(&input, &target, reduction)
 }
 
@@ -6585,7 +6609,7 @@ pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, ma
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(528), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(530), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6599,7 +6623,7 @@ pub fn cosine_embedding_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, 
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(529), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(531), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6613,7 +6637,7 @@ pub fn triplet_margin_loss(anchor: &Tensor, positive: &Tensor, negative: &Tensor
     let mut anchor = anchor.clone();
     let mut positive = positive.clone();
     let mut negative = negative.clone();
-    let _op = enter(OpId(530), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+    let _op = enter(OpId(532), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
     ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)
 }
 
@@ -6627,7 +6651,7 @@ pub fn multilabel_soft_margin_loss(input: &Tensor, target: &Tensor, weight: Opti
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(531), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(533), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6641,7 +6665,7 @@ pub fn multi_margin_loss(input: &Tensor, target: &Tensor, p: Scalar, margin: f64
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(532), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(534), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)
 }
 
@@ -6654,7 +6678,7 @@ pub fn poisson_nll_loss(input: &Tensor, target: &Tensor, log_input: bool, full: 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(533), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(535), &mut [One(&mut input), One(&mut target)])?;
     ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)
 }
 
@@ -6668,7 +6692,7 @@ pub fn gaussian_nll_loss(input: &Tensor, target: &Tensor, var: &Tensor, full: bo
     let mut input = input.clone();
     let mut target = target.clone();
     let mut var = var.clone();
-    let _op = enter(OpId(534), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+    let _op = enter(OpId(536), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
     ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)
 }
 
@@ -6679,7 +6703,7 @@ pub fn rand(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, d
     if watch::word() & watch::GATED == 0 {
         return ops::rand(size, generator, dtype, device);
     }
-    let _op = enter(OpId(535), &mut [])?;
+    let _op = enter(OpId(537), &mut [])?;
     ops::rand(size, generator, dtype, device)
 }
 
@@ -6691,7 +6715,7 @@ pub fn rand_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<DT
         return ops::rand_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(536), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
     ops::rand_like(&self_, generator, dtype, device)
 }
 
@@ -6702,7 +6726,7 @@ pub fn randn(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, 
     if watch::word() & watch::GATED == 0 {
         return ops::randn(size, generator, dtype, device);
     }
-    let _op = enter(OpId(537), &mut [])?;
+    let _op = enter(OpId(539), &mut [])?;
     ops::randn(size, generator, dtype, device)
 }
 
@@ -6714,7 +6738,7 @@ pub fn randn_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<D
         return ops::randn_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(540), &mut [One(&mut self_)])?;
     ops::randn_like(&self_, generator, dtype, device)
 }
 
@@ -6725,7 +6749,7 @@ pub fn randint(high: i64, size: &[i64], generator: Option<&Generator>, dtype: Op
     if watch::word() & watch::GATED == 0 {
         return ops::randint(high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(539), &mut [])?;
+    let _op = enter(OpId(541), &mut [])?;
     ops::randint(high, size, generator, dtype, device)
 }
 
@@ -6736,7 +6760,7 @@ pub fn randint_low(low: i64, high: i64, size: &[i64], generator: Option<&Generat
     if watch::word() & watch::GATED == 0 {
         return ops::randint_low(low, high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(540), &mut [])?;
+    let _op = enter(OpId(542), &mut [])?;
     ops::randint_low(low, high, size, generator, dtype, device)
 }
 
@@ -6748,7 +6772,7 @@ pub fn randint_like(self_: &Tensor, high: i64, generator: Option<&Generator>, dt
         return ops::randint_like(self_, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(541), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(543), &mut [One(&mut self_)])?;
     ops::randint_like(&self_, high, generator, dtype, device)
 }
 
@@ -6760,7 +6784,7 @@ pub fn randint_like_low(self_: &Tensor, low: i64, high: i64, generator: Option<&
         return ops::randint_like_low(self_, low, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(542), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(544), &mut [One(&mut self_)])?;
     ops::randint_like_low(&self_, low, high, generator, dtype, device)
 }
 
@@ -6771,7 +6795,7 @@ pub fn randperm(n: i64, generator: Option<&Generator>, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::randperm(n, generator, dtype, device);
     }
-    let _op = enter(OpId(543), &mut [])?;
+    let _op = enter(OpId(545), &mut [])?;
     ops::randperm(n, generator, dtype, device)
 }
 
@@ -6783,7 +6807,7 @@ pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator
         return ops::normal_tensor_float(mean, std, generator);
     }
     let mut mean = mean.clone();
-    let _op = enter(OpId(544), &mut [One(&mut mean)])?;
+    let _op = enter(OpId(546), &mut [One(&mut mean)])?;
     ops::normal_tensor_float(&mean, std, generator)
 }
 
@@ -6795,7 +6819,7 @@ pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator
         return ops::normal_float_tensor(mean, std, generator);
     }
     let mut std = std.clone();
-    let _op = enter(OpId(545), &mut [One(&mut std)])?;
+    let _op = enter(OpId(547), &mut [One(&mut std)])?;
     ops::normal_float_tensor(mean, &std, generator)
 }
 
@@ -6808,7 +6832,7 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     }
     let mut mean = mean.clone();
     let mut std = std.clone();
-    let _op = enter(OpId(546), &mut [One(&mut mean), One(&mut std)])?;
+    let _op = enter(OpId(548), &mut [One(&mut mean), One(&mut std)])?;
     ops::normal_tensor_tensor(&mean, &std, generator)
 }
 
@@ -6819,7 +6843,7 @@ pub fn normal_float_float(mean: f64, std: f64, size: &[i64], generator: Option<&
     if watch::word() & watch::GATED == 0 {
         return ops::normal_float_float(mean, std, size, generator, dtype, device);
     }
-    let _op = enter(OpId(547), &mut [])?;
+    let _op = enter(OpId(549), &mut [])?;
     ops::normal_float_float(mean, std, size, generator, dtype, device)
 }
 
@@ -6831,7 +6855,7 @@ pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor
         return ops::bernoulli(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(548), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(550), &mut [One(&mut self_)])?;
     ops::bernoulli(&self_, generator)
 }
 
@@ -6843,7 +6867,7 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
         return ops::bernoulli_p(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(549), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(551), &mut [One(&mut self_)])?;
     ops::bernoulli_p(&self_, p, generator)
 }
 
@@ -6855,7 +6879,7 @@ pub fn multinomial(self_: &Tensor, num_samples: i64, replacement: bool, generato
         return ops::multinomial(self_, num_samples, replacement, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(550), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
     ops::multinomial(&self_, num_samples, replacement, generator)
 }
 
@@ -6867,7 +6891,7 @@ pub fn uniform_(self_: &Tensor, from_: f64, to: f64, generator: Option<&Generato
         return ops::uniform_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(551), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(553), &mut [One(&mut self_)])?;
     ops::uniform_(&self_, from_, to, generator)
 }
 
@@ -6879,7 +6903,7 @@ pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator
         return ops::normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(554), &mut [One(&mut self_)])?;
     ops::normal_(&self_, mean, std, generator)
 }
 
@@ -6891,7 +6915,7 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
         return ops::log_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(553), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
     ops::log_normal_(&self_, mean, std, generator)
 }
 
@@ -6903,7 +6927,7 @@ pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Gener
         return ops::cauchy_(self_, median, sigma, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(554), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(556), &mut [One(&mut self_)])?;
     ops::cauchy_(&self_, median, sigma, generator)
 }
 
@@ -6915,7 +6939,7 @@ pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -
         return ops::exponential_(self_, lambd, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(557), &mut [One(&mut self_)])?;
     ops::exponential_(&self_, lambd, generator)
 }
 
@@ -6927,7 +6951,7 @@ pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
         return ops::geometric_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(556), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(558), &mut [One(&mut self_)])?;
     ops::geometric_(&self_, p, generator)
 }
 
@@ -6939,7 +6963,7 @@ pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<()> {
         return ops::random_(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(557), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(559), &mut [One(&mut self_)])?;
     ops::random_(&self_, generator)
 }
 
@@ -6951,7 +6975,7 @@ pub fn random_to_(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Res
         return ops::random_to_(self_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(558), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(560), &mut [One(&mut self_)])?;
     ops::random_to_(&self_, to, generator)
 }
 
@@ -6963,7 +6987,7 @@ pub fn random_from_(self_: &Tensor, from_: i64, to: Option<i64>, generator: Opti
         return ops::random_from_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(559), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(561), &mut [One(&mut self_)])?;
     ops::random_from_(&self_, from_, to, generator)
 }
 
@@ -6976,7 +7000,7 @@ pub fn bernoulli_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> 
     }
     let mut self_ = self_.clone();
     let mut p = p.clone();
-    let _op = enter(OpId(560), &mut [One(&mut self_), One(&mut p)])?;
+    let _op = enter(OpId(562), &mut [One(&mut self_), One(&mut p)])?;
     ops::bernoulli_(&self_, &p, generator)
 }
 
@@ -6988,7 +7012,7 @@ pub fn bernoulli_float_(self_: &Tensor, p: f64, generator: Option<&Generator>) -
         return ops::bernoulli_float_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(561), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(563), &mut [One(&mut self_)])?;
     ops::bernoulli_float_(&self_, p, generator)
 }
 
@@ -7000,7 +7024,7 @@ pub fn dropout(input: &Tensor, p: f64, training: bool, generator: Option<&Genera
         return ops::dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(562), &mut [One(&mut input)])?;
+    let _op = enter(OpId(564), &mut [One(&mut input)])?;
     ops::dropout(&input, p, training, generator)
 }
 
@@ -7012,7 +7036,7 @@ pub fn dropout_(input: &Tensor, p: f64, training: bool, generator: Option<&Gener
         return ops::dropout_(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(563), &mut [One(&mut input)])?;
+    let _op = enter(OpId(565), &mut [One(&mut input)])?;
     ops::dropout_(&input, p, training, generator)
 }
 
@@ -7024,7 +7048,7 @@ pub fn alpha_dropout(input: &Tensor, p: f64, training: bool, generator: Option<&
         return ops::alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(564), &mut [One(&mut input)])?;
+    let _op = enter(OpId(566), &mut [One(&mut input)])?;
     ops::alpha_dropout(&input, p, training, generator)
 }
 
@@ -7036,7 +7060,7 @@ pub fn feature_dropout(input: &Tensor, p: f64, training: bool, generator: Option
         return ops::feature_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(565), &mut [One(&mut input)])?;
+    let _op = enter(OpId(567), &mut [One(&mut input)])?;
     ops::feature_dropout(&input, p, training, generator)
 }
 
@@ -7048,7 +7072,7 @@ pub fn feature_alpha_dropout(input: &Tensor, p: f64, training: bool, generator: 
         return ops::feature_alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(566), &mut [One(&mut input)])?;
+    let _op = enter(OpId(568), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout(&input, p, training, generator)
 }
 
@@ -7060,7 +7084,7 @@ pub fn dropout1d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout1d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(567), &mut [One(&mut input)])?;
+    let _op = enter(OpId(569), &mut [One(&mut input)])?;
     ops::dropout1d(&input, p, training, generator)
 }
 
@@ -7072,7 +7096,7 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout2d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(568), &mut [One(&mut input)])?;
+    let _op = enter(OpId(570), &mut [One(&mut input)])?;
     ops::dropout2d(&input, p, training, generator)
 }
 
@@ -7084,7 +7108,7 @@ pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout3d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(569), &mut [One(&mut input)])?;
+    let _op = enter(OpId(571), &mut [One(&mut input)])?;
     ops::dropout3d(&input, p, training, generator)
 }
 
@@ -7096,7 +7120,7 @@ pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator
         return ops::gumbel_softmax(logits, tau, hard, dim, generator);
     }
     let mut logits = logits.clone();
-    let _op = enter(OpId(570), &mut [One(&mut logits)])?;
+    let _op = enter(OpId(572), &mut [One(&mut logits)])?;
     ops::gumbel_softmax(&logits, tau, hard, dim, generator)
 }
 
@@ -7108,7 +7132,7 @@ pub fn init_uniform_(self_: &Tensor, a: f64, b: f64, generator: Option<&Generato
         return ops::init_uniform_(self_, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(571), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
     ops::init_uniform_(&self_, a, b, generator)
 }
 
@@ -7120,7 +7144,7 @@ pub fn init_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gene
         return ops::init_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(572), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(574), &mut [One(&mut self_)])?;
     ops::init_normal_(&self_, mean, std, generator)
 }
 
@@ -7132,7 +7156,7 @@ pub fn init_constant_(self_: &Tensor, val: f64) -> Result<()> {
         return ops::init_constant_(self_, val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
     ops::init_constant_(&self_, val)
 }
 
@@ -7144,7 +7168,7 @@ pub fn init_ones_(self_: &Tensor) -> Result<()> {
         return ops::init_ones_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(574), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(576), &mut [One(&mut self_)])?;
     ops::init_ones_(&self_)
 }
 
@@ -7156,7 +7180,7 @@ pub fn init_zeros_(self_: &Tensor) -> Result<()> {
         return ops::init_zeros_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(577), &mut [One(&mut self_)])?;
     ops::init_zeros_(&self_)
 }
 
@@ -7168,7 +7192,7 @@ pub fn init_eye_(self_: &Tensor) -> Result<()> {
         return ops::init_eye_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(576), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(578), &mut [One(&mut self_)])?;
     ops::init_eye_(&self_)
 }
 
@@ -7180,7 +7204,7 @@ pub fn init_dirac_(self_: &Tensor, groups: i64) -> Result<()> {
         return ops::init_dirac_(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(577), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(579), &mut [One(&mut self_)])?;
     ops::init_dirac_(&self_, groups)
 }
 
@@ -7192,7 +7216,7 @@ pub fn init_xavier_uniform_(self_: &Tensor, gain: f64, generator: Option<&Genera
         return ops::init_xavier_uniform_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(578), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(580), &mut [One(&mut self_)])?;
     ops::init_xavier_uniform_(&self_, gain, generator)
 }
 
@@ -7204,7 +7228,7 @@ pub fn init_xavier_normal_(self_: &Tensor, gain: f64, generator: Option<&Generat
         return ops::init_xavier_normal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(579), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(581), &mut [One(&mut self_)])?;
     ops::init_xavier_normal_(&self_, gain, generator)
 }
 
@@ -7216,7 +7240,7 @@ pub fn init_kaiming_uniform_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &
         return ops::init_kaiming_uniform_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(580), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(582), &mut [One(&mut self_)])?;
     ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7228,7 +7252,7 @@ pub fn init_kaiming_normal_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &s
         return ops::init_kaiming_normal_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(581), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(583), &mut [One(&mut self_)])?;
     ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7240,7 +7264,7 @@ pub fn init_trunc_normal_(self_: &Tensor, mean: f64, std: f64, a: f64, b: f64, g
         return ops::init_trunc_normal_(self_, mean, std, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(582), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(584), &mut [One(&mut self_)])?;
     ops::init_trunc_normal_(&self_, mean, std, a, b, generator)
 }
 
@@ -7252,7 +7276,7 @@ pub fn init_orthogonal_(self_: &Tensor, gain: f64, generator: Option<&Generator>
         return ops::init_orthogonal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(583), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(585), &mut [One(&mut self_)])?;
     ops::init_orthogonal_(&self_, gain, generator)
 }
 
@@ -7264,7 +7288,7 @@ pub fn init_sparse_(self_: &Tensor, sparsity: f64, std: f64, generator: Option<&
         return ops::init_sparse_(self_, sparsity, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(584), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(586), &mut [One(&mut self_)])?;
     ops::init_sparse_(&self_, sparsity, std, generator)
 }
 
@@ -7277,7 +7301,7 @@ pub fn init_default_(weight: &Tensor, bias: Option<&Tensor>, generator: Option<&
     }
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(585), &mut [One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(587), &mut [One(&mut weight), Opt(&mut bias)])?;
     ops::init_default_(&weight, bias.as_ref(), generator)
 }
 
@@ -7288,7 +7312,7 @@ pub fn calculate_gain(nonlinearity: &str, param: Option<f64>) -> Result<f64> {
     if watch::word() & watch::GATED == 0 {
         return ops::calculate_gain(nonlinearity, param);
     }
-    let _op = enter(OpId(586), &mut [])?;
+    let _op = enter(OpId(588), &mut [])?;
     ops::calculate_gain(nonlinearity, param)
 }
 
@@ -7300,7 +7324,7 @@ pub fn clip_grad_norm_(parameters: &[Tensor], max_norm: f64, norm_type: f64, err
         return ops::clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(587), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(589), &mut [List(&mut parameters)])?;
     ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)
 }
 
@@ -7312,7 +7336,7 @@ pub fn clip_grad_value_(parameters: &[Tensor], clip_value: f64) -> Result<()> {
         return ops::clip_grad_value_(parameters, clip_value);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(588), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(590), &mut [List(&mut parameters)])?;
     ops::clip_grad_value_(&parameters, clip_value)
 }
 
@@ -7326,7 +7350,7 @@ pub fn fused_sgd_(params: &[Tensor], grads: &[Tensor], momentum_buffers: &[Tenso
     let mut params = params.to_vec();
     let mut grads = grads.to_vec();
     let mut momentum_buffers = momentum_buffers.to_vec();
-    let _op = enter(OpId(589), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+    let _op = enter(OpId(591), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
     ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
 }
 
@@ -7342,6 +7366,6 @@ pub fn fused_adam_(params: &[Tensor], grads: &[Tensor], exp_avgs: &[Tensor], exp
     let mut exp_avgs = exp_avgs.to_vec();
     let mut exp_avg_sqs = exp_avg_sqs.to_vec();
     let mut max_exp_avg_sqs = max_exp_avg_sqs.to_vec();
-    let _op = enter(OpId(590), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+    let _op = enter(OpId(592), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
     ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
 }

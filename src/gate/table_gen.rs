@@ -4,7 +4,7 @@
 use super::op::{Op, Policy::*};
 
 #[rustfmt::skip]
-pub static OPS: [Op; 591] = [
+pub static OPS: [Op; 593] = [
     Op { name: "empty", cpu: None, gpu: None },
     Op { name: "zeros", cpu: None, gpu: None },
     Op { name: "ones", cpu: None, gpu: None },
@@ -131,6 +131,8 @@ pub static OPS: [Op; 591] = [
     Op { name: "sigmoid_", cpu: None, gpu: None },
     Op { name: "tanh", cpu: None, gpu: None },
     Op { name: "tanh_", cpu: None, gpu: None },
+    Op { name: "i0", cpu: None, gpu: None },
+    Op { name: "i0_", cpu: None, gpu: None },
     Op { name: "lgamma", cpu: None, gpu: None },
     Op { name: "lgamma_", cpu: None, gpu: None },
     Op { name: "digamma", cpu: None, gpu: None },

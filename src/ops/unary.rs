@@ -186,6 +186,22 @@ float_fn!(
         mul(g, &mul(&s, &plus(&mul(x, &one_minus(&s)?)?, 1.0)?)?)
     })
 );
+float_fn!(i0, i0_, i0_impl, I0, "I0Backward0", input | g, x | mul(g, &i1(x)?));
+/// The derivative of i0: the modified Bessel function of order 1.
+fn i1(a: &Tensor) -> Result<Tensor> {
+    let ty = promote_float(&[a.into()]);
+    let out = pointwise(Opcode::I1, ty, ty, &[a.into()], None)?;
+    record("SpecialI1Backward0", &[a], out, |s, out| {
+        let (x, y) = (s.save(a), s.save_output(out, 0));
+        move |c, g| {
+            // i0(x) - i1(x) / x, which is 1/2 at zero.
+            let x = x.get(c)?;
+            let zero = eq_scalar(&detach(&x)?, Scalar::Int(0))?;
+            let slope = sub(&i0(&x)?, &div(&y.get(c)?, &masked_fill_scalar(&x, &zero, ONE)?)?, ONE)?;
+            Ok(grads![Some(mul(g, &masked_fill_scalar(&slope, &zero, Scalar::Float(0.5))?)?)])
+        }
+    })
+}
 float_fn!(lgamma, lgamma_, lgamma_impl, Lgamma, "LgammaBackward0", input | g, x | mul(g, &digamma(x)?));
 
 /// The derivative of lgamma.

@@ -132,6 +132,8 @@ pub const NAMES: &[&str] = &[
     "sigmoid_",
     "tanh",
     "tanh_",
+    "i0",
+    "i0_",
     "lgamma",
     "lgamma_",
     "digamma",
@@ -868,6 +870,11 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "tanh" => vec![Value::Tensor(ops::tanh(a.tensor(0))?)],
         "tanh_" => {
             ops::tanh_(a.tensor(0))?;
+            vec![]
+        }
+        "i0" => vec![Value::Tensor(ops::i0(a.tensor(0))?)],
+        "i0_" => {
+            ops::i0_(a.tensor(0))?;
             vec![]
         }
         "lgamma" => vec![Value::Tensor(ops::lgamma(a.tensor(0))?)],

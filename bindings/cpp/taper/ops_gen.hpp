@@ -616,6 +616,17 @@ const T &tanh_() const {
     detail::check(taper_tanh_(this->raw_handle()));
     return static_cast<const T &>(*this);
 }
+/// The modified Bessel function of order 0; integers give the default float type.
+T i0() const {
+    taper_tensor *out_{};
+    detail::check(taper_i0(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The modified Bessel function of order 0, written into self.
+const T &i0_() const {
+    detail::check(taper_i0_(this->raw_handle()));
+    return static_cast<const T &>(*this);
+}
 /// Logarithm of |gamma(self)|; integers give the default float type.
 T lgamma() const {
     taper_tensor *out_{};
@@ -2986,6 +2997,17 @@ inline Tensor tanh(const Tensor &self) {
 /// Hyperbolic tangent, written into self.
 inline const Tensor &tanh_(const Tensor &self) {
     detail::check(taper_tanh_(self.handle()));
+    return self;
+}
+/// The modified Bessel function of order 0; integers give the default float type.
+inline Tensor i0(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_i0(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The modified Bessel function of order 0, written into self.
+inline const Tensor &i0_(const Tensor &self) {
+    detail::check(taper_i0_(self.handle()));
     return self;
 }
 /// Logarithm of |gamma(self)|; integers give the default float type.

@@ -298,6 +298,10 @@ def tanh(input: Tensor, *, out: Any = ...) -> Tensor:
     """Hyperbolic tangent; integers give the default float type."""
 def tanh_(input: Tensor) -> Tensor:
     """Hyperbolic tangent, written into self."""
+def i0(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The modified Bessel function of order 0; integers give the default float type."""
+def i0_(input: Tensor) -> Tensor:
+    """The modified Bessel function of order 0, written into self."""
 def lgamma(input: Tensor, *, out: Any = ...) -> Tensor:
     """Logarithm of |gamma(self)|; integers give the default float type."""
 def lgamma_(input: Tensor) -> Tensor:
@@ -1114,6 +1118,10 @@ class TensorOps:
         """Hyperbolic tangent; integers give the default float type."""
     def tanh_(self) -> Tensor:
         """Hyperbolic tangent, written into self."""
+    def i0(self) -> Tensor:
+        """The modified Bessel function of order 0; integers give the default float type."""
+    def i0_(self) -> Tensor:
+        """The modified Bessel function of order 0, written into self."""
     def lgamma(self) -> Tensor:
         """Logarithm of |gamma(self)|; integers give the default float type."""
     def lgamma_(self) -> Tensor:

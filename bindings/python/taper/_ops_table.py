@@ -20,14 +20,14 @@ addcdiv:VVVSV addcdiv_:VVVS exp:VV exp_:V exp2:VV exp2_:V expm1:VV expm1_:V log:
 log10_:V log1p:VV log1p_:V sqrt:VV sqrt_:V rsqrt:VV rsqrt_:V reciprocal:VV reciprocal_:V sin:VV sin_:V cos:VV
 cos_:V tan:VV tan_:V asin:VV asin_:V acos:VV acos_:V atan:VV atan_:V sinh:VV sinh_:V cosh:VV cosh_:V asinh:VV
 asinh_:V acosh:VV acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV erfc_:V erfinv:VV erfinv_:V sigmoid:VV
-sigmoid_:V tanh:VV tanh_:V lgamma:VV lgamma_:V digamma:VV neg:VV neg_:V abs:VV abs_:V square:VV square_:V sign:VV
-sign_:V floor:VV floor_:V ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV relu:VV relu_:V silu:VV
-silu_:V gelu:VZV leaky_relu:VSV elu:VSV softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV relu6:VV glu:VIV
-logit:VVV softmax:VICV softmin:VICV log_softmax:VICV eq:VVV eq_scalar:VSV ne:VVV ne_scalar:VSV lt:VVV lt_scalar:VSV
-le:VVV le_scalar:VSV gt:VVV gt_scalar:VSV ge:VVV ge_scalar:VSV logical_and:VVV logical_or:VVV logical_xor:VVV
-logical_not:VV bitwise_and:VVV bitwise_and_scalar:VSV bitwise_and_:VV bitwise_and_scalar_:VS bitwise_or:VVV
-bitwise_or_scalar:VSV bitwise_or_:VV bitwise_or_scalar_:VS bitwise_xor:VVV bitwise_xor_scalar:VSV bitwise_xor_:VV
-bitwise_xor_scalar_:VS bitwise_left_shift:VVV bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV
+sigmoid_:V tanh:VV tanh_:V i0:VV i0_:V lgamma:VV lgamma_:V digamma:VV neg:VV neg_:V abs:VV abs_:V square:VV
+square_:V sign:VV sign_:V floor:VV floor_:V ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV relu:VV
+relu_:V silu:VV silu_:V gelu:VZV leaky_relu:VSV elu:VSV softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV
+relu6:VV glu:VIV logit:VVV softmax:VICV softmin:VICV log_softmax:VICV eq:VVV eq_scalar:VSV ne:VVV ne_scalar:VSV
+lt:VVV lt_scalar:VSV le:VVV le_scalar:VSV gt:VVV gt_scalar:VSV ge:VVV ge_scalar:VSV logical_and:VVV logical_or:VVV
+logical_xor:VVV logical_not:VV bitwise_and:VVV bitwise_and_scalar:VSV bitwise_and_:VV bitwise_and_scalar_:VS
+bitwise_or:VVV bitwise_or_scalar:VSV bitwise_or_:VV bitwise_or_scalar_:VS bitwise_xor:VVV bitwise_xor_scalar:VSV
+bitwise_xor_:VV bitwise_xor_scalar_:VS bitwise_left_shift:VVV bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV
 bitwise_left_shift_scalar_:VS bitwise_right_shift:VVV bitwise_right_shift_scalar:VSV bitwise_right_shift_:VV
 bitwise_right_shift_scalar_:VS bitwise_not:VV isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV
 equal:VVV where:VVVV where_scalar_self:VSVV where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV
@@ -104,8 +104,8 @@ rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddex
 addcdiv addcdiv_""".split(),
     "functions_gen": """exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal
 reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh
-acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ lgamma lgamma_ digamma neg neg_
-abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac""".split(),
+acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma
+neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac""".split(),
     "activations_gen": """relu relu_ silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu logit softmax softmin
 log_softmax""".split(),
     "comparison_gen": """eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_
@@ -157,44 +157,44 @@ add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ 
 minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_
 expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_
 cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf
-erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ lgamma lgamma_ digamma neg neg_ abs abs_ square square_
-sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac relu relu_ logit softmax log_softmax eq ne lt le
-gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor
-bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan
-isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_
-clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp
-norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid logcumsumexp cummax cummin sort argsort topk kthvalue
-median mode matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace
-cross tensordot kron addmv addr addbmm chain_matmul cdist reshape flatten ravel unflatten permute transpose t
-movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag diag_embed unbind split
-split_with_sizes chunk tensor_split as_strided detach detach_ cat stack atleast_1d atleast_2d atleast_3d hstack
-vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr flipud rot90 roll meshgrid
-repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
-index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero
-masked_select take take_along_dim embedding embedding_full embedding_renorm_ bincount argwhere masked_scatter
-masked_scatter_ select_scatter slice_scatter diagonal_scatter tril_indices triu_indices diagflat searchsorted
-bucketize isin unique unique_dim unique_consecutive histc quantile msort deg2rad rad2deg positive sgn signbit
-isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax nanmean inner
-rand rand_like randn randn_like randperm normal bernoulli multinomial init_uniform_ init_normal_ init_constant_
-init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_
-init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_
-clip_grad_value_ fused_sgd_ fused_adam_""".split()
+erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma neg neg_ abs abs_ square
+square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac relu relu_ logit softmax log_softmax eq
+ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_
+bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_
+bitwise_not isnan isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min
+clamp_max clamp_min_ clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax argmax min
+amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid logcumsumexp cummax cummin sort
+argsort topk kthvalue median mode matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_
+matrix_power einsum trace cross tensordot kron addmv addr addbmm chain_matmul cdist reshape flatten ravel unflatten
+permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag diag_embed
+unbind split split_with_sizes chunk tensor_split as_strided detach detach_ cat stack atleast_1d atleast_2d
+atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr flipud rot90
+roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce
+scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put
+index_put_ nonzero masked_select take take_along_dim embedding embedding_full embedding_renorm_ bincount argwhere
+masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter tril_indices triu_indices diagflat
+searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile msort deg2rad rad2deg positive sgn
+signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax
+nanmean inner rand rand_like randn randn_like randperm normal bernoulli multinomial init_uniform_ init_normal_
+init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_
+init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_
+calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
 fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_
 addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_
 sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh
 sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh
-tanh_ lgamma lgamma_ digamma neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round
-round_ frac relu relu_ logit softmax log_softmax eq ne lt le gt ge logical_and logical_or logical_xor logical_not
-bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_
-bitwise_right_shift bitwise_right_shift_ bitwise_not isnan isinf isfinite isclose allclose equal masked_fill
-masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ sum sum_to_size nansum mean prod any all
-count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff logcumsumexp
-cummax cummin sort argsort topk kthvalue median mode matmul mm bmm mv dot outer addmm addmm_ baddbmm baddbmm_
-matrix_power trace cross kron addmv addr addbmm view view_as reshape reshape_as flatten ravel unflatten permute
-transpose t numpy_t mt movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal diag
-diag_embed unbind split split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_
+tanh_ i0 i0_ lgamma lgamma_ digamma neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc
+trunc_ round round_ frac relu relu_ logit softmax log_softmax eq ne lt le gt ge logical_and logical_or logical_xor
+logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift
+bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan isinf isfinite isclose allclose
+equal masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ sum sum_to_size nansum mean
+prod any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff
+logcumsumexp cummax cummin sort argsort topk kthvalue median mode matmul mm bmm mv dot outer addmm addmm_ baddbmm
+baddbmm_ matrix_power trace cross kron addmv addr addbmm view view_as reshape reshape_as flatten ravel unflatten
+permute transpose t numpy_t mt movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal
+diag diag_embed unbind split split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_
 squeeze_ transpose_ t_ repeat tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device clone
 contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
 index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero

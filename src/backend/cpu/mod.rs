@@ -21,7 +21,7 @@ pub mod simd;
 mod softmax;
 mod sort;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod threads;
 mod transfer;
 mod transpose;

@@ -20,23 +20,6 @@ const SCAN: &str = include_str!("scan.cl");
 const SOFTMAX: &str = include_str!("softmax.cl");
 const SORT: &str = include_str!("sort.cl");
 
-/// The list, and a match that does not compile when the list misses an opcode.
-macro_rules! opcodes {
-    ($($o:ident)*) => {
-        const OPCODES: &[Opcode] = &[$(Opcode::$o),*];
-        #[allow(dead_code)]
-        fn complete(o: Opcode) { match o { $(Opcode::$o => {})* } }
-    };
-}
-opcodes! {
-    Cast Add Sub Mul Div FloorDiv TruncDiv Remainder Fmod Pow Atan2 Maximum Minimum Fmax Fmin Hypot Copysign Nextafter
-    LogAddExp LogAddExp2 Xlogy BitAnd BitOr BitXor ShiftLeft ShiftRight Eq Ne Lt Le Gt Ge LogicalAnd LogicalOr
-    LogicalXor Neg Abs Sign BitNot LogicalNot IsNan IsInf IsFinite Ceil Floor Round Trunc Frac Sqrt Rsqrt Reciprocal
-    Square Exp Exp2 Expm1 Log Log2 Log10 Log1p Sin Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Erf Erfc
-    Erfinv Lgamma Digamma Sigmoid Relu Silu Gelu GeluTanh Where Clamp MulAdd ReluGrad SigmoidGrad TanhGrad GeluGrad
-    GeluTanhGrad SiluGrad
-}
-
 /// One kernel: a name that is good for a file, and its source without prelude and common.h.
 pub struct Listed {
     pub name: String,
@@ -80,18 +63,18 @@ fn programs(list: &mut List) {
         Walk { rank: 0, wide: false, repeated: 1, rows: None, each: 4 },
         Walk { rank: 2, wide: false, repeated: 0, rows: None, each: 8 },
     ];
-    for op in OPCODES {
+    for op in Opcode::ALL {
         for ty in COMPUTE {
             let inputs = vec![ty; op.arity()];
             let out = if op.is_predicate() { DType::Bool } else { ty };
-            if let Ok((source, _)) = elementwise(&Program::single(*op, ty, &inputs, out), flat, DEVICE) {
+            if let Ok((source, _)) = elementwise(&Program::single(op, ty, &inputs, out), flat, DEVICE) {
                 list.add(format!("elementwise-{op:?}.{ty:?}"), source);
             }
         }
         // With a scalar, on a half type.
         let inputs = vec![DType::F16; (op.arity() - 1).max(1)];
         let out = if op.is_predicate() { DType::Bool } else { DType::BF16 };
-        if let Ok((source, _)) = elementwise(&Program::single(*op, DType::F32, &inputs, out), walks[1], DEVICE) {
+        if let Ok((source, _)) = elementwise(&Program::single(op, DType::F32, &inputs, out), walks[1], DEVICE) {
             list.add(format!("elementwise-{op:?}.halves"), source);
         }
     }

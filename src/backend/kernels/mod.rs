@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod enumerate;
 mod lists;
+pub mod opcodes_gen;
 pub mod print;
 pub mod reduce;
 
@@ -19,7 +20,6 @@ pub const PRELUDE_CUDA: &str = include_str!("prelude_cuda.h");
 pub const COMMON: &str = include_str!("common.h");
 /// Rows along one dimension; wants `NT` and `RANK` defined first.
 pub const ROWS: &str = include_str!("rows.h");
-const MATH: &str = include_str!("math.cl");
 
 /// A macro that specialises a kernel file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,13 +104,4 @@ pub fn defines(defs: &[(&'static str, Def)]) -> String {
         };
     }
     out
-}
-
-/// The section of `math.cl` called `name` (`f:erfinv`), printed for `ty`.
-pub(crate) fn math(name: &str, ty: DType) -> String {
-    let header = format!("//@ {name}\n");
-    let start = MATH.find(&header).unwrap_or_else(|| panic!("math.cl has no section {name}")) + header.len();
-    let body = &MATH[start..];
-    let end = body.find("//@ ").unwrap_or(body.len());
-    body[..end].trim_end().replace("$T", compute_type(ty)) + "\n"
 }

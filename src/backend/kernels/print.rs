@@ -1,7 +1,8 @@
 //! Prints elementwise programs as C.
 
-use super::{compute_type, convert, load, math, storage_type, store};
-use crate::backend::program::{Inst, Opcode, Program, Src};
+use super::opcodes_gen::text;
+use super::{compute_type, convert, load, storage_type, store};
+use crate::backend::program::{Program, Src};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, Result};
@@ -23,10 +24,15 @@ pub fn body(program: &Program, device: Device) -> Result<Body> {
     let mut out = Body::default();
     let mut seen: Vec<(&'static str, DType)> = Vec::new();
     for (i, inst) in program.insts.iter().enumerate() {
-        let mut args: [String; 3] = Default::default();
-        for (n, src) in inst.args.iter().enumerate().take(inst.op.arity()) {
-            let want = if inst.op == Opcode::Where && n == 0 { DType::Bool } else { inst.ty };
-            args[n] = match *src {
+        let arity = inst.op.arity();
+        let scalar = matches!(inst.args[arity - 1], Src::Scalar(_));
+        let Some((expression, functions)) = text(inst.op, inst.ty, scalar) else {
+            return Err(Error::unsupported(&format!("{:?}", inst.op), inst.ty, device));
+        };
+        let mut statement = typed(expression, inst.ty);
+        for (n, src) in inst.args.iter().enumerate().take(arity) {
+            let want = if inst.op.reads_bool(n) { DType::Bool } else { inst.ty };
+            let arg = match *src {
                 Src::Input(k) => convert(program.inputs[k as usize], want, &format!("in{k}")),
                 Src::Reg(k) => convert(program.reg_dtype(k), want, &format!("r{k}")),
                 Src::Scalar(k) => {
@@ -36,176 +42,24 @@ pub fn body(program: &Program, device: Device) -> Result<Body> {
                     format!("s{k}_{}", compute_type(want))
                 }
             };
+            statement = statement.replace(["$a", "$b", "$c"][n], &arg);
         }
-        let (text, needs) = expression(inst, [&args[0], &args[1], &args[2]], device)?;
-        for name in needs {
-            if !seen.contains(&(name, inst.ty)) {
-                seen.push((name, inst.ty));
-                out.helpers += &math(name, inst.ty);
+        for function in functions {
+            if !seen.contains(&(function, inst.ty)) {
+                seen.push((function, inst.ty));
+                out.helpers += &typed(function, inst.ty);
             }
         }
         let ty = compute_type(program.reg_dtype(i as u8));
-        let _ = writeln!(out.statements, "    const {ty} r{i} = ({ty})({text});");
+        let _ = writeln!(out.statements, "    const {ty} r{i} = ({ty})({statement});");
     }
     Ok(out)
 }
 
-/// One instruction as a C expression, and the helper sections it calls.
-fn expression(inst: &Inst, [a, b, c]: [&str; 3], device: Device) -> Result<(String, Vec<&'static str>)> {
-    use Opcode::*;
-    let ty = inst.ty;
-    let t = compute_type(ty);
-    let float = ty.is_float();
+/// A text of the specification for one compute dtype.
+fn typed(text: &str, ty: DType) -> String {
     let unsigned = if ty == DType::I64 { "u64" } else { "u32" };
-    let wrap = |op: &str| format!("({t})(({unsigned}){a} {op} ({unsigned}){b})");
-    let call1 = |name: &str| Ok((format!("{name}({a})"), vec![]));
-    let call2 = |name: &str| Ok((format!("{name}({a}, {b})"), vec![]));
-    let plain = |text: String| Ok((text, vec![]));
-    let helper = |section: &'static str| {
-        let args = match inst.op.arity() {
-            1 => a.to_string(),
-            2 => format!("{a}, {b}"),
-            _ => format!("{a}, {b}, {c}"),
-        };
-        Ok((format!("{}_{t}({args})", &section[2..]), vec![section]))
-    };
-    if float {
-        match inst.op {
-            FloorDiv => return helper("f:floordiv"),
-            TruncDiv => return plain(format!("trunc({a} / {b})")),
-            Remainder => return helper("f:remainder"),
-            Fmod => return call2("fmod"),
-            // One exponent for all has PyTorch's short cuts, which are not C's at -infinity.
-            Pow if matches!(inst.args[1], Src::Scalar(_)) => return helper("f:ipow"),
-            Pow => return call2("pow"),
-            Maximum => return helper("f:maximum"),
-            Minimum => return helper("f:minimum"),
-            Clamp => {
-                let text = format!("minimum_{t}(maximum_{t}({a}, {b}), {c})");
-                return Ok((text, vec!["f:maximum", "f:minimum"]));
-            }
-            Abs => return call1("fabs"),
-            _ => {}
-        }
-    } else {
-        match inst.op {
-            Add if ty == DType::Bool => return plain(format!("{a} | {b}")),
-            Mul if ty == DType::Bool => return plain(format!("{a} & {b}")),
-            Sub if ty == DType::Bool => return plain(format!("{a} ^ {b}")),
-            BitNot if ty == DType::Bool => return plain(format!("{a} == 0")),
-            Add => return plain(wrap("+")),
-            Sub => return plain(wrap("-")),
-            Mul => return plain(wrap("*")),
-            Square => return plain(format!("({unsigned}){a} * ({unsigned}){a}")),
-            MulAdd => return plain(format!("({unsigned}){a} + ({unsigned}){b} * ({unsigned}){c}")),
-            FloorDiv => return helper("i:floordiv"),
-            TruncDiv => return helper("i:truncdiv"),
-            Remainder => return helper("i:remainder"),
-            Fmod => return helper("i:fmod"),
-            Pow => return helper("i:ipow"),
-            Maximum | Fmax => return plain(format!("{a} > {b} ? {a} : {b}")),
-            Minimum | Fmin => return plain(format!("{a} < {b} ? {a} : {b}")),
-            Clamp => return plain(format!("({a} > {b} ? {a} : {b}) < {c} ? ({a} > {b} ? {a} : {b}) : {c}")),
-            Neg => return plain(format!("0 - ({unsigned}){a}")),
-            Abs => return plain(format!("{a} < 0 ? 0 - ({unsigned}){a} : ({unsigned}){a}")),
-            IsNan | IsInf => return plain("0".into()),
-            IsFinite => return plain("1".into()),
-            Ceil | Floor | Round | Trunc => return plain(a.to_string()),
-            BitAnd => return plain(format!("{a} & {b}")),
-            BitOr => return plain(format!("{a} | {b}")),
-            BitXor => return plain(format!("{a} ^ {b}")),
-            BitNot => return plain(format!("~{a}")),
-            ShiftLeft | ShiftRight => {
-                let bits = ty.size() * 8;
-                let out_of_range = format!("({b} < 0 || {b} >= {bits})");
-                return plain(if inst.op == ShiftLeft {
-                    format!("{out_of_range} ? 0 : ({t})(({unsigned}){a} << ({b} & {}))", bits - 1)
-                } else {
-                    format!("{out_of_range} ? ({a} < 0 ? -1 : 0) : ({a} >> ({b} & {}))", bits - 1)
-                });
-            }
-            _ => {}
-        }
-    }
-    match inst.op {
-        Cast => plain(a.to_string()),
-        Add => plain(format!("{a} + {b}")),
-        Sub => plain(format!("{a} - {b}")),
-        Mul => plain(format!("{a} * {b}")),
-        Eq => plain(format!("{a} == {b}")),
-        Ne => plain(format!("{a} != {b}")),
-        Lt => plain(format!("{a} < {b}")),
-        Le => plain(format!("{a} <= {b}")),
-        Gt => plain(format!("{a} > {b}")),
-        Ge => plain(format!("{a} >= {b}")),
-        LogicalAnd => plain(format!("{a} != 0 && {b} != 0")),
-        LogicalOr => plain(format!("{a} != 0 || {b} != 0")),
-        LogicalXor => plain(format!("({a} != 0) != ({b} != 0)")),
-        LogicalNot => plain(format!("{a} == 0")),
-        Sign => plain(format!("({a} > 0) - ({a} < 0)")),
-        Where => plain(format!("{a} ? {b} : {c}")),
-        Relu => plain(format!("{a} < 0 ? ({t})0 : {a}")),
-        ReluGrad => plain(format!("{b} <= 0 ? ({t})0 : {a}")),
-        _ if !float => Err(Error::unsupported(&format!("{:?}", inst.op), ty, device)),
-        Div => plain(format!("{a} / {b}")),
-        Atan2 => call2("atan2"),
-        Fmax => call2("fmax"),
-        Fmin => call2("fmin"),
-        Hypot => call2("hypot"),
-        Copysign => call2("copysign"),
-        Nextafter => call2("nextafter"),
-        LogAddExp => helper("f:logaddexp"),
-        LogAddExp2 => helper("f:logaddexp2"),
-        Xlogy => helper("f:xlogy"),
-        Neg => plain(format!("-{a}")),
-        IsNan => plain(format!("{a} != {a}")),
-        IsInf => plain(format!("fabs({a}) == ({t})INF_F32")),
-        IsFinite => plain(format!("fabs({a}) < ({t})INF_F32")),
-        Ceil => call1("ceil"),
-        Floor => call1("floor"),
-        Round => call1("rint"),
-        Trunc => call1("trunc"),
-        Frac => plain(format!("{a} - trunc({a})")),
-        Sqrt => call1("sqrt"),
-        Rsqrt => plain(format!("1 / sqrt({a})")),
-        Reciprocal => plain(format!("1 / {a}")),
-        Square => plain(format!("{a} * {a}")),
-        Exp => call1("exp"),
-        Exp2 => call1("exp2"),
-        Expm1 => call1("expm1"),
-        Log => call1("log"),
-        Log2 => call1("log2"),
-        Log10 => call1("log10"),
-        Log1p => call1("log1p"),
-        Sin => call1("sin"),
-        Cos => call1("cos"),
-        Tan => call1("tan"),
-        Asin => call1("asin"),
-        Acos => call1("acos"),
-        Atan => call1("atan"),
-        Sinh => call1("sinh"),
-        Cosh => call1("cosh"),
-        Tanh => call1("tanh"),
-        Asinh => call1("asinh"),
-        Acosh => call1("acosh"),
-        Atanh => call1("atanh"),
-        Erf => call1("erf"),
-        Erfc => call1("erfc"),
-        Erfinv => helper("f:erfinv"),
-        Lgamma => helper("f:lgamma"),
-        Digamma => helper("f:digamma"),
-        Sigmoid => helper("f:sigmoid"),
-        Silu => plain(format!("{a} / (1 + exp(-{a}))")),
-        Gelu => helper("f:gelu"),
-        GeluTanh => helper("f:gelu_tanh"),
-        MulAdd => plain(format!("{a} + {b} * {c}")),
-        SigmoidGrad => plain(format!("{a} * {b} * (1 - {b})")),
-        TanhGrad => plain(format!("{a} * (1 - {b} * {b})")),
-        GeluGrad => helper("f:gelu_grad"),
-        GeluTanhGrad => helper("f:gelu_tanh_grad"),
-        SiluGrad => helper("f:silu_grad"),
-        _ => Err(Error::unsupported(&format!("{:?}", inst.op), ty, device)),
-    }
+    text.replace("$T", compute_type(ty)).replace("$U", unsigned).replace("$BITS", &(ty.size() * 8).to_string())
 }
 
 /// How a printed kernel walks its tensors.

@@ -48,7 +48,6 @@ fn make(index: u16) -> Result<&'static Gpu> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::info;
 
     #[test]
     fn devices_are_described_and_found_by_name() {

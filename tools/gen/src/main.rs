@@ -13,6 +13,7 @@ mod header;
 mod layers;
 mod model;
 mod objects;
+mod opcodes;
 mod optim;
 mod parser;
 mod python;
@@ -51,6 +52,8 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("optim-by_hand", "bindings/python/taper/optim/by_hand.py", |root, _| optim::python(root, "by_hand")),
     ("optim-stubs-by_hand", "bindings/python/taper/optim/by_hand.pyi", |root, _| optim::stubs(root, "by_hand")),
     ("objects", "src/capi/objects_gen.rs", |root, _| objects::load(root).map(|f| Some(objects::shims::emit(&f)))),
+    ("opcodes", "src/backend/opcodes_gen.rs", |root, _| opcodes::load(root).map(|o| Some(o.rust()))),
+    ("opcodes-c", "src/backend/kernels/opcodes_gen.rs", |root, _| opcodes::load(root).map(|o| Some(o.c()))),
     ("types", "src/base/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.rust()))),
     ("types-c", "src/capi/types_gen.rs", |root, _| types::load(root).map(|t| Some(t.constants()))),
     ("types-cpp", "bindings/cpp/taper/types_gen.hpp", |root, _| types::load(root).map(|t| Some(t.cpp()))),

@@ -55,6 +55,8 @@ from . import (
     _sigmoid_,
     _tanh,
     _tanh_,
+    _i0,
+    _i0_,
     _lgamma,
     _lgamma_,
     _digamma,
@@ -760,6 +762,32 @@ def tanh_(input):
         e_ = _tanh_(input._h)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "tanh_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def i0(input, *, out=None):
+    """The modified Bessel function of order 0; integers give the default float type."""
+    try:
+        o_, p_ = tls.o
+        e_ = _i0(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "i0", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def i0_(input):
+    """The modified Bessel function of order 0, written into self."""
+    try:
+        e_ = _i0_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "i0_", "T:input", locals())
     if e_:
         fail(e_)
     return input

@@ -20,8 +20,7 @@ pub const BLOCK: usize = 1024;
 pub fn arg_dtype(inst: &Inst, k: usize) -> DType {
     use Opcode::*;
     match inst.op {
-        Where if k == 0 => DType::Bool,
-        LogicalAnd | LogicalOr | LogicalXor | LogicalNot => DType::Bool,
+        op if op.reads_bool(k) => DType::Bool,
         // Integers are never NaN or infinite, nor are they as floats.
         IsNan | IsInf | IsFinite if !inst.ty.is_float() => DType::F32,
         _ => inst.ty,
@@ -48,8 +47,8 @@ pub fn pow_kernel(inst: &Inst, scalars: &[Scalar]) -> Option<Kernel> {
     let Src::Scalar(s) = inst.args[1] else { return None };
     let e = scalars.get(s as usize)?.to_f64();
     match inst.ty {
-        DType::F32 => simd::float::pow_kernel::<f32>(e),
-        DType::F64 => simd::float::pow_kernel::<f64>(e),
+        DType::F32 => simd::float_ops::pow_kernel::<f32>(e),
+        DType::F64 => simd::float_ops::pow_kernel::<f64>(e),
         _ => None,
     }
 }
@@ -286,7 +285,7 @@ impl Compiled {
                 },
                 None => inst_kernel(inst)?,
             };
-            c.cost += simd::cost(inst.op, inst.ty);
+            c.cost += inst.op.cost(inst.ty == DType::F32);
             c.step(kernel, dst, args, dtype);
             regs.push(dst);
             // Buffers are free after their last reader, which never writes over its own arguments.

@@ -166,7 +166,7 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
         return Some(if bad { Err(zero_division()) } else { Ok(()) });
     }
     let single = Single { kernel, out: out_ptr, out_size: out.dtype.size(), args, sizes };
-    Some(single.run(n, arity, consts, simd::cost(inst.op, inst.ty)))
+    Some(single.run(n, arity, consts, inst.op.cost(inst.ty == DType::F32)))
 }
 
 impl Single {

@@ -3,7 +3,7 @@
 use crate::backend::cpu::elementwise::interp::Bits;
 use crate::backend::cpu::level::{level, Level};
 use crate::backend::cpu::simd::convert::To;
-use crate::backend::cpu::simd::float::{maximum, minimum};
+use crate::backend::cpu::simd::float_ops::{maximum, minimum};
 use crate::backend::cpu::simd::{self, Kernel};
 use crate::backend::program::Opcode;
 use crate::base::dtype::DType;

@@ -1,7 +1,7 @@
 //! Ops on half types in one pass: widened, computed and rounded in registers.
 
 use super::convert::To;
-use super::float::{OpAdd, OpDiv, OpMaximum, OpMinimum, OpMul, OpRelu, OpReluGrad, OpSub};
+use super::float_ops::op;
 use super::{long, Isa, Kernel, Op};
 use crate::backend::program::Opcode;
 use crate::base::dtype::DType;
@@ -58,14 +58,14 @@ where
     /// Elements per chunk.
     const L: usize = 32;
     Some(match op {
-        O::Add => long::<Two<H, OpAdd<f32>>, L>(),
-        O::Sub => long::<Two<H, OpSub<f32>>, L>(),
-        O::Mul => long::<Two<H, OpMul<f32>>, L>(),
-        O::Div => long::<Two<H, OpDiv<f32>>, L>(),
-        O::Maximum => long::<Two<H, OpMaximum<f32>>, L>(),
-        O::Minimum => long::<Two<H, OpMinimum<f32>>, L>(),
-        O::Relu => long::<One<H, OpRelu<f32>>, L>(),
-        O::ReluGrad => long::<Two<H, OpReluGrad<f32>>, L>(),
+        O::Add => long::<Two<H, op::Add<f32>>, L>(),
+        O::Sub => long::<Two<H, op::Sub<f32>>, L>(),
+        O::Mul => long::<Two<H, op::Mul<f32>>, L>(),
+        O::Div => long::<Two<H, op::Div<f32>>, L>(),
+        O::Maximum => long::<Two<H, op::Maximum<f32>>, L>(),
+        O::Minimum => long::<Two<H, op::Minimum<f32>>, L>(),
+        O::Relu => long::<One<H, op::Relu<f32>>, L>(),
+        O::ReluGrad => long::<Two<H, op::ReluGrad<f32>>, L>(),
         _ => return None,
     })
 }

@@ -105,8 +105,9 @@ int! {
     i64, i64::signum, |v: i64| v >> 63
 }
 
+/// An op's arithmetic, as a type of its name.
 macro_rules! op {
-    ($name:ident, ($a:ident: $ta:ty, $b:ident: $tb:ty, $c:ident: $tc:ty) -> $out:ty, $body:expr) => {
+    ($name:ident, ($a:ident: $ta:ty, $b:ident: $tb:ty, $c:ident: $tc:ty) -> $out:ty, $body:expr, { $($more:tt)* }) => {
         pub struct $name<T>(std::marker::PhantomData<T>);
         impl<T: Int> Op for $name<T> {
             type A = $ta;
@@ -118,125 +119,106 @@ macro_rules! op {
             fn apply<I: Isa>($a: $ta, $b: $tb, $c: $tc) -> $out {
                 $body
             }
+            $($more)*
         }
     };
-    (checked $name:ident, |$a:ident, $b:ident| $body:expr) => {
-        pub struct $name<T>(std::marker::PhantomData<T>);
-        impl<T: Int> Op for $name<T> {
-            type A = T;
-            type B = T;
-            type C = ();
-            type Out = T;
-            #[inline(always)]
-            fn apply<I: Isa>($a: T, $b: T, _: ()) -> T {
-                // A zero is reported through `bad`.
-                let $b = if $b == T::ZERO { T::ONE } else { $b };
-                $body
-            }
+    (unary $name:ident |$a:ident| $body:expr) => { op!($name, ($a: T, _b: (), _c: ()) -> T, $body, {}); };
+    (binary $name:ident |$a:ident, $b:ident| $body:expr) => { op!($name, ($a: T, $b: T, _c: ()) -> T, $body, {}); };
+    (ternary $name:ident |$a:ident, $b:ident, $c:ident| $body:expr) => {
+        op!($name, ($a: T, $b: T, $c: T) -> T, $body, {});
+    };
+    (compare $name:ident |$a:ident, $b:ident| $body:expr) => {
+        op!($name, ($a: T, $b: T, _c: ()) -> Bool8, Bool8($body as u8), {});
+    };
+    // A divisor of zero is reported.
+    (division $name:ident |$a:ident, $b:ident| $body:expr) => {
+        op!($name, ($a: T, $b: T, _c: ()) -> T, { let $b = if $b == T::ZERO { T::ONE } else { $b }; $body }, {
             const CHECKED: bool = true;
             #[inline(always)]
             fn bad(_: T, b: T) -> bool {
                 b == T::ZERO
             }
+        });
+    };
+}
+/// How an op is compiled: `cheap` (vector code), `truth` (vector code whose results are bytes), `scalar`.
+macro_rules! compiled {
+    (cheap $o:ty) => {
+        cheap::<$o, L>()
+    };
+    (truth $o:ty) => {
+        cheap::<$o, 32>()
+    };
+    (scalar $o:ty) => {
+        plain::<$o, 1>()
+    };
+}
+/// The table: types, and the match that finds a kernel. What computes the same stands in one line.
+macro_rules! table {
+    ($($shape:ident { $($name:ident $(= $same:ident)* $how:ident |$($arg:ident),*| $body:expr;)* })*) => {
+        pub mod op {
+            use super::*;
+            $($(op!($shape $name |$($arg),*| $body);)*)*
+        }
+
+        /// The kernel of `op` on T in chunks of L, or None.
+        pub fn kernel<T: Int, const L: usize>(op: Opcode) -> Option<Kernel> {
+            use Opcode as O;
+            Some(match op {
+                O::Cast | O::Ceil | O::Floor | O::Round | O::Trunc => copy(size_of::<T>()),
+                $($(O::$name $(| O::$same)* => compiled!($how op::$name<T>),)*)*
+                _ => return None,
+            })
         }
     };
 }
-macro_rules! ops {
-    (unary $($name:ident, |$a:ident| $body:expr;)*) => {
-        $(op!($name, ($a: T, _b: (), _c: ()) -> T, $body);)*
-    };
-    (binary $($name:ident, |$a:ident, $b:ident| $body:expr;)*) => {
-        $(op!($name, ($a: T, $b: T, _c: ()) -> T, $body);)*
-    };
-    (compare $($name:ident, |$a:ident, $b:ident| $body:expr;)*) => {
-        $(op!($name, ($a: T, $b: T, _c: ()) -> Bool8, Bool8($body as u8));)*
-    };
-    (ternary $($name:ident, |$a:ident, $b:ident, $c:ident| $body:expr;)*) => {
-        $(op!($name, ($a: T, $b: T, $c: T) -> T, $body);)*
-    };
-}
-ops! { unary
-    OpNeg, |a| a.neg();
-    OpAbs, |a| a.abs();
-    OpSign, |a| a.sign();
-    OpBitNot, |a| !a;
-    OpSquare, |a| a.mul(a);
-    OpRelu, |a| a.max(T::ZERO);
-}
-ops! { binary
-    OpAdd, |a, b| a.add(b);
-    OpSub, |a, b| a.sub(b);
-    OpMul, |a, b| a.mul(b);
-    OpPow, |a, b| a.pow(b);
-    OpMaximum, |a, b| a.max(b);
-    OpMinimum, |a, b| a.min(b);
-    OpBitAnd, |a, b| a & b;
-    OpBitOr, |a, b| a | b;
-    OpBitXor, |a, b| a ^ b;
-    OpShiftLeft, |a, b| a.shl(b);
-    OpShiftRight, |a, b| a.shr(b);
-    OpReluGrad, |g, x| if x > T::ZERO { g } else { T::ZERO };
-}
-ops! { compare
-    OpEq, |a, b| a == b;
-    OpNe, |a, b| a != b;
-    OpLt, |a, b| a < b;
-    OpLe, |a, b| a <= b;
-    OpGt, |a, b| a > b;
-    OpGe, |a, b| a >= b;
-}
-ops! { ternary
-    OpClamp, |a, lo, hi| a.max(lo).min(hi);
-    OpMulAdd, |a, b, c| a.add(b.mul(c));
-}
-op!(checked OpTruncDiv, |a, b| a.div(b));
-op!(checked OpFmod, |a, b| a.rem(b));
-op!(checked OpFloorDiv, |a, b| {
-    let (q, r) = (a.div(b), a.rem(b));
-    if r != T::ZERO && (r < T::ZERO) != (b < T::ZERO) { q.sub(T::ONE) } else { q }
-});
-op!(checked OpRemainder, |a, b| {
-    let r = a.rem(b);
-    if r != T::ZERO && (r < T::ZERO) != (b < T::ZERO) { r.add(b) } else { r }
-});
-
-/// The kernel of `op` on T in chunks of L, or None.
-pub fn kernel<T: Int, const L: usize>(op: Opcode) -> Option<Kernel> {
-    use Opcode as O;
-    Some(match op {
-        O::Cast | O::Ceil | O::Floor | O::Round | O::Trunc => copy(size_of::<T>()),
-        O::Add => cheap::<OpAdd<T>, L>(),
-        O::Sub => cheap::<OpSub<T>, L>(),
-        O::Mul => cheap::<OpMul<T>, L>(),
-        O::FloorDiv => plain::<OpFloorDiv<T>, 1>(),
-        O::TruncDiv => plain::<OpTruncDiv<T>, 1>(),
-        O::Remainder => plain::<OpRemainder<T>, 1>(),
-        O::Fmod => plain::<OpFmod<T>, 1>(),
-        O::Pow => plain::<OpPow<T>, 1>(),
-        O::Maximum | O::Fmax => cheap::<OpMaximum<T>, L>(),
-        O::Minimum | O::Fmin => cheap::<OpMinimum<T>, L>(),
-        O::BitAnd => cheap::<OpBitAnd<T>, L>(),
-        O::BitOr => cheap::<OpBitOr<T>, L>(),
-        O::BitXor => cheap::<OpBitXor<T>, L>(),
-        O::ShiftLeft => cheap::<OpShiftLeft<T>, L>(),
-        O::ShiftRight => cheap::<OpShiftRight<T>, L>(),
-        O::Eq => cheap::<OpEq<T>, 32>(),
-        O::Ne => cheap::<OpNe<T>, 32>(),
-        O::Lt => cheap::<OpLt<T>, 32>(),
-        O::Le => cheap::<OpLe<T>, 32>(),
-        O::Gt => cheap::<OpGt<T>, 32>(),
-        O::Ge => cheap::<OpGe<T>, 32>(),
-        O::Neg => cheap::<OpNeg<T>, L>(),
-        O::Abs => cheap::<OpAbs<T>, L>(),
-        O::Sign => cheap::<OpSign<T>, L>(),
-        O::BitNot => cheap::<OpBitNot<T>, L>(),
-        O::Square => cheap::<OpSquare<T>, L>(),
-        O::Relu => cheap::<OpRelu<T>, L>(),
-        O::Clamp => cheap::<OpClamp<T>, L>(),
-        O::MulAdd => cheap::<OpMulAdd<T>, L>(),
-        O::ReluGrad => cheap::<OpReluGrad<T>, L>(),
-        _ => return None,
-    })
+table! {
+    unary {
+        Neg cheap |a| a.neg();
+        Abs cheap |a| a.abs();
+        Sign cheap |a| a.sign();
+        BitNot cheap |a| !a;
+        Square cheap |a| a.mul(a);
+        Relu cheap |a| a.max(T::ZERO);
+    }
+    binary {
+        Add cheap |a, b| a.add(b);
+        Sub cheap |a, b| a.sub(b);
+        Mul cheap |a, b| a.mul(b);
+        Pow scalar |a, b| a.pow(b);
+        Maximum = Fmax cheap |a, b| a.max(b);
+        Minimum = Fmin cheap |a, b| a.min(b);
+        BitAnd cheap |a, b| a & b;
+        BitOr cheap |a, b| a | b;
+        BitXor cheap |a, b| a ^ b;
+        ShiftLeft cheap |a, b| a.shl(b);
+        ShiftRight cheap |a, b| a.shr(b);
+        ReluGrad cheap |g, x| if x > T::ZERO { g } else { T::ZERO };
+    }
+    division {
+        TruncDiv scalar |a, b| a.div(b);
+        Fmod scalar |a, b| a.rem(b);
+        FloorDiv scalar |a, b| {
+            let (q, r) = (a.div(b), a.rem(b));
+            if r != T::ZERO && (r < T::ZERO) != (b < T::ZERO) { q.sub(T::ONE) } else { q }
+        };
+        Remainder scalar |a, b| {
+            let r = a.rem(b);
+            if r != T::ZERO && (r < T::ZERO) != (b < T::ZERO) { r.add(b) } else { r }
+        };
+    }
+    compare {
+        Eq truth |a, b| a == b;
+        Ne truth |a, b| a != b;
+        Lt truth |a, b| a < b;
+        Le truth |a, b| a <= b;
+        Gt truth |a, b| a > b;
+        Ge truth |a, b| a >= b;
+    }
+    ternary {
+        Clamp cheap |a, lo, hi| a.max(lo).min(hi);
+        MulAdd cheap |a, b, c| a.add(b.mul(c));
+    }
 }
 
 // Bool: bytes, of which any but 0 is true.

@@ -619,17 +619,17 @@ mod tests {
     /// The baseline, without fused multiply-add, stays close too.
     #[test]
     fn baseline() {
-        use crate::backend::cpu::simd::float::*;
+        use crate::backend::cpu::simd::float_ops::op;
         fn base<O: Op>() -> Kernel {
             run_base::<O, 16>
         }
-        check_kernel("exp", base::<OpExp<f32>>(), 1.5, f64::exp);
-        check_kernel("expm1", base::<OpExpm1<f32>>(), 2.5, f64::exp_m1);
-        check_kernel("log", base::<OpLog<f32>>(), 1.5, f64::ln);
-        check_kernel("log2", base::<OpLog2<f32>>(), 2.0, f64::log2);
-        check_kernel("sin", base::<OpSin<f32>>(), 1.0, f64::sin);
-        check_kernel("cos", base::<OpCos<f32>>(), 1.0, f64::cos);
-        check_kernel("tanh", base::<OpTanh<f32>>(), 3.0, f64::tanh);
-        check_kernel("erf", base::<OpErf<f32>>(), 2.0, libm::erf);
+        check_kernel("exp", base::<op::Exp<f32>>(), 1.5, f64::exp);
+        check_kernel("expm1", base::<op::Expm1<f32>>(), 2.5, f64::exp_m1);
+        check_kernel("log", base::<op::Log<f32>>(), 1.5, f64::ln);
+        check_kernel("log2", base::<op::Log2<f32>>(), 2.0, f64::log2);
+        check_kernel("sin", base::<op::Sin<f32>>(), 1.0, f64::sin);
+        check_kernel("cos", base::<op::Cos<f32>>(), 1.0, f64::cos);
+        check_kernel("tanh", base::<op::Tanh<f32>>(), 3.0, f64::tanh);
+        check_kernel("erf", base::<op::Erf<f32>>(), 2.0, libm::erf);
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod convert;
 pub mod float;
+pub mod float_ops;
 pub mod half;
 pub mod int;
 pub mod math32;
@@ -283,8 +284,8 @@ pub fn kernel(op: Opcode, ty: DType) -> Option<Kernel> {
         _ => {}
     }
     match ty {
-        DType::F32 => float::kernel::<f32>(op),
-        DType::F64 => float::kernel::<f64>(op),
+        DType::F32 => float_ops::kernel::<f32>(op),
+        DType::F64 => float_ops::kernel::<f64>(op),
         DType::U8 => int::kernel::<u8, 64>(op),
         DType::I8 => int::kernel::<i8, 64>(op),
         DType::I16 => int::kernel::<i16, 32>(op),
@@ -292,24 +293,5 @@ pub fn kernel(op: Opcode, ty: DType) -> Option<Kernel> {
         DType::I64 => int::kernel::<i64, 16>(op),
         DType::Bool => int::bool_kernel(op),
         DType::F16 | DType::BF16 => None,
-    }
-}
-
-/// Rough time per element, in units of a cheap op's: sets the grain of parallel work.
-pub fn cost(op: Opcode, ty: DType) -> usize {
-    use Opcode::*;
-    match op {
-        Exp | Exp2 | Expm1 | Log | Log2 | Log10 | Log1p | Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh | Tanh
-        | Asinh | Acosh | Atanh | Erf | Erfc | Erfinv | Sigmoid | Silu | Gelu | GeluTanh | Pow | Atan2 | Hypot
-        | Fmod | Remainder | FloorDiv | LogAddExp | LogAddExp2 | Xlogy | GeluGrad | GeluTanhGrad | SiluGrad => {
-            if ty == DType::F32 {
-                4
-            } else {
-                16
-            }
-        }
-        Lgamma | Digamma => 16,
-        Div | TruncDiv | Sqrt | Rsqrt | Reciprocal => 2,
-        _ => 1,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::gpu::conv::ConvMethod;
-use crate::backend::gpu::gemm::Method;
+use crate::backend::gpu::tile::Method;
 
 pub(super) struct Case {
     n: i64,

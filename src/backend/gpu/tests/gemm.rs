@@ -1,8 +1,8 @@
 //! Matrix products: every method, dtype and layout.
 
 use super::*;
-use crate::backend::gpu::gemm::Method;
-use crate::backend::gpu::tune::{candidates, default_of, How};
+use crate::backend::gpu::tile::Method;
+use crate::backend::gpu::tile::{candidates, default_of, How};
 
 /// alpha * a @ b + beta * out on the host, all row-major [batch, rows, columns].
 fn reference(a: &[f64], b: &[f64], out: &[f64], s: [usize; 4], alpha: f64, beta: f64) -> Vec<f64> {

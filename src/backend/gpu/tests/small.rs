@@ -3,7 +3,7 @@
 
 use super::conv::case;
 use super::*;
-use crate::backend::gpu::gemm::Method;
+use crate::backend::gpu::tile::Method;
 
 #[test]
 #[ignore = "lane opencl.oclgrind"]
