@@ -64,9 +64,11 @@ if part dev; then
         esac
     done
     install -m 644 LICENSE-MIT LICENSE-APACHE "$data/taper/go/"
-    install -d "$doc/reference"
-    install -m 644 README.md CHANGELOG.md SECURITY.md docs/*.md "$doc/"
-    install -m 644 docs/reference/*.md "$doc/reference/"
+    # Folders as here, so that the pages' links lead somewhere, and examples find the data.
+    install -m 644 README.md CHANGELOG.md SECURITY.md "$doc/"
+    for file in docs/*.md docs/images/* docs/reference/*.md examples/*.md examples/*/* examples/*/*/* data/*.md data/*/*; do
+        [ ! -f "$file" ] || install -D -m 644 "$file" "$doc/$file"
+    done
 fi
 echo "installed Taper $version into $DESTDIR$PREFIX"
 refresh

@@ -19,9 +19,10 @@ chmod +x "$dir/bin/cargo"
 PATH="$dir/bin:$PATH" make -s install PREFIX="$PREFIX"
 version=$(project_version)
 for file in lib/libtaper.so lib/libtaper.so.1 lib/libtaper.a include/taper.h include/taper/tensor.hpp \
-    share/doc/taper/LICENSE-MIT share/doc/taper/C.md share/doc/taper/reference/layers.md share/man/man3/taper.3 share/taper/go/taper.h; do
+    share/doc/taper/LICENSE-MIT share/doc/taper/docs/C.md share/doc/taper/docs/reference/layers.md share/doc/taper/examples/go/digits/main.go share/man/man3/taper.3 share/taper/go/taper.h; do
     [ -e "$PREFIX/$file" ] || fail "$file was not installed"
 done
+python3 tests/packages/links.py "$PREFIX/share/doc/taper" || fail "links of the installed pages lead nowhere"
 # The library is a plain file there: no path of this checkout may have been baked in.
 ! grep -rIl -e "$ROOT" "$PREFIX" || fail "these files name the checkout"
 ! grep -rIlE '@[A-Z_]+@' "$PREFIX/lib/pkgconfig" "$PREFIX/lib/cmake" "$PREFIX/share/man" || fail "these are not filled in"

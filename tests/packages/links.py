@@ -1,5 +1,7 @@
 """Whether the links of the pages lead somewhere, to the heading that they name too, and whether the functions and constants
-of C that the pages speak of are in include/taper.h:  links.py
+of C that the pages speak of are in include/taper.h:  links.py [FOLDER]
+
+FOLDER: where the pages were installed, without the tests that some speak of.
 """
 
 import pathlib
@@ -7,7 +9,8 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = [p for p in sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/*.md")) + sorted(ROOT.glob("docs/reference/*.md"))]
+FOLDER = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT
+PAGES = [p for pattern in ("*.md", "*/*.md", "docs/reference/*.md") for p in sorted(FOLDER.glob(pattern))]
 CODE = re.compile(r"^```.*?^```$", re.M | re.S)
 # Names with a part that stands for many, build tags, targets, names of files.
 NOT_C = re.compile(
@@ -37,12 +40,14 @@ def main():
     known |= set(re.findall(r"`(TAPER_\w+)`", (ROOT / "docs/ENVIRONMENT.md").read_text(encoding="utf-8")))
     for page in PAGES:
         text = CODE.sub("", page.read_text(encoding="utf-8"))
-        where = page.relative_to(ROOT)
+        where = page.relative_to(FOLDER)
         for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
             if re.match(r"[a-z]+:", link):
                 continue
             name, _, anchor = link.partition("#")
             target = (page.parent / name).resolve() if name else page
+            if FOLDER != ROOT and target.is_relative_to(FOLDER / "tests"):
+                continue
             if not target.exists():
                 failed.append(f"{where}: {link}: there is no such file")
             elif anchor and target.suffix == ".md":
@@ -50,7 +55,7 @@ def main():
                     cache[target] = anchors(target)
                 if anchor not in cache[target]:
                     failed.append(f"{where}: {link}: there is no such heading")
-        if page.parent != ROOT / "docs/reference" and page.name not in ("SPECIFICATION.md", "CONTRIBUTING.md"):
+        if page.parent != FOLDER / "docs/reference" and page.name not in ("SPECIFICATION.md", "CONTRIBUTING.md"):
             for span in re.findall(r"`([^`\n]+)`", text):
                 for name in re.findall(r"\b(?:taper_[a-z]\w*|TAPER_[A-Z]\w*)", span):
                     if name not in known and not NOT_C.match(name):
