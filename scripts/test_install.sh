@@ -87,6 +87,10 @@ if have g++; then
     page CPP cpp
     eval "c++ -std=c++17 -Wall -Wextra -Werror '$dir/xor.cpp' -o '$dir/cpp-shared' $(pkg-config --cflags --libs taper)"
     runs "$dir/cpp-shared" "$shared"
+    eval "c++ -std=c++17 -static '$dir/xor.cpp' -o '$dir/cpp-static' $(pkg-config --static --cflags --libs taper) 2>'$dir/warnings'" ||
+        { cat "$dir/warnings"; fail "g++ -static"; }
+    ! readelf -l "$dir/cpp-static" | grep -q INTERP || fail "the program is not static"
+    runs "$dir/cpp-static" -i
     if have cmake; then
         step "CMake"
         mkdir "$dir/cmake"

@@ -1,10 +1,12 @@
 package taper_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	taper "github.com/taper-torch/taper/bindings/go"
 )
@@ -137,4 +139,81 @@ func ExampleFromBuffer() {
 	fmt.Println(x)
 	// Output:
 	// tensor([ 1., 20.,  3.])
+}
+
+// The learning rate follows a schedule; both remember where they are in their state dicts.
+func ExampleNewStepLR() {
+	w := taper.Must(taper.Ones([]int64{2}))
+	taper.Check(w.SetRequiresGrad(true))
+	sgd := taper.Must(taper.NewSGD([]*taper.Tensor{w}, 0.4))
+	schedule := taper.Must(taper.NewStepLR(sgd, 2, func(o *taper.StepLROptions) { o.Gamma = 0.5 }))
+	for range 5 {
+		fmt.Print(taper.Must(sgd.LR()), " ")
+		taper.Check(taper.Must(w.Sum()).Backward())
+		taper.Check(sgd.Step())
+		taper.Check(schedule.Step())
+	}
+	fmt.Println()
+	// Output:
+	// 0.4 0.4 0.2 0.2 0.1
+}
+
+// Products run in bfloat16 inside, losses in float32; the backward pass belongs outside.
+func ExampleAutocast() {
+	x, w := taper.Must(taper.Ones([]int64{2, 3})), taper.Must(taper.Ones([]int64{3, 2}))
+	taper.Check(taper.Autocast(taper.CPU, func() error {
+		y, err := x.Matmul(w)
+		if err == nil {
+			fmt.Println(y.DType())
+		}
+		return err
+	}))
+	// Output:
+	// bfloat16
+}
+
+// A context ends what runs inside within one operation.
+func ExampleWithContext() {
+	ctx, cancel := context.WithCancel(context.Background())
+	x := taper.Must(taper.Ones([]int64{8, 8}))
+	steps := 0
+	err := taper.WithContext(ctx, func() error {
+		for {
+			y, err := x.Matmul(x)
+			if err != nil {
+				return err
+			}
+			y.Close()
+			if steps++; steps == 10 {
+				cancel()
+			}
+		}
+	})
+	fmt.Println(errors.Is(err, context.Canceled), errors.Is(err, taper.ErrorCancelled), steps >= 10)
+	// Output:
+	// true true true
+}
+
+// What PyTorch calls no_grad: nothing is recorded inside.
+func ExampleNoGrad() {
+	x := taper.Must(taper.Ones([]int64{2}))
+	taper.Check(x.SetRequiresGrad(true))
+	taper.Check(taper.NoGrad(func() error {
+		y, err := x.Add(x)
+		if err == nil {
+			fmt.Println(y.RequiresGrad())
+		}
+		return err
+	}))
+	// Output:
+	// false
+}
+
+// Shapes, parameters and multiply-adds of a network.
+func ExampleModule_Summary() {
+	net := taper.Must(taper.NewSequential(taper.Must(taper.NewLinear(4, 8)), taper.Must(taper.NewReLU()), taper.Must(taper.NewLinear(8, 2))))
+	text := taper.Must(net.Summary(taper.Must(taper.Ones([]int64{1, 4}))))
+	fmt.Println(strings.Contains(text, "Linear"), strings.Contains(text, "[1, 8]"))
+	// Output:
+	// true true
 }

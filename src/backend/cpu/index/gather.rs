@@ -175,9 +175,38 @@ pub fn scatter(op: ScatterOp, out: View, dim: usize, index: View, src: View) -> 
     })
 }
 
-/// Lines along `dim` are independent; within a line, sources come in index order.
+/// One run, as `scatter_run`, of elements of a type that the caller does not know: (y, index, x, n, steps, stride, size).
+type Run<'a> =
+    dyn Fn(*mut u8, *const i64, *const u8, usize, [isize; 3], isize, i64) -> Option<(usize, i64)> + Sync + 'a;
+
 fn scatter_with<T: Copy>(out: View, dim: usize, index: View, src: View, f: impl Fn(T, T) -> T + Sync) -> Result<()> {
-    let (y, ix, x) = (Ptr(ptr::<T>(&out)?), Ptr(ptr::<i64>(&index)?), Ptr(ptr::<T>(&src)?));
+    let first = [ptr::<T>(&out)?.cast(), ptr::<T>(&src)?.cast()];
+    let run = |y: *mut u8, ix, x: *const u8, n, steps: [isize; 3], stride: isize, size| {
+        let (y, x) = (y.cast::<T>(), x.cast::<T>());
+        // SAFETY: `scatter_runs` passes positions inside the views.
+        unsafe {
+            match (steps, stride) {
+                ([0, 1, 1], 1) => scatter_run(y, ix, x, n, [0, 1, 1], 1, size, &f),
+                ([1, 1, 1], _) => scatter_run(y, ix, x, n, [1, 1, 1], stride, size, &f),
+                _ => scatter_run(y, ix, x, n, steps, stride, size, &f),
+            }
+        }
+    };
+    scatter_runs(&out, dim, &index, &src, first, size_of::<T>() as isize, &run)
+}
+
+/// Lines along `dim` are independent; within a line, sources come in index order. `first` elements of out and src have
+/// `bytes` bytes. Compiled once: only the runs know types and what to do with two elements.
+fn scatter_runs(
+    out: &View,
+    dim: usize,
+    index: &View,
+    src: &View,
+    first: [*mut u8; 2],
+    bytes: isize,
+    run: &Run,
+) -> Result<()> {
+    let (y, ix, x) = (Ptr(first[0]), Ptr(ptr::<i64>(index)?), Ptr(first[1]));
     let (mut shape, mut so) = (index.layout.shape.clone(), out.layout.strides.clone());
     let (mut si, mut sx) = (index.layout.strides.clone(), src.layout.strides.clone());
     let (n, size, stride) = if shape.is_empty() {
@@ -204,22 +233,14 @@ fn scatter_with<T: Copy>(out: View, dim: usize, index: View, src: View, f: impl 
             let from = task % blocks * WIDTH;
             let end = width.min(from + WIDTH);
             let (runs, len) = if along { (from..end, n as usize) } else { (0..n as usize, end - from) };
-            for run in runs {
-                let at = |k: usize| {
-                    let (l, j) = if along { (0, run) } else { (run, from) };
-                    walk.offset[k] + j as isize * step[k] + if k == 0 { 0 } else { l as isize * stride[k] }
-                };
-                let (y, ix, x) = (y.at(at(0)), ix.at(at(1)), x.at(at(2)));
-                // SAFETY: all positions lie inside their views.
-                let found = unsafe {
-                    match (run_steps, run_stride) {
-                        ([0, 1, 1], 1) => scatter_run(y, ix, x, len, [0, 1, 1], 1, size, &f),
-                        ([1, 1, 1], _) => scatter_run(y, ix, x, len, [1, 1, 1], run_stride, size, &f),
-                        _ => scatter_run(y, ix, x, len, run_steps, run_stride, size, &f),
-                    }
-                };
+            for at in runs {
+                let (l, j) = if along { (0, at) } else { (at, from) };
+                let offset =
+                    |k: usize| walk.offset[k] + j as isize * step[k] + if k == 0 { 0 } else { l as isize * stride[k] };
+                let (y, ix, x) = (y.at(offset(0) * bytes), ix.at(offset(1)), x.at(offset(2) * bytes));
+                let found = run(y, ix, x, len, run_steps, run_stride, size);
                 if let Some((k, i)) = found {
-                    let (l, j) = if along { (k, run) } else { (run, from + k) };
+                    let (l, j) = if along { (k, at) } else { (at, from + k) };
                     bad.report((task / blocks * n as usize + l) * width + j, i);
                     return;
                 }

@@ -84,8 +84,13 @@ pub fn try_chunks<T: Send, E: Send>(
 
 /// Calls `f` with each number below `n`, once, from several threads.
 pub fn each(n: usize, f: impl Fn(usize) + Sync) {
+    each_of(n, &f);
+}
+/// Compiled once: rayon's part of it is 8 KB, and a call is worth milliseconds.
+#[inline(never)]
+fn each_of(n: usize, f: &(dyn Fn(usize) + Sync)) {
     match if n > 1 { pool() } else { None } {
-        Some(pool) => pool.install(|| (0..n).into_par_iter().for_each(&f)),
+        Some(pool) => pool.install(|| (0..n).into_par_iter().for_each(f)),
         None => (0..n).for_each(f),
     }
 }
