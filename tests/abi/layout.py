@@ -10,5 +10,6 @@ for body, name in re.findall(r"typedef struct taper_\w+ \{(.*?)\n\} (taper_\w+);
     body = re.sub(r"\(\*(\w+)\)\s*\(.*?\)", r"\1", body, flags=re.S)
     for field in re.findall(r"(\w+)(?:\[\w*\])?;", body):
         print(f"    FIELD({name}, {field});")
-for name in re.findall(r"^#define (TAPER_\w+) \(?-?\d", text, flags=re.M):
+# The version's numbers change with each release.
+for name in re.findall(r"^#define (TAPER_(?!VERSION_)\w+) \(?-?\d", text, flags=re.M):
     print(f'    printf("{name} %lld\\n", (long long){name});')
