@@ -86,9 +86,12 @@ fn section_file(section: &str) -> String {
     format!("{}_gen", section.split_whitespace().next().unwrap_or("general").to_lowercase())
 }
 
+/// A file, its heading, and its functions by their names in Python.
+type Section<'a> = (String, &'a str, Vec<(String, Vec<&'a Op>)>);
+
 /// Files in the order of the headings, with the functions of each.
-fn sections(ops: &[Op]) -> Vec<(String, &str, Vec<(String, Vec<&Op>)>)> {
-    let mut found: Vec<(String, &str, Vec<(String, Vec<&Op>)>)> = Vec::new();
+fn sections(ops: &[Op]) -> Vec<Section<'_>> {
+    let mut found: Vec<Section> = Vec::new();
     for group in groups(ops) {
         let section = group.1[0].section.as_str();
         let file = section_file(section);

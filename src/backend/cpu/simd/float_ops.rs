@@ -83,8 +83,9 @@ fn bessel_i<I: Isa, T: Float>(order: u32, x: T) -> T {
         far = I::fma64(far, r * ((odd * odd - 4.0 * n * n) / (8.0 * k)), 1.0);
     }
     // In two halves, which overflow where the result does.
+    const SQRT_TAU: f64 = 2.506628274631000502415765284811;
     let half = math64::exp::<I>(0.5 * a);
-    let far = far * half / (2.0 * std::f64::consts::PI * a).sqrt() * half;
+    let far = if a < f64::INFINITY { far * half / (SQRT_TAU * a.sqrt()) * half } else { a };
     let y = match order {
         0 => near,
         _ => near * 0.5 * a,

@@ -191,7 +191,8 @@ fn check(e: &Entry) -> Result<(), String> {
         return Err(format!("spec/optim.txt: {} needs `each` lines or `by hand`, and not both", e.name));
     }
     let named = |o: &Opt| e.order.contains(&o.name);
-    if !e.order.is_empty() && !(e.order.len() == e.options.len() && e.options.iter().all(named)) {
+    let whole = e.order.len() == e.options.len() && e.options.iter().all(named);
+    if !e.order.is_empty() && !whole {
         return Err(format!("spec/optim.txt: {}: `order` is not about all options", e.name));
     }
     if e.states.len() > 3 {
