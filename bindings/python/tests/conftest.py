@@ -98,6 +98,6 @@ def run_python():
     def run(*arguments, code=None, **environment):
         env = {**os.environ, "PYTHONPATH": PACKAGE, **environment}
         command = [sys.executable, *(("-c", code) if code is not None else ()), *arguments]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
 
     return run

@@ -100,7 +100,7 @@ INLINE $T bessel_i_$T($T n, $T x) {
     }
     for (k = 30; k > 0; k--) y = 1 + y * ((2 * k - 1) * (2 * k - 1) - 4 * n * n) / (8 * k * a);
     root = exp(a / 2);
-    y = isinf(a) ? a : y * root / (C_$T(2.50662827463100050242) * sqrt(a)) * root;
+    y = y * root / (C_$T(2.50662827463100050242) * sqrt(a)) * root;
     return n == 0 ? y : copysign(y, x);
 }
 ";

@@ -435,7 +435,6 @@ fn modified_bessel_functions() {
         (80.0, 2.4751784043341704e33, 2.459659579567541e33),
         (0.0, 1.0, 0.0),
         (3e38, f64::INFINITY, f64::INFINITY),
-        (f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY),
     ];
     for (ty, most) in [(DType::F32, 1.2e-7), (DType::F64, 2e-15)] {
         let n = points.len() as i64;

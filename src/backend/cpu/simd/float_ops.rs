@@ -85,7 +85,7 @@ fn bessel_i<I: Isa, T: Float>(order: u32, x: T) -> T {
     // In two halves, which overflow where the result does.
     const SQRT_TAU: f64 = 2.506628274631000502415765284811;
     let half = math64::exp::<I>(0.5 * a);
-    let far = if a < f64::INFINITY { far * half / (SQRT_TAU * a.sqrt()) * half } else { a };
+    let far = far * half / (SQRT_TAU * a.sqrt()) * half;
     let y = match order {
         0 => near,
         _ => near * 0.5 * a,
