@@ -60,12 +60,23 @@ pub unsafe fn owner<T: Callbacks>(p: *const T, user: *mut c_void) -> User {
         unsafe {
             let size = *(p as *const usize);
             if sizes(T::MIN_SIZE).contains(&size) {
-                let known = size.min(std::mem::size_of::<T>());
-                std::ptr::copy_nonoverlapping(p as *const u8, &mut value as *mut T as *mut u8, known);
+                value = known_part(p, size);
             }
         }
     }
     User::new(user, value.drop_fn())
+}
+
+/// What a struct of `size` bytes says of the fields that this library knows; the others have their first values.
+///
+/// # Safety
+/// `p` is readable for `size` bytes.
+unsafe fn known_part<T: CStruct>(p: *const T, size: usize) -> T {
+    let mut value = T::INIT;
+    let known = size.min(std::mem::size_of::<T>());
+    // SAFETY: both are at least that long; any bytes are a value of T.
+    unsafe { std::ptr::copy_nonoverlapping(p as *const u8, &mut value as *mut T as *mut u8, known) };
+    value
 }
 
 /// The checked `struct_size` of a caller's struct.
@@ -129,12 +140,11 @@ pub unsafe fn read_struct<T: CStruct>(c: &Call, index: usize, name: &str, p: *co
     let known = std::mem::size_of::<T>();
     // SAFETY: the caller's.
     let size = unsafe { struct_size(c, index, name, p) }?;
-    let mut value = T::INIT;
-    // SAFETY: both are at least that long; any bytes are a value of T.
-    unsafe { std::ptr::copy_nonoverlapping(p as *const u8, &mut value as *mut T as *mut u8, size.min(known)) };
     // SAFETY: readable for struct_size bytes by contract.
-    unsafe { nothing_unknown(c, index, name, p.cast(), size, known) }?;
-    Ok(value)
+    unsafe {
+        nothing_unknown(c, index, name, p.cast(), size, known)?;
+        Ok(known_part(p, size))
+    }
 }
 
 /// Options that may be absent.

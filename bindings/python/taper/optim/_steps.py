@@ -16,6 +16,15 @@ def step_tensor(n):
     return from_bytes(struct.pack("f", n), (), float32, "cpu")
 
 
+def refuse_recording(optimizer, params):
+    """An error where a graph records: it would repeat numbers of this one step."""
+    if recording_graph(params) is not None:
+        raise RuntimeError(
+            f"Attempting CUDA graph capture of step() for an instance of {type(optimizer).__name__}, whose numbers change "
+            "from step to step on the host: a graph can repeat the steps of SGD, Adam and AdamW"
+        )
+
+
 class SGDStep(Optimizer):
     """SGD's step: one fused call, or two where some buffers are new."""
 
@@ -144,11 +153,7 @@ class ProgramStep(Optimizer):
 
     def _update(self, group):
         params, grads = with_grads(group)
-        if recording_graph(params) is not None:
-            raise RuntimeError(
-                f"Attempting CUDA graph capture of step() for an instance of {type(self).__name__}, whose numbers change "
-                "from step to step on the host: a graph can repeat the steps of SGD, Adam and AdamW"
-            )
+        refuse_recording(self, params)
         names = self._tensors(group)
         batches = {}
         for p, grad in zip(params, grads):

@@ -5,16 +5,8 @@ import math
 from .._dtype import bfloat16
 from .._grad_mode import enable_grad, no_grad
 from .._ops import addmm, cat, zeros_like
-from ._steps import step_tensor
-from .optimizer import Optimizer, check, recording_graph, with_grads
-
-
-def _refuse_recording(optimizer, params):
-    if recording_graph(params) is not None:
-        raise RuntimeError(
-            f"Attempting CUDA graph capture of step() for an instance of {type(optimizer).__name__}, whose numbers change "
-            "from step to step on the host: a graph can repeat the steps of SGD, Adam and AdamW"
-        )
+from ._steps import refuse_recording, step_tensor
+from .optimizer import Optimizer, check, with_grads
 
 
 class AdafactorStep(Optimizer):
@@ -24,7 +16,7 @@ class AdafactorStep(Optimizer):
         from .._limits import finfo
 
         params, grads = with_grads(group)
-        _refuse_recording(self, params)
+        refuse_recording(self, params)
         lr = float(group["lr"])
         for p, grad in zip(params, grads):
             if group["maximize"]:
@@ -80,7 +72,7 @@ class MuonStep(Optimizer):
 
     def _update(self, group):
         params, grads = with_grads(group)
-        _refuse_recording(self, params)
+        refuse_recording(self, params)
         lr, momentum = float(group["lr"]), group["momentum"]
         for p, grad in zip(params, grads):
             check(grad.dim() == 2, "Param gradient must be a 2D matrix")
@@ -159,7 +151,7 @@ class LBFGSStep(Optimizer):
         params = group["params"]
         if not params:
             return self._loss(closure)[0]
-        _refuse_recording(self, params)
+        refuse_recording(self, params)
         if group["line_search_fn"] not in (None, "strong_wolfe"):
             raise RuntimeError("only 'strong_wolfe' is supported")
         state = self.state[params[0]]
