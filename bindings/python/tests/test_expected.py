@@ -42,7 +42,7 @@ OTHER_WORDS = {
 
 # A device finds a bad index later, where it is next waited for, and does not know what the index stood for.
 IN_A_KERNEL = {
-    "F.cross_entropy(x, torch.tensor([0, 7]))": "index 7 is out of bounds for dimension with size 3 .found by a kernel"
+    "F.cross_entropy(x, torch.tensor([0, 7]))": "Target 7 is out of bounds. .found by a kernel"
 }
 
 CPU_ONLY = {

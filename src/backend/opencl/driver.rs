@@ -48,9 +48,10 @@ fn finish_all() {
     }
 }
 
-/// A kernel that was read back from a cache is compiled when it first runs, on a thread of PoCL's: the handlers of its
-/// compiler are then registered after ours, and run before it. What is local to the thread that calls `exit`, though, goes
-/// before all handlers. So a thread that launched kernels waits for them when it ends.
+/// PoCL compiles a kernel again for each new size of groups, when it runs, on a thread of its own: handlers that its compiler
+/// registers then come after ours, and run before it. What is local to the thread that calls `exit`, though, goes before all
+/// handlers. So a thread that launched kernels waits for them when it ends. (The first launch of each kernel is waited for in any
+/// case, for a thread may end while another one is calling `exit` already.)
 struct Launched;
 impl Drop for Launched {
     fn drop(&mut self) {
@@ -79,7 +80,7 @@ impl OpenCl {
     }
 
     fn kernel(&self, name: &'static str, program: &Program) -> Result<Box<dyn Kernel>> {
-        let state = Mutex::new(State { kernel: program.kernel(name)?, set: SmallVec::new() });
+        let state = Mutex::new(State { kernel: program.kernel(name)?, set: SmallVec::new(), ran: false });
         Ok(Box::new(ClKernel { queue: self.queue.clone(), state, name }))
     }
 }
@@ -96,6 +97,8 @@ struct State {
     /// The bytes that each argument holds: layouts and sizes repeat from call to call. Buffers are always set anew, for
     /// a handle may have been given to another one.
     set: SmallVec<[SmallVec<[u8; 64]>; 8]>,
+    /// Whether a launch has been waited for.
+    ran: bool,
 }
 
 impl State {
@@ -132,7 +135,14 @@ impl Kernel for ClKernel {
         self.queue.launch(&state.kernel, size, local).map_err(|mut e| {
             e.message = format!("{} for kernel {} of {size:?} by {local:?} work-items", e.message, self.name);
             e
-        })
+        })?;
+        if !state.ran {
+            // The driver compiles it now; once that is done, our handler comes after its compiler's.
+            self.queue.finish()?;
+            state.ran = true;
+            finish_at_exit();
+        }
+        Ok(())
     }
 }
 
@@ -181,11 +191,6 @@ impl Driver for OpenCl {
         Ok([&names.join("\n"), "\n", self.options()].concat())
     }
     fn build(&self, name: &'static str, source: &str, keep: bool) -> Result<(Box<dyn Kernel>, Option<Vec<u8>>)> {
-        // Again after what the driver sets up for its first builds, at the 1st, 2nd, 4th, ...
-        static BUILDS: AtomicU32 = AtomicU32::new(0);
-        if (BUILDS.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two() {
-            finish_at_exit();
-        }
         let program = self.context.program_from_source(source)?;
         program.build(self.id, self.options())?;
         let binary = if keep { program.binary() } else { None };
