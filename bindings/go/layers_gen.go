@@ -212,6 +212,13 @@ static inline go_pair go_create_conv_transpose1d(int64_t in_channels, int64_t ou
     o.device = o_device;
     GO_MODULE(taper_nn_conv_transpose1d_create(in_channels, out_channels, kernel_size, kernel_size_len, &o, &m));
 }
+static inline go_pair go_conv_transpose1d_forward(uintptr_t m, uintptr_t input, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_conv_transpose1d_forward((taper_module *)m, (taper_tensor *)input, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
 static inline go_pair go_create_conv_transpose2d(int64_t in_channels, int64_t out_channels, const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, const int64_t * o_output_padding, size_t o_output_padding_len, const int64_t * o_dilation, size_t o_dilation_len, const char * o_padding_text, const char * o_padding_mode, int64_t o_groups, bool o_bias, int32_t o_dtype, taper_device o_device) {
     taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
     o.stride = o_stride, o.stride_len = o_stride_len;
@@ -226,6 +233,13 @@ static inline go_pair go_create_conv_transpose2d(int64_t in_channels, int64_t ou
     o.device = o_device;
     GO_MODULE(taper_nn_conv_transpose2d_create(in_channels, out_channels, kernel_size, kernel_size_len, &o, &m));
 }
+static inline go_pair go_conv_transpose2d_forward(uintptr_t m, uintptr_t input, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_conv_transpose2d_forward((taper_module *)m, (taper_tensor *)input, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
 static inline go_pair go_create_conv_transpose3d(int64_t in_channels, int64_t out_channels, const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, const int64_t * o_output_padding, size_t o_output_padding_len, const int64_t * o_dilation, size_t o_dilation_len, const char * o_padding_text, const char * o_padding_mode, int64_t o_groups, bool o_bias, int32_t o_dtype, taper_device o_device) {
     taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
     o.stride = o_stride, o.stride_len = o_stride_len;
@@ -239,6 +253,13 @@ static inline go_pair go_create_conv_transpose3d(int64_t in_channels, int64_t ou
     o.dtype = o_dtype;
     o.device = o_device;
     GO_MODULE(taper_nn_conv_transpose3d_create(in_channels, out_channels, kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_conv_transpose3d_forward(uintptr_t m, uintptr_t input, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_conv_transpose3d_forward((taper_module *)m, (taper_tensor *)input, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
 }
 static inline go_pair go_create_lazy_conv1d(int64_t out_channels, const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, const int64_t * o_dilation, size_t o_dilation_len, const char * o_padding_text, const char * o_padding_mode, int64_t o_groups, bool o_bias, int32_t o_dtype, taper_device o_device) {
     taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
@@ -516,13 +537,15 @@ static inline go_pair go_create_local_response_norm(int64_t size, taper_scalar o
     o.beta = o_beta;
     GO_MODULE(taper_nn_local_response_norm_create(size, &o, &m));
 }
-static inline go_pair go_create_embedding(int64_t num_embeddings, int64_t embedding_dim, int64_t o_padding_idx, bool has_padding_idx, double o_max_norm, bool has_max_norm, double o_norm_type, bool o_scale_grad_by_freq, bool o_sparse, int32_t o_dtype, taper_device o_device) {
+static inline go_pair go_create_embedding(int64_t num_embeddings, int64_t embedding_dim, uintptr_t o_weight, int64_t o_padding_idx, bool has_padding_idx, double o_max_norm, bool has_max_norm, double o_norm_type, bool o_scale_grad_by_freq, bool o_sparse, bool o_freeze, int32_t o_dtype, taper_device o_device) {
     taper_nn_embedding_options o = TAPER_NN_EMBEDDING_OPTIONS_INIT;
+    o.weight = (taper_tensor *)o_weight;
     o.padding_idx = has_padding_idx ? &o_padding_idx : 0;
     o.max_norm = has_max_norm ? &o_max_norm : 0;
     o.norm_type = o_norm_type;
     o.scale_grad_by_freq = o_scale_grad_by_freq;
     o.sparse = o_sparse;
+    o.freeze = o_freeze;
     o.dtype = o_dtype;
     o.device = o_device;
     GO_MODULE(taper_nn_embedding_create(num_embeddings, embedding_dim, &o, &m));
@@ -1312,6 +1335,17 @@ func NewConvTranspose1d(inChannels int64, outChannels int64, kernelSize []int64,
 	return adoptModule(C.go_create_conv_transpose1d(C.int64_t(inChannels), C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.OutputPadding)), C.size_t(len(o.OutputPadding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(paddingTextText), (*C.char)(paddingModeText), C.int64_t(o.Groups), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
 }
 
+// ConvTranspose1dForward runs a ConvTranspose1d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) ConvTranspose1dForward(input *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_conv_transpose1d_forward(m.ptr(), input.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
+}
+
 // NewConvTranspose2d makes the layer ConvTranspose2d. Transposed convolution over (N, C, H, W).
 func NewConvTranspose2d(inChannels int64, outChannels int64, kernelSize []int64, set ...func(*ConvTransposeSettings)) (*Module, error) {
 	o := defaultConvTransposeSettings()
@@ -1331,6 +1365,17 @@ func NewConvTranspose2d(inChannels int64, outChannels int64, kernelSize []int64,
 	return adoptModule(C.go_create_conv_transpose2d(C.int64_t(inChannels), C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.OutputPadding)), C.size_t(len(o.OutputPadding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(paddingTextText), (*C.char)(paddingModeText), C.int64_t(o.Groups), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
 }
 
+// ConvTranspose2dForward runs a ConvTranspose2d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) ConvTranspose2dForward(input *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_conv_transpose2d_forward(m.ptr(), input.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
+}
+
 // NewConvTranspose3d makes the layer ConvTranspose3d. Transposed convolution over (N, C, D, H, W).
 func NewConvTranspose3d(inChannels int64, outChannels int64, kernelSize []int64, set ...func(*ConvTransposeSettings)) (*Module, error) {
 	o := defaultConvTransposeSettings()
@@ -1348,6 +1393,17 @@ func NewConvTranspose3d(inChannels int64, outChannels int64, kernelSize []int64,
 	}
 	defer freeText(paddingModeText)
 	return adoptModule(C.go_create_conv_transpose3d(C.int64_t(inChannels), C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.OutputPadding)), C.size_t(len(o.OutputPadding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(paddingTextText), (*C.char)(paddingModeText), C.int64_t(o.Groups), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// ConvTranspose3dForward runs a ConvTranspose3d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) ConvTranspose3dForward(input *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_conv_transpose3d_forward(m.ptr(), input.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
 }
 
 // NewLazyConv1d makes the layer LazyConv1d. A Conv1d whose in_channels is taken from the first input.
@@ -1776,11 +1832,13 @@ func NewLocalResponseNorm(size int64, set ...func(*LocalResponseNormSettings)) (
 
 // EmbeddingSettings are the options of Embedding; a function that is given to the constructor finds them with their defaults.
 type EmbeddingSettings struct {
+	Weight          *Tensor  // nil: none
 	PaddingIdx      *int64   // nil: none
 	MaxNorm         *float64 // nil: none
 	NormType        float64
 	ScaleGradByFreq bool
 	Sparse          bool
+	Freeze          bool
 	DType           DType  // of the parameters; the default one where it is not set
 	Device          Device // of the parameters; the default one where it is not set
 }
@@ -1795,7 +1853,9 @@ func NewEmbeddingWith(numEmbeddings int64, embeddingDim int64, set ...func(*Embe
 	for _, f := range set {
 		f(&o)
 	}
-	return adoptModule(C.go_create_embedding(C.int64_t(numEmbeddings), C.int64_t(embeddingDim), C.int64_t(or(o.PaddingIdx, 0)), C.bool(o.PaddingIdx != nil), C.double(or(o.MaxNorm, 0)), C.bool(o.MaxNorm != nil), C.double(o.NormType), C.bool(o.ScaleGradByFreq), C.bool(o.Sparse), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+	m := C.go_create_embedding(C.int64_t(numEmbeddings), C.int64_t(embeddingDim), o.Weight.ptr(), C.int64_t(or(o.PaddingIdx, 0)), C.bool(o.PaddingIdx != nil), C.double(or(o.MaxNorm, 0)), C.bool(o.MaxNorm != nil), C.double(o.NormType), C.bool(o.ScaleGradByFreq), C.bool(o.Sparse), C.bool(o.Freeze), C.int32_t(o.DType.code()), C.taper_device(o.Device.c()))
+	runtime.KeepAlive(o.Weight)
+	return adoptModule(m)
 }
 
 // LossSettings are the options of MSELoss and its like; a function that is given to the constructor finds them with their defaults.

@@ -2,6 +2,7 @@ package taper
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -40,6 +41,46 @@ func described(t *testing.T, name string, m *Module) string {
 		s += fmt.Sprintf(" %d %s %016x", x.DType().code(), sizes, hash.Sum64())
 	}
 	return s
+}
+
+// What PyTorch's from_pretrained and forward(x, output_size=...) have.
+func TestGivenTablesAndOutputSizes(t *testing.T) {
+	table, _ := FromSlice([]float32{1, 2, 3, 4, 5, 6}, 3, 2)
+	index, _ := FromSlice([]int64{2}, 1)
+	for _, freeze := range []bool{false, true} {
+		m, err := NewEmbeddingWith(3, 2, func(o *EmbeddingSettings) { o.Weight, o.Freeze = table, freeze })
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := m.Forward(index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := Data[float32](y); err != nil || v[0] != 5 || v[1] != 6 {
+			t.Error(v, err)
+		}
+		if w, err := m.Parameter("weight"); err != nil || w.RequiresGrad() == freeze || table.RequiresGrad() {
+			t.Error("freeze", freeze, err)
+		}
+	}
+	_, err := NewEmbeddingWith(2, 2, func(o *EmbeddingSettings) { o.Weight = table })
+	if !errors.Is(err, ErrorValue) || !strings.Contains(err.Error(), "Shape of weight does not match num_embeddings and embedding_dim") {
+		t.Error(err)
+	}
+	m, err := NewConvTranspose2d(1, 1, Ints(3), func(o *ConvTransposeSettings) { o.Stride = Ints(2) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := Ones(Ints(1, 1, 3, 3))
+	for last, size := range map[int64][]int64{7: nil, 8: {8, 8}} {
+		y, err := m.ConvTranspose2dForward(x, size)
+		if err != nil || y.Size(-1) != last {
+			t.Error(size, err)
+		}
+	}
+	if _, err = m.ConvTranspose2dForward(x, Ints(9, 9)); !errors.Is(err, ErrorValue) {
+		t.Error(err)
+	}
 }
 
 // Every layer with its defaults: the printed form, the keys and the seeded values are those of Python's classes.

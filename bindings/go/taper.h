@@ -8555,6 +8555,8 @@ typedef struct taper_nn_embedding_options {
     /* sizeof(taper_nn_embedding_options). */
     size_t struct_size;
     /* NULL: none. */
+    taper_tensor *weight;
+    /* NULL: none. */
     const int64_t *padding_idx;
     /* NULL: none. */
     const double *max_norm;
@@ -8564,10 +8566,10 @@ typedef struct taper_nn_embedding_options {
     int32_t scale_grad_by_freq;
     /* 0 or 1, default 0. */
     int32_t sparse;
+    /* 0 or 1, default 0. */
+    int32_t freeze;
     /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
     int32_t dtype;
-    /* 0. */
-    int32_t reserved;
     /* Of the parameters; type 0: the default device. */
     taper_device device;
 } taper_nn_embedding_options;
@@ -9127,6 +9129,17 @@ taper_error *taper_nn_conv_transpose1d_create(int64_t in_channels,
                                               taper_module **out);
 
 /*
+ * Runs a ConvTranspose1d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv_transpose1d_forward(taper_module *m,
+                                               taper_tensor *input,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               taper_tensor **out);
+
+/*
  * Transposed convolution over (N, C, H, W). options may be NULL. Parameters weight, bias. The module is owned by
  * the caller. Since 0.1.
  */
@@ -9139,6 +9152,17 @@ taper_error *taper_nn_conv_transpose2d_create(int64_t in_channels,
                                               taper_module **out);
 
 /*
+ * Runs a ConvTranspose2d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv_transpose2d_forward(taper_module *m,
+                                               taper_tensor *input,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               taper_tensor **out);
+
+/*
  * Transposed convolution over (N, C, D, H, W). options may be NULL. Parameters weight, bias. The module is owned
  * by the caller. Since 0.1.
  */
@@ -9149,6 +9173,17 @@ taper_error *taper_nn_conv_transpose3d_create(int64_t in_channels,
                                               size_t kernel_size_len,
                                               const struct taper_nn_conv_transpose_options *options,
                                               taper_module **out);
+
+/*
+ * Runs a ConvTranspose3d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_conv_transpose3d_forward(taper_module *m,
+                                               taper_tensor *input,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               taper_tensor **out);
 
 /*
  * A Conv1d whose in_channels is taken from the first input. options may be NULL. Parameters weight, bias. The
@@ -9864,7 +9899,7 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT \
     {sizeof(taper_nn_local_response_norm_options), {TAPER_SCALAR_FLOAT, 0, 1.0}, 1e-4, 0.75}
 #define TAPER_NN_EMBEDDING_OPTIONS_INIT \
-    {sizeof(taper_nn_embedding_options), NULL, NULL, 2.0, 0, 0, TAPER_DTYPE_NONE, 0, {0, 0}}
+    {sizeof(taper_nn_embedding_options), NULL, NULL, NULL, 2.0, 0, 0, 0, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_LOSS_OPTIONS_INIT {sizeof(taper_nn_loss_options), NULL}
 #define TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT {sizeof(taper_nn_smooth_l1_loss_options), NULL, 1.0}
 #define TAPER_NN_HUBER_LOSS_OPTIONS_INIT {sizeof(taper_nn_huber_loss_options), NULL, 1.0}

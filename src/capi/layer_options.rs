@@ -16,6 +16,25 @@ pub enum Given {
     Int(i64),
     Scalar(taper_scalar),
     Ints(*const i64, usize),
+    /// NULL: none.
+    OptInts(*const i64, usize),
+}
+impl Given {
+    /// What stands there.
+    ///
+    /// # Safety
+    /// The header's contract of pointers.
+    unsafe fn read(self, c: &Call, index: usize, name: &str) -> Result<Attribute> {
+        // SAFETY: the caller's.
+        Ok(match self {
+            Given::Int(v) => v.into(),
+            Given::Scalar(s) => scalar(c, index, name, s)?,
+            Given::Ints(p, n) => Attribute::sizes(unsafe { c.slice(index, name, p, n) }?),
+            Given::OptInts(p, n) => {
+                unsafe { c.opt_slice(index, name, p, n) }?.map_or(Attribute::None, |v| Attribute::Ints(v.to_vec()))
+            }
+        })
+    }
 }
 
 /// How a field of an options struct is read.
@@ -160,13 +179,31 @@ pub unsafe fn create(
     let out = unsafe { c.out(given.len() + 1, "out", out) }?;
     let mut values = class.defaults();
     for (index, (slot, g)) in class.required().zip(given).enumerate() {
-        let name = class.fields[slot].name;
-        match *g {
-            Given::Int(v) => values.set(slot, v),
-            Given::Scalar(s) => values.set(slot, scalar(c, index, name, s)?),
-            Given::Ints(p, n) => values.set(slot, Attribute::sizes(unsafe { c.slice(index, name, p, n) }?)),
-        }
+        values.set(slot, unsafe { g.read(c, index, class.fields[slot].name) }?);
     }
     let read = unsafe { read(c, given.len(), options, table, &mut values) }?;
     out.set(class.build(values, &read.tensors, read.place)?)
+}
+
+/// A forward that takes arguments besides its inputs, each with its name.
+///
+/// # Safety
+/// The header's contract of pointers.
+pub unsafe fn forward(
+    c: &Call,
+    m: *mut taper_module,
+    inputs: &[(&str, *mut taper_tensor)],
+    more: &[(&str, Given)],
+    out: *mut *mut taper_tensor,
+) -> Result<()> {
+    let n = 1 + inputs.len();
+    // SAFETY: the caller's, here and below.
+    let out = unsafe { c.out(n + more.len(), "out", out) }?;
+    let m = c.get(0, "m", m)?;
+    let tensors: Result<Vec<_>> = (1..).zip(inputs).map(|(i, (name, t))| Ok(Some(c.tensor(i, name, *t)?))).collect();
+    let more: Result<Vec<_>> = (n..).zip(more).map(|(i, (name, g))| unsafe { g.read(c, i, name) }).collect();
+    match m.forward_with(&tensors?, &more?)?.pop().flatten() {
+        Some(t) => out.set(t),
+        None => Err(c.invalid(ErrorKind::Type, 0, "m", "its forward gave no tensor")),
+    }
 }

@@ -2,7 +2,7 @@
 //! Constructors of the layers and losses: what is required, options, result.
 
 use super::convert::guard;
-use super::layer_options::{create, Given, Kind, OptionField, OptionTable};
+use super::layer_options::{create, forward, Given, Kind, OptionField, OptionTable};
 use super::types::*;
 use crate::nn::layers_gen::*;
 use std::mem::{offset_of, size_of};
@@ -768,6 +768,20 @@ pub unsafe extern "C" fn taper_nn_conv_transpose1d_create(
     guard("nn_conv_transpose1d_create", |c| create(c, &CONV_TRANSPOSE1D, &[Given::Int(in_channels), Given::Int(out_channels), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &CONV_TRANSPOSE_OPTIONS, out))
 }
 
+/// Runs a ConvTranspose1d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv_transpose1d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_conv_transpose1d_forward", |c| forward(c, m, &[("input", input)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
+}
+
 /// Transposed convolution over (N, C, H, W). options may be NULL. Parameters weight, bias. The module is owned by
 /// the caller. Since 0.1.
 #[no_mangle]
@@ -783,6 +797,20 @@ pub unsafe extern "C" fn taper_nn_conv_transpose2d_create(
     guard("nn_conv_transpose2d_create", |c| create(c, &CONV_TRANSPOSE2D, &[Given::Int(in_channels), Given::Int(out_channels), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &CONV_TRANSPOSE_OPTIONS, out))
 }
 
+/// Runs a ConvTranspose2d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv_transpose2d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_conv_transpose2d_forward", |c| forward(c, m, &[("input", input)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
+}
+
 /// Transposed convolution over (N, C, D, H, W). options may be NULL. Parameters weight, bias. The module is owned
 /// by the caller. Since 0.1.
 #[no_mangle]
@@ -796,6 +824,20 @@ pub unsafe extern "C" fn taper_nn_conv_transpose3d_create(
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
     guard("nn_conv_transpose3d_create", |c| create(c, &CONV_TRANSPOSE3D, &[Given::Int(in_channels), Given::Int(out_channels), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &CONV_TRANSPOSE_OPTIONS, out))
+}
+
+/// Runs a ConvTranspose3d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_conv_transpose3d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_conv_transpose3d_forward", |c| forward(c, m, &[("input", input)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
 }
 
 /// A Conv1d whose in_channels is taken from the first input. options may be NULL. Parameters weight, bias. The
@@ -1501,6 +1543,8 @@ pub struct taper_nn_embedding_options {
     /// sizeof(taper_nn_embedding_options).
     pub struct_size: usize,
     /// NULL: none.
+    pub weight: *mut taper_tensor,
+    /// NULL: none.
     pub padding_idx: *const i64,
     /// NULL: none.
     pub max_norm: *const f64,
@@ -1510,21 +1554,23 @@ pub struct taper_nn_embedding_options {
     pub scale_grad_by_freq: i32,
     /// 0 or 1, default 0.
     pub sparse: i32,
+    /// 0 or 1, default 0.
+    pub freeze: i32,
     /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
     pub dtype: i32,
-    /// 0.
-    pub reserved: i32,
     /// Of the parameters; type 0: the default device.
     pub device: taper_device,
 }
 static EMBEDDING_OPTIONS: OptionTable = OptionTable {
     size: size_of::<taper_nn_embedding_options>(),
     fields: &[
+        OptionField { name: "options->weight", slot: 0, kind: Kind::Tensor, offset: offset_of!(taper_nn_embedding_options, weight) },
         OptionField { name: "options->padding_idx", slot: 2, kind: Kind::OptInt, offset: offset_of!(taper_nn_embedding_options, padding_idx) },
         OptionField { name: "options->max_norm", slot: 3, kind: Kind::OptFloat, offset: offset_of!(taper_nn_embedding_options, max_norm) },
         OptionField { name: "options->norm_type", slot: 4, kind: Kind::Float, offset: offset_of!(taper_nn_embedding_options, norm_type) },
         OptionField { name: "options->scale_grad_by_freq", slot: 5, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_options, scale_grad_by_freq) },
         OptionField { name: "options->sparse", slot: 6, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_options, sparse) },
+        OptionField { name: "options->freeze", slot: 7, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_options, freeze) },
         OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_embedding_options, dtype) },
         OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_embedding_options, device) },
     ],

@@ -11705,7 +11705,7 @@ pub unsafe extern "C" fn taper_pad(
         let mode = c.str(2, "mode", mode)?;
         let value = c.opt(3, "value", value)?;
         if c.is_gated() {
-            c.gate(513, &mut [One(&mut input)])?;
+            c.gate(513, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
         }
         out.set(ops::pad(&input, pad, mode, value)?)
     })

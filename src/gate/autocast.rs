@@ -44,6 +44,12 @@ fn place(kind: DeviceType) -> usize {
     DeviceType::ALL.iter().position(|k| *k == kind).unwrap_or(0)
 }
 
+/// Looks at the state, and leaves the thread's word alone.
+fn look<R>(f: impl FnOnce(&State) -> R) -> R {
+    STATE.with(|s| f(&s.borrow()))
+}
+
+/// Changes the state, and the thread's word with it.
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
     let (r, on) = STATE.with(|s| {
         let mut s = s.borrow_mut();
@@ -96,7 +102,7 @@ pub fn end() -> Result<()> {
 
 /// Whether listed ops on devices of `kind` are cast on this thread.
 pub fn enabled(kind: DeviceType) -> bool {
-    with(|s| s.now.on[place(kind)])
+    look(|s| s.now.on[place(kind)])
 }
 /// Sets that outside of regions, or until the region ends; returns what it was.
 pub fn set_enabled(kind: DeviceType, on: bool) -> bool {
@@ -104,7 +110,7 @@ pub fn set_enabled(kind: DeviceType, on: bool) -> bool {
 }
 /// What they are cast to.
 pub fn dtype(kind: DeviceType) -> DType {
-    with(|s| s.now.dtype[place(kind)])
+    look(|s| s.now.dtype[place(kind)])
 }
 /// Sets that.
 pub fn set_dtype(kind: DeviceType, dtype: DType) -> Result<()> {
@@ -114,7 +120,7 @@ pub fn set_dtype(kind: DeviceType, dtype: DType) -> Result<()> {
 }
 /// Whether a parameter is cast once per outermost region.
 pub fn cache_enabled() -> bool {
-    with(|s| s.now.caching)
+    look(|s| s.now.caching)
 }
 /// Sets that; returns what it was.
 pub fn set_cache_enabled(on: bool) -> bool {
@@ -132,6 +138,10 @@ pub fn cast(id: OpId, tensors: &mut [Slot]) -> Result<()> {
     if op.cpu == Policy::None && op.gpu == Policy::None {
         return Ok(());
     }
+    // The lists may name one of the op's cases alone.
+    if tensors.iter().any(|t| matches!(t, Slot::Case(false))) {
+        return Ok(());
+    }
     // The op belongs to the device of its tensors; a number on the CPU goes along with others.
     let (mut kind, mut widest) = (DeviceType::Cpu, None);
     let float = |t: &Tensor| t.dtype().is_real_float() && t.dtype() != DType::F64;
@@ -145,7 +155,7 @@ pub fn cast(id: OpId, tensors: &mut [Slot]) -> Result<()> {
         }
         Ok(())
     })?;
-    let setting = with(|s| s.now);
+    let setting = look(|s| s.now);
     let lower = setting.dtype[place(kind)];
     if !setting.on[place(kind)] {
         return Ok(());
@@ -181,11 +191,11 @@ fn cached(t: &Tensor, to: DType, caching: bool) -> Result<Tensor> {
     let key = (t.id(), to, autograd::grad_enabled());
     // A parameter that was written since is cast anew.
     let version = t.version();
-    if let Some(found) = with(|s| s.cache.get(&key).filter(|c| c.0 == version).map(|c| c.1.clone())) {
+    if let Some(found) = look(|s| s.cache.get(&key).filter(|c| c.0 == version).map(|c| c.1.clone())) {
         return Ok(found);
     }
     let made = ops::cast(t, to)?;
-    let old = with(|s| s.cache.insert(key, (version, made.clone())));
+    let old = STATE.with(|s| s.borrow_mut().cache.insert(key, (version, made.clone())));
     drop(old);
     Ok(made)
 }

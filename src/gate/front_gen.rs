@@ -6384,7 +6384,7 @@ pub fn pad(input: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Resul
         return ops::pad(input, pad, mode, value);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(513), &mut [One(&mut input)])?;
+    let _op = enter(OpId(513), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
     ops::pad(&input, pad, mode, value)
 }
 

@@ -34,6 +34,8 @@ pub enum Slot<'a> {
     Opt(&'a mut Option<Tensor>),
     List(&'a mut [Tensor]),
     OptList(&'a mut [Option<Tensor>]),
+    /// No tensor: whether the call is a case of the op that automatic casts are about.
+    Case(bool),
 }
 impl Slot<'_> {
     fn each(&mut self, f: &mut dyn FnMut(&mut Tensor) -> Result<()>) -> Result<()> {
@@ -42,6 +44,7 @@ impl Slot<'_> {
             Slot::Opt(t) => t.iter_mut().try_for_each(f),
             Slot::List(l) => l.iter_mut().try_for_each(f),
             Slot::OptList(l) => l.iter_mut().flatten().try_for_each(f),
+            Slot::Case(_) => Ok(()),
         }
     }
 }

@@ -518,7 +518,7 @@ pub static OPS: [Op; 593] = [
     Op { name: "normalize", cpu: None, gpu: Float32 },
     Op { name: "cosine_similarity", cpu: None, gpu: Float32 },
     Op { name: "pairwise_distance", cpu: None, gpu: Float32 },
-    Op { name: "pad", cpu: None, gpu: None },
+    Op { name: "pad", cpu: Float32, gpu: None },
     Op { name: "scaled_dot_product_attention", cpu: Lower, gpu: Lower },
     Op { name: "pixel_shuffle", cpu: None, gpu: None },
     Op { name: "interpolate", cpu: None, gpu: Float32 },

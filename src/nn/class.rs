@@ -53,6 +53,7 @@ pub struct Class {
     /// Draws the initial values.
     pub reset: fn(&Module, &Values) -> Result<()>,
     pub forward: Forward,
+    pub further: Option<Further>,
     pub repr: fn(&Module, &Values, &mut Text),
     pub activation: fn(&Values) -> Option<Activation>,
     /// The forward with an activation applied in one go.
@@ -62,6 +63,12 @@ pub struct Class {
     pub lazy: Option<Lazy>,
 }
 pub type Forward = fn(&Module, &Values, &[&Tensor]) -> Result<Outputs>;
+
+/// A forward that takes arguments besides its inputs: their names, and the call with them, None where one is not given.
+pub struct Further {
+    pub names: &'static [&'static str],
+    pub forward: fn(&Module, &Values, &[&Tensor], &Values) -> Result<Outputs>,
+}
 
 /// The first value is not known before the first input.
 pub struct Lazy {
@@ -192,8 +199,11 @@ enum Stage<'a> {
     /// It is now: parameters get theirs.
     Shaping(&'a Module),
 }
+#[derive(Clone, Copy, PartialEq)]
 enum Made {
     Parameter,
+    /// Not trained.
+    Frozen,
     Buffer,
 }
 
@@ -209,6 +219,8 @@ pub struct Setup<'a> {
     children: Vec<(&'static str, &'static Class)>,
     /// Whether a parameter or buffer had no shape until now.
     fresh: bool,
+    /// Whether a parameter came with the arguments: nothing is drawn.
+    brought: bool,
 }
 impl Setup<'_> {
     /// Whether the first value is known.
@@ -305,6 +317,25 @@ impl Setup<'_> {
     /// A parameter, or none where `when` does not hold; `shape` depends on the first value where `waits`.
     pub fn param(&mut self, name: &'static str, when: bool, shape: &[i64], init: Option<Scalar>) -> Result<()> {
         self.make(name, Made::Parameter, when, true, shape, None, init)
+    }
+    /// A parameter that shares the memory of the tensor `argument` where there is one; `of` are the arguments that its
+    /// shape consists of.
+    pub fn param_from(
+        &mut self,
+        name: &'static str,
+        argument: &str,
+        shape: &[i64],
+        of: &str,
+        frozen: bool,
+    ) -> Result<()> {
+        let kind = if frozen { Made::Frozen } else { Made::Parameter };
+        let Some((_, t)) = self.given.iter().find(|(n, _)| *n == argument) else {
+            return self.make(name, kind, true, true, shape, None, None);
+        };
+        ensure!(t.shape()[..] == *shape, Value, "Shape of {argument} does not match {of}");
+        self.brought = true;
+        self.made.push((name, kind, Some(ops::detach(t)?), false));
+        Ok(())
     }
     pub fn buffer(
         &mut self,
@@ -414,6 +445,15 @@ impl Layer for Instance {
     fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
         (self.class.forward)(m, self.values(), &self.inputs(m, inputs)?)
     }
+    fn forward_with(&self, m: &Module, inputs: &[Option<Tensor>], more: &[Attribute]) -> Result<Outputs> {
+        match &self.class.further {
+            Some(f) if f.names.len() == more.len() => {
+                (f.forward)(m, self.values(), &self.inputs(m, inputs)?, &Values(more.into()))
+            }
+            Some(f) => bail!(Type, "{}.forward() takes {} besides its inputs", m.name(), f.names.join(", ")),
+            None => bail!(Type, "{}.forward() takes no arguments besides its inputs", m.name()),
+        }
+    }
     fn extra_repr(&self, m: &Module) -> Result<String> {
         let mut text = Text::default();
         (self.class.repr)(m, self.values(), &mut text);
@@ -447,6 +487,7 @@ impl Layer for Instance {
             made: Vec::new(),
             children: Vec::new(),
             fresh: false,
+            brought: false,
         };
         (self.class.setup)(&mut s)?;
         let (values, fresh) = (s.v, s.fresh);
@@ -504,22 +545,30 @@ impl Class {
             made: Vec::new(),
             children: Vec::new(),
             fresh: false,
+            brought: false,
         };
         (self.setup)(&mut s)?;
+        let brought = s.brought;
         let made = s.made;
         let m = Module::new(self.name, Instance { class: self, values: s.v.clone(), known: OnceLock::new() });
         for (name, kind, tensor, waiting) in made {
             match (kind, tensor, waiting) {
-                (Made::Parameter, Some(t), true) => m.register_uninitialized_parameter(name, t.dtype(), t.device())?,
+                (Made::Parameter | Made::Frozen, Some(t), true) => {
+                    m.register_uninitialized_parameter(name, t.dtype(), t.device())?
+                }
                 (Made::Buffer, Some(t), true) => m.register_uninitialized_buffer(name, t.dtype(), t.device())?,
                 (Made::Parameter, t, _) => m.register_parameter(name, t)?,
+                (Made::Frozen, t, _) => {
+                    m.register_parameter(name, t.clone())?;
+                    t.iter().try_for_each(|t| autograd::set_requires_grad(t, false))?;
+                }
                 (Made::Buffer, t, _) => m.register_buffer(name, t, true)?,
             }
         }
         for (name, class) in s.children {
             m.register_module(name, Some(class.build(class.defaults(), &[], place)?))?;
         }
-        if self.lazy.is_none() {
+        if self.lazy.is_none() && !brought {
             (self.reset)(&m, &s.v)?;
         }
         Ok(m)

@@ -487,19 +487,19 @@ pub fn conv_transpose_sized(
             size.len()
         );
         let wanted = &size[size.len() - n..];
-        for i in 0..n {
+        let least = |i: usize| {
             let last = (s[free + i] - 1).saturating_mul(stride[i]).saturating_sub(2 * padding[i]);
-            let least = last.saturating_add(reach(k[i + 2], dilation[i]));
-            let most = least.saturating_add(stride[i] - 1);
-            ensure!(
-                least <= wanted[i] && wanted[i] <= most,
-                Value,
-                "requested an output size of {wanted:?}, but valid sizes range from {least} to {most} in dimension {i} (for \
-                 an input of {:?})",
-                &s[free..]
-            );
-            extra[i] = wanted[i] - least;
-        }
+            last.saturating_add(reach(k[i + 2], dilation[i]))
+        };
+        let least: Vec<i64> = (0..n).map(least).collect();
+        let most: Vec<i64> = least.iter().zip(&stride).map(|(l, s)| l.saturating_add(s - 1)).collect();
+        ensure!(
+            (0..n).all(|i| (least[i]..=most[i]).contains(&wanted[i])),
+            Value,
+            "requested an output size of {wanted:?}, but valid sizes range from {least:?} to {most:?} (for an input of {:?})",
+            &s[free..]
+        );
+        extra = wanted.iter().zip(&least).map(|(w, l)| w - l).collect();
     }
     conv_transpose_nd(op, n, input, weight, bias, &stride, &padding, &extra, groups, &dilation)
 }

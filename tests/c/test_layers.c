@@ -57,6 +57,77 @@ static void describe(const char *name, taper_module *m)
     add("\n");
 }
 
+/* A table that is given, and one that is not trained. */
+static void given_tables(void)
+{
+    const float v[] = {1, 2, 3, 4, 5, 6};
+    const int64_t two = 2, one = 1;
+    taper_tensor *table = floats(v, 3, 2), *index = NULL, *out = NULL, *weight = NULL;
+    OK(taper_tensor_from_data(&two, &one, 1, TAPER_INT64, TAPER_CPU, &index));
+    for (int freeze = 0; freeze < 2; ++freeze) {
+        taper_nn_embedding_options o = TAPER_NN_EMBEDDING_OPTIONS_INIT;
+        o.weight = table, o.freeze = freeze;
+        taper_module *m = NULL;
+        OK(taper_nn_embedding_create(3, 2, &o, &m));
+        OK(taper_module_forward(m, &index, 1, &out));
+        CHECK(at(out, 0) == 5 && at(out, 1) == 6);
+        OK(taper_module_get_parameter(m, "weight", &weight));
+        CHECK(taper_tensor_storage_id(weight) == taper_tensor_storage_id(table)); /* shared, as with PyTorch */
+        CHECK_INT(taper_tensor_requires_grad(weight), !freeze);
+        CHECK(!taper_tensor_requires_grad(table));
+        CHECK(taper_tensor_free(out) && taper_tensor_free(weight) && taper_module_free(m));
+    }
+    taper_nn_embedding_options o = TAPER_NN_EMBEDDING_OPTIONS_INIT;
+    o.weight = table;
+    taper_module *none = NULL;
+    FAILS(taper_nn_embedding_create(2, 2, &o, &none), TAPER_ERROR_VALUE,
+          "Shape of weight does not match num_embeddings and embedding_dim");
+    o.weight = index;
+    FAILS(taper_nn_embedding_create(1, 1, &o, &none), TAPER_ERROR_VALUE, "Shape of weight");
+    CHECK(none == NULL && taper_tensor_free(table) && taper_tensor_free(index));
+}
+
+static taper_error *count(void *user, taper_module *m, taper_tensor *const *inputs, size_t n, taper_tensor *output,
+                          taper_tensor **replacement)
+{
+    (void)m, (void)inputs, (void)n, (void)output, (void)replacement;
+    ++*(int *)user;
+    return NULL;
+}
+
+/* A forward that takes more than tensors, with the module's hooks. */
+static void output_sizes(void)
+{
+    const int64_t three[] = {3}, eight[] = {8, 8}, nine[] = {9, 9}, sizes[] = {1, 1, 3, 3};
+    int runs = 0;
+    taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
+    const int64_t two[] = {2};
+    o.stride = two, o.stride_len = 1;
+    taper_module *m = NULL, *other = NULL;
+    OK(taper_nn_conv_transpose2d_create(1, 1, three, 1, &o, &m));
+    OK(taper_nn_identity_create(NULL, &other));
+    taper_module_hook_vtable hook = TAPER_MODULE_HOOK_VTABLE_INIT;
+    hook.after = count;
+    uint64_t id = 0;
+    OK(taper_module_register_forward_hook(m, &hook, &runs, &id));
+    taper_tensor *x = NULL, *y = NULL;
+    OK(taper_ones(sizes, 4, TAPER_FLOAT32, TAPER_CPU, &x));
+    OK(taper_nn_conv_transpose2d_forward(m, x, NULL, 0, &y));
+    CHECK_INT(taper_tensor_size(y, -1), 7);
+    CHECK(taper_tensor_free(y));
+    OK(taper_nn_conv_transpose2d_forward(m, x, eight, 2, &y));
+    CHECK_INT(taper_tensor_size(y, -1), 8);
+    CHECK(taper_tensor_free(y));
+    y = NULL;
+    FAILS(taper_nn_conv_transpose2d_forward(m, x, nine, 2, &y), TAPER_ERROR_VALUE,
+          "requested an output size of [9, 9], but valid sizes range from [7, 7] to [8, 8]");
+    FAILS(taper_nn_conv_transpose2d_forward(other, x, eight, 2, &y), TAPER_ERROR_TYPE,
+          "Identity.forward() takes no arguments besides its inputs");
+    FAILS(taper_nn_conv_transpose2d_forward(m, x, NULL, 1, &y), TAPER_ERROR_VALUE, "output_size");
+    CHECK_INT(runs, 2);
+    CHECK(y == NULL && taper_tensor_free(x) && taper_module_free(m) && taper_module_free(other));
+}
+
 int main(void)
 {
     static char wanted[1 << 14];
@@ -88,5 +159,7 @@ int main(void)
     }
     fclose(f);
     CHECK(n > 100);
+    given_tables();
+    output_sizes();
     return finish("layers");
 }

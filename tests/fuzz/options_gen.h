@@ -279,6 +279,7 @@ static const taper_nn_embedding_options *embedding_options(void)
     o->norm_type = f_any();
     o->scale_grad_by_freq = (int32_t)below(2);
     o->sparse = (int32_t)below(2);
+    o->freeze = (int32_t)below(2);
     o->dtype = one_in(2) ? -1 : (int32_t)below(20);
     return o;
 }

@@ -519,18 +519,36 @@ struct ConvTranspose1d : Layer {
     using Options = ConvTransposeSettings;
     ConvTranspose1d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const Options &o = {})
         : Layer(detail::create(taper_nn_conv_transpose1d_create, o, in_channels, out_channels, kernel_size.data(), kernel_size.size())) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_conv_transpose1d_forward(handle(), input.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
 };
 /// Transposed convolution over (N, C, H, W).
 struct ConvTranspose2d : Layer {
     using Options = ConvTransposeSettings;
     ConvTranspose2d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const Options &o = {})
         : Layer(detail::create(taper_nn_conv_transpose2d_create, o, in_channels, out_channels, kernel_size.data(), kernel_size.size())) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_conv_transpose2d_forward(handle(), input.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
 };
 /// Transposed convolution over (N, C, D, H, W).
 struct ConvTranspose3d : Layer {
     using Options = ConvTransposeSettings;
     ConvTranspose3d(int64_t in_channels, int64_t out_channels, const IntList &kernel_size, const Options &o = {})
         : Layer(detail::create(taper_nn_conv_transpose3d_create, o, in_channels, out_channels, kernel_size.data(), kernel_size.size())) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_conv_transpose3d_forward(handle(), input.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
 };
 /// A Conv1d whose in_channels is taken from the first input.
 struct LazyConv1d : Layer {
@@ -1018,6 +1036,10 @@ struct LocalResponseNorm : Layer {
 /// What Embedding can be given, in a chain.
 class EmbeddingSettings {
   public:
+    EmbeddingSettings &weight(const Tensor & v) {
+        weight_ = v;
+        return *this;
+    }
     EmbeddingSettings &padding_idx(std::optional<int64_t> v) {
         padding_idx_ = v;
         return *this;
@@ -1038,6 +1060,10 @@ class EmbeddingSettings {
         raw_.sparse = v;
         return *this;
     }
+    EmbeddingSettings &freeze(bool v) {
+        raw_.freeze = v;
+        return *this;
+    }
     EmbeddingSettings &dtype(DType v) {
         raw_.dtype = static_cast<int32_t>(v);
         return *this;
@@ -1049,6 +1075,7 @@ class EmbeddingSettings {
     /// Points into this object.
     taper_nn_embedding_options raw() const {
         taper_nn_embedding_options o = raw_;
+        o.weight = weight_.handle();
         o.padding_idx = padding_idx_ ? &*padding_idx_ : nullptr;
         o.max_norm = max_norm_ ? &*max_norm_ : nullptr;
         return o;
@@ -1056,6 +1083,7 @@ class EmbeddingSettings {
 
   private:
     taper_nn_embedding_options raw_ = TAPER_NN_EMBEDDING_OPTIONS_INIT;
+    Tensor weight_;
     std::optional<int64_t> padding_idx_;
     std::optional<double> max_norm_;
 };

@@ -35,6 +35,25 @@ static std::string described(const std::string &name, const nn::Module &m) {
     }
     return s;
 }
+/// What PyTorch's from_pretrained and forward(x, output_size=...) have.
+static void given_tables_and_output_sizes() {
+    const Tensor table = tensor({1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f}).reshape({3, 2});
+    for (const bool freeze : {false, true}) {
+        const nn::Embedding m(3, 2, nn::Embedding::Options().weight(table).freeze(freeze));
+        CHECK(m(tensor({int64_t{2}})).sum().item<float>() == 11);
+        CHECK(m.get_parameter("weight").requires_grad() != freeze && !table.requires_grad());
+    }
+    nn::ConvTranspose2d m(1, 1, 3, nn::ConvTranspose2d::Options().stride(2));
+    const Tensor x = ones({1, 1, 3, 3});
+    CHECK(m.forward(x).size(-1) == 7 && m.forward(x, IntList{8, 8}).size(-1) == 8);
+    bool refused = false;
+    try {
+        m.forward(x, IntList{9, 9});
+    } catch (const Error &e) {
+        refused = std::string(e.what()).find("valid sizes range from [7, 7] to [8, 8]") != std::string::npos;
+    }
+    CHECK(refused);
+}
 static void every_layer(const std::string &fixture) {
     std::ifstream f(fixture);
     std::string wanted;

@@ -889,6 +889,7 @@ int main() {
     lists();
     modules();
     module_lists();
+    given_tables_and_output_sizes();
     every_layer(TAPER_ROOT "/tests/fixtures/layers.txt");
     threads();
     assignments();

@@ -63,9 +63,11 @@ pub fn conv_transposed(
     output_padding: &[i64],
     groups: i64,
     dilation: &[i64],
+    output_size: Option<&[i64]>,
 ) -> Result<Tensor> {
     ensure!(v.opt_text(padding).is_none(), Type, "padding='{}' is for convolutions alone", v.text(padding));
-    ops::conv_transpose_sized(input, weight, bias, stride, v.ints(padding), output_padding, groups, dilation, None)
+    let padding = v.ints(padding);
+    ops::conv_transpose_sized(input, weight, bias, stride, padding, output_padding, groups, dilation, output_size)
 }
 
 /// The dimension that softmax takes where none is named, PyTorch's.

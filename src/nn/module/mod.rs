@@ -24,6 +24,10 @@ pub trait Layer: Send + Sync {
     /// The outputs for `inputs` (None: an optional one that was not given); parameters and children are found in
     /// `module`.
     fn forward(&self, module: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs>;
+    /// The same with the arguments that the forward takes besides its inputs, in its order; None for one that is not given.
+    fn forward_with(&self, module: &Module, _inputs: &[Option<Tensor>], _more: &[Attribute]) -> Result<Outputs> {
+        bail!(Type, "{}.forward() takes no arguments besides its inputs", module.name())
+    }
     /// What stands between the brackets of the printed form; several lines are indented below each other.
     fn extra_repr(&self, _module: &Module) -> Result<String> {
         Ok(String::new())
@@ -208,9 +212,17 @@ impl Module {
     /// Runs the pre-hooks, the layer and the post-hooks; None is an optional input that is not given, or an optional
     /// output that was not asked for.
     pub fn forward_list(&self, inputs: &[Option<Tensor>]) -> Result<Outputs> {
-        self.run(inputs).map_err(|e| self.placed(e))
+        self.run(inputs, &[]).map_err(|e| self.placed(e))
     }
-    fn run(&self, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+    /// The same of a layer whose forward takes arguments besides its inputs (a transposed convolution's output_size).
+    pub fn forward_with(&self, inputs: &[Option<Tensor>], more: &[Attribute]) -> Result<Outputs> {
+        self.run(inputs, more).map_err(|e| self.placed(e))
+    }
+    fn run(&self, inputs: &[Option<Tensor>], more: &[Attribute]) -> Result<Outputs> {
+        let forward = |inputs: &[Option<Tensor>]| match more {
+            [] => self.0.layer.forward(self, inputs),
+            more => self.0.layer.forward_with(self, inputs, more),
+        };
         stack::check()?;
         if self.0.lazy.load(Ordering::Acquire) {
             self.initialize(inputs)?;
@@ -219,7 +231,7 @@ impl Module {
             let h = self.0.hooks.lock();
             if h.pre.is_empty() && h.post.is_empty() {
                 drop(h);
-                return self.0.layer.forward(self, inputs);
+                return forward(inputs);
             }
             (h.pre.clone(), h.post.clone())
         };
@@ -230,7 +242,7 @@ impl Module {
             }
         }
         let inputs = replaced.as_deref().unwrap_or(inputs);
-        let mut out = self.0.layer.forward(self, inputs)?;
+        let mut out = forward(inputs)?;
         for (_, hook) in &post {
             if let Some(new) = hook(self, inputs, &out)? {
                 out = new;

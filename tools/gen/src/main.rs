@@ -147,7 +147,8 @@ fn run(check: bool, only: Option<&str>) -> Result<bool, String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let table = root.join("spec/ops.txt");
     let text = std::fs::read_to_string(&table).map_err(|e| format!("{}: {e}", table.display()))?;
-    let ops = parser::parse(&text)?;
+    let mut ops = parser::parse(&text)?;
+    gate::cases(&root, &mut ops)?;
     let mut current = true;
     for (name, path, emit) in TARGETS {
         if only.is_some_and(|o| o != *name) {

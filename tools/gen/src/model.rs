@@ -29,6 +29,8 @@ pub struct Op {
     pub function: bool,
     /// Lives in `nn.functional`.
     pub nn: bool,
+    /// The cases that automatic casts are about, where that is not every call: a text argument and a list's length.
+    pub cases: Vec<(String, Vec<usize>)>,
     /// Version that brought the op; `[since 0.2]` in the table, else 0.1.
     pub since: String,
     /// Heading (`# ...` comment) under which the op stands in the table.

@@ -174,6 +174,7 @@ pub fn parse_op(line: &str) -> Result<Op, String> {
         doc: Vec::new(),
         inplace,
         view,
+        cases: Vec::new(),
         method,
         function: true,
         nn: false,

@@ -1,6 +1,7 @@
 //! `bindings/cpp/taper/layers_gen.hpp`: a class for each layer, and one for each kind of options.
 
 use super::c::{fields, options_name, split, Field, Kind};
+use super::forward::further;
 use super::model::*;
 use super::plan::{classes, snake, Plan};
 use std::collections::BTreeSet;
@@ -186,6 +187,24 @@ fn class(plan: &Plan) -> String {
             s,
             "    explicit {name}(std::initializer_list<int64_t> {n}{rest}) : {name}({}{pass}) {{}}",
             again.join(", ")
+        )
+        .unwrap();
+    }
+    if !further(plan).is_empty() {
+        let inputs = plan.layers.inputs(plan.entry);
+        let mut heads: Vec<_> = inputs.iter().map(|i| format!("const Tensor &{i}")).collect();
+        let mut passed: Vec<_> = inputs.iter().map(|i| format!("{i}.handle()")).collect();
+        for Argument { name: n, .. } in further(plan) {
+            heads.push(format!("const OptionalIntList &{n}"));
+            passed.push(format!("{n} ? {n}->data() : nullptr, {n} ? {n}->size() : 0"));
+        }
+        write!(
+            s,
+            "    using Layer::forward;\n    Tensor forward({}) {{\n        taper_tensor *out = nullptr;\n        \
+             taper::detail::check(taper_nn_{}_forward(handle(), {}, &out));\n        return Tensor::adopt(out);\n    }}\n",
+            heads.join(", "),
+            snake(name),
+            passed.join(", ")
         )
         .unwrap();
     }

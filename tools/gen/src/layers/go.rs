@@ -3,6 +3,7 @@
 use super::c::{fields, options_name, split, Field, Kind};
 use super::cpp::{camel, settings};
 use super::expr::Expr;
+use super::forward::further;
 use super::model::*;
 use super::plan::{classes, snake, Plan};
 use std::collections::BTreeSet;
@@ -22,6 +23,11 @@ pub fn emit(layers: &Layers, by_hand: &str) -> String {
         if settings(&plan).is_some() || !by_hand.contains(&format!("func New{}(", plan.entry.name)) {
             shims += &shim(&plan);
             body += &constructor(&plan, by_hand);
+        }
+        if !further(&plan).is_empty() {
+            let (shim, method) = forward(&plan);
+            shims += &shim;
+            body += &method;
         }
     }
     let tensors = if body.contains("runtime.") { "\n\t\"runtime\"" } else { "" };
@@ -245,6 +251,44 @@ fn shim(plan: &Plan) -> String {
         false => format!("    taper_nn_{options}_options o = TAPER_NN_{}_OPTIONS_INIT;\n", options.to_uppercase()),
     };
     format!("static inline go_pair go_create_{name}({head}) {{\n{begin}{fill}{make}}}\n")
+}
+
+/// The shim and the method of a forward that takes arguments besides its inputs.
+fn forward(plan: &Plan) -> (String, String) {
+    let (class, name) = (&plan.entry.name, snake(&plan.entry.name));
+    let (mut head, mut call) = (vec!["uintptr_t m".to_string()], vec!["(taper_module *)m".to_string()]);
+    let (mut parameters, mut pass, mut alive) = (Vec::new(), vec!["m.ptr()".to_string()], String::new());
+    for i in plan.layers.inputs(plan.entry) {
+        head.push(format!("uintptr_t {i}"));
+        call.push(format!("(taper_tensor *){i}"));
+        parameters.push(format!("{i} *Tensor"));
+        pass.push(format!("{i}.ptr()"));
+        alive += &format!("\truntime.KeepAlive({i})\n");
+    }
+    let mut names = Vec::new();
+    for Argument { name: n, .. } in further(plan) {
+        let g = lower(n);
+        head.push(format!("const int64_t *{n}, size_t {n}_len"));
+        call.push(format!("{n}, {n}_len"));
+        parameters.push(format!("{g} []int64"));
+        pass.push(format!("(*C.int64_t)(intsOrNil({g})), C.size_t(len({g}))"));
+        names.push(g);
+    }
+    let shim = format!(
+        "static inline go_pair go_{name}_forward({}) {{\n    taper_tensor *t = 0;\n    go_pair r = {{0, 0}};\n    \
+         r.err = (uintptr_t)taper_nn_{name}_forward({}, &t);\n    r.out = (uintptr_t)t;\n    return r;\n}}\n",
+        head.join(", "),
+        call.join(", ")
+    );
+    let method = format!(
+        "// {class}Forward runs a {class} with its hooks, as Forward does, and with {names} (nil: none).\n\
+         func (m *Module) {class}Forward({}) (*Tensor, error) {{\n\tr := C.go_{name}_forward({})\n\truntime.KeepAlive(m)\n{alive}\t\
+         if r.err != 0 {{\n\t\treturn nil, check(uintptr(r.err))\n\t}}\n\treturn adopt(uintptr(r.out)), nil\n}}\n\n",
+        parameters.join(", "),
+        pass.join(", "),
+        names = names.join(", "),
+    );
+    (shim, method)
 }
 
 fn constructor(plan: &Plan, by_hand: &str) -> String {

@@ -4,6 +4,7 @@ pub mod c;
 mod cpp;
 mod examples;
 pub mod expr;
+mod forward;
 mod go;
 mod model;
 mod parser;

@@ -134,6 +134,8 @@ pub enum Step {
         shape: Expr,
         init: Option<Expr>,
         when: Option<Expr>,
+        /// The argument that may bring it, and the one that says that it is not trained.
+        from: Option<(String, String)>,
     },
     Buffer {
         name: String,

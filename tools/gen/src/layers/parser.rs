@@ -186,8 +186,16 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
         "param" => {
             let (name, shape) = (r.next()?, r.condition()?);
             let init = if r.take("=") { Some(r.condition()?) } else { None };
+            let from = match r.take("from") {
+                true => {
+                    let argument = r.next()?;
+                    r.expect("frozen")?;
+                    Some((argument, r.next()?))
+                }
+                false => None,
+            };
             let when = if r.take("if") { Some(r.expr()?) } else { None };
-            entry.steps.push(Step::Param { name, shape, init, when });
+            entry.steps.push(Step::Param { name, shape, init, when, from });
         }
         "buffer" => {
             let name = r.next()?;

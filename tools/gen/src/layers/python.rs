@@ -359,7 +359,7 @@ fn build(
                 is_stored = true;
             }
             Step::Let { name, value } => out += &format!("        self.{name} = {}\n", value.python(&after)),
-            Step::Param { name, shape, init, when } => {
+            Step::Param { name, shape, init, when, .. } => {
                 let shape = shape_text(name, shape, &after);
                 let tensor = match init {
                     _ if lazy.is_some() => "UninitializedParameter(device=device, dtype=dtype)".to_string(),
