@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes libtaper1 (what a program needs that runs) and libtaper-dev (what building one needs) as Debian packages in
-# target/dist, from what `make` built. DEB_COMPRESSION=gzip is quicker than xz. Only dpkg-deb is used. The same inputs give the same bytes.
+# target/dist, from what `make` built. DEB_COMPRESSION=none is quicker than xz. Only dpkg-deb is used. The same inputs give the same bytes.
 set -eu
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"

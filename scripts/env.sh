@@ -54,6 +54,26 @@ rust_tests() {
     export RUST_TESTS
 }
 
+# new_venv FOLDER: a virtual environment of python3, and venv_pip FOLDER ARGUMENT...: pip for it. Where python3 has pip itself
+# (22.3 or later), that one serves; unpacking another takes seconds.
+new_venv() {
+    rm -rf "$1"
+    if python3 -m pip --python "$(command -v python3)" --version >/dev/null 2>&1; then
+        python3 -m venv --without-pip "$1"
+    else
+        python3 -m venv "$1"
+    fi
+}
+venv_pip() {
+    local env=$1
+    shift
+    if [ -x "$env/bin/pip" ]; then
+        "$env/bin/python" -m pip --disable-pip-version-check "$@"
+    else
+        python3 -m pip --disable-pip-version-check --python "$env/bin/python" "$@"
+    fi
+}
+
 # retry N COMMAND...: for what goes over the network. Waits 2, 4, 8 ... seconds between the tries.
 retry() {
     local left=$1 pause=2

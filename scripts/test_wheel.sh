@@ -27,7 +27,8 @@ assert x[0, 0] == 1 and (t.numpy() == x).all() and taper.tensor(x).shape == (2, 
 assert (taper.tensor([1.5, 2.0]).numpy() == numpy.array([1.5, 2.0], dtype=numpy.float32)).all()
 P
 
-# One environment, as python -m venv makes it, with nothing of this checkout, whose library must not be what is found.
+# One environment, as python -m venv makes it, with nothing of this checkout, whose library must not be what is found. With
+# TAPER_PIP, a command, an environment without a pip of its own.
 cat >"$dir/try.sh" <<'S'
 # try.sh FOLDER PYTHON DISTRIBUTION [PACKAGE...]
 dir=$1 python=$2 distribution=$3
@@ -35,8 +36,9 @@ shift 3
 env=$dir/env
 unset TAPER_LIBRARY PYTHONPATH LD_LIBRARY_PATH
 rm -rf "$env"
-"$python" -m venv "$env" || exit 1
-install() { "$env/bin/python" -m pip install -q --disable-pip-version-check "$@"; }
+"$python" -m venv ${TAPER_PIP:+--without-pip} "$env" || exit 1
+pip() { ${TAPER_PIP:-"$env/bin/python" -m pip} --disable-pip-version-check ${TAPER_PIP:+--python "$env/bin/python"} "$@"; }
+install() { pip install -q "$@"; }
 install --no-deps "$distribution" || exit 1
 [ $# = 0 ] || install --only-binary :all: "$@" || exit 2
 cd "$dir" || exit 1
@@ -49,7 +51,7 @@ case $found in
 esac
 [ $# = 0 ] || "$env/bin/python" numpy_test.py || exit 1
 "$env/bin/python" -c 'import numpy' 2>/dev/null && with=$("$env/bin/python" -c 'import numpy; print("NumPy", numpy.__version__)') || with="no NumPy"
-"$env/bin/python" -m pip show -f taper-torch | grep 'licenses/LICENSE-MIT' >/dev/null || exit 1
+pip show -f taper-torch | grep 'licenses/LICENSE-MIT' >/dev/null || exit 1
 echo "works: $("$env/bin/python" -V), $with, $("$env/bin/python" -c 'import platform; print(*platform.libc_ver())')${SOURCE:+, from the source distribution}"
 S
 works() { # works PYTHON PACKAGE...
@@ -59,6 +61,7 @@ works() { # works PYTHON PACKAGE...
 }
 
 if [ "${LONG:-0}" != 1 ]; then
+    if python3 -m pip --python "$(command -v python3)" --version >/dev/null 2>&1; then export TAPER_PIP="python3 -m pip"; fi
     works python3 || fail "in an environment of $(python3 -V)"
     exit 0
 fi

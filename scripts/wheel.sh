@@ -16,15 +16,14 @@ if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
 fi
 export SOURCE_DATE_EPOCH
 if [ ! -x "$env/bin/python" ] || ! "$env/bin/python" -c 'import build, setuptools' 2>/dev/null; then
-    rm -rf "$env"
-    python3 -m venv "$env"
-    retry 3 "$env/bin/python" -m pip install -q --disable-pip-version-check 'build==1.3.0' 'setuptools>=77'
+    new_venv "$env"
+    retry 3 venv_pip "$env" install -q 'build==1.3.0' 'setuptools>=77'
 fi
 
 library=$(realpath -s "${TAPER_BUNDLE:-target/release/libtaper.so}")
 if [ "${1:-}" != --reuse ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
     if "$env/bin/python" -c 'import ziglang' 2>/dev/null && [ -x "$env/bin/cargo-zigbuild" ] ||
-        "$env/bin/python" -m pip install -q --disable-pip-version-check 'ziglang==0.15.2' 'cargo-zigbuild==0.21.8'; then
+        venv_pip "$env" install -q 'ziglang==0.15.2' 'cargo-zigbuild==0.21.8'; then
         # zig is found as a module of the Python beside it.
         PATH="$env/bin:$PATH" CARGO_TARGET_DIR=$ROOT/target/zig CARGO_ZIGBUILD_PYTHON_PATH="$env/bin/python" \
             "$env/bin/cargo-zigbuild" zigbuild --release --locked --lib --target "x86_64-unknown-linux-gnu.$glibc"

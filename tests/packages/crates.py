@@ -133,11 +133,16 @@ def main():
         for licence, count in shares.most_common():
             print(f"{count:4} {licence}")
     if shutil.which("cargo-deny"):
-        if subprocess.run(["cargo", "deny", "check", "bans", "licenses", "sources"], cwd=ROOT).returncode != 0:
+        if (
+            subprocess.run(
+                ["cargo", "deny", "--workspace", "check", "bans", "licenses", "sources"], cwd=ROOT
+            ).returncode
+            != 0
+        ):
             failed.append("cargo deny")
         if subprocess.run(["cargo", "deny", "fetch"], cwd=ROOT, capture_output=True).returncode != 0:
             print("SKIPPED: advisories: their database cannot be had")
-        elif subprocess.run(["cargo", "deny", "check", "advisories"], cwd=ROOT).returncode != 0:
+        elif subprocess.run(["cargo", "deny", "--workspace", "check", "advisories"], cwd=ROOT).returncode != 0:
             failed.append("cargo deny: advisories")
     else:
         print("SKIPPED: advisories: cargo-deny is not installed")
