@@ -41,9 +41,7 @@ OTHER_WORDS = {
 
 
 # A device finds a bad index later, where it is next waited for, and does not know what the index stood for.
-IN_A_KERNEL = {
-    "F.cross_entropy(x, torch.tensor([0, 7]))": "Target 7 is out of bounds. .found by a kernel"
-}
+IN_A_KERNEL = {"F.cross_entropy(x, torch.tensor([0, 7]))": "Target 7 is out of bounds. .found by a kernel"}
 
 CPU_ONLY = {
     "x.numpy()": "NumPy shares the CPU's memory",

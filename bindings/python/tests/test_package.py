@@ -194,6 +194,11 @@ class Mismatched(Squares):
         return torch.ones(2) + torch.ones(3)
 
 
+class Threads(Squares):
+    def __getitem__(self, i):
+        return torch.get_num_threads()
+
+
 class Stream(torch.utils.data.IterableDataset):
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
@@ -207,6 +212,10 @@ def test_worker_processes():
     plain = [(b[0].flatten().tolist(), b[1]["index"].tolist()) for b in loader(Squares(), batch_size=3)]
     many = [(b[0].flatten().tolist(), b[1]["index"].tolist()) for b in loader(Squares(), batch_size=3, num_workers=2)]
     assert plain == many and plain[0] == ([0.0, 1.0, 4.0], [0, 1, 2])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    assert {n for batch in loader(Threads(), num_workers=2) for n in batch.tolist()} == {1}
+    torch.set_num_threads(before)
     with pytest.raises(KeyError, match="broken sample"):
         list(loader(Failing(), num_workers=2))
     with pytest.raises(

@@ -7,6 +7,7 @@ import sys
 import traceback
 
 from ..._random import manual_seed
+from ..._settings import set_num_threads
 from . import dataloader
 from .dataloader import fetch
 
@@ -34,6 +35,8 @@ class _End:
 def _work(connection, loader, worker, seed):
     import random
 
+    # Workers side by side keep the CPUs busy by themselves, as PyTorch's do.
+    set_num_threads(1)
     info = dataloader.WorkerInfo(worker, loader.num_workers, seed + worker, loader.dataset)
     dataloader._worker_info = info
     manual_seed(info.seed)
