@@ -132,7 +132,7 @@ if have go; then
         export GOFLAGS=-mod=mod GOPROXY=off
         cd "$dir/go"
         go mod init xor 2>/dev/null
-        go mod edit -require "$module@v0.0.0" -replace "$module=$PREFIX/share/taper/go"
+        go mod edit -require "$module@v0.0.0" -replace "$module=$(pkg-config --variable=godir taper)"
         go build -o "$dir/go-shared"
         if [ "${LONG:-0}" = 1 ]; then
             # Go's list of vendored modules cannot have a path with a space.
