@@ -157,8 +157,16 @@ fn conv_nd(
         }
     })
 }
-fn raw_conv(x: &Tensor, w: &Tensor, p: &ConvParams) -> Result<Tensor> {
-    conv_nd("conv", x.ndim() - 2, x, w, None, &p.stride, &p.padding, &p.dilation, p.groups)
+/// The part of a convolution that a result of `shape` has: what has more output_padding than a stride is the gradient of
+/// a convolution whose last places are missing.
+fn raw_conv(x: &Tensor, w: &Tensor, p: &ConvParams, shape: &[i64]) -> Result<Tensor> {
+    let mut out = conv_nd("conv", x.ndim() - 2, x, w, None, &p.stride, &p.padding, &p.dilation, p.groups)?;
+    for d in 2..shape.len() {
+        if out.shape()[d] > shape[d] {
+            out = narrow(&out, d as i64, 0, shape[d])?;
+        }
+    }
+    Ok(out)
 }
 /// Gradient of the input (also the transposed convolution); itself differentiable.
 fn conv_input_grad(g: &Tensor, w: &Tensor, shape: &[i64], p: &ConvParams) -> Result<Tensor> {
@@ -176,7 +184,7 @@ fn conv_input_grad(g: &Tensor, w: &Tensor, shape: &[i64], p: &ConvParams) -> Res
         let (g0, w0) = (s.save(g), s.save(w));
         move |c, gg| {
             let (g0, w0) = (g0.get(c)?, w0.get(c)?);
-            let a = if c.needs(0) { Some(raw_conv(gg, &w0, &p)?) } else { None };
+            let a = if c.needs(0) { Some(raw_conv(gg, &w0, &p, &g0.shape())?) } else { None };
             let b = if c.needs(1) { Some(conv_weight_grad(&g0, gg, &w0.shape(), &p)?) } else { None };
             Ok(grads![a, b])
         }
@@ -198,7 +206,7 @@ fn conv_weight_grad(g: &Tensor, x: &Tensor, shape: &[i64], p: &ConvParams) -> Re
         let (g0, x0) = (s.save(g), s.save(x));
         move |c, gw| {
             let (g0, x0) = (g0.get(c)?, x0.get(c)?);
-            let a = if c.needs(0) { Some(raw_conv(&x0, gw, &p)?) } else { None };
+            let a = if c.needs(0) { Some(raw_conv(&x0, gw, &p, &g0.shape())?) } else { None };
             let b = if c.needs(1) { Some(conv_input_grad(&g0, gw, &x0.shape(), &p)?) } else { None };
             Ok(grads![a, b])
         }
@@ -314,11 +322,8 @@ fn conv_transpose_nd(
         &si[2..],
         &out[2..]
     );
-    // The convolution that this is the gradient of may give larger results than the input: rows of zeros behind it.
-    let behind: Vec<i64> = (0..n).rev().flat_map(|i| [0, extra[i] / stride[i]]).collect();
     let p = ConvParams { stride, padding, dilation, groups };
-    let wide = if behind.iter().any(|b| *b > 0) { pad(input, &behind, "constant", None)? } else { input.clone() };
-    let out = conv_input_grad(&wide, weight, &out, &p)?;
+    let out = conv_input_grad(input, weight, &out, &p)?;
     match bias {
         Some(b) => {
             let mut s = vec![1i64; n + 2];

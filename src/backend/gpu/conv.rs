@@ -113,6 +113,14 @@ impl Gpu {
     /// A convolution by the vendor's library; false where there is none.
     fn library_conv(&self, pass: ConvPass, [x, w, y]: [&View; 3], bias: Option<&View>, p: &ConvParams) -> Result<bool> {
         let dtype = x.dtype;
+        // A library knows results of the full size alone.
+        let g = Geometry::new(*x, *w, *y, p);
+        let full = |d: usize| {
+            (g.input[d] + 2 * g.padding[d] - g.dilation[d] * (g.kernel[d] - 1) - 1) / g.stride[d] + 1 == g.output[d]
+        };
+        if !(0..3).all(full) {
+            return Ok(false);
+        }
         if [x, w, y].into_iter().chain(bias).any(|v| v.dtype != dtype)
             || bias.is_some_and(|b| !b.layout.is_contiguous())
         {
@@ -255,23 +263,25 @@ impl Gpu {
         let bias_mem = bias.as_ref().map(|b| self.view(b)).transpose()?;
         let bias_at = bias.as_ref().map_or((0, 0), |b| (b.layout.offset, b.layout.strides[0]));
         let (xm, wm, ym) = (self.view(&x)?, self.view(&w)?, self.view(&y)?);
+        let direct = |mend: bool| {
+            let kernel = self.conv_kernel("conv_forward", "DIRECT_FORWARD", &g, bias.is_some())?;
+            let args = [
+                xm.into(),
+                wm.into(),
+                bias_mem.unwrap_or(wm).into(),
+                ym.into(),
+                g.arg(0, g.n),
+                bias_at.0.into(),
+                bias_at.1.into(),
+                i32::from(mend).into(),
+            ];
+            self.launch_1d(&kernel, &args, y.layout.numel())
+        };
         let fits = self.rows_fit_forward(&g);
         let method = match method.unwrap_or_else(|| self.conv_method(g.og, ck, fits)) {
             ConvMethod::Rows if fits => return self.conv_rows_forward(&g, bias),
             ConvMethod::Columns(m) if plane_is_contiguous(y.layout) => m,
-            _ => {
-                let kernel = self.conv_kernel("conv_forward", "DIRECT_FORWARD", &g, bias.is_some())?;
-                let args = [
-                    xm.into(),
-                    wm.into(),
-                    bias_mem.unwrap_or(wm).into(),
-                    ym.into(),
-                    g.arg(0, g.n),
-                    bias_at.0.into(),
-                    bias_at.1.into(),
-                ];
-                return self.launch_1d(&kernel, &args, y.layout.numel());
-            }
+            _ => return direct(false),
         };
         let l = w.layout;
         let copy = if l.is_contiguous() { None } else { Some(self.copied(&w, &l.shape, &l.strides, l.offset)?) };
@@ -299,6 +309,9 @@ impl Gpu {
             };
             self.columns_product(&g, Side::Forward, method, [n0, images], a, g.og, &target)?;
         }
+        if g.padding != [0; 3] {
+            direct(true)?;
+        }
         Ok(())
     }
 
@@ -319,14 +332,16 @@ impl Gpu {
         let g = Geometry::new(gx, w, grad, p);
         let taps = Geometry::plane(&g.kernel);
         let (gm, wm, xm) = (self.view(&grad)?, self.view(&w)?, self.view(&gx)?);
+        let direct = |mend: bool| {
+            let kernel = self.conv_kernel("conv_backward_input", "DIRECT_INPUT", &g, false)?;
+            let args = [gm.into(), wm.into(), xm.into(), g.arg(0, g.n), i32::from(mend).into()];
+            self.launch_1d(&kernel, &args, gx.layout.numel())
+        };
         let fits = self.rows_fit_input(&g);
         let method = match method.unwrap_or_else(|| self.conv_method(g.cg, g.og * taps, fits)) {
             ConvMethod::Rows if fits => return self.conv_rows_input(&g),
             ConvMethod::Columns(m) if plane_is_contiguous(gx.layout) && grad.layout.numel() > 0 => m,
-            _ => {
-                let kernel = self.conv_kernel("conv_backward_input", "DIRECT_INPUT", &g, false)?;
-                return self.launch_1d(&kernel, &[gm.into(), wm.into(), xm.into(), g.arg(0, g.n)], gx.layout.numel());
-            }
+            _ => return direct(false),
         };
         // The weight as [group, c, o, taps].
         let ws = &w.layout.strides;
@@ -357,6 +372,9 @@ impl Gpu {
             };
             self.columns_product(&g, Side::Input, method, [n0, images], a, g.cg, &target)?;
         }
+        if taps > 1 || g.stride != [1; 3] || g.padding != [0; 3] || g.input != g.output {
+            direct(true)?;
+        }
         Ok(())
     }
 
@@ -377,14 +395,16 @@ impl Gpu {
         let g = Geometry::new(x, gw, grad, p);
         let (ck, plane) = (g.cg * Geometry::plane(&g.kernel), Geometry::plane(&g.output));
         let (gm, xm, wm) = (self.view(&grad)?, self.view(&x)?, self.view(&gw)?);
+        let direct = |mend: bool| {
+            let kernel = self.conv_kernel("conv_backward_weight", "DIRECT_WEIGHT", &g, false)?;
+            let args = [gm.into(), xm.into(), wm.into(), g.arg(0, g.n), i32::from(mend).into()];
+            self.launch_1d(&kernel, &args, gw.layout.numel())
+        };
         let fits = self.rows_fit_weight(&g);
         let method = match method.unwrap_or_else(|| self.conv_method(g.og, g.n * plane, fits)) {
             ConvMethod::Rows if fits => return self.conv_rows_weight(&g),
             ConvMethod::Columns(m) if gw.layout.is_contiguous() && grad.layout.numel() > 0 => m,
-            _ => {
-                let kernel = self.conv_kernel("conv_backward_weight", "DIRECT_WEIGHT", &g, false)?;
-                return self.launch_1d(&kernel, &[gm.into(), xm.into(), wm.into(), g.arg(0, g.n)], gw.layout.numel());
-            }
+            _ => return direct(false),
         };
         let gs = &grad.layout.strides;
         for [n0, images] in g.chunks(ck * plane) {
@@ -413,6 +433,9 @@ impl Gpu {
                 beta: if n0 == 0 { 0.0 } else { 1.0 },
             };
             self.columns_product(&g, Side::Weight, method, [n0, images], a, g.og, &target)?;
+        }
+        if g.padding != [0; 3] {
+            direct(true)?;
         }
         Ok(())
     }

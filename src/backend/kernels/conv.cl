@@ -5,6 +5,8 @@
 //   forward:         out[o, (n, p)]  = weight[o, (c, k)] @ x[(c, k), (n, p)]
 //   backward input:  gx[c, (n, i)]   = weight[c, (o, k)] @ grad[(o, k), (n, i)]
 //   backward weight: gw[o, (c, k)]   = grad[o, (n, p)]   @ x[(n, p), (c, k)]
+// Columns hold zeros in place of padding, and zero times infinity is NaN: the direct kernels, which leave padding out,
+// then sum again what is NaN (`mend`), each sum until it is NaN once more.
 typedef struct {
     i64 n, groups, cg, og;
     i64 x_off, x_st[5];
@@ -14,6 +16,8 @@ typedef struct {
     i64 n0, images;
     i32 in[3], out[3], ker[3], stride[3], pad[3], dil[3];
 } Conv;
+
+#define IS_NAN(v) ((v) != (v))
 
 #define SPLIT3(i, s, q, a0, a1, a2)                                  \
     const i64 q##2_ = (i) / s[2], q##1_ = q##2_ / s[1];              \
@@ -129,14 +133,16 @@ KERNEL void columns(GLOBAL const T_S *x, GLOBAL A *out, const Conv g) {
 #ifdef DIRECT_FORWARD
 // One work-item per output; for depthwise and other thin convolutions.
 KERNEL void conv_forward(GLOBAL const T_S *x, GLOBAL const T_S *w, GLOBAL const T_S *bias, GLOBAL T_S *y, const Conv g,
-                         const i64 b_off, const i64 b_st) {
+                         const i64 b_off, const i64 b_st, const i32 mend) {
     const i64 i = (i64)GID(0);
     if (i >= g.n * g.groups * g.og * g.out[0] * g.out[1] * g.out[2]) return;
     SPLIT3(i, g.out, plane, o0, o1, o2)
     const i64 n = plane / (g.groups * g.og), o = plane - n * (g.groups * g.og), group = o / g.og;
+    const i64 place = g.y_off + n * g.y_st[0] + o * g.y_st[1] + o0 * g.y_st[2] + o1 * g.y_st[3] + o2 * g.y_st[4];
+    if (mend && !IS_NAN((A)T_LD(y, place))) return;
     const i32 s0 = o0 * g.stride[0] - g.pad[0], s1 = o1 * g.stride[1] - g.pad[1], s2 = o2 * g.stride[2] - g.pad[2];
     A sum = 0;
-    for (i64 c = 0; c < g.cg; c++) {
+    for (i64 c = 0; c < g.cg && !(mend && IS_NAN(sum)); c++) {
         const i64 xb = g.x_off + n * g.x_st[0] + (group * g.cg + c) * g.x_st[1], wb = g.w_off + o * g.w_st[0] + c * g.w_st[1];
         for (i32 k0 = 0; k0 < g.ker[0]; k0++) {
             const i32 x0 = s0 + k0 * g.dil[0];
@@ -156,19 +162,21 @@ KERNEL void conv_forward(GLOBAL const T_S *x, GLOBAL const T_S *w, GLOBAL const 
 #ifdef BIAS
     sum = sum + (A)T_LD(bias, b_off + o * b_st);
 #endif
-    T_ST(y, g.y_off + n * g.y_st[0] + o * g.y_st[1] + o0 * g.y_st[2] + o1 * g.y_st[3] + o2 * g.y_st[4], (T)sum);
+    T_ST(y, place, (T)sum);
 }
 #endif
 
 #ifdef DIRECT_INPUT
 // One work-item per input element gathers from the outputs that it reached.
-KERNEL void conv_backward_input(GLOBAL const T_S *y, GLOBAL const T_S *w, GLOBAL T_S *x, const Conv g) {
+KERNEL void conv_backward_input(GLOBAL const T_S *y, GLOBAL const T_S *w, GLOBAL T_S *x, const Conv g, const i32 mend) {
     const i64 i = (i64)GID(0);
     if (i >= g.n * g.groups * g.cg * g.in[0] * g.in[1] * g.in[2]) return;
     SPLIT3(i, g.in, plane, i0, i1, i2)
     const i64 n = plane / (g.groups * g.cg), ch = plane - n * (g.groups * g.cg), group = ch / g.cg, c = ch - group * g.cg;
+    const i64 place = g.x_off + n * g.x_st[0] + ch * g.x_st[1] + i0 * g.x_st[2] + i1 * g.x_st[3] + i2 * g.x_st[4];
+    if (mend && !IS_NAN((A)T_LD(x, place))) return;
     A sum = 0;
-    for (i64 oo = 0; oo < g.og; oo++) {
+    for (i64 oo = 0; oo < g.og && !(mend && IS_NAN(sum)); oo++) {
         const i64 o = group * g.og + oo;
         const i64 yb = g.y_off + n * g.y_st[0] + o * g.y_st[1], wb = g.w_off + o * g.w_st[0] + c * g.w_st[1];
         for (i32 k0 = 0; k0 < g.ker[0]; k0++) {
@@ -187,19 +195,21 @@ KERNEL void conv_backward_input(GLOBAL const T_S *y, GLOBAL const T_S *w, GLOBAL
             }
         }
     }
-    T_ST(x, g.x_off + n * g.x_st[0] + ch * g.x_st[1] + i0 * g.x_st[2] + i1 * g.x_st[3] + i2 * g.x_st[4], (T)sum);
+    T_ST(x, place, (T)sum);
 }
 #endif
 
 #ifdef DIRECT_WEIGHT
 // One work-item per weight element.
-KERNEL void conv_backward_weight(GLOBAL const T_S *y, GLOBAL const T_S *x, GLOBAL T_S *w, const Conv g) {
+KERNEL void conv_backward_weight(GLOBAL const T_S *y, GLOBAL const T_S *x, GLOBAL T_S *w, const Conv g, const i32 mend) {
     const i64 i = (i64)GID(0);
     if (i >= g.groups * g.og * g.cg * g.ker[0] * g.ker[1] * g.ker[2]) return;
     SPLIT3(i, g.ker, plane, k0, k1, k2)
     const i64 o = plane / g.cg, c = plane - o * g.cg, group = o / g.og;
+    const i64 place = g.w_off + o * g.w_st[0] + c * g.w_st[1] + k0 * g.w_st[2] + k1 * g.w_st[3] + k2 * g.w_st[4];
+    if (mend && !IS_NAN((A)T_LD(w, place))) return;
     A sum = 0;
-    for (i64 n = 0; n < g.n; n++) {
+    for (i64 n = 0; n < g.n && !(mend && IS_NAN(sum)); n++) {
         const i64 yb = g.y_off + n * g.y_st[0] + o * g.y_st[1], xb = g.x_off + n * g.x_st[0] + (group * g.cg + c) * g.x_st[1];
         // The sum of one image first: long sums keep more digits.
         A part = 0;
@@ -219,6 +229,6 @@ KERNEL void conv_backward_weight(GLOBAL const T_S *y, GLOBAL const T_S *x, GLOBA
         }
         sum = sum + part;
     }
-    T_ST(w, g.w_off + o * g.w_st[0] + c * g.w_st[1] + k0 * g.w_st[2] + k1 * g.w_st[3] + k2 * g.w_st[4], (T)sum);
+    T_ST(w, place, (T)sum);
 }
 #endif

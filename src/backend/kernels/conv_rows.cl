@@ -27,6 +27,10 @@ typedef struct {
     i32 in[3], out[3], ker[3], stride[3], pad[3], dil[3];
 } Rows;
 
+// Lanes outside of a row are zeros, and zero times infinity is NaN: what is NaN at the end is summed again over the
+// products that there are.
+#define IS_NAN(v) ((v) != (v))
+
 // Lanes at, at + step ... of the row that starts at x[row] and has `width` elements; zeros outside.
 INLINE V lanes_of(GLOBAL const A *x, i64 row, i32 at, i32 width, i64 limit, const int step) {
     if (step == 1 && at >= 0 && at + VL <= width) return VLOAD(0, x + row + at);
@@ -46,6 +50,27 @@ INLINE V lanes_of(GLOBAL const A *x, i64 row, i32 at, i32 width, i64 limit, cons
 }
 
 #ifdef ROWS_FORWARD
+// The sum of one output of channel `wo`, from `sum` on.
+INLINE A output_alone(GLOBAL const A *x, GLOBAL const A *wo, A sum, const i64 image, const i32 o0, const i32 o1, const i32 o2,
+                      const Rows *g) {
+    for (i64 c = 0; c < g->ic && !IS_NAN(sum); c++)
+        for (i32 k0 = 0; k0 < g->ker[0]; k0++) {
+            const i32 x0 = o0 * g->stride[0] - g->pad[0] + k0 * g->dil[0];
+            if (x0 < 0 || x0 >= g->in[0]) continue;
+            for (i32 k1 = 0; k1 < g->ker[1]; k1++) {
+                const i32 x1 = o1 * g->stride[1] - g->pad[1] + k1 * g->dil[1];
+                if (x1 < 0 || x1 >= g->in[1]) continue;
+                for (i32 k2 = 0; k2 < g->ker[2]; k2++) {
+                    const i32 x2 = o2 * STEP - g->pad[2] + k2 * g->dil[2];
+                    if (x2 < 0 || x2 >= g->in[2]) continue;
+                    sum = sum + x[image + c * g->x_st[1] + x0 * g->x_st[2] + x1 * g->x_st[3] + x2 * g->x_st[4]] *
+                                    wo[c * g->w_c + k0 * g->w_k[0] + k1 * g->w_k[1] + k2 * g->w_k[2]];
+                }
+            }
+        }
+    return sum;
+}
+
 // One work-item makes OB channels of NV vectors of one row.
 KERNEL MIN_VECTOR void conv_rows(GLOBAL const A *x, GLOBAL const A *w, GLOBAL const A *bias, GLOBAL A *y, const Rows g) {
     const i64 segments = (g.out[2] + NV * VL - 1) / (NV * VL);
@@ -108,10 +133,53 @@ KERNEL MIN_VECTOR void conv_rows(GLOBAL const A *x, GLOBAL const A *w, GLOBAL co
             for (int l = 0; l < have; l++) o[l * g.y_st[4]] = spill[l];
         }
     }
+    IV nan = IS_NAN(acc[0][0]);
+#pragma unroll
+    for (int i = 0; i < OB; i++)
+#pragma unroll
+        for (int j = 0; j < NV; j++) nan |= IS_NAN(acc[i][j]);
+    if (!any(nan)) return;
+    const i64 image = g.x_off + n * g.x_st[0] + group * g.ic * g.x_st[1];
+    for (int i = 0; i < OB && o_first + i < g.oc; i++) {
+        const i64 o = group * g.oc + o_first + i;
+        GLOBAL A *at = y + place + o * g.y_st[1] + (i64)col0 * g.y_st[4];
+        GLOBAL const A *weight = w + g.w_off + group * g.w_group + (o_first + i) * g.w_o;
+#ifdef BIAS
+        const A start = bias[g.b_off + o * g.b_st];
+#else
+        const A start = 0;
+#endif
+        for (int l = 0; l < have; l++)
+            if (IS_NAN(at[l * g.y_st[4]])) at[l * g.y_st[4]] = output_alone(x, weight, start, image, o0, o1, col0 + l, &g);
+    }
 }
 #endif
 
 #ifdef ROWS_WEIGHT
+// The gradient of one weight over images first..last.
+INLINE A weight_alone(GLOBAL const A *y, GLOBAL const A *x, const i64 first, const i64 last, const i32 k0, const i32 k1,
+                      const i32 k2, const Rows *g) {
+    A sum = 0;
+    for (i64 n = first; n < last && !IS_NAN(sum); n++)
+        for (i32 o0 = 0; o0 < g->out[0]; o0++) {
+            const i32 x0 = o0 * g->stride[0] - g->pad[0] + k0 * g->dil[0];
+            if (x0 < 0 || x0 >= g->in[0]) continue;
+            for (i32 o1 = 0; o1 < g->out[1]; o1++) {
+                const i32 x1 = o1 * g->stride[1] - g->pad[1] + k1 * g->dil[1];
+                if (x1 < 0 || x1 >= g->in[1]) continue;
+                A part = 0;
+                for (i32 o2 = 0; o2 < g->out[2]; o2++) {
+                    const i32 x2 = o2 * STEP - g->pad[2] + k2 * g->dil[2];
+                    if (x2 < 0 || x2 >= g->in[2]) continue;
+                    part = part + y[n * g->y_st[0] + o0 * g->y_st[2] + o1 * g->y_st[3] + o2 * g->y_st[4]] *
+                                      x[n * g->x_st[0] + x0 * g->x_st[2] + x1 * g->x_st[3] + x2 * g->x_st[4]];
+                }
+                sum = sum + part;
+            }
+        }
+    return sum;
+}
+
 // One work-item makes the gradients of OB channels of one row of K2 taps, over a part of the images; y is the gradient
 // of the output (unit stride along rows). Writes sums per part, [part, weight].
 KERNEL MIN_VECTOR void conv_weight_rows(GLOBAL const A *y, GLOBAL const A *x, GLOBAL A *sums, const Rows g,
@@ -162,6 +230,9 @@ KERNEL MIN_VECTOR void conv_weight_rows(GLOBAL const A *y, GLOBAL const A *x, GL
             VSTORE(acc[i][k], 0, lanes);
             for (int gap = VL / 2; gap > 0; gap >>= 1)
                 for (int l = 0; l < gap; l++) lanes[l] = lanes[l] + lanes[l + gap];
+            if (IS_NAN(lanes[0]))
+                lanes[0] = weight_alone(y + g.y_off + (group * g.oc + o_first + i) * g.y_st[1],
+                                        x + g.x_off + (group * g.ic + c) * g.x_st[1], first, last, k0, k1, k, &g);
             o[k] = lanes[0];
         }
     }

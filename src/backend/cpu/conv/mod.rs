@@ -13,6 +13,7 @@ mod corr;
 mod gemm;
 mod geometry;
 mod kernels;
+mod mend;
 mod weight;
 
 use self::corr::{for_subs, lane_counts, Corr, Sub, IM2COL_COST, TASK};
@@ -249,11 +250,16 @@ fn conv_with(set: Level, input: View, weight: View, bias: Option<View>, p: &Conv
             };
             let (rows, flat) = Corr::<T>::cost(&axes, g.ic, g.oc, vector_shape::<<T as FloatElement>::C>(set).0);
             if g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat) {
-                return gemm::forward(&g, src, w, bias, dst);
+                gemm::forward(&g, src, w, bias, dst)?;
+            } else {
+                let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.n, cin: w.c, s: w.s };
+                let (cin, cout, dst_size) = (g.ic, g.oc, g.output);
+                correlate(set, Problem { g: &g, axes, cin, cout, src, dst, dst_size, weights, bias })?;
             }
-            let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.n, cin: w.c, s: w.s };
-            let (cin, cout, dst_size) = (g.ic, g.oc, g.output);
-            correlate(set, Problem { g: &g, axes, cin, cout, src, dst, dst_size, weights, bias })
+            if g.pad != [0; 3] && mend::suspect::<T>(&weight, &out)? {
+                mend::forward(&g, src, w, bias, dst);
+            }
+            Ok(())
         },
         Err(Error::unsupported("conv", input.dtype, "cpu"))
     )
@@ -275,45 +281,20 @@ fn conv_backward_input_with(set: Level, grad: View, weight: View, p: &ConvParams
             let axes = [0, 1, 2].map(|d| Axis::backward(&g, d));
             let (src, dst, w) = (Image::<T>::of(&grad)?, Image::<T>::of(&grad_input)?, Image::<T>::of(&weight)?);
             let (rows, flat) = Corr::<T>::cost(&axes, g.oc, g.ic, vector_shape::<<T as FloatElement>::C>(set).0);
-            // Zeros around the gradient must not meet infinite weights: products of those are made one by one.
-            let products = g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat);
-            if products || (g.taps() > 1 && !finite::<T>(&weight)?) {
+            if g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat) {
                 return gemm::backward_input(&g, src, w, dst);
             }
             let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.c, cin: w.n, s: w.s };
             let (cin, cout, dst_size) = (g.oc, g.ic, g.input);
-            correlate(set, Problem { g: &g, axes, cin, cout, src, dst, dst_size, weights, bias: None })
+            correlate(set, Problem { g: &g, axes, cin, cout, src, dst, dst_size, weights, bias: None })?;
+            // Zeros around the gradient have met infinite weights: the other way makes products one by one.
+            if g.taps() > 1 && mend::suspect::<T>(&weight, &grad_input)? {
+                gemm::backward_input(&g, src, w, dst)?;
+            }
+            Ok(())
         },
         Err(Error::unsupported("conv_backward_input", grad.dtype, "cpu"))
     )
-}
-
-/// Whether all elements are numbers.
-fn finite<T: FloatElement>(v: &View) -> Result<bool> {
-    let first = ptr::<T>(v)?;
-    // x * 0 is 0 for numbers alone.
-    let number = |x: T| x.widen() * T::C::ZERO == T::C::ZERO;
-    let l = v.layout;
-    if l.is_dense() {
-        // SAFETY: a dense layout fills as many elements behind its first one, all of them inside the view's memory.
-        let all = unsafe { std::slice::from_raw_parts(first, l.numel()) };
-        // Parts of a length that the compiler can make vectors of.
-        return Ok(all.chunks(1024).all(|part| part.iter().fold(true, |ok, x| ok & number(*x))));
-    }
-    let mut ok = true;
-    for_offsets(&l.shape, &l.strides, 0, &mut |at| {
-        // SAFETY: an element of the layout, which is inside the view's memory.
-        ok &= number(unsafe { *first.offset(at as isize) });
-    });
-    Ok(ok)
-}
-
-/// Calls `f` with the offset of every element, of which a kernel's layout has few dimensions.
-fn for_offsets(shape: &[i64], strides: &[i64], from: i64, f: &mut impl FnMut(i64)) {
-    match (shape, strides) {
-        ([n, shape @ ..], [s, strides @ ..]) => (0..*n).for_each(|i| for_offsets(shape, strides, from + i * s, f)),
-        _ => f(from),
-    }
 }
 
 /// Gradient of `conv` with respect to its weight.
@@ -331,10 +312,15 @@ fn conv_backward_weight_with(set: Level, grad: View, input: View, p: &ConvParams
         {
             let (gr, x, gw) = (Image::<T>::of(&grad)?, Image::<T>::of(&input)?, Image::<T>::of(&grad_weight)?);
             if weight::suits::<T>(set, &g) {
-                weight::run(set, &g, gr, x, gw)
+                weight::run(set, &g, gr, x, gw)?;
             } else {
-                gemm::backward_weight(&g, gr, x, gw)
+                gemm::backward_weight(&g, gr, x, gw)?;
             }
+            // Zeros around the input, or between the gradient's rows, have met what is no number.
+            if (g.taps() > 1 || g.pad != [0; 3]) && mend::has_nan::<T>(&grad_weight)? {
+                mend::backward_weight(&g, gr, x, gw);
+            }
+            Ok(())
         },
         Err(Error::unsupported("conv_backward_weight", grad.dtype, "cpu"))
     )

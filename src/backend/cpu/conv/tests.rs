@@ -79,6 +79,10 @@ impl Case {
 
 /// Runs all three kernels on every instruction set, and the im2col versions, against naive sums.
 fn check(c: &Case, seed: u64, layout: usize) {
+    check_with(c, seed, layout, &[]);
+}
+/// As `check`; `bad` numbers stand somewhere in the input, the weight or the gradient, in turns.
+fn check_with(c: &Case, seed: u64, layout: usize, bad: &[f64]) {
     let mut r = Lcg(seed);
     let [xs, ws, os] = c.shapes();
     let nd = xs.len();
@@ -88,8 +92,17 @@ fn check(c: &Case, seed: u64, layout: usize) {
         _ => (0..nd).collect(),
     };
     let gap = if layout == 2 { 3 } else { 0 };
-    let mut make = |s: &[i64]| Host::permuted(c.dtype, s, &order, gap, || r.eighth());
-    let (x, w, g) = (make(&xs), make(&ws), make(&os));
+    let mut make = |turn: usize, s: &[i64]| {
+        let n = s.iter().product::<i64>() as usize;
+        let at: Vec<usize> = bad.iter().map(|_| r.below(n)).collect();
+        let mut i = 0;
+        Host::permuted(c.dtype, s, &order, gap, || {
+            i += 1;
+            let spoilt = (0..bad.len()).find(|b| (b + seed as usize) % 3 == turn && at[*b] == i - 1);
+            spoilt.map_or_else(|| r.eighth(), |b| bad[b])
+        })
+    };
+    let (x, w, g) = (make(0, &xs), make(1, &ws), make(2, &os));
     let b = make_bias(c);
     let blank = |s: &[i64]| Host::permuted(c.dtype, s, &order, gap, || f64::NAN);
     let (xv, wv, gv) = (x.to_vec(), w.to_vec(), g.to_vec());
@@ -124,6 +137,9 @@ fn check(c: &Case, seed: u64, layout: usize) {
             h.check_canaries();
         }
     }
+    if !bad.is_empty() {
+        return;
+    }
     let geo = Geometry::of("test", &x.view(), &w.view(), &g.view(), &c.p).unwrap();
     dispatch_float!(
         c.dtype,
@@ -152,10 +168,18 @@ fn make_bias(c: &Case) -> Host {
 
 #[test]
 fn random_geometries() {
+    random_cases(220, &[]);
+}
+#[test]
+fn zeros_around_meet_no_infinities() {
+    random_cases(120, &[f64::INFINITY]);
+    random_cases(60, &[f64::NEG_INFINITY, f64::NAN]);
+}
+fn random_cases(count: u64, bad: &[f64]) {
     let mut r = Lcg(2024);
     let dtypes = [DType::F32, DType::F32, DType::F64, DType::F16, DType::BF16];
     let mut done = 0;
-    while done < 220 {
+    while done < count {
         let nd = 1 + r.below(3);
         let most = [40, 13, 5][nd - 1];
         let mut dims = |lo: usize, hi: usize| (0..nd).map(|_| (lo + r.below(hi - lo + 1)) as i64).collect::<Vec<_>>();
@@ -175,7 +199,7 @@ fn random_geometries() {
         if c.output().iter().any(|o| *o <= 0) {
             continue;
         }
-        check(&c, done, r.below(3));
+        check_with(&c, done, r.below(3), bad);
         done += 1;
     }
 }

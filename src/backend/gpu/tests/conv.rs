@@ -102,11 +102,21 @@ pub(super) const METHODS: [ConvMethod; 4] =
     [ConvMethod::Direct, ConvMethod::Columns(Method::Packed), ConvMethod::Columns(Method::Tiled), ConvMethod::Rows];
 
 pub(super) fn check(d: &Gpu, c: &Case, dtype: DType, method: Option<ConvMethod>) {
+    check_with(d, c, dtype, method, [None; 3]);
+}
+/// As `check`, with one number in the middle of the input, the weight and the gradient.
+fn check_with(d: &Gpu, c: &Case, dtype: DType, method: Option<ConvMethod>, bad: [Option<f64>; 3]) {
     let fill = |shape: &[i64], seed: u64| -> Vec<f64> {
         noise(shape.iter().product::<i64>() as usize, seed).iter().map(|v| round_to(dtype, *v)).collect()
     };
     let (xs, ws, ys) = (c.x_shape(), c.w_shape(), c.y_shape());
-    let (x, w, g, b) = (fill(&xs, 51), fill(&ws, 52), fill(&ys, 53), fill(&[c.o], 54));
+    let (mut x, mut w, mut g, b) = (fill(&xs, 51), fill(&ws, 52), fill(&ys, 53), fill(&[c.o], 54));
+    for (v, bad) in [&mut x, &mut w, &mut g].into_iter().zip(bad) {
+        let middle = v.len() / 2;
+        if let Some(bad) = bad {
+            v[middle] = bad;
+        }
+    }
     let (mut y, mut gx, mut gw) = (vec![0.0; g.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
     let plane = c.out().iter().product::<i64>() as usize;
     c.each(|i, k, o| {
@@ -140,6 +150,19 @@ fn convolutions_by_every_method() {
             check(d, &c, DType::F32, Some(m));
         }
         check(d, &c, DType::F32, None);
+    }
+}
+
+#[test]
+fn zeros_around_meet_no_infinities() {
+    let Some(d) = device() else { return };
+    let inf = Some(f64::INFINITY);
+    for c in cases() {
+        for m in METHODS {
+            for bad in [[inf, None, None], [None, inf, None], [None, None, inf]] {
+                check_with(d, &c, DType::F32, Some(m), bad);
+            }
+        }
     }
 }
 
