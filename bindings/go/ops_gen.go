@@ -3274,6 +3274,112 @@ static inline taper_go_t go_taper_channel_shuffle(uintptr_t a_self, int64_t a_gr
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t_t_t go_taper_lstm(uintptr_t a_input, uintptr_t *a_hx, size_t a_hx_len, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional, bool a_batch_first) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_lstm((taper_tensor *)a_input, (taper_tensor *const *)a_hx, a_hx_len, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, a_batch_first, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_lstm_data(uintptr_t a_data, uintptr_t a_batch_sizes, uintptr_t *a_hx, size_t a_hx_len, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_lstm_data((taper_tensor *)a_data, (taper_tensor *)a_batch_sizes, (taper_tensor *const *)a_hx, a_hx_len, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t go_taper_gru(uintptr_t a_input, uintptr_t a_hx, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional, bool a_batch_first) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_gru((taper_tensor *)a_input, (taper_tensor *)a_hx, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, a_batch_first, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_gru_data(uintptr_t a_data, uintptr_t a_batch_sizes, uintptr_t a_hx, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_gru_data((taper_tensor *)a_data, (taper_tensor *)a_batch_sizes, (taper_tensor *)a_hx, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_rnn_tanh(uintptr_t a_input, uintptr_t a_hx, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional, bool a_batch_first) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_rnn_tanh((taper_tensor *)a_input, (taper_tensor *)a_hx, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, a_batch_first, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_rnn_tanh_data(uintptr_t a_data, uintptr_t a_batch_sizes, uintptr_t a_hx, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_rnn_tanh_data((taper_tensor *)a_data, (taper_tensor *)a_batch_sizes, (taper_tensor *)a_hx, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_rnn_relu(uintptr_t a_input, uintptr_t a_hx, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional, bool a_batch_first) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_rnn_relu((taper_tensor *)a_input, (taper_tensor *)a_hx, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, a_batch_first, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_rnn_relu_data(uintptr_t a_data, uintptr_t a_batch_sizes, uintptr_t a_hx, uintptr_t *a_params, size_t a_params_len, bool a_has_biases, int64_t a_num_layers, double a_dropout, bool a_train, bool a_bidirectional) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_rnn_relu_data((taper_tensor *)a_data, (taper_tensor *)a_batch_sizes, (taper_tensor *)a_hx, (taper_tensor *const *)a_params, a_params_len, a_has_biases, a_num_layers, a_dropout, a_train, a_bidirectional, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_lstm_cell(uintptr_t a_input, uintptr_t *a_hx, size_t a_hx_len, uintptr_t a_w_ih, uintptr_t a_w_hh, uintptr_t a_b_ih, uintptr_t a_b_hh) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_lstm_cell((taper_tensor *)a_input, (taper_tensor *const *)a_hx, a_hx_len, (taper_tensor *)a_w_ih, (taper_tensor *)a_w_hh, (taper_tensor *)a_b_ih, (taper_tensor *)a_b_hh, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_gru_cell(uintptr_t a_input, uintptr_t a_hx, uintptr_t a_w_ih, uintptr_t a_w_hh, uintptr_t a_b_ih, uintptr_t a_b_hh) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_gru_cell((taper_tensor *)a_input, (taper_tensor *)a_hx, (taper_tensor *)a_w_ih, (taper_tensor *)a_w_hh, (taper_tensor *)a_b_ih, (taper_tensor *)a_b_hh, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_rnn_tanh_cell(uintptr_t a_input, uintptr_t a_hx, uintptr_t a_w_ih, uintptr_t a_w_hh, uintptr_t a_b_ih, uintptr_t a_b_hh) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_rnn_tanh_cell((taper_tensor *)a_input, (taper_tensor *)a_hx, (taper_tensor *)a_w_ih, (taper_tensor *)a_w_hh, (taper_tensor *)a_b_ih, (taper_tensor *)a_b_hh, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_rnn_relu_cell(uintptr_t a_input, uintptr_t a_hx, uintptr_t a_w_ih, uintptr_t a_w_hh, uintptr_t a_b_ih, uintptr_t a_b_hh) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_rnn_relu_cell((taper_tensor *)a_input, (taper_tensor *)a_hx, (taper_tensor *)a_w_ih, (taper_tensor *)a_w_hh, (taper_tensor *)a_b_ih, (taper_tensor *)a_b_hh, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_mse_loss(uintptr_t a_input, uintptr_t a_target, const char *a_reduction) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -10444,6 +10550,205 @@ func (t *Tensor) PixelUnshuffle(downscaleFactor int64) (*Tensor, error) {
 func (t *Tensor) ChannelShuffle(groups int64) (*Tensor, error) {
 	r := C.go_taper_channel_shuffle(t.ptr(), C.int64_t(groups))
 	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Lstm: Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected.
+func Lstm(input *Tensor, hx []*Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool, batchFirst bool) (*Tensor, *Tensor, *Tensor, error) {
+	hxHandles := handlesOf(hx)
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_lstm(input.ptr(), handleArray(hxHandles), C.size_t(len(hxHandles)), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional), C.bool(batchFirst))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// LstmData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+func LstmData(data *Tensor, batchSizes *Tensor, hx []*Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, *Tensor, error) {
+	hxHandles := handlesOf(hx)
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_lstm_data(data.ptr(), batchSizes.ptr(), handleArray(hxHandles), C.size_t(len(hxHandles)), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional))
+	runtime.KeepAlive(data)
+	runtime.KeepAlive(batchSizes)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// Gru: Gated recurrent units over (time, batch, features), or batch first; hx is (layers * directions, batch, hidden); params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two).
+func Gru(input *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool, batchFirst bool) (*Tensor, *Tensor, error) {
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_gru(input.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional), C.bool(batchFirst))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// GruData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+func GruData(data *Tensor, batchSizes *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, error) {
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_gru_data(data.ptr(), batchSizes.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional))
+	runtime.KeepAlive(data)
+	runtime.KeepAlive(batchSizes)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// RnnTanh: Elman layers, tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), over (time, batch, features), or batch first; hx and params as gru's.
+func RnnTanh(input *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool, batchFirst bool) (*Tensor, *Tensor, error) {
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_rnn_tanh(input.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional), C.bool(batchFirst))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// RnnTanhData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+func RnnTanhData(data *Tensor, batchSizes *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, error) {
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_rnn_tanh_data(data.ptr(), batchSizes.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional))
+	runtime.KeepAlive(data)
+	runtime.KeepAlive(batchSizes)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// RnnRelu: Elman layers with relu in place of tanh.
+func RnnRelu(input *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool, batchFirst bool) (*Tensor, *Tensor, error) {
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_rnn_relu(input.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional), C.bool(batchFirst))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// RnnReluData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+func RnnReluData(data *Tensor, batchSizes *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, error) {
+	paramsHandles := handlesOf(params)
+	r := C.go_taper_rnn_relu_data(data.ptr(), batchSizes.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional))
+	runtime.KeepAlive(data)
+	runtime.KeepAlive(batchSizes)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(params)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LstmCellOptions are the optional arguments of LstmCell; unset fields take their defaults.
+type LstmCellOptions struct {
+	BIh *Tensor // default None
+	BHh *Tensor // default None
+}
+
+// LstmCell: One step of an LSTM over (batch, features) or (features): the new h and c; hx is h and c before it.
+func LstmCell(input *Tensor, hx []*Tensor, wIh *Tensor, wHh *Tensor, opts ...LstmCellOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	hxHandles := handlesOf(hx)
+	r := C.go_taper_lstm_cell(input.ptr(), handleArray(hxHandles), C.size_t(len(hxHandles)), wIh.ptr(), wHh.ptr(), o.BIh.ptr(), o.BHh.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(wIh)
+	runtime.KeepAlive(wHh)
+	runtime.KeepAlive(o.BIh)
+	runtime.KeepAlive(o.BHh)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// GruCellOptions are the optional arguments of GruCell; unset fields take their defaults.
+type GruCellOptions struct {
+	BIh *Tensor // default None
+	BHh *Tensor // default None
+}
+
+// GruCell: One step of a GRU over (batch, features) or (features).
+func GruCell(input *Tensor, hx *Tensor, wIh *Tensor, wHh *Tensor, opts ...GruCellOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_gru_cell(input.ptr(), hx.ptr(), wIh.ptr(), wHh.ptr(), o.BIh.ptr(), o.BHh.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(wIh)
+	runtime.KeepAlive(wHh)
+	runtime.KeepAlive(o.BIh)
+	runtime.KeepAlive(o.BHh)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// RnnTanhCellOptions are the optional arguments of RnnTanhCell; unset fields take their defaults.
+type RnnTanhCellOptions struct {
+	BIh *Tensor // default None
+	BHh *Tensor // default None
+}
+
+// RnnTanhCell: One step of an Elman layer over (batch, features) or (features).
+func RnnTanhCell(input *Tensor, hx *Tensor, wIh *Tensor, wHh *Tensor, opts ...RnnTanhCellOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_rnn_tanh_cell(input.ptr(), hx.ptr(), wIh.ptr(), wHh.ptr(), o.BIh.ptr(), o.BHh.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(wIh)
+	runtime.KeepAlive(wHh)
+	runtime.KeepAlive(o.BIh)
+	runtime.KeepAlive(o.BHh)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// RnnReluCellOptions are the optional arguments of RnnReluCell; unset fields take their defaults.
+type RnnReluCellOptions struct {
+	BIh *Tensor // default None
+	BHh *Tensor // default None
+}
+
+// RnnReluCell: One step of an Elman layer with relu over (batch, features) or (features).
+func RnnReluCell(input *Tensor, hx *Tensor, wIh *Tensor, wHh *Tensor, opts ...RnnReluCellOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_rnn_relu_cell(input.ptr(), hx.ptr(), wIh.ptr(), wHh.ptr(), o.BIh.ptr(), o.BHh.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(hx)
+	runtime.KeepAlive(wIh)
+	runtime.KeepAlive(wHh)
+	runtime.KeepAlive(o.BIh)
+	runtime.KeepAlive(o.BHh)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}

@@ -6607,6 +6607,222 @@ taper_error *taper_pixel_unshuffle(taper_tensor *self,
  */
 TAPER_MUST_USE taper_error *taper_channel_shuffle(taper_tensor *self, int64_t groups, taper_tensor **out);
 
+/* ==== Ops: Recurrent layers =============================================================================== */
+
+/*
+ * Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected.
+ *
+ * `lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n, Tensor c_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lstm(taper_tensor *input,
+                        taper_tensor *const *hx,
+                        size_t hx_len,
+                        taper_tensor *const *params,
+                        size_t params_len,
+                        bool has_biases,
+                        int64_t num_layers,
+                        double dropout,
+                        bool train,
+                        bool bidirectional,
+                        bool batch_first,
+                        taper_tensor **output,
+                        taper_tensor **h_n,
+                        taper_tensor **c_n);
+
+/*
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ *
+ * `lstm.data(Tensor data, Tensor batch_sizes, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n, Tensor c_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lstm_data(taper_tensor *data,
+                             taper_tensor *batch_sizes,
+                             taper_tensor *const *hx,
+                             size_t hx_len,
+                             taper_tensor *const *params,
+                             size_t params_len,
+                             bool has_biases,
+                             int64_t num_layers,
+                             double dropout,
+                             bool train,
+                             bool bidirectional,
+                             taper_tensor **output,
+                             taper_tensor **h_n,
+                             taper_tensor **c_n);
+
+/*
+ * Gated recurrent units over (time, batch, features), or batch first; hx is (layers * directions, batch, hidden); params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two).
+ *
+ * `gru(Tensor input, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gru(taper_tensor *input,
+                       taper_tensor *hx,
+                       taper_tensor *const *params,
+                       size_t params_len,
+                       bool has_biases,
+                       int64_t num_layers,
+                       double dropout,
+                       bool train,
+                       bool bidirectional,
+                       bool batch_first,
+                       taper_tensor **output,
+                       taper_tensor **h_n);
+
+/*
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ *
+ * `gru.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gru_data(taper_tensor *data,
+                            taper_tensor *batch_sizes,
+                            taper_tensor *hx,
+                            taper_tensor *const *params,
+                            size_t params_len,
+                            bool has_biases,
+                            int64_t num_layers,
+                            double dropout,
+                            bool train,
+                            bool bidirectional,
+                            taper_tensor **output,
+                            taper_tensor **h_n);
+
+/*
+ * Elman layers, tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), over (time, batch, features), or batch first; hx and params as gru's.
+ *
+ * `rnn_tanh(Tensor input, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rnn_tanh(taper_tensor *input,
+                            taper_tensor *hx,
+                            taper_tensor *const *params,
+                            size_t params_len,
+                            bool has_biases,
+                            int64_t num_layers,
+                            double dropout,
+                            bool train,
+                            bool bidirectional,
+                            bool batch_first,
+                            taper_tensor **output,
+                            taper_tensor **h_n);
+
+/*
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ *
+ * `rnn_tanh.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rnn_tanh_data(taper_tensor *data,
+                                 taper_tensor *batch_sizes,
+                                 taper_tensor *hx,
+                                 taper_tensor *const *params,
+                                 size_t params_len,
+                                 bool has_biases,
+                                 int64_t num_layers,
+                                 double dropout,
+                                 bool train,
+                                 bool bidirectional,
+                                 taper_tensor **output,
+                                 taper_tensor **h_n);
+
+/*
+ * Elman layers with relu in place of tanh.
+ *
+ * `rnn_relu(Tensor input, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rnn_relu(taper_tensor *input,
+                            taper_tensor *hx,
+                            taper_tensor *const *params,
+                            size_t params_len,
+                            bool has_biases,
+                            int64_t num_layers,
+                            double dropout,
+                            bool train,
+                            bool bidirectional,
+                            bool batch_first,
+                            taper_tensor **output,
+                            taper_tensor **h_n);
+
+/*
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ *
+ * `rnn_relu.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rnn_relu_data(taper_tensor *data,
+                                 taper_tensor *batch_sizes,
+                                 taper_tensor *hx,
+                                 taper_tensor *const *params,
+                                 size_t params_len,
+                                 bool has_biases,
+                                 int64_t num_layers,
+                                 double dropout,
+                                 bool train,
+                                 bool bidirectional,
+                                 taper_tensor **output,
+                                 taper_tensor **h_n);
+
+/*
+ * One step of an LSTM over (batch, features) or (features): the new h and c; hx is h and c before it.
+ *
+ * `lstm_cell(Tensor input, Tensor[] hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> (Tensor h_1, Tensor c_1)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lstm_cell(taper_tensor *input,
+                             taper_tensor *const *hx,
+                             size_t hx_len,
+                             taper_tensor *w_ih,
+                             taper_tensor *w_hh,
+                             taper_tensor *b_ih,
+                             taper_tensor *b_hh,
+                             taper_tensor **h_1,
+                             taper_tensor **c_1);
+
+/*
+ * One step of a GRU over (batch, features) or (features).
+ *
+ * `gru_cell(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gru_cell(taper_tensor *input,
+                            taper_tensor *hx,
+                            taper_tensor *w_ih,
+                            taper_tensor *w_hh,
+                            taper_tensor *b_ih,
+                            taper_tensor *b_hh,
+                            taper_tensor **out);
+
+/*
+ * One step of an Elman layer over (batch, features) or (features).
+ *
+ * `rnn_tanh_cell(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rnn_tanh_cell(taper_tensor *input,
+                                 taper_tensor *hx,
+                                 taper_tensor *w_ih,
+                                 taper_tensor *w_hh,
+                                 taper_tensor *b_ih,
+                                 taper_tensor *b_hh,
+                                 taper_tensor **out);
+
+/*
+ * One step of an Elman layer with relu over (batch, features) or (features).
+ *
+ * `rnn_relu_cell(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rnn_relu_cell(taper_tensor *input,
+                                 taper_tensor *hx,
+                                 taper_tensor *w_ih,
+                                 taper_tensor *w_hh,
+                                 taper_tensor *b_ih,
+                                 taper_tensor *b_hh,
+                                 taper_tensor **out);
+
 /* ==== Ops: Losses ========================================================================================= */
 
 /*

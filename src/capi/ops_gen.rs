@@ -11840,6 +11840,445 @@ pub unsafe extern "C" fn taper_channel_shuffle(
     })
 }
 
+// == Recurrent layers ==
+
+/// Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected.
+///
+/// `lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n, Tensor c_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lstm(
+    input: *mut taper_tensor,
+    hx: *const *mut taper_tensor,
+    hx_len: usize,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+    c_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lstm", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let c_n = c.out(11, "c_n", c_n);
+        let output = output?;
+        let h_n = h_n?;
+        let c_n = c_n?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensors(1, "hx", hx, hx_len)?;
+        let mut params = c.tensors(2, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(519, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value, c_n_value) = ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        c_n.set(c_n_value)?;
+        Ok(())
+    })
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+///
+/// `lstm.data(Tensor data, Tensor batch_sizes, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n, Tensor c_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lstm_data(
+    data: *mut taper_tensor,
+    batch_sizes: *mut taper_tensor,
+    hx: *const *mut taper_tensor,
+    hx_len: usize,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+    c_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lstm_data", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let c_n = c.out(11, "c_n", c_n);
+        let output = output?;
+        let h_n = h_n?;
+        let c_n = c_n?;
+        let mut data = c.tensor(0, "data", data)?;
+        let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
+        let mut hx = c.tensors(2, "hx", hx, hx_len)?;
+        let mut params = c.tensors(3, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(520, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value, c_n_value) = ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        c_n.set(c_n_value)?;
+        Ok(())
+    })
+}
+
+/// Gated recurrent units over (time, batch, features), or batch first; hx is (layers * directions, batch, hidden); params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two).
+///
+/// `gru(Tensor input, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gru(
+    input: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gru", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let output = output?;
+        let h_n = h_n?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensor(1, "hx", hx)?;
+        let mut params = c.tensors(2, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(521, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value) = ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        Ok(())
+    })
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+///
+/// `gru.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gru_data(
+    data: *mut taper_tensor,
+    batch_sizes: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gru_data", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let output = output?;
+        let h_n = h_n?;
+        let mut data = c.tensor(0, "data", data)?;
+        let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
+        let mut hx = c.tensor(2, "hx", hx)?;
+        let mut params = c.tensors(3, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(522, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value) = ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        Ok(())
+    })
+}
+
+/// Elman layers, tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), over (time, batch, features), or batch first; hx and params as gru's.
+///
+/// `rnn_tanh(Tensor input, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rnn_tanh(
+    input: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rnn_tanh", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let output = output?;
+        let h_n = h_n?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensor(1, "hx", hx)?;
+        let mut params = c.tensors(2, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(523, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value) = ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        Ok(())
+    })
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+///
+/// `rnn_tanh.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rnn_tanh_data(
+    data: *mut taper_tensor,
+    batch_sizes: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rnn_tanh_data", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let output = output?;
+        let h_n = h_n?;
+        let mut data = c.tensor(0, "data", data)?;
+        let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
+        let mut hx = c.tensor(2, "hx", hx)?;
+        let mut params = c.tensors(3, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(524, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value) = ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        Ok(())
+    })
+}
+
+/// Elman layers with relu in place of tanh.
+///
+/// `rnn_relu(Tensor input, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first) -> (Tensor output, Tensor h_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rnn_relu(
+    input: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rnn_relu", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let output = output?;
+        let h_n = h_n?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensor(1, "hx", hx)?;
+        let mut params = c.tensors(2, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(525, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value) = ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        Ok(())
+    })
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+///
+/// `rnn_relu.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rnn_relu_data(
+    data: *mut taper_tensor,
+    batch_sizes: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    params: *const *mut taper_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    output: *mut *mut taper_tensor,
+    h_n: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rnn_relu_data", |c| {
+        let output = c.out(9, "output", output);
+        let h_n = c.out(10, "h_n", h_n);
+        let output = output?;
+        let h_n = h_n?;
+        let mut data = c.tensor(0, "data", data)?;
+        let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
+        let mut hx = c.tensor(2, "hx", hx)?;
+        let mut params = c.tensors(3, "params", params, params_len)?;
+        if c.is_gated() {
+            c.gate(526, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+        }
+        let (output_value, h_n_value) = ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
+        output.set(output_value)?;
+        h_n.set(h_n_value)?;
+        Ok(())
+    })
+}
+
+/// One step of an LSTM over (batch, features) or (features): the new h and c; hx is h and c before it.
+///
+/// `lstm_cell(Tensor input, Tensor[] hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> (Tensor h_1, Tensor c_1)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lstm_cell(
+    input: *mut taper_tensor,
+    hx: *const *mut taper_tensor,
+    hx_len: usize,
+    w_ih: *mut taper_tensor,
+    w_hh: *mut taper_tensor,
+    b_ih: *mut taper_tensor,
+    b_hh: *mut taper_tensor,
+    h_1: *mut *mut taper_tensor,
+    c_1: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lstm_cell", |c| {
+        let h_1 = c.out(6, "h_1", h_1);
+        let c_1 = c.out(7, "c_1", c_1);
+        let h_1 = h_1?;
+        let c_1 = c_1?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensors(1, "hx", hx, hx_len)?;
+        let mut w_ih = c.tensor(2, "w_ih", w_ih)?;
+        let mut w_hh = c.tensor(3, "w_hh", w_hh)?;
+        let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
+        let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
+        if c.is_gated() {
+            c.gate(527, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+        }
+        let (h_1_value, c_1_value) = ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?;
+        h_1.set(h_1_value)?;
+        c_1.set(c_1_value)?;
+        Ok(())
+    })
+}
+
+/// One step of a GRU over (batch, features) or (features).
+///
+/// `gru_cell(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gru_cell(
+    input: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    w_ih: *mut taper_tensor,
+    w_hh: *mut taper_tensor,
+    b_ih: *mut taper_tensor,
+    b_hh: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gru_cell", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensor(1, "hx", hx)?;
+        let mut w_ih = c.tensor(2, "w_ih", w_ih)?;
+        let mut w_hh = c.tensor(3, "w_hh", w_hh)?;
+        let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
+        let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
+        if c.is_gated() {
+            c.gate(528, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+        }
+        out.set(ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
+    })
+}
+
+/// One step of an Elman layer over (batch, features) or (features).
+///
+/// `rnn_tanh_cell(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rnn_tanh_cell(
+    input: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    w_ih: *mut taper_tensor,
+    w_hh: *mut taper_tensor,
+    b_ih: *mut taper_tensor,
+    b_hh: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rnn_tanh_cell", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensor(1, "hx", hx)?;
+        let mut w_ih = c.tensor(2, "w_ih", w_ih)?;
+        let mut w_hh = c.tensor(3, "w_hh", w_hh)?;
+        let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
+        let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
+        if c.is_gated() {
+            c.gate(529, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+        }
+        out.set(ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
+    })
+}
+
+/// One step of an Elman layer with relu over (batch, features) or (features).
+///
+/// `rnn_relu_cell(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rnn_relu_cell(
+    input: *mut taper_tensor,
+    hx: *mut taper_tensor,
+    w_ih: *mut taper_tensor,
+    w_hh: *mut taper_tensor,
+    b_ih: *mut taper_tensor,
+    b_hh: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rnn_relu_cell", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut hx = c.tensor(1, "hx", hx)?;
+        let mut w_ih = c.tensor(2, "w_ih", w_ih)?;
+        let mut w_hh = c.tensor(3, "w_hh", w_hh)?;
+        let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
+        let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
+        if c.is_gated() {
+            c.gate(530, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+        }
+        out.set(ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
+    })
+}
+
 // == Losses ==
 
 /// Squared difference; reduction is 'none', 'mean' or 'sum'.
@@ -11860,7 +12299,7 @@ pub unsafe extern "C" fn taper_mse_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(519, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(531, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
@@ -11884,7 +12323,7 @@ pub unsafe extern "C" fn taper_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(520, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(532, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
@@ -11909,7 +12348,7 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(521, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(533, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
@@ -11934,7 +12373,7 @@ pub unsafe extern "C" fn taper_huber_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(522, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(534, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
@@ -11960,7 +12399,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(523, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(535, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -11988,7 +12427,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(524, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+            c.gate(536, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
         }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
@@ -12013,7 +12452,7 @@ pub unsafe extern "C" fn taper_kl_div(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(525, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(537, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
@@ -12040,7 +12479,7 @@ pub unsafe extern "C" fn taper_nll_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(526, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(538, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
@@ -12068,7 +12507,7 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(527, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(539, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
@@ -12093,7 +12532,7 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(528, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(540, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
@@ -12117,7 +12556,7 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(529, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(541, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
@@ -12144,7 +12583,7 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(530, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(542, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12171,7 +12610,7 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(531, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(543, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12201,7 +12640,7 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
         let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(532, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+            c.gate(544, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
         }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
@@ -12227,7 +12666,7 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(533, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(545, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -12256,7 +12695,7 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(534, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(546, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
@@ -12283,7 +12722,7 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(535, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(547, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
@@ -12311,7 +12750,7 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
         let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(536, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+            c.gate(548, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
         }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
@@ -12340,7 +12779,7 @@ pub unsafe extern "C" fn taper_rand(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(537, &mut [])?;
+            c.gate(549, &mut [])?;
         }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
@@ -12366,7 +12805,7 @@ pub unsafe extern "C" fn taper_rand_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(538, &mut [One(&mut self_)])?;
+            c.gate(550, &mut [One(&mut self_)])?;
         }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12393,7 +12832,7 @@ pub unsafe extern "C" fn taper_randn(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(539, &mut [])?;
+            c.gate(551, &mut [])?;
         }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
@@ -12419,7 +12858,7 @@ pub unsafe extern "C" fn taper_randn_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(540, &mut [One(&mut self_)])?;
+            c.gate(552, &mut [One(&mut self_)])?;
         }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12447,7 +12886,7 @@ pub unsafe extern "C" fn taper_randint(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(541, &mut [])?;
+            c.gate(553, &mut [])?;
         }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
@@ -12476,7 +12915,7 @@ pub unsafe extern "C" fn taper_randint_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(542, &mut [])?;
+            c.gate(554, &mut [])?;
         }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
@@ -12503,7 +12942,7 @@ pub unsafe extern "C" fn taper_randint_like(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(543, &mut [One(&mut self_)])?;
+            c.gate(555, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
@@ -12531,7 +12970,7 @@ pub unsafe extern "C" fn taper_randint_like_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(544, &mut [One(&mut self_)])?;
+            c.gate(556, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
@@ -12556,7 +12995,7 @@ pub unsafe extern "C" fn taper_randperm(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(545, &mut [])?;
+            c.gate(557, &mut [])?;
         }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
@@ -12579,7 +13018,7 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
         let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(546, &mut [One(&mut mean)])?;
+            c.gate(558, &mut [One(&mut mean)])?;
         }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
@@ -12602,7 +13041,7 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(547, &mut [One(&mut std)])?;
+            c.gate(559, &mut [One(&mut std)])?;
         }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
@@ -12626,7 +13065,7 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(548, &mut [One(&mut mean), One(&mut std)])?;
+            c.gate(560, &mut [One(&mut mean), One(&mut std)])?;
         }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
@@ -12655,7 +13094,7 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(549, &mut [])?;
+            c.gate(561, &mut [])?;
         }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
@@ -12677,7 +13116,7 @@ pub unsafe extern "C" fn taper_bernoulli(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(550, &mut [One(&mut self_)])?;
+            c.gate(562, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
@@ -12700,7 +13139,7 @@ pub unsafe extern "C" fn taper_bernoulli_p(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(551, &mut [One(&mut self_)])?;
+            c.gate(563, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
@@ -12724,7 +13163,7 @@ pub unsafe extern "C" fn taper_multinomial(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(552, &mut [One(&mut self_)])?;
+            c.gate(564, &mut [One(&mut self_)])?;
         }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
     })
@@ -12745,7 +13184,7 @@ pub unsafe extern "C" fn taper_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(553, &mut [One(&mut self_)])?;
+            c.gate(565, &mut [One(&mut self_)])?;
         }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
@@ -12766,7 +13205,7 @@ pub unsafe extern "C" fn taper_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(554, &mut [One(&mut self_)])?;
+            c.gate(566, &mut [One(&mut self_)])?;
         }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
@@ -12787,7 +13226,7 @@ pub unsafe extern "C" fn taper_log_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(555, &mut [One(&mut self_)])?;
+            c.gate(567, &mut [One(&mut self_)])?;
         }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -12808,7 +13247,7 @@ pub unsafe extern "C" fn taper_cauchy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(556, &mut [One(&mut self_)])?;
+            c.gate(568, &mut [One(&mut self_)])?;
         }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
@@ -12828,7 +13267,7 @@ pub unsafe extern "C" fn taper_exponential_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(557, &mut [One(&mut self_)])?;
+            c.gate(569, &mut [One(&mut self_)])?;
         }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
@@ -12848,7 +13287,7 @@ pub unsafe extern "C" fn taper_geometric_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(558, &mut [One(&mut self_)])?;
+            c.gate(570, &mut [One(&mut self_)])?;
         }
         ops::geometric_(&self_, p, generator.as_ref())
     })
@@ -12867,7 +13306,7 @@ pub unsafe extern "C" fn taper_random_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(559, &mut [One(&mut self_)])?;
+            c.gate(571, &mut [One(&mut self_)])?;
         }
         ops::random_(&self_, generator.as_ref())
     })
@@ -12887,7 +13326,7 @@ pub unsafe extern "C" fn taper_random_to_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(560, &mut [One(&mut self_)])?;
+            c.gate(572, &mut [One(&mut self_)])?;
         }
         ops::random_to_(&self_, to, generator.as_ref())
     })
@@ -12909,7 +13348,7 @@ pub unsafe extern "C" fn taper_random_from_(
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(561, &mut [One(&mut self_)])?;
+            c.gate(573, &mut [One(&mut self_)])?;
         }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
@@ -12930,7 +13369,7 @@ pub unsafe extern "C" fn taper_bernoulli_(
         let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(562, &mut [One(&mut self_), One(&mut p)])?;
+            c.gate(574, &mut [One(&mut self_), One(&mut p)])?;
         }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
@@ -12950,7 +13389,7 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(563, &mut [One(&mut self_)])?;
+            c.gate(575, &mut [One(&mut self_)])?;
         }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
@@ -12974,7 +13413,7 @@ pub unsafe extern "C" fn taper_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(564, &mut [One(&mut input)])?;
+            c.gate(576, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
@@ -12995,7 +13434,7 @@ pub unsafe extern "C" fn taper_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(565, &mut [One(&mut input)])?;
+            c.gate(577, &mut [One(&mut input)])?;
         }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
@@ -13019,7 +13458,7 @@ pub unsafe extern "C" fn taper_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(566, &mut [One(&mut input)])?;
+            c.gate(578, &mut [One(&mut input)])?;
         }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13043,7 +13482,7 @@ pub unsafe extern "C" fn taper_feature_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(567, &mut [One(&mut input)])?;
+            c.gate(579, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13067,7 +13506,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(568, &mut [One(&mut input)])?;
+            c.gate(580, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13091,7 +13530,7 @@ pub unsafe extern "C" fn taper_dropout1d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(569, &mut [One(&mut input)])?;
+            c.gate(581, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
@@ -13115,7 +13554,7 @@ pub unsafe extern "C" fn taper_dropout2d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(570, &mut [One(&mut input)])?;
+            c.gate(582, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
@@ -13139,7 +13578,7 @@ pub unsafe extern "C" fn taper_dropout3d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(571, &mut [One(&mut input)])?;
+            c.gate(583, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
@@ -13164,7 +13603,7 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
         let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(572, &mut [One(&mut logits)])?;
+            c.gate(584, &mut [One(&mut logits)])?;
         }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
@@ -13187,7 +13626,7 @@ pub unsafe extern "C" fn taper_init_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(573, &mut [One(&mut self_)])?;
+            c.gate(585, &mut [One(&mut self_)])?;
         }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
@@ -13208,7 +13647,7 @@ pub unsafe extern "C" fn taper_init_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(574, &mut [One(&mut self_)])?;
+            c.gate(586, &mut [One(&mut self_)])?;
         }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13226,7 +13665,7 @@ pub unsafe extern "C" fn taper_init_constant_(
     guard("init_constant_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(575, &mut [One(&mut self_)])?;
+            c.gate(587, &mut [One(&mut self_)])?;
         }
         ops::init_constant_(&self_, val)
     })
@@ -13243,7 +13682,7 @@ pub unsafe extern "C" fn taper_init_ones_(
     guard("init_ones_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(576, &mut [One(&mut self_)])?;
+            c.gate(588, &mut [One(&mut self_)])?;
         }
         ops::init_ones_(&self_)
     })
@@ -13260,7 +13699,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
     guard("init_zeros_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(577, &mut [One(&mut self_)])?;
+            c.gate(589, &mut [One(&mut self_)])?;
         }
         ops::init_zeros_(&self_)
     })
@@ -13277,7 +13716,7 @@ pub unsafe extern "C" fn taper_init_eye_(
     guard("init_eye_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(578, &mut [One(&mut self_)])?;
+            c.gate(590, &mut [One(&mut self_)])?;
         }
         ops::init_eye_(&self_)
     })
@@ -13295,7 +13734,7 @@ pub unsafe extern "C" fn taper_init_dirac_(
     guard("init_dirac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(579, &mut [One(&mut self_)])?;
+            c.gate(591, &mut [One(&mut self_)])?;
         }
         ops::init_dirac_(&self_, groups)
     })
@@ -13315,7 +13754,7 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(580, &mut [One(&mut self_)])?;
+            c.gate(592, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
@@ -13335,7 +13774,7 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(581, &mut [One(&mut self_)])?;
+            c.gate(593, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
@@ -13359,7 +13798,7 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(582, &mut [One(&mut self_)])?;
+            c.gate(594, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13383,7 +13822,7 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(583, &mut [One(&mut self_)])?;
+            c.gate(595, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13406,7 +13845,7 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
         if c.is_gated() {
-            c.gate(584, &mut [One(&mut self_)])?;
+            c.gate(596, &mut [One(&mut self_)])?;
         }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
@@ -13426,7 +13865,7 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(585, &mut [One(&mut self_)])?;
+            c.gate(597, &mut [One(&mut self_)])?;
         }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
@@ -13447,7 +13886,7 @@ pub unsafe extern "C" fn taper_init_sparse_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(586, &mut [One(&mut self_)])?;
+            c.gate(598, &mut [One(&mut self_)])?;
         }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
@@ -13468,7 +13907,7 @@ pub unsafe extern "C" fn taper_init_default_(
         let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(587, &mut [One(&mut weight), Opt(&mut bias)])?;
+            c.gate(599, &mut [One(&mut weight), Opt(&mut bias)])?;
         }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
@@ -13490,7 +13929,7 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = c.opt(1, "param", param)?;
         if c.is_gated() {
-            c.gate(588, &mut [])?;
+            c.gate(600, &mut [])?;
         }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
@@ -13516,7 +13955,7 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
         let out = out?;
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(589, &mut [List(&mut parameters)])?;
+            c.gate(601, &mut [List(&mut parameters)])?;
         }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
@@ -13535,7 +13974,7 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     guard("clip_grad_value_", |c| {
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(590, &mut [List(&mut parameters)])?;
+            c.gate(602, &mut [List(&mut parameters)])?;
         }
         ops::clip_grad_value_(&parameters, clip_value)
     })
@@ -13566,7 +14005,7 @@ pub unsafe extern "C" fn taper_fused_sgd_(
         let mut grads = c.tensors(1, "grads", grads, grads_len)?;
         let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
         if c.is_gated() {
-            c.gate(591, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+            c.gate(603, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
         }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
@@ -13605,7 +14044,7 @@ pub unsafe extern "C" fn taper_fused_adam_(
         let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
         let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
         if c.is_gated() {
-            c.gate(592, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+            c.gate(604, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
         }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })

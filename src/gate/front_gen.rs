@@ -6451,6 +6451,190 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
     ops::channel_shuffle(&self_, groups)
 }
 
+/// Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected.
+#[rustfmt::skip]
+#[inline]
+pub fn lstm(input: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool, batch_first: bool) -> Result<(Tensor, Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::lstm(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.to_vec();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(519), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+    ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+#[rustfmt::skip]
+#[inline]
+pub fn lstm_data(data: &Tensor, batch_sizes: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::lstm_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional);
+    }
+    let mut data = data.clone();
+    let mut batch_sizes = batch_sizes.clone();
+    let mut hx = hx.to_vec();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(520), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+    ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
+}
+
+/// Gated recurrent units over (time, batch, features), or batch first; hx is (layers * directions, batch, hidden); params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two).
+#[rustfmt::skip]
+#[inline]
+pub fn gru(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool, batch_first: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gru(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.clone();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(521), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+#[rustfmt::skip]
+#[inline]
+pub fn gru_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gru_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional);
+    }
+    let mut data = data.clone();
+    let mut batch_sizes = batch_sizes.clone();
+    let mut hx = hx.clone();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(522), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
+}
+
+/// Elman layers, tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), over (time, batch, features), or batch first; hx and params as gru's.
+#[rustfmt::skip]
+#[inline]
+pub fn rnn_tanh(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool, batch_first: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rnn_tanh(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.clone();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(523), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+#[rustfmt::skip]
+#[inline]
+pub fn rnn_tanh_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rnn_tanh_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional);
+    }
+    let mut data = data.clone();
+    let mut batch_sizes = batch_sizes.clone();
+    let mut hx = hx.clone();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(524), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
+}
+
+/// Elman layers with relu in place of tanh.
+#[rustfmt::skip]
+#[inline]
+pub fn rnn_relu(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool, batch_first: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rnn_relu(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.clone();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(525), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
+}
+
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+#[rustfmt::skip]
+#[inline]
+pub fn rnn_relu_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rnn_relu_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional);
+    }
+    let mut data = data.clone();
+    let mut batch_sizes = batch_sizes.clone();
+    let mut hx = hx.clone();
+    let mut params = params.to_vec();
+    let _op = enter(OpId(526), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
+}
+
+/// One step of an LSTM over (batch, features) or (features): the new h and c; hx is h and c before it.
+#[rustfmt::skip]
+#[inline]
+pub fn lstm_cell(input: &Tensor, hx: &[Tensor], w_ih: &Tensor, w_hh: &Tensor, b_ih: Option<&Tensor>, b_hh: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.to_vec();
+    let mut w_ih = w_ih.clone();
+    let mut w_hh = w_hh.clone();
+    let mut b_ih = b_ih.cloned();
+    let mut b_hh = b_hh.cloned();
+    let _op = enter(OpId(527), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
+}
+
+/// One step of a GRU over (batch, features) or (features).
+#[rustfmt::skip]
+#[inline]
+pub fn gru_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih: Option<&Tensor>, b_hh: Option<&Tensor>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gru_cell(input, hx, w_ih, w_hh, b_ih, b_hh);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.clone();
+    let mut w_ih = w_ih.clone();
+    let mut w_hh = w_hh.clone();
+    let mut b_ih = b_ih.cloned();
+    let mut b_hh = b_hh.cloned();
+    let _op = enter(OpId(528), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
+}
+
+/// One step of an Elman layer over (batch, features) or (features).
+#[rustfmt::skip]
+#[inline]
+pub fn rnn_tanh_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih: Option<&Tensor>, b_hh: Option<&Tensor>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih, b_hh);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.clone();
+    let mut w_ih = w_ih.clone();
+    let mut w_hh = w_hh.clone();
+    let mut b_ih = b_ih.cloned();
+    let mut b_hh = b_hh.cloned();
+    let _op = enter(OpId(529), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
+}
+
+/// One step of an Elman layer with relu over (batch, features) or (features).
+#[rustfmt::skip]
+#[inline]
+pub fn rnn_relu_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih: Option<&Tensor>, b_hh: Option<&Tensor>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rnn_relu_cell(input, hx, w_ih, w_hh, b_ih, b_hh);
+    }
+    let mut input = input.clone();
+    let mut hx = hx.clone();
+    let mut w_ih = w_ih.clone();
+    let mut w_hh = w_hh.clone();
+    let mut b_ih = b_ih.cloned();
+    let mut b_hh = b_hh.cloned();
+    let _op = enter(OpId(530), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
+}
+
 /// Squared difference; reduction is 'none', 'mean' or 'sum'.
 #[rustfmt::skip]
 #[inline]
@@ -6460,7 +6644,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tens
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(519), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(531), &mut [One(&mut input), One(&mut target)])?;
     ops::mse_loss(&input, &target, reduction)
 }
 
@@ -6473,7 +6657,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(520), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(532), &mut [One(&mut input), One(&mut target)])?;
     ops::l1_loss(&input, &target, reduction)
 }
 
@@ -6486,7 +6670,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(521), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(533), &mut [One(&mut input), One(&mut target)])?;
     ops::smooth_l1_loss(&input, &target, reduction, beta)
 }
 
@@ -6499,7 +6683,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(522), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(534), &mut [One(&mut input), One(&mut target)])?;
     ops::huber_loss(&input, &target, reduction, delta)
 }
 
@@ -6513,7 +6697,7 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(523), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(535), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6528,7 +6712,7 @@ pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight:
     let mut target = target.clone();
     let mut weight = weight.cloned();
     let mut pos_weight = pos_weight.cloned();
-    let _op = enter(OpId(524), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+    let _op = enter(OpId(536), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
     ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)
 }
 
@@ -6541,7 +6725,7 @@ pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(525), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(537), &mut [One(&mut input), One(&mut target)])?;
     ops::kl_div(&input, &target, reduction, log_target)
 }
 
@@ -6555,7 +6739,7 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(526), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(538), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)
 }
 
@@ -6569,7 +6753,7 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, i
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(527), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(539), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)
 }
 
@@ -6582,7 +6766,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(528), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(540), &mut [One(&mut input), One(&mut target)])?;
     ops::hinge_embedding_loss(&input, &target, margin, reduction)
 }
 
@@ -6595,7 +6779,7 @@ pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Res
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(529), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(541), &mut [One(&mut input), One(&mut target)])?;
     ops::soft_margin_loss(&input, &target, reduction)
 }
 
@@ -6609,7 +6793,7 @@ pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, ma
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(530), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(542), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6623,7 +6807,7 @@ pub fn cosine_embedding_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, 
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(531), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(543), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6637,7 +6821,7 @@ pub fn triplet_margin_loss(anchor: &Tensor, positive: &Tensor, negative: &Tensor
     let mut anchor = anchor.clone();
     let mut positive = positive.clone();
     let mut negative = negative.clone();
-    let _op = enter(OpId(532), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+    let _op = enter(OpId(544), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
     ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)
 }
 
@@ -6651,7 +6835,7 @@ pub fn multilabel_soft_margin_loss(input: &Tensor, target: &Tensor, weight: Opti
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(533), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(545), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6665,7 +6849,7 @@ pub fn multi_margin_loss(input: &Tensor, target: &Tensor, p: Scalar, margin: f64
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(534), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(546), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)
 }
 
@@ -6678,7 +6862,7 @@ pub fn poisson_nll_loss(input: &Tensor, target: &Tensor, log_input: bool, full: 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(535), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(547), &mut [One(&mut input), One(&mut target)])?;
     ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)
 }
 
@@ -6692,7 +6876,7 @@ pub fn gaussian_nll_loss(input: &Tensor, target: &Tensor, var: &Tensor, full: bo
     let mut input = input.clone();
     let mut target = target.clone();
     let mut var = var.clone();
-    let _op = enter(OpId(536), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+    let _op = enter(OpId(548), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
     ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)
 }
 
@@ -6703,7 +6887,7 @@ pub fn rand(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, d
     if watch::word() & watch::GATED == 0 {
         return ops::rand(size, generator, dtype, device);
     }
-    let _op = enter(OpId(537), &mut [])?;
+    let _op = enter(OpId(549), &mut [])?;
     ops::rand(size, generator, dtype, device)
 }
 
@@ -6715,7 +6899,7 @@ pub fn rand_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<DT
         return ops::rand_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(550), &mut [One(&mut self_)])?;
     ops::rand_like(&self_, generator, dtype, device)
 }
 
@@ -6726,7 +6910,7 @@ pub fn randn(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, 
     if watch::word() & watch::GATED == 0 {
         return ops::randn(size, generator, dtype, device);
     }
-    let _op = enter(OpId(539), &mut [])?;
+    let _op = enter(OpId(551), &mut [])?;
     ops::randn(size, generator, dtype, device)
 }
 
@@ -6738,7 +6922,7 @@ pub fn randn_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<D
         return ops::randn_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(540), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
     ops::randn_like(&self_, generator, dtype, device)
 }
 
@@ -6749,7 +6933,7 @@ pub fn randint(high: i64, size: &[i64], generator: Option<&Generator>, dtype: Op
     if watch::word() & watch::GATED == 0 {
         return ops::randint(high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(541), &mut [])?;
+    let _op = enter(OpId(553), &mut [])?;
     ops::randint(high, size, generator, dtype, device)
 }
 
@@ -6760,7 +6944,7 @@ pub fn randint_low(low: i64, high: i64, size: &[i64], generator: Option<&Generat
     if watch::word() & watch::GATED == 0 {
         return ops::randint_low(low, high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(542), &mut [])?;
+    let _op = enter(OpId(554), &mut [])?;
     ops::randint_low(low, high, size, generator, dtype, device)
 }
 
@@ -6772,7 +6956,7 @@ pub fn randint_like(self_: &Tensor, high: i64, generator: Option<&Generator>, dt
         return ops::randint_like(self_, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(543), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
     ops::randint_like(&self_, high, generator, dtype, device)
 }
 
@@ -6784,7 +6968,7 @@ pub fn randint_like_low(self_: &Tensor, low: i64, high: i64, generator: Option<&
         return ops::randint_like_low(self_, low, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(544), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(556), &mut [One(&mut self_)])?;
     ops::randint_like_low(&self_, low, high, generator, dtype, device)
 }
 
@@ -6795,7 +6979,7 @@ pub fn randperm(n: i64, generator: Option<&Generator>, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::randperm(n, generator, dtype, device);
     }
-    let _op = enter(OpId(545), &mut [])?;
+    let _op = enter(OpId(557), &mut [])?;
     ops::randperm(n, generator, dtype, device)
 }
 
@@ -6807,7 +6991,7 @@ pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator
         return ops::normal_tensor_float(mean, std, generator);
     }
     let mut mean = mean.clone();
-    let _op = enter(OpId(546), &mut [One(&mut mean)])?;
+    let _op = enter(OpId(558), &mut [One(&mut mean)])?;
     ops::normal_tensor_float(&mean, std, generator)
 }
 
@@ -6819,7 +7003,7 @@ pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator
         return ops::normal_float_tensor(mean, std, generator);
     }
     let mut std = std.clone();
-    let _op = enter(OpId(547), &mut [One(&mut std)])?;
+    let _op = enter(OpId(559), &mut [One(&mut std)])?;
     ops::normal_float_tensor(mean, &std, generator)
 }
 
@@ -6832,7 +7016,7 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     }
     let mut mean = mean.clone();
     let mut std = std.clone();
-    let _op = enter(OpId(548), &mut [One(&mut mean), One(&mut std)])?;
+    let _op = enter(OpId(560), &mut [One(&mut mean), One(&mut std)])?;
     ops::normal_tensor_tensor(&mean, &std, generator)
 }
 
@@ -6843,7 +7027,7 @@ pub fn normal_float_float(mean: f64, std: f64, size: &[i64], generator: Option<&
     if watch::word() & watch::GATED == 0 {
         return ops::normal_float_float(mean, std, size, generator, dtype, device);
     }
-    let _op = enter(OpId(549), &mut [])?;
+    let _op = enter(OpId(561), &mut [])?;
     ops::normal_float_float(mean, std, size, generator, dtype, device)
 }
 
@@ -6855,7 +7039,7 @@ pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor
         return ops::bernoulli(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(550), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(562), &mut [One(&mut self_)])?;
     ops::bernoulli(&self_, generator)
 }
 
@@ -6867,7 +7051,7 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
         return ops::bernoulli_p(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(551), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(563), &mut [One(&mut self_)])?;
     ops::bernoulli_p(&self_, p, generator)
 }
 
@@ -6879,7 +7063,7 @@ pub fn multinomial(self_: &Tensor, num_samples: i64, replacement: bool, generato
         return ops::multinomial(self_, num_samples, replacement, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(564), &mut [One(&mut self_)])?;
     ops::multinomial(&self_, num_samples, replacement, generator)
 }
 
@@ -6891,7 +7075,7 @@ pub fn uniform_(self_: &Tensor, from_: f64, to: f64, generator: Option<&Generato
         return ops::uniform_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(553), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(565), &mut [One(&mut self_)])?;
     ops::uniform_(&self_, from_, to, generator)
 }
 
@@ -6903,7 +7087,7 @@ pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator
         return ops::normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(554), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(566), &mut [One(&mut self_)])?;
     ops::normal_(&self_, mean, std, generator)
 }
 
@@ -6915,7 +7099,7 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
         return ops::log_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(567), &mut [One(&mut self_)])?;
     ops::log_normal_(&self_, mean, std, generator)
 }
 
@@ -6927,7 +7111,7 @@ pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Gener
         return ops::cauchy_(self_, median, sigma, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(556), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(568), &mut [One(&mut self_)])?;
     ops::cauchy_(&self_, median, sigma, generator)
 }
 
@@ -6939,7 +7123,7 @@ pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -
         return ops::exponential_(self_, lambd, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(557), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(569), &mut [One(&mut self_)])?;
     ops::exponential_(&self_, lambd, generator)
 }
 
@@ -6951,7 +7135,7 @@ pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
         return ops::geometric_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(558), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(570), &mut [One(&mut self_)])?;
     ops::geometric_(&self_, p, generator)
 }
 
@@ -6963,7 +7147,7 @@ pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<()> {
         return ops::random_(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(559), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(571), &mut [One(&mut self_)])?;
     ops::random_(&self_, generator)
 }
 
@@ -6975,7 +7159,7 @@ pub fn random_to_(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Res
         return ops::random_to_(self_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(560), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(572), &mut [One(&mut self_)])?;
     ops::random_to_(&self_, to, generator)
 }
 
@@ -6987,7 +7171,7 @@ pub fn random_from_(self_: &Tensor, from_: i64, to: Option<i64>, generator: Opti
         return ops::random_from_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(561), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
     ops::random_from_(&self_, from_, to, generator)
 }
 
@@ -7000,7 +7184,7 @@ pub fn bernoulli_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> 
     }
     let mut self_ = self_.clone();
     let mut p = p.clone();
-    let _op = enter(OpId(562), &mut [One(&mut self_), One(&mut p)])?;
+    let _op = enter(OpId(574), &mut [One(&mut self_), One(&mut p)])?;
     ops::bernoulli_(&self_, &p, generator)
 }
 
@@ -7012,7 +7196,7 @@ pub fn bernoulli_float_(self_: &Tensor, p: f64, generator: Option<&Generator>) -
         return ops::bernoulli_float_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(563), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
     ops::bernoulli_float_(&self_, p, generator)
 }
 
@@ -7024,7 +7208,7 @@ pub fn dropout(input: &Tensor, p: f64, training: bool, generator: Option<&Genera
         return ops::dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(564), &mut [One(&mut input)])?;
+    let _op = enter(OpId(576), &mut [One(&mut input)])?;
     ops::dropout(&input, p, training, generator)
 }
 
@@ -7036,7 +7220,7 @@ pub fn dropout_(input: &Tensor, p: f64, training: bool, generator: Option<&Gener
         return ops::dropout_(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(565), &mut [One(&mut input)])?;
+    let _op = enter(OpId(577), &mut [One(&mut input)])?;
     ops::dropout_(&input, p, training, generator)
 }
 
@@ -7048,7 +7232,7 @@ pub fn alpha_dropout(input: &Tensor, p: f64, training: bool, generator: Option<&
         return ops::alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(566), &mut [One(&mut input)])?;
+    let _op = enter(OpId(578), &mut [One(&mut input)])?;
     ops::alpha_dropout(&input, p, training, generator)
 }
 
@@ -7060,7 +7244,7 @@ pub fn feature_dropout(input: &Tensor, p: f64, training: bool, generator: Option
         return ops::feature_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(567), &mut [One(&mut input)])?;
+    let _op = enter(OpId(579), &mut [One(&mut input)])?;
     ops::feature_dropout(&input, p, training, generator)
 }
 
@@ -7072,7 +7256,7 @@ pub fn feature_alpha_dropout(input: &Tensor, p: f64, training: bool, generator: 
         return ops::feature_alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(568), &mut [One(&mut input)])?;
+    let _op = enter(OpId(580), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout(&input, p, training, generator)
 }
 
@@ -7084,7 +7268,7 @@ pub fn dropout1d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout1d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(569), &mut [One(&mut input)])?;
+    let _op = enter(OpId(581), &mut [One(&mut input)])?;
     ops::dropout1d(&input, p, training, generator)
 }
 
@@ -7096,7 +7280,7 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout2d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(570), &mut [One(&mut input)])?;
+    let _op = enter(OpId(582), &mut [One(&mut input)])?;
     ops::dropout2d(&input, p, training, generator)
 }
 
@@ -7108,7 +7292,7 @@ pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout3d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(571), &mut [One(&mut input)])?;
+    let _op = enter(OpId(583), &mut [One(&mut input)])?;
     ops::dropout3d(&input, p, training, generator)
 }
 
@@ -7120,7 +7304,7 @@ pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator
         return ops::gumbel_softmax(logits, tau, hard, dim, generator);
     }
     let mut logits = logits.clone();
-    let _op = enter(OpId(572), &mut [One(&mut logits)])?;
+    let _op = enter(OpId(584), &mut [One(&mut logits)])?;
     ops::gumbel_softmax(&logits, tau, hard, dim, generator)
 }
 
@@ -7132,7 +7316,7 @@ pub fn init_uniform_(self_: &Tensor, a: f64, b: f64, generator: Option<&Generato
         return ops::init_uniform_(self_, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(585), &mut [One(&mut self_)])?;
     ops::init_uniform_(&self_, a, b, generator)
 }
 
@@ -7144,7 +7328,7 @@ pub fn init_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gene
         return ops::init_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(574), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(586), &mut [One(&mut self_)])?;
     ops::init_normal_(&self_, mean, std, generator)
 }
 
@@ -7156,7 +7340,7 @@ pub fn init_constant_(self_: &Tensor, val: f64) -> Result<()> {
         return ops::init_constant_(self_, val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(587), &mut [One(&mut self_)])?;
     ops::init_constant_(&self_, val)
 }
 
@@ -7168,7 +7352,7 @@ pub fn init_ones_(self_: &Tensor) -> Result<()> {
         return ops::init_ones_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(576), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(588), &mut [One(&mut self_)])?;
     ops::init_ones_(&self_)
 }
 
@@ -7180,7 +7364,7 @@ pub fn init_zeros_(self_: &Tensor) -> Result<()> {
         return ops::init_zeros_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(577), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(589), &mut [One(&mut self_)])?;
     ops::init_zeros_(&self_)
 }
 
@@ -7192,7 +7376,7 @@ pub fn init_eye_(self_: &Tensor) -> Result<()> {
         return ops::init_eye_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(578), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(590), &mut [One(&mut self_)])?;
     ops::init_eye_(&self_)
 }
 
@@ -7204,7 +7388,7 @@ pub fn init_dirac_(self_: &Tensor, groups: i64) -> Result<()> {
         return ops::init_dirac_(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(579), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(591), &mut [One(&mut self_)])?;
     ops::init_dirac_(&self_, groups)
 }
 
@@ -7216,7 +7400,7 @@ pub fn init_xavier_uniform_(self_: &Tensor, gain: f64, generator: Option<&Genera
         return ops::init_xavier_uniform_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(580), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(592), &mut [One(&mut self_)])?;
     ops::init_xavier_uniform_(&self_, gain, generator)
 }
 
@@ -7228,7 +7412,7 @@ pub fn init_xavier_normal_(self_: &Tensor, gain: f64, generator: Option<&Generat
         return ops::init_xavier_normal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(581), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(593), &mut [One(&mut self_)])?;
     ops::init_xavier_normal_(&self_, gain, generator)
 }
 
@@ -7240,7 +7424,7 @@ pub fn init_kaiming_uniform_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &
         return ops::init_kaiming_uniform_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(582), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(594), &mut [One(&mut self_)])?;
     ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7252,7 +7436,7 @@ pub fn init_kaiming_normal_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &s
         return ops::init_kaiming_normal_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(583), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(595), &mut [One(&mut self_)])?;
     ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7264,7 +7448,7 @@ pub fn init_trunc_normal_(self_: &Tensor, mean: f64, std: f64, a: f64, b: f64, g
         return ops::init_trunc_normal_(self_, mean, std, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(584), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(596), &mut [One(&mut self_)])?;
     ops::init_trunc_normal_(&self_, mean, std, a, b, generator)
 }
 
@@ -7276,7 +7460,7 @@ pub fn init_orthogonal_(self_: &Tensor, gain: f64, generator: Option<&Generator>
         return ops::init_orthogonal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(585), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(597), &mut [One(&mut self_)])?;
     ops::init_orthogonal_(&self_, gain, generator)
 }
 
@@ -7288,7 +7472,7 @@ pub fn init_sparse_(self_: &Tensor, sparsity: f64, std: f64, generator: Option<&
         return ops::init_sparse_(self_, sparsity, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(586), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(598), &mut [One(&mut self_)])?;
     ops::init_sparse_(&self_, sparsity, std, generator)
 }
 
@@ -7301,7 +7485,7 @@ pub fn init_default_(weight: &Tensor, bias: Option<&Tensor>, generator: Option<&
     }
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(587), &mut [One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(599), &mut [One(&mut weight), Opt(&mut bias)])?;
     ops::init_default_(&weight, bias.as_ref(), generator)
 }
 
@@ -7312,7 +7496,7 @@ pub fn calculate_gain(nonlinearity: &str, param: Option<f64>) -> Result<f64> {
     if watch::word() & watch::GATED == 0 {
         return ops::calculate_gain(nonlinearity, param);
     }
-    let _op = enter(OpId(588), &mut [])?;
+    let _op = enter(OpId(600), &mut [])?;
     ops::calculate_gain(nonlinearity, param)
 }
 
@@ -7324,7 +7508,7 @@ pub fn clip_grad_norm_(parameters: &[Tensor], max_norm: f64, norm_type: f64, err
         return ops::clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(589), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(601), &mut [List(&mut parameters)])?;
     ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)
 }
 
@@ -7336,7 +7520,7 @@ pub fn clip_grad_value_(parameters: &[Tensor], clip_value: f64) -> Result<()> {
         return ops::clip_grad_value_(parameters, clip_value);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(590), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(602), &mut [List(&mut parameters)])?;
     ops::clip_grad_value_(&parameters, clip_value)
 }
 
@@ -7350,7 +7534,7 @@ pub fn fused_sgd_(params: &[Tensor], grads: &[Tensor], momentum_buffers: &[Tenso
     let mut params = params.to_vec();
     let mut grads = grads.to_vec();
     let mut momentum_buffers = momentum_buffers.to_vec();
-    let _op = enter(OpId(591), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+    let _op = enter(OpId(603), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
     ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
 }
 
@@ -7366,6 +7550,6 @@ pub fn fused_adam_(params: &[Tensor], grads: &[Tensor], exp_avgs: &[Tensor], exp
     let mut exp_avgs = exp_avgs.to_vec();
     let mut exp_avg_sqs = exp_avg_sqs.to_vec();
     let mut max_exp_avg_sqs = max_exp_avg_sqs.to_vec();
-    let _op = enter(OpId(592), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+    let _op = enter(OpId(604), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
     ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
 }

@@ -4,7 +4,7 @@
 use super::op::{Op, Policy::*};
 
 #[rustfmt::skip]
-pub static OPS: [Op; 593] = [
+pub static OPS: [Op; 605] = [
     Op { name: "empty", cpu: None, gpu: None },
     Op { name: "zeros", cpu: None, gpu: None },
     Op { name: "ones", cpu: None, gpu: None },
@@ -524,6 +524,18 @@ pub static OPS: [Op; 593] = [
     Op { name: "interpolate", cpu: None, gpu: Float32 },
     Op { name: "pixel_unshuffle", cpu: None, gpu: None },
     Op { name: "channel_shuffle", cpu: None, gpu: None },
+    Op { name: "lstm", cpu: Lower, gpu: Lower },
+    Op { name: "lstm_data", cpu: Lower, gpu: Lower },
+    Op { name: "gru", cpu: Lower, gpu: Lower },
+    Op { name: "gru_data", cpu: Lower, gpu: Lower },
+    Op { name: "rnn_tanh", cpu: Lower, gpu: Lower },
+    Op { name: "rnn_tanh_data", cpu: Lower, gpu: Lower },
+    Op { name: "rnn_relu", cpu: Lower, gpu: Lower },
+    Op { name: "rnn_relu_data", cpu: Lower, gpu: Lower },
+    Op { name: "lstm_cell", cpu: Lower, gpu: Lower },
+    Op { name: "gru_cell", cpu: Lower, gpu: Lower },
+    Op { name: "rnn_tanh_cell", cpu: Lower, gpu: Lower },
+    Op { name: "rnn_relu_cell", cpu: Lower, gpu: Lower },
     Op { name: "mse_loss", cpu: Float32, gpu: Float32 },
     Op { name: "l1_loss", cpu: Float32, gpu: Float32 },
     Op { name: "smooth_l1_loss", cpu: Float32, gpu: Float32 },

@@ -525,6 +525,18 @@ pub const NAMES: &[&str] = &[
     "interpolate",
     "pixel_unshuffle",
     "channel_shuffle",
+    "lstm",
+    "lstm.data",
+    "gru",
+    "gru.data",
+    "rnn_tanh",
+    "rnn_tanh.data",
+    "rnn_relu",
+    "rnn_relu.data",
+    "lstm_cell",
+    "gru_cell",
+    "rnn_tanh_cell",
+    "rnn_relu_cell",
     "mse_loss",
     "l1_loss",
     "smooth_l1_loss",
@@ -1499,6 +1511,45 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "interpolate" => vec![Value::Tensor(ops::interpolate(a.tensor(0), a.opt_ints(1), a.opt_float(2), a.str(3), a.opt_bool(4), a.opt_bool(5), a.bool(6), a.opt_float(7), a.opt_float(8))?)],
         "pixel_unshuffle" => vec![Value::Tensor(ops::pixel_unshuffle(a.tensor(0), a.int(1))?)],
         "channel_shuffle" => vec![Value::Tensor(ops::channel_shuffle(a.tensor(0), a.int(1))?)],
+        "lstm" => {
+            let (r0, r1, r2) = ops::lstm(a.tensor(0), a.tensors(1), a.tensors(2), a.bool(3), a.int(4), a.float(5), a.bool(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "lstm.data" => {
+            let (r0, r1, r2) = ops::lstm_data(a.tensor(0), a.tensor(1), a.tensors(2), a.tensors(3), a.bool(4), a.int(5), a.float(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "gru" => {
+            let (r0, r1) = ops::gru(a.tensor(0), a.tensor(1), a.tensors(2), a.bool(3), a.int(4), a.float(5), a.bool(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "gru.data" => {
+            let (r0, r1) = ops::gru_data(a.tensor(0), a.tensor(1), a.tensor(2), a.tensors(3), a.bool(4), a.int(5), a.float(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "rnn_tanh" => {
+            let (r0, r1) = ops::rnn_tanh(a.tensor(0), a.tensor(1), a.tensors(2), a.bool(3), a.int(4), a.float(5), a.bool(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "rnn_tanh.data" => {
+            let (r0, r1) = ops::rnn_tanh_data(a.tensor(0), a.tensor(1), a.tensor(2), a.tensors(3), a.bool(4), a.int(5), a.float(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "rnn_relu" => {
+            let (r0, r1) = ops::rnn_relu(a.tensor(0), a.tensor(1), a.tensors(2), a.bool(3), a.int(4), a.float(5), a.bool(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "rnn_relu.data" => {
+            let (r0, r1) = ops::rnn_relu_data(a.tensor(0), a.tensor(1), a.tensor(2), a.tensors(3), a.bool(4), a.int(5), a.float(6), a.bool(7), a.bool(8))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "lstm_cell" => {
+            let (r0, r1) = ops::lstm_cell(a.tensor(0), a.tensors(1), a.tensor(2), a.tensor(3), a.opt_tensor(4), a.opt_tensor(5))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "gru_cell" => vec![Value::Tensor(ops::gru_cell(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.opt_tensor(4), a.opt_tensor(5))?)],
+        "rnn_tanh_cell" => vec![Value::Tensor(ops::rnn_tanh_cell(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.opt_tensor(4), a.opt_tensor(5))?)],
+        "rnn_relu_cell" => vec![Value::Tensor(ops::rnn_relu_cell(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.opt_tensor(4), a.opt_tensor(5))?)],
         "mse_loss" => vec![Value::Tensor(ops::mse_loss(a.tensor(0), a.tensor(1), a.str(2))?)],
         "l1_loss" => vec![Value::Tensor(ops::l1_loss(a.tensor(0), a.tensor(1), a.str(2))?)],
         "smooth_l1_loss" => vec![Value::Tensor(ops::smooth_l1_loss(a.tensor(0), a.tensor(1), a.str(2), a.float(3))?)],

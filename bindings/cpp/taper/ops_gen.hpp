@@ -4704,6 +4704,100 @@ inline Tensor inner(const Tensor &self, const Tensor &other) {
     detail::check(taper_inner(self.handle(), other.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected.
+inline std::tuple<Tensor, Tensor, Tensor> lstm(const Tensor &input, const std::vector<Tensor> &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first) {
+    const auto hx_list = detail::handles(hx);
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    taper_tensor *c_n_{};
+    detail::check(taper_lstm(input.handle(), hx_list.data(), hx_list.size(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_, &c_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_), Tensor::adopt(c_n_)};
+}
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+inline std::tuple<Tensor, Tensor, Tensor> lstm(const Tensor &data, const Tensor &batch_sizes, const std::vector<Tensor> &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
+    const auto hx_list = detail::handles(hx);
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    taper_tensor *c_n_{};
+    detail::check(taper_lstm_data(data.handle(), batch_sizes.handle(), hx_list.data(), hx_list.size(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, &output_, &h_n_, &c_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_), Tensor::adopt(c_n_)};
+}
+/// Gated recurrent units over (time, batch, features), or batch first; hx is (layers * directions, batch, hidden); params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two).
+inline std::tuple<Tensor, Tensor> gru(const Tensor &input, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first) {
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    detail::check(taper_gru(input.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
+}
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+inline std::tuple<Tensor, Tensor> gru(const Tensor &data, const Tensor &batch_sizes, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    detail::check(taper_gru_data(data.handle(), batch_sizes.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, &output_, &h_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
+}
+/// Elman layers, tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), over (time, batch, features), or batch first; hx and params as gru's.
+inline std::tuple<Tensor, Tensor> rnn_tanh(const Tensor &input, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first) {
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    detail::check(taper_rnn_tanh(input.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
+}
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+inline std::tuple<Tensor, Tensor> rnn_tanh(const Tensor &data, const Tensor &batch_sizes, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    detail::check(taper_rnn_tanh_data(data.handle(), batch_sizes.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, &output_, &h_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
+}
+/// Elman layers with relu in place of tanh.
+inline std::tuple<Tensor, Tensor> rnn_relu(const Tensor &input, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first) {
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    detail::check(taper_rnn_relu(input.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
+}
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+inline std::tuple<Tensor, Tensor> rnn_relu(const Tensor &data, const Tensor &batch_sizes, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
+    const auto params_list = detail::handles(params);
+    taper_tensor *output_{};
+    taper_tensor *h_n_{};
+    detail::check(taper_rnn_relu_data(data.handle(), batch_sizes.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, &output_, &h_n_));
+    return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
+}
+/// One step of an LSTM over (batch, features) or (features): the new h and c; hx is h and c before it.
+inline std::tuple<Tensor, Tensor> lstm_cell(const Tensor &input, const std::vector<Tensor> &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor &b_ih = {}, const Tensor &b_hh = {}) {
+    const auto hx_list = detail::handles(hx);
+    taper_tensor *h_1_{};
+    taper_tensor *c_1_{};
+    detail::check(taper_lstm_cell(input.handle(), hx_list.data(), hx_list.size(), w_ih.handle(), w_hh.handle(), b_ih.handle(), b_hh.handle(), &h_1_, &c_1_));
+    return {Tensor::adopt(h_1_), Tensor::adopt(c_1_)};
+}
+/// One step of a GRU over (batch, features) or (features).
+inline Tensor gru_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor &b_ih = {}, const Tensor &b_hh = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_gru_cell(input.handle(), hx.handle(), w_ih.handle(), w_hh.handle(), b_ih.handle(), b_hh.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// One step of an Elman layer over (batch, features) or (features).
+inline Tensor rnn_tanh_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor &b_ih = {}, const Tensor &b_hh = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_rnn_tanh_cell(input.handle(), hx.handle(), w_ih.handle(), w_hh.handle(), b_ih.handle(), b_hh.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// One step of an Elman layer with relu over (batch, features) or (features).
+inline Tensor rnn_relu_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor &b_ih = {}, const Tensor &b_hh = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_rnn_relu_cell(input.handle(), hx.handle(), w_ih.handle(), w_hh.handle(), b_ih.handle(), b_hh.handle(), &out_));
+    return Tensor::adopt(out_);
+}
 /// Uniform random numbers in [0, 1).
 inline Tensor rand(const IntList &size, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};

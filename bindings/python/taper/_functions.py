@@ -520,3 +520,22 @@ def normal(
 _derived = sys.modules.get("taper._subclass")
 if _derived is not None and _derived.active:
     _derived.patch_module(globals())
+
+
+def _recurrent(name, doc):
+    plain, packed = f"op_{name}", f"op_{name}_data"
+
+    def f(*args, **keywords):
+        # The third argument is has_biases, or the parameters of a packed batch.
+        of_packed = "batch_sizes" in keywords or (len(args) > 2 and not isinstance(args[2], bool))
+        return getattr(g, packed if of_packed else plain)(*args, **keywords)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = doc
+    return f
+
+
+lstm = _recurrent("lstm", "An LSTM over (time, batch, features), or over a packed batch's rows and batch_sizes.")
+gru = _recurrent("gru", "Gated recurrent units over (time, batch, features), or over a packed batch's rows and batch_sizes.")
+rnn_tanh = _recurrent("rnn_tanh", "Elman layers over (time, batch, features), or over a packed batch's rows and batch_sizes.")
+rnn_relu = _recurrent("rnn_relu", "Elman layers with relu, as rnn_tanh.")

@@ -6,7 +6,7 @@ from ._tensor import Tensor
 # Functions of `_functions.py` that take forms of arguments the generated ones do not: they go first.
 MERGED = frozenset(
     "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
-    "xlogy clamp_ lerp_ round_ squeeze_ sort argsort scatter scatter_ randint randint_like random_ normal unique "
+    "lstm gru rnn_tanh rnn_relu xlogy clamp_ lerp_ round_ squeeze_ sort argsort scatter scatter_ randint randint_like random_ normal unique "
     "unique_consecutive tensor_split atleast_1d atleast_2d atleast_3d block_diag cartesian_prod chain_matmul tensordot "
     "cdist".split()
 )
@@ -54,7 +54,8 @@ ALIASES = {
 # Names of the two tables that are functions alone or methods alone.
 _FUNCTION_ONLY = frozenset(
     "arange einsum meshgrid broadcast_tensors broadcast_shapes is_tensor result_type promote_types can_cast atleast_1d "
-    "atleast_2d atleast_3d scalar_tensor block_diag cartesian_prod chain_matmul numel is_floating_point is_complex randint randint_like normal range".split()
+    "atleast_2d atleast_3d scalar_tensor block_diag cartesian_prod chain_matmul numel is_floating_point is_complex randint randint_like normal range "
+    "lstm gru rnn_tanh rnn_relu".split()
 )
 _METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "random_"))
 # Ops that are in the table for the bindings' own use.

@@ -78,21 +78,24 @@ lp_pool3d:VFVNVNBV im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV affi
 rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV
 instance_norm_tracked:VVVVVBBVFVV local_response_norm:VIFFFV normalize:VFIFV cosine_similarity:VVIFV
 pairwise_distance:VVFFBV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV pixel_shuffle:VIV interpolate:VVNVZVVBVVV
-pixel_unshuffle:VIV channel_shuffle:VIV mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV
-binary_cross_entropy:VVVZV binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV
-cross_entropy:VVVIZFV hinge_embedding_loss:VVFZV soft_margin_loss:VVZV margin_ranking_loss:VVVFZV
-cosine_embedding_loss:VVVFZV triplet_margin_loss:VVVFFFBZV multilabel_soft_margin_loss:VVVZV
-multi_margin_loss:VVSFVZV poisson_nll_loss:VVBBFZV gaussian_nll_loss:VVVBFZV rand:VNVCDV rand_like:VVCDV
-randn:VNVCDV randn_like:VVCDV randint:IVNVCDV randint_low:IIVNVCDV randint_like:VIVCDV randint_like_low:VIIVCDV
-randperm:IVCDV normal_tensor_float:VFVV normal_float_tensor:FVVV normal_tensor_tensor:VVVV
-normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV multinomial:VIBVV uniform_:VFFV normal_:VFFV
-log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV random_:VV random_to_:VIV random_from_:VIVV
-bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VFBVV feature_dropout:VFBVV
-feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV gumbel_softmax:VFBIVV
-init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI
-init_xavier_uniform_:VFV init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV
-init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV
-clip_grad_norm_:VNFFBV clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+pixel_unshuffle:VIV channel_shuffle:VIV lstm:VVNVNBIFBBBVVV lstm_data:VVVNVNBIFBBVVV gru:VVVNBIFBBBVV
+gru_data:VVVVNBIFBBVV rnn_tanh:VVVNBIFBBBVV rnn_tanh_data:VVVVNBIFBBVV rnn_relu:VVVNBIFBBBVV
+rnn_relu_data:VVVVNBIFBBVV lstm_cell:VVNVVVVVV gru_cell:VVVVVVV rnn_tanh_cell:VVVVVVV rnn_relu_cell:VVVVVVV
+mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
+binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV
+hinge_embedding_loss:VVFZV soft_margin_loss:VVZV margin_ranking_loss:VVVFZV cosine_embedding_loss:VVVFZV
+triplet_margin_loss:VVVFFFBZV multilabel_soft_margin_loss:VVVZV multi_margin_loss:VVSFVZV poisson_nll_loss:VVBBFZV
+gaussian_nll_loss:VVVBFZV rand:VNVCDV rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV
+randint_low:IIVNVCDV randint_like:VIVCDV randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV
+normal_float_tensor:FVVV normal_tensor_tensor:VVVV normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV
+multinomial:VIBVV uniform_:VFFV normal_:VFFV log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV
+random_:VV random_to_:VIV random_from_:VIVV bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV
+alpha_dropout:VFBVV feature_dropout:VFBVV feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV
+dropout3d:VFBVV gumbel_softmax:VFBIVV init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V
+init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV init_xavier_normal_:VFV
+init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV init_orthogonal_:VFV
+init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV clip_grad_norm_:VNFFBV clip_grad_value_:VNF
+fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 # File of `_ops` -> the functions that it has.
@@ -139,6 +142,8 @@ adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d im2col col2im gri
     "normalisation_gen": """layer_norm rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked
 local_response_norm normalize cosine_similarity pairwise_distance pad scaled_dot_product_attention pixel_shuffle
 interpolate pixel_unshuffle channel_shuffle""".split(),
+    "recurrent_gen": """op_lstm op_lstm_data op_gru op_gru_data op_rnn_tanh op_rnn_tanh_data op_rnn_relu op_rnn_relu_data lstm_cell
+gru_cell rnn_tanh_cell rnn_relu_cell""".split(),
     "losses_gen": """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss
 cross_entropy hinge_embedding_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss
 multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss""".split(),
@@ -175,10 +180,10 @@ index_put_ nonzero masked_select take take_along_dim embedding embedding_full em
 masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter tril_indices triu_indices diagflat
 searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile msort deg2rad rad2deg positive sgn
 signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax
-nanmean inner rand rand_like randn randn_like randperm normal bernoulli multinomial init_uniform_ init_normal_
-init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_
-init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_
-calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
+nanmean inner lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell rand rand_like randn randn_like randperm normal
+bernoulli multinomial init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_
+init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_
+init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
 fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_
@@ -220,4 +225,4 @@ triplet_margin_loss multilabel_soft_margin_loss multi_margin_loss poisson_nll_lo
 dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
-UNMERGED = """arange var std randint randint_like random_""".split()
+UNMERGED = """arange var std lstm gru rnn_tanh rnn_relu randint randint_like random_""".split()

@@ -60,6 +60,7 @@ pub fn init(layers: &Layers) -> String {
         from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential\n\
         from .identity import Identity\n\
         from .module import Module, register_module_forward_hook, register_module_forward_pre_hook\n\
+        from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase\n\
         from .sparse import Embedding\n"
         .to_string();
     for file in &layers.files {

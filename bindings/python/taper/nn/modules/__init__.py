@@ -6,6 +6,7 @@
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .identity import Identity
 from .module import Module, register_module_forward_hook, register_module_forward_pre_hook
+from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from .sparse import Embedding
 from .activation import (
     ReLU,
