@@ -537,6 +537,63 @@ static inline go_pair go_create_local_response_norm(int64_t size, taper_scalar o
     o.beta = o_beta;
     GO_MODULE(taper_nn_local_response_norm_create(size, &o, &m));
 }
+static inline go_pair go_create_rnn(int64_t input_size, int64_t hidden_size, const char * o_nonlinearity, int64_t o_num_layers, double o_dropout, bool o_bias, bool o_batch_first, bool o_bidirectional, int32_t o_dtype, taper_device o_device) {
+    taper_nn_rnn_options o = TAPER_NN_RNN_OPTIONS_INIT;
+    o.nonlinearity = o_nonlinearity;
+    o.num_layers = o_num_layers;
+    o.dropout = o_dropout;
+    o.bias = o_bias;
+    o.batch_first = o_batch_first;
+    o.bidirectional = o_bidirectional;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_rnn_create(input_size, hidden_size, &o, &m));
+}
+static inline go_pair go_create_gru(int64_t input_size, int64_t hidden_size, int64_t o_num_layers, double o_dropout, bool o_bias, bool o_batch_first, bool o_bidirectional, int32_t o_dtype, taper_device o_device) {
+    taper_nn_gru_options o = TAPER_NN_GRU_OPTIONS_INIT;
+    o.num_layers = o_num_layers;
+    o.dropout = o_dropout;
+    o.bias = o_bias;
+    o.batch_first = o_batch_first;
+    o.bidirectional = o_bidirectional;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_gru_create(input_size, hidden_size, &o, &m));
+}
+static inline go_pair go_create_lstm(int64_t input_size, int64_t hidden_size, int64_t o_num_layers, double o_dropout, int64_t o_proj_size, bool o_bias, bool o_batch_first, bool o_bidirectional, int32_t o_dtype, taper_device o_device) {
+    taper_nn_lstm_options o = TAPER_NN_LSTM_OPTIONS_INIT;
+    o.num_layers = o_num_layers;
+    o.dropout = o_dropout;
+    o.proj_size = o_proj_size;
+    o.bias = o_bias;
+    o.batch_first = o_batch_first;
+    o.bidirectional = o_bidirectional;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lstm_create(input_size, hidden_size, &o, &m));
+}
+static inline go_pair go_create_rnn_cell(int64_t input_size, int64_t hidden_size, const char * o_nonlinearity, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_rnn_cell_options o = TAPER_NN_RNN_CELL_OPTIONS_INIT;
+    o.nonlinearity = o_nonlinearity;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_rnn_cell_create(input_size, hidden_size, &o, &m));
+}
+static inline go_pair go_create_gru_cell(int64_t input_size, int64_t hidden_size, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_gru_cell_options o = TAPER_NN_GRU_CELL_OPTIONS_INIT;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_gru_cell_create(input_size, hidden_size, &o, &m));
+}
+static inline go_pair go_create_lstm_cell(int64_t input_size, int64_t hidden_size, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_lstm_cell_options o = TAPER_NN_LSTM_CELL_OPTIONS_INIT;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lstm_cell_create(input_size, hidden_size, &o, &m));
+}
 static inline go_pair go_create_embedding(int64_t num_embeddings, int64_t embedding_dim, uintptr_t o_weight, int64_t o_padding_idx, bool has_padding_idx, double o_max_norm, bool has_max_norm, double o_norm_type, bool o_scale_grad_by_freq, bool o_sparse, bool o_freeze, int32_t o_dtype, taper_device o_device) {
     taper_nn_embedding_options o = TAPER_NN_EMBEDDING_OPTIONS_INIT;
     o.weight = (taper_tensor *)o_weight;
@@ -1828,6 +1885,151 @@ func NewLocalResponseNorm(size int64, set ...func(*LocalResponseNormSettings)) (
 		f(&o)
 	}
 	return adoptModule(C.go_create_local_response_norm(C.int64_t(size), C.taper_scalar(o.K.c()), C.double(o.Alpha), C.double(o.Beta)))
+}
+
+// RNNSettings are the options of RNN; a function that is given to the constructor finds them with their defaults.
+type RNNSettings struct {
+	Nonlinearity  string
+	NumLayers     int64
+	Dropout       float64
+	Bias          bool
+	BatchFirst    bool
+	Bidirectional bool
+	DType         DType  // of the parameters; the default one where it is not set
+	Device        Device // of the parameters; the default one where it is not set
+}
+
+func defaultRNNSettings() RNNSettings {
+	return RNNSettings{Nonlinearity: "tanh", NumLayers: 1, Dropout: 0.0, Bias: true}
+}
+
+// NewRNN makes the layer RNN. Elman layers over a sequence (time, batch, features): tanh or relu of x W_ih^T + b_ih + h W_hh^T + b_hh.
+func NewRNN(inputSize int64, hiddenSize int64, set ...func(*RNNSettings)) (*Module, error) {
+	o := defaultRNNSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	nonlinearityText, err := optionalText(o.Nonlinearity)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(nonlinearityText)
+	return adoptModule(C.go_create_rnn(C.int64_t(inputSize), C.int64_t(hiddenSize), (*C.char)(nonlinearityText), C.int64_t(o.NumLayers), C.double(o.Dropout), C.bool(o.Bias), C.bool(o.BatchFirst), C.bool(o.Bidirectional), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// GRUSettings are the options of GRU; a function that is given to the constructor finds them with their defaults.
+type GRUSettings struct {
+	NumLayers     int64
+	Dropout       float64
+	Bias          bool
+	BatchFirst    bool
+	Bidirectional bool
+	DType         DType  // of the parameters; the default one where it is not set
+	Device        Device // of the parameters; the default one where it is not set
+}
+
+func defaultGRUSettings() GRUSettings {
+	return GRUSettings{NumLayers: 1, Dropout: 0.0, Bias: true}
+}
+
+// NewGRU makes the layer GRU. Gated recurrent units over a sequence (time, batch, features).
+func NewGRU(inputSize int64, hiddenSize int64, set ...func(*GRUSettings)) (*Module, error) {
+	o := defaultGRUSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_gru(C.int64_t(inputSize), C.int64_t(hiddenSize), C.int64_t(o.NumLayers), C.double(o.Dropout), C.bool(o.Bias), C.bool(o.BatchFirst), C.bool(o.Bidirectional), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// LSTMSettings are the options of LSTM; a function that is given to the constructor finds them with their defaults.
+type LSTMSettings struct {
+	NumLayers     int64
+	Dropout       float64
+	ProjSize      int64
+	Bias          bool
+	BatchFirst    bool
+	Bidirectional bool
+	DType         DType  // of the parameters; the default one where it is not set
+	Device        Device // of the parameters; the default one where it is not set
+}
+
+func defaultLSTMSettings() LSTMSettings {
+	return LSTMSettings{NumLayers: 1, Dropout: 0.0, ProjSize: 0, Bias: true}
+}
+
+// NewLSTM makes the layer LSTM. Long short-term memory over a sequence (time, batch, features); h is projected where proj_size is not 0.
+func NewLSTM(inputSize int64, hiddenSize int64, set ...func(*LSTMSettings)) (*Module, error) {
+	o := defaultLSTMSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_lstm(C.int64_t(inputSize), C.int64_t(hiddenSize), C.int64_t(o.NumLayers), C.double(o.Dropout), C.int64_t(o.ProjSize), C.bool(o.Bias), C.bool(o.BatchFirst), C.bool(o.Bidirectional), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// RNNCellSettings are the options of RNNCell; a function that is given to the constructor finds them with their defaults.
+type RNNCellSettings struct {
+	Nonlinearity string
+	Bias         bool
+	DType        DType  // of the parameters; the default one where it is not set
+	Device       Device // of the parameters; the default one where it is not set
+}
+
+func defaultRNNCellSettings() RNNCellSettings {
+	return RNNCellSettings{Nonlinearity: "tanh", Bias: true}
+}
+
+// NewRNNCell makes the layer RNNCell. One step of an Elman layer over (batch, features): the new h.
+func NewRNNCell(inputSize int64, hiddenSize int64, set ...func(*RNNCellSettings)) (*Module, error) {
+	o := defaultRNNCellSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	nonlinearityText, err := optionalText(o.Nonlinearity)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(nonlinearityText)
+	return adoptModule(C.go_create_rnn_cell(C.int64_t(inputSize), C.int64_t(hiddenSize), (*C.char)(nonlinearityText), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// GRUCellSettings are the options of GRUCell; a function that is given to the constructor finds them with their defaults.
+type GRUCellSettings struct {
+	Bias   bool
+	DType  DType  // of the parameters; the default one where it is not set
+	Device Device // of the parameters; the default one where it is not set
+}
+
+func defaultGRUCellSettings() GRUCellSettings {
+	return GRUCellSettings{Bias: true}
+}
+
+// NewGRUCell makes the layer GRUCell. One step of a GRU over (batch, features): the new h.
+func NewGRUCell(inputSize int64, hiddenSize int64, set ...func(*GRUCellSettings)) (*Module, error) {
+	o := defaultGRUCellSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_gru_cell(C.int64_t(inputSize), C.int64_t(hiddenSize), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// LSTMCellSettings are the options of LSTMCell; a function that is given to the constructor finds them with their defaults.
+type LSTMCellSettings struct {
+	Bias   bool
+	DType  DType  // of the parameters; the default one where it is not set
+	Device Device // of the parameters; the default one where it is not set
+}
+
+func defaultLSTMCellSettings() LSTMCellSettings {
+	return LSTMCellSettings{Bias: true}
+}
+
+// NewLSTMCell makes the layer LSTMCell. One step of an LSTM over (batch, features): the new h and c.
+func NewLSTMCell(inputSize int64, hiddenSize int64, set ...func(*LSTMCellSettings)) (*Module, error) {
+	o := defaultLSTMCellSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_lstm_cell(C.int64_t(inputSize), C.int64_t(hiddenSize), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
 }
 
 // EmbeddingSettings are the options of Embedding; a function that is given to the constructor finds them with their defaults.

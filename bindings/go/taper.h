@@ -8766,6 +8766,108 @@ typedef struct taper_nn_local_response_norm_options {
     double beta;
 } taper_nn_local_response_norm_options;
 
+/* Options of taper_nn_rnn_create. */
+typedef struct taper_nn_rnn_options {
+    /* sizeof(taper_nn_rnn_options). */
+    size_t struct_size;
+    /* NULL: "tanh". */
+    const char *nonlinearity;
+    /* Default 1. */
+    int64_t num_layers;
+    /* Default 0.0. */
+    double dropout;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* 0 or 1, default 0. */
+    int32_t batch_first;
+    /* 0 or 1, default 0. */
+    int32_t bidirectional;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_rnn_options;
+
+/* Options of taper_nn_gru_create. */
+typedef struct taper_nn_gru_options {
+    /* sizeof(taper_nn_gru_options). */
+    size_t struct_size;
+    /* Default 1. */
+    int64_t num_layers;
+    /* Default 0.0. */
+    double dropout;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* 0 or 1, default 0. */
+    int32_t batch_first;
+    /* 0 or 1, default 0. */
+    int32_t bidirectional;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_gru_options;
+
+/* Options of taper_nn_lstm_create. */
+typedef struct taper_nn_lstm_options {
+    /* sizeof(taper_nn_lstm_options). */
+    size_t struct_size;
+    /* Default 1. */
+    int64_t num_layers;
+    /* Default 0.0. */
+    double dropout;
+    /* Default 0. */
+    int64_t proj_size;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* 0 or 1, default 0. */
+    int32_t batch_first;
+    /* 0 or 1, default 0. */
+    int32_t bidirectional;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_lstm_options;
+
+/* Options of taper_nn_rnn_cell_create. */
+typedef struct taper_nn_rnn_cell_options {
+    /* sizeof(taper_nn_rnn_cell_options). */
+    size_t struct_size;
+    /* NULL: "tanh". */
+    const char *nonlinearity;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_rnn_cell_options;
+
+/* Options of taper_nn_gru_cell_create. */
+typedef struct taper_nn_gru_cell_options {
+    /* sizeof(taper_nn_gru_cell_options). */
+    size_t struct_size;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_gru_cell_options;
+
+/* Options of taper_nn_lstm_cell_create. */
+typedef struct taper_nn_lstm_cell_options {
+    /* sizeof(taper_nn_lstm_cell_options). */
+    size_t struct_size;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_lstm_cell_options;
+
 /* Options of taper_nn_embedding_create. */
 typedef struct taper_nn_embedding_options {
     /* sizeof(taper_nn_embedding_options). */
@@ -9674,6 +9776,66 @@ taper_error *taper_nn_identity_create(const struct taper_nn_empty_options *optio
                                       taper_module **out);
 
 /*
+ * Elman layers over a sequence (time, batch, features): tanh or relu of x W_ih^T + b_ih + h W_hh^T + b_hh.
+ * options may be NULL. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_rnn_create(int64_t input_size,
+                                 int64_t hidden_size,
+                                 const struct taper_nn_rnn_options *options,
+                                 taper_module **out);
+
+/*
+ * Gated recurrent units over a sequence (time, batch, features). options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_gru_create(int64_t input_size,
+                                 int64_t hidden_size,
+                                 const struct taper_nn_gru_options *options,
+                                 taper_module **out);
+
+/*
+ * Long short-term memory over a sequence (time, batch, features); h is projected where proj_size is not 0.
+ * options may be NULL. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lstm_create(int64_t input_size,
+                                  int64_t hidden_size,
+                                  const struct taper_nn_lstm_options *options,
+                                  taper_module **out);
+
+/*
+ * One step of an Elman layer over (batch, features): the new h. options may be NULL. Parameters weight_ih,
+ * weight_hh, bias_ih, bias_hh. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_rnn_cell_create(int64_t input_size,
+                                      int64_t hidden_size,
+                                      const struct taper_nn_rnn_cell_options *options,
+                                      taper_module **out);
+
+/*
+ * One step of a GRU over (batch, features): the new h. options may be NULL. Parameters weight_ih, weight_hh,
+ * bias_ih, bias_hh. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_gru_cell_create(int64_t input_size,
+                                      int64_t hidden_size,
+                                      const struct taper_nn_gru_cell_options *options,
+                                      taper_module **out);
+
+/*
+ * One step of an LSTM over (batch, features): the new h and c. options may be NULL. Parameters weight_ih,
+ * weight_hh, bias_ih, bias_hh. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lstm_cell_create(int64_t input_size,
+                                       int64_t hidden_size,
+                                       const struct taper_nn_lstm_cell_options *options,
+                                       taper_module **out);
+
+/*
  * A table of vectors, looked up by index. options may be NULL. Parameters weight. The module is owned by the
  * caller. Since 0.1.
  */
@@ -10114,6 +10276,13 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
     {sizeof(taper_nn_group_norm_options), 1e-5, 1, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
 #define TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT \
     {sizeof(taper_nn_local_response_norm_options), {TAPER_SCALAR_FLOAT, 0, 1.0}, 1e-4, 0.75}
+#define TAPER_NN_RNN_OPTIONS_INIT \
+    {sizeof(taper_nn_rnn_options), NULL, 1, 0.0, 1, 0, 0, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_GRU_OPTIONS_INIT {sizeof(taper_nn_gru_options), 1, 0.0, 1, 0, 0, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_LSTM_OPTIONS_INIT {sizeof(taper_nn_lstm_options), 1, 0.0, 0, 1, 0, 0, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_RNN_CELL_OPTIONS_INIT {sizeof(taper_nn_rnn_cell_options), NULL, 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_GRU_CELL_OPTIONS_INIT {sizeof(taper_nn_gru_cell_options), 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_LSTM_CELL_OPTIONS_INIT {sizeof(taper_nn_lstm_cell_options), 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_EMBEDDING_OPTIONS_INIT \
     {sizeof(taper_nn_embedding_options), NULL, NULL, NULL, 2.0, 0, 0, 0, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_LOSS_OPTIONS_INIT {sizeof(taper_nn_loss_options), NULL}

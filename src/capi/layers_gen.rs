@@ -1536,6 +1536,261 @@ pub unsafe extern "C" fn taper_nn_identity_create(
     guard("nn_identity_create", |c| create(c, &IDENTITY, &[], options.cast(), &EMPTY_OPTIONS, out))
 }
 
+/// Options of taper_nn_rnn_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_rnn_options {
+    /// sizeof(taper_nn_rnn_options).
+    pub struct_size: usize,
+    /// NULL: "tanh".
+    pub nonlinearity: *const c_char,
+    /// Default 1.
+    pub num_layers: i64,
+    /// Default 0.0.
+    pub dropout: f64,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// 0 or 1, default 0.
+    pub batch_first: i32,
+    /// 0 or 1, default 0.
+    pub bidirectional: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static RNN_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_rnn_options>(),
+    fields: &[
+        OptionField { name: "options->nonlinearity", slot: 3, kind: Kind::Text, offset: offset_of!(taper_nn_rnn_options, nonlinearity) },
+        OptionField { name: "options->num_layers", slot: 2, kind: Kind::Int, offset: offset_of!(taper_nn_rnn_options, num_layers) },
+        OptionField { name: "options->dropout", slot: 6, kind: Kind::Float, offset: offset_of!(taper_nn_rnn_options, dropout) },
+        OptionField { name: "options->bias", slot: 4, kind: Kind::Bool, offset: offset_of!(taper_nn_rnn_options, bias) },
+        OptionField { name: "options->batch_first", slot: 5, kind: Kind::Bool, offset: offset_of!(taper_nn_rnn_options, batch_first) },
+        OptionField { name: "options->bidirectional", slot: 7, kind: Kind::Bool, offset: offset_of!(taper_nn_rnn_options, bidirectional) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_rnn_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_rnn_options, device) },
+    ],
+};
+
+/// Elman layers over a sequence (time, batch, features): tanh or relu of x W_ih^T + b_ih + h W_hh^T + b_hh.
+/// options may be NULL. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_rnn_create(
+    input_size: i64,
+    hidden_size: i64,
+    options: *const taper_nn_rnn_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_rnn_create", |c| create(c, &RNN, &[Given::Int(input_size), Given::Int(hidden_size)], options.cast(), &RNN_OPTIONS, out))
+}
+
+/// Options of taper_nn_gru_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_gru_options {
+    /// sizeof(taper_nn_gru_options).
+    pub struct_size: usize,
+    /// Default 1.
+    pub num_layers: i64,
+    /// Default 0.0.
+    pub dropout: f64,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// 0 or 1, default 0.
+    pub batch_first: i32,
+    /// 0 or 1, default 0.
+    pub bidirectional: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static GRU_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_gru_options>(),
+    fields: &[
+        OptionField { name: "options->num_layers", slot: 2, kind: Kind::Int, offset: offset_of!(taper_nn_gru_options, num_layers) },
+        OptionField { name: "options->dropout", slot: 5, kind: Kind::Float, offset: offset_of!(taper_nn_gru_options, dropout) },
+        OptionField { name: "options->bias", slot: 3, kind: Kind::Bool, offset: offset_of!(taper_nn_gru_options, bias) },
+        OptionField { name: "options->batch_first", slot: 4, kind: Kind::Bool, offset: offset_of!(taper_nn_gru_options, batch_first) },
+        OptionField { name: "options->bidirectional", slot: 6, kind: Kind::Bool, offset: offset_of!(taper_nn_gru_options, bidirectional) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_gru_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_gru_options, device) },
+    ],
+};
+
+/// Gated recurrent units over a sequence (time, batch, features). options may be NULL. The module is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_gru_create(
+    input_size: i64,
+    hidden_size: i64,
+    options: *const taper_nn_gru_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_gru_create", |c| create(c, &GRU, &[Given::Int(input_size), Given::Int(hidden_size)], options.cast(), &GRU_OPTIONS, out))
+}
+
+/// Options of taper_nn_lstm_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_lstm_options {
+    /// sizeof(taper_nn_lstm_options).
+    pub struct_size: usize,
+    /// Default 1.
+    pub num_layers: i64,
+    /// Default 0.0.
+    pub dropout: f64,
+    /// Default 0.
+    pub proj_size: i64,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// 0 or 1, default 0.
+    pub batch_first: i32,
+    /// 0 or 1, default 0.
+    pub bidirectional: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static LSTM_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_lstm_options>(),
+    fields: &[
+        OptionField { name: "options->num_layers", slot: 2, kind: Kind::Int, offset: offset_of!(taper_nn_lstm_options, num_layers) },
+        OptionField { name: "options->dropout", slot: 5, kind: Kind::Float, offset: offset_of!(taper_nn_lstm_options, dropout) },
+        OptionField { name: "options->proj_size", slot: 7, kind: Kind::Int, offset: offset_of!(taper_nn_lstm_options, proj_size) },
+        OptionField { name: "options->bias", slot: 3, kind: Kind::Bool, offset: offset_of!(taper_nn_lstm_options, bias) },
+        OptionField { name: "options->batch_first", slot: 4, kind: Kind::Bool, offset: offset_of!(taper_nn_lstm_options, batch_first) },
+        OptionField { name: "options->bidirectional", slot: 6, kind: Kind::Bool, offset: offset_of!(taper_nn_lstm_options, bidirectional) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_lstm_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_lstm_options, device) },
+    ],
+};
+
+/// Long short-term memory over a sequence (time, batch, features); h is projected where proj_size is not 0.
+/// options may be NULL. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lstm_create(
+    input_size: i64,
+    hidden_size: i64,
+    options: *const taper_nn_lstm_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lstm_create", |c| create(c, &LSTM, &[Given::Int(input_size), Given::Int(hidden_size)], options.cast(), &LSTM_OPTIONS, out))
+}
+
+/// Options of taper_nn_rnn_cell_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_rnn_cell_options {
+    /// sizeof(taper_nn_rnn_cell_options).
+    pub struct_size: usize,
+    /// NULL: "tanh".
+    pub nonlinearity: *const c_char,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static RNN_CELL_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_rnn_cell_options>(),
+    fields: &[
+        OptionField { name: "options->nonlinearity", slot: 3, kind: Kind::Text, offset: offset_of!(taper_nn_rnn_cell_options, nonlinearity) },
+        OptionField { name: "options->bias", slot: 2, kind: Kind::Bool, offset: offset_of!(taper_nn_rnn_cell_options, bias) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_rnn_cell_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_rnn_cell_options, device) },
+    ],
+};
+
+/// One step of an Elman layer over (batch, features): the new h. options may be NULL. Parameters weight_ih,
+/// weight_hh, bias_ih, bias_hh. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_rnn_cell_create(
+    input_size: i64,
+    hidden_size: i64,
+    options: *const taper_nn_rnn_cell_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_rnn_cell_create", |c| create(c, &RNN_CELL, &[Given::Int(input_size), Given::Int(hidden_size)], options.cast(), &RNN_CELL_OPTIONS, out))
+}
+
+/// Options of taper_nn_gru_cell_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_gru_cell_options {
+    /// sizeof(taper_nn_gru_cell_options).
+    pub struct_size: usize,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static GRU_CELL_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_gru_cell_options>(),
+    fields: &[
+        OptionField { name: "options->bias", slot: 2, kind: Kind::Bool, offset: offset_of!(taper_nn_gru_cell_options, bias) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_gru_cell_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_gru_cell_options, device) },
+    ],
+};
+
+/// One step of a GRU over (batch, features): the new h. options may be NULL. Parameters weight_ih, weight_hh,
+/// bias_ih, bias_hh. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_gru_cell_create(
+    input_size: i64,
+    hidden_size: i64,
+    options: *const taper_nn_gru_cell_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_gru_cell_create", |c| create(c, &GRU_CELL, &[Given::Int(input_size), Given::Int(hidden_size)], options.cast(), &GRU_CELL_OPTIONS, out))
+}
+
+/// Options of taper_nn_lstm_cell_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_lstm_cell_options {
+    /// sizeof(taper_nn_lstm_cell_options).
+    pub struct_size: usize,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static LSTM_CELL_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_lstm_cell_options>(),
+    fields: &[
+        OptionField { name: "options->bias", slot: 2, kind: Kind::Bool, offset: offset_of!(taper_nn_lstm_cell_options, bias) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_lstm_cell_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_lstm_cell_options, device) },
+    ],
+};
+
+/// One step of an LSTM over (batch, features): the new h and c. options may be NULL. Parameters weight_ih,
+/// weight_hh, bias_ih, bias_hh. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lstm_cell_create(
+    input_size: i64,
+    hidden_size: i64,
+    options: *const taper_nn_lstm_cell_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lstm_cell_create", |c| create(c, &LSTM_CELL, &[Given::Int(input_size), Given::Int(hidden_size)], options.cast(), &LSTM_CELL_OPTIONS, out))
+}
+
 /// Options of taper_nn_embedding_create.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -1,10 +1,12 @@
 //! What the layers of `spec/layers.txt` share: their values, how one is set up, printed, run, and waits for its input.
 
 use super::layers::Place;
+pub use super::layers::recurrent::Weights;
 use super::{lazy, Attribute, Layer, Module, Outputs};
 use crate::backend::Activation;
 use crate::tensor::print::{py_bool, py_float, py_tuple};
 use crate::{autograd, bail, ensure, ops, DType, Result, Scalar, Tensor};
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// A default value, or a constant of a class.
@@ -46,6 +48,8 @@ pub struct Class {
     /// Constants of this class: the last values.
     pub consts: &'static [Const],
     pub inputs: &'static [&'static str],
+    /// How many of them, the last ones, may be left out.
+    pub optional_inputs: usize,
     /// The ranks that an input may have; empty: any.
     pub ranks: &'static [usize],
     /// Checks the values and makes parameters and buffers.
@@ -215,7 +219,7 @@ pub struct Setup<'a> {
     place: (DType, crate::Device),
     /// The tensors that the constructor was given, under the names of its arguments.
     given: &'a [(&'static str, Tensor)],
-    made: Vec<(&'static str, Made, Option<Tensor>, bool)>,
+    made: Vec<(Cow<'static, str>, Made, Option<Tensor>, bool)>,
     children: Vec<(&'static str, &'static Class)>,
     /// Whether a parameter or buffer had no shape until now.
     fresh: bool,
@@ -316,7 +320,7 @@ impl Setup<'_> {
     }
     /// A parameter, or none where `when` does not hold; `shape` depends on the first value where `waits`.
     pub fn param(&mut self, name: &'static str, when: bool, shape: &[i64], init: Option<Scalar>) -> Result<()> {
-        self.make(name, Made::Parameter, when, true, shape, None, init)
+        self.make(name.into(), Made::Parameter, when, true, shape, None, init)
     }
     /// A parameter that shares the memory of the tensor `argument` where there is one; `of` are the arguments that its
     /// shape consists of.
@@ -330,11 +334,11 @@ impl Setup<'_> {
     ) -> Result<()> {
         let kind = if frozen { Made::Frozen } else { Made::Parameter };
         let Some((_, t)) = self.given.iter().find(|(n, _)| *n == argument) else {
-            return self.make(name, kind, true, true, shape, None, None);
+            return self.make(name.into(), kind, true, true, shape, None, None);
         };
         ensure!(t.shape()[..] == *shape, Value, "Shape of {argument} does not match {of}");
         self.brought = true;
-        self.made.push((name, kind, Some(ops::detach(t)?), false));
+        self.made.push((name.into(), kind, Some(ops::detach(t)?), false));
         Ok(())
     }
     pub fn buffer(
@@ -346,12 +350,12 @@ impl Setup<'_> {
         dtype: Option<DType>,
         init: i64,
     ) -> Result<()> {
-        self.make(name, Made::Buffer, when, waits, shape, dtype, Some(Scalar::Int(init)))
+        self.make(name.into(), Made::Buffer, when, waits, shape, dtype, Some(Scalar::Int(init)))
     }
     #[allow(clippy::too_many_arguments)] // of two functions that name them
     fn make(
         &mut self,
-        name: &'static str,
+        name: Cow<'static, str>,
         kind: Made,
         when: bool,
         waits: bool,
@@ -360,8 +364,8 @@ impl Setup<'_> {
         init: Option<Scalar>,
     ) -> Result<()> {
         if let Stage::Shaping(m) = self.stage {
-            if when && waits && m.is_uninitialized(name) {
-                m.materialize(name, shape)?;
+            if when && waits && m.is_uninitialized(&name) {
+                m.materialize(&name, shape)?;
                 self.fresh = true;
             }
             return Ok(());
@@ -378,6 +382,26 @@ impl Setup<'_> {
         self.made.push((name, kind, tensor, waiting));
         Ok(())
     }
+    /// The weights of recurrent layers.
+    pub fn recurrent(&mut self, weights: &Weights) -> Result<()> {
+        weights.check()?;
+        let rows = weights.gates.saturating_mul(weights.hidden);
+        let shown = weights.output();
+        for layer in 0..weights.layers {
+            let directions = 1 + weights.bidirectional as i64;
+            let features = if layer == 0 { weights.input } else { shown.saturating_mul(directions) };
+            for name in weights.names(layer) {
+                let shape: &[i64] = match &name[..9] {
+                    "weight_ih" => &[rows, features],
+                    "weight_hh" => &[rows, shown],
+                    "weight_hr" => &[weights.projection, weights.hidden],
+                    _ => &[rows],
+                };
+                self.make(name.into(), Made::Parameter, true, true, shape, None, None)?;
+            }
+        }
+        Ok(())
+    }
     /// A child with its defaults, which a program may put another in the place of.
     pub fn child(&mut self, name: &'static str, class: &'static Class) {
         self.children.push((name, class));
@@ -385,7 +409,7 @@ impl Setup<'_> {
     /// A buffer that the constructor was given.
     pub fn buffer_from(&mut self, name: &'static str, argument: &str) {
         let given = self.given.iter().find(|(n, _)| *n == argument).map(|(_, t)| t.clone());
-        self.made.push((name, Made::Buffer, given, false));
+        self.made.push((name.into(), Made::Buffer, given, false));
     }
 }
 
@@ -403,8 +427,10 @@ impl Instance {
     /// The inputs of a call, all of them present.
     fn inputs<'a>(&self, m: &Module, inputs: &'a [Option<Tensor>]) -> Result<smallvec::SmallVec<[&'a Tensor; 3]>> {
         let names = self.class.inputs;
-        let present: smallvec::SmallVec<[&Tensor; 3]> = inputs.iter().flatten().collect();
-        if present.len() != names.len() || inputs.len() != names.len() {
+        let least = names.len() - self.class.optional_inputs;
+        let present: smallvec::SmallVec<[&Tensor; 3]> = inputs.iter().map_while(Option::as_ref).collect();
+        let absent = inputs[present.len()..].iter().all(Option::is_none);
+        if present.len() < least || inputs.len() > names.len() || !absent {
             return Err(self.wrong_inputs(m, inputs.len()));
         }
         if !self.class.ranks.is_empty() {
@@ -418,6 +444,10 @@ impl Instance {
         let wanted = match names.len() {
             1 => "1 input".to_string(),
             n => format!("{n} inputs ({} and {})", names[..n - 1].join(", "), names[n - 1]),
+        };
+        let wanted = match self.class.optional_inputs {
+            0 => wanted,
+            n => format!("{wanted}, of which the last {n} may be left out"),
         };
         let got = match (got == names.len(), got) {
             (true, 1) => "None".to_string(),
@@ -554,15 +584,15 @@ impl Class {
         for (name, kind, tensor, waiting) in made {
             match (kind, tensor, waiting) {
                 (Made::Parameter | Made::Frozen, Some(t), true) => {
-                    m.register_uninitialized_parameter(name, t.dtype(), t.device())?
+                    m.register_uninitialized_parameter(&name, t.dtype(), t.device())?
                 }
-                (Made::Buffer, Some(t), true) => m.register_uninitialized_buffer(name, t.dtype(), t.device())?,
-                (Made::Parameter, t, _) => m.register_parameter(name, t)?,
+                (Made::Buffer, Some(t), true) => m.register_uninitialized_buffer(&name, t.dtype(), t.device())?,
+                (Made::Parameter, t, _) => m.register_parameter(&name, t)?,
                 (Made::Frozen, t, _) => {
-                    m.register_parameter(name, t.clone())?;
+                    m.register_parameter(&name, t.clone())?;
                     t.iter().try_for_each(|t| autograd::set_requires_grad(t, false))?;
                 }
-                (Made::Buffer, t, _) => m.register_buffer(name, t, true)?,
+                (Made::Buffer, t, _) => m.register_buffer(&name, t, true)?,
             }
         }
         for (name, class) in s.children {
@@ -615,6 +645,11 @@ pub mod draw {
     }
     pub fn uniform_(m: &Module, name: &str, from: f64, to: f64) -> Result<()> {
         named(m, name, |t| ops::init_uniform_(t, from, to, None))
+    }
+    /// Every parameter in its order, uniform within 1 / sqrt(hidden).
+    pub fn uniform_all_(m: &Module, hidden: i64) -> Result<()> {
+        let bound = if hidden > 0 { 1.0 / (hidden as f64).sqrt() } else { 0.0 };
+        m.own_parameters()?.iter().filter_map(|(_, t)| t.as_ref()).try_for_each(|t| ops::init_uniform_(t, -bound, bound, None))
     }
     pub fn normal_(m: &Module, name: &str) -> Result<()> {
         named(m, name, |t| ops::init_normal_(t, 0.0, 1.0, None))

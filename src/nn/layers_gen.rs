@@ -4,7 +4,7 @@
 #![allow(clippy::redundant_closure, clippy::nonminimal_bool, clippy::unnecessary_to_owned)]
 
 use super::class::*;
-use super::layers::calls;
+use super::layers::{calls, recurrent};
 use super::{one, Module, Outputs};
 use crate::backend::Activation;
 use crate::gate::front as ops;
@@ -955,6 +955,341 @@ fn identity_forward(_: &Module, _: &Values, x: &[&Tensor]) -> Result<Outputs> {
     Ok(one(x[0].clone()))
 }
 
+static RNN_FIELDS: &[Field] = &[
+    Field { name: "input_size", default: Const::Required, place: Some(0) },
+    Field { name: "hidden_size", default: Const::Required, place: Some(1) },
+    Field { name: "num_layers", default: Const::Int(1), place: Some(2) },
+    Field { name: "nonlinearity", default: Const::Text("tanh"), place: Some(7) },
+    Field { name: "bias", default: Const::Bool(true), place: Some(3) },
+    Field { name: "batch_first", default: Const::Bool(false), place: Some(4) },
+    Field { name: "dropout", default: Const::Float(0.0), place: Some(5) },
+    Field { name: "bidirectional", default: Const::Bool(false), place: Some(6) },
+    Field { name: "mode", default: Const::None, place: Some(8) },
+    Field { name: "proj_size", default: Const::None, place: Some(9) },
+];
+
+fn rnn_setup(s: &mut Setup) -> Result<()> {
+    if s.v.opt_text(3) != Some("tanh") && s.v.opt_text(3) != Some("relu") {
+        bail!(Value, "Unknown nonlinearity '{}'. Select from 'tanh' or 'relu'.", shown(&s.v[3]));
+    }
+    if s.v.float(6) < 0.0 || s.v.float(6) > 1.0 {
+        bail!(Value, "dropout should be a number in range [0, 1] representing the probability of an element being zeroed");
+    }
+    s.least(0, 1)?;
+    s.least(1, 1)?;
+    s.least(2, 1)?;
+    s.set(8, if s.v.opt_text(3) == Some("relu") { "RNN_RELU" } else { "RNN_TANH" });
+    s.set(9, 0);
+    let weights = Weights {
+        gates: 1,
+        input: s.v.int(0),
+        hidden: s.v.int(1),
+        layers: s.v.int(2),
+        bias: s.v.bool(4),
+        bidirectional: s.v.bool(7),
+        projection: s.v.int(9),
+    };
+    s.recurrent(&weights)?;
+    Ok(())
+}
+
+fn rnn_recurrent_base_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::uniform_all_(m, v.int(1))?;
+    Ok(())
+}
+
+fn rnn_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    recurrent::sequence(m, x, &recurrent::Call {
+        op: "rnn",
+        hidden: v.int(1),
+        layers: v.int(2),
+        bias: v.bool(4),
+        batch_first: v.bool(5),
+        dropout: v.float(6),
+        bidirectional: v.bool(7),
+        projection: v.int(9),
+        nonlinearity: v.text(3),
+    })
+}
+
+fn rnn_recurrent_base_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if v.int(2) != 1 {
+        t.item("num_layers=", &v[2]);
+    }
+    if !v.bool(4) {
+        t.word("bias=False", "");
+    }
+    if v.bool(5) {
+        t.word("batch_first=True", "");
+    }
+    if v.float(6) != 0.0 {
+        t.item("dropout=", &v[6]);
+    }
+    if v.bool(7) {
+        t.word("bidirectional=True", "");
+    }
+}
+
+static GRU_FIELDS: &[Field] = &[
+    Field { name: "input_size", default: Const::Required, place: Some(0) },
+    Field { name: "hidden_size", default: Const::Required, place: Some(1) },
+    Field { name: "num_layers", default: Const::Int(1), place: Some(2) },
+    Field { name: "bias", default: Const::Bool(true), place: Some(3) },
+    Field { name: "batch_first", default: Const::Bool(false), place: Some(4) },
+    Field { name: "dropout", default: Const::Float(0.0), place: Some(5) },
+    Field { name: "bidirectional", default: Const::Bool(false), place: Some(6) },
+    Field { name: "mode", default: Const::None, place: Some(7) },
+    Field { name: "proj_size", default: Const::None, place: Some(8) },
+];
+
+fn gru_setup(s: &mut Setup) -> Result<()> {
+    if s.v.float(5) < 0.0 || s.v.float(5) > 1.0 {
+        bail!(Value, "dropout should be a number in range [0, 1] representing the probability of an element being zeroed");
+    }
+    s.least(0, 1)?;
+    s.least(1, 1)?;
+    s.least(2, 1)?;
+    s.set(7, "GRU");
+    s.set(8, 0);
+    let weights = Weights {
+        gates: 3,
+        input: s.v.int(0),
+        hidden: s.v.int(1),
+        layers: s.v.int(2),
+        bias: s.v.bool(3),
+        bidirectional: s.v.bool(6),
+        projection: s.v.int(8),
+    };
+    s.recurrent(&weights)?;
+    Ok(())
+}
+
+fn gru_recurrent_base_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::uniform_all_(m, v.int(1))?;
+    Ok(())
+}
+
+fn gru_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    recurrent::sequence(m, x, &recurrent::Call {
+        op: "gru",
+        hidden: v.int(1),
+        layers: v.int(2),
+        bias: v.bool(3),
+        batch_first: v.bool(4),
+        dropout: v.float(5),
+        bidirectional: v.bool(6),
+        projection: v.int(8),
+        nonlinearity: "",
+    })
+}
+
+fn gru_recurrent_base_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if v.int(2) != 1 {
+        t.item("num_layers=", &v[2]);
+    }
+    if !v.bool(3) {
+        t.word("bias=False", "");
+    }
+    if v.bool(4) {
+        t.word("batch_first=True", "");
+    }
+    if v.float(5) != 0.0 {
+        t.item("dropout=", &v[5]);
+    }
+    if v.bool(6) {
+        t.word("bidirectional=True", "");
+    }
+}
+
+static LSTM_FIELDS: &[Field] = &[
+    Field { name: "input_size", default: Const::Required, place: Some(0) },
+    Field { name: "hidden_size", default: Const::Required, place: Some(1) },
+    Field { name: "num_layers", default: Const::Int(1), place: Some(2) },
+    Field { name: "bias", default: Const::Bool(true), place: Some(3) },
+    Field { name: "batch_first", default: Const::Bool(false), place: Some(4) },
+    Field { name: "dropout", default: Const::Float(0.0), place: Some(5) },
+    Field { name: "bidirectional", default: Const::Bool(false), place: Some(6) },
+    Field { name: "proj_size", default: Const::Int(0), place: Some(7) },
+    Field { name: "mode", default: Const::None, place: Some(8) },
+];
+
+fn lstm_setup(s: &mut Setup) -> Result<()> {
+    if s.v.float(5) < 0.0 || s.v.float(5) > 1.0 {
+        bail!(Value, "dropout should be a number in range [0, 1] representing the probability of an element being zeroed");
+    }
+    s.least(0, 1)?;
+    s.least(1, 1)?;
+    s.least(2, 1)?;
+    s.least(7, 0)?;
+    if s.v.int(7) >= s.v.int(1) {
+        bail!(Value, "proj_size has to be smaller than hidden_size");
+    }
+    s.set(8, "LSTM");
+    let weights = Weights {
+        gates: 4,
+        input: s.v.int(0),
+        hidden: s.v.int(1),
+        layers: s.v.int(2),
+        bias: s.v.bool(3),
+        bidirectional: s.v.bool(6),
+        projection: s.v.int(7),
+    };
+    s.recurrent(&weights)?;
+    Ok(())
+}
+
+fn lstm_recurrent_base_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::uniform_all_(m, v.int(1))?;
+    Ok(())
+}
+
+fn lstm_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    recurrent::sequence(m, x, &recurrent::Call {
+        op: "lstm",
+        hidden: v.int(1),
+        layers: v.int(2),
+        bias: v.bool(3),
+        batch_first: v.bool(4),
+        dropout: v.float(5),
+        bidirectional: v.bool(6),
+        projection: v.int(7),
+        nonlinearity: "",
+    })
+}
+
+fn lstm_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if v.int(7) != 0 {
+        t.item("proj_size=", &v[7]);
+    }
+    if v.int(2) != 1 {
+        t.item("num_layers=", &v[2]);
+    }
+    if !v.bool(3) {
+        t.word("bias=False", "");
+    }
+    if v.bool(4) {
+        t.word("batch_first=True", "");
+    }
+    if v.float(5) != 0.0 {
+        t.item("dropout=", &v[5]);
+    }
+    if v.bool(6) {
+        t.word("bidirectional=True", "");
+    }
+}
+
+static RNN_CELL_FIELDS: &[Field] = &[
+    Field { name: "input_size", default: Const::Required, place: Some(0) },
+    Field { name: "hidden_size", default: Const::Required, place: Some(1) },
+    Field { name: "bias", default: Const::Bool(true), place: Some(2) },
+    Field { name: "nonlinearity", default: Const::Text("tanh"), place: Some(3) },
+];
+
+fn rnn_cell_setup(s: &mut Setup) -> Result<()> {
+    if s.v.opt_text(3) != Some("tanh") && s.v.opt_text(3) != Some("relu") {
+        bail!(Value, "Unknown nonlinearity: {}", shown(&s.v[3]));
+    }
+    s.least(0, 0)?;
+    s.least(1, 0)?;
+    s.param("weight_ih", true, &[s.v.int(1), s.v.int(0)], None)?;
+    s.param("weight_hh", true, &[s.v.int(1), s.v.int(1)], None)?;
+    s.param("bias_ih", s.v.bool(2), &[s.v.int(1)], None)?;
+    s.param("bias_hh", s.v.bool(2), &[s.v.int(1)], None)?;
+    Ok(())
+}
+
+fn rnn_cell_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::uniform_all_(m, v.int(1))?;
+    Ok(())
+}
+
+fn rnn_cell_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    recurrent::cell(m, x, "rnn_cell", v.int(1), v.text(3))
+}
+
+fn rnn_cell_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if !v.bool(2) {
+        t.word("bias=False", "");
+    }
+    if v.opt_text(3) != Some("tanh") {
+        t.item("nonlinearity=", &v[3]);
+    }
+}
+
+static GRU_CELL_FIELDS: &[Field] = &[
+    Field { name: "input_size", default: Const::Required, place: Some(0) },
+    Field { name: "hidden_size", default: Const::Required, place: Some(1) },
+    Field { name: "bias", default: Const::Bool(true), place: Some(2) },
+];
+
+fn gru_cell_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 0)?;
+    s.least(1, 0)?;
+    s.param("weight_ih", true, &[(s.v.int(1)).saturating_mul(3), s.v.int(0)], None)?;
+    s.param("weight_hh", true, &[(s.v.int(1)).saturating_mul(3), s.v.int(1)], None)?;
+    s.param("bias_ih", s.v.bool(2), &[(s.v.int(1)).saturating_mul(3)], None)?;
+    s.param("bias_hh", s.v.bool(2), &[(s.v.int(1)).saturating_mul(3)], None)?;
+    Ok(())
+}
+
+fn gru_cell_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::uniform_all_(m, v.int(1))?;
+    Ok(())
+}
+
+fn gru_cell_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    recurrent::cell(m, x, "gru_cell", v.int(1), "")
+}
+
+fn gru_cell_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if !v.bool(2) {
+        t.word("bias=False", "");
+    }
+}
+
+static LSTM_CELL_FIELDS: &[Field] = &[
+    Field { name: "input_size", default: Const::Required, place: Some(0) },
+    Field { name: "hidden_size", default: Const::Required, place: Some(1) },
+    Field { name: "bias", default: Const::Bool(true), place: Some(2) },
+];
+
+fn lstm_cell_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 0)?;
+    s.least(1, 0)?;
+    s.param("weight_ih", true, &[(s.v.int(1)).saturating_mul(4), s.v.int(0)], None)?;
+    s.param("weight_hh", true, &[(s.v.int(1)).saturating_mul(4), s.v.int(1)], None)?;
+    s.param("bias_ih", s.v.bool(2), &[(s.v.int(1)).saturating_mul(4)], None)?;
+    s.param("bias_hh", s.v.bool(2), &[(s.v.int(1)).saturating_mul(4)], None)?;
+    Ok(())
+}
+
+fn lstm_cell_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::uniform_all_(m, v.int(1))?;
+    Ok(())
+}
+
+fn lstm_cell_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    recurrent::cell(m, x, "lstm_cell", v.int(1), "")
+}
+
+fn lstm_cell_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if !v.bool(2) {
+        t.word("bias=False", "");
+    }
+}
+
 static EMBEDDING_FIELDS: &[Field] = &[
     Field { name: "num_embeddings", default: Const::Required, place: Some(0) },
     Field { name: "embedding_dim", default: Const::Required, place: Some(1) },
@@ -1655,6 +1990,7 @@ pub static RELU: Class = Class {
     fields: INPLACE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: inplace_setup,
     reset: no_reset,
@@ -1673,6 +2009,7 @@ pub static SILU: Class = Class {
     fields: INPLACE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: inplace_setup,
     reset: no_reset,
@@ -1691,6 +2028,7 @@ pub static MISH: Class = Class {
     fields: INPLACE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: inplace_setup,
     reset: no_reset,
@@ -1709,6 +2047,7 @@ pub static SELU: Class = Class {
     fields: INPLACE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: inplace_setup,
     reset: no_reset,
@@ -1727,6 +2066,7 @@ pub static HARDSWISH: Class = Class {
     fields: INPLACE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: inplace_setup,
     reset: no_reset,
@@ -1745,6 +2085,7 @@ pub static HARDSIGMOID: Class = Class {
     fields: INPLACE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: inplace_setup,
     reset: no_reset,
@@ -1763,6 +2104,7 @@ pub static SIGMOID: Class = Class {
     fields: &[],
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: no_setup,
     reset: no_reset,
@@ -1781,6 +2123,7 @@ pub static TANH: Class = Class {
     fields: &[],
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: no_setup,
     reset: no_reset,
@@ -1799,6 +2142,7 @@ pub static LOG_SIGMOID: Class = Class {
     fields: &[],
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: no_setup,
     reset: no_reset,
@@ -1817,6 +2161,7 @@ pub static SOFTSIGN: Class = Class {
     fields: &[],
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: no_setup,
     reset: no_reset,
@@ -1835,6 +2180,7 @@ pub static TANHSHRINK: Class = Class {
     fields: &[],
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: no_setup,
     reset: no_reset,
@@ -1853,6 +2199,7 @@ pub static HARDTANH: Class = Class {
     fields: HARDTANH_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: hardtanh_setup,
     reset: no_reset,
@@ -1871,6 +2218,7 @@ pub static RELU6: Class = Class {
     fields: RELU6_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: relu6_setup,
     reset: no_reset,
@@ -1889,6 +2237,7 @@ pub static LEAKY_RELU: Class = Class {
     fields: LEAKY_RELU_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: leaky_relu_setup,
     reset: no_reset,
@@ -1907,6 +2256,7 @@ pub static ELU: Class = Class {
     fields: ELU_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: elu_setup,
     reset: no_reset,
@@ -1925,6 +2275,7 @@ pub static CELU: Class = Class {
     fields: ELU_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: elu_setup,
     reset: no_reset,
@@ -1943,6 +2294,7 @@ pub static GELU: Class = Class {
     fields: GELU_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: gelu_setup,
     reset: no_reset,
@@ -1961,6 +2313,7 @@ pub static GLU: Class = Class {
     fields: GLU_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: glu_setup,
     reset: no_reset,
@@ -1979,6 +2332,7 @@ pub static SOFTPLUS: Class = Class {
     fields: SOFTPLUS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: softplus_setup,
     reset: no_reset,
@@ -1997,6 +2351,7 @@ pub static SOFTSHRINK: Class = Class {
     fields: SHRINK_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: shrink_setup,
     reset: no_reset,
@@ -2015,6 +2370,7 @@ pub static HARDSHRINK: Class = Class {
     fields: SHRINK_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: shrink_setup,
     reset: no_reset,
@@ -2033,6 +2389,7 @@ pub static THRESHOLD: Class = Class {
     fields: THRESHOLD_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: threshold_setup,
     reset: no_reset,
@@ -2051,6 +2408,7 @@ pub static PRELU: Class = Class {
     fields: PRELU_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: prelu_setup,
     reset: no_reset,
@@ -2069,6 +2427,7 @@ pub static SOFTMAX: Class = Class {
     fields: ALONG_DIM_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: along_dim_setup,
     reset: no_reset,
@@ -2087,6 +2446,7 @@ pub static SOFTMIN: Class = Class {
     fields: ALONG_DIM_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: along_dim_setup,
     reset: no_reset,
@@ -2105,6 +2465,7 @@ pub static LOG_SOFTMAX: Class = Class {
     fields: ALONG_DIM_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: along_dim_setup,
     reset: no_reset,
@@ -2123,6 +2484,7 @@ pub static SOFTMAX2D: Class = Class {
     fields: &[],
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: no_setup,
     reset: no_reset,
@@ -2141,6 +2503,7 @@ pub static LINEAR: Class = Class {
     fields: LINEAR_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: linear_setup,
     reset: linear_reset,
@@ -2159,6 +2522,7 @@ pub static NON_DYNAMICALLY_QUANTIZABLE_LINEAR: Class = Class {
     fields: LINEAR_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: linear_setup,
     reset: linear_reset,
@@ -2177,6 +2541,7 @@ pub static BILINEAR: Class = Class {
     fields: BILINEAR_FIELDS,
     consts: &[],
     inputs: &["input1", "input2"],
+    optional_inputs: 0,
     ranks: &[],
     setup: bilinear_setup,
     reset: bilinear_reset,
@@ -2198,6 +2563,7 @@ pub static LAZY_LINEAR: Class = Class {
     fields: LINEAR_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: linear_setup,
     reset: linear_reset,
@@ -2216,6 +2582,7 @@ pub static CONV1D: Class = Class {
     fields: CONV_ND_FIELDS,
     consts: &[Const::Int(1), Const::Bool(false)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_nd_setup,
     reset: conv_nd_reset,
@@ -2234,6 +2601,7 @@ pub static CONV2D: Class = Class {
     fields: CONV_ND_FIELDS,
     consts: &[Const::Int(2), Const::Bool(false)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_nd_setup,
     reset: conv_nd_reset,
@@ -2252,6 +2620,7 @@ pub static CONV3D: Class = Class {
     fields: CONV_ND_FIELDS,
     consts: &[Const::Int(3), Const::Bool(false)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_nd_setup,
     reset: conv_nd_reset,
@@ -2270,6 +2639,7 @@ pub static CONV_TRANSPOSE1D: Class = Class {
     fields: CONV_TRANSPOSE_ND_FIELDS,
     consts: &[Const::Int(1), Const::Bool(true)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_transpose_nd_setup,
     reset: conv_transpose_nd_conv_nd_reset,
@@ -2288,6 +2658,7 @@ pub static CONV_TRANSPOSE2D: Class = Class {
     fields: CONV_TRANSPOSE_ND_FIELDS,
     consts: &[Const::Int(2), Const::Bool(true)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_transpose_nd_setup,
     reset: conv_transpose_nd_conv_nd_reset,
@@ -2306,6 +2677,7 @@ pub static CONV_TRANSPOSE3D: Class = Class {
     fields: CONV_TRANSPOSE_ND_FIELDS,
     consts: &[Const::Int(3), Const::Bool(true)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_transpose_nd_setup,
     reset: conv_transpose_nd_conv_nd_reset,
@@ -2330,6 +2702,7 @@ pub static LAZY_CONV1D: Class = Class {
     fields: CONV_ND_FIELDS,
     consts: &[Const::Int(1), Const::Bool(false)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_nd_setup,
     reset: conv_nd_reset,
@@ -2354,6 +2727,7 @@ pub static LAZY_CONV2D: Class = Class {
     fields: CONV_ND_FIELDS,
     consts: &[Const::Int(2), Const::Bool(false)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_nd_setup,
     reset: conv_nd_reset,
@@ -2378,6 +2752,7 @@ pub static LAZY_CONV3D: Class = Class {
     fields: CONV_ND_FIELDS,
     consts: &[Const::Int(3), Const::Bool(false)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: conv_nd_setup,
     reset: conv_nd_reset,
@@ -2396,6 +2771,7 @@ pub static MAX_POOL1D: Class = Class {
     fields: MAX_POOL_ND_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: max_pool_nd_setup,
     reset: no_reset,
@@ -2414,6 +2790,7 @@ pub static MAX_POOL2D: Class = Class {
     fields: MAX_POOL_ND_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: max_pool_nd_setup,
     reset: no_reset,
@@ -2432,6 +2809,7 @@ pub static MAX_POOL3D: Class = Class {
     fields: MAX_POOL_ND_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: max_pool_nd_setup,
     reset: no_reset,
@@ -2450,6 +2828,7 @@ pub static AVG_POOL1D: Class = Class {
     fields: AVG_POOL1D_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: avg_pool1d_setup,
     reset: no_reset,
@@ -2468,6 +2847,7 @@ pub static AVG_POOL2D: Class = Class {
     fields: AVG_POOL_ND_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: avg_pool_nd_setup,
     reset: no_reset,
@@ -2486,6 +2866,7 @@ pub static AVG_POOL3D: Class = Class {
     fields: AVG_POOL_ND_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: avg_pool_nd_setup,
     reset: no_reset,
@@ -2504,6 +2885,7 @@ pub static LP_POOL1D: Class = Class {
     fields: LP_POOL_ND_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: lp_pool_nd_setup,
     reset: no_reset,
@@ -2522,6 +2904,7 @@ pub static LP_POOL2D: Class = Class {
     fields: LP_POOL_ND_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: lp_pool_nd_setup,
     reset: no_reset,
@@ -2540,6 +2923,7 @@ pub static ADAPTIVE_AVG_POOL1D: Class = Class {
     fields: ADAPTIVE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: adaptive_setup,
     reset: no_reset,
@@ -2558,6 +2942,7 @@ pub static ADAPTIVE_AVG_POOL2D: Class = Class {
     fields: ADAPTIVE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: adaptive_setup,
     reset: no_reset,
@@ -2576,6 +2961,7 @@ pub static ADAPTIVE_AVG_POOL3D: Class = Class {
     fields: ADAPTIVE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: adaptive_setup,
     reset: no_reset,
@@ -2594,6 +2980,7 @@ pub static ADAPTIVE_MAX_POOL1D: Class = Class {
     fields: ADAPTIVE_MAX_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: adaptive_max_setup,
     reset: no_reset,
@@ -2612,6 +2999,7 @@ pub static ADAPTIVE_MAX_POOL2D: Class = Class {
     fields: ADAPTIVE_MAX_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: adaptive_max_setup,
     reset: no_reset,
@@ -2630,6 +3018,7 @@ pub static BATCH_NORM1D: Class = Class {
     fields: RUNNING_STATS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[2, 3],
     setup: running_stats_setup,
     reset: running_stats_reset,
@@ -2648,6 +3037,7 @@ pub static BATCH_NORM2D: Class = Class {
     fields: RUNNING_STATS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[4],
     setup: running_stats_setup,
     reset: running_stats_reset,
@@ -2666,6 +3056,7 @@ pub static BATCH_NORM3D: Class = Class {
     fields: RUNNING_STATS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[5],
     setup: running_stats_setup,
     reset: running_stats_reset,
@@ -2684,6 +3075,7 @@ pub static SYNC_BATCH_NORM: Class = Class {
     fields: RUNNING_STATS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[2, 3, 4, 5],
     setup: running_stats_setup,
     reset: running_stats_reset,
@@ -2705,6 +3097,7 @@ pub static LAZY_BATCH_NORM1D: Class = Class {
     fields: RUNNING_STATS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[2, 3],
     setup: running_stats_setup,
     reset: running_stats_reset,
@@ -2726,6 +3119,7 @@ pub static LAZY_BATCH_NORM2D: Class = Class {
     fields: RUNNING_STATS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[4],
     setup: running_stats_setup,
     reset: running_stats_reset,
@@ -2747,6 +3141,7 @@ pub static LAZY_BATCH_NORM3D: Class = Class {
     fields: RUNNING_STATS_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[5],
     setup: running_stats_setup,
     reset: running_stats_reset,
@@ -2765,6 +3160,7 @@ pub static INSTANCE_NORM1D: Class = Class {
     fields: INSTANCE_NORM_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[2, 3],
     setup: instance_norm_setup,
     reset: instance_norm_running_stats_reset,
@@ -2783,6 +3179,7 @@ pub static INSTANCE_NORM2D: Class = Class {
     fields: INSTANCE_NORM_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[3, 4],
     setup: instance_norm_setup,
     reset: instance_norm_running_stats_reset,
@@ -2801,6 +3198,7 @@ pub static INSTANCE_NORM3D: Class = Class {
     fields: INSTANCE_NORM_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[4, 5],
     setup: instance_norm_setup,
     reset: instance_norm_running_stats_reset,
@@ -2819,6 +3217,7 @@ pub static LAYER_NORM: Class = Class {
     fields: LAYER_NORM_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: layer_norm_setup,
     reset: layer_norm_reset,
@@ -2837,6 +3236,7 @@ pub static RMS_NORM: Class = Class {
     fields: RMS_NORM_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: rms_norm_setup,
     reset: rms_norm_reset,
@@ -2855,6 +3255,7 @@ pub static GROUP_NORM: Class = Class {
     fields: GROUP_NORM_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: group_norm_setup,
     reset: group_norm_reset,
@@ -2873,6 +3274,7 @@ pub static LOCAL_RESPONSE_NORM: Class = Class {
     fields: LOCAL_RESPONSE_NORM_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: local_response_norm_setup,
     reset: no_reset,
@@ -2891,6 +3293,7 @@ pub static IDENTITY: Class = Class {
     fields: &[],
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: no_setup,
     reset: no_reset,
@@ -2903,12 +3306,127 @@ pub static IDENTITY: Class = Class {
     lazy: None,
 };
 
+/// Elman layers over a sequence (time, batch, features): tanh or relu of x W_ih^T + b_ih + h W_hh^T + b_hh.
+pub static RNN: Class = Class {
+    name: "RNN",
+    fields: RNN_FIELDS,
+    consts: &[],
+    inputs: &["input", "hx"],
+    optional_inputs: 1,
+    ranks: &[],
+    setup: rnn_setup,
+    reset: rnn_recurrent_base_reset,
+    forward: rnn_forward,
+    further: None,
+    repr: rnn_recurrent_base_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Gated recurrent units over a sequence (time, batch, features).
+pub static GRU: Class = Class {
+    name: "GRU",
+    fields: GRU_FIELDS,
+    consts: &[],
+    inputs: &["input", "hx"],
+    optional_inputs: 1,
+    ranks: &[],
+    setup: gru_setup,
+    reset: gru_recurrent_base_reset,
+    forward: gru_forward,
+    further: None,
+    repr: gru_recurrent_base_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Long short-term memory over a sequence (time, batch, features); h is projected where proj_size is not 0.
+pub static LSTM: Class = Class {
+    name: "LSTM",
+    fields: LSTM_FIELDS,
+    consts: &[],
+    inputs: &["input", "h_0", "c_0"],
+    optional_inputs: 2,
+    ranks: &[],
+    setup: lstm_setup,
+    reset: lstm_recurrent_base_reset,
+    forward: lstm_forward,
+    further: None,
+    repr: lstm_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// One step of an Elman layer over (batch, features): the new h.
+pub static RNN_CELL: Class = Class {
+    name: "RNNCell",
+    fields: RNN_CELL_FIELDS,
+    consts: &[],
+    inputs: &["input", "hx"],
+    optional_inputs: 1,
+    ranks: &[],
+    setup: rnn_cell_setup,
+    reset: rnn_cell_reset,
+    forward: rnn_cell_forward,
+    further: None,
+    repr: rnn_cell_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// One step of a GRU over (batch, features): the new h.
+pub static GRU_CELL: Class = Class {
+    name: "GRUCell",
+    fields: GRU_CELL_FIELDS,
+    consts: &[],
+    inputs: &["input", "hx"],
+    optional_inputs: 1,
+    ranks: &[],
+    setup: gru_cell_setup,
+    reset: gru_cell_reset,
+    forward: gru_cell_forward,
+    further: None,
+    repr: gru_cell_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// One step of an LSTM over (batch, features): the new h and c.
+pub static LSTM_CELL: Class = Class {
+    name: "LSTMCell",
+    fields: LSTM_CELL_FIELDS,
+    consts: &[],
+    inputs: &["input", "h_0", "c_0"],
+    optional_inputs: 2,
+    ranks: &[],
+    setup: lstm_cell_setup,
+    reset: lstm_cell_reset,
+    forward: lstm_cell_forward,
+    further: None,
+    repr: lstm_cell_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
 /// A table of vectors, looked up by index.
 pub static EMBEDDING: Class = Class {
     name: "Embedding",
     fields: EMBEDDING_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: embedding_setup,
     reset: embedding_reset,
@@ -2927,6 +3445,7 @@ pub static MSE_LOSS: Class = Class {
     fields: LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: loss_setup,
     reset: no_reset,
@@ -2945,6 +3464,7 @@ pub static L1_LOSS: Class = Class {
     fields: LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: loss_setup,
     reset: no_reset,
@@ -2963,6 +3483,7 @@ pub static SMOOTH_L1_LOSS: Class = Class {
     fields: SMOOTH_L1_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: smooth_l1_loss_setup,
     reset: no_reset,
@@ -2981,6 +3502,7 @@ pub static HUBER_LOSS: Class = Class {
     fields: HUBER_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: huber_loss_setup,
     reset: no_reset,
@@ -2999,6 +3521,7 @@ pub static CROSS_ENTROPY_LOSS: Class = Class {
     fields: CROSS_ENTROPY_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: cross_entropy_loss_setup,
     reset: no_reset,
@@ -3017,6 +3540,7 @@ pub static NLL_LOSS: Class = Class {
     fields: NLL_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: nll_loss_setup,
     reset: no_reset,
@@ -3035,6 +3559,7 @@ pub static NLL_LOSS2D: Class = Class {
     fields: NLL_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: nll_loss_setup,
     reset: no_reset,
@@ -3053,6 +3578,7 @@ pub static BCE_LOSS: Class = Class {
     fields: WEIGHTED_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: weighted_loss_setup,
     reset: no_reset,
@@ -3071,6 +3597,7 @@ pub static BCE_WITH_LOGITS_LOSS: Class = Class {
     fields: BCE_WITH_LOGITS_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: bce_with_logits_loss_setup,
     reset: no_reset,
@@ -3089,6 +3616,7 @@ pub static KL_DIV_LOSS: Class = Class {
     fields: KL_DIV_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: kl_div_loss_setup,
     reset: no_reset,
@@ -3107,6 +3635,7 @@ pub static HINGE_EMBEDDING_LOSS: Class = Class {
     fields: HINGE_EMBEDDING_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: hinge_embedding_loss_setup,
     reset: no_reset,
@@ -3125,6 +3654,7 @@ pub static SOFT_MARGIN_LOSS: Class = Class {
     fields: LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: loss_setup,
     reset: no_reset,
@@ -3143,6 +3673,7 @@ pub static MARGIN_RANKING_LOSS: Class = Class {
     fields: MARGIN_RANKING_LOSS_FIELDS,
     consts: &[],
     inputs: &["input1", "input2", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: margin_ranking_loss_setup,
     reset: no_reset,
@@ -3161,6 +3692,7 @@ pub static COSINE_EMBEDDING_LOSS: Class = Class {
     fields: COSINE_EMBEDDING_LOSS_FIELDS,
     consts: &[],
     inputs: &["input1", "input2", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: cosine_embedding_loss_setup,
     reset: no_reset,
@@ -3179,6 +3711,7 @@ pub static TRIPLET_MARGIN_LOSS: Class = Class {
     fields: TRIPLET_MARGIN_LOSS_FIELDS,
     consts: &[],
     inputs: &["anchor", "positive", "negative"],
+    optional_inputs: 0,
     ranks: &[],
     setup: triplet_margin_loss_setup,
     reset: no_reset,
@@ -3197,6 +3730,7 @@ pub static TRIPLET_MARGIN_WITH_DISTANCE_LOSS: Class = Class {
     fields: TRIPLET_MARGIN_WITH_DISTANCE_LOSS_FIELDS,
     consts: &[],
     inputs: &["anchor", "positive", "negative"],
+    optional_inputs: 0,
     ranks: &[],
     setup: triplet_margin_with_distance_loss_setup,
     reset: no_reset,
@@ -3215,6 +3749,7 @@ pub static MULTI_LABEL_SOFT_MARGIN_LOSS: Class = Class {
     fields: MULTI_LABEL_SOFT_MARGIN_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: multi_label_soft_margin_loss_setup,
     reset: no_reset,
@@ -3233,6 +3768,7 @@ pub static MULTI_MARGIN_LOSS: Class = Class {
     fields: MULTI_MARGIN_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: multi_margin_loss_setup,
     reset: no_reset,
@@ -3251,6 +3787,7 @@ pub static POISSON_NLL_LOSS: Class = Class {
     fields: POISSON_NLL_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target"],
+    optional_inputs: 0,
     ranks: &[],
     setup: poisson_nll_loss_setup,
     reset: no_reset,
@@ -3269,6 +3806,7 @@ pub static GAUSSIAN_NLL_LOSS: Class = Class {
     fields: GAUSSIAN_NLL_LOSS_FIELDS,
     consts: &[],
     inputs: &["input", "target", "var"],
+    optional_inputs: 0,
     ranks: &[],
     setup: gaussian_nll_loss_setup,
     reset: no_reset,
@@ -3287,6 +3825,7 @@ pub static FLATTEN: Class = Class {
     fields: FLATTEN_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: flatten_setup,
     reset: no_reset,
@@ -3305,6 +3844,7 @@ pub static UNFLATTEN: Class = Class {
     fields: UNFLATTEN_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: unflatten_setup,
     reset: no_reset,
@@ -3323,6 +3863,7 @@ pub static DROPOUT: Class = Class {
     fields: DROPOUT_ND_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: dropout_nd_setup,
     reset: no_reset,
@@ -3341,6 +3882,7 @@ pub static DROPOUT1D: Class = Class {
     fields: DROPOUT_ND_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: dropout_nd_setup,
     reset: no_reset,
@@ -3359,6 +3901,7 @@ pub static DROPOUT2D: Class = Class {
     fields: DROPOUT_ND_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: dropout_nd_setup,
     reset: no_reset,
@@ -3377,6 +3920,7 @@ pub static DROPOUT3D: Class = Class {
     fields: DROPOUT_ND_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: dropout_nd_setup,
     reset: no_reset,
@@ -3395,6 +3939,7 @@ pub static ALPHA_DROPOUT: Class = Class {
     fields: DROPOUT_ND_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: dropout_nd_setup,
     reset: no_reset,
@@ -3413,6 +3958,7 @@ pub static FEATURE_ALPHA_DROPOUT: Class = Class {
     fields: DROPOUT_ND_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: dropout_nd_setup,
     reset: no_reset,
@@ -3431,6 +3977,7 @@ pub static CONSTANT_PAD1D: Class = Class {
     fields: CONSTANT_PAD_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: constant_pad_setup,
     reset: no_reset,
@@ -3449,6 +3996,7 @@ pub static CONSTANT_PAD2D: Class = Class {
     fields: CONSTANT_PAD_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: constant_pad_setup,
     reset: no_reset,
@@ -3467,6 +4015,7 @@ pub static CONSTANT_PAD3D: Class = Class {
     fields: CONSTANT_PAD_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: constant_pad_setup,
     reset: no_reset,
@@ -3485,6 +4034,7 @@ pub static ZERO_PAD1D: Class = Class {
     fields: ZERO_PAD_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: zero_pad_setup,
     reset: no_reset,
@@ -3503,6 +4053,7 @@ pub static ZERO_PAD2D: Class = Class {
     fields: ZERO_PAD_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: zero_pad_setup,
     reset: no_reset,
@@ -3521,6 +4072,7 @@ pub static ZERO_PAD3D: Class = Class {
     fields: ZERO_PAD_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: zero_pad_setup,
     reset: no_reset,
@@ -3539,6 +4091,7 @@ pub static REFLECTION_PAD1D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3557,6 +4110,7 @@ pub static REFLECTION_PAD2D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3575,6 +4129,7 @@ pub static REFLECTION_PAD3D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3593,6 +4148,7 @@ pub static REPLICATION_PAD1D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3611,6 +4167,7 @@ pub static REPLICATION_PAD2D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3629,6 +4186,7 @@ pub static REPLICATION_PAD3D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3647,6 +4205,7 @@ pub static CIRCULAR_PAD1D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3665,6 +4224,7 @@ pub static CIRCULAR_PAD2D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3683,6 +4243,7 @@ pub static CIRCULAR_PAD3D: Class = Class {
     fields: PAD_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pad_setup,
     reset: no_reset,
@@ -3701,6 +4262,7 @@ pub static UPSAMPLE: Class = Class {
     fields: UPSAMPLE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: upsample_setup,
     reset: no_reset,
@@ -3719,6 +4281,7 @@ pub static UPSAMPLING_NEAREST2D: Class = Class {
     fields: UPSAMPLING_NEAREST2D_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: upsampling_nearest2d_setup,
     reset: no_reset,
@@ -3737,6 +4300,7 @@ pub static UPSAMPLING_BILINEAR2D: Class = Class {
     fields: UPSAMPLING_BILINEAR2D_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: upsampling_bilinear2d_setup,
     reset: no_reset,
@@ -3755,6 +4319,7 @@ pub static PIXEL_SHUFFLE: Class = Class {
     fields: PIXEL_SHUFFLE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pixel_shuffle_setup,
     reset: no_reset,
@@ -3773,6 +4338,7 @@ pub static PIXEL_UNSHUFFLE: Class = Class {
     fields: PIXEL_UNSHUFFLE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pixel_unshuffle_setup,
     reset: no_reset,
@@ -3791,6 +4357,7 @@ pub static CHANNEL_SHUFFLE: Class = Class {
     fields: CHANNEL_SHUFFLE_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: channel_shuffle_setup,
     reset: no_reset,
@@ -3809,6 +4376,7 @@ pub static UNFOLD: Class = Class {
     fields: UNFOLD_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: unfold_setup,
     reset: no_reset,
@@ -3827,6 +4395,7 @@ pub static FOLD: Class = Class {
     fields: FOLD_FIELDS,
     consts: &[],
     inputs: &["input"],
+    optional_inputs: 0,
     ranks: &[],
     setup: fold_setup,
     reset: no_reset,
@@ -3845,6 +4414,7 @@ pub static COSINE_SIMILARITY: Class = Class {
     fields: COSINE_SIMILARITY_FIELDS,
     consts: &[],
     inputs: &["x1", "x2"],
+    optional_inputs: 0,
     ranks: &[],
     setup: cosine_similarity_setup,
     reset: no_reset,
@@ -3863,6 +4433,7 @@ pub static PAIRWISE_DISTANCE: Class = Class {
     fields: PAIRWISE_DISTANCE_FIELDS,
     consts: &[],
     inputs: &["x1", "x2"],
+    optional_inputs: 0,
     ranks: &[],
     setup: pairwise_distance_setup,
     reset: no_reset,
@@ -3945,6 +4516,12 @@ pub static CLASSES: &[&Class] = &[
     &GROUP_NORM,
     &LOCAL_RESPONSE_NORM,
     &IDENTITY,
+    &RNN,
+    &GRU,
+    &LSTM,
+    &RNN_CELL,
+    &GRU_CELL,
+    &LSTM_CELL,
     &EMBEDDING,
     &MSE_LOSS,
     &L1_LOSS,

@@ -413,324 +413,360 @@ static bool make_layer(int i, bool with_options, const char **name, taper_module
         return true;
     }
     case 68: {
+        taper_nn_rnn_options o = TAPER_NN_RNN_OPTIONS_INIT;
+        *name = "RNN";
+        OK(taper_nn_rnn_create(3, 4, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 69: {
+        taper_nn_gru_options o = TAPER_NN_GRU_OPTIONS_INIT;
+        *name = "GRU";
+        OK(taper_nn_gru_create(3, 4, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 70: {
+        taper_nn_lstm_options o = TAPER_NN_LSTM_OPTIONS_INIT;
+        *name = "LSTM";
+        OK(taper_nn_lstm_create(3, 4, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 71: {
+        taper_nn_rnn_cell_options o = TAPER_NN_RNN_CELL_OPTIONS_INIT;
+        *name = "RNNCell";
+        OK(taper_nn_rnn_cell_create(3, 4, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 72: {
+        taper_nn_gru_cell_options o = TAPER_NN_GRU_CELL_OPTIONS_INIT;
+        *name = "GRUCell";
+        OK(taper_nn_gru_cell_create(3, 4, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 73: {
+        taper_nn_lstm_cell_options o = TAPER_NN_LSTM_CELL_OPTIONS_INIT;
+        *name = "LSTMCell";
+        OK(taper_nn_lstm_cell_create(3, 4, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 74: {
         taper_nn_embedding_options o = TAPER_NN_EMBEDDING_OPTIONS_INIT;
         *name = "Embedding";
         OK(taper_nn_embedding_create(5, 3, with_options ? &o : NULL, m));
         return true;
     }
-    case 69: {
+    case 75: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "MSELoss";
         OK(taper_nn_mse_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 70: {
+    case 76: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "L1Loss";
         OK(taper_nn_l1_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 71: {
+    case 77: {
         taper_nn_smooth_l1_loss_options o = TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT;
         *name = "SmoothL1Loss";
         OK(taper_nn_smooth_l1_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 72: {
+    case 78: {
         taper_nn_huber_loss_options o = TAPER_NN_HUBER_LOSS_OPTIONS_INIT;
         *name = "HuberLoss";
         OK(taper_nn_huber_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 73: {
+    case 79: {
         taper_nn_cross_entropy_loss_options o = TAPER_NN_CROSS_ENTROPY_LOSS_OPTIONS_INIT;
         *name = "CrossEntropyLoss";
         OK(taper_nn_cross_entropy_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 74: {
+    case 80: {
         taper_nn_nll_loss_options o = TAPER_NN_NLL_LOSS_OPTIONS_INIT;
         *name = "NLLLoss";
         OK(taper_nn_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 75: {
+    case 81: {
         taper_nn_nll_loss_options o = TAPER_NN_NLL_LOSS_OPTIONS_INIT;
         *name = "NLLLoss2d";
         OK(taper_nn_nll_loss2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 76: {
+    case 82: {
         taper_nn_weighted_loss_options o = TAPER_NN_WEIGHTED_LOSS_OPTIONS_INIT;
         *name = "BCELoss";
         OK(taper_nn_bce_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 77: {
+    case 83: {
         taper_nn_bce_with_logits_loss_options o = TAPER_NN_BCE_WITH_LOGITS_LOSS_OPTIONS_INIT;
         *name = "BCEWithLogitsLoss";
         OK(taper_nn_bce_with_logits_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 78: {
+    case 84: {
         taper_nn_kl_div_loss_options o = TAPER_NN_KL_DIV_LOSS_OPTIONS_INIT;
         *name = "KLDivLoss";
         OK(taper_nn_kl_div_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 79: {
+    case 85: {
         taper_nn_hinge_embedding_loss_options o = TAPER_NN_HINGE_EMBEDDING_LOSS_OPTIONS_INIT;
         *name = "HingeEmbeddingLoss";
         OK(taper_nn_hinge_embedding_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 80: {
+    case 86: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "SoftMarginLoss";
         OK(taper_nn_soft_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 81: {
+    case 87: {
         taper_nn_margin_ranking_loss_options o = TAPER_NN_MARGIN_RANKING_LOSS_OPTIONS_INIT;
         *name = "MarginRankingLoss";
         OK(taper_nn_margin_ranking_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 82: {
+    case 88: {
         taper_nn_cosine_embedding_loss_options o = TAPER_NN_COSINE_EMBEDDING_LOSS_OPTIONS_INIT;
         *name = "CosineEmbeddingLoss";
         OK(taper_nn_cosine_embedding_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 83: {
+    case 89: {
         taper_nn_triplet_margin_loss_options o = TAPER_NN_TRIPLET_MARGIN_LOSS_OPTIONS_INIT;
         *name = "TripletMarginLoss";
         OK(taper_nn_triplet_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 84: {
+    case 90: {
         taper_nn_triplet_margin_with_distance_loss_options o = TAPER_NN_TRIPLET_MARGIN_WITH_DISTANCE_LOSS_OPTIONS_INIT;
         *name = "TripletMarginWithDistanceLoss";
         OK(taper_nn_triplet_margin_with_distance_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 85: {
+    case 91: {
         taper_nn_multi_label_soft_margin_loss_options o = TAPER_NN_MULTI_LABEL_SOFT_MARGIN_LOSS_OPTIONS_INIT;
         *name = "MultiLabelSoftMarginLoss";
         OK(taper_nn_multi_label_soft_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 86: {
+    case 92: {
         taper_nn_multi_margin_loss_options o = TAPER_NN_MULTI_MARGIN_LOSS_OPTIONS_INIT;
         *name = "MultiMarginLoss";
         OK(taper_nn_multi_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 87: {
+    case 93: {
         taper_nn_poisson_nll_loss_options o = TAPER_NN_POISSON_NLL_LOSS_OPTIONS_INIT;
         *name = "PoissonNLLLoss";
         OK(taper_nn_poisson_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 88: {
+    case 94: {
         taper_nn_gaussian_nll_loss_options o = TAPER_NN_GAUSSIAN_NLL_LOSS_OPTIONS_INIT;
         *name = "GaussianNLLLoss";
         OK(taper_nn_gaussian_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 89: {
+    case 95: {
         taper_nn_flatten_options o = TAPER_NN_FLATTEN_OPTIONS_INIT;
         *name = "Flatten";
         OK(taper_nn_flatten_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 90: {
+    case 96: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "Unflatten";
         OK(taper_nn_unflatten_create(1, (const int64_t[]){2, 3}, 2, with_options ? &o : NULL, m));
         return true;
     }
-    case 91: {
+    case 97: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout";
         OK(taper_nn_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 92: {
+    case 98: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout1d";
         OK(taper_nn_dropout1d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 93: {
+    case 99: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout2d";
         OK(taper_nn_dropout2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 94: {
+    case 100: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout3d";
         OK(taper_nn_dropout3d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 95: {
+    case 101: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "AlphaDropout";
         OK(taper_nn_alpha_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 96: {
+    case 102: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "FeatureAlphaDropout";
         OK(taper_nn_feature_alpha_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 97: {
+    case 103: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad1d";
         OK(taper_nn_constant_pad1d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 98: {
+    case 104: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad2d";
         OK(taper_nn_constant_pad2d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 99: {
+    case 105: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad3d";
         OK(taper_nn_constant_pad3d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 100: {
+    case 106: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad1d";
         OK(taper_nn_zero_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 101: {
+    case 107: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad2d";
         OK(taper_nn_zero_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 102: {
+    case 108: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad3d";
         OK(taper_nn_zero_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 103: {
+    case 109: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad1d";
         OK(taper_nn_reflection_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 104: {
+    case 110: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad2d";
         OK(taper_nn_reflection_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 105: {
+    case 111: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad3d";
         OK(taper_nn_reflection_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 106: {
+    case 112: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad1d";
         OK(taper_nn_replication_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 107: {
+    case 113: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad2d";
         OK(taper_nn_replication_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 108: {
+    case 114: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad3d";
         OK(taper_nn_replication_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 109: {
+    case 115: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad1d";
         OK(taper_nn_circular_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 110: {
+    case 116: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad2d";
         OK(taper_nn_circular_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 111: {
+    case 117: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad3d";
         OK(taper_nn_circular_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 112: {
+    case 118: {
         taper_nn_upsample_options o = TAPER_NN_UPSAMPLE_OPTIONS_INIT;
         *name = "Upsample";
         OK(taper_nn_upsample_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 113: {
+    case 119: {
         taper_nn_upsampling_nearest2d_options o = TAPER_NN_UPSAMPLING_NEAREST2D_OPTIONS_INIT;
         *name = "UpsamplingNearest2d";
         OK(taper_nn_upsampling_nearest2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 114: {
+    case 120: {
         taper_nn_upsampling_bilinear2d_options o = TAPER_NN_UPSAMPLING_BILINEAR2D_OPTIONS_INIT;
         *name = "UpsamplingBilinear2d";
         OK(taper_nn_upsampling_bilinear2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 115: {
+    case 121: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "PixelShuffle";
         OK(taper_nn_pixel_shuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 116: {
+    case 122: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "PixelUnshuffle";
         OK(taper_nn_pixel_unshuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 117: {
+    case 123: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ChannelShuffle";
         OK(taper_nn_channel_shuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 118: {
+    case 124: {
         taper_nn_unfold_options o = TAPER_NN_UNFOLD_OPTIONS_INIT;
         *name = "Unfold";
         OK(taper_nn_unfold_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 119: {
+    case 125: {
         taper_nn_fold_options o = TAPER_NN_FOLD_OPTIONS_INIT;
         *name = "Fold";
         OK(taper_nn_fold_create((const int64_t[]){4, 5}, 2, (const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 120: {
+    case 126: {
         taper_nn_cosine_similarity_options o = TAPER_NN_COSINE_SIMILARITY_OPTIONS_INIT;
         *name = "CosineSimilarity";
         OK(taper_nn_cosine_similarity_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 121: {
+    case 127: {
         taper_nn_pairwise_distance_options o = TAPER_NN_PAIRWISE_DISTANCE_OPTIONS_INIT;
         *name = "PairwiseDistance";
         OK(taper_nn_pairwise_distance_create(with_options ? &o : NULL, m));

@@ -269,6 +269,75 @@ static const taper_nn_local_response_norm_options *local_response_norm_options(v
     o->beta = f_any();
     return o;
 }
+static const taper_nn_rnn_options *rnn_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_rnn_options *o = VTABLE(taper_nn_rnn_options, NULL);
+    o->nonlinearity = NULL;
+    o->num_layers = i_range(-1, 4);
+    o->dropout = f_any();
+    o->bias = (int32_t)below(2);
+    o->batch_first = (int32_t)below(2);
+    o->bidirectional = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_gru_options *gru_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_gru_options *o = VTABLE(taper_nn_gru_options, NULL);
+    o->num_layers = i_range(-1, 4);
+    o->dropout = f_any();
+    o->bias = (int32_t)below(2);
+    o->batch_first = (int32_t)below(2);
+    o->bidirectional = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_lstm_options *lstm_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_lstm_options *o = VTABLE(taper_nn_lstm_options, NULL);
+    o->num_layers = i_range(-1, 4);
+    o->dropout = f_any();
+    o->proj_size = i_range(-1, 4);
+    o->bias = (int32_t)below(2);
+    o->batch_first = (int32_t)below(2);
+    o->bidirectional = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_rnn_cell_options *rnn_cell_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_rnn_cell_options *o = VTABLE(taper_nn_rnn_cell_options, NULL);
+    o->nonlinearity = NULL;
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_gru_cell_options *gru_cell_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_gru_cell_options *o = VTABLE(taper_nn_gru_cell_options, NULL);
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_lstm_cell_options *lstm_cell_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_lstm_cell_options *o = VTABLE(taper_nn_lstm_cell_options, NULL);
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
 static const taper_nn_embedding_options *embedding_options(void)
 {
     if (one_in(3))

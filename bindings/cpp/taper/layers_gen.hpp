@@ -1033,6 +1033,238 @@ struct LocalResponseNorm : Layer {
     explicit LocalResponseNorm(int64_t size, const Options &o = {})
         : Layer(detail::create(taper_nn_local_response_norm_create, o, size)) {}
 };
+/// What RNN can be given, in a chain.
+class RNNSettings {
+  public:
+    RNNSettings &nonlinearity(const std::string & v) {
+        nonlinearity_ = v;
+        return *this;
+    }
+    RNNSettings &num_layers(int64_t v) {
+        raw_.num_layers = v;
+        return *this;
+    }
+    RNNSettings &dropout(double v) {
+        raw_.dropout = v;
+        return *this;
+    }
+    RNNSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    RNNSettings &batch_first(bool v) {
+        raw_.batch_first = v;
+        return *this;
+    }
+    RNNSettings &bidirectional(bool v) {
+        raw_.bidirectional = v;
+        return *this;
+    }
+    RNNSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    RNNSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_rnn_options raw() const {
+        taper_nn_rnn_options o = raw_;
+        o.nonlinearity = detail::text_or_null(nonlinearity_);
+        return o;
+    }
+
+  private:
+    taper_nn_rnn_options raw_ = TAPER_NN_RNN_OPTIONS_INIT;
+    std::optional<std::string> nonlinearity_;
+};
+/// Elman layers over a sequence (time, batch, features): tanh or relu of x W_ih^T + b_ih + h W_hh^T + b_hh.
+struct RNN : Layer {
+    using Options = RNNSettings;
+    RNN(int64_t input_size, int64_t hidden_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_rnn_create, o, input_size, hidden_size)) {}
+};
+/// What GRU can be given, in a chain.
+class GRUSettings {
+  public:
+    GRUSettings &num_layers(int64_t v) {
+        raw_.num_layers = v;
+        return *this;
+    }
+    GRUSettings &dropout(double v) {
+        raw_.dropout = v;
+        return *this;
+    }
+    GRUSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    GRUSettings &batch_first(bool v) {
+        raw_.batch_first = v;
+        return *this;
+    }
+    GRUSettings &bidirectional(bool v) {
+        raw_.bidirectional = v;
+        return *this;
+    }
+    GRUSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    GRUSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_gru_options raw() const { return raw_; }
+
+  private:
+    taper_nn_gru_options raw_ = TAPER_NN_GRU_OPTIONS_INIT;
+};
+/// Gated recurrent units over a sequence (time, batch, features).
+struct GRU : Layer {
+    using Options = GRUSettings;
+    GRU(int64_t input_size, int64_t hidden_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_gru_create, o, input_size, hidden_size)) {}
+};
+/// What LSTM can be given, in a chain.
+class LSTMSettings {
+  public:
+    LSTMSettings &num_layers(int64_t v) {
+        raw_.num_layers = v;
+        return *this;
+    }
+    LSTMSettings &dropout(double v) {
+        raw_.dropout = v;
+        return *this;
+    }
+    LSTMSettings &proj_size(int64_t v) {
+        raw_.proj_size = v;
+        return *this;
+    }
+    LSTMSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    LSTMSettings &batch_first(bool v) {
+        raw_.batch_first = v;
+        return *this;
+    }
+    LSTMSettings &bidirectional(bool v) {
+        raw_.bidirectional = v;
+        return *this;
+    }
+    LSTMSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    LSTMSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_lstm_options raw() const { return raw_; }
+
+  private:
+    taper_nn_lstm_options raw_ = TAPER_NN_LSTM_OPTIONS_INIT;
+};
+/// Long short-term memory over a sequence (time, batch, features); h is projected where proj_size is not 0.
+struct LSTM : Layer {
+    using Options = LSTMSettings;
+    LSTM(int64_t input_size, int64_t hidden_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_lstm_create, o, input_size, hidden_size)) {}
+};
+/// What RNNCell can be given, in a chain.
+class RNNCellSettings {
+  public:
+    RNNCellSettings &nonlinearity(const std::string & v) {
+        nonlinearity_ = v;
+        return *this;
+    }
+    RNNCellSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    RNNCellSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    RNNCellSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_rnn_cell_options raw() const {
+        taper_nn_rnn_cell_options o = raw_;
+        o.nonlinearity = detail::text_or_null(nonlinearity_);
+        return o;
+    }
+
+  private:
+    taper_nn_rnn_cell_options raw_ = TAPER_NN_RNN_CELL_OPTIONS_INIT;
+    std::optional<std::string> nonlinearity_;
+};
+/// One step of an Elman layer over (batch, features): the new h.
+struct RNNCell : Layer {
+    using Options = RNNCellSettings;
+    RNNCell(int64_t input_size, int64_t hidden_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_rnn_cell_create, o, input_size, hidden_size)) {}
+};
+/// What GRUCell can be given, in a chain.
+class GRUCellSettings {
+  public:
+    GRUCellSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    GRUCellSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    GRUCellSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_gru_cell_options raw() const { return raw_; }
+
+  private:
+    taper_nn_gru_cell_options raw_ = TAPER_NN_GRU_CELL_OPTIONS_INIT;
+};
+/// One step of a GRU over (batch, features): the new h.
+struct GRUCell : Layer {
+    using Options = GRUCellSettings;
+    GRUCell(int64_t input_size, int64_t hidden_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_gru_cell_create, o, input_size, hidden_size)) {}
+};
+/// What LSTMCell can be given, in a chain.
+class LSTMCellSettings {
+  public:
+    LSTMCellSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    LSTMCellSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    LSTMCellSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_lstm_cell_options raw() const { return raw_; }
+
+  private:
+    taper_nn_lstm_cell_options raw_ = TAPER_NN_LSTM_CELL_OPTIONS_INIT;
+};
+/// One step of an LSTM over (batch, features): the new h and c.
+struct LSTMCell : Layer {
+    using Options = LSTMCellSettings;
+    LSTMCell(int64_t input_size, int64_t hidden_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_lstm_cell_create, o, input_size, hidden_size)) {}
+};
 /// What Embedding can be given, in a chain.
 class EmbeddingSettings {
   public:

@@ -2,6 +2,7 @@
 //! that entries share.
 
 pub(super) mod calls;
+pub(super) mod recurrent;
 mod container;
 mod library;
 

@@ -64,6 +64,9 @@ pub fn pages(root: &Path, ops: &[Op]) -> Result<Vec<(String, String)>, String> {
         if file == "losses" {
             text += &crate::reference_objects::losses(root)?;
         }
+        if file == "recurrent-layers" {
+            text += &crate::reference_objects::example(root, &file)?;
+        }
         for name in names {
             writeln!(text, "\n## `{name}`").unwrap();
             for op in family.iter().filter(|o| plain(o) == name) {

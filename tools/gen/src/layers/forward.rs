@@ -184,6 +184,29 @@ fn call(plan: &Plan, name: &str, ops: &[Op], with: bool) -> Result<(String, bool
             let all: Vec<Expr> = plain.iter().cloned().chain(named.iter().skip(1).map(|n| n.1.clone())).collect();
             typed(op, &[Tensor, Tensor, Tensor, Float, Bool, Str], &all)?.replace("loss(", "loss(m, ")
         }
+        // All that a recurrent layer knows: its arguments by name.
+        "lstm" | "gru" | "rnn" => {
+            many = true;
+            let (int, bool) = (|n: &str| at.slot(n).map(|i| format!("v.int({i})")), |n: &str| at.slot(n).map(|i| format!("v.bool({i})")));
+            let nonlinearity = at.slot("nonlinearity").map_or("\"\"".into(), |i| format!("v.text({i})"));
+            format!(
+                "recurrent::sequence(m, x, &recurrent::Call {{\n        op: {op:?},\n        hidden: {},\n        layers: {},\n        \
+                 bias: {},\n        batch_first: {},\n        dropout: v.float({}),\n        bidirectional: {},\n        \
+                 projection: {},\n        nonlinearity: {nonlinearity},\n    }})",
+                int("hidden_size")?,
+                int("num_layers")?,
+                bool("bias")?,
+                bool("batch_first")?,
+                at.slot("dropout")?,
+                bool("bidirectional")?,
+                int("proj_size").unwrap_or("0".into()),
+            )
+        }
+        "lstm_cell" | "gru_cell" | "rnn_cell" => {
+            many = true;
+            let nonlinearity = at.slot("nonlinearity").map_or("\"\"".into(), |i| format!("v.text({i})"));
+            format!("recurrent::cell(m, x, {op:?}, v.int({}), {nonlinearity})", at.slot("hidden_size")?)
+        }
         "unfold" => op_call(plan, &inputs, ops, "im2col", &plain, &named)?,
         "fold" => op_call(plan, &inputs, ops, "col2im", &plain, &named)?,
         _ => op_call(plan, &inputs, ops, op, &plain, &named)?,

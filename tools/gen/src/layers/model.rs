@@ -148,6 +148,10 @@ pub enum Step {
         name: String,
         argument: String,
     },
+    /// The weights of recurrent layers, whose number follows from the arguments.
+    Recurrent {
+        gates: i64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -195,6 +199,8 @@ pub struct Entry {
     pub steps: Vec<Step>,
     pub resets: Vec<Reset>,
     pub inputs: Option<Vec<String>>,
+    /// How many of them, the last ones, may be left out.
+    pub optional_inputs: usize,
     pub outputs: Vec<String>,
     pub forward: Option<Forward>,
     pub repr: Option<Vec<Piece>>,

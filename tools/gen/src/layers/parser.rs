@@ -87,6 +87,7 @@ fn header(kind: Kind, text: &str) -> Result<Entry, String> {
         steps: Vec::new(),
         resets: Vec::new(),
         inputs: None,
+        optional_inputs: 0,
         outputs: Vec::new(),
         forward: None,
         repr: None,
@@ -228,7 +229,25 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
             }
             entry.resets.push(Reset { name, doc, when, steps });
         }
-        "input" => entry.inputs = Some(names(&mut r)?),
+        "input" => {
+            let mut all = Vec::new();
+            loop {
+                all.push(r.next()?);
+                if r.take("?") {
+                    entry.optional_inputs += 1;
+                } else if entry.optional_inputs > 0 {
+                    return Err("inputs that may be left out come last".into());
+                }
+                if !r.take(",") {
+                    break;
+                }
+            }
+            entry.inputs = Some(all);
+        }
+        "recurrent" => {
+            let gates = r.next()?.parse().map_err(|_| "recurrent GATES: a number")?;
+            entry.steps.push(Step::Recurrent { gates });
+        }
         "output" => {
             // `indices if return_indices`: what the condition says stands with the name.
             let rest = r.tokens[r.at..].join(" ");
@@ -282,14 +301,6 @@ fn assignment(r: &mut Reader) -> Result<(String, Expr), String> {
     Ok((name, r.expr()?))
 }
 
-fn names(r: &mut Reader) -> Result<Vec<String>, String> {
-    let mut out = vec![r.next()?];
-    while r.take(",") {
-        out.push(r.next()?);
-    }
-    Ok(out)
-}
-
 /// `label=`, `label={value!r}`, `{value}`, `label=Literal`, each with `if condition`, between commas.
 fn pieces(r: &mut Reader) -> Result<Vec<Piece>, String> {
     let mut out = Vec::new();
@@ -333,7 +344,7 @@ fn known<'a>(layers: &'a Layers, entry: &'a Entry) -> Vec<&'a str> {
         names.extend(e.steps.iter().filter_map(|s| match s {
             Step::Let { name, .. } | Step::Param { name, .. } | Step::Buffer { name, .. } => Some(name.as_str()),
             Step::BufferFrom { name, .. } => Some(name),
-            Step::Refuse { .. } | Step::Store => None,
+            Step::Refuse { .. } | Step::Store | Step::Recurrent { .. } => None,
         }));
         names.extend(e.resets.iter().flat_map(|r| &r.steps).filter_map(|s| match s {
             ResetStep::Let(name, _) => Some(name.as_str()),
@@ -356,7 +367,7 @@ fn expressions(entry: &Entry) -> Vec<&Expr> {
                 all.extend([Some(shape), init.as_ref(), when.as_ref()].into_iter().flatten())
             }
             Step::Buffer { shape, when, .. } => all.extend([Some(shape), when.as_ref()].into_iter().flatten()),
-            Step::BufferFrom { .. } | Step::Store => {}
+            Step::BufferFrom { .. } | Step::Store | Step::Recurrent { .. } => {}
         }
     }
     for r in &entry.resets {

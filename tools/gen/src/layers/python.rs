@@ -336,6 +336,8 @@ fn build(
                     out += &refuse(step, if is_stored { &after } else { bare });
                 }
             }
+            // Such classes are Python's own.
+            Step::Recurrent { .. } => {}
             Step::Store => {
                 for a in fields {
                     let value = match lazy {

@@ -23,7 +23,7 @@ pub fn emit(layers: &Layers, ops: &[Op]) -> Result<String, String> {
          // Expressions are written as the specification has them.\n\
          #![allow(clippy::redundant_closure, clippy::nonminimal_bool, clippy::unnecessary_to_owned)]\n\n\
          use super::class::*;\n\
-         use super::layers::calls;\n\
+         use super::layers::{calls, recurrent};\n\
          use super::{one, Module, Outputs};\n\
          use crate::backend::Activation;\n\
          use crate::gate::front as ops;\n\
@@ -168,10 +168,15 @@ impl At<'_> {
             Expr::Binary("%", a, b) => format!("rem({}, {})", self.number(a, false)?, self.number(b, false)?),
             Expr::Binary(sign @ ("+" | "-" | "*"), a, b) => {
                 let (x, y) = (self.number(a, float)?, self.number(b, float)?);
-                match (*sign, float || is_constant(a) || is_constant(b)) {
+                let plain = match *sign {
+                    "*" => is_constant(a) && is_constant(b),
+                    _ => is_constant(a) || is_constant(b),
+                };
+                match (*sign, float || plain) {
                     (_, true) => format!("{x} {sign} {y}"),
                     ("+", _) => format!("({x}).saturating_add({y})"),
                     ("-", _) => format!("({x}).saturating_sub({y})"),
+                    _ if is_constant(a) => format!("({y}).saturating_mul({x})"),
                     _ => format!("({x}).saturating_mul({y})"),
                 }
             }
@@ -390,6 +395,13 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
                 let value = match value {
                     Expr::Name(n) if n == "class" => "s.class.name".into(),
                     Expr::Name(n) => format!("s.v[{}].clone()", at.slot(n)?),
+                    Expr::Text(t) => format!("{t:?}"),
+                    Expr::Choice(a, c, b) => match (&**a, &**b) {
+                        (Expr::Text(a), Expr::Text(b)) => {
+                            format!("if {} {{ {a:?} }} else {{ {b:?} }}", at.condition(c)?)
+                        }
+                        _ => return Err(format!("{name}: a choice is between texts")),
+                    },
                     Expr::Binary("*", t, n) => match &**t {
                         Expr::Tuple(items) if items.len() == 1 => {
                             let (x, n) = (at.number(&items[0], false)?, at.number(n, false)?);
@@ -432,6 +444,21 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
             }
             Some(Step::BufferFrom { name, argument }) => {
                 body += &format!("    s.buffer_from({name:?}, {argument:?});\n");
+            }
+            Some(Step::Recurrent { gates }) => {
+                let int = |n: &str| at.slot(n).map(|i| format!("s.v.int({i})"));
+                let bool = |n: &str| at.slot(n).map(|i| format!("s.v.bool({i})"));
+                let projection = int("proj_size").unwrap_or("0".into());
+                body += &format!(
+                    "    let weights = Weights {{\n        gates: {gates},\n        input: {},\n        hidden: {},\n        \
+                     layers: {},\n        bias: {},\n        bidirectional: {},\n        projection: {projection},\n    }};\n    \
+                     s.recurrent(&weights)?;\n",
+                    int("input_size")?,
+                    int("hidden_size")?,
+                    int("num_layers")?,
+                    bool("bias")?,
+                    bool("bidirectional")?,
+                );
             }
             Some(Step::Store) => {}
         }
@@ -495,6 +522,7 @@ fn write_reset(at: &At, reset: &Reset, all: &[&Reset], body: &mut String) -> Res
                         Expr::Name(a) => format!("uniform_(m, {target:?}, -{a}, {b})"),
                         _ => return Err("uniform_(p, -bound, bound)".into()),
                     },
+                    ("uniform_all_", []) => format!("uniform_all_(m, v.int({}))", at.slot(target)?),
                     ("normal_", []) => format!("normal_(m, {target:?})"),
                     ("zero_row_", [Expr::Name(row)]) => {
                         format!("zero_row_(m, {target:?}, v.opt_int({}))", at.slot(row)?)
@@ -622,7 +650,7 @@ fn class(plan: &Plan, parts: &Parts) -> Result<String, String> {
     write!(
         s,
         "/// {}\npub static {}: Class = Class {{\n    name: {:?},\n    fields: {},\n    consts: &[{}],\n    \
-         inputs: &[{}],\n    ranks: &[{ranks}],\n    setup: {},\n    reset: {},\n    forward: {},\n    further: {own},\n    repr: {},\n    \
+         inputs: &[{}],\n    optional_inputs: {},\n    ranks: &[{ranks}],\n    setup: {},\n    reset: {},\n    forward: {},\n    further: {own},\n    repr: {},\n    \
          activation: {activation},\n    fused: {fused},\n    optional_keys: {optional},\n    lazy: {lazy},\n}};\n\n",
         entry.doc,
         constant(plan),
@@ -630,6 +658,7 @@ fn class(plan: &Plan, parts: &Parts) -> Result<String, String> {
         or(&parts.fields, "&[]"),
         consts?.join(", "),
         inputs.join(", "),
+        plan.line.iter().find(|e| e.inputs.is_some()).map_or(0, |e| e.optional_inputs),
         or(&parts.setup, "no_setup"),
         or(&parts.reset, "no_reset"),
         parts.forward,

@@ -160,7 +160,7 @@ fn fields(entry: &Entry) -> String {
             Step::Buffer { name, when, .. } => row(name, optional("Tensor", when.is_some())),
             Step::BufferFrom { name, .. } => row(name, "Optional[Tensor]".into()),
             Step::Let { name, .. } => row(name, "Any".into()),
-            Step::Refuse { .. } | Step::Store => {}
+            Step::Refuse { .. } | Step::Store | Step::Recurrent { .. } => {}
         }
     }
     for a in entry.arguments.iter().flatten().filter(|a| a.stored()) {

@@ -138,7 +138,9 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
             "pack_padded_sequence and/or pack_sequence to sidestep this requirement if you do not need ONNX exportability."
         )
     if sizes[-1] <= 0:
-        raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0")
+        raise RuntimeError(
+            "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"
+        )
     if sizes[0] > input.size(0):
         raise RuntimeError(f"Expected lengths of at most the {input.size(0)} steps of input, but got {sizes[0]}")
     batch_sizes, runs, alive, time = [], [], len(sizes), 0
