@@ -526,8 +526,8 @@ def _recurrent(name, doc):
     plain, packed = f"op_{name}", f"op_{name}_data"
 
     def f(*args, **keywords):
-        # The third argument is has_biases, or the parameters of a packed batch.
-        of_packed = "batch_sizes" in keywords or (len(args) > 2 and not isinstance(args[2], bool))
+        # The fourth argument is has_biases, or the parameters of a packed batch.
+        of_packed = "batch_sizes" in keywords or (len(args) > 3 and not isinstance(args[3], bool))
         return getattr(g, packed if of_packed else plain)(*args, **keywords)
 
     f.__name__ = f.__qualname__ = name

@@ -175,7 +175,7 @@ def test_an_op_says_what_its_weights_lack():
         torch.gru(x, h, good[:3], True, 1, 0.0, False, False, False)
     with pytest.raises(RuntimeError, match="b_hh must be"):
         torch.gru(x, h, good[:3] + [torch.zeros(5)], True, 1, 0.0, False, False, False)
-    with pytest.raises(RuntimeError, match="hidden_size rows"):
+    with pytest.raises(RuntimeError, match=r"w_hh must be \(12, 3\), got \[12, 4\]"):
         torch.lstm(x, (h, h), good, True, 1, 0.0, False, False, False)
     with pytest.raises(RuntimeError, match="must sum to the rows of data"):
         torch.gru(torch.zeros(4, 3), torch.tensor([2, 1]), h, good, True, 1, 0.0, False, False)
@@ -217,17 +217,22 @@ def test_automatic_casts():
     assert (out.float() - m(x)[0]).abs().max() < 0.05
 
 
-def test_an_lstm_learns_to_count():
+@pytest.mark.cpu_only("recorded draws are the CPU's")
+def test_an_lstm_learns_as_pytorchs():
     torch.manual_seed(1)
     m, head = nn.LSTM(1, 8, batch_first=True), nn.Linear(8, 1)
-    optimizer = torch.optim.Adam([*m.parameters(), *head.parameters()], lr=0.02)
+    optimizer = torch.optim.Adam([*m.parameters(), *head.parameters()], lr=0.05)
     x = (torch.rand(64, 10, 1) > 0.5).float()
-    y = x.sum(1)
+    y, losses = x.sum(1), []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(120):
+        for _ in range(51):
             optimizer.zero_grad()
             loss = ((head(m(x)[0][:, -1]) - y) ** 2).mean()
             loss.backward()
             optimizer.step()
-    assert loss.item() < 0.3
+            losses.append(loss.item())
+    # PyTorch 2.15 with the same seed.
+    assert [losses[0], losses[10], losses[50]] == pytest.approx(
+        [30.15325164794922, 4.418670177459717, 2.998727321624756], rel=1e-5
+    )
