@@ -21,7 +21,8 @@ def declared():
         text = f.read()
     entries = re.findall(r"^(?:layer|loss|lazy) ([A-Za-z]\w*)", text, re.M)
     by_hand = " ".join(re.findall(r"^python by hand (.*)$", text, re.M)).split()
-    return entries, by_hand
+    # A family is a base in the other languages alone.
+    return entries, [n for n in by_hand if not n.startswith("_")]
 
 
 def test_every_class_is_declared():
@@ -33,7 +34,7 @@ def test_every_class_is_declared():
 
 def test_few_classes_are_by_hand():
     # Containers, Identity and Embedding, and recurrent layers with their bases: this number only becomes smaller.
-    assert len(declared()[1]) <= 17
+    assert len(declared()[1]) <= 16
 
 
 @pytest.mark.parametrize("file", "activation linear conv pooling normalization loss misc".split())
