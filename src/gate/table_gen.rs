@@ -550,7 +550,7 @@ pub static OPS: [Op; 605] = [
     Op { name: "margin_ranking_loss", cpu: Float32, gpu: Float32 },
     Op { name: "cosine_embedding_loss", cpu: Float32, gpu: Float32 },
     Op { name: "triplet_margin_loss", cpu: Float32, gpu: Float32 },
-    Op { name: "multilabel_soft_margin_loss", cpu: None, gpu: None },
+    Op { name: "multilabel_soft_margin_loss", cpu: None, gpu: Float32 },
     Op { name: "multi_margin_loss", cpu: Float32, gpu: Float32 },
     Op { name: "poisson_nll_loss", cpu: Float32, gpu: Float32 },
     Op { name: "gaussian_nll_loss", cpu: None, gpu: None },
