@@ -2,6 +2,7 @@
 #![cfg(feature = "cuda")]
 
 use parking_lot::Mutex;
+use std::sync::Arc;
 use taper::backend::cuda::{backend, devices, open};
 use taper::backend::gpu::Gpu;
 use taper::backend::Backend;
@@ -174,6 +175,76 @@ fn a_graph_draws_anew_and_its_optimizer_counts_on() {
     assert_eq!(count(&recorded), 100.0);
     let e = graph.set_step(1, 0.5, 1).unwrap_err();
     assert!(e.message.contains("the graph has 1"), "{e}");
+}
+
+#[test]
+fn a_graph_repeats_the_steps_that_it_can_and_each_other_optimizer_says_why_not() {
+    use taper::base::sync::Mutex;
+    use taper::optim::{step, Optimizer, Options, Own, CLASSES};
+    let Some(d) = device() else { return };
+    let _alone = CAPTURES.lock();
+    let make = || {
+        let p = filled(&[3, 4], 1.0, d.device());
+        taper::autograd::meta::set_requires_grad(&p, true).unwrap();
+        taper::autograd::meta::set_grad(&p, Some(filled(&[3, 4], 0.5, d.device()))).unwrap();
+        p
+    };
+    for class in CLASSES {
+        let params = [make(), make()];
+        let all: Vec<_> = params
+            .iter()
+            .map(|p| Arc::new(Mutex::new(Optimizer::new(vec![p.clone()], Options::of(class)).unwrap())))
+            .collect();
+        let loss = filled(&[], 1.0, d.device());
+        let run = |o| match class.name {
+            "LBFGS" => step(o, Some(&mut || Ok(loss.clone()))).map(drop),
+            _ => step(o, None).map(drop),
+        };
+        all.iter().for_each(|o| run(o).unwrap());
+        d.begin_capture().unwrap();
+        let recorded = run(&all[0]);
+        let graph = d.end_capture().unwrap();
+        match class.name {
+            "SGD" | "Adam" | "AdamW" => {
+                recorded.unwrap();
+                for _ in 0..2 {
+                    graph.replay().unwrap();
+                    run(&all[1]).unwrap();
+                }
+                assert_eq!(params[0].to_f64_vec().unwrap(), params[1].to_f64_vec().unwrap(), "{}", class.name);
+            }
+            name => {
+                let e = recorded.unwrap_err().message;
+                let wanted = format!(
+                    "graph capture of step() for an instance of {name}, whose numbers change from step to step"
+                );
+                assert!(
+                    e.contains(&wanted) && e.contains("a graph can repeat the steps of SGD, Adam and AdamW"),
+                    "{e}"
+                );
+            }
+        }
+    }
+    // A program's own update is ops, which a graph records as any.
+    struct Descent;
+    impl Own for Descent {
+        fn step(&self, o: &Arc<Mutex<Optimizer>>) -> taper::Result<()> {
+            let params = o.lock().groups()[0].params.clone();
+            params.iter().try_for_each(|p| {
+                let g = taper::autograd::meta::grad(p).expect("a gradient");
+                ops::add_(p, &g, taper::Scalar::Float(-0.5))
+            })
+        }
+    }
+    let p = make();
+    let own = Arc::new(Mutex::new(Optimizer::own("Descent", vec![p.clone()], Arc::new(Descent)).unwrap()));
+    d.begin_capture().unwrap();
+    step(&own, None).unwrap();
+    let graph = d.end_capture().unwrap();
+    for _ in 0..3 {
+        graph.replay().unwrap();
+    }
+    assert_eq!(p.to_f64_vec().unwrap(), vec![0.25; 12]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the generated constructors of layers share: required arguments and options structs become a layer's values.
 
 use super::convert::Call;
+pub use super::fields::Kind;
+use super::fields::{get, scalar, value};
 use super::types::*;
 use super::user::{nothing_unknown, valid_size};
 use crate::base::error::{ErrorKind, Result};
@@ -8,7 +10,6 @@ use crate::nn::class::{Class, Values};
 use crate::nn::layers::Place;
 use crate::nn::Attribute;
 use crate::Tensor;
-use std::os::raw::c_char;
 
 /// A required argument.
 #[derive(Clone, Copy)]
@@ -37,29 +38,6 @@ impl Given {
     }
 }
 
-/// How a field of an options struct is read.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    /// Pointer and length; one number stands for all.
-    Ints,
-    Floats,
-    Text,
-    Tensor,
-    /// A pointer, NULL for none.
-    OptInt,
-    OptFloat,
-    OptBool,
-    Scalar,
-    Int,
-    Float,
-    /// Four bytes.
-    Bool,
-    /// Four bytes: with 0 the value is none.
-    Has,
-    DType,
-    Device,
-}
-
 /// One field: its name in messages, which of the layer's values it is, where it stands.
 pub struct OptionField {
     pub name: &'static str,
@@ -71,10 +49,6 @@ pub struct OptionField {
 pub struct OptionTable {
     pub size: usize,
     pub fields: &'static [OptionField],
-}
-
-fn scalar(c: &Call, index: usize, name: &str, s: taper_scalar) -> Result<Attribute> {
-    Ok(c.scalar(index, name, s)?.into())
 }
 
 /// What an options struct holds, read.
@@ -89,12 +63,6 @@ struct Read {
 /// # Safety
 /// `at` is readable for the field; what its pointers say is the header's contract.
 unsafe fn field(c: &Call, index: usize, f: &OptionField, at: *const u8, v: &mut Values, read: &mut Read) -> Result<()> {
-    /// # Safety
-    /// `at` is readable for a T, whose bytes are any value of it.
-    unsafe fn get<T: Copy>(at: *const u8) -> T {
-        // SAFETY: the caller's.
-        unsafe { (at as *const T).read_unaligned() }
-    }
     // SAFETY: the caller's; the kinds are those of the struct's fields.
     unsafe {
         match f.kind {
@@ -111,23 +79,15 @@ unsafe fn field(c: &Call, index: usize, f: &OptionField, at: *const u8, v: &mut 
                 [one] => v.set(f.slot, *one),
                 many => v.set(f.slot, many),
             },
-            Kind::Text => {
-                if let Some(text) = c.opt_str(index, f.name, get::<*const c_char>(at))? {
-                    v.set(f.slot, text);
-                }
-            }
+            Kind::Text => match value(c, index, f.name, f.kind, at)? {
+                Attribute::None => {}
+                text => v.set(f.slot, text),
+            },
             Kind::Tensor => {
                 if let Some(t) = c.opt_tensor(index, f.name, get::<*mut taper_tensor>(at))? {
                     read.tensors.push((f.name.trim_start_matches("options->"), t));
                 }
             }
-            Kind::OptInt => v.set(f.slot, c.opt(index, f.name, get::<*const i64>(at))?),
-            Kind::OptFloat => v.set(f.slot, c.opt(index, f.name, get::<*const f64>(at))?),
-            Kind::OptBool => v.set(f.slot, c.opt(index, f.name, get::<*const bool>(at))?),
-            Kind::Scalar => v.set(f.slot, scalar(c, index, f.name, get(at))?),
-            Kind::Int => v.set(f.slot, get::<i64>(at)),
-            Kind::Float => v.set(f.slot, get::<f64>(at)),
-            Kind::Bool => v.set(f.slot, get::<i32>(at) != 0),
             Kind::Has => {
                 if get::<i32>(at) == 0 {
                     v.set(f.slot, Attribute::None);
@@ -135,6 +95,7 @@ unsafe fn field(c: &Call, index: usize, f: &OptionField, at: *const u8, v: &mut 
             }
             Kind::DType => read.place.dtype = c.opt_dtype(index, f.name, get(at))?,
             Kind::Device => read.place.device = c.opt_device(index, f.name, get(at))?,
+            kind => v.set(f.slot, value(c, index, f.name, kind, at)?),
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ pub mod dlpack_types;
 pub mod error;
 mod error_box;
 pub mod event;
+mod fields;
 pub mod function;
 pub mod graph;
 pub mod handle;

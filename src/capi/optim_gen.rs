@@ -2,7 +2,7 @@
 //! Options of the optimisers in C, and the bodies of their constructors.
 
 use super::convert::{Call, TensorList};
-use super::optim_options::{create, given, Field, Place, Reader};
+use super::optim_options::{create, given, Kind, Place, Reader};
 use super::user::CStruct;
 use crate::base::error::Result;
 use crate::optim::Optimizer;
@@ -34,12 +34,12 @@ unsafe impl CStruct for taper_optim_sgd_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static SGD_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, momentum) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, dampening) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, weight_decay) },
-    Place { slot: 4, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_sgd_options, nesterov) },
-    Place { slot: 5, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_sgd_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, momentum) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, dampening) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_sgd_options, weight_decay) },
+    Place { slot: 4, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_sgd_options, nesterov) },
+    Place { slot: 5, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_sgd_options, maximize) },
 ];
 
 /// `taper_optim_sgd_create`.
@@ -78,14 +78,14 @@ unsafe impl CStruct for taper_optim_adam_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static ADAM_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adam_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adam_options, beta1) },
-    Place { slot: 1, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adam_options, beta2) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adam_options, eps) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adam_options, weight_decay) },
-    Place { slot: 4, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adam_options, amsgrad) },
-    Place { slot: 6, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adam_options, maximize) },
-    Place { slot: 10, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adam_options, decoupled_weight_decay) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adam_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adam_options, beta1) },
+    Place { slot: 1, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adam_options, beta2) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adam_options, eps) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adam_options, weight_decay) },
+    Place { slot: 4, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adam_options, amsgrad) },
+    Place { slot: 6, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adam_options, maximize) },
+    Place { slot: 10, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adam_options, decoupled_weight_decay) },
 ];
 
 /// `taper_optim_adam_create`.
@@ -120,13 +120,13 @@ unsafe impl CStruct for taper_optim_adamw_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static ADAMW_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, beta1) },
-    Place { slot: 1, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, beta2) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, eps) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, weight_decay) },
-    Place { slot: 4, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adamw_options, amsgrad) },
-    Place { slot: 6, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adamw_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, beta1) },
+    Place { slot: 1, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, beta2) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, eps) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamw_options, weight_decay) },
+    Place { slot: 4, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adamw_options, amsgrad) },
+    Place { slot: 6, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adamw_options, maximize) },
 ];
 
 /// `taper_optim_adamw_create`.
@@ -161,12 +161,12 @@ unsafe impl CStruct for taper_optim_adamax_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static ADAMAX_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, beta1) },
-    Place { slot: 1, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, beta2) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, eps) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, weight_decay) },
-    Place { slot: 5, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adamax_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, beta1) },
+    Place { slot: 1, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, beta2) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, eps) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adamax_options, weight_decay) },
+    Place { slot: 5, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adamax_options, maximize) },
 ];
 
 /// `taper_optim_adamax_create`.
@@ -203,14 +203,14 @@ unsafe impl CStruct for taper_optim_nadam_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static NADAM_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, beta1) },
-    Place { slot: 1, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, beta2) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, eps) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, weight_decay) },
-    Place { slot: 4, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, momentum_decay) },
-    Place { slot: 5, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_nadam_options, decoupled_weight_decay) },
-    Place { slot: 7, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_nadam_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, beta1) },
+    Place { slot: 1, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, beta2) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, eps) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, weight_decay) },
+    Place { slot: 4, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_nadam_options, momentum_decay) },
+    Place { slot: 5, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_nadam_options, decoupled_weight_decay) },
+    Place { slot: 7, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_nadam_options, maximize) },
 ];
 
 /// `taper_optim_nadam_create`.
@@ -245,13 +245,13 @@ unsafe impl CStruct for taper_optim_radam_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static RADAM_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_radam_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_radam_options, beta1) },
-    Place { slot: 1, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_radam_options, beta2) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_radam_options, eps) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_radam_options, weight_decay) },
-    Place { slot: 4, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_radam_options, decoupled_weight_decay) },
-    Place { slot: 6, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_radam_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_radam_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_radam_options, beta1) },
+    Place { slot: 1, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_radam_options, beta2) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_radam_options, eps) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_radam_options, weight_decay) },
+    Place { slot: 4, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_radam_options, decoupled_weight_decay) },
+    Place { slot: 6, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_radam_options, maximize) },
 ];
 
 /// `taper_optim_radam_create`.
@@ -286,13 +286,13 @@ unsafe impl CStruct for taper_optim_rmsprop_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static RMSPROP_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, alpha) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, eps) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, weight_decay) },
-    Place { slot: 4, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, momentum) },
-    Place { slot: 5, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_rmsprop_options, centered) },
-    Place { slot: 8, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_rmsprop_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, alpha) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, eps) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, weight_decay) },
+    Place { slot: 4, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rmsprop_options, momentum) },
+    Place { slot: 5, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_rmsprop_options, centered) },
+    Place { slot: 8, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_rmsprop_options, maximize) },
 ];
 
 /// `taper_optim_rmsprop_create`.
@@ -327,12 +327,12 @@ unsafe impl CStruct for taper_optim_rprop_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static RPROP_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, eta1) },
-    Place { slot: 1, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, eta2) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, step_size1) },
-    Place { slot: 2, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, step_size2) },
-    Place { slot: 5, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_rprop_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, eta1) },
+    Place { slot: 1, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, eta2) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, step_size1) },
+    Place { slot: 2, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_rprop_options, step_size2) },
+    Place { slot: 5, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_rprop_options, maximize) },
 ];
 
 /// `taper_optim_rprop_create`.
@@ -367,12 +367,12 @@ unsafe impl CStruct for taper_optim_adagrad_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static ADAGRAD_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, lr_decay) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, weight_decay) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, initial_accumulator_value) },
-    Place { slot: 4, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, eps) },
-    Place { slot: 6, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adagrad_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, lr_decay) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, weight_decay) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, initial_accumulator_value) },
+    Place { slot: 4, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adagrad_options, eps) },
+    Place { slot: 6, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adagrad_options, maximize) },
 ];
 
 /// `taper_optim_adagrad_create`.
@@ -405,11 +405,11 @@ unsafe impl CStruct for taper_optim_adadelta_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static ADADELTA_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, rho) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, eps) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, weight_decay) },
-    Place { slot: 6, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adadelta_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, rho) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, eps) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adadelta_options, weight_decay) },
+    Place { slot: 6, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adadelta_options, maximize) },
 ];
 
 /// `taper_optim_adadelta_create`.
@@ -444,12 +444,12 @@ unsafe impl CStruct for taper_optim_asgd_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static ASGD_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, lambd) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, alpha) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, t0) },
-    Place { slot: 4, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, weight_decay) },
-    Place { slot: 6, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_asgd_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, lambd) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, alpha) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, t0) },
+    Place { slot: 4, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_asgd_options, weight_decay) },
+    Place { slot: 6, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_asgd_options, maximize) },
 ];
 
 /// `taper_optim_asgd_create`.
@@ -488,14 +488,14 @@ unsafe impl CStruct for taper_optim_lbfgs_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static LBFGS_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_lbfgs_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Int, optional: false, offset: offset_of!(taper_optim_lbfgs_options, max_iter) },
-    Place { slot: 2, part: 0, field: Field::Int, optional: true, offset: offset_of!(taper_optim_lbfgs_options, max_eval) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_lbfgs_options, tolerance_grad) },
-    Place { slot: 4, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_lbfgs_options, tolerance_change) },
-    Place { slot: 5, part: 0, field: Field::Int, optional: false, offset: offset_of!(taper_optim_lbfgs_options, history_size) },
-    Place { slot: 6, part: 0, field: Field::Text, optional: true, offset: offset_of!(taper_optim_lbfgs_options, line_search_fn) },
-    Place { slot: 7, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_lbfgs_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_lbfgs_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Int, optional: false, offset: offset_of!(taper_optim_lbfgs_options, max_iter) },
+    Place { slot: 2, part: 0, kind: Kind::Int, optional: true, offset: offset_of!(taper_optim_lbfgs_options, max_eval) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_lbfgs_options, tolerance_grad) },
+    Place { slot: 4, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_lbfgs_options, tolerance_change) },
+    Place { slot: 5, part: 0, kind: Kind::Int, optional: false, offset: offset_of!(taper_optim_lbfgs_options, history_size) },
+    Place { slot: 6, part: 0, kind: Kind::Text, optional: true, offset: offset_of!(taper_optim_lbfgs_options, line_search_fn) },
+    Place { slot: 7, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_lbfgs_options, maximize) },
 ];
 
 /// `taper_optim_lbfgs_create`.
@@ -532,13 +532,13 @@ unsafe impl CStruct for taper_optim_adafactor_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static ADAFACTOR_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, beta2_decay) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: true, offset: offset_of!(taper_optim_adafactor_options, eps1) },
-    Place { slot: 2, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, eps2) },
-    Place { slot: 3, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, d) },
-    Place { slot: 4, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, weight_decay) },
-    Place { slot: 6, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_adafactor_options, maximize) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, beta2_decay) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: true, offset: offset_of!(taper_optim_adafactor_options, eps1) },
+    Place { slot: 2, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, eps2) },
+    Place { slot: 3, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, d) },
+    Place { slot: 4, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_adafactor_options, weight_decay) },
+    Place { slot: 6, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_adafactor_options, maximize) },
 ];
 
 /// `taper_optim_adafactor_create`.
@@ -581,16 +581,16 @@ unsafe impl CStruct for taper_optim_muon_options {
     const MIN_SIZE: usize = std::mem::size_of::<Self>();
 }
 static MUON_PLACES: &[Place] = &[
-    Place { slot: 0, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_muon_options, lr) },
-    Place { slot: 1, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_muon_options, weight_decay) },
-    Place { slot: 2, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_muon_options, momentum) },
-    Place { slot: 4, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_muon_options, ns_coefficient1) },
-    Place { slot: 4, part: 1, field: Field::Float, optional: false, offset: offset_of!(taper_optim_muon_options, ns_coefficient2) },
-    Place { slot: 4, part: 2, field: Field::Float, optional: false, offset: offset_of!(taper_optim_muon_options, ns_coefficient3) },
-    Place { slot: 5, part: 0, field: Field::Float, optional: false, offset: offset_of!(taper_optim_muon_options, eps) },
-    Place { slot: 6, part: 0, field: Field::Int, optional: false, offset: offset_of!(taper_optim_muon_options, ns_steps) },
-    Place { slot: 7, part: 0, field: Field::Text, optional: true, offset: offset_of!(taper_optim_muon_options, adjust_lr_fn) },
-    Place { slot: 3, part: 0, field: Field::Bool, optional: false, offset: offset_of!(taper_optim_muon_options, nesterov) },
+    Place { slot: 0, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_muon_options, lr) },
+    Place { slot: 1, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_muon_options, weight_decay) },
+    Place { slot: 2, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_muon_options, momentum) },
+    Place { slot: 4, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_muon_options, ns_coefficient1) },
+    Place { slot: 4, part: 1, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_muon_options, ns_coefficient2) },
+    Place { slot: 4, part: 2, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_muon_options, ns_coefficient3) },
+    Place { slot: 5, part: 0, kind: Kind::Float, optional: false, offset: offset_of!(taper_optim_muon_options, eps) },
+    Place { slot: 6, part: 0, kind: Kind::Int, optional: false, offset: offset_of!(taper_optim_muon_options, ns_steps) },
+    Place { slot: 7, part: 0, kind: Kind::Text, optional: true, offset: offset_of!(taper_optim_muon_options, adjust_lr_fn) },
+    Place { slot: 3, part: 0, kind: Kind::Bool, optional: false, offset: offset_of!(taper_optim_muon_options, nesterov) },
 ];
 
 /// `taper_optim_muon_create`.

@@ -1,27 +1,21 @@
 //! Options of optimisers by the table of their struct's fields, and what else the constructors share.
 
 use super::convert::{Call, TensorList};
+use super::fields::value;
+pub use super::fields::Kind;
 use super::user::{read_struct, CStruct};
 use crate::base::error::{ErrorKind, Result};
+use crate::nn::Attribute;
 use crate::optim::{Optimizer, OptionValue, Options};
 use crate::Tensor;
-use std::ffi::CStr;
-use std::os::raw::{c_char, c_void};
-
-#[derive(Clone, Copy, PartialEq)]
-pub enum Field {
-    Float,
-    Int,
-    Text,
-    Bool,
-}
+use std::os::raw::c_void;
 
 /// A field of an options struct.
 pub struct Place {
     pub slot: usize,
     /// Which of the option's numbers it is, where there are several.
     pub part: usize,
-    pub field: Field,
+    pub kind: Kind,
     /// A negative number stands for None.
     pub optional: bool,
     pub offset: usize,
@@ -55,24 +49,13 @@ fn filled(c: &Call, index: usize, base: &Options, places: &'static [Place], p: *
     let mut o = base.clone();
     for place in places {
         let spec = &base.class().options[place.slot];
-        // SAFETY: the offset of a field of this type in the struct that p points to; texts end with a NUL by contract.
-        let value = unsafe {
-            let at = p.add(place.offset);
-            match place.field {
-                Field::Float => OptionValue::Float(at.cast::<f64>().read()),
-                Field::Int => OptionValue::Int(at.cast::<i64>().read()),
-                Field::Bool => OptionValue::Bool(at.cast::<i32>().read() != 0),
-                Field::Text => match at.cast::<*const c_char>().read() {
-                    t if t.is_null() => OptionValue::None,
-                    t => match CStr::from_ptr(t).to_str() {
-                        Ok(t) => OptionValue::Text(t.into()),
-                        Err(_) => {
-                            let what = format!("{} is not valid UTF-8", spec.name);
-                            return Err(c.invalid(ErrorKind::Value, index, "options", what));
-                        }
-                    },
-                },
-            }
+        // SAFETY: the offset of a field of this kind in the struct that p points to; texts end with a NUL by contract.
+        let value = match unsafe { value(c, index, spec.name, place.kind, p.add(place.offset)) }? {
+            Attribute::Float(v) => OptionValue::Float(v),
+            Attribute::Int(v) => OptionValue::Int(v),
+            Attribute::Bool(v) => OptionValue::Bool(v),
+            Attribute::Text(v) => OptionValue::Text(v),
+            _ => OptionValue::None,
         };
         let none = place.optional && value.number().is_some_and(|v| v < 0.0);
         let value = match o.option(spec.name)? {

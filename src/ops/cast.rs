@@ -16,16 +16,6 @@ pub fn cast(a: &Tensor, dtype: DType) -> Result<Tensor> {
     let out = pointwise(Opcode::Cast, ty, dtype, &[a.into()], None)?;
     record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(cast(g, from)?)]))
 }
-/// The tensor on another device; itself when it is there already. Dense layouts keep their strides.
-pub fn to_device(a: &Tensor, device: Device) -> Result<Tensor> {
-    let from = a.device();
-    if from == device {
-        return Ok(a.clone());
-    }
-    let out = empty_like(a, None, Some(device))?;
-    out.copy_from(a)?;
-    record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(to_device(g, from)?)]))
-}
 /// Dtype and device at once; a copy when `copy` is set or anything changes.
 pub fn to(a: &Tensor, dtype: Option<DType>, device: Option<Device>, copy: bool) -> Result<Tensor> {
     let mut out = a.clone();

@@ -317,3 +317,13 @@ pub fn zero_(t: &Tensor) -> Result<()> {
 pub(crate) fn scalar_tensor(value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
     full(&[], value, Some(dtype), Some(device))
 }
+/// The tensor on another device; itself when it is there already. Dense layouts keep their strides.
+pub fn to_device(a: &Tensor, device: Device) -> Result<Tensor> {
+    let from = a.device();
+    if from == device {
+        return Ok(a.clone());
+    }
+    let out = empty_like(a, None, Some(device))?;
+    out.copy_from(a)?;
+    record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(to_device(g, from)?)]))
+}

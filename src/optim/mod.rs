@@ -10,18 +10,20 @@ mod state;
 #[rustfmt::skip]
 mod table_gen;
 pub use class::{Count, Default as OptionDefault, Hand, Kind, OptionSpec};
+pub use hand::lbfgs::Closure;
 pub use options::{Class, OptionValue, Options, Rule};
-pub use plan::list_step;
+pub use plan::{list_step, ParamGroup};
 pub use table_gen::CLASSES;
 
 use crate::backend::memory::{self, reserve::grant};
 use crate::backend::LiveStep;
 use crate::base::sync::Mutex;
-use crate::ops::fused::{prepare_step, zeroed_like, STEP_BYTES};
+use crate::ops::fused::{prepare_step, STEP_BYTES};
 
-use crate::autograd::{meta, mode::GradMode};
+use crate::autograd::meta;
 use crate::tensor::print::py_float;
 use crate::{autograd, bail, ensure, Result, Tensor};
+use hand::lbfgs::with_grad;
 use plan::ParamState;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
@@ -74,21 +76,11 @@ impl AdamOptions {
     }
 }
 
-/// Parameters that share options.
-#[derive(Clone)]
-pub struct ParamGroup {
-    pub params: Vec<Tensor>,
-    pub options: Options,
-}
-
 /// A user's own update.
 pub trait Own: Send + Sync {
     /// One step: the optimiser's groups, options and state are read and set through it; its lock is free.
     fn step(&self, o: &Arc<Mutex<Optimizer>>) -> Result<()>;
 }
-
-/// What a step calls to compute the loss and its gradients anew.
-pub type Closure<'a> = &'a mut dyn FnMut() -> Result<Tensor>;
 
 /// An optimiser: it changes its parameters in place from their `.grad`.
 pub struct Optimizer {
@@ -151,7 +143,7 @@ impl Optimizer {
                 first.options.name()
             );
         }
-        hand::check_group(self, &group)?;
+        hand::check_group(self.groups.len(), &group)?;
         let mut seen: FxHashSet<u64> = self.groups.iter().flat_map(|g| g.params.iter().map(Tensor::id)).collect();
         for p in &group.params {
             ensure!(autograd::is_leaf(p), Value, "can't optimize a non-leaf Tensor");
@@ -224,6 +216,21 @@ impl Optimizer {
         self.tell_graphs(group);
         Ok(())
     }
+    /// Number of parameter groups.
+    pub fn group_count(&self) -> usize {
+        self.groups().len()
+    }
+    /// An option of a group by PyTorch's name, or what a schedule keeps there (`initial_lr`). A Key error when the
+    /// group has none of that name, an Index error when there is no such group.
+    pub fn option(&self, group: usize, name: &str) -> Result<OptionValue> {
+        self.group(group)?.options.option(name)
+    }
+    /// Sets an option of a group, or what a schedule keeps there. Fails as [`Optimizer::option`] does, with a
+    /// Type error for a value of the wrong kind, and with PyTorch's Value error where it is out of range.
+    pub fn set_option(&mut self, group: usize, name: &str, value: OptionValue) -> Result<()> {
+        let options = self.group(group)?.options.clone().with(name, value)?;
+        self.set_options(group, options)
+    }
     /// Drops the gradients of all parameters, or (`set_to_none` false) sets them to zero.
     pub fn zero_grad(&self, set_to_none: bool) -> Result<()> {
         self.groups.iter().try_for_each(|g| crate::nn::zero_grad(&g.params, set_to_none))
@@ -238,7 +245,7 @@ impl Optimizer {
             Rule::ByHand(Hand::Lbfgs) => {
                 bail!(Type, "LBFGS.step() missing 1 required positional argument: 'closure'")
             }
-            Rule::ByHand(hand) => autograd::no_grad(|| hand::step(self, hand)),
+            Rule::ByHand(hand) => autograd::no_grad(|| hand::step(&self.groups, &mut self.state, hand)),
             Rule::Own => bail!(Runtime, "{} is stepped through its handle", self.name()),
         }
     }
@@ -296,7 +303,7 @@ pub fn step(o: &Arc<Mutex<Optimizer>>, closure: Option<Closure>) -> Result<Optio
     };
     if let Some(closure) = closure {
         if let Rule::ByHand(Hand::Lbfgs) = rule {
-            return hand::lbfgs::step(o, closure).map(Some);
+            return lbfgs_step(o, closure).map(Some);
         }
         let loss = with_grad(closure)?;
         return step(o, None).map(|_| Some(loss));
@@ -308,10 +315,16 @@ pub fn step(o: &Arc<Mutex<Optimizer>>, closure: Option<Closure>) -> Result<Optio
     Ok(None)
 }
 
-/// Calls a closure with gradients recorded.
-fn with_grad(closure: Closure) -> Result<Tensor> {
-    let _on = GradMode::set(true);
-    closure()
+/// A step of L-BFGS; the lock is free while the closure runs.
+fn lbfgs_step(o: &Arc<Mutex<Optimizer>>, closure: Closure) -> Result<Tensor> {
+    let (group, mut state) = {
+        let mut o = o.lock();
+        ensure!(o.groups.len() == 1, Runtime, "Expected exactly one param_group, but got {}", o.groups.len());
+        (o.groups[0].clone(), std::mem::take(&mut o.lbfgs))
+    };
+    let result = hand::lbfgs::step(group, &mut state, closure);
+    o.lock().lbfgs = state;
+    result
 }
 
 /// PyTorch's text.

@@ -285,24 +285,6 @@ impl Options {
     }
 }
 
-impl super::Optimizer {
-    /// Number of parameter groups.
-    pub fn group_count(&self) -> usize {
-        self.groups().len()
-    }
-    /// An option of a group by PyTorch's name, or what a schedule keeps there (`initial_lr`). A Key error when the
-    /// group has none of that name, an Index error when there is no such group.
-    pub fn option(&self, group: usize, name: &str) -> Result<OptionValue> {
-        self.group(group)?.options.option(name)
-    }
-    /// Sets an option of a group, or what a schedule keeps there. Fails as [`super::Optimizer::option`] does, with a
-    /// Type error for a value of the wrong kind, and with PyTorch's Value error where it is out of range.
-    pub fn set_option(&mut self, group: usize, name: &str, value: OptionValue) -> Result<()> {
-        let options = self.group(group)?.options.clone().with(name, value)?;
-        self.set_options(group, options)
-    }
-}
-
 /// A number in place of a None among numbers is a mistake wherever the class does not allow it.
 pub(super) fn check_numbers(o: &Options) -> Result<()> {
     for (spec, v) in o.class.options.iter().zip(&o.values) {

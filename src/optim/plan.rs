@@ -2,14 +2,20 @@
 
 use super::class::{Build, Count, Native, Numbers};
 use super::options::{Options, Rule};
-use super::zeroed_like;
 use crate::backend::{LiveStep, StepKind};
 use crate::base::scalar::Scalar;
-use crate::ops::fused::{prepare_step, PreparedStep, STEP_BYTES};
+use crate::ops::fused::{prepare_step, zeroed_like, PreparedStep, STEP_BYTES};
 use crate::{bail, ensure, Result, Tensor};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// Parameters that share options.
+#[derive(Clone)]
+pub struct ParamGroup {
+    pub params: Vec<Tensor>,
+    pub options: Options,
+}
 
 /// What is remembered of one parameter.
 #[derive(Clone, Default)]
@@ -40,6 +46,22 @@ impl ParamState {
         let mut s = ParamState::default();
         s.complete(o, p)?;
         Ok(s)
+    }
+    /// A tensor that is kept under a name, made at first; it follows the parameter.
+    pub fn kept(&mut self, name: &str, p: &Tensor, shape: &[i64]) -> Result<Tensor> {
+        match self.named.iter_mut().find(|(n, _)| n == name) {
+            Some((_, t)) => {
+                if t.dtype() != p.dtype() || t.device() != p.device() {
+                    *t = crate::nn::convert(t, p.dtype(), p.device())?;
+                }
+                Ok(t.clone())
+            }
+            None => {
+                let t = crate::ops::zeros(shape, Some(p.dtype()), Some(p.device()))?;
+                self.named.push((name.into(), t.clone()));
+                Ok(t)
+            }
+        }
     }
     /// Makes what is missing, all of it or nothing; whether something was.
     fn complete(&mut self, o: &Options, p: &Tensor) -> Result<bool> {
@@ -83,13 +105,22 @@ pub(super) struct Batch {
     after: Vec<Option<ParamState>>,
 }
 /// Whether steps of these parameters are recorded instead of done.
-fn recording(params: &[Tensor]) -> Result<bool> {
+/// Whether a graph records what is done on the parameters' devices.
+pub(super) fn recording(params: &[Tensor]) -> Result<bool> {
     for p in params {
         if crate::backend::get(p.device())?.recording() {
             return Ok(true);
         }
     }
     Ok(false)
+}
+/// Why a graph does not take the steps of a class.
+pub(super) fn cannot_repeat(name: &str) -> crate::Error {
+    let text = format!(
+        "Attempting CUDA graph capture of step() for an instance of {name}, whose numbers change from step to step on the \
+         host: a graph can repeat the steps of SGD, Adam and AdamW"
+    );
+    crate::Error::new(crate::base::error::ErrorKind::Runtime, text)
 }
 /// The states that the options make use of, a bit for each of the class.
 fn states_in_use(o: &Options) -> u32 {
@@ -115,12 +146,7 @@ impl Planned {
         if !recording(params)? {
             step.run(&self.kind, None)?;
         } else if let StepKind::Program { .. } = self.kind {
-            bail!(
-                Runtime,
-                "Attempting CUDA graph capture of step() for an instance of {}, whose numbers change from step to step on \
-                 the host: a graph can repeat the steps of SGD, Adam and AdamW",
-                self.name
-            );
+            return Err(cannot_repeat(self.name));
         } else {
             // Graphs that repeat the steps of the same parameters count together.
             let mut shared = params.iter().map(|p| state.get(&p.id()).and_then(|s| s.live.clone()));

@@ -1,6 +1,5 @@
 //! Adafactor: second moments as an outer product of rows and columns.
 
-use super::kept;
 use crate::base::scalar::Scalar;
 use crate::ops;
 use crate::optim::options::Options;
@@ -40,7 +39,7 @@ pub fn step(o: &Options, p: &Tensor, grad: &Tensor, s: &mut ParamState) -> Resul
             let at = (shape.len() as i64 + dim) as usize;
             let n = shape[at];
             shape[at] = 1;
-            let var = kept(s, name, p, &shape)?;
+            let var = s.kept(name, p, &shape)?;
             let square = ops::square(&ops::norm_dim(&grad, Some(float(2.0)), Some(&[dim]), true)?)?;
             ops::lerp_scalar_(&var, &ops::div_scalar(&square, float(n as f64))?, float(weight))?;
             Ok(var)
@@ -50,7 +49,7 @@ pub fn step(o: &Options, p: &Tensor, grad: &Tensor, s: &mut ParamState) -> Resul
         let scale = ops::clamp_min(&ops::mean_dim(&row, Some(&[-2]), true, None)?, float(eps1))?;
         ops::div(&ops::matmul(&row, &col)?, &scale)?
     } else {
-        let variance = kept(s, "variance", p, &p.shape())?;
+        let variance = s.kept("variance", p, &p.shape())?;
         ops::lerp_scalar_(&variance, &ops::square(&grad)?, float(weight))?;
         variance
     };

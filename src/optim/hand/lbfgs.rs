@@ -1,13 +1,20 @@
 //! L-BFGS, with steps of fixed length or a search for Wolfe's strong conditions.
 
-use super::super::{with_grad, Closure, Optimizer};
-use crate::autograd::{self, meta};
+use crate::autograd::{self, meta, mode::GradMode};
 use crate::base::scalar::Scalar;
-use crate::base::sync::Mutex;
 use crate::ops;
 use crate::optim::options::OptionValue;
-use crate::{bail, ensure, Result, Tensor};
-use std::sync::Arc;
+use crate::optim::plan::{cannot_repeat, recording, ParamGroup};
+use crate::{bail, Result, Tensor};
+
+/// What a step calls to compute the loss and its gradients anew.
+pub type Closure<'a> = &'a mut dyn FnMut() -> Result<Tensor>;
+
+/// Calls a closure with gradients recorded.
+pub fn with_grad(closure: Closure) -> Result<Tensor> {
+    let _on = GradMode::set(true);
+    closure()
+}
 
 /// A change of the gradient, the step that made it, and the inverse of their product.
 #[derive(Clone)]
@@ -81,15 +88,12 @@ impl Space {
     }
 }
 
-/// One step: up to `max_iter` moves along directions of descent. The lock is free while the closure runs.
-pub fn step(o: &Arc<Mutex<Optimizer>>, closure: Closure) -> Result<Tensor> {
-    let (params, options, mut state) = {
-        let mut o = o.lock();
-        ensure!(o.groups.len() == 1, Runtime, "Expected exactly one param_group, but got {}", o.groups.len());
-        let g = &o.groups[0];
-        let (params, options) = (g.params.clone(), g.options.clone());
-        (params, options, std::mem::take(&mut o.lbfgs))
-    };
+/// One step: up to `max_iter` moves along directions of descent.
+pub fn step(group: ParamGroup, state: &mut State, closure: Closure) -> Result<Tensor> {
+    let ParamGroup { params, options } = group;
+    if recording(&params)? {
+        return Err(cannot_repeat(options.name()));
+    }
     let number = |name: &str| Ok::<_, crate::Error>(options.option(name)?.number().unwrap_or(0.0));
     let line_search = match options.option("line_search_fn")? {
         OptionValue::Text(t) if t == "strong_wolfe" => Ok(true),
@@ -106,9 +110,7 @@ pub fn step(o: &Arc<Mutex<Optimizer>>, closure: Closure) -> Result<Tensor> {
         history_size: number("history_size")? as usize,
         line_search,
     };
-    let result = autograd::no_grad(|| run(&Space { params, maximize }, &rules, &mut state, closure));
-    o.lock().lbfgs = state;
-    result
+    autograd::no_grad(|| run(&Space { params, maximize }, &rules, state, closure))
 }
 
 struct Rules {

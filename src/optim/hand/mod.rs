@@ -6,10 +6,10 @@ mod muon;
 
 use super::class::Hand;
 use super::options::{OptionValue, Options, Rule};
-use super::plan::ParamState;
-use super::{Optimizer, ParamGroup};
+use super::plan::{cannot_repeat, recording, ParamGroup, ParamState};
 use crate::autograd::meta;
-use crate::{bail, ensure, Result, Tensor};
+use crate::{ensure, Result};
+use rustc_hash::FxHashMap;
 
 fn hand(o: &Options) -> Option<Hand> {
     match o.class().rule {
@@ -27,11 +27,11 @@ pub fn complete(o: &mut Options) -> Result<()> {
     Ok(())
 }
 
-/// PyTorch's errors for groups that the update cannot take.
-pub fn check_group(o: &Optimizer, g: &ParamGroup) -> Result<()> {
+/// PyTorch's errors for groups that the update cannot take; `before`: how many there are already.
+pub fn check_group(before: usize, g: &ParamGroup) -> Result<()> {
     match hand(&g.options) {
         Some(Hand::Lbfgs) => {
-            ensure!(o.groups().is_empty(), Value, "LBFGS doesn't support per-parameter options (parameter groups)");
+            ensure!(before == 0, Value, "LBFGS doesn't support per-parameter options (parameter groups)");
         }
         Some(Hand::Muon) => {
             muon::check(&g.options)?;
@@ -50,19 +50,14 @@ pub fn check_group(o: &Optimizer, g: &ParamGroup) -> Result<()> {
 }
 
 /// One step of all groups.
-pub fn step(o: &mut Optimizer, hand: Hand) -> Result<()> {
-    for g in &o.groups {
+pub fn step(groups: &[ParamGroup], state: &mut FxHashMap<u64, ParamState>, hand: Hand) -> Result<()> {
+    for g in groups {
         for p in &g.params {
             let Some(grad) = meta::grad(p) else { continue };
-            if crate::backend::get(p.device())?.recording() {
-                bail!(
-                    Runtime,
-                    "Attempting CUDA graph capture of step() for an instance of {}, whose numbers change from step to \
-                     step on the host: a graph can repeat the steps of SGD, Adam and AdamW",
-                    g.options.name()
-                );
+            if recording(std::slice::from_ref(p))? {
+                return Err(cannot_repeat(g.options.name()));
             }
-            let s = o.state.entry(p.id()).or_default();
+            let s = state.entry(p.id()).or_default();
             match hand {
                 Hand::Adafactor => adafactor::step(&g.options, p, &grad, s)?,
                 Hand::Muon => muon::step(&g.options, p, &grad, s)?,
@@ -71,21 +66,4 @@ pub fn step(o: &mut Optimizer, hand: Hand) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A tensor that is kept for a parameter, made at first; it follows the parameter.
-fn kept(s: &mut ParamState, name: &str, p: &Tensor, shape: &[i64]) -> Result<Tensor> {
-    match s.named.iter_mut().find(|(n, _)| n == name) {
-        Some((_, t)) => {
-            if t.dtype() != p.dtype() || t.device() != p.device() {
-                *t = crate::nn::convert(t, p.dtype(), p.device())?;
-            }
-            Ok(t.clone())
-        }
-        None => {
-            let t = crate::ops::zeros(shape, Some(p.dtype()), Some(p.device()))?;
-            s.named.push((name.into(), t.clone()));
-            Ok(t)
-        }
-    }
 }

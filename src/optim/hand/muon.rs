@@ -1,6 +1,5 @@
 //! Muon: the momentum's nearest orthogonal matrix, by Newton and Schulz's iteration in bfloat16.
 
-use super::kept;
 use crate::base::scalar::Scalar;
 use crate::ops;
 use crate::optim::options::{OptionValue, Options};
@@ -40,7 +39,7 @@ pub fn step(o: &Options, p: &Tensor, grad: &Tensor, s: &mut ParamState) -> Resul
     ensure!(grad.ndim() == 2, Value, "Param gradient must be a 2D matrix");
     let (lr, weight_decay, momentum) = (o.number(0), o.number(1), o.number(2));
     let p = &p.alias_same();
-    let buffer = kept(s, "momentum_buffer", p, &p.shape())?;
+    let buffer = s.kept("momentum_buffer", p, &p.shape())?;
     ops::lerp_scalar_(&buffer, grad, float(1.0 - momentum))?;
     let update = if o.boolean(3) { ops::lerp_scalar(grad, &buffer, float(momentum))? } else { buffer };
     let update = orthogonal(&update, o)?;

@@ -32,6 +32,14 @@ const KINDS: [&str; 3] = ["float", "int", "bool"];
 /// Word, time per element in units of a cheap op's.
 const COSTS: [(&str, &str); 3] = [("division", "2"), ("function", "if vector { 4 } else { 16 }"), ("slow", "16")];
 
+impl Opcodes {
+    /// The opcode that an elementwise function of a name and a number of arguments is: `sqrt(x)` is Sqrt.
+    pub fn function(&self, name: &str, arguments: usize) -> Option<&str> {
+        let of = |o: &&Opcode| o.name.to_lowercase() == name.replace('_', "") && o.arguments.len() == arguments;
+        self.0.iter().find(of).map(|o| o.name.as_str())
+    }
+}
+
 /// The specification of a repository.
 pub fn load(root: &Path) -> Result<Opcodes, String> {
     let file = root.join("spec/opcodes.txt");

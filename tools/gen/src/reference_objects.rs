@@ -314,7 +314,9 @@ fn optimisers(root: &Path) -> Result<String, String> {
         }
         writeln!(s, "- Python: `torch.optim.{}({})`", e.name, optim::python_signature(e)).unwrap();
         let mut states: Vec<&str> = e.numbers.iter().chain(&e.states).map(|l| l.name.as_str()).collect();
-        states.sort();
+        states.extend(e.kept.iter().map(String::as_str));
+        states.extend((e.count != optim::model::Count::No).then_some("step"));
+        states.sort_by_key(|n| n.to_lowercase());
         if !states.is_empty() {
             writeln!(s, "- State: `{}`", states.join("`, `")).unwrap();
         }

@@ -24,7 +24,7 @@ pub fn load(root: &Path) -> Result<Vec<model::Entry>, String> {
 
 /// The core's table.
 pub fn rust(root: &Path) -> Result<Option<String>, String> {
-    Ok(Some(rust::emit(&load(root)?)))
+    Ok(Some(rust::emit(&load(root)?, &crate::opcodes::load(root)?)))
 }
 
 /// Options in C and the constructors' bodies.

@@ -68,6 +68,8 @@ pub struct Entry {
     pub each: Vec<Line>,
     pub native: Option<String>,
     pub by_hand: Option<String>,
+    /// What that keeps of a parameter, for the reference.
+    pub kept: Vec<String>,
     /// What it gives of its base's options, in the base's order.
     pub fixed: Vec<Line>,
 }

@@ -60,6 +60,7 @@ fn read(entries: &mut Vec<Entry>, files: &mut Vec<File>, line: &str) -> Result<(
         each: Vec::new(),
         native: None,
         by_hand: None,
+        kept: Vec::new(),
         fixed: Vec::new(),
     });
     Ok(())
@@ -138,7 +139,12 @@ fn body_line(e: &mut Entry, line: &str) -> Result<(), String> {
         }
         "order" => e.order = rest.split(',').map(|n| n.trim().to_string()).collect(),
         "native" => e.native = Some(rest.into()),
-        "by" => e.by_hand = Some(rest.strip_prefix("hand ").ok_or("expected: by hand NAME")?.into()),
+        "by" => {
+            let wrong = "expected: by hand NAME : STATE, ..";
+            let (name, kept) = rest.strip_prefix("hand ").and_then(|r| r.split_once(" : ")).ok_or(wrong)?;
+            e.by_hand = Some(name.into());
+            e.kept = kept.split(", ").map(String::from).collect();
+        }
         other => return Err(format!("no line begins with '{other}'")),
     }
     Ok(())
