@@ -214,7 +214,7 @@ fn a_graph_repeats_the_steps_that_it_can_and_each_other_optimizer_says_why_not()
                 assert_eq!(params[0].to_f64_vec().unwrap(), params[1].to_f64_vec().unwrap(), "{}", class.name);
             }
             name => {
-                let e = recorded.unwrap_err().message;
+                let e = recorded.unwrap_err().to_string();
                 let wanted = format!(
                     "graph capture of step() for an instance of {name}, whose numbers change from step to step"
                 );
