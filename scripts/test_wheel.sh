@@ -54,6 +54,10 @@ esac
 pip show -f taper-torch | grep 'licenses/LICENSE-MIT' >/dev/null || exit 1
 echo "works: $("$env/bin/python" -V), $with, $("$env/bin/python" -c 'import platform; print(*platform.libc_ver())')${SOURCE:+, from the source distribution}"
 S
+# pip_of PYTHON: a pip that serves environments without one of their own, or nothing.
+pip_of() {
+    ! "$1" -m pip --python "$1" --version >/dev/null 2>&1 || echo "$1 -m pip"
+}
 works() { # works PYTHON PACKAGE...
     local python=$1
     shift
@@ -61,8 +65,7 @@ works() { # works PYTHON PACKAGE...
 }
 
 if [ "${LONG:-0}" != 1 ]; then
-    if python3 -m pip --python "$(command -v python3)" --version >/dev/null 2>&1; then export TAPER_PIP="python3 -m pip"; fi
-    works python3 || fail "in an environment of $(python3 -V)"
+    TAPER_PIP=$(pip_of python3) works python3 || fail "in an environment of $(python3 -V)"
     exit 0
 fi
 
@@ -126,9 +129,12 @@ for number in 3.10 3.11 3.12 3.13 3.14; do
     fi
     $try "$python" || fail "Python $number"
     tried=$((tried + 1))
+    # pip's own unpacking, which takes seconds, was tried by the first.
+    pip=
+    [ $try != works ] || pip=$(pip_of "$python")
     for numpy in 'numpy>=1.26,<2' 'numpy>=2'; do
         status=0
-        $try "$python" "$numpy" || status=$?
+        TAPER_PIP=$pip $try "$python" "$numpy" || status=$?
         [ $status != 2 ] || echo "NOT TRIED: there is no wheel of $numpy for Python $number"
         [ $status != 1 ] || fail "Python $number with $numpy"
     done
