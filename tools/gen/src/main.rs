@@ -43,6 +43,7 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("optim-c", "src/capi/optim_gen.rs", |root, _| optim::c(root)),
     ("optim-cpp", "bindings/cpp/taper/optim_gen.hpp", |root, _| optim::cpp(root)),
     ("optim-go", "bindings/go/optim_gen.go", |root, _| optim::go(root)),
+    ("optim-package", "bindings/python/taper/optim/__init__.py", |root, _| optim::package(root)),
     ("optim-sgd", "bindings/python/taper/optim/sgd.py", |root, _| optim::python(root, "sgd")),
     ("optim-stubs-sgd", "bindings/python/taper/optim/sgd.pyi", |root, _| optim::stubs(root, "sgd")),
     ("optim-adam", "bindings/python/taper/optim/adam.py", |root, _| optim::python(root, "adam")),

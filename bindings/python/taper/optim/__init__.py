@@ -1,5 +1,7 @@
 """Optimisers and learning rate schedulers."""
 
+# Written by taper-gen from spec/optim.txt: change that.
+
 from . import lr_scheduler  # noqa: F401
 from .adam import Adam, AdamW
 from .by_hand import LBFGS, Adafactor, Muon

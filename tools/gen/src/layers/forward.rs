@@ -187,7 +187,10 @@ fn call(plan: &Plan, name: &str, ops: &[Op], with: bool) -> Result<(String, bool
         // All that a recurrent layer knows: its arguments by name.
         "lstm" | "gru" | "rnn" => {
             many = true;
-            let (int, bool) = (|n: &str| at.slot(n).map(|i| format!("v.int({i})")), |n: &str| at.slot(n).map(|i| format!("v.bool({i})")));
+            let (int, bool) = (
+                |n: &str| at.slot(n).map(|i| format!("v.int({i})")),
+                |n: &str| at.slot(n).map(|i| format!("v.bool({i})")),
+            );
             let nonlinearity = at.slot("nonlinearity").map_or("\"\"".into(), |i| format!("v.text({i})"));
             format!(
                 "recurrent::sequence(m, x, &recurrent::Call {{\n        op: {op:?},\n        hidden: {},\n        layers: {},\n        \

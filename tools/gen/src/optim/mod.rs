@@ -47,6 +47,11 @@ pub fn python(root: &Path, file: &str) -> Result<Option<String>, String> {
     python::emit(&read(root)?, file).map(Some)
 }
 
+/// The package of Python's classes.
+pub fn package(root: &Path) -> Result<Option<String>, String> {
+    Ok(Some(python::package(&read(root)?)))
+}
+
 /// What a class's constructor takes in Python.
 pub fn python_signature(e: &model::Entry) -> String {
     python::plain_signature(e)

@@ -20,12 +20,47 @@ pub fn emit(all: &Optimizers, file: &str) -> Result<String, String> {
     let mut bases: Vec<&str> = entries.iter().filter(|e| e.base.is_none()).map(|e| base(e)).collect();
     bases.sort();
     bases.dedup();
-    let by_hand = entries.iter().any(|e| e.by_hand.is_some());
     if body.contains("step_tensor(") {
         bases.push("step_tensor");
     }
-    writeln!(s, "from .{} import {}", if by_hand { "_steps_by_hand" } else { "_steps" }, bases.join(", ")).unwrap();
+    for file in ["_steps", "_steps_by_hand"] {
+        let here = |b: &&&str| ["AdafactorStep", "MuonStep", "LBFGSStep"].contains(b) == (file == "_steps_by_hand");
+        let names: Vec<&str> = bases.iter().filter(here).copied().collect();
+        if !names.is_empty() {
+            writeln!(s, "from .{file} import {}", names.join(", ")).unwrap();
+        }
+    }
     Ok(s + "from .optimizer import check\n\n\n" + &body)
+}
+
+/// `optim/__init__.py`: the classes of all files.
+pub fn package(all: &Optimizers) -> String {
+    fn sorted(mut names: Vec<&str>) -> Vec<&str> {
+        names.sort_by_key(|n| {
+            (n.starts_with(char::is_lowercase), !n.bytes().all(|b| b.is_ascii_uppercase()), n.to_string())
+        });
+        names
+    }
+    let mut imports: Vec<(&str, Vec<&str>)> = vec![("optimizer", vec!["Optimizer"])];
+    for f in &all.files {
+        let of = all.entries.iter().filter(|e| e.file == f.name);
+        imports.push((&f.name, sorted(of.map(|e| e.name.as_str()).collect())));
+    }
+    imports.sort();
+    let mut s = String::from(
+        "\"\"\"Optimisers and learning rate schedulers.\"\"\"\n\n# Written by taper-gen from spec/optim.txt: change that.\n\n\
+         from . import lr_scheduler  # noqa: F401\n",
+    );
+    for (file, names) in &imports {
+        let line = format!("from .{file} import {}", names.join(", "));
+        match line.len() {
+            0..=120 => writeln!(s, "{line}").unwrap(),
+            _ => writeln!(s, "from .{file} import (\n    {},\n)", names.join(",\n    ")).unwrap(),
+        }
+    }
+    let all: Vec<&str> = imports.into_iter().flat_map(|i| i.1).chain(["lr_scheduler"]).collect();
+    let all: Vec<String> = sorted(all).iter().map(|n| format!("    \"{n}\",\n")).collect();
+    s + &format!("\n__all__ = [\n{}]\n", all.concat())
 }
 
 /// The class by hand that has the step.
