@@ -56,7 +56,7 @@ echo "works: $("$env/bin/python" -V), $with, $("$env/bin/python" -c 'import plat
 S
 # pip_of PYTHON: a pip that serves environments without one of their own, or nothing.
 pip_of() {
-    ! "$1" -m pip --python "$1" --version >/dev/null 2>&1 || echo "$1 -m pip"
+    ! "$1" -m pip --python "$(command -v "$1")" --version >/dev/null 2>&1 || echo "$1 -m pip"
 }
 works() { # works PYTHON PACKAGE...
     local python=$1
