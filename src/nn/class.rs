@@ -1,7 +1,7 @@
 //! What the layers of `spec/layers.txt` share: their values, how one is set up, printed, run, and waits for its input.
 
-use super::layers::Place;
 pub use super::layers::recurrent::Weights;
+use super::layers::Place;
 use super::{lazy, Attribute, Layer, Module, Outputs};
 use crate::backend::Activation;
 use crate::tensor::print::{py_bool, py_float, py_tuple};
@@ -649,7 +649,10 @@ pub mod draw {
     /// Every parameter in its order, uniform within 1 / sqrt(hidden).
     pub fn uniform_all_(m: &Module, hidden: i64) -> Result<()> {
         let bound = if hidden > 0 { 1.0 / (hidden as f64).sqrt() } else { 0.0 };
-        m.own_parameters()?.iter().filter_map(|(_, t)| t.as_ref()).try_for_each(|t| ops::init_uniform_(t, -bound, bound, None))
+        m.own_parameters()?
+            .iter()
+            .filter_map(|(_, t)| t.as_ref())
+            .try_for_each(|t| ops::init_uniform_(t, -bound, bound, None))
     }
     pub fn normal_(m: &Module, name: &str) -> Result<()> {
         named(m, name, |t| ops::init_normal_(t, 0.0, 1.0, None))

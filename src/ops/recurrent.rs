@@ -13,252 +13,247 @@ use smallvec::SmallVec;
 
 const ONE: Scalar = Scalar::Int(1);
 
-/// What the formulas of a step are written in: a program's instructions, or ops.
-trait Algebra {
-    type V: Clone;
-    fn call(&mut self, op: Opcode, a: &Self::V, b: &Self::V) -> Result<Self::V>;
-    /// 1 - a
-    fn rest(&mut self, a: &Self::V) -> Result<Self::V>;
-    fn add(&mut self, a: &Self::V, b: &Self::V) -> Result<Self::V> {
-        self.call(Opcode::Add, a, b)
-    }
-    fn sub(&mut self, a: &Self::V, b: &Self::V) -> Result<Self::V> {
-        self.call(Opcode::Sub, a, b)
-    }
-    fn mul(&mut self, a: &Self::V, b: &Self::V) -> Result<Self::V> {
-        self.call(Opcode::Mul, a, b)
-    }
-    fn sigmoid(&mut self, a: &Self::V) -> Result<Self::V> {
-        self.call(Opcode::Sigmoid, a, a)
-    }
-    fn tanh(&mut self, a: &Self::V) -> Result<Self::V> {
-        self.call(Opcode::Tanh, a, a)
-    }
-    /// g * s * (1 - s), for the sigmoid s.
-    fn through_sigmoid(&mut self, g: &Self::V, s: &Self::V) -> Result<Self::V> {
-        let slope = self.rest(s)?;
-        let slope = self.mul(s, &slope)?;
-        self.mul(g, &slope)
-    }
-    /// g * (1 - t * t), for the hyperbolic tangent t.
-    fn through_tanh(&mut self, g: &Self::V, t: &Self::V) -> Result<Self::V> {
-        let square = self.mul(t, t)?;
-        let slope = self.rest(&square)?;
-        self.mul(g, &slope)
-    }
-}
-
-/// Writes a program. Its one scalar is 1.
-struct Writer {
+/// The formulas of a step: a program, whose one scalar is 1, and which of its values are the results.
+struct Formulas {
     ty: DType,
     insts: SmallVec<[Inst; 4]>,
+    results: SmallVec<[u8; 5]>,
 }
-impl Writer {
-    fn put(&mut self, op: Opcode, args: [Src; 3]) -> Result<Src> {
-        self.insts.push(Inst { op, ty: self.ty, args });
-        Ok(Src::Reg(self.insts.len() as u8 - 1))
+impl Formulas {
+    fn new(dtype: DType) -> Formulas {
+        Formulas { ty: dtype.compute(), insts: SmallVec::new(), results: SmallVec::new() }
     }
-}
-impl Algebra for Writer {
-    type V = Src;
-    fn call(&mut self, op: Opcode, a: &Src, b: &Src) -> Result<Src> {
-        self.put(op, [*a, *b, *a])
+    fn put(&mut self, op: Opcode, a: Src, b: Src) -> Src {
+        self.insts.push(Inst { op, ty: self.ty, args: [a, b, a] });
+        Src::Reg(self.insts.len() as u8 - 1)
     }
-    fn rest(&mut self, a: &Src) -> Result<Src> {
-        self.put(Opcode::Sub, [Src::Scalar(0), *a, *a])
-    }
-}
-/// Runs ops, which are recorded.
-struct Eager;
-impl Algebra for Eager {
-    type V = Tensor;
-    fn call(&mut self, op: Opcode, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        match op {
-            Opcode::Add => add(a, b, ONE),
-            Opcode::Sub => sub(a, b, ONE),
-            Opcode::Mul => mul(a, b),
-            Opcode::Sigmoid => sigmoid(a),
-            _ => tanh(a),
+    fn result(&mut self, value: Src) {
+        if let Src::Reg(r) = value {
+            self.results.push(r);
         }
     }
-    fn rest(&mut self, a: &Tensor) -> Result<Tensor> {
-        rsub_scalar(a, ONE, ONE)
+    fn add(&mut self, a: Src, b: Src) -> Src {
+        self.put(Opcode::Add, a, b)
+    }
+    fn sub(&mut self, a: Src, b: Src) -> Src {
+        self.put(Opcode::Sub, a, b)
+    }
+    fn mul(&mut self, a: Src, b: Src) -> Src {
+        self.put(Opcode::Mul, a, b)
+    }
+    fn sigmoid(&mut self, a: Src) -> Src {
+        self.put(Opcode::Sigmoid, a, a)
+    }
+    fn tanh(&mut self, a: Src) -> Src {
+        self.put(Opcode::Tanh, a, a)
+    }
+    /// 1 - a
+    fn rest(&mut self, a: Src) -> Src {
+        self.put(Opcode::Sub, Src::Scalar(0), a)
+    }
+    /// g * s * (1 - s), for the sigmoid s.
+    fn through_sigmoid(&mut self, g: Src, s: Src) -> Src {
+        let slope = self.rest(s);
+        let slope = self.mul(s, slope);
+        self.mul(g, slope)
+    }
+    /// g * (1 - t * t), for the hyperbolic tangent t.
+    fn through_tanh(&mut self, g: Src, t: Src) -> Src {
+        let square = self.mul(t, t);
+        let slope = self.rest(square);
+        self.mul(g, slope)
+    }
+
+    /// Runs them over `inputs`, all of one shape and dtype, in one pass; no history.
+    fn run(self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<()> {
+        let dtype = inputs[0].dtype();
+        if inputs[0].numel() == 0 {
+            return Ok(());
+        }
+        let program = Program {
+            inputs: inputs.iter().map(|_| dtype).collect(),
+            insts: self.insts,
+            outputs: self.results.iter().map(|r| (*r, dtype)).collect(),
+        };
+        let bodies: SmallVec<[_; 16]> = inputs.iter().chain(outputs).map(Tensor::materialize).collect();
+        let views: SmallVec<[_; 16]> = bodies.iter().map(|b| b.view()).collect();
+        let (given, out) = views.split_at(inputs.len());
+        backend::get(inputs[0].device())?.run_program(&program, given, &[ONE], out)
+    }
+    /// Runs them as ops, which are recorded.
+    fn eager(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let mut values: Vec<Tensor> = memory::with_capacity(self.insts.len())?;
+        for inst in &self.insts {
+            let (mut a, mut b) = (None, None);
+            for (slot, src) in [(&mut a, inst.args[0]), (&mut b, inst.args[1])] {
+                *slot = match src {
+                    Src::Input(i) => Some(&inputs[i as usize]),
+                    Src::Reg(r) => Some(&values[r as usize]),
+                    Src::Scalar(_) => None,
+                };
+            }
+            values.push(match (inst.op, a, b) {
+                (Opcode::Sub, None, Some(b)) => rsub_scalar(b, ONE, ONE)?,
+                (Opcode::Add, Some(a), Some(b)) => add(a, b, ONE)?,
+                (Opcode::Sub, Some(a), Some(b)) => sub(a, b, ONE)?,
+                (Opcode::Mul, Some(a), Some(b)) => mul(a, b)?,
+                (Opcode::Sigmoid, Some(a), _) => sigmoid(a)?,
+                (Opcode::Tanh, Some(a), _) => tanh(a)?,
+                _ => bail!(Internal, "a formula has no op {:?}", inst.op),
+            });
+        }
+        memory::collect(self.results.iter().map(|r| values[*r as usize].clone()))
     }
 }
 
-/// Runs formulas over `inputs`, all of one shape and dtype, in one pass; no history.
-fn run<const N: usize>(
-    inputs: &[&Tensor],
-    outputs: &[&Tensor; N],
-    formulas: impl FnOnce(&mut Writer, &[Src]) -> Result<[Src; N]>,
-) -> Result<()> {
-    let dtype = inputs[0].dtype();
-    let mut writer = Writer { ty: dtype.compute(), insts: SmallVec::new() };
-    let sources: SmallVec<[Src; 16]> = (0..inputs.len()).map(|i| Src::Input(i as u8)).collect();
-    let results = formulas(&mut writer, &sources)?;
-    let register = |s: Src| match s {
-        Src::Reg(r) => (r, dtype),
-        _ => unreachable!("a result is an instruction's"),
-    };
-    let program = Program {
-        inputs: inputs.iter().map(|_| dtype).collect(),
-        insts: writer.insts,
-        outputs: results.into_iter().map(register).collect(),
-    };
-    if inputs[0].numel() == 0 {
-        return Ok(());
+/// The gates that lie side by side in (batch, n * hidden).
+fn gates(x: &Tensor, n: i64, to: &mut Vec<Tensor>) -> Result<()> {
+    let hidden = x.shape()[1] / n;
+    for i in 0..n {
+        to.push(narrow(x, 1, i * hidden, hidden)?);
     }
-    let bodies: SmallVec<[_; 16]> = inputs.iter().map(|t| t.materialize()).collect();
-    let views: SmallVec<[_; 16]> = bodies.iter().map(|b| b.view()).collect();
-    let out: SmallVec<[_; 8]> = outputs.iter().map(|t| t.body()).collect();
-    let out: SmallVec<[_; 8]> = out.iter().map(|b| b.view()).collect();
-    backend::get(inputs[0].device())?.run_program(&program, &views, &[ONE], &out)
+    Ok(())
+}
+/// The inputs of a step's formulas: the gates' two parts, and what else there is.
+fn operands(x: &Tensor, y: &Tensor, n: i64, more: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let mut all = memory::with_capacity(2 * n as usize + more.len())?;
+    gates(x, n, &mut all)?;
+    gates(y, n, &mut all)?;
+    all.extend(more.iter().map(|t| (*t).clone()));
+    Ok(all)
+}
+const fn input(i: u8) -> Src {
+    Src::Input(i)
 }
 
-/// The N gates that lie side by side in (batch, N * hidden).
-fn gates<const N: usize>(x: &Tensor) -> Result<[Tensor; N]> {
-    let hidden = x.shape()[1] / N as i64;
-    let mut parts: SmallVec<[Tensor; N]> = SmallVec::new();
-    for i in 0..N as i64 {
-        parts.push(narrow(x, 1, i * hidden, hidden)?);
-    }
-    match parts.into_inner() {
-        Ok(parts) => Ok(parts),
-        Err(_) => bail!(Internal, "the wrong number of gates"),
-    }
+/// i, f, g, o, the new c, and its hyperbolic tangent; inputs are the gates' two parts and c.
+fn lstm_parts(m: &mut Formulas) -> [Src; 6] {
+    let [i, f, g, o] = [0, 1, 2, 3].map(|k| m.add(input(4 + k), input(k)));
+    let (i, f, g, o) = (m.sigmoid(i), m.sigmoid(f), m.tanh(g), m.sigmoid(o));
+    let (kept, new) = (m.mul(f, input(8)), m.mul(i, g));
+    let cell = m.add(kept, new);
+    let shown = m.tanh(cell);
+    [i, f, g, o, cell, shown]
 }
-
-/// i, f, g, o, the new c, and its hyperbolic tangent.
-fn lstm_parts<A: Algebra>(m: &mut A, x: &[A::V; 4], y: &[A::V; 4], c: &A::V) -> Result<[A::V; 6]> {
-    let [i, f, g, o] = [0, 1, 2, 3].map(|k| m.add(&y[k], &x[k]));
-    let (i, f, g, o) = (m.sigmoid(&i?)?, m.sigmoid(&f?)?, m.tanh(&g?)?, m.sigmoid(&o?)?);
-    let (kept, new) = (m.mul(&f, c)?, m.mul(&i, &g)?);
-    let cell = m.add(&kept, &new)?;
-    let shown = m.tanh(&cell)?;
-    Ok([i, f, g, o, cell, shown])
+/// h and the new c.
+fn lstm_formulas(dtype: DType) -> Formulas {
+    let mut m = Formulas::new(dtype);
+    let [_, _, _, o, cell, shown] = lstm_parts(&mut m);
+    let h = m.mul(o, shown);
+    m.result(h);
+    m.result(cell);
+    m
 }
-/// The gradients of the gates and of c, from those of h and of the new c, either of which may be absent.
-fn lstm_slopes<A: Algebra>(
-    m: &mut A,
-    x: &[A::V; 4],
-    y: &[A::V; 4],
-    c: &A::V,
-    gh: Option<&A::V>,
-    gc: Option<&A::V>,
-) -> Result<[A::V; 5]> {
-    let [i, f, g, o, _, shown] = lstm_parts(m, x, y, c)?;
-    let from_h = match gh {
-        Some(gh) => {
-            let d = m.mul(gh, &o)?;
-            Some((m.through_tanh(&d, &shown)?, m.mul(gh, &shown)?))
-        }
-        None => None,
+/// The gradients of the gates and of c, from those of h and of the new c, inputs 9 and 10, either of which may be absent.
+fn lstm_slopes(dtype: DType, has_h: bool, has_c: bool) -> Formulas {
+    let m = &mut Formulas::new(dtype);
+    let [i, f, g, o, _, shown] = lstm_parts(m);
+    let gc = input(9 + has_h as u8);
+    let (dc, d_o) = if has_h {
+        let d = m.mul(input(9), o);
+        let d = m.through_tanh(d, shown);
+        let d_o = m.mul(input(9), shown);
+        (if has_c { m.add(d, gc) } else { d }, m.through_sigmoid(d_o, o))
+    } else {
+        let none = m.sub(o, o);
+        (m.add(gc, none), none)
     };
-    let (dc, d_o) = match (from_h, gc) {
-        (Some((d, d_o)), Some(gc)) => (m.add(&d, gc)?, m.through_sigmoid(&d_o, &o)?),
-        (Some((d, d_o)), None) => (d, m.through_sigmoid(&d_o, &o)?),
-        (None, Some(gc)) => {
-            let none = m.sub(&o, &o)?;
-            (m.add(gc, &none)?, none)
-        }
-        (None, None) => bail!(Internal, "a backward pass without a gradient"),
-    };
-    let (d_i, d_f, d_g) = (m.mul(&dc, &g)?, m.mul(&dc, c)?, m.mul(&dc, &i)?);
-    let (d_i, d_f, d_g) = (m.through_sigmoid(&d_i, &i)?, m.through_sigmoid(&d_f, &f)?, m.through_tanh(&d_g, &g)?);
-    Ok([d_i, d_f, d_g, d_o, m.mul(&dc, &f)?])
+    let (d_i, d_f, d_g) = (m.mul(dc, g), m.mul(dc, input(8)), m.mul(dc, i));
+    let all = [m.through_sigmoid(d_i, i), m.through_sigmoid(d_f, f), m.through_tanh(d_g, g), d_o, m.mul(dc, f)];
+    all.into_iter().for_each(|s| m.result(s));
+    std::mem::replace(m, Formulas::new(dtype))
 }
 
 /// h and c after a step, from the gates' two parts (batch, 4 * hidden) and c (batch, hidden).
 fn lstm_step(x: &Tensor, y: &Tensor, c: &Tensor) -> Result<(Tensor, Tensor)> {
-    let (h, cell) = (empty_like(c, None, None)?, empty_like(c, None, None)?);
-    let plain = autograd::no_grad(|| Ok::<_, Error>((gates::<4>(x)?, gates::<4>(y)?)))?;
-    let inputs: SmallVec<[&Tensor; 9]> = plain.0.iter().chain(&plain.1).chain([c]).collect();
-    run(&inputs, &[&h, &cell], |m, s| {
-        let [_, _, _, o, cell, shown] = lstm_parts(m, &four(s, 0), &four(s, 4), &s[8])?;
-        Ok([m.mul(&o, &shown)?, cell])
-    })?;
+    let out = [empty_like(c, None, None)?, empty_like(c, None, None)?];
+    let plain = autograd::no_grad(|| operands(x, y, 4, &[c]))?;
+    lstm_formulas(c.dtype()).run(&plain, &out)?;
+    let [h, cell] = out;
     record_many("LstmStepBackward0", &[x, y, c], &[&h, &cell], |s| {
         let saved = (s.save(x), s.save(y), s.save(c));
         move |ctx, g| {
             let (x, y, c) = (saved.0.get(ctx)?, saved.1.get(ctx)?, saved.2.get(ctx)?);
-            let (gh, gc) = (g[0].as_ref(), g[1].as_ref());
-            if gh.is_none() && gc.is_none() {
+            let (has_h, has_c) = (g[0].is_some(), g[1].is_some());
+            if !has_h && !has_c {
                 return Ok(Grads::new());
             }
-            let (a, b) = (gates::<4>(&x)?, gates::<4>(&y)?);
-            let given: SmallVec<[&Tensor; 2]> = gh.into_iter().chain(gc).collect();
-            if recording(&[&[&x, &y, &c][..], &given].concat()) {
-                let [i, f, g, o, dc] = lstm_slopes(&mut Eager, &a, &b, &c, gh, gc)?;
-                let dx = cat(&[i, f, g, o], 1)?;
-                return Ok(grads![Some(dx.clone()), Some(dx), Some(dc)]);
+            let mut all = operands(&x, &y, 4, &[&c])?;
+            all.extend(g.iter().flatten().cloned());
+            let slopes = lstm_slopes(c.dtype(), has_h, has_c);
+            if recording(&all.iter().collect::<Vec<_>>()) {
+                let d = slopes.eager(&all)?;
+                let dx = cat(&d[..4], 1)?;
+                return Ok(grads![Some(dx.clone()), Some(dx), Some(d[4].clone())]);
             }
             let (dx, dc) = (empty_like(&y, None, None)?, empty_like(&c, None, None)?);
-            let [i, f, g, o] = gates::<4>(&dx)?;
-            let inputs: SmallVec<[&Tensor; 11]> = a.iter().chain(&b).chain([&c]).chain(given).collect();
-            run(&inputs, &[&i, &f, &g, &o, &dc], |m, s| {
-                let mut rest = s[9..].iter();
-                let (gh, gc) = (gh.and_then(|_| rest.next()), gc.and_then(|_| rest.next()));
-                lstm_slopes(m, &four(s, 0), &four(s, 4), &s[8], gh, gc)
-            })?;
+            let mut out = memory::with_capacity(5)?;
+            gates(&dx, 4, &mut out)?;
+            out.push(dc.clone());
+            slopes.run(&all, &out)?;
             Ok(grads![Some(dx.clone()), Some(dx), Some(dc)])
         }
     })?;
     Ok((h, cell))
 }
-fn four(s: &[Src], at: usize) -> [Src; 4] {
-    [s[at], s[at + 1], s[at + 2], s[at + 3]]
-}
-fn three(s: &[Src], at: usize) -> [Src; 3] {
-    [s[at], s[at + 1], s[at + 2]]
-}
 
-/// r, z, n.
-fn gru_parts<A: Algebra>(m: &mut A, x: &[A::V; 3], y: &[A::V; 3]) -> Result<[A::V; 3]> {
-    let (r, z) = (m.add(&y[0], &x[0])?, m.add(&y[1], &x[1])?);
-    let (r, z) = (m.sigmoid(&r)?, m.sigmoid(&z)?);
-    let n = m.mul(&y[2], &r)?;
-    let n = m.add(&x[2], &n)?;
-    let n = m.tanh(&n)?;
-    Ok([r, z, n])
+/// r, z, n; inputs are the gates' two parts and h.
+fn gru_parts(m: &mut Formulas) -> [Src; 3] {
+    let (r, z) = (m.add(input(3), input(0)), m.add(input(4), input(1)));
+    let (r, z) = (m.sigmoid(r), m.sigmoid(z));
+    let n = m.mul(input(5), r);
+    let n = m.add(input(2), n);
+    [r, z, m.tanh(n)]
 }
-/// The gradients of r's, z's and n's sums, of n's recurrent part, and of h.
-fn gru_slopes<A: Algebra>(m: &mut A, x: &[A::V; 3], y: &[A::V; 3], h: &A::V, g: &A::V) -> Result<[A::V; 5]> {
-    let [r, z, n] = gru_parts(m, x, y)?;
-    let (apart, new) = (m.sub(h, &n)?, m.rest(&z)?);
-    let (d_z, d_n) = (m.mul(g, &apart)?, m.mul(g, &new)?);
-    let (d_z, d_n) = (m.through_sigmoid(&d_z, &z)?, m.through_tanh(&d_n, &n)?);
-    let d_r = m.mul(&d_n, &y[2])?;
-    Ok([m.through_sigmoid(&d_r, &r)?, d_z, d_n.clone(), m.mul(&d_n, &r)?, m.mul(g, &z)?])
+fn gru_formulas(dtype: DType) -> Formulas {
+    let mut m = Formulas::new(dtype);
+    let [_, z, n] = gru_parts(&mut m);
+    let apart = m.sub(input(6), n);
+    let kept = m.mul(apart, z);
+    let h = m.add(kept, n);
+    m.result(h);
+    m
+}
+/// The gradients of r's, z's and n's sums, of n's recurrent part, and of h, from that of the new h, input 7.
+fn gru_slopes(dtype: DType) -> Formulas {
+    let mut m = Formulas::new(dtype);
+    let [r, z, n] = gru_parts(&mut m);
+    let (apart, new, g) = (m.sub(input(6), n), m.rest(z), input(7));
+    let (d_z, d_n) = (m.mul(g, apart), m.mul(g, new));
+    let (d_z, d_n) = (m.through_sigmoid(d_z, z), m.through_tanh(d_n, n));
+    let d_r = m.mul(d_n, input(5));
+    for s in [m.through_sigmoid(d_r, r), d_z, d_n, m.mul(d_n, r), m.mul(g, z)] {
+        m.result(s);
+    }
+    m
 }
 /// h after a step, from the input's and the recurrent part of the gates (batch, 3 * hidden) and h (batch, hidden).
 fn gru_step(x: &Tensor, y: &Tensor, h: &Tensor) -> Result<Tensor> {
-    let out = empty_like(h, None, None)?;
-    let plain = autograd::no_grad(|| Ok::<_, Error>((gates::<3>(x)?, gates::<3>(y)?)))?;
-    let inputs: SmallVec<[&Tensor; 7]> = plain.0.iter().chain(&plain.1).chain([h]).collect();
-    run(&inputs, &[&out], |m, s| {
-        let [_, z, n] = gru_parts(m, &three(s, 0), &three(s, 3))?;
-        let apart = m.sub(&s[6], &n)?;
-        let kept = m.mul(&apart, &z)?;
-        Ok([m.add(&kept, &n)?])
-    })?;
+    let out = [empty_like(h, None, None)?];
+    let plain = autograd::no_grad(|| operands(x, y, 3, &[h]))?;
+    gru_formulas(h.dtype()).run(&plain, &out)?;
+    let [out] = out;
     record_many("GruStepBackward0", &[x, y, h], &[&out], |s| {
         let saved = (s.save(x), s.save(y), s.save(h));
         move |ctx, g| {
             let Some(g) = &g[0] else { return Ok(Grads::new()) };
             let (x, y, h) = (saved.0.get(ctx)?, saved.1.get(ctx)?, saved.2.get(ctx)?);
-            let (a, b) = (gates::<3>(&x)?, gates::<3>(&y)?);
-            if recording(&[&x, &y, &h, g]) {
-                let [r, z, n, hn, dh] = gru_slopes(&mut Eager, &a, &b, &h, g)?;
-                let dx = cat(&[r.clone(), z.clone(), n], 1)?;
-                return Ok(grads![Some(dx), Some(cat(&[r, z, hn], 1)?), Some(dh)]);
+            let all = operands(&x, &y, 3, &[&h, g])?;
+            let slopes = gru_slopes(h.dtype());
+            if recording(&all.iter().collect::<Vec<_>>()) {
+                let d = slopes.eager(&all)?;
+                let dx = cat(&d[..3], 1)?;
+                let dy = cat(&[d[0].clone(), d[1].clone(), d[3].clone()], 1)?;
+                return Ok(grads![Some(dx), Some(dy), Some(d[4].clone())]);
             }
             let (dx, dy) = (empty_like(&y, None, None)?, empty_like(&y, None, None)?);
             let dh = empty_like(&h, None, None)?;
-            let ([r, z, n], [_, _, hn]) = (gates::<3>(&dx)?, gates::<3>(&dy)?);
-            let inputs: SmallVec<[&Tensor; 8]> = a.iter().chain(&b).chain([&h, g]).collect();
-            run(&inputs, &[&r, &z, &n, &hn, &dh], |m, s| gru_slopes(m, &three(s, 0), &three(s, 3), &s[6], &s[7]))?;
-            let both = 2 * h.shape()[1];
-            narrow(&dy, 1, 0, both)?.copy_from(&narrow(&dx, 1, 0, both)?)?;
+            let mut out = memory::with_capacity(5)?;
+            gates(&dx, 3, &mut out)?;
+            let hidden = h.shape()[1];
+            out.extend([narrow(&dy, 1, 2 * hidden, hidden)?, dh.clone()]);
+            slopes.run(&all, &out)?;
+            narrow(&dy, 1, 0, 2 * hidden)?.copy_from(&narrow(&dx, 1, 0, 2 * hidden)?)?;
             Ok(grads![Some(dx), Some(dy), Some(dh)])
         }
     })?;
@@ -306,7 +301,11 @@ impl State {
     fn joined(parts: &[State]) -> Result<State> {
         let all = |part: fn(&State) -> Option<&Tensor>| -> Result<Option<Tensor>> {
             let some: Vec<Tensor> = memory::collect(parts.iter().filter_map(part).cloned())?;
-            if some.is_empty() { Ok(None) } else { cat(&some, 0).map(Some) }
+            if some.is_empty() {
+                Ok(None)
+            } else {
+                cat(&some, 0).map(Some)
+            }
         };
         match all(|s| Some(&s.h))? {
             Some(h) => Ok(State { h, c: all(|s| s.c.as_ref())? }),
@@ -499,7 +498,8 @@ struct Layers<'a> {
 fn sequence(l: &Layers, input: &Tensor, hx: &[&Tensor], sizes: Option<&[i64]>) -> Result<(Tensor, State)> {
     let name = l.kind.name();
     let directions = 1 + l.bidirectional as i64;
-    let projected = l.kind == Kind::Lstm && hx[0].ndim() == 3 && hx[1].ndim() == 3 && hx[0].shape()[2] != hx[1].shape()[2];
+    let projected =
+        l.kind == Kind::Lstm && hx[0].ndim() == 3 && hx[1].ndim() == 3 && hx[0].shape()[2] != hx[1].shape()[2];
     let each = 2 + 2 * l.biases as usize + projected as usize;
     ensure!(l.num_layers > 0, Runtime, "{name}: num_layers must be greater than zero, got {}", l.num_layers);
     let wanted = l.num_layers.checked_mul(directions).and_then(|n| n.checked_mul(each as i64));
@@ -511,22 +511,13 @@ fn sequence(l: &Layers, input: &Tensor, hx: &[&Tensor], sizes: Option<&[i64]>) -
         l.params.len()
     );
     let steps = if sizes.is_some() { 2 } else { 3 };
-    ensure!(
-        input.ndim() == steps,
-        Runtime,
-        "{name}: input must have {steps} dimensions, got {}",
-        input.ndim()
-    );
+    ensure!(input.ndim() == steps, Runtime, "{name}: input must have {steps} dimensions, got {}", input.ndim());
     let features = input.shape()[steps - 1];
     let batch = match sizes {
         Some(s) => s[0],
         None => input.shape()[1],
     };
-    ensure!(
-        sizes.is_some() || input.shape()[0] > 0,
-        Runtime,
-        "Expected sequence length to be larger than 0 in RNN"
-    );
+    ensure!(sizes.is_some() || input.shape()[0] > 0, Runtime, "Expected sequence length to be larger than 0 in RNN");
     let mut cells: Vec<Cell> = memory::with_capacity(l.params.len() / each)?;
     for p in l.params.chunks(each) {
         cells.push(Cell::new(l.kind, p, l.biases, projected)?);
@@ -714,11 +705,7 @@ fn cell(
         input.ndim()
     );
     let (features, wanted) = (input.shape()[input.ndim() - 1], w_ih.shape()[1]);
-    ensure!(
-        features == wanted,
-        Runtime,
-        "input has inconsistent input_size: got {features} expected {wanted}"
-    );
+    ensure!(features == wanted, Runtime, "input has inconsistent input_size: got {features} expected {wanted}");
     let single = input.ndim() == 1;
     let batched = |t: &Tensor| if single { unsqueeze(t, 0) } else { Ok(t.clone()) };
     for h in hx {

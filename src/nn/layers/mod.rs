@@ -2,9 +2,9 @@
 //! that entries share.
 
 pub(super) mod calls;
-pub(super) mod recurrent;
 mod container;
 mod library;
+pub(super) mod recurrent;
 
 pub use container::*;
 pub use library::*;

@@ -37,7 +37,8 @@ impl Weights {
     }
 }
 fn names(layer: i64, bias: bool, bidirectional: bool, projected: bool) -> Vec<String> {
-    let kinds = [("weight_ih", true), ("weight_hh", true), ("bias_ih", bias), ("bias_hh", bias), ("weight_hr", projected)];
+    let kinds =
+        [("weight_ih", true), ("weight_hh", true), ("bias_ih", bias), ("bias_hh", bias), ("weight_hr", projected)];
     let mut all = Vec::new();
     for suffix in ["", "_reverse"].iter().take(1 + bidirectional as usize) {
         all.extend(kinds.iter().filter(|k| k.1).map(|k| format!("{}_l{layer}{suffix}", k.0)));
@@ -112,7 +113,8 @@ pub fn sequence(m: &Module, x: &[&Tensor], call: &Call) -> Result<Outputs> {
                 (_, "relu") => ops::rnn_relu,
                 _ => ops::rnn_tanh,
             };
-            let (out, h) = op(&input, &hx[0], &params, bias, c.layers, c.dropout, train, c.bidirectional, c.batch_first)?;
+            let (out, h) =
+                op(&input, &hx[0], &params, bias, c.layers, c.dropout, train, c.bidirectional, c.batch_first)?;
             vec![out, h]
         }
     };
