@@ -150,6 +150,8 @@ class ProgramStep(Optimizer):
     # The options with an effect in the core's order; the state's tensors, and its numbers.
     _options = ()
     _numbers = ()
+    # Whether steps are counted.
+    _counts = True
 
     def _update(self, group):
         params, grads = with_grads(group)
@@ -161,7 +163,8 @@ class ProgramStep(Optimizer):
             if not state:
                 self._start(p.detach(), state, group)
             numbers = tuple(state[name].item() for name in self._numbers)
-            batch = batches.setdefault((int(state["step"].item()) + 1, numbers), ([], [], [], []))
+            step = int(state["step"].item()) + 1 if self._counts else 1
+            batch = batches.setdefault((step, numbers), ([], [], [], []))
             batch[0].append(p)
             batch[1].append(grad)
             batch[2].extend(state[name] for name in names)
@@ -172,7 +175,8 @@ class ProgramStep(Optimizer):
         for (step, numbers), (some, grads, states, held) in batches.items():
             after = list_step(self._class, some, grads, states, options, step, numbers)
             for state in held:
-                state["step"].fill_(float(step))
+                if self._counts:
+                    state["step"].fill_(float(step))
                 for name, value in zip(self._numbers, after):
                     state[name].fill_(value)
 

@@ -242,7 +242,12 @@ fn tensors(e: &Entry) -> String {
 
 /// What a parameter's state begins as.
 fn start(e: &Entry) -> String {
-    let mut s = String::from("    def _start(self, p, state, group):\n        state[\"step\"] = step_tensor(0.0)\n");
+    let mut s = String::from("    def _start(self, p, state, group):\n");
+    match e.count {
+        Count::No if e.numbers.is_empty() && e.states.is_empty() => s += "        pass\n",
+        Count::No => {}
+        _ => s += "        state[\"step\"] = step_tensor(0.0)\n",
+    }
     let zero = |x: &Expr| matches!(x, Expr::Literal(l) if l == "0");
     for l in &e.numbers {
         let value = match &l.value {
@@ -284,13 +289,16 @@ fn class(e: &Entry) -> String {
         if !e.numbers.is_empty() {
             writeln!(s, "    _numbers = {}", names(e.numbers.iter().map(|l| l.name.as_str()))).unwrap();
         }
+        if e.count == Count::No {
+            s += "    _counts = False\n";
+        }
         s.push('\n');
     }
     s += &constructor(e);
     if program {
         s += &format!("\n{}", tensors(e));
     }
-    if e.by_hand.is_none() && e.count != Count::No {
+    if program || e.by_hand.is_none() && e.count != Count::No {
         s += &format!("\n{}", start(e));
     }
     s
