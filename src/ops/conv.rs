@@ -161,9 +161,9 @@ fn conv_nd(
 /// a convolution whose last places are missing.
 fn raw_conv(x: &Tensor, w: &Tensor, p: &ConvParams, shape: &[i64]) -> Result<Tensor> {
     let mut out = conv_nd("conv", x.ndim() - 2, x, w, None, &p.stride, &p.padding, &p.dilation, p.groups)?;
-    for d in 2..shape.len() {
-        if out.shape()[d] > shape[d] {
-            out = narrow(&out, d as i64, 0, shape[d])?;
+    for (d, size) in shape.iter().enumerate().skip(2) {
+        if out.shape()[d] > *size {
+            out = narrow(&out, d as i64, 0, *size)?;
         }
     }
     Ok(out)

@@ -140,6 +140,7 @@ KERNEL MIN_VECTOR void conv_rows(GLOBAL const A *x, GLOBAL const A *w, GLOBAL co
         for (int j = 0; j < NV; j++) nan |= IS_NAN(acc[i][j]);
     if (!any(nan)) return;
     const i64 image = g.x_off + n * g.x_st[0] + group * g.ic * g.x_st[1];
+#pragma unroll 1
     for (int i = 0; i < OB && o_first + i < g.oc; i++) {
         const i64 o = group * g.oc + o_first + i;
         GLOBAL A *at = y + place + o * g.y_st[1] + (i64)col0 * g.y_st[4];
@@ -230,11 +231,18 @@ KERNEL MIN_VECTOR void conv_weight_rows(GLOBAL const A *y, GLOBAL const A *x, GL
             VSTORE(acc[i][k], 0, lanes);
             for (int gap = VL / 2; gap > 0; gap >>= 1)
                 for (int l = 0; l < gap; l++) lanes[l] = lanes[l] + lanes[l + gap];
-            if (IS_NAN(lanes[0]))
-                lanes[0] = weight_alone(y + g.y_off + (group * g.oc + o_first + i) * g.y_st[1],
-                                        x + g.x_off + (group * g.ic + c) * g.x_st[1], first, last, k0, k1, k, &g);
             o[k] = lanes[0];
         }
+    }
+    // One copy of the rare sum: it is long, and the loops above are unrolled.
+#pragma unroll 1
+    for (i64 t = 0; t < OB * K2; t++) {
+        const i64 i = t / K2, k = t - i * K2, o = group * g.oc + o_first + i;
+        if (o_first + i >= g.oc) return;
+        GLOBAL A *at = sums + (((part * g.groups + group) * g.oc + o_first + i) * g.ic + c) * taps * K2 + (i64)tap * K2 + k;
+        if (IS_NAN(*at))
+            *at = weight_alone(y + g.y_off + o * g.y_st[1], x + g.x_off + (group * g.ic + c) * g.x_st[1], first, last, k0, k1,
+                               (i32)k, &g);
     }
 }
 #endif
