@@ -57,6 +57,7 @@ EQUAL = [[2.0, 2.0, 2.0], [0.0, 0.0, 0.0], [1.0, 1.0, 3.0], [-1.0, 0.0, 1.0]]
 # Why a call may differ, by its name (and derivative: "second").
 KNOWN = {
     "digamma second": "at its poles",
+    "logit eps gradient": "the slope at NaN is NaN in the scalar loop, 0 in vectors of doubles there",
     "sinc second": "digits near zero",
     "prelu second": "at zero, where the branches meet",
     "prod ties second": "of infinities",
