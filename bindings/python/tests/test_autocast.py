@@ -190,14 +190,19 @@ def test_grad_scaler_says_what_is_wrong():
 
 
 @pytest.mark.cpu_only("PyTorch's losses are the CPU's")
-def test_a_small_network_trains_as_in_pytorch():
-    """The short form of tests/autocast_training.py: its first network for a few steps, against the recorded losses."""
+@pytest.mark.parametrize("name", ["mlp", "lenet", "gpt"])
+def test_small_networks_train_as_in_pytorch(name):
+    """The networks of tests/autocast_training.py for 50 steps, against the recorded losses; the larger ones before a
+    release."""
     import importlib.util
+
+    if name != "mlp" and os.environ.get("TAPER_TEST_LONG") != "1":
+        pytest.skip("takes seconds; TAPER_TEST_LONG=1")
 
     path = Path(__file__).parents[3] / "tests" / "autocast_training.py"
     spec = importlib.util.spec_from_file_location("autocast_training", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    want = json.loads((FIXTURES / "autocast_losses.json").read_text())
-    got = module.train(torch, "mlp", len(want))
+    want = json.loads((FIXTURES / "autocast_losses.json").read_text())[name]
+    got = module.train(torch, name, len(want))
     assert all(abs(g - w) <= 0.02 * w for g, w in zip(got, want)), (got, want)
