@@ -536,6 +536,10 @@ def _recurrent(name, doc):
 
 
 lstm = _recurrent("lstm", "An LSTM over (time, batch, features), or over a packed batch's rows and batch_sizes.")
-gru = _recurrent("gru", "Gated recurrent units over (time, batch, features), or over a packed batch's rows and batch_sizes.")
-rnn_tanh = _recurrent("rnn_tanh", "Elman layers over (time, batch, features), or over a packed batch's rows and batch_sizes.")
+gru = _recurrent(
+    "gru", "Gated recurrent units over (time, batch, features), or over a packed batch's rows and batch_sizes."
+)
+rnn_tanh = _recurrent(
+    "rnn_tanh", "Elman layers over (time, batch, features), or over a packed batch's rows and batch_sizes."
+)
 rnn_relu = _recurrent("rnn_relu", "Elman layers with relu, as rnn_tanh.")
