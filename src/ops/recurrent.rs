@@ -484,6 +484,20 @@ fn direction(
     Ok((outputs, state))
 }
 
+/// Refuses a state that is not of the input's dtype, or on another device.
+fn check_states(name: &str, input: &Tensor, hx: &[&Tensor]) -> Result<()> {
+    for h in hx {
+        let (x, y) = (input.dtype(), h.dtype());
+        ensure!(
+            x == y,
+            Runtime,
+            "{name}: Input and hidden tensors are not the same dtype, found input of {x} and hidden of {y}"
+        );
+        pointwise::same_device(input, h)?;
+    }
+    Ok(())
+}
+
 /// How a call asks for its layers.
 struct Layers<'a> {
     kind: Kind,
@@ -529,6 +543,7 @@ fn sequence(l: &Layers, input: &Tensor, hx: &[&Tensor], sizes: Option<&[i64]>) -
         "input.size(-1) must be equal to input_size. Expected {}, got {features}",
         first.w_ih.shape()[1]
     );
+    check_states(name, input, hx)?;
     let sizes_of = [first.output(), first.hidden()];
     for (i, (h, size)) in hx.iter().zip(sizes_of).enumerate() {
         let wanted = [l.num_layers * directions, batch, size];
@@ -706,6 +721,7 @@ fn cell(
     );
     let (features, wanted) = (input.shape()[input.ndim() - 1], w_ih.shape()[1]);
     ensure!(features == wanted, Runtime, "input has inconsistent input_size: got {features} expected {wanted}");
+    check_states(name, input, hx)?;
     let single = input.ndim() == 1;
     let batched = |t: &Tensor| if single { unsqueeze(t, 0) } else { Ok(t.clone()) };
     for h in hx {

@@ -177,6 +177,11 @@ def test_an_op_says_what_its_weights_lack():
         torch.gru(x, h, good[:3] + [torch.zeros(5)], True, 1, 0.0, False, False, False)
     with pytest.raises(RuntimeError, match=r"w_hh must be \(12, 3\), got \[12, 4\]"):
         torch.lstm(x, (h, h), good, True, 1, 0.0, False, False, False)
+    for other in (torch.float64, torch.float16, torch.int64):
+        with pytest.raises(RuntimeError, match="not the same dtype"):
+            torch.lstm(
+                x, (h, h.to(other)), [torch.zeros(16, 3), torch.zeros(16, 4)], False, 1, 0.0, False, False, False
+            )
     with pytest.raises(RuntimeError, match="must sum to the rows of data"):
         torch.gru(torch.zeros(4, 3), torch.tensor([2, 1]), h, good, True, 1, 0.0, False, False)
     with pytest.raises(RuntimeError, match="must not grow"):
