@@ -118,6 +118,41 @@ def mlp_large(T):
     return training_step(T, model, optimizer, T.rand(256, 784), T.randint(0, 10, (256,)))
 
 
+def recurrent(kind, time, batch, features, hidden, layers, trained):
+    """A recurrent layer over a batch of sequences; the unit is a step of one sequence."""
+    what = "training step" if trained else "inference"
+
+    @workload(
+        f"{kind} {features}-{hidden}, {layers} layers, {time} steps, batch {batch}, {what}", ("steps", time * batch)
+    )
+    def make(T):
+        T.manual_seed(0)
+        model = getattr(T.nn, kind)(features, hidden, layers)
+        x = T.randn(time, batch, features)
+        if not trained:
+
+            def infer():
+                with T.no_grad():
+                    return model(x)[0]
+
+            return infer
+        optimizer = T.optim.Adam(model.parameters(), lr=1e-3)
+
+        def step():
+            optimizer.zero_grad()
+            loss = model(x)[0].square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return step
+
+
+for kind, trained in (("LSTM", True), ("LSTM", False), ("GRU", True), ("GRU", False)):
+    recurrent(kind, 50, 32, 64, 128, 2, trained)
+recurrent("LSTM", 100, 1, 32, 64, 1, False)
+
+
 # ---- linear algebra -------------------------------------------------------------------------------------------------
 
 

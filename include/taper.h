@@ -6631,7 +6631,7 @@ taper_error *taper_lstm(taper_tensor *input,
                         taper_tensor **c_n);
 
 /*
- * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
  *
  * `lstm.data(Tensor data, Tensor batch_sizes, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n, Tensor c_n)`. Since 0.1.
  */
@@ -6671,7 +6671,7 @@ taper_error *taper_gru(taper_tensor *input,
                        taper_tensor **h_n);
 
 /*
- * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
  *
  * `gru.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
  */
@@ -6709,7 +6709,7 @@ taper_error *taper_rnn_tanh(taper_tensor *input,
                             taper_tensor **h_n);
 
 /*
- * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
  *
  * `rnn_tanh.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
  */
@@ -6747,7 +6747,7 @@ taper_error *taper_rnn_relu(taper_tensor *input,
                             taper_tensor **h_n);
 
 /*
- * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+ * The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
  *
  * `rnn_relu.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
  */

@@ -10570,7 +10570,7 @@ func Lstm(input *Tensor, hx []*Tensor, params []*Tensor, hasBiases bool, numLaye
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
 }
 
-// LstmData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+// LstmData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 func LstmData(data *Tensor, batchSizes *Tensor, hx []*Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, *Tensor, error) {
 	hxHandles := handlesOf(hx)
 	paramsHandles := handlesOf(params)
@@ -10598,7 +10598,7 @@ func Gru(input *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers 
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
-// GruData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+// GruData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 func GruData(data *Tensor, batchSizes *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, error) {
 	paramsHandles := handlesOf(params)
 	r := C.go_taper_gru_data(data.ptr(), batchSizes.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional))
@@ -10625,7 +10625,7 @@ func RnnTanh(input *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLay
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
-// RnnTanhData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+// RnnTanhData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 func RnnTanhData(data *Tensor, batchSizes *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, error) {
 	paramsHandles := handlesOf(params)
 	r := C.go_taper_rnn_tanh_data(data.ptr(), batchSizes.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional))
@@ -10652,7 +10652,7 @@ func RnnRelu(input *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLay
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
-// RnnReluData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+// RnnReluData: The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 func RnnReluData(data *Tensor, batchSizes *Tensor, hx *Tensor, params []*Tensor, hasBiases bool, numLayers int64, dropout float64, train bool, bidirectional bool) (*Tensor, *Tensor, error) {
 	paramsHandles := handlesOf(params)
 	r := C.go_taper_rnn_relu_data(data.ptr(), batchSizes.ptr(), hx.ptr(), handleArray(paramsHandles), C.size_t(len(paramsHandles)), C.bool(hasBiases), C.int64_t(numLayers), C.double(dropout), C.bool(train), C.bool(bidirectional))

@@ -11884,7 +11884,7 @@ pub unsafe extern "C" fn taper_lstm(
     })
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 ///
 /// `lstm.data(Tensor data, Tensor batch_sizes, Tensor[] hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n, Tensor c_n)`. Since 0.1.
 #[no_mangle]
@@ -11964,7 +11964,7 @@ pub unsafe extern "C" fn taper_gru(
     })
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 ///
 /// `gru.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
 #[no_mangle]
@@ -12039,7 +12039,7 @@ pub unsafe extern "C" fn taper_rnn_tanh(
     })
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 ///
 /// `rnn_tanh.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
 #[no_mangle]
@@ -12114,7 +12114,7 @@ pub unsafe extern "C" fn taper_rnn_relu(
     })
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 ///
 /// `rnn_relu.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor output, Tensor h_n)`. Since 0.1.
 #[no_mangle]

@@ -6465,7 +6465,7 @@ pub fn lstm(input: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, 
     ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 #[rustfmt::skip]
 #[inline]
 pub fn lstm_data(data: &Tensor, batch_sizes: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor, Tensor)> {
@@ -6494,7 +6494,7 @@ pub fn gru(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num
     ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 #[rustfmt::skip]
 #[inline]
 pub fn gru_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor)> {
@@ -6523,7 +6523,7 @@ pub fn rnn_tanh(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 #[rustfmt::skip]
 #[inline]
 pub fn rnn_tanh_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor)> {
@@ -6552,7 +6552,7 @@ pub fn rnn_relu(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 #[rustfmt::skip]
 #[inline]
 pub fn rnn_relu_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num_layers: i64, dropout: f64, train: bool, bidirectional: bool) -> Result<(Tensor, Tensor)> {

@@ -4714,7 +4714,7 @@ inline std::tuple<Tensor, Tensor, Tensor> lstm(const Tensor &input, const std::v
     detail::check(taper_lstm(input.handle(), hx_list.data(), hx_list.size(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_, &c_n_));
     return {Tensor::adopt(output_), Tensor::adopt(h_n_), Tensor::adopt(c_n_)};
 }
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 inline std::tuple<Tensor, Tensor, Tensor> lstm(const Tensor &data, const Tensor &batch_sizes, const std::vector<Tensor> &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
     const auto hx_list = detail::handles(hx);
     const auto params_list = detail::handles(params);
@@ -4732,7 +4732,7 @@ inline std::tuple<Tensor, Tensor> gru(const Tensor &input, const Tensor &hx, con
     detail::check(taper_gru(input.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_));
     return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
 }
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 inline std::tuple<Tensor, Tensor> gru(const Tensor &data, const Tensor &batch_sizes, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
     const auto params_list = detail::handles(params);
     taper_tensor *output_{};
@@ -4748,7 +4748,7 @@ inline std::tuple<Tensor, Tensor> rnn_tanh(const Tensor &input, const Tensor &hx
     detail::check(taper_rnn_tanh(input.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_));
     return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
 }
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 inline std::tuple<Tensor, Tensor> rnn_tanh(const Tensor &data, const Tensor &batch_sizes, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
     const auto params_list = detail::handles(params);
     taper_tensor *output_{};
@@ -4764,7 +4764,7 @@ inline std::tuple<Tensor, Tensor> rnn_relu(const Tensor &input, const Tensor &hx
     detail::check(taper_rnn_relu(input.handle(), hx.handle(), params_list.data(), params_list.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, &output_, &h_n_));
     return {Tensor::adopt(output_), Tensor::adopt(h_n_)};
 }
-/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each.
+/// The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each.
 inline std::tuple<Tensor, Tensor> rnn_relu(const Tensor &data, const Tensor &batch_sizes, const Tensor &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional) {
     const auto params_list = detail::handles(params);
     taper_tensor *output_{};

@@ -874,25 +874,25 @@ def lstm(input: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor], has_bias
     """Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected."""
 @overload
 def lstm(data: Tensor, batch_sizes: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, *, out: Any = ...) -> _output_h_n_c_n:
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
 @overload
 def gru(input: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, batch_first: _bool, *, out: Any = ...) -> _output_h_n:
     """Gated recurrent units over (time, batch, features), or batch first; hx is (layers * directions, batch, hidden); params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two)."""
 @overload
 def gru(data: Tensor, batch_sizes: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, *, out: Any = ...) -> _output_h_n:
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
 @overload
 def rnn_tanh(input: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, batch_first: _bool, *, out: Any = ...) -> _output_h_n:
     """Elman layers, tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), over (time, batch, features), or batch first; hx and params as gru's."""
 @overload
 def rnn_tanh(data: Tensor, batch_sizes: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, *, out: Any = ...) -> _output_h_n:
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
 @overload
 def rnn_relu(input: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, batch_first: _bool, *, out: Any = ...) -> _output_h_n:
     """Elman layers with relu in place of tanh."""
 @overload
 def rnn_relu(data: Tensor, batch_sizes: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, *, out: Any = ...) -> _output_h_n:
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
 def lstm_cell(input: Tensor, hx: Sequence[Tensor], w_ih: Tensor, w_hh: Tensor, b_ih: Optional[Tensor] = ..., b_hh: Optional[Tensor] = ..., *, out: Any = ...) -> _h_1_c_1:
     """One step of an LSTM over (batch, features) or (features): the new h and c; hx is h and c before it."""
 def gru_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Optional[Tensor] = ..., b_hh: Optional[Tensor] = ..., *, out: Any = ...) -> Tensor:

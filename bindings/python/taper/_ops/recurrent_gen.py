@@ -62,7 +62,7 @@ def op_lstm(input, hx, params, has_biases, num_layers, dropout, train, bidirecti
 
 
 def op_lstm_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional, *, out=None):
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
     try:
         o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
         e_ = _lstm_data(data._h, batch_sizes._h, handles(hx), len(hx), handles(params), len(params), has_biases, num_layers if -0x8000000000000000 <= num_layers <= 0x7FFFFFFFFFFFFFFF else no_int64(num_layers), dropout, train, bidirectional, p0_, p1_, p2_)
@@ -113,7 +113,7 @@ def op_gru(input, hx, params, has_biases, num_layers, dropout, train, bidirectio
 
 
 def op_gru_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional, *, out=None):
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
     try:
         o0_, p0_, o1_, p1_ = tls.o2
         e_ = _gru_data(data._h, batch_sizes._h, hx._h, handles(params), len(params), has_biases, num_layers if -0x8000000000000000 <= num_layers <= 0x7FFFFFFFFFFFFFFF else no_int64(num_layers), dropout, train, bidirectional, p0_, p1_)
@@ -159,7 +159,7 @@ def op_rnn_tanh(input, hx, params, has_biases, num_layers, dropout, train, bidir
 
 
 def op_rnn_tanh_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional, *, out=None):
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
     try:
         o0_, p0_, o1_, p1_ = tls.o2
         e_ = _rnn_tanh_data(data._h, batch_sizes._h, hx._h, handles(params), len(params), has_biases, num_layers if -0x8000000000000000 <= num_layers <= 0x7FFFFFFFFFFFFFFF else no_int64(num_layers), dropout, train, bidirectional, p0_, p1_)
@@ -205,7 +205,7 @@ def op_rnn_relu(input, hx, params, has_biases, num_layers, dropout, train, bidir
 
 
 def op_rnn_relu_data(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional, *, out=None):
-    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64, on the CPU) in each."""
+    """The same over a packed batch: the rows of all steps one after the other, batch_sizes (int64; read by the host) in each."""
     try:
         o0_, p0_, o1_, p1_ = tls.o2
         e_ = _rnn_relu_data(data._h, batch_sizes._h, hx._h, handles(params), len(params), has_biases, num_layers if -0x8000000000000000 <= num_layers <= 0x7FFFFFFFFFFFFFFF else no_int64(num_layers), dropout, train, bidirectional, p0_, p1_)

@@ -114,7 +114,7 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     enforce_sorted asks for lengths that do not grow; without it the sequences are sorted, and results come in the old order.
     """
     if not isinstance(lengths, Tensor):
-        lengths = tensor(lengths, dtype=int64)
+        lengths = tensor(lengths, dtype=int64, device="cpu")
     lengths = lengths.to("cpu", int64)
     if lengths.dim() != 1:
         raise RuntimeError(f"'lengths' argument should be a 1D CPU int64 tensor, but got {lengths.dim()}D")
@@ -153,7 +153,7 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
             time = until
         alive -= 1
     data = runs[0] if len(runs) == 1 else g.cat(runs, 0)
-    return PackedSequence(data, tensor(batch_sizes, dtype=int64), sorted_indices, None)
+    return PackedSequence(data, tensor(batch_sizes, dtype=int64, device="cpu"), sorted_indices, None)
 
 
 def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_length=None):
@@ -183,7 +183,7 @@ def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_le
     if time > len(sizes):
         fill = g.full((sizes[0], *data.shape[1:]), padding_value, dtype=data.dtype, device=data.device)
         rows += [fill] * (time - len(sizes))
-    padded, lengths = g.stack(rows, 0), tensor(lengths, dtype=int64)
+    padded, lengths = g.stack(rows, 0), tensor(lengths, dtype=int64, device="cpu")
     if batch_first:
         padded = padded.transpose(0, 1)
     if unsorted_indices is not None:
