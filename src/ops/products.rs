@@ -37,6 +37,11 @@ pub fn cross(a: &Tensor, b: &Tensor, dim: Option<i64>) -> Result<Tensor> {
 pub fn tensordot(a: &Tensor, b: &Tensor, dims_self: &[i64], dims_other: &[i64]) -> Result<Tensor> {
     ensure!(dims_self.len() == dims_other.len(), Runtime, "both dimension lists should have same length");
     let wrap = |dims: &[i64], t: &Tensor| dims.iter().map(|d| wrap_dim(*d, t.ndim())).collect::<Result<Vec<usize>>>();
+    for (t, dims) in [(a, dims_self), (b, dims_other)] {
+        if let (0, Some(d)) = (t.ndim(), dims.first()) {
+            bail!(Index, "Dimension specified as {d} but tensor has no dimensions");
+        }
+    }
     let (first, second) = (wrap(dims_self, a)?, wrap(dims_other, b)?);
     for dims in [&first, &second] {
         for (i, d) in dims.iter().enumerate() {
