@@ -146,8 +146,8 @@ fn lstm_formulas(dtype: DType) -> Formulas {
 }
 /// The gradients of the gates and of c, from those of h and of the new c, inputs 9 and 10, either of which may be absent.
 fn lstm_slopes(dtype: DType, has_h: bool, has_c: bool) -> Formulas {
-    let m = &mut Formulas::new(dtype);
-    let [i, f, g, o, _, shown] = lstm_parts(m);
+    let mut m = Formulas::new(dtype);
+    let [i, f, g, o, _, shown] = lstm_parts(&mut m);
     let gc = input(9 + has_h as u8);
     let (dc, d_o) = if has_h {
         let d = m.mul(input(9), o);
@@ -161,7 +161,7 @@ fn lstm_slopes(dtype: DType, has_h: bool, has_c: bool) -> Formulas {
     let (d_i, d_f, d_g) = (m.mul(dc, g), m.mul(dc, input(8)), m.mul(dc, i));
     let all = [m.through_sigmoid(d_i, i), m.through_sigmoid(d_f, f), m.through_tanh(d_g, g), d_o, m.mul(dc, f)];
     all.into_iter().for_each(|s| m.result(s));
-    std::mem::replace(m, Formulas::new(dtype))
+    m
 }
 
 /// h and c after a step, from the gates' two parts (batch, 4 * hidden) and c (batch, hidden).

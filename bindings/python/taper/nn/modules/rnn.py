@@ -21,6 +21,12 @@ def apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Tens
     return tensor.index_select(dim, permutation)
 
 
+def _draw(module):
+    bound = 1.0 / math.sqrt(module.hidden_size) if module.hidden_size > 0 else 0
+    for weight in module.parameters():
+        init.uniform_(weight, -bound, bound)
+
+
 class RNNBase(Module):
     """What RNN, LSTM and GRU share: layers, directions, weights, and the ways that a batch may come."""
 
@@ -103,9 +109,7 @@ class RNNBase(Module):
 
     def reset_parameters(self) -> None:
         """Draws new values, uniform within 1 / sqrt(hidden_size)."""
-        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
-        for weight in self.parameters():
-            init.uniform_(weight, -bound, bound)
+        _draw(self)
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Refuses an input of another dtype, rank or number of features."""
@@ -244,8 +248,6 @@ class RNN(RNNBase):
         _no_projection(kwargs)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
-        # An attribute may be set before Module.__init__ only past its own way of setting.
-        object.__setattr__(self, "nonlinearity", nonlinearity)
         super().__init__("RNN_" + nonlinearity.upper(), input_size, hidden_size, num_layers, *args, **kwargs)
         self.nonlinearity = nonlinearity
 
@@ -325,9 +327,7 @@ class RNNCellBase(Module):
 
     def reset_parameters(self) -> None:
         """Draws new values, uniform within 1 / sqrt(hidden_size)."""
-        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
-        for weight in self.parameters():
-            init.uniform_(weight, -bound, bound)
+        _draw(self)
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
