@@ -127,7 +127,7 @@ def test_packing():
     assert p.batch_sizes.tolist() == [2, 2, 1] and p.sorted_indices is None
     q = R.pack_padded_sequence(torch.zeros(3, 2, 2), torch.tensor([2, 3]), enforce_sorted=False)
     assert q.sorted_indices.tolist() == [1, 0] and q.unsorted_indices.tolist() == [1, 0]
-    assert q.double().data.dtype == torch.float64 and q.to(torch.float32) is q and not q.is_cuda
+    assert q.double().data.dtype == torch.float64 and q.to(torch.float32) is q and q.is_cuda == q.data.is_cuda
     rows, lengths = R.pad_packed_sequence(q, batch_first=True, padding_value=-1.0, total_length=5)
     assert rows.shape == (2, 5, 2) and lengths.tolist() == [2, 3] and (rows[0, 2:] == -1).all()
     assert [s.tolist() for s in R.unpack_sequence(R.pack_sequence([torch.ones(3), torch.zeros(1)]))] == [[1, 1, 1], [0]]
