@@ -400,3 +400,16 @@ fn lists_of_modules_survive() {
     wrong.dedup();
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
 }
+
+/// A recurrent layer has as many weights as its caller asks for.
+#[test]
+fn many_layers_survive() {
+    use taper::nn::{layers::Place, layers_gen::GRU};
+    let given = [("input_size", 1.into()), ("hidden_size", 1.into()), ("num_layers", 400.into())];
+    let make = || GRU.build(GRU.with(&given), &[], Place::default());
+    let mut wrong = exhaust(12, make, |m| m.parameters().is_ok_and(|l| l.len() == 1600));
+    let (net, x) = (make().unwrap(), numbers(&[1, 1]));
+    wrong.extend(exhaust(12, || net.forward_list(&[Some(x.clone())]), |o| o.len() == 2));
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+}

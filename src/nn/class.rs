@@ -3,7 +3,7 @@
 pub use super::layers::recurrent::Weights;
 use super::layers::Place;
 use super::{lazy, Attribute, Layer, Module, Outputs};
-use crate::backend::Activation;
+use crate::backend::{memory, Activation};
 use crate::tensor::print::{py_bool, py_float, py_tuple};
 use crate::{autograd, bail, ensure, ops, DType, Result, Scalar, Tensor};
 use std::borrow::Cow;
@@ -338,8 +338,7 @@ impl Setup<'_> {
         };
         ensure!(t.shape()[..] == *shape, Value, "Shape of {argument} does not match {of}");
         self.brought = true;
-        self.made.push((name.into(), kind, Some(ops::detach(t)?), false));
-        Ok(())
+        memory::push(&mut self.made, (name.into(), kind, Some(ops::detach(t)?), false))
     }
     pub fn buffer(
         &mut self,
@@ -379,8 +378,8 @@ impl Setup<'_> {
             }
             tensor = Some(t);
         }
-        self.made.push((name, kind, tensor, waiting));
-        Ok(())
+        // Recurrent layers have as many as a caller asks for.
+        memory::push(&mut self.made, (name, kind, tensor, waiting))
     }
     /// The weights of recurrent layers.
     pub fn recurrent(&mut self, weights: &Weights) -> Result<()> {

@@ -123,9 +123,9 @@ fn ask_machine_memory() -> usize {
     1 << 47
 }
 
-/// Tries once, and again when the hook freed something.
+/// Tries once, and again when the hook freed something. The hook runs with nothing that `get` locked.
 #[inline]
-fn attempt<T>(nbytes: usize, mut get: impl FnMut() -> Option<T>) -> Result<T> {
+pub fn attempt<T>(nbytes: usize, mut get: impl FnMut() -> Option<T>) -> Result<T> {
     if let Some(v) = get() {
         return Ok(v);
     }
@@ -262,6 +262,12 @@ pub fn reserve_map<K: Hash + Eq, V>(map: &mut IndexMap<K, V>, more: usize) -> Re
     }
     let nbytes = bytes_of::<(usize, usize, K, V)>(map.len().saturating_add(more));
     attempt(nbytes, || (!is_absurd(nbytes) && reserve::fallibly(|| map.try_reserve(more)).is_ok()).then_some(()))
+}
+
+/// The same for one entry, without asking the hook: for what is locked, inside [`attempt`].
+pub fn try_reserve_map<K: Hash + Eq, V>(map: &mut IndexMap<K, V>) -> Option<()> {
+    let room = map.len() < map.capacity() || reserve::fallibly(|| map.try_reserve(1)).is_ok();
+    room.then_some(())
 }
 
 /// Room for one more entry of a hash map.

@@ -1,5 +1,6 @@
 //! Recurrent layers and cells: their weights by name, and their calls.
 
+use crate::backend::memory;
 use crate::gate::front as ops;
 use crate::nn::{one, Module, Outputs};
 use crate::{bail, ensure, Result, Tensor};
@@ -76,7 +77,7 @@ pub fn sequence(m: &Module, x: &[&Tensor], call: &Call) -> Result<Outputs> {
     let mut params = Vec::new();
     for layer in 0..call.layers {
         for name in names(layer, call.bias, call.bidirectional, call.projection > 0) {
-            params.push(m.need(&name)?);
+            memory::push(&mut params, m.need(&name)?)?;
         }
     }
     let states = states(m, x, call.op == "lstm")?;

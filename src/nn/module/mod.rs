@@ -9,7 +9,7 @@ use crate::backend::{memory, stack};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Place};
-use crate::base::sync::{Mutex, RwLock};
+use crate::base::sync::{Mutex, RwLock, RwLockWriteGuard};
 use crate::{autograd, bail, ensure, Result, Tensor};
 use indexmap::IndexMap;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -339,6 +339,20 @@ impl Module {
     }
 
     // registration
+    /// The state with room for one more entry. It is not held while the out-of-memory hook runs, which may look here.
+    fn with_room(&self, room: impl Fn(&mut State) -> Option<()>) -> Result<RwLockWriteGuard<'_, State>> {
+        memory::attempt(0, || {
+            let mut s = self.0.state.write();
+            room(&mut s)?;
+            Some(s)
+        })
+        .map_err(|_| {
+            // A table that is full doubles.
+            let s = self.0.state.read();
+            let entries = s.parameters.len() + s.buffers.len() + s.children.len();
+            memory::out_of_memory(2 * entries.max(4) * size_of::<(usize, String, Buffer)>())
+        })
+    }
     fn check_name(&self, kind: &str, name: &str, taken: bool) -> Result<()> {
         let got = if kind == "module" { format!(", got: {name}") } else { String::new() };
         ensure!(!name.contains('.'), Key, "{kind} name can't contain \".\"{got}");
@@ -358,7 +372,7 @@ impl Module {
                 "Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To express '{name}' as a function of another Tensor, compute the value in the forward() method."
             );
         }
-        let mut s = self.0.state.write();
+        let mut s = self.with_room(|s| memory::try_reserve_map(&mut s.parameters))?;
         let taken = s.buffers.contains_key(name) || s.children.contains_key(name);
         self.check_name("parameter", name, taken)?;
         if let Some(p) = &param {
@@ -373,7 +387,7 @@ impl Module {
     /// Registers (or replaces) a buffer: a tensor that is part of the state but not trained. A buffer that is not
     /// `persistent` stays out of the state dict. Fails with a Key error for a bad or taken name.
     pub fn register_buffer(&self, name: &str, tensor: Option<Tensor>, persistent: bool) -> Result<()> {
-        let mut s = self.0.state.write();
+        let mut s = self.with_room(|s| memory::try_reserve_map(&mut s.buffers))?;
         let taken = s.parameters.contains_key(name) || s.children.contains_key(name);
         self.check_name("buffer", name, taken)?;
         s.shapeless.remove(name);
@@ -399,7 +413,7 @@ impl Module {
                 self.name()
             );
         }
-        let mut s = self.0.state.write();
+        let mut s = self.with_room(|s| memory::try_reserve_map(&mut s.children))?;
         let taken = s.parameters.contains_key(name) || s.buffers.contains_key(name);
         self.check_name("module", name, taken)?;
         if let Some(c) = &child {
