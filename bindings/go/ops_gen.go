@@ -3239,11 +3239,27 @@ static inline taper_go_t go_taper_pad(uintptr_t a_input, const int64_t *a_pad, s
     r.r0 = (uintptr_t)p0;
     return r;
 }
-static inline taper_go_t go_taper_scaled_dot_product_attention(uintptr_t a_query, uintptr_t a_key, uintptr_t a_value, uintptr_t a_attn_mask, double a_dropout_p, bool a_is_causal, bool has_a_scale, double a_scale) {
+static inline taper_go_t go_taper_scaled_dot_product_attention(uintptr_t a_query, uintptr_t a_key, uintptr_t a_value, uintptr_t a_attn_mask, double a_dropout_p, bool a_is_causal, bool has_a_scale, double a_scale, bool a_enable_gqa) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
-    r.err = (uintptr_t)taper_scaled_dot_product_attention((taper_tensor *)a_query, (taper_tensor *)a_key, (taper_tensor *)a_value, (taper_tensor *)a_attn_mask, a_dropout_p, a_is_causal, has_a_scale ? &a_scale : 0, &p0);
+    r.err = (uintptr_t)taper_scaled_dot_product_attention((taper_tensor *)a_query, (taper_tensor *)a_key, (taper_tensor *)a_value, (taper_tensor *)a_attn_mask, a_dropout_p, a_is_causal, has_a_scale ? &a_scale : 0, a_enable_gqa, &p0);
     r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_generate_square_subsequent_mask(int64_t a_sz, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_generate_square_subsequent_mask(a_sz, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_multi_head_attention_forward(uintptr_t a_query, uintptr_t a_key, uintptr_t a_value, int64_t a_embed_dim_to_check, int64_t a_num_heads, uintptr_t a_in_proj_weight, uintptr_t a_in_proj_bias, uintptr_t a_bias_k, uintptr_t a_bias_v, bool a_add_zero_attn, double a_dropout_p, uintptr_t a_out_proj_weight, uintptr_t a_out_proj_bias, bool a_training, uintptr_t a_key_padding_mask, bool a_need_weights, uintptr_t a_attn_mask, bool a_use_separate_proj_weight, uintptr_t a_q_proj_weight, uintptr_t a_k_proj_weight, uintptr_t a_v_proj_weight, uintptr_t a_static_k, uintptr_t a_static_v, bool a_average_attn_weights, bool a_is_causal) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_multi_head_attention_forward((taper_tensor *)a_query, (taper_tensor *)a_key, (taper_tensor *)a_value, a_embed_dim_to_check, a_num_heads, (taper_tensor *)a_in_proj_weight, (taper_tensor *)a_in_proj_bias, (taper_tensor *)a_bias_k, (taper_tensor *)a_bias_v, a_add_zero_attn, a_dropout_p, (taper_tensor *)a_out_proj_weight, (taper_tensor *)a_out_proj_bias, a_training, (taper_tensor *)a_key_padding_mask, a_need_weights, (taper_tensor *)a_attn_mask, a_use_separate_proj_weight, (taper_tensor *)a_q_proj_weight, (taper_tensor *)a_k_proj_weight, (taper_tensor *)a_v_proj_weight, (taper_tensor *)a_static_k, (taper_tensor *)a_static_v, a_average_attn_weights, a_is_causal, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
     return r;
 }
 static inline taper_go_t go_taper_pixel_shuffle(uintptr_t a_self, int64_t a_upscale_factor) {
@@ -10477,16 +10493,17 @@ func Pad(input *Tensor, pad []int64, opts ...PadOptions) (*Tensor, error) {
 
 // ScaledDotProductAttentionOptions are the optional arguments of ScaledDotProductAttention; unset fields take their defaults.
 type ScaledDotProductAttentionOptions struct {
-	AttnMask *Tensor  // default None
-	DropoutP float64  // default 0.0
-	IsCausal bool     // default False
-	Scale    *float64 // default None
+	AttnMask  *Tensor  // default None
+	DropoutP  float64  // default 0.0
+	IsCausal  bool     // default False
+	Scale     *float64 // default None
+	EnableGqa bool     // default False
 }
 
-// ScaledDotProductAttention: softmax(query @ key^T * scale + mask) @ value.
+// ScaledDotProductAttention: softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value.
 func ScaledDotProductAttention(query *Tensor, key *Tensor, value *Tensor, opts ...ScaledDotProductAttentionOptions) (*Tensor, error) {
 	o := first(opts)
-	r := C.go_taper_scaled_dot_product_attention(query.ptr(), key.ptr(), value.ptr(), o.AttnMask.ptr(), C.double(o.DropoutP), C.bool(o.IsCausal), C.bool(o.Scale != nil), C.double(or(o.Scale, 0)))
+	r := C.go_taper_scaled_dot_product_attention(query.ptr(), key.ptr(), value.ptr(), o.AttnMask.ptr(), C.double(o.DropoutP), C.bool(o.IsCausal), C.bool(o.Scale != nil), C.double(or(o.Scale, 0)), C.bool(o.EnableGqa))
 	runtime.KeepAlive(query)
 	runtime.KeepAlive(key)
 	runtime.KeepAlive(value)
@@ -10495,6 +10512,64 @@ func ScaledDotProductAttention(query *Tensor, key *Tensor, value *Tensor, opts .
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// GenerateSquareSubsequentMaskOptions are the optional arguments of GenerateSquareSubsequentMask; unset fields take their defaults.
+type GenerateSquareSubsequentMaskOptions struct {
+	Dtype  DType  // default None
+	Device Device // default None
+}
+
+// GenerateSquareSubsequentMask: A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one.
+func GenerateSquareSubsequentMask(sz int64, opts ...GenerateSquareSubsequentMaskOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_generate_square_subsequent_mask(C.int64_t(sz), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MultiHeadAttentionForwardOptions are the optional arguments of MultiHeadAttentionForward; unset fields take their defaults.
+type MultiHeadAttentionForwardOptions struct {
+	Training              *bool   // default True
+	KeyPaddingMask        *Tensor // default None
+	NeedWeights           *bool   // default True
+	AttnMask              *Tensor // default None
+	UseSeparateProjWeight bool    // default False
+	QProjWeight           *Tensor // default None
+	KProjWeight           *Tensor // default None
+	VProjWeight           *Tensor // default None
+	StaticK               *Tensor // default None
+	StaticV               *Tensor // default None
+	AverageAttnWeights    *bool   // default True
+	IsCausal              bool    // default False
+}
+
+// MultiHeadAttentionForward: All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights.
+func MultiHeadAttentionForward(query *Tensor, key *Tensor, value *Tensor, embedDimToCheck int64, numHeads int64, inProjWeight *Tensor, inProjBias *Tensor, biasK *Tensor, biasV *Tensor, addZeroAttn bool, dropoutP float64, outProjWeight *Tensor, outProjBias *Tensor, opts ...MultiHeadAttentionForwardOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_multi_head_attention_forward(query.ptr(), key.ptr(), value.ptr(), C.int64_t(embedDimToCheck), C.int64_t(numHeads), inProjWeight.ptr(), inProjBias.ptr(), biasK.ptr(), biasV.ptr(), C.bool(addZeroAttn), C.double(dropoutP), outProjWeight.ptr(), outProjBias.ptr(), C.bool(or(o.Training, true)), o.KeyPaddingMask.ptr(), C.bool(or(o.NeedWeights, true)), o.AttnMask.ptr(), C.bool(o.UseSeparateProjWeight), o.QProjWeight.ptr(), o.KProjWeight.ptr(), o.VProjWeight.ptr(), o.StaticK.ptr(), o.StaticV.ptr(), C.bool(or(o.AverageAttnWeights, true)), C.bool(o.IsCausal))
+	runtime.KeepAlive(query)
+	runtime.KeepAlive(key)
+	runtime.KeepAlive(value)
+	runtime.KeepAlive(inProjWeight)
+	runtime.KeepAlive(inProjBias)
+	runtime.KeepAlive(biasK)
+	runtime.KeepAlive(biasV)
+	runtime.KeepAlive(outProjWeight)
+	runtime.KeepAlive(outProjBias)
+	runtime.KeepAlive(o.KeyPaddingMask)
+	runtime.KeepAlive(o.AttnMask)
+	runtime.KeepAlive(o.QProjWeight)
+	runtime.KeepAlive(o.KProjWeight)
+	runtime.KeepAlive(o.VProjWeight)
+	runtime.KeepAlive(o.StaticK)
+	runtime.KeepAlive(o.StaticV)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
 // PixelShuffle: Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r].

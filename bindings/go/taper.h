@@ -6548,9 +6548,9 @@ taper_error *taper_pad(taper_tensor *input,
                        taper_tensor **out);
 
 /*
- * softmax(query @ key^T * scale + mask) @ value.
+ * softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value.
  *
- * `scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool is_causal=False, *, float? scale=None) -> Tensor`. Since 0.1.
+ * `scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_scaled_dot_product_attention(taper_tensor *query,
@@ -6560,7 +6560,53 @@ taper_error *taper_scaled_dot_product_attention(taper_tensor *query,
                                                 double dropout_p,
                                                 bool is_causal,
                                                 const double *scale,
+                                                bool enable_gqa,
                                                 taper_tensor **out);
+
+/*
+ * A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one.
+ *
+ * `generate_square_subsequent_mask(int sz, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_generate_square_subsequent_mask(int64_t sz,
+                                                   int32_t dtype,
+                                                   taper_device device,
+                                                   taper_tensor **out);
+
+/*
+ * All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights.
+ *
+ * `multi_head_attention_forward(Tensor query, Tensor key, Tensor value, int embed_dim_to_check, int num_heads, Tensor? in_proj_weight, Tensor? in_proj_bias, Tensor? bias_k, Tensor? bias_v, bool add_zero_attn, float dropout_p, Tensor out_proj_weight, Tensor? out_proj_bias, bool training=True, Tensor? key_padding_mask=None, bool need_weights=True, Tensor? attn_mask=None, bool use_separate_proj_weight=False, Tensor? q_proj_weight=None, Tensor? k_proj_weight=None, Tensor? v_proj_weight=None, Tensor? static_k=None, Tensor? static_v=None, bool average_attn_weights=True, bool is_causal=False) -> (Tensor attn_output, Tensor attn_output_weights)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_multi_head_attention_forward(taper_tensor *query,
+                                                taper_tensor *key,
+                                                taper_tensor *value,
+                                                int64_t embed_dim_to_check,
+                                                int64_t num_heads,
+                                                taper_tensor *in_proj_weight,
+                                                taper_tensor *in_proj_bias,
+                                                taper_tensor *bias_k,
+                                                taper_tensor *bias_v,
+                                                bool add_zero_attn,
+                                                double dropout_p,
+                                                taper_tensor *out_proj_weight,
+                                                taper_tensor *out_proj_bias,
+                                                bool training,
+                                                taper_tensor *key_padding_mask,
+                                                bool need_weights,
+                                                taper_tensor *attn_mask,
+                                                bool use_separate_proj_weight,
+                                                taper_tensor *q_proj_weight,
+                                                taper_tensor *k_proj_weight,
+                                                taper_tensor *v_proj_weight,
+                                                taper_tensor *static_k,
+                                                taper_tensor *static_v,
+                                                bool average_attn_weights,
+                                                bool is_causal,
+                                                taper_tensor **attn_output,
+                                                taper_tensor **attn_output_weights);
 
 /*
  * Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r].

@@ -11711,9 +11711,9 @@ pub unsafe extern "C" fn taper_pad(
     })
 }
 
-/// softmax(query @ key^T * scale + mask) @ value.
+/// softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value.
 ///
-/// `scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool is_causal=False, *, float? scale=None) -> Tensor`. Since 0.1.
+/// `scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor`. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_scaled_dot_product_attention(
@@ -11724,10 +11724,11 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
     dropout_p: f64,
     is_causal: bool,
     scale: *const f64,
+    enable_gqa: bool,
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("scaled_dot_product_attention", |c| {
-        let out = c.out(7, "out", out);
+        let out = c.out(8, "out", out);
         let out = out?;
         let mut query = c.tensor(0, "query", query)?;
         let mut key = c.tensor(1, "key", key)?;
@@ -11737,7 +11738,95 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         if c.is_gated() {
             c.gate(514, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
         }
-        out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)?)
+        out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)?)
+    })
+}
+
+/// A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one.
+///
+/// `generate_square_subsequent_mask(int sz, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_generate_square_subsequent_mask(
+    sz: i64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("generate_square_subsequent_mask", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(1, "dtype", dtype)?;
+        let device = c.opt_device(2, "device", device)?;
+        if c.is_gated() {
+            c.gate(515, &mut [])?;
+        }
+        out.set(ops::generate_square_subsequent_mask(sz, dtype, device)?)
+    })
+}
+
+/// All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights.
+///
+/// `multi_head_attention_forward(Tensor query, Tensor key, Tensor value, int embed_dim_to_check, int num_heads, Tensor? in_proj_weight, Tensor? in_proj_bias, Tensor? bias_k, Tensor? bias_v, bool add_zero_attn, float dropout_p, Tensor out_proj_weight, Tensor? out_proj_bias, bool training=True, Tensor? key_padding_mask=None, bool need_weights=True, Tensor? attn_mask=None, bool use_separate_proj_weight=False, Tensor? q_proj_weight=None, Tensor? k_proj_weight=None, Tensor? v_proj_weight=None, Tensor? static_k=None, Tensor? static_v=None, bool average_attn_weights=True, bool is_causal=False) -> (Tensor attn_output, Tensor attn_output_weights)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_multi_head_attention_forward(
+    query: *mut taper_tensor,
+    key: *mut taper_tensor,
+    value: *mut taper_tensor,
+    embed_dim_to_check: i64,
+    num_heads: i64,
+    in_proj_weight: *mut taper_tensor,
+    in_proj_bias: *mut taper_tensor,
+    bias_k: *mut taper_tensor,
+    bias_v: *mut taper_tensor,
+    add_zero_attn: bool,
+    dropout_p: f64,
+    out_proj_weight: *mut taper_tensor,
+    out_proj_bias: *mut taper_tensor,
+    training: bool,
+    key_padding_mask: *mut taper_tensor,
+    need_weights: bool,
+    attn_mask: *mut taper_tensor,
+    use_separate_proj_weight: bool,
+    q_proj_weight: *mut taper_tensor,
+    k_proj_weight: *mut taper_tensor,
+    v_proj_weight: *mut taper_tensor,
+    static_k: *mut taper_tensor,
+    static_v: *mut taper_tensor,
+    average_attn_weights: bool,
+    is_causal: bool,
+    attn_output: *mut *mut taper_tensor,
+    attn_output_weights: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("multi_head_attention_forward", |c| {
+        let attn_output = c.out(25, "attn_output", attn_output);
+        let attn_output_weights = c.out(26, "attn_output_weights", attn_output_weights);
+        let attn_output = attn_output?;
+        let attn_output_weights = attn_output_weights?;
+        let mut query = c.tensor(0, "query", query)?;
+        let mut key = c.tensor(1, "key", key)?;
+        let mut value = c.tensor(2, "value", value)?;
+        let mut in_proj_weight = c.opt_tensor(5, "in_proj_weight", in_proj_weight)?;
+        let mut in_proj_bias = c.opt_tensor(6, "in_proj_bias", in_proj_bias)?;
+        let mut bias_k = c.opt_tensor(7, "bias_k", bias_k)?;
+        let mut bias_v = c.opt_tensor(8, "bias_v", bias_v)?;
+        let mut out_proj_weight = c.tensor(11, "out_proj_weight", out_proj_weight)?;
+        let mut out_proj_bias = c.opt_tensor(12, "out_proj_bias", out_proj_bias)?;
+        let mut key_padding_mask = c.opt_tensor(14, "key_padding_mask", key_padding_mask)?;
+        let mut attn_mask = c.opt_tensor(16, "attn_mask", attn_mask)?;
+        let mut q_proj_weight = c.opt_tensor(18, "q_proj_weight", q_proj_weight)?;
+        let mut k_proj_weight = c.opt_tensor(19, "k_proj_weight", k_proj_weight)?;
+        let mut v_proj_weight = c.opt_tensor(20, "v_proj_weight", v_proj_weight)?;
+        let mut static_k = c.opt_tensor(21, "static_k", static_k)?;
+        let mut static_v = c.opt_tensor(22, "static_v", static_v)?;
+        if c.is_gated() {
+            c.gate(516, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+        }
+        let (attn_output_value, attn_output_weights_value) = ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)?;
+        attn_output.set(attn_output_value)?;
+        attn_output_weights.set(attn_output_weights_value)?;
+        Ok(())
     })
 }
 
@@ -11756,7 +11845,7 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(515, &mut [One(&mut self_)])?;
+            c.gate(517, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
     })
@@ -11792,7 +11881,7 @@ pub unsafe extern "C" fn taper_interpolate(
         let scale_h = c.opt(7, "scale_h", scale_h)?;
         let scale_w = c.opt(8, "scale_w", scale_w)?;
         if c.is_gated() {
-            c.gate(516, &mut [One(&mut input)])?;
+            c.gate(518, &mut [One(&mut input)])?;
         }
         out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
     })
@@ -11813,7 +11902,7 @@ pub unsafe extern "C" fn taper_pixel_unshuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(517, &mut [One(&mut self_)])?;
+            c.gate(519, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
     })
@@ -11834,7 +11923,7 @@ pub unsafe extern "C" fn taper_channel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(518, &mut [One(&mut self_)])?;
+            c.gate(520, &mut [One(&mut self_)])?;
         }
         out.set(ops::channel_shuffle(&self_, groups)?)
     })
@@ -11874,7 +11963,7 @@ pub unsafe extern "C" fn taper_lstm(
         let mut hx = c.tensors(1, "hx", hx, hx_len)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(519, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+            c.gate(521, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -11917,7 +12006,7 @@ pub unsafe extern "C" fn taper_lstm_data(
         let mut hx = c.tensors(2, "hx", hx, hx_len)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(520, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+            c.gate(522, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -11955,7 +12044,7 @@ pub unsafe extern "C" fn taper_gru(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(521, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(523, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -11993,7 +12082,7 @@ pub unsafe extern "C" fn taper_gru_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(522, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(524, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -12030,7 +12119,7 @@ pub unsafe extern "C" fn taper_rnn_tanh(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(523, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(525, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -12068,7 +12157,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(524, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(526, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -12105,7 +12194,7 @@ pub unsafe extern "C" fn taper_rnn_relu(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(525, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(527, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -12143,7 +12232,7 @@ pub unsafe extern "C" fn taper_rnn_relu_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(526, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(528, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -12180,7 +12269,7 @@ pub unsafe extern "C" fn taper_lstm_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(527, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(529, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         let (h_1_value, c_1_value) = ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?;
         h_1.set(h_1_value)?;
@@ -12213,7 +12302,7 @@ pub unsafe extern "C" fn taper_gru_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(528, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(530, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -12243,7 +12332,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(529, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(531, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -12273,7 +12362,7 @@ pub unsafe extern "C" fn taper_rnn_relu_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(530, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(532, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -12299,7 +12388,7 @@ pub unsafe extern "C" fn taper_mse_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(531, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(533, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
@@ -12323,7 +12412,7 @@ pub unsafe extern "C" fn taper_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(532, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(534, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
@@ -12348,7 +12437,7 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(533, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(535, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
@@ -12373,7 +12462,7 @@ pub unsafe extern "C" fn taper_huber_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(534, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(536, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
@@ -12399,7 +12488,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(535, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(537, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -12427,7 +12516,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(536, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+            c.gate(538, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
         }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
@@ -12452,7 +12541,7 @@ pub unsafe extern "C" fn taper_kl_div(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(537, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(539, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
@@ -12479,7 +12568,7 @@ pub unsafe extern "C" fn taper_nll_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(538, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(540, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
@@ -12507,7 +12596,7 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(539, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(541, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
@@ -12532,7 +12621,7 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(540, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(542, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
@@ -12556,7 +12645,7 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(541, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(543, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
@@ -12583,7 +12672,7 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(542, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(544, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12610,7 +12699,7 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(543, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(545, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12640,7 +12729,7 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
         let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(544, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+            c.gate(546, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
         }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
@@ -12666,7 +12755,7 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(545, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(547, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -12695,7 +12784,7 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(546, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(548, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
@@ -12722,7 +12811,7 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(547, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(549, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
@@ -12750,7 +12839,7 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
         let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(548, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+            c.gate(550, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
         }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
@@ -12779,7 +12868,7 @@ pub unsafe extern "C" fn taper_rand(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(549, &mut [])?;
+            c.gate(551, &mut [])?;
         }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
@@ -12805,7 +12894,7 @@ pub unsafe extern "C" fn taper_rand_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(550, &mut [One(&mut self_)])?;
+            c.gate(552, &mut [One(&mut self_)])?;
         }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12832,7 +12921,7 @@ pub unsafe extern "C" fn taper_randn(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(551, &mut [])?;
+            c.gate(553, &mut [])?;
         }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
@@ -12858,7 +12947,7 @@ pub unsafe extern "C" fn taper_randn_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(552, &mut [One(&mut self_)])?;
+            c.gate(554, &mut [One(&mut self_)])?;
         }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12886,7 +12975,7 @@ pub unsafe extern "C" fn taper_randint(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(553, &mut [])?;
+            c.gate(555, &mut [])?;
         }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
@@ -12915,7 +13004,7 @@ pub unsafe extern "C" fn taper_randint_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(554, &mut [])?;
+            c.gate(556, &mut [])?;
         }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
@@ -12942,7 +13031,7 @@ pub unsafe extern "C" fn taper_randint_like(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(555, &mut [One(&mut self_)])?;
+            c.gate(557, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
@@ -12970,7 +13059,7 @@ pub unsafe extern "C" fn taper_randint_like_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(556, &mut [One(&mut self_)])?;
+            c.gate(558, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
@@ -12995,7 +13084,7 @@ pub unsafe extern "C" fn taper_randperm(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(557, &mut [])?;
+            c.gate(559, &mut [])?;
         }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
@@ -13018,7 +13107,7 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
         let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(558, &mut [One(&mut mean)])?;
+            c.gate(560, &mut [One(&mut mean)])?;
         }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
@@ -13041,7 +13130,7 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(559, &mut [One(&mut std)])?;
+            c.gate(561, &mut [One(&mut std)])?;
         }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
@@ -13065,7 +13154,7 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(560, &mut [One(&mut mean), One(&mut std)])?;
+            c.gate(562, &mut [One(&mut mean), One(&mut std)])?;
         }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
@@ -13094,7 +13183,7 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(561, &mut [])?;
+            c.gate(563, &mut [])?;
         }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
@@ -13116,7 +13205,7 @@ pub unsafe extern "C" fn taper_bernoulli(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(562, &mut [One(&mut self_)])?;
+            c.gate(564, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
@@ -13139,7 +13228,7 @@ pub unsafe extern "C" fn taper_bernoulli_p(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(563, &mut [One(&mut self_)])?;
+            c.gate(565, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
@@ -13163,7 +13252,7 @@ pub unsafe extern "C" fn taper_multinomial(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(564, &mut [One(&mut self_)])?;
+            c.gate(566, &mut [One(&mut self_)])?;
         }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
     })
@@ -13184,7 +13273,7 @@ pub unsafe extern "C" fn taper_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(565, &mut [One(&mut self_)])?;
+            c.gate(567, &mut [One(&mut self_)])?;
         }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
@@ -13205,7 +13294,7 @@ pub unsafe extern "C" fn taper_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(566, &mut [One(&mut self_)])?;
+            c.gate(568, &mut [One(&mut self_)])?;
         }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13226,7 +13315,7 @@ pub unsafe extern "C" fn taper_log_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(567, &mut [One(&mut self_)])?;
+            c.gate(569, &mut [One(&mut self_)])?;
         }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13247,7 +13336,7 @@ pub unsafe extern "C" fn taper_cauchy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(568, &mut [One(&mut self_)])?;
+            c.gate(570, &mut [One(&mut self_)])?;
         }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
@@ -13267,7 +13356,7 @@ pub unsafe extern "C" fn taper_exponential_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(569, &mut [One(&mut self_)])?;
+            c.gate(571, &mut [One(&mut self_)])?;
         }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
@@ -13287,7 +13376,7 @@ pub unsafe extern "C" fn taper_geometric_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(570, &mut [One(&mut self_)])?;
+            c.gate(572, &mut [One(&mut self_)])?;
         }
         ops::geometric_(&self_, p, generator.as_ref())
     })
@@ -13306,7 +13395,7 @@ pub unsafe extern "C" fn taper_random_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(571, &mut [One(&mut self_)])?;
+            c.gate(573, &mut [One(&mut self_)])?;
         }
         ops::random_(&self_, generator.as_ref())
     })
@@ -13326,7 +13415,7 @@ pub unsafe extern "C" fn taper_random_to_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(572, &mut [One(&mut self_)])?;
+            c.gate(574, &mut [One(&mut self_)])?;
         }
         ops::random_to_(&self_, to, generator.as_ref())
     })
@@ -13348,7 +13437,7 @@ pub unsafe extern "C" fn taper_random_from_(
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(573, &mut [One(&mut self_)])?;
+            c.gate(575, &mut [One(&mut self_)])?;
         }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
@@ -13369,7 +13458,7 @@ pub unsafe extern "C" fn taper_bernoulli_(
         let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(574, &mut [One(&mut self_), One(&mut p)])?;
+            c.gate(576, &mut [One(&mut self_), One(&mut p)])?;
         }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
@@ -13389,7 +13478,7 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(575, &mut [One(&mut self_)])?;
+            c.gate(577, &mut [One(&mut self_)])?;
         }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
@@ -13413,7 +13502,7 @@ pub unsafe extern "C" fn taper_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(576, &mut [One(&mut input)])?;
+            c.gate(578, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13434,7 +13523,7 @@ pub unsafe extern "C" fn taper_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(577, &mut [One(&mut input)])?;
+            c.gate(579, &mut [One(&mut input)])?;
         }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
@@ -13458,7 +13547,7 @@ pub unsafe extern "C" fn taper_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(578, &mut [One(&mut input)])?;
+            c.gate(580, &mut [One(&mut input)])?;
         }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13482,7 +13571,7 @@ pub unsafe extern "C" fn taper_feature_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(579, &mut [One(&mut input)])?;
+            c.gate(581, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13506,7 +13595,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(580, &mut [One(&mut input)])?;
+            c.gate(582, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13530,7 +13619,7 @@ pub unsafe extern "C" fn taper_dropout1d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(581, &mut [One(&mut input)])?;
+            c.gate(583, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
@@ -13554,7 +13643,7 @@ pub unsafe extern "C" fn taper_dropout2d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(582, &mut [One(&mut input)])?;
+            c.gate(584, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
@@ -13578,7 +13667,7 @@ pub unsafe extern "C" fn taper_dropout3d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(583, &mut [One(&mut input)])?;
+            c.gate(585, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
@@ -13603,7 +13692,7 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
         let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(584, &mut [One(&mut logits)])?;
+            c.gate(586, &mut [One(&mut logits)])?;
         }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
@@ -13626,7 +13715,7 @@ pub unsafe extern "C" fn taper_init_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(585, &mut [One(&mut self_)])?;
+            c.gate(587, &mut [One(&mut self_)])?;
         }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
@@ -13647,7 +13736,7 @@ pub unsafe extern "C" fn taper_init_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(586, &mut [One(&mut self_)])?;
+            c.gate(588, &mut [One(&mut self_)])?;
         }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13665,7 +13754,7 @@ pub unsafe extern "C" fn taper_init_constant_(
     guard("init_constant_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(587, &mut [One(&mut self_)])?;
+            c.gate(589, &mut [One(&mut self_)])?;
         }
         ops::init_constant_(&self_, val)
     })
@@ -13682,7 +13771,7 @@ pub unsafe extern "C" fn taper_init_ones_(
     guard("init_ones_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(588, &mut [One(&mut self_)])?;
+            c.gate(590, &mut [One(&mut self_)])?;
         }
         ops::init_ones_(&self_)
     })
@@ -13699,7 +13788,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
     guard("init_zeros_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(589, &mut [One(&mut self_)])?;
+            c.gate(591, &mut [One(&mut self_)])?;
         }
         ops::init_zeros_(&self_)
     })
@@ -13716,7 +13805,7 @@ pub unsafe extern "C" fn taper_init_eye_(
     guard("init_eye_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(590, &mut [One(&mut self_)])?;
+            c.gate(592, &mut [One(&mut self_)])?;
         }
         ops::init_eye_(&self_)
     })
@@ -13734,7 +13823,7 @@ pub unsafe extern "C" fn taper_init_dirac_(
     guard("init_dirac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(591, &mut [One(&mut self_)])?;
+            c.gate(593, &mut [One(&mut self_)])?;
         }
         ops::init_dirac_(&self_, groups)
     })
@@ -13754,7 +13843,7 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(592, &mut [One(&mut self_)])?;
+            c.gate(594, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
@@ -13774,7 +13863,7 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(593, &mut [One(&mut self_)])?;
+            c.gate(595, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
@@ -13798,7 +13887,7 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(594, &mut [One(&mut self_)])?;
+            c.gate(596, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13822,7 +13911,7 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(595, &mut [One(&mut self_)])?;
+            c.gate(597, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13845,7 +13934,7 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
         if c.is_gated() {
-            c.gate(596, &mut [One(&mut self_)])?;
+            c.gate(598, &mut [One(&mut self_)])?;
         }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
@@ -13865,7 +13954,7 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(597, &mut [One(&mut self_)])?;
+            c.gate(599, &mut [One(&mut self_)])?;
         }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
@@ -13886,7 +13975,7 @@ pub unsafe extern "C" fn taper_init_sparse_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(598, &mut [One(&mut self_)])?;
+            c.gate(600, &mut [One(&mut self_)])?;
         }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
@@ -13907,7 +13996,7 @@ pub unsafe extern "C" fn taper_init_default_(
         let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(599, &mut [One(&mut weight), Opt(&mut bias)])?;
+            c.gate(601, &mut [One(&mut weight), Opt(&mut bias)])?;
         }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
@@ -13929,7 +14018,7 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = c.opt(1, "param", param)?;
         if c.is_gated() {
-            c.gate(600, &mut [])?;
+            c.gate(602, &mut [])?;
         }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
@@ -13955,7 +14044,7 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
         let out = out?;
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(601, &mut [List(&mut parameters)])?;
+            c.gate(603, &mut [List(&mut parameters)])?;
         }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
@@ -13974,7 +14063,7 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     guard("clip_grad_value_", |c| {
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(602, &mut [List(&mut parameters)])?;
+            c.gate(604, &mut [List(&mut parameters)])?;
         }
         ops::clip_grad_value_(&parameters, clip_value)
     })
@@ -14005,7 +14094,7 @@ pub unsafe extern "C" fn taper_fused_sgd_(
         let mut grads = c.tensors(1, "grads", grads, grads_len)?;
         let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
         if c.is_gated() {
-            c.gate(603, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+            c.gate(605, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
         }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
@@ -14044,7 +14133,7 @@ pub unsafe extern "C" fn taper_fused_adam_(
         let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
         let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
         if c.is_gated() {
-            c.gate(604, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+            c.gate(606, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
         }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })

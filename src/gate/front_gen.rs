@@ -6388,19 +6388,57 @@ pub fn pad(input: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Resul
     ops::pad(&input, pad, mode, value)
 }
 
-/// softmax(query @ key^T * scale + mask) @ value.
+/// softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value.
 #[rustfmt::skip]
 #[inline]
-pub fn scaled_dot_product_attention(query: &Tensor, key: &Tensor, value: &Tensor, attn_mask: Option<&Tensor>, dropout_p: f64, is_causal: bool, scale: Option<f64>) -> Result<Tensor> {
+pub fn scaled_dot_product_attention(query: &Tensor, key: &Tensor, value: &Tensor, attn_mask: Option<&Tensor>, dropout_p: f64, is_causal: bool, scale: Option<f64>, enable_gqa: bool) -> Result<Tensor> {
     if watch::word() & watch::GATED == 0 {
-        return ops::scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale);
+        return ops::scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa);
     }
     let mut query = query.clone();
     let mut key = key.clone();
     let mut value = value.clone();
     let mut attn_mask = attn_mask.cloned();
     let _op = enter(OpId(514), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
-    ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale)
+    ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)
+}
+
+/// A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one.
+#[rustfmt::skip]
+#[inline]
+pub fn generate_square_subsequent_mask(sz: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::generate_square_subsequent_mask(sz, dtype, device);
+    }
+    let _op = enter(OpId(515), &mut [])?;
+    ops::generate_square_subsequent_mask(sz, dtype, device)
+}
+
+/// All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights.
+#[rustfmt::skip]
+#[inline]
+pub fn multi_head_attention_forward(query: &Tensor, key: &Tensor, value: &Tensor, embed_dim_to_check: i64, num_heads: i64, in_proj_weight: Option<&Tensor>, in_proj_bias: Option<&Tensor>, bias_k: Option<&Tensor>, bias_v: Option<&Tensor>, add_zero_attn: bool, dropout_p: f64, out_proj_weight: &Tensor, out_proj_bias: Option<&Tensor>, training: bool, key_padding_mask: Option<&Tensor>, need_weights: bool, attn_mask: Option<&Tensor>, use_separate_proj_weight: bool, q_proj_weight: Option<&Tensor>, k_proj_weight: Option<&Tensor>, v_proj_weight: Option<&Tensor>, static_k: Option<&Tensor>, static_v: Option<&Tensor>, average_attn_weights: bool, is_causal: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::multi_head_attention_forward(query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn, dropout_p, out_proj_weight, out_proj_bias, training, key_padding_mask, need_weights, attn_mask, use_separate_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v, average_attn_weights, is_causal);
+    }
+    let mut query = query.clone();
+    let mut key = key.clone();
+    let mut value = value.clone();
+    let mut in_proj_weight = in_proj_weight.cloned();
+    let mut in_proj_bias = in_proj_bias.cloned();
+    let mut bias_k = bias_k.cloned();
+    let mut bias_v = bias_v.cloned();
+    let mut out_proj_weight = out_proj_weight.clone();
+    let mut out_proj_bias = out_proj_bias.cloned();
+    let mut key_padding_mask = key_padding_mask.cloned();
+    let mut attn_mask = attn_mask.cloned();
+    let mut q_proj_weight = q_proj_weight.cloned();
+    let mut k_proj_weight = k_proj_weight.cloned();
+    let mut v_proj_weight = v_proj_weight.cloned();
+    let mut static_k = static_k.cloned();
+    let mut static_v = static_v.cloned();
+    let _op = enter(OpId(516), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+    ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)
 }
 
 /// Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r].
@@ -6411,7 +6449,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
         return ops::pixel_shuffle(self_, upscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(515), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
     ops::pixel_shuffle(&self_, upscale_factor)
 }
 
@@ -6423,7 +6461,7 @@ pub fn interpolate(input: &Tensor, size: Option<&[i64]>, scale_factor: Option<f6
         return ops::interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(516), &mut [One(&mut input)])?;
+    let _op = enter(OpId(518), &mut [One(&mut input)])?;
     ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)
 }
 
@@ -6435,7 +6473,7 @@ pub fn pixel_unshuffle(self_: &Tensor, downscale_factor: i64) -> Result<Tensor> 
         return ops::pixel_unshuffle(self_, downscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(519), &mut [One(&mut self_)])?;
     ops::pixel_unshuffle(&self_, downscale_factor)
 }
 
@@ -6447,7 +6485,7 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
         return ops::channel_shuffle(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(518), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(520), &mut [One(&mut self_)])?;
     ops::channel_shuffle(&self_, groups)
 }
 
@@ -6461,7 +6499,7 @@ pub fn lstm(input: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, 
     let mut input = input.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(519), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(521), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
     ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6476,7 +6514,7 @@ pub fn lstm_data(data: &Tensor, batch_sizes: &Tensor, hx: &[Tensor], params: &[T
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(520), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(522), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
     ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6490,7 +6528,7 @@ pub fn gru(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(521), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(523), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6505,7 +6543,7 @@ pub fn gru_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tens
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(522), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(524), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6519,7 +6557,7 @@ pub fn rnn_tanh(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(523), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(525), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6534,7 +6572,7 @@ pub fn rnn_tanh_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(524), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(526), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6548,7 +6586,7 @@ pub fn rnn_relu(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(525), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(527), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6563,7 +6601,7 @@ pub fn rnn_relu_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(526), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(528), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6580,7 +6618,7 @@ pub fn lstm_cell(input: &Tensor, hx: &[Tensor], w_ih: &Tensor, w_hh: &Tensor, b_
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(527), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(529), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6597,7 +6635,7 @@ pub fn gru_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih:
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(528), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(530), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6614,7 +6652,7 @@ pub fn rnn_tanh_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(529), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(531), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6631,7 +6669,7 @@ pub fn rnn_relu_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(530), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(532), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6644,7 +6682,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tens
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(531), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(533), &mut [One(&mut input), One(&mut target)])?;
     ops::mse_loss(&input, &target, reduction)
 }
 
@@ -6657,7 +6695,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(532), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(534), &mut [One(&mut input), One(&mut target)])?;
     ops::l1_loss(&input, &target, reduction)
 }
 
@@ -6670,7 +6708,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(533), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(535), &mut [One(&mut input), One(&mut target)])?;
     ops::smooth_l1_loss(&input, &target, reduction, beta)
 }
 
@@ -6683,7 +6721,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(534), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(536), &mut [One(&mut input), One(&mut target)])?;
     ops::huber_loss(&input, &target, reduction, delta)
 }
 
@@ -6697,7 +6735,7 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(535), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(537), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6712,7 +6750,7 @@ pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight:
     let mut target = target.clone();
     let mut weight = weight.cloned();
     let mut pos_weight = pos_weight.cloned();
-    let _op = enter(OpId(536), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+    let _op = enter(OpId(538), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
     ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)
 }
 
@@ -6725,7 +6763,7 @@ pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(537), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(539), &mut [One(&mut input), One(&mut target)])?;
     ops::kl_div(&input, &target, reduction, log_target)
 }
 
@@ -6739,7 +6777,7 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(538), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(540), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)
 }
 
@@ -6753,7 +6791,7 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, i
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(539), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(541), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)
 }
 
@@ -6766,7 +6804,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(540), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(542), &mut [One(&mut input), One(&mut target)])?;
     ops::hinge_embedding_loss(&input, &target, margin, reduction)
 }
 
@@ -6779,7 +6817,7 @@ pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Res
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(541), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(543), &mut [One(&mut input), One(&mut target)])?;
     ops::soft_margin_loss(&input, &target, reduction)
 }
 
@@ -6793,7 +6831,7 @@ pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, ma
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(542), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(544), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6807,7 +6845,7 @@ pub fn cosine_embedding_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, 
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(543), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(545), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6821,7 +6859,7 @@ pub fn triplet_margin_loss(anchor: &Tensor, positive: &Tensor, negative: &Tensor
     let mut anchor = anchor.clone();
     let mut positive = positive.clone();
     let mut negative = negative.clone();
-    let _op = enter(OpId(544), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+    let _op = enter(OpId(546), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
     ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)
 }
 
@@ -6835,7 +6873,7 @@ pub fn multilabel_soft_margin_loss(input: &Tensor, target: &Tensor, weight: Opti
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(545), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(547), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6849,7 +6887,7 @@ pub fn multi_margin_loss(input: &Tensor, target: &Tensor, p: Scalar, margin: f64
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(546), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(548), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)
 }
 
@@ -6862,7 +6900,7 @@ pub fn poisson_nll_loss(input: &Tensor, target: &Tensor, log_input: bool, full: 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(547), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(549), &mut [One(&mut input), One(&mut target)])?;
     ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)
 }
 
@@ -6876,7 +6914,7 @@ pub fn gaussian_nll_loss(input: &Tensor, target: &Tensor, var: &Tensor, full: bo
     let mut input = input.clone();
     let mut target = target.clone();
     let mut var = var.clone();
-    let _op = enter(OpId(548), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+    let _op = enter(OpId(550), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
     ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)
 }
 
@@ -6887,7 +6925,7 @@ pub fn rand(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, d
     if watch::word() & watch::GATED == 0 {
         return ops::rand(size, generator, dtype, device);
     }
-    let _op = enter(OpId(549), &mut [])?;
+    let _op = enter(OpId(551), &mut [])?;
     ops::rand(size, generator, dtype, device)
 }
 
@@ -6899,7 +6937,7 @@ pub fn rand_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<DT
         return ops::rand_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(550), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
     ops::rand_like(&self_, generator, dtype, device)
 }
 
@@ -6910,7 +6948,7 @@ pub fn randn(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, 
     if watch::word() & watch::GATED == 0 {
         return ops::randn(size, generator, dtype, device);
     }
-    let _op = enter(OpId(551), &mut [])?;
+    let _op = enter(OpId(553), &mut [])?;
     ops::randn(size, generator, dtype, device)
 }
 
@@ -6922,7 +6960,7 @@ pub fn randn_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<D
         return ops::randn_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(554), &mut [One(&mut self_)])?;
     ops::randn_like(&self_, generator, dtype, device)
 }
 
@@ -6933,7 +6971,7 @@ pub fn randint(high: i64, size: &[i64], generator: Option<&Generator>, dtype: Op
     if watch::word() & watch::GATED == 0 {
         return ops::randint(high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(553), &mut [])?;
+    let _op = enter(OpId(555), &mut [])?;
     ops::randint(high, size, generator, dtype, device)
 }
 
@@ -6944,7 +6982,7 @@ pub fn randint_low(low: i64, high: i64, size: &[i64], generator: Option<&Generat
     if watch::word() & watch::GATED == 0 {
         return ops::randint_low(low, high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(554), &mut [])?;
+    let _op = enter(OpId(556), &mut [])?;
     ops::randint_low(low, high, size, generator, dtype, device)
 }
 
@@ -6956,7 +6994,7 @@ pub fn randint_like(self_: &Tensor, high: i64, generator: Option<&Generator>, dt
         return ops::randint_like(self_, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(557), &mut [One(&mut self_)])?;
     ops::randint_like(&self_, high, generator, dtype, device)
 }
 
@@ -6968,7 +7006,7 @@ pub fn randint_like_low(self_: &Tensor, low: i64, high: i64, generator: Option<&
         return ops::randint_like_low(self_, low, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(556), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(558), &mut [One(&mut self_)])?;
     ops::randint_like_low(&self_, low, high, generator, dtype, device)
 }
 
@@ -6979,7 +7017,7 @@ pub fn randperm(n: i64, generator: Option<&Generator>, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::randperm(n, generator, dtype, device);
     }
-    let _op = enter(OpId(557), &mut [])?;
+    let _op = enter(OpId(559), &mut [])?;
     ops::randperm(n, generator, dtype, device)
 }
 
@@ -6991,7 +7029,7 @@ pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator
         return ops::normal_tensor_float(mean, std, generator);
     }
     let mut mean = mean.clone();
-    let _op = enter(OpId(558), &mut [One(&mut mean)])?;
+    let _op = enter(OpId(560), &mut [One(&mut mean)])?;
     ops::normal_tensor_float(&mean, std, generator)
 }
 
@@ -7003,7 +7041,7 @@ pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator
         return ops::normal_float_tensor(mean, std, generator);
     }
     let mut std = std.clone();
-    let _op = enter(OpId(559), &mut [One(&mut std)])?;
+    let _op = enter(OpId(561), &mut [One(&mut std)])?;
     ops::normal_float_tensor(mean, &std, generator)
 }
 
@@ -7016,7 +7054,7 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     }
     let mut mean = mean.clone();
     let mut std = std.clone();
-    let _op = enter(OpId(560), &mut [One(&mut mean), One(&mut std)])?;
+    let _op = enter(OpId(562), &mut [One(&mut mean), One(&mut std)])?;
     ops::normal_tensor_tensor(&mean, &std, generator)
 }
 
@@ -7027,7 +7065,7 @@ pub fn normal_float_float(mean: f64, std: f64, size: &[i64], generator: Option<&
     if watch::word() & watch::GATED == 0 {
         return ops::normal_float_float(mean, std, size, generator, dtype, device);
     }
-    let _op = enter(OpId(561), &mut [])?;
+    let _op = enter(OpId(563), &mut [])?;
     ops::normal_float_float(mean, std, size, generator, dtype, device)
 }
 
@@ -7039,7 +7077,7 @@ pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor
         return ops::bernoulli(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(562), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(564), &mut [One(&mut self_)])?;
     ops::bernoulli(&self_, generator)
 }
 
@@ -7051,7 +7089,7 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
         return ops::bernoulli_p(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(563), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(565), &mut [One(&mut self_)])?;
     ops::bernoulli_p(&self_, p, generator)
 }
 
@@ -7063,7 +7101,7 @@ pub fn multinomial(self_: &Tensor, num_samples: i64, replacement: bool, generato
         return ops::multinomial(self_, num_samples, replacement, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(564), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(566), &mut [One(&mut self_)])?;
     ops::multinomial(&self_, num_samples, replacement, generator)
 }
 
@@ -7075,7 +7113,7 @@ pub fn uniform_(self_: &Tensor, from_: f64, to: f64, generator: Option<&Generato
         return ops::uniform_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(565), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(567), &mut [One(&mut self_)])?;
     ops::uniform_(&self_, from_, to, generator)
 }
 
@@ -7087,7 +7125,7 @@ pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator
         return ops::normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(566), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(568), &mut [One(&mut self_)])?;
     ops::normal_(&self_, mean, std, generator)
 }
 
@@ -7099,7 +7137,7 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
         return ops::log_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(567), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(569), &mut [One(&mut self_)])?;
     ops::log_normal_(&self_, mean, std, generator)
 }
 
@@ -7111,7 +7149,7 @@ pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Gener
         return ops::cauchy_(self_, median, sigma, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(568), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(570), &mut [One(&mut self_)])?;
     ops::cauchy_(&self_, median, sigma, generator)
 }
 
@@ -7123,7 +7161,7 @@ pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -
         return ops::exponential_(self_, lambd, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(569), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(571), &mut [One(&mut self_)])?;
     ops::exponential_(&self_, lambd, generator)
 }
 
@@ -7135,7 +7173,7 @@ pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
         return ops::geometric_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(570), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(572), &mut [One(&mut self_)])?;
     ops::geometric_(&self_, p, generator)
 }
 
@@ -7147,7 +7185,7 @@ pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<()> {
         return ops::random_(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(571), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
     ops::random_(&self_, generator)
 }
 
@@ -7159,7 +7197,7 @@ pub fn random_to_(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Res
         return ops::random_to_(self_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(572), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(574), &mut [One(&mut self_)])?;
     ops::random_to_(&self_, to, generator)
 }
 
@@ -7171,7 +7209,7 @@ pub fn random_from_(self_: &Tensor, from_: i64, to: Option<i64>, generator: Opti
         return ops::random_from_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
     ops::random_from_(&self_, from_, to, generator)
 }
 
@@ -7184,7 +7222,7 @@ pub fn bernoulli_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> 
     }
     let mut self_ = self_.clone();
     let mut p = p.clone();
-    let _op = enter(OpId(574), &mut [One(&mut self_), One(&mut p)])?;
+    let _op = enter(OpId(576), &mut [One(&mut self_), One(&mut p)])?;
     ops::bernoulli_(&self_, &p, generator)
 }
 
@@ -7196,7 +7234,7 @@ pub fn bernoulli_float_(self_: &Tensor, p: f64, generator: Option<&Generator>) -
         return ops::bernoulli_float_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(577), &mut [One(&mut self_)])?;
     ops::bernoulli_float_(&self_, p, generator)
 }
 
@@ -7208,7 +7246,7 @@ pub fn dropout(input: &Tensor, p: f64, training: bool, generator: Option<&Genera
         return ops::dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(576), &mut [One(&mut input)])?;
+    let _op = enter(OpId(578), &mut [One(&mut input)])?;
     ops::dropout(&input, p, training, generator)
 }
 
@@ -7220,7 +7258,7 @@ pub fn dropout_(input: &Tensor, p: f64, training: bool, generator: Option<&Gener
         return ops::dropout_(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(577), &mut [One(&mut input)])?;
+    let _op = enter(OpId(579), &mut [One(&mut input)])?;
     ops::dropout_(&input, p, training, generator)
 }
 
@@ -7232,7 +7270,7 @@ pub fn alpha_dropout(input: &Tensor, p: f64, training: bool, generator: Option<&
         return ops::alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(578), &mut [One(&mut input)])?;
+    let _op = enter(OpId(580), &mut [One(&mut input)])?;
     ops::alpha_dropout(&input, p, training, generator)
 }
 
@@ -7244,7 +7282,7 @@ pub fn feature_dropout(input: &Tensor, p: f64, training: bool, generator: Option
         return ops::feature_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(579), &mut [One(&mut input)])?;
+    let _op = enter(OpId(581), &mut [One(&mut input)])?;
     ops::feature_dropout(&input, p, training, generator)
 }
 
@@ -7256,7 +7294,7 @@ pub fn feature_alpha_dropout(input: &Tensor, p: f64, training: bool, generator: 
         return ops::feature_alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(580), &mut [One(&mut input)])?;
+    let _op = enter(OpId(582), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout(&input, p, training, generator)
 }
 
@@ -7268,7 +7306,7 @@ pub fn dropout1d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout1d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(581), &mut [One(&mut input)])?;
+    let _op = enter(OpId(583), &mut [One(&mut input)])?;
     ops::dropout1d(&input, p, training, generator)
 }
 
@@ -7280,7 +7318,7 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout2d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(582), &mut [One(&mut input)])?;
+    let _op = enter(OpId(584), &mut [One(&mut input)])?;
     ops::dropout2d(&input, p, training, generator)
 }
 
@@ -7292,7 +7330,7 @@ pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout3d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(583), &mut [One(&mut input)])?;
+    let _op = enter(OpId(585), &mut [One(&mut input)])?;
     ops::dropout3d(&input, p, training, generator)
 }
 
@@ -7304,7 +7342,7 @@ pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator
         return ops::gumbel_softmax(logits, tau, hard, dim, generator);
     }
     let mut logits = logits.clone();
-    let _op = enter(OpId(584), &mut [One(&mut logits)])?;
+    let _op = enter(OpId(586), &mut [One(&mut logits)])?;
     ops::gumbel_softmax(&logits, tau, hard, dim, generator)
 }
 
@@ -7316,7 +7354,7 @@ pub fn init_uniform_(self_: &Tensor, a: f64, b: f64, generator: Option<&Generato
         return ops::init_uniform_(self_, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(585), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(587), &mut [One(&mut self_)])?;
     ops::init_uniform_(&self_, a, b, generator)
 }
 
@@ -7328,7 +7366,7 @@ pub fn init_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gene
         return ops::init_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(586), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(588), &mut [One(&mut self_)])?;
     ops::init_normal_(&self_, mean, std, generator)
 }
 
@@ -7340,7 +7378,7 @@ pub fn init_constant_(self_: &Tensor, val: f64) -> Result<()> {
         return ops::init_constant_(self_, val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(587), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(589), &mut [One(&mut self_)])?;
     ops::init_constant_(&self_, val)
 }
 
@@ -7352,7 +7390,7 @@ pub fn init_ones_(self_: &Tensor) -> Result<()> {
         return ops::init_ones_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(588), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(590), &mut [One(&mut self_)])?;
     ops::init_ones_(&self_)
 }
 
@@ -7364,7 +7402,7 @@ pub fn init_zeros_(self_: &Tensor) -> Result<()> {
         return ops::init_zeros_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(589), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(591), &mut [One(&mut self_)])?;
     ops::init_zeros_(&self_)
 }
 
@@ -7376,7 +7414,7 @@ pub fn init_eye_(self_: &Tensor) -> Result<()> {
         return ops::init_eye_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(590), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(592), &mut [One(&mut self_)])?;
     ops::init_eye_(&self_)
 }
 
@@ -7388,7 +7426,7 @@ pub fn init_dirac_(self_: &Tensor, groups: i64) -> Result<()> {
         return ops::init_dirac_(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(591), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(593), &mut [One(&mut self_)])?;
     ops::init_dirac_(&self_, groups)
 }
 
@@ -7400,7 +7438,7 @@ pub fn init_xavier_uniform_(self_: &Tensor, gain: f64, generator: Option<&Genera
         return ops::init_xavier_uniform_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(592), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(594), &mut [One(&mut self_)])?;
     ops::init_xavier_uniform_(&self_, gain, generator)
 }
 
@@ -7412,7 +7450,7 @@ pub fn init_xavier_normal_(self_: &Tensor, gain: f64, generator: Option<&Generat
         return ops::init_xavier_normal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(593), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(595), &mut [One(&mut self_)])?;
     ops::init_xavier_normal_(&self_, gain, generator)
 }
 
@@ -7424,7 +7462,7 @@ pub fn init_kaiming_uniform_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &
         return ops::init_kaiming_uniform_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(594), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(596), &mut [One(&mut self_)])?;
     ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7436,7 +7474,7 @@ pub fn init_kaiming_normal_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &s
         return ops::init_kaiming_normal_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(595), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(597), &mut [One(&mut self_)])?;
     ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7448,7 +7486,7 @@ pub fn init_trunc_normal_(self_: &Tensor, mean: f64, std: f64, a: f64, b: f64, g
         return ops::init_trunc_normal_(self_, mean, std, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(596), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(598), &mut [One(&mut self_)])?;
     ops::init_trunc_normal_(&self_, mean, std, a, b, generator)
 }
 
@@ -7460,7 +7498,7 @@ pub fn init_orthogonal_(self_: &Tensor, gain: f64, generator: Option<&Generator>
         return ops::init_orthogonal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(597), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(599), &mut [One(&mut self_)])?;
     ops::init_orthogonal_(&self_, gain, generator)
 }
 
@@ -7472,7 +7510,7 @@ pub fn init_sparse_(self_: &Tensor, sparsity: f64, std: f64, generator: Option<&
         return ops::init_sparse_(self_, sparsity, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(598), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(600), &mut [One(&mut self_)])?;
     ops::init_sparse_(&self_, sparsity, std, generator)
 }
 
@@ -7485,7 +7523,7 @@ pub fn init_default_(weight: &Tensor, bias: Option<&Tensor>, generator: Option<&
     }
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(599), &mut [One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(601), &mut [One(&mut weight), Opt(&mut bias)])?;
     ops::init_default_(&weight, bias.as_ref(), generator)
 }
 
@@ -7496,7 +7534,7 @@ pub fn calculate_gain(nonlinearity: &str, param: Option<f64>) -> Result<f64> {
     if watch::word() & watch::GATED == 0 {
         return ops::calculate_gain(nonlinearity, param);
     }
-    let _op = enter(OpId(600), &mut [])?;
+    let _op = enter(OpId(602), &mut [])?;
     ops::calculate_gain(nonlinearity, param)
 }
 
@@ -7508,7 +7546,7 @@ pub fn clip_grad_norm_(parameters: &[Tensor], max_norm: f64, norm_type: f64, err
         return ops::clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(601), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(603), &mut [List(&mut parameters)])?;
     ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)
 }
 
@@ -7520,7 +7558,7 @@ pub fn clip_grad_value_(parameters: &[Tensor], clip_value: f64) -> Result<()> {
         return ops::clip_grad_value_(parameters, clip_value);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(602), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(604), &mut [List(&mut parameters)])?;
     ops::clip_grad_value_(&parameters, clip_value)
 }
 
@@ -7534,7 +7572,7 @@ pub fn fused_sgd_(params: &[Tensor], grads: &[Tensor], momentum_buffers: &[Tenso
     let mut params = params.to_vec();
     let mut grads = grads.to_vec();
     let mut momentum_buffers = momentum_buffers.to_vec();
-    let _op = enter(OpId(603), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+    let _op = enter(OpId(605), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
     ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
 }
 
@@ -7550,6 +7588,6 @@ pub fn fused_adam_(params: &[Tensor], grads: &[Tensor], exp_avgs: &[Tensor], exp
     let mut exp_avgs = exp_avgs.to_vec();
     let mut exp_avg_sqs = exp_avg_sqs.to_vec();
     let mut max_exp_avg_sqs = max_exp_avg_sqs.to_vec();
-    let _op = enter(OpId(604), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+    let _op = enter(OpId(606), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
     ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
 }

@@ -4,7 +4,7 @@
 use super::op::{Op, Policy::*};
 
 #[rustfmt::skip]
-pub static OPS: [Op; 605] = [
+pub static OPS: [Op; 607] = [
     Op { name: "empty", cpu: None, gpu: None },
     Op { name: "zeros", cpu: None, gpu: None },
     Op { name: "ones", cpu: None, gpu: None },
@@ -520,6 +520,8 @@ pub static OPS: [Op; 605] = [
     Op { name: "pairwise_distance", cpu: None, gpu: Float32 },
     Op { name: "pad", cpu: Float32, gpu: None },
     Op { name: "scaled_dot_product_attention", cpu: Lower, gpu: Lower },
+    Op { name: "generate_square_subsequent_mask", cpu: None, gpu: None },
+    Op { name: "multi_head_attention_forward", cpu: Lower, gpu: Lower },
     Op { name: "pixel_shuffle", cpu: None, gpu: None },
     Op { name: "interpolate", cpu: None, gpu: Float32 },
     Op { name: "pixel_unshuffle", cpu: None, gpu: None },

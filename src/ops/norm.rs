@@ -1,4 +1,4 @@
-//! Normalisations, similarity, attention.
+//! Normalisations, similarity, the product of attention.
 
 use super::*;
 use crate::autograd::record;
@@ -350,32 +350,8 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
     })
 }
 
-/// softmax(q k^T / sqrt(d) + mask) v; a bool mask keeps where true.
-pub fn scaled_dot_product_attention(
-    query: &Tensor,
-    key: &Tensor,
-    value: &Tensor,
-    attn_mask: Option<&Tensor>,
-    dropout_p: f64,
-    is_causal: bool,
-    scale: Option<f64>,
-) -> Result<Tensor> {
-    ensure!(
-        !(is_causal && attn_mask.is_some()),
-        Runtime,
-        "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
-    );
-    ensure!(
-        query.ndim() >= 2 && key.ndim() >= 2 && value.ndim() >= 2,
-        Runtime,
-        "scaled_dot_product_attention: query, key and value need at least 2 dimensions"
-    );
-    in_float_some([Some(query), Some(key), Some(value), attn_mask], |[q, k, v, mask]| {
-        let [q, k, v] = [q, k, v].map(|t| t.expect("given"));
-        attention(q, k, v, mask, dropout_p, is_causal, scale)
-    })
-}
-fn attention(
+/// The product of `scaled_dot_product_attention`, whose arguments are checked.
+pub(super) fn attention(
     query: &Tensor,
     key: &Tensor,
     value: &Tensor,

@@ -521,6 +521,8 @@ pub const NAMES: &[&str] = &[
     "pairwise_distance",
     "pad",
     "scaled_dot_product_attention",
+    "generate_square_subsequent_mask",
+    "multi_head_attention_forward",
     "pixel_shuffle",
     "interpolate",
     "pixel_unshuffle",
@@ -1506,7 +1508,12 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "cosine_similarity" => vec![Value::Tensor(ops::cosine_similarity(a.tensor(0), a.tensor(1), a.int(2), a.float(3))?)],
         "pairwise_distance" => vec![Value::Tensor(ops::pairwise_distance(a.tensor(0), a.tensor(1), a.float(2), a.float(3), a.bool(4))?)],
         "pad" => vec![Value::Tensor(ops::pad(a.tensor(0), a.ints(1), a.str(2), a.opt_float(3))?)],
-        "scaled_dot_product_attention" => vec![Value::Tensor(ops::scaled_dot_product_attention(a.tensor(0), a.tensor(1), a.tensor(2), a.opt_tensor(3), a.float(4), a.bool(5), a.opt_float(6))?)],
+        "scaled_dot_product_attention" => vec![Value::Tensor(ops::scaled_dot_product_attention(a.tensor(0), a.tensor(1), a.tensor(2), a.opt_tensor(3), a.float(4), a.bool(5), a.opt_float(6), a.bool(7))?)],
+        "generate_square_subsequent_mask" => vec![Value::Tensor(ops::generate_square_subsequent_mask(a.int(0), a.opt_dtype(1), None)?)],
+        "multi_head_attention_forward" => {
+            let (r0, r1) = ops::multi_head_attention_forward(a.tensor(0), a.tensor(1), a.tensor(2), a.int(3), a.int(4), a.opt_tensor(5), a.opt_tensor(6), a.opt_tensor(7), a.opt_tensor(8), a.bool(9), a.float(10), a.tensor(11), a.opt_tensor(12), a.bool(13), a.opt_tensor(14), a.bool(15), a.opt_tensor(16), a.bool(17), a.opt_tensor(18), a.opt_tensor(19), a.opt_tensor(20), a.opt_tensor(21), a.opt_tensor(22), a.bool(23), a.bool(24))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
         "pixel_shuffle" => vec![Value::Tensor(ops::pixel_shuffle(a.tensor(0), a.int(1))?)],
         "interpolate" => vec![Value::Tensor(ops::interpolate(a.tensor(0), a.opt_ints(1), a.opt_float(2), a.str(3), a.opt_bool(4), a.opt_bool(5), a.bool(6), a.opt_float(7), a.opt_float(8))?)],
         "pixel_unshuffle" => vec![Value::Tensor(ops::pixel_unshuffle(a.tensor(0), a.int(1))?)],

@@ -5438,11 +5438,24 @@ inline Tensor pad(const Tensor &input, const IntList &pad, const std::string &mo
     detail::check(taper_pad(input.handle(), pad.data(), pad.size(), detail::text(mode), value ? &*value : nullptr, &out_));
     return Tensor::adopt(out_);
 }
-/// softmax(query @ key^T * scale + mask) @ value.
-inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &key, const Tensor &value, const Tensor &attn_mask = {}, double dropout_p = 0.0, bool is_causal = false, std::optional<double> scale = std::nullopt) {
+/// softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value.
+inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &key, const Tensor &value, const Tensor &attn_mask = {}, double dropout_p = 0.0, bool is_causal = false, std::optional<double> scale = std::nullopt, bool enable_gqa = false) {
     taper_tensor *out_{};
-    detail::check(taper_scaled_dot_product_attention(query.handle(), key.handle(), value.handle(), attn_mask.handle(), dropout_p, is_causal, scale ? &*scale : nullptr, &out_));
+    detail::check(taper_scaled_dot_product_attention(query.handle(), key.handle(), value.handle(), attn_mask.handle(), dropout_p, is_causal, scale ? &*scale : nullptr, enable_gqa, &out_));
     return Tensor::adopt(out_);
+}
+/// A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one.
+inline Tensor generate_square_subsequent_mask(int64_t sz, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_generate_square_subsequent_mask(sz, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights.
+inline std::tuple<Tensor, Tensor> multi_head_attention_forward(const Tensor &query, const Tensor &key, const Tensor &value, int64_t embed_dim_to_check, int64_t num_heads, const Tensor &in_proj_weight, const Tensor &in_proj_bias, const Tensor &bias_k, const Tensor &bias_v, bool add_zero_attn, double dropout_p, const Tensor &out_proj_weight, const Tensor &out_proj_bias, bool training = true, const Tensor &key_padding_mask = {}, bool need_weights = true, const Tensor &attn_mask = {}, bool use_separate_proj_weight = false, const Tensor &q_proj_weight = {}, const Tensor &k_proj_weight = {}, const Tensor &v_proj_weight = {}, const Tensor &static_k = {}, const Tensor &static_v = {}, bool average_attn_weights = true, bool is_causal = false) {
+    taper_tensor *attn_output_{};
+    taper_tensor *attn_output_weights_{};
+    detail::check(taper_multi_head_attention_forward(query.handle(), key.handle(), value.handle(), embed_dim_to_check, num_heads, in_proj_weight.handle(), in_proj_bias.handle(), bias_k.handle(), bias_v.handle(), add_zero_attn, dropout_p, out_proj_weight.handle(), out_proj_bias.handle(), training, key_padding_mask.handle(), need_weights, attn_mask.handle(), use_separate_proj_weight, q_proj_weight.handle(), k_proj_weight.handle(), v_proj_weight.handle(), static_k.handle(), static_v.handle(), average_attn_weights, is_causal, &attn_output_, &attn_output_weights_));
+    return {Tensor::adopt(attn_output_), Tensor::adopt(attn_output_weights_)};
 }
 /// Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r].
 inline Tensor pixel_shuffle(const Tensor &self, int64_t upscale_factor) {

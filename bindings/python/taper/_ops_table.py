@@ -77,7 +77,8 @@ adaptive_max_pool3d:VVNV adaptive_max_pool3d_with_indices:VVNVV lp_pool1d:VFVNVN
 lp_pool3d:VFVNVNBV im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV
 rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV
 instance_norm_tracked:VVVVVBBVFVV local_response_norm:VIFFFV normalize:VFIFV cosine_similarity:VVIFV
-pairwise_distance:VVFFBV pad:VVNZVV scaled_dot_product_attention:VVVVFBVV pixel_shuffle:VIV interpolate:VVNVZVVBVVV
+pairwise_distance:VVFFBV pad:VVNZVV scaled_dot_product_attention:VVVVFBVBV generate_square_subsequent_mask:ICDV
+multi_head_attention_forward:VVVIIVVVVBFVVBVBVBVVVVVBBVV pixel_shuffle:VIV interpolate:VVNVZVVBVVV
 pixel_unshuffle:VIV channel_shuffle:VIV lstm:VVNVNBIFBBBVVV lstm_data:VVVNVNBIFBBVVV gru:VVVNBIFBBBVV
 gru_data:VVVVNBIFBBVV rnn_tanh:VVVNBIFBBBVV rnn_tanh_data:VVVVNBIFBBVV rnn_relu:VVVNBIFBBBVV
 rnn_relu_data:VVVVNBIFBBVV lstm_cell:VVNVVVVVV gru_cell:VVVVVVV rnn_tanh_cell:VVVVVVV rnn_relu_cell:VVVVVVV
@@ -140,8 +141,9 @@ avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_
 adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
 adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d im2col col2im grid_sample affine_grid""".split(),
     "normalisation_gen": """layer_norm rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked
-local_response_norm normalize cosine_similarity pairwise_distance pad scaled_dot_product_attention pixel_shuffle
-interpolate pixel_unshuffle channel_shuffle""".split(),
+local_response_norm normalize cosine_similarity pairwise_distance pad scaled_dot_product_attention
+generate_square_subsequent_mask multi_head_attention_forward pixel_shuffle interpolate pixel_unshuffle
+channel_shuffle""".split(),
     "recurrent_gen": """op_lstm op_lstm_data op_gru op_gru_data op_rnn_tanh op_rnn_tanh_data op_rnn_relu op_rnn_relu_data lstm_cell
 gru_cell rnn_tanh_cell rnn_relu_cell""".split(),
     "losses_gen": """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss
@@ -218,11 +220,12 @@ avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_
 adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
 adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d im2col col2im grid_sample affine_grid layer_norm
 rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked local_response_norm normalize
-cosine_similarity pairwise_distance pad scaled_dot_product_attention pixel_shuffle interpolate pixel_unshuffle
-channel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits
-kl_div nll_loss cross_entropy hinge_embedding_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss
-triplet_margin_loss multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss dropout
-dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split()
+cosine_similarity pairwise_distance pad scaled_dot_product_attention generate_square_subsequent_mask
+multi_head_attention_forward pixel_shuffle interpolate pixel_unshuffle channel_shuffle mse_loss l1_loss
+smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss cross_entropy
+hinge_embedding_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss
+multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss dropout dropout_ alpha_dropout
+feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
 UNMERGED = """arange var std lstm gru rnn_tanh rnn_relu randint randint_like random_""".split()

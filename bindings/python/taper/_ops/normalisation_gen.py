@@ -16,6 +16,8 @@ from . import (
     _pairwise_distance,
     _pad,
     _scaled_dot_product_attention,
+    _generate_square_subsequent_mask,
+    _multi_head_attention_forward,
     _pixel_shuffle,
     _interpolate,
     _pixel_unshuffle,
@@ -30,12 +32,14 @@ from ._common import (
     PACKS,
     Tensor,
     byref,
+    device_c,
     fail,
     ints,
     new,
     no_int64,
     pack1,
     repaired,
+    return_type,
     text,
     tls,
 )
@@ -230,19 +234,58 @@ def pad(input, pad, mode="constant", value=None):
     return r_
 
 
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None):
-    """softmax(query @ key^T * scale + mask) @ value."""
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False):
+    """softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value."""
     try:
         o_, p_ = tls.o
-        e_ = _scaled_dot_product_attention(query._h, key._h, value._h, None if attn_mask is None else attn_mask._h, dropout_p, is_causal, None if scale is None else byref(F(scale)), p_)
+        e_ = _scaled_dot_product_attention(query._h, key._h, value._h, None if attn_mask is None else attn_mask._h, dropout_p, is_causal, None if scale is None else byref(F(scale)), enable_gqa, p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "scaled_dot_product_attention", "T:query T:key T:value t:attn_mask F:dropout_p B:is_causal f:scale", locals())
+        return repaired(x_, "scaled_dot_product_attention", "T:query T:key T:value t:attn_mask F:dropout_p B:is_causal f:scale B:enable_gqa", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def generate_square_subsequent_mask(sz, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False):
+    """A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _generate_square_subsequent_mask(sz if -0x8000000000000000 <= sz <= 0x7FFFFFFFFFFFFFFF else no_int64(sz), -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "generate_square_subsequent_mask", "I:sz d:dtype v:device ?:requires_grad", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_
+
+
+def multi_head_attention_forward(query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn, dropout_p, out_proj_weight, out_proj_bias, training=True, key_padding_mask=None, need_weights=True, attn_mask=None, use_separate_proj_weight=False, q_proj_weight=None, k_proj_weight=None, v_proj_weight=None, static_k=None, static_v=None, average_attn_weights=True, is_causal=False):
+    """All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights."""
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _multi_head_attention_forward(query._h, key._h, value._h, embed_dim_to_check if -0x8000000000000000 <= embed_dim_to_check <= 0x7FFFFFFFFFFFFFFF else no_int64(embed_dim_to_check), num_heads if -0x8000000000000000 <= num_heads <= 0x7FFFFFFFFFFFFFFF else no_int64(num_heads), None if in_proj_weight is None else in_proj_weight._h, None if in_proj_bias is None else in_proj_bias._h, None if bias_k is None else bias_k._h, None if bias_v is None else bias_v._h, add_zero_attn, dropout_p, out_proj_weight._h, None if out_proj_bias is None else out_proj_bias._h, training, None if key_padding_mask is None else key_padding_mask._h, need_weights, None if attn_mask is None else attn_mask._h, use_separate_proj_weight, None if q_proj_weight is None else q_proj_weight._h, None if k_proj_weight is None else k_proj_weight._h, None if v_proj_weight is None else v_proj_weight._h, None if static_k is None else static_k._h, None if static_v is None else static_v._h, average_attn_weights, is_causal, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "multi_head_attention_forward", "T:query T:key T:value I:embed_dim_to_check I:num_heads t:in_proj_weight t:in_proj_bias t:bias_k t:bias_v B:add_zero_attn F:dropout_p T:out_proj_weight t:out_proj_bias B:training t:key_padding_mask B:need_weights t:attn_mask B:use_separate_proj_weight t:q_proj_weight t:k_proj_weight t:v_proj_weight t:static_k t:static_v B:average_attn_weights B:is_causal", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("multi_head_attention_forward", ("attn_output", "attn_output_weights"))((r0_, r1_))
 
 
 def pixel_shuffle(input, upscale_factor):

@@ -1,6 +1,6 @@
 """Neural networks: modules, functions, initial values."""
 
-from . import functional, init, modules, parameter, utils  # noqa: F401
+from . import attention, functional, init, modules, parameter, utils  # noqa: F401
 from .modules import *  # noqa: F403
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter  # noqa: F401
 

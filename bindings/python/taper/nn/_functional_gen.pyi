@@ -154,8 +154,12 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: _float = ..., eps: _float = ...
     """The p-norm of x1 - x2 + eps over the last dimension."""
 def pad(input: Tensor, pad: _Ints, mode: _str = ..., value: Optional[_float] = ...) -> Tensor:
     """Padded from the last dimension backwards: constant, reflect, replicate or circular."""
-def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Optional[Tensor] = ..., dropout_p: _float = ..., is_causal: _bool = ..., *, scale: Optional[_float] = ...) -> Tensor:
-    """softmax(query @ key^T * scale + mask) @ value."""
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Optional[Tensor] = ..., dropout_p: _float = ..., is_causal: _bool = ..., *, scale: Optional[_float] = ..., enable_gqa: _bool = ...) -> Tensor:
+    """softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value."""
+def generate_square_subsequent_mask(sz: _int, *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ...) -> Tensor:
+    """A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one."""
+def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: _int, num_heads: _int, in_proj_weight: Optional[Tensor], in_proj_bias: Optional[Tensor], bias_k: Optional[Tensor], bias_v: Optional[Tensor], add_zero_attn: _bool, dropout_p: _float, out_proj_weight: Tensor, out_proj_bias: Optional[Tensor], training: _bool = ..., key_padding_mask: Optional[Tensor] = ..., need_weights: _bool = ..., attn_mask: Optional[Tensor] = ..., use_separate_proj_weight: _bool = ..., q_proj_weight: Optional[Tensor] = ..., k_proj_weight: Optional[Tensor] = ..., v_proj_weight: Optional[Tensor] = ..., static_k: Optional[Tensor] = ..., static_v: Optional[Tensor] = ..., average_attn_weights: _bool = ..., is_causal: _bool = ...) -> Tuple[Tensor, Tensor]:
+    """All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights."""
 def pixel_shuffle(input: Tensor, upscale_factor: _int) -> Tensor:
     """Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r]."""
 def interpolate(input: Tensor, size: Optional[_Ints] = ..., scale_factor: Optional[_float] = ..., mode: _str = ..., align_corners: Optional[_bool] = ..., recompute_scale_factor: Optional[_bool] = ..., antialias: _bool = ..., *, scale_h: Optional[_float] = ..., scale_w: Optional[_float] = ...) -> Tensor:

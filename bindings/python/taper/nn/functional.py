@@ -6,6 +6,7 @@ import sys
 
 from .. import _c
 from .. import _ops as g
+from .._dtype import bool as _bool
 from .._ops_table import FUNCTIONS, NN
 from .._tensor import Tensor
 from ._interpolate import affine_grid as affine_grid
@@ -273,6 +274,105 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
 def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """Sums columns of sliding blocks back into an image."""
     return g.col2im(input, output_size, kernel_size, dilation, padding, stride)
+
+
+# --- attention -------------------------------------------------------------------------------------------------------
+
+
+def _none_or_dtype(input):
+    if input is None:
+        return None
+    if isinstance(input, Tensor):
+        return input.dtype
+    raise RuntimeError("input to _none_or_dtype() must be None or torch.Tensor")
+
+
+def _canonical_mask(mask, mask_name, other_type, other_name, target_type, check_other=True):
+    """A mask as what is added to the scores: of a bool one, -inf where it is true."""
+    if mask is None:
+        return None
+    is_bool = mask.dtype == _bool
+    if not is_bool and not mask.is_floating_point():
+        raise AssertionError(f"only bool and floating types of {mask_name} are supported")
+    if check_other and other_type is not None and mask.dtype != other_type:
+        _mismatched(mask_name, other_name)
+    if is_bool:
+        return g.zeros_like(mask, dtype=target_type).masked_fill_(mask, float("-inf"))
+    return mask
+
+
+def _mismatched(name, other):
+    import warnings
+
+    warnings.warn(
+        f"Support for mismatched {name} and {other} is deprecated. Use same type for both instead.",
+        stacklevel=4,
+    )
+
+
+def multi_head_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+):
+    """All heads of attention between their projections, over (length, batch, embed_dim); the second result is None
+    unless need_weights."""
+    if key_padding_mask is not None and attn_mask is not None and key_padding_mask.dtype != attn_mask.dtype:
+        _mismatched("key_padding_mask", "attn_mask")
+    try:
+        out, weights = g.multi_head_attention_forward(
+            query,
+            key,
+            value,
+            embed_dim_to_check,
+            num_heads,
+            in_proj_weight,
+            in_proj_bias,
+            bias_k,
+            bias_v,
+            add_zero_attn,
+            dropout_p,
+            out_proj_weight,
+            out_proj_bias,
+            training,
+            key_padding_mask,
+            need_weights,
+            attn_mask,
+            use_separate_proj_weight,
+            q_proj_weight,
+            k_proj_weight,
+            v_proj_weight,
+            static_k,
+            static_v,
+            average_attn_weights,
+            is_causal,
+        )
+    except ValueError as e:
+        # What does not fit together is an assertion in PyTorch.
+        raise AssertionError(str(e)) from None
+    return out, weights if need_weights else None
 
 
 # --- embeddings and norms --------------------------------------------------------------------------------------------

@@ -57,11 +57,14 @@ pub fn emit(layers: &Layers, file: &File) -> String {
 /// What `taper.nn` has: the classes of every file, and those by hand.
 pub fn init(layers: &Layers) -> String {
     let mut out = "\"\"\"The layers.\"\"\"\n\n# Written by taper-gen from spec/layers.txt: change that.\n\n# ruff: noqa: F401, I001\n\
+        from .multihead import MultiheadAttention\n\
         from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential\n\
         from .identity import Identity\n\
         from .module import Module, register_module_forward_hook, register_module_forward_pre_hook\n\
         from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase\n\
-        from .sparse import Embedding\n"
+        from .sparse import Embedding\n\
+        from .transformer import (\n    Transformer,\n    TransformerDecoder,\n    TransformerDecoderLayer,\n    TransformerEncoder,\n    \
+        TransformerEncoderLayer,\n)\n"
         .to_string();
     for file in &layers.files {
         let public = |e: &&Entry| !e.hidden && !e.name.starts_with('_') && !layers.by_hand.contains(&e.name);

@@ -3,11 +3,19 @@
 # Written by taper-gen from spec/layers.txt: change that.
 
 # ruff: noqa: F401, I001
+from .multihead import MultiheadAttention
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .identity import Identity
 from .module import Module, register_module_forward_hook, register_module_forward_pre_hook
 from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from .sparse import Embedding
+from .transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from .activation import (
     ReLU,
     SiLU,
