@@ -13,6 +13,7 @@ pub mod io;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod show;
 pub mod tensor;
 pub mod watch;
 

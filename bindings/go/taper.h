@@ -230,11 +230,17 @@ typedef struct taper_node taper_node;
 /* An optimizer. Any thread may use it, one at a time. */
 typedef struct taper_optimizer taper_optimizer;
 
+/* A line that says how far a loop is. Any thread may use it. */
+typedef struct taper_progress taper_progress;
+
 /* A learning-rate schedule of an optimizer. Any thread may use it; steps of one optimizer must not overlap. */
 typedef struct taper_schedule taper_schedule;
 
 /* A string that the library made. Immutable; any thread may use it. */
 typedef struct taper_string taper_string;
+
+/* An event file for TensorBoard. Any thread may use it. */
+typedef struct taper_summary_writer taper_summary_writer;
 
 /* A tensor. Any thread may use it; writing to one tensor from two threads at once gives unspecified elements. */
 typedef struct taper_tensor taper_tensor;
@@ -10364,6 +10370,136 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_FOLD_OPTIONS_INIT {sizeof(taper_nn_fold_options), NULL, 0, NULL, 0, NULL, 0}
 #define TAPER_NN_COSINE_SIMILARITY_OPTIONS_INIT {sizeof(taper_nn_cosine_similarity_options), 1, 1e-8}
 #define TAPER_NN_PAIRWISE_DISTANCE_OPTIONS_INIT {sizeof(taper_nn_pairwise_distance_options), 2.0, 1e-6, 0, 0}
+
+/* ==== Pictures, event files, progress ===================================================================== */
+
+/*
+ * Writes images into a PNG file: [H, W], [C, H, W] or [N, C, H, W] with 1 or 3 channels; uint8 from 0 to 255, bool, or
+ * floats from 0 to 1 (what is beyond is cut off, NaN is black). A batch stands side by side, columns in a row (0: 8), with
+ * padding black pixels around each. normalize shifts and scales all images together to 0 to 1. Borrows images. Any device.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_save_image(taper_tensor *images,
+                              const char *path,
+                              int64_t columns,
+                              int64_t padding,
+                              bool normalize);
+
+/*
+ * Draws curves into a PNG file, or SVG where path ends in .svg. Each of series is [n] values over 0, 1, 2 .. or [n, 2] pairs
+ * of x and y; what is not finite leaves a gap. labels has a line of text (up to '\n') for each; title stands above. width and
+ * height are in pixels (0: 800 and 500). Borrows series. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_save_plot(taper_tensor *const *series,
+                             size_t series_len,
+                             const char *path,
+                             const char *labels,
+                             const char *title,
+                             int64_t width,
+                             int64_t height);
+
+/*
+ * The recorded graph behind output in the language of Graphviz, with shapes; parameters have their names in m (NULL: they
+ * are called "input"). Owned by the caller. Borrows both. Fails with a Value error where nothing was recorded. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_graph_dot(taper_tensor *output,
+                                    taper_module *m,
+                                    taper_string **out);
+
+/* The same as SVG, laid out in layers; at most 2000 nodes. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_graph_svg(taper_tensor *output, taper_module *m, taper_string **out);
+
+/*
+ * Begins an event file for TensorBoard in folder, which is made where it is missing; suffix (NULL: none) ends its name.
+ * Owned by the caller; any thread may use it. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_summary_writer_create(const char *folder,
+                                         const char *suffix,
+                                         taper_summary_writer **out);
+
+/* The path of the writer's file, owned by the caller. Borrows w. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_summary_writer_path(taper_summary_writer *w, taper_string **out);
+
+/*
+ * Adds a number (float32 in the file). step counts the caller's steps; time is in seconds since 1970 (NULL: now). Tags with
+ * slashes are shown in groups. Borrows w. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_summary_writer_add_scalar(taper_summary_writer *w,
+                                             const char *tag,
+                                             double value,
+                                             int64_t step,
+                                             const double *time);
+
+/*
+ * Adds how the elements of values are spread, over buckets that grow by a tenth; NaN and infinities are left out. Borrows
+ * both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_summary_writer_add_histogram(taper_summary_writer *w,
+                                                const char *tag,
+                                                taper_tensor *values,
+                                                int64_t step,
+                                                const double *time);
+
+/* Adds a picture, or a batch side by side: what taper_save_image takes. Borrows both. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_summary_writer_add_image(taper_summary_writer *w,
+                                            const char *tag,
+                                            taper_tensor *images,
+                                            int64_t step,
+                                            const double *time);
+
+/* Adds a text, which TensorBoard reads as Markdown. Borrows w. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_summary_writer_add_text(taper_summary_writer *w,
+                                           const char *tag,
+                                           const char *text,
+                                           int64_t step,
+                                           const double *time);
+
+/* Adds the recorded graph behind output; parameters have their names in m. Borrows all. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_summary_writer_add_graph(taper_summary_writer *w,
+                                            taper_tensor *output,
+                                            taper_module *m,
+                                            const double *time);
+
+/* Has the system write to the disk what it holds; without, events reach the file all the same. Borrows w. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_summary_writer_flush(taper_summary_writer *w);
+
+/*
+ * Frees a writer's handle and closes its file. Consumes w; NULL is fine. Returns false when w was no live summary writer.
+ * Since 0.1.
+ */
+bool taper_summary_writer_free(taper_summary_writer *w);
+
+/*
+ * Begins a line on standard error that says how far a loop of total steps is (0: nobody knows), how fast and how long it
+ * will still take. On a terminal it is drawn again in its place, at most ten times a second; elsewhere a line appears every ten
+ * seconds. Owned by the caller; any thread may use it. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_progress_create(uint64_t total,
+                                   const char *description,
+                                   taper_progress **out);
+
+/* Says that steps more are done; note stands behind from now on, like the loss (NULL: as before). Borrows p. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_progress_update(taper_progress *p,
+                                   uint64_t steps,
+                                   const char *note);
+
+/* Draws the last line (none where nothing was done); after it nothing is drawn. Borrows p. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_progress_close(taper_progress *p);
+
+/* Closes the line and frees its handle. Consumes p; NULL is fine. Returns false when p was no live progress. Since 0.1. */
+bool taper_progress_free(taper_progress *p);
 
 /* ==== Optimizers ========================================================================================== */
 

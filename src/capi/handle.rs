@@ -35,9 +35,11 @@ pub enum Kind {
     Event = 0x1d,
     FileWriter = 0x1e,
     CancelToken = 0x1f,
+    SummaryWriter = 0x24,
+    Progress = 0x25,
 }
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 17] = [
         Kind::Tensor,
         Kind::TensorList,
         Kind::Error,
@@ -53,6 +55,8 @@ impl Kind {
         Kind::Event,
         Kind::FileWriter,
         Kind::CancelToken,
+        Kind::SummaryWriter,
+        Kind::Progress,
     ];
     pub fn name(self) -> &'static str {
         match self {
@@ -71,6 +75,8 @@ impl Kind {
             Kind::Event => "event",
             Kind::FileWriter => "file writer",
             Kind::CancelToken => "cancel token",
+            Kind::SummaryWriter => "summary writer",
+            Kind::Progress => "progress",
         }
     }
     fn from_byte(b: u8) -> Option<Kind> {

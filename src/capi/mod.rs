@@ -42,6 +42,7 @@ pub mod optim_gen;
 mod optim_options;
 pub mod panics;
 pub mod scope;
+pub mod show;
 pub mod string;
 pub mod tensor;
 pub mod types;

@@ -3139,6 +3139,209 @@ pub extern "C" fn taper_schedule_free(s: *mut taper_schedule) -> bool {
     free_handle(s)
 }
 
+// == Pictures, event files, progress ==
+
+/// Writes images into a PNG file: [H, W], [C, H, W] or [N, C, H, W] with 1 or 3 channels; uint8 from 0 to 255, bool, or
+/// floats from 0 to 1 (what is beyond is cut off, NaN is black). A batch stands side by side, columns in a row (0: 8), with
+/// padding black pixels around each. normalize shifts and scales all images together to 0 to 1. Borrows images. Any device.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_save_image(images: *mut taper_tensor, path: *const c_char, columns: i64, padding: i64, normalize: bool) -> *mut taper_error {
+    guard("save_image", |c| {
+        let images = c.tensor(0, "images", images)?;
+        let path = c.path(1, "path", path)?;
+        super::show::save_image(&images, path, columns, padding, normalize)
+    })
+}
+
+/// Draws curves into a PNG file, or SVG where path ends in .svg. Each of series is [n] values over 0, 1, 2 .. or [n, 2] pairs
+/// of x and y; what is not finite leaves a gap. labels has a line of text (up to '\n') for each; title stands above. width and
+/// height are in pixels (0: 800 and 500). Borrows series. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_save_plot(series: *const *mut taper_tensor, series_len: usize, path: *const c_char, labels: *const c_char, title: *const c_char, width: i64, height: i64) -> *mut taper_error {
+    guard("save_plot", |c| {
+        let series = c.tensors(0, "series", series, series_len)?;
+        let path = c.path(1, "path", path)?;
+        let labels = c.opt_str(2, "labels", labels)?;
+        let title = c.opt_str(3, "title", title)?;
+        super::show::save_plot(&series, path, labels, title, width, height)
+    })
+}
+
+/// The recorded graph behind output in the language of Graphviz, with shapes; parameters have their names in m (NULL: they
+/// are called "input"). Owned by the caller. Borrows both. Fails with a Value error where nothing was recorded. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_graph_dot(output: *mut taper_tensor, m: *mut taper_module, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("tensor_graph_dot", |c| {
+        let out = c.out(2, "out", out)?;
+        let output = c.tensor(0, "output", output)?;
+        let m = c.opt_get(1, "m", m)?;
+        out.set(super::show::tensor_graph_dot(&output, m.as_ref())?)
+    })
+}
+
+/// The same as SVG, laid out in layers; at most 2000 nodes. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_graph_svg(output: *mut taper_tensor, m: *mut taper_module, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("tensor_graph_svg", |c| {
+        let out = c.out(2, "out", out)?;
+        let output = c.tensor(0, "output", output)?;
+        let m = c.opt_get(1, "m", m)?;
+        out.set(super::show::tensor_graph_svg(&output, m.as_ref())?)
+    })
+}
+
+/// Begins an event file for TensorBoard in folder, which is made where it is missing; suffix (NULL: none) ends its name.
+/// Owned by the caller; any thread may use it. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_summary_writer_create(folder: *const c_char, suffix: *const c_char, out: *mut *mut taper_summary_writer) -> *mut taper_error {
+    guard("summary_writer_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let folder = c.path(0, "folder", folder)?;
+        let suffix = c.opt_str(1, "suffix", suffix)?;
+        out.set(super::show::summary_writer_create(folder, suffix)?)
+    })
+}
+
+/// The path of the writer's file, owned by the caller. Borrows w. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_summary_writer_path(w: *mut taper_summary_writer, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("summary_writer_path", |c| {
+        let out = c.out(1, "out", out)?;
+        let w = c.get(0, "w", w)?;
+        out.set(super::show::summary_writer_path(&w)?)
+    })
+}
+
+/// Adds a number (float32 in the file). step counts the caller's steps; time is in seconds since 1970 (NULL: now). Tags with
+/// slashes are shown in groups. Borrows w. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_summary_writer_add_scalar(w: *mut taper_summary_writer, tag: *const c_char, value: f64, step: i64, time: *const f64) -> *mut taper_error {
+    guard("summary_writer_add_scalar", |c| {
+        let w = c.get(0, "w", w)?;
+        let tag = c.str(1, "tag", tag)?;
+        let time = c.opt(4, "time", time)?;
+        super::show::summary_writer_add_scalar(&w, tag, value, step, time)
+    })
+}
+
+/// Adds how the elements of values are spread, over buckets that grow by a tenth; NaN and infinities are left out. Borrows
+/// both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_summary_writer_add_histogram(w: *mut taper_summary_writer, tag: *const c_char, values: *mut taper_tensor, step: i64, time: *const f64) -> *mut taper_error {
+    guard("summary_writer_add_histogram", |c| {
+        let w = c.get(0, "w", w)?;
+        let tag = c.str(1, "tag", tag)?;
+        let values = c.tensor(2, "values", values)?;
+        let time = c.opt(4, "time", time)?;
+        super::show::summary_writer_add_histogram(&w, tag, &values, step, time)
+    })
+}
+
+/// Adds a picture, or a batch side by side: what taper_save_image takes. Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_summary_writer_add_image(w: *mut taper_summary_writer, tag: *const c_char, images: *mut taper_tensor, step: i64, time: *const f64) -> *mut taper_error {
+    guard("summary_writer_add_image", |c| {
+        let w = c.get(0, "w", w)?;
+        let tag = c.str(1, "tag", tag)?;
+        let images = c.tensor(2, "images", images)?;
+        let time = c.opt(4, "time", time)?;
+        super::show::summary_writer_add_image(&w, tag, &images, step, time)
+    })
+}
+
+/// Adds a text, which TensorBoard reads as Markdown. Borrows w. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_summary_writer_add_text(w: *mut taper_summary_writer, tag: *const c_char, text: *const c_char, step: i64, time: *const f64) -> *mut taper_error {
+    guard("summary_writer_add_text", |c| {
+        let w = c.get(0, "w", w)?;
+        let tag = c.str(1, "tag", tag)?;
+        let text = c.str(2, "text", text)?;
+        let time = c.opt(4, "time", time)?;
+        super::show::summary_writer_add_text(&w, tag, text, step, time)
+    })
+}
+
+/// Adds the recorded graph behind output; parameters have their names in m. Borrows all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_summary_writer_add_graph(w: *mut taper_summary_writer, output: *mut taper_tensor, m: *mut taper_module, time: *const f64) -> *mut taper_error {
+    guard("summary_writer_add_graph", |c| {
+        let w = c.get(0, "w", w)?;
+        let output = c.tensor(1, "output", output)?;
+        let m = c.opt_get(2, "m", m)?;
+        let time = c.opt(3, "time", time)?;
+        super::show::summary_writer_add_graph(&w, &output, m.as_ref(), time)
+    })
+}
+
+/// Has the system write to the disk what it holds; without, events reach the file all the same. Borrows w. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_summary_writer_flush(w: *mut taper_summary_writer) -> *mut taper_error {
+    guard("summary_writer_flush", |c| {
+        let w = c.get(0, "w", w)?;
+        super::show::summary_writer_flush(&w)
+    })
+}
+
+/// Frees a writer's handle and closes its file. Consumes w; NULL is fine. Returns false when w was no live summary writer.
+/// Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_summary_writer_free(w: *mut taper_summary_writer) -> bool {
+    free_handle(w)
+}
+
+/// Begins a line on standard error that says how far a loop of total steps is (0: nobody knows), how fast and how long it
+/// will still take. On a terminal it is drawn again in its place, at most ten times a second; elsewhere a line appears every ten
+/// seconds. Owned by the caller; any thread may use it. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_progress_create(total: u64, description: *const c_char, out: *mut *mut taper_progress) -> *mut taper_error {
+    guard("progress_create", |c| {
+        let out = c.out(2, "out", out)?;
+        let description = c.opt_str(1, "description", description)?;
+        out.set(super::show::progress_create(total, description)?)
+    })
+}
+
+/// Says that steps more are done; note stands behind from now on, like the loss (NULL: as before). Borrows p. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_progress_update(p: *mut taper_progress, steps: u64, note: *const c_char) -> *mut taper_error {
+    guard("progress_update", |c| {
+        let p = c.get(0, "p", p)?;
+        let note = c.opt_str(2, "note", note)?;
+        super::show::progress_update(&p, steps, note)
+    })
+}
+
+/// Draws the last line (none where nothing was done); after it nothing is drawn. Borrows p. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_progress_close(p: *mut taper_progress) -> *mut taper_error {
+    guard("progress_close", |c| {
+        let p = c.get(0, "p", p)?;
+        super::show::progress_close(&p)
+    })
+}
+
+/// Closes the line and frees its handle. Consumes p; NULL is fine. Returns false when p was no live progress. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_progress_free(p: *mut taper_progress) -> bool {
+    free_handle(p)
+}
+
 // == Kinds of schedules ==
 
 /// The initial rate times a function of the epoch (PyTorch's LambdaLR); options may be NULL. The function and its user pointer belong to the library from here on. The schedule is owned by the caller. Borrows the handles. Since 0.1.

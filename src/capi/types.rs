@@ -63,6 +63,14 @@ pub struct taper_cancel_token {
 pub struct taper_file_writer {
     _private: [u8; 0],
 }
+/// An event file for TensorBoard. Any thread may use it.
+pub struct taper_summary_writer {
+    _private: [u8; 0],
+}
+/// A line that says how far a loop is. Any thread may use it.
+pub struct taper_progress {
+    _private: [u8; 0],
+}
 
 /// Where a tensor lives: a TAPER_DEVICE_... type and an index. Type 0 means none where a device is optional.
 #[repr(C)]

@@ -72,6 +72,12 @@ static void make_pool(void)
     taper_cancel_token *token = NULL;
     OK(taper_cancel_token_new(&token));
     add(KIND_CANCEL_TOKEN, token);
+    taper_summary_writer *events = NULL;
+    OK(taper_summary_writer_create("events", NULL, &events));
+    add(KIND_SUMMARY_WRITER, events);
+    taper_progress *progress = NULL;
+    OK(taper_progress_create(10, "arguments", &progress));
+    add(KIND_PROGRESS, progress);
     taper_named_tensors *named = NULL;
     OK(taper_named_tensors_new(&named));
     OK(taper_named_tensors_insert(named, "weight", pool[KIND_TENSOR][0]));
@@ -105,7 +111,8 @@ static void free_any(void *h)
         (void)(taper_tensor_free(h) || taper_tensor_list_free(h) || taper_error_free(h) || taper_string_free(h) ||
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
                taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h) ||
-               taper_file_writer_free(h) || taper_schedule_free(h) || taper_cancel_token_free(h));
+               taper_file_writer_free(h) || taper_schedule_free(h) || taper_cancel_token_free(h) ||
+               taper_summary_writer_free(h) || taper_progress_free(h));
 }
 static void free_pool(void)
 {

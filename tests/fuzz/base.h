@@ -35,11 +35,13 @@ enum {
     KIND_FILE_WRITER,
     KIND_SCHEDULE,
     KIND_CANCEL_TOKEN,
+    KIND_SUMMARY_WRITER,
+    KIND_PROGRESS,
     KINDS
 };
 static const char *const kind_names[KINDS] = {"tensor", "list", "error", "string", "module", "optimizer",
                                               "generator", "node", "named", "ctx", "graph", "event", "writer", "schedule",
-                                              "token"};
+                                              "token", "summary", "progress"};
 
 enum { THREADS = 16, RING = 24, WORDS = 14, SEATS = 40, OTHERS = 10, GRAVES = 32, FOUND = 256, CALLBACKS = 512 };
 

@@ -21,6 +21,8 @@ static bool free_handle(int kind, void *h)
         case KIND_FILE_WRITER: return taper_file_writer_free(h);
         case KIND_SCHEDULE: return taper_schedule_free(h);
         case KIND_CANCEL_TOKEN: return taper_cancel_token_free(h);
+        case KIND_SUMMARY_WRITER: return taper_summary_writer_free(h);
+        case KIND_PROGRESS: return taper_progress_free(h);
         default: return false;
     }
 }
@@ -352,6 +354,10 @@ static void *new_other(int kind)
         }
         case KIND_FILE_WRITER: taper_error_free(taper_file_writer_begin("b", (taper_file_writer **)&h)); break;
         case KIND_CANCEL_TOKEN: taper_error_free(taper_cancel_token_new((taper_cancel_token **)&h)); break;
+        case KIND_SUMMARY_WRITER:
+            taper_error_free(taper_summary_writer_create("events", NULL, (taper_summary_writer **)&h));
+            break;
+        case KIND_PROGRESS: taper_error_free(taper_progress_create(10, NULL, (taper_progress **)&h)); break;
         default: break;
     }
     taper_tensor_free(t);

@@ -49,7 +49,8 @@ WEIGHTS = {
     "module_load": 10, "optimizer_save": 3, "optimizer_load": 10, "set_out_of_memory_callback": 3, "set_log_callback": 3, "tensor_free": 8,
     "device_count": 2, "device_check": 2, "device_get_properties": 2, "device_find": 2, "cudnn_version": 1,
     "memory_get_info": 2, "autocast_begin": 3, "autocast_end": 6, "set_autocast_enabled": 1, "profiler_start": 1,
-    "profiler_stop": 4, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2,
+    "profiler_stop": 4, "summary_writer_create": 1, "summary_writer_flush": 1, "save_image": 3, "save_plot": 2, "progress_create": 1, "progress_update": 1,
+    "progress_close": 1, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2,
 }  # fmt: skip
 
 TEXTS = {

@@ -864,6 +864,35 @@ static void optimizers() {
     CHECK((optim::Adamax({p}, optim::AdamaxOptions().betas({.5, .75})).option_values("betas") == std::vector<double>{.5, .75}));
 }
 
+static void showing() {
+    namespace fs = std::filesystem;
+    const auto folder = fs::temp_directory_path() / "taper_cpp_show";
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+    const auto at = [&](const char *name) { return (folder / name).string(); };
+    nn::Linear layer(2, 1);
+    const auto out = layer(ones({1, 2}));
+    save_image(rand({4, 1, 8, 8}), at("grid.png"), 2);
+    CHECK(fs::file_size(at("grid.png")) > 60);
+    save_plot({{"train", tensor({3.0, 2.0, 1.0})}, {"test", tensor({{0.0, 2.0}, {2.0, 1.5}})}}, at("loss.svg"), "Loss");
+    CHECK(fs::file_size(at("loss.svg")) > 500);
+    CHECK(throws<ValueError>("nothing to plot", [&] { save_plot({}, at("no.png")); }));
+    CHECK(graph_dot(out, &layer).find("\"weight\\n") != std::string::npos && graph_svg(out).find("input") != std::string::npos);
+    SummaryWriter writer(at("run"));
+    writer.add_scalar("loss", 0.5, 1);
+    writer.add_scalar("loss", 0.25, 2, 1e9);
+    writer.add_histogram("weight", ones({3}), 1);
+    writer.add_image("digit", zeros({1, 4, 4}), 1);
+    writer.add_text("note", "fine", 1);
+    writer.add_graph(out, &layer);
+    writer.flush();
+    CHECK(fs::file_size(writer.path()) > 300);
+    CHECK(throws<ValueError>("tag", [&] { writer.add_scalar("", 1, 1); }));
+    Progress progress(2);
+    progress.update(0, "nothing is drawn where nothing was done");
+    fs::remove_all(folder);
+}
+
 static void versions() {
     CHECK(version() == TAPER_VERSION);
     CHECK(TAPER_VERSION_AT_LEAST(version_major, version_minor, version_patch));
@@ -901,6 +930,7 @@ int main() {
     schedules::forty_epochs();
     schedules::the_rest();
     watching();
+    showing();
     optimizers();
     no_leaks();
     std::printf("%d passed, %d failed\n", checks - failures, failures);

@@ -31,6 +31,7 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Modules", "module.rs"),
     ("Attributes", "attribute.rs"),
     ("Layers", "nn.rs"),
+    ("Pictures, event files, progress", "show.rs"),
     ("Optimizers", "optim.rs"),
     ("Learning-rate schedules", "schedule.rs"),
     ("Kinds of schedules", "schedule_gen.rs"),

@@ -26,6 +26,13 @@ const PAGES: &[(&str, &str, &str, &[&str])] = &[
         &["device", "graph", "event"],
     ),
     (
+        "pictures",
+        "Pictures, event files, progress",
+        "Images, curves and graphs as PNG, SVG and DOT, files that TensorBoard shows, and a line that says how far a loop is. Nothing \
+         else needs to be installed. In Python: `taper.utils.show` and `torch.utils.tensorboard`.",
+        &["show"],
+    ),
+    (
         "errors",
         "Errors",
         "In C whatever can fail returns an error or NULL; C++ throws `taper::Error`, Go returns an `error` that `errors.As` finds as \

@@ -46,6 +46,8 @@ pub const TYPES: &[Type] = &[
     handle("Schedule", "*@ taper_schedule"),
     handle("NamedTensors", "*@ taper_named_tensors"),
     handle("FileWriter", "*@ taper_file_writer"),
+    handle("SummaryWriter", "*@ taper_summary_writer"),
+    handle("Progress", "*@ taper_progress"),
     Type { name: "Scalar", c: "taper_scalar", read: "c.scalar(@)?", pass: "@", python: 'S' },
     Type { name: "DType", c: "i32", read: "c.dtype(@)?", pass: "@", python: 'i' },
     Type { name: "DType?", c: "i32", read: "c.opt_dtype(@)?", pass: "@", python: 'i' },
