@@ -800,13 +800,9 @@ pub static ARGUMENTS: &[(&str, &[&str])] = &[
     ("rsqrt_", &["self"]),
     ("rsub", &["self", "other", "alpha", "out"]),
     ("rsub_scalar", &["self", "other", "alpha", "out"]),
-<<<<<<< HEAD
-    ("scaled_dot_product_attention", &["query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa", "out"]),
-=======
     ("save_image", &["images", "path", "columns", "padding", "normalize"]),
     ("save_plot", &["series", "path", "labels", "title", "width", "height"]),
-    ("scaled_dot_product_attention", &["query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "out"]),
->>>>>>> 6c410d6 (Pictures, event files and progress in the core: images, curves and graphs as PNG, SVG and DOT, TensorBoard's files, a line for loops; C, C++, Go, Python)
+    ("scaled_dot_product_attention", &["query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa", "out"]),
     ("scatter_add", &["self", "dim", "index", "src", "out"]),
     ("scatter_add_", &["self", "dim", "index", "src"]),
     ("scatter_reduce", &["self", "dim", "index", "src", "reduce", "out"]),
