@@ -402,7 +402,11 @@ demo() { # demo LANGUAGE FILE
     scripts/example.sh "$1" digits --epochs 6 --weights "target/demo/test-$1.safetensors" | tee "$out"
     [ "${PIPESTATUS[0]}" = 0 ] || return 1
     # Once by the process that trained, once by the one that loaded the weights.
-    accuracies "$out" 2 90
+    accuracies "$out" 2 90 || return 1
+    # The languages learn the same.
+    scripts/example.sh "$1" regression target/demo/regression.png | tee "$out"
+    [ "${PIPESTATUS[0]}" = 0 ] || return 1
+    [ "$1" = c ] || scripts/example.sh c regression target/demo/regression.png | diff - "$out"
 }
 accuracies() { # accuracies FILE HOW_MANY AT_LEAST
     awk -v wanted="$2" -v least="$3" '/^test accuracy/ { n++; if ($3 < least) bad = 1 }

@@ -1,4 +1,4 @@
-/* Fits a small network to noisy values of a curve and draws both:  scripts/example.sh c regression */
+/* Fits a small network to noisy values of a curve and draws both:  scripts/example.sh c regression [PICTURE] */
 #include <stdio.h>
 #include <taper.h>
 
@@ -33,7 +33,7 @@ static taper_error *train(taper_module *net, taper_tensor *x, taper_tensor *y) {
     return NULL;
 }
 
-static taper_error *run(void) {
+static taper_error *run(const char *path) {
     taper_module *layers[5], *net = NULL;
     taper_tensor *x = NULL, *y = NULL, *noise = NULL, *out = NULL, *curves[2];
     const int64_t size[] = {POINTS, 1};
@@ -59,15 +59,15 @@ static taper_error *run(void) {
     TAPER_TRY(taper_module_forward(net, &x, 1, &out));
     TAPER_TRY(taper_cat((taper_tensor *[]){x, y}, 2, 1, &curves[0]));
     TAPER_TRY(taper_cat((taper_tensor *[]){x, out}, 2, 1, &curves[1]));
-    TAPER_TRY(taper_save_plot(curves, 2, "regression.png", "data\nnetwork", "A network of 1,153 parameters and what it saw", 0, 0));
-    puts("drawn: regression.png");
+    TAPER_TRY(taper_save_plot(curves, 2, path, "data\nnetwork", "A network of 1,153 parameters and what it saw", 0, 0));
+    printf("drawn: %s\n", path);
     taper_module_free(net);
     return NULL;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     taper_scope_begin(); /* frees the tensors that were made in between */
-    taper_error *error = run(), *ended = taper_scope_end();
+    taper_error *error = run(argc > 1 ? argv[1] : "regression.png"), *ended = taper_scope_end();
     if (error != NULL) fprintf(stderr, "%s\n", taper_error_message(error));
     int status = error != NULL;
     taper_error_free(ended);

@@ -1,4 +1,6 @@
-"""Fits a small network to noisy values of a curve and draws both:  scripts/example.sh python regression"""
+"""Fits a small network to noisy values of a curve and draws both:  scripts/example.sh python regression [PICTURE]"""
+
+import sys
 
 import taper as torch
 import taper.nn as nn
@@ -20,5 +22,6 @@ for step in range(1, 1001):
 
 with torch.no_grad():
     curves = {"data": torch.cat([x, y], 1), "network": torch.cat([x, net(x)], 1)}
-save_plot(curves, "regression.png", "A network of 1,153 parameters and what it saw")
-print("drawn: regression.png")
+path = sys.argv[1] if len(sys.argv) > 1 else "regression.png"
+save_plot(curves, path, "A network of 1,153 parameters and what it saw")
+print(f"drawn: {path}")

@@ -15,7 +15,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIST = pathlib.Path(__file__).with_name("circles.txt")
-ORDER = ["base", "rng", "backend", "watch", "tensor", "autograd", "ops", "gate", "nn", "optim", "data", "io", "capi"]
+ORDER = ["base", "rng", "backend", "watch", "tensor", "autograd", "ops", "gate", "nn", "optim", "data", "io", "show", "capi"]
 
 
 def rust_files():

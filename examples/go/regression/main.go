@@ -1,13 +1,18 @@
-// Fits a small network to noisy values of a curve and draws both:  scripts/example.sh go regression
+// Fits a small network to noisy values of a curve and draws both:  scripts/example.sh go regression [PICTURE]
 package main
 
 import (
 	"fmt"
+	"os"
 
 	taper "github.com/taper-torch/taper/bindings/go"
 )
 
 func main() {
+	path := "regression.png"
+	if len(os.Args) > 1 {
+		path = os.Args[1]
+	}
 	must := taper.Must[*taper.Tensor]
 	taper.ManualSeed(0)
 	x := must(must(taper.Linspace(taper.Float(-3), taper.Float(3), 200)).Unsqueeze(1))
@@ -33,7 +38,7 @@ func main() {
 		data := must(taper.Cat([]*taper.Tensor{x, y}, taper.CatOptions{Dim: 1}))
 		fitted := must(taper.Cat([]*taper.Tensor{x, must(net.Forward(x))}, taper.CatOptions{Dim: 1}))
 		curves := []taper.Curve{{Label: "data", Values: data}, {Label: "network", Values: fitted}}
-		return taper.SavePlot("regression.png", curves, taper.PlotOptions{Title: "A network of 1,153 parameters and what it saw"})
+		return taper.SavePlot(path, curves, taper.PlotOptions{Title: "A network of 1,153 parameters and what it saw"})
 	}))
-	fmt.Println("drawn: regression.png")
+	fmt.Println("drawn:", path)
 }
