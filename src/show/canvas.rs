@@ -27,9 +27,13 @@ impl Canvas {
         }
     }
     pub fn rectangle(&mut self, x: i64, y: i64, width: i64, height: i64, colour: Colour) {
+        self.wash(x, y, width, height, colour, 1.0);
+    }
+    /// A rectangle that what lies below shines through.
+    pub fn wash(&mut self, x: i64, y: i64, width: i64, height: i64, colour: Colour, share: f64) {
         for y in y..y + height {
             for x in x..x + width {
-                self.blend(x, y, colour, 1.0);
+                self.blend(x, y, colour, share);
             }
         }
     }

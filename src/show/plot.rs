@@ -19,6 +19,7 @@ struct Curve<'a> {
 const COLOURS: [Colour; 7] =
     [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [0, 0, 0]];
 const GRID: Colour = [222, 222, 222];
+const PAPER: Colour = [255, 255, 255];
 const INK: Colour = [40, 40, 40];
 
 /// About `wanted` round numbers within a range (steps of 1, 2 or 5 times a power of ten).
@@ -177,6 +178,11 @@ fn as_png(curves: &[Curve], f: &Frame, title: &str, xs: &Ticks, ys: &Ticks) -> R
     let named = || curves.iter().enumerate().filter(|(_, c)| !c.label.is_empty());
     let longest = named().map(|(_, c)| c.label.chars().count()).max().unwrap_or(0) as i64;
     let box_left = (f.right - 44 - longest * LETTER.0).max(f.left + 8);
+    let lines = named().count() as i64;
+    if lines > 0 {
+        let (w, h) = (f.right - box_left, lines * (LETTER.1 + 4) + 8);
+        c.wash(box_left - 8, f.top + 4, w + 8, h.min(f.bottom - f.top), PAPER, 0.85);
+    }
     for (line, (i, curve)) in named().enumerate() {
         let y = f.top + 10 + line as i64 * (LETTER.1 + 4);
         c.line(
@@ -227,7 +233,6 @@ fn as_svg(curves: &[Curve], f: &Frame, title: &str, xs: &Ticks, ys: &Ticks) -> R
     }
     let _ =
         writeln!(s, "<path d=\"M{0} {1}V{2}H{3}\" fill=\"none\" stroke=\"{ink}\"/>", f.left, f.top, f.bottom, f.right);
-    let mut line = 0;
     for (i, curve) in curves.iter().enumerate() {
         let colour = hex(COLOURS[i % COLOURS.len()]);
         memory::reserve_text(&mut s, 200 + 16 * curve.points.len())?;
@@ -244,19 +249,31 @@ fn as_svg(curves: &[Curve], f: &Frame, title: &str, xs: &Ticks, ys: &Ticks) -> R
             drawing = true;
         }
         s.push_str("\"/>\n");
-        if !curve.label.is_empty() {
-            let y = f.top + 18 + line * 18;
-            line += 1;
-            let _ = writeln!(
-                s,
-                "<path d=\"M{} {}h22\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-                 <text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{}</text>",
-                f.right - 28,
-                y - 4,
-                f.right - 34,
-                escaped(curve.label)
-            );
-        }
+    }
+    let named = || curves.iter().enumerate().filter(|(_, c)| !c.label.is_empty());
+    let longest = named().map(|(_, c)| c.label.chars().count()).max().unwrap_or(0);
+    if longest > 0 {
+        let w = (longest as i64 * 7 + 44).min(f.right - f.left);
+        let _ = writeln!(
+            s,
+            "<rect x=\"{}\" y=\"{}\" width=\"{w}\" height=\"{}\" fill=\"white\" fill-opacity=\"0.85\"/>",
+            f.right - w,
+            f.top + 4,
+            named().count() * 18 + 4
+        );
+    }
+    for (line, (i, curve)) in named().enumerate() {
+        let colour = hex(COLOURS[i % COLOURS.len()]);
+        let y = f.top + 18 + line as i64 * 18;
+        let _ = writeln!(
+            s,
+            "<path d=\"M{} {}h22\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+             <text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{}</text>",
+            f.right - 28,
+            y - 4,
+            f.right - 34,
+            escaped(curve.label)
+        );
     }
     if !title.is_empty() {
         let _ = writeln!(
