@@ -2768,6 +2768,320 @@ TAPER_MUST_USE taper_error *taper_round_(taper_tensor *self);
  */
 TAPER_MUST_USE taper_error *taper_frac(taper_tensor *self, taper_tensor **out);
 
+/* ==== Ops: Special functions ============================================================================== */
+
+/*
+ * The Bessel function of the first kind of order 0.
+ *
+ * `special_bessel_j0(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_bessel_j0(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The Bessel function of the first kind of order 1.
+ *
+ * `special_bessel_j1(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_bessel_j1(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The Bessel function of the second kind of order 0.
+ *
+ * `special_bessel_y0(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_bessel_y0(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The Bessel function of the second kind of order 1.
+ *
+ * `special_bessel_y1(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_bessel_y1(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The modified Bessel function of the first kind of order 0, as i0.
+ *
+ * `special_modified_bessel_i0(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_modified_bessel_i0(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The modified Bessel function of the first kind of order 1, as special_i1.
+ *
+ * `special_modified_bessel_i1(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_modified_bessel_i1(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The modified Bessel function of the second kind of order 0.
+ *
+ * `special_modified_bessel_k0(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_modified_bessel_k0(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The modified Bessel function of the second kind of order 1.
+ *
+ * `special_modified_bessel_k1(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_modified_bessel_k1(taper_tensor *self, taper_tensor **out);
+
+/*
+ * exp(self) times the modified Bessel function of the second kind of order 0; no derivative.
+ *
+ * `special_scaled_modified_bessel_k0(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_scaled_modified_bessel_k0(taper_tensor *self, taper_tensor **out);
+
+/*
+ * exp(self) times the modified Bessel function of the second kind of order 1; no derivative.
+ *
+ * `special_scaled_modified_bessel_k1(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_scaled_modified_bessel_k1(taper_tensor *self, taper_tensor **out);
+
+/*
+ * sin(self) / self, 1 at zero; no derivative (sinc has one).
+ *
+ * `special_spherical_bessel_j0(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_spherical_bessel_j0(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Airy's function Ai; no derivative.
+ *
+ * `special_airy_ai(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_airy_ai(taper_tensor *self, taper_tensor **out);
+
+/*
+ * exp(-|self|) times i0; integers give the default float type.
+ *
+ * `special_i0e(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_i0e(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The modified Bessel function of order 1; integers give the default float type.
+ *
+ * `special_i1(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_i1(taper_tensor *self, taper_tensor **out);
+
+/*
+ * exp(-|self|) times special_i1; integers give the default float type.
+ *
+ * `special_i1e(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_i1e(taper_tensor *self, taper_tensor **out);
+
+/*
+ * exp(self^2) * erfc(self) without overflow; integers give the default float type.
+ *
+ * `special_erfcx(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_erfcx(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The standard normal distribution function; integers give the default float type.
+ *
+ * `special_ndtr(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_ndtr(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The logarithm of special_ndtr, exact in the lower tail too.
+ *
+ * `special_log_ndtr(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_log_ndtr(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The inverse of special_ndtr: the standard normal quantile.
+ *
+ * `special_ndtri(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_ndtri(taper_tensor *self, taper_tensor **out);
+
+/*
+ * -self * log(self), 0 at zero and -inf below; integers give the default float type.
+ *
+ * `special_entr(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_entr(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self * log(1 + other), 0 where self is 0; shapes broadcast, dtypes promote.
+ *
+ * `special_xlog1py(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_xlog1py(taper_tensor *self,
+                                   taper_tensor *other,
+                                   taper_tensor **out);
+
+/*
+ * Hurwitz's zeta function: the sum of (other + k)^-self over k from 0; differentiable for other.
+ *
+ * `special_zeta(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_special_zeta(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The n-th derivative of digamma, n from 0.
+ *
+ * `polygamma(int n, Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_polygamma(int64_t n, taper_tensor *self, taper_tensor **out);
+
+/*
+ * The regularised lower incomplete gamma function of shape self at other; differentiable for other.
+ *
+ * `igamma(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_igamma(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The regularised upper incomplete gamma function of shape self at other; differentiable for other.
+ *
+ * `igammac(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_igammac(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The logarithm of the multivariate gamma function of dimension p.
+ *
+ * `mvlgamma(Tensor self, int p) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_mvlgamma(taper_tensor *self, int64_t p, taper_tensor **out);
+
+/*
+ * The logarithm of the multivariate gamma function of dimension p, written into self.
+ *
+ * `mvlgamma_(Tensor(a!) self, int p) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_mvlgamma_(taper_tensor *self, int64_t p);
+
+/*
+ * Chebyshev's polynomial of the first kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_chebyshev_polynomial_t(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_chebyshev_polynomial_t(taper_tensor *x,
+                                                  taper_tensor *n,
+                                                  taper_tensor **out);
+
+/*
+ * Chebyshev's polynomial of the second kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_chebyshev_polynomial_u(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_chebyshev_polynomial_u(taper_tensor *x,
+                                                  taper_tensor *n,
+                                                  taper_tensor **out);
+
+/*
+ * Chebyshev's polynomial of the third kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_chebyshev_polynomial_v(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_chebyshev_polynomial_v(taper_tensor *x,
+                                                  taper_tensor *n,
+                                                  taper_tensor **out);
+
+/*
+ * Chebyshev's polynomial of the fourth kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_chebyshev_polynomial_w(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_chebyshev_polynomial_w(taper_tensor *x,
+                                                  taper_tensor *n,
+                                                  taper_tensor **out);
+
+/*
+ * Chebyshev's polynomial of the first kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_shifted_chebyshev_polynomial_t(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_shifted_chebyshev_polynomial_t(taper_tensor *x,
+                                                          taper_tensor *n,
+                                                          taper_tensor **out);
+
+/*
+ * Chebyshev's polynomial of the second kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_shifted_chebyshev_polynomial_u(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_shifted_chebyshev_polynomial_u(taper_tensor *x,
+                                                          taper_tensor *n,
+                                                          taper_tensor **out);
+
+/*
+ * Chebyshev's polynomial of the third kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_shifted_chebyshev_polynomial_v(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_shifted_chebyshev_polynomial_v(taper_tensor *x,
+                                                          taper_tensor *n,
+                                                          taper_tensor **out);
+
+/*
+ * Chebyshev's polynomial of the fourth kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_shifted_chebyshev_polynomial_w(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_shifted_chebyshev_polynomial_w(taper_tensor *x,
+                                                          taper_tensor *n,
+                                                          taper_tensor **out);
+
+/*
+ * The physicist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_hermite_polynomial_h(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_hermite_polynomial_h(taper_tensor *x,
+                                                taper_tensor *n,
+                                                taper_tensor **out);
+
+/*
+ * The probabilist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_hermite_polynomial_he(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_hermite_polynomial_he(taper_tensor *x,
+                                                 taper_tensor *n,
+                                                 taper_tensor **out);
+
+/*
+ * Laguerre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_laguerre_polynomial_l(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_laguerre_polynomial_l(taper_tensor *x,
+                                                 taper_tensor *n,
+                                                 taper_tensor **out);
+
+/*
+ * Legendre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+ *
+ * `special_legendre_polynomial_p(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_special_legendre_polynomial_p(taper_tensor *x,
+                                                 taper_tensor *n,
+                                                 taper_tensor **out);
+
 /* ==== Ops: Activations ==================================================================================== */
 
 /*
@@ -2816,11 +3130,25 @@ taper_error *taper_leaky_relu(taper_tensor *self,
                               taper_tensor **out);
 
 /*
+ * self, times negative_slope below 0, written into self.
+ *
+ * `leaky_relu_(Tensor(a!) self, Scalar negative_slope=0.01) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_leaky_relu_(taper_tensor *self, taper_scalar negative_slope);
+
+/*
  * self, alpha * (exp(self) - 1) below 0.
  *
  * `elu(Tensor self, Scalar alpha=1) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_elu(taper_tensor *self, taper_scalar alpha, taper_tensor **out);
+
+/*
+ * self, alpha * (exp(self) - 1) below 0, written into self.
+ *
+ * `elu_(Tensor(a!) self, Scalar alpha=1) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_elu_(taper_tensor *self, taper_scalar alpha);
 
 /*
  * log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold.
@@ -4222,6 +4550,13 @@ taper_error *taper_cdist(taper_tensor *x1,
                          taper_tensor **out);
 
 /*
+ * Distances between all pairs of different rows.
+ *
+ * `pdist(Tensor self, float p=2.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_pdist(taper_tensor *self, double p, taper_tensor **out);
+
+/*
  * input @ weight.T + bias; weight is [out_features, in_features].
  *
  * `linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`. Since 0.1.
@@ -5303,6 +5638,25 @@ taper_error *taper_embedding_renorm_(taper_tensor *self,
                                      double norm_type);
 
 /*
+ * Sums, means or maxima (mode) of the rows of weight in bags: the rows of a matrix of indices, or the stretches of a vector that begin at offsets.
+ *
+ * `embedding_bag(Tensor input, Tensor weight, Tensor? offsets=None, float? max_norm=None, float norm_type=2.0, bool scale_grad_by_freq=False, str mode="mean", bool sparse=False, Tensor? per_sample_weights=None, bool include_last_offset=False, int? padding_idx=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_embedding_bag(taper_tensor *input,
+                                 taper_tensor *weight,
+                                 taper_tensor *offsets,
+                                 const double *max_norm,
+                                 double norm_type,
+                                 bool scale_grad_by_freq,
+                                 const char *mode,
+                                 bool sparse,
+                                 taper_tensor *per_sample_weights,
+                                 bool include_last_offset,
+                                 const int64_t *padding_idx,
+                                 taper_tensor **out);
+
+/*
  * Integer classes as rows of 0 and 1 (int64).
  *
  * `one_hot(Tensor self, int num_classes=-1) -> Tensor`. Since 0.1.
@@ -5788,6 +6142,13 @@ taper_error *taper_hardtanh(taper_tensor *self,
                             taper_tensor **out);
 
 /*
+ * self limited to [min_val, max_val], in place.
+ *
+ * `hardtanh_(Tensor(a!) self, Scalar min_val=-1, Scalar max_val=1) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_hardtanh_(taper_tensor *self, taper_scalar min_val, taper_scalar max_val);
+
+/*
  * The self-normalising exponential linear unit.
  *
  * `selu(Tensor self) -> Tensor`. Since 0.1.
@@ -5795,11 +6156,25 @@ taper_error *taper_hardtanh(taper_tensor *self,
 TAPER_MUST_USE taper_error *taper_selu(taper_tensor *self, taper_tensor **out);
 
 /*
+ * The self-normalising exponential linear unit, written into self.
+ *
+ * `selu_(Tensor(a!) self) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_selu_(taper_tensor *self);
+
+/*
  * max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)).
  *
  * `celu(Tensor self, Scalar alpha=1.0) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_celu(taper_tensor *self, taper_scalar alpha, taper_tensor **out);
+
+/*
+ * max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)), written into self.
+ *
+ * `celu_(Tensor(a!) self, Scalar alpha=1.0) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_celu_(taper_tensor *self, taper_scalar alpha);
 
 /*
  * self * tanh(softplus(self)).
@@ -5848,11 +6223,43 @@ taper_error *taper_threshold(taper_tensor *self,
                              taper_tensor **out);
 
 /*
+ * self where above the threshold, else value, written into self.
+ *
+ * `threshold_(Tensor(a!) self, Scalar threshold, Scalar value) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_threshold_(taper_tensor *self, taper_scalar threshold, taper_scalar value);
+
+/*
  * self where positive, else weight * self, with one weight or one per channel.
  *
  * `prelu(Tensor self, Tensor weight) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_prelu(taper_tensor *self, taper_tensor *weight, taper_tensor **out);
+
+/*
+ * self where positive, else times a slope: in training a random one for each element, between lower and upper, else their mean.
+ *
+ * `rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rrelu(taper_tensor *self,
+                         taper_scalar lower,
+                         taper_scalar upper,
+                         bool training,
+                         taper_generator *generator,
+                         taper_tensor **out);
+
+/*
+ * rrelu in place.
+ *
+ * `rrelu_(Tensor(a!) self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_rrelu_(taper_tensor *self,
+                          taper_scalar lower,
+                          taper_scalar upper,
+                          bool training,
+                          taper_generator *generator);
 
 /* ==== Ops: Convolution and pooling ======================================================================== */
 
@@ -6011,6 +6418,18 @@ taper_error *taper_conv_transpose_sized(taper_tensor *input,
                                         const int64_t *output_size,
                                         size_t output_size_len,
                                         taper_tensor **out);
+
+/*
+ * A convolution over (time, batch, channels); weight [width, in, out].
+ *
+ * `conv_tbc(Tensor self, Tensor weight, Tensor bias, int pad=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_conv_tbc(taper_tensor *self,
+                            taper_tensor *weight,
+                            taper_tensor *bias,
+                            int64_t pad,
+                            taper_tensor **out);
 
 /*
  * Largest element of each window; stride defaults to kernel_size.
@@ -6324,6 +6743,92 @@ taper_error *taper_lp_pool3d(taper_tensor *self,
                              taper_tensor **out);
 
 /*
+ * Zeros with the values of a max pooling at the places (indices) that it took them from.
+ *
+ * `max_unpool1d(Tensor self, Tensor indices, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[]? output_size=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_unpool1d(taper_tensor *self,
+                                taper_tensor *indices,
+                                const int64_t *kernel_size,
+                                size_t kernel_size_len,
+                                const int64_t *stride,
+                                size_t stride_len,
+                                const int64_t *padding,
+                                size_t padding_len,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                taper_tensor **out);
+
+/*
+ * Zeros with the values of a max pooling at the places (indices) that it took them from.
+ *
+ * `max_unpool2d(Tensor self, Tensor indices, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[]? output_size=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_unpool2d(taper_tensor *self,
+                                taper_tensor *indices,
+                                const int64_t *kernel_size,
+                                size_t kernel_size_len,
+                                const int64_t *stride,
+                                size_t stride_len,
+                                const int64_t *padding,
+                                size_t padding_len,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                taper_tensor **out);
+
+/*
+ * Zeros with the values of a max pooling at the places (indices) that it took them from.
+ *
+ * `max_unpool3d(Tensor self, Tensor indices, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[]? output_size=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_max_unpool3d(taper_tensor *self,
+                                taper_tensor *indices,
+                                const int64_t *kernel_size,
+                                size_t kernel_size_len,
+                                const int64_t *stride,
+                                size_t stride_len,
+                                const int64_t *padding,
+                                size_t padding_len,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                taper_tensor **out);
+
+/*
+ * The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 2] are the draws.
+ *
+ * `fractional_max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] output_size, Tensor? random_samples=None, *, Generator? generator=None) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fractional_max_pool2d_with_indices(taper_tensor *self,
+                                                      const int64_t *kernel_size,
+                                                      size_t kernel_size_len,
+                                                      const int64_t *output_size,
+                                                      size_t output_size_len,
+                                                      taper_tensor *random_samples,
+                                                      taper_generator *generator,
+                                                      taper_tensor **values,
+                                                      taper_tensor **indices);
+
+/*
+ * The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 3] are the draws.
+ *
+ * `fractional_max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] output_size, Tensor? random_samples=None, *, Generator? generator=None) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fractional_max_pool3d_with_indices(taper_tensor *self,
+                                                      const int64_t *kernel_size,
+                                                      size_t kernel_size_len,
+                                                      const int64_t *output_size,
+                                                      size_t output_size_len,
+                                                      taper_tensor *random_samples,
+                                                      taper_generator *generator,
+                                                      taper_tensor **values,
+                                                      taper_tensor **indices);
+
+/*
  * Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
  *
  * `im2col(Tensor self, int[2] kernel_size, int[2] dilation=[1, 1], int[2] padding=[0, 0], int[2] stride=[1, 1]) -> Tensor`. Since 0.1.
@@ -6502,6 +7007,19 @@ taper_error *taper_local_response_norm(taper_tensor *input,
                                        double beta,
                                        double k,
                                        taper_tensor **out);
+
+/*
+ * Divided by a power of the sum of squares over neighbouring channels, as many on both sides.
+ *
+ * `cross_map_lrn2d(Tensor input, int size, float alpha=0.0001, float beta=0.75, float k=1.0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cross_map_lrn2d(taper_tensor *input,
+                                   int64_t size,
+                                   double alpha,
+                                   double beta,
+                                   double k,
+                                   taper_tensor **out);
 
 /*
  * Divided by the p-norm along a dimension.
@@ -7106,6 +7624,49 @@ taper_error *taper_gaussian_nll_loss(taper_tensor *input,
                                      const char *reduction,
                                      taper_tensor **out);
 
+/*
+ * Over each row's targets (int64, up to the first -1) and the other classes: the sum of max(0, 1 - (input[target] - input[other])), by the number of classes.
+ *
+ * `multilabel_margin_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_multilabel_margin_loss(taper_tensor *input,
+                                          taper_tensor *target,
+                                          const char *reduction,
+                                          taper_tensor **out);
+
+/*
+ * Negative log likelihood of label sequences over all alignments: log_probs (time, batch, classes), targets (batch, length) or all one after the other; the host reads targets and lengths.
+ *
+ * `ctc_loss.Tensor(Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank=0, str reduction="mean", bool zero_infinity=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_ctc_loss(taper_tensor *log_probs,
+                            taper_tensor *targets,
+                            taper_tensor *input_lengths,
+                            taper_tensor *target_lengths,
+                            int64_t blank,
+                            const char *reduction,
+                            bool zero_infinity,
+                            taper_tensor **out);
+
+/*
+ * The same with lengths as lists of numbers.
+ *
+ * `ctc_loss.IntList(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, str reduction="mean", bool zero_infinity=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_ctc_loss_int_list(taper_tensor *log_probs,
+                                     taper_tensor *targets,
+                                     const int64_t *input_lengths,
+                                     size_t input_lengths_len,
+                                     const int64_t *target_lengths,
+                                     size_t target_lengths_len,
+                                     int64_t blank,
+                                     const char *reduction,
+                                     bool zero_infinity,
+                                     taper_tensor **out);
+
 /* ==== Ops: Random ========================================================================================= */
 
 /*
@@ -7306,6 +7867,68 @@ taper_error *taper_multinomial(taper_tensor *self,
                                bool replacement,
                                taper_generator *generator,
                                taper_tensor **out);
+
+/*
+ * Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host.
+ *
+ * `poisson(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_poisson(taper_tensor *self,
+                           taper_generator *generator,
+                           taper_tensor **out);
+
+/*
+ * Binomial random numbers: successes among count trials of probability prob, broadcast.
+ *
+ * `binomial(Tensor count, Tensor prob, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_binomial(taper_tensor *count,
+                            taper_tensor *prob,
+                            taper_generator *generator,
+                            taper_tensor **out);
+
+/*
+ * Gamma random numbers of the shapes in self and scale 1; differentiable by the implicit derivative.
+ *
+ * `_standard_gamma(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_standard_gamma(taper_tensor *self,
+                                  taper_generator *generator,
+                                  taper_tensor **out);
+
+/*
+ * Rows of the Dirichlet distribution of the concentrations along the last dimension; differentiable.
+ *
+ * `_sample_dirichlet(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_sample_dirichlet(taper_tensor *self,
+                                    taper_generator *generator,
+                                    taper_tensor **out);
+
+/*
+ * How gamma samples move with their shapes self.
+ *
+ * `_standard_gamma_grad(Tensor self, Tensor output) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_standard_gamma_grad(taper_tensor *self,
+                                       taper_tensor *output,
+                                       taper_tensor **out);
+
+/*
+ * How Dirichlet samples x move with their concentrations, divided by 1 - x; total is the sum of these along the last dimension.
+ *
+ * `_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dirichlet_grad(taper_tensor *x,
+                                  taper_tensor *alpha,
+                                  taper_tensor *total,
+                                  taper_tensor **out);
 
 /*
  * Fills self with uniform random numbers in [from_, to).
@@ -8459,6 +9082,20 @@ typedef struct taper_nn_relu6_options {
     int32_t reserved;
 } taper_nn_relu6_options;
 
+/* Options of taper_nn_r_relu_create. */
+typedef struct taper_nn_r_relu_options {
+    /* sizeof(taper_nn_r_relu_options). */
+    size_t struct_size;
+    /* Default 0.125. */
+    double lower;
+    /* Default 0.3333333333333333. */
+    double upper;
+    /* 0 or 1, default 0. */
+    int32_t inplace;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_r_relu_options;
+
 /* Options of taper_nn_leaky_relu_create. */
 typedef struct taper_nn_leaky_relu_options {
     /* sizeof(taper_nn_leaky_relu_options). */
@@ -8651,6 +9288,18 @@ typedef struct taper_nn_max_pool_options {
     int32_t ceil_mode;
 } taper_nn_max_pool_options;
 
+/* Options of taper_nn_max_unpool1d_create and its like. */
+typedef struct taper_nn_max_unpool_options {
+    /* sizeof(taper_nn_max_unpool_options). */
+    size_t struct_size;
+    /* NULL: kernel_size. */
+    const int64_t *stride;
+    size_t stride_len;
+    /* NULL: 0. */
+    const int64_t *padding;
+    size_t padding_len;
+} taper_nn_max_unpool_options;
+
 /* Options of taper_nn_avg_pool1d_create. */
 typedef struct taper_nn_avg_pool1d_options {
     /* sizeof(taper_nn_avg_pool1d_options). */
@@ -8806,6 +9455,18 @@ typedef struct taper_nn_group_norm_options {
     taper_device device;
 } taper_nn_group_norm_options;
 
+/* Options of taper_nn_cross_map_lrn2d_create. */
+typedef struct taper_nn_cross_map_lrn2d_options {
+    /* sizeof(taper_nn_cross_map_lrn2d_options). */
+    size_t struct_size;
+    /* Default 1e-4. */
+    double alpha;
+    /* Default 0.75. */
+    double beta;
+    /* Default 1. */
+    double k;
+} taper_nn_cross_map_lrn2d_options;
+
 /* Options of taper_nn_local_response_norm_create. */
 typedef struct taper_nn_local_response_norm_options {
     /* sizeof(taper_nn_local_response_norm_options). */
@@ -8943,6 +9604,36 @@ typedef struct taper_nn_embedding_options {
     /* Of the parameters; type 0: the default device. */
     taper_device device;
 } taper_nn_embedding_options;
+
+/* Options of taper_nn_embedding_bag_create. */
+typedef struct taper_nn_embedding_bag_options {
+    /* sizeof(taper_nn_embedding_bag_options). */
+    size_t struct_size;
+    /* NULL: "mean". */
+    const char *mode;
+    /* NULL: none. */
+    taper_tensor *weight;
+    /* NULL: none. */
+    const double *max_norm;
+    /* NULL: none. */
+    const int64_t *padding_idx;
+    /* Default 2.0. */
+    double norm_type;
+    /* 0 or 1, default 0. */
+    int32_t scale_grad_by_freq;
+    /* 0 or 1, default 0. */
+    int32_t sparse;
+    /* 0 or 1, default 0. */
+    int32_t include_last_offset;
+    /* 0 or 1, default 0. */
+    int32_t freeze;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_embedding_bag_options;
 
 /* Options of taper_nn_mse_loss_create and its like. */
 typedef struct taper_nn_loss_options {
@@ -9117,6 +9808,20 @@ typedef struct taper_nn_multi_margin_loss_options {
     /* Default 1.0. */
     double margin;
 } taper_nn_multi_margin_loss_options;
+
+/* Options of taper_nn_ctc_loss_create. */
+typedef struct taper_nn_ctc_loss_options {
+    /* sizeof(taper_nn_ctc_loss_options). */
+    size_t struct_size;
+    /* "mean" (or NULL), "sum" or "none". */
+    const char *reduction;
+    /* Default 0. */
+    int64_t blank;
+    /* 0 or 1, default 0. */
+    int32_t zero_infinity;
+    /* 0. */
+    int32_t reserved;
+} taper_nn_ctc_loss_options;
 
 /* Options of taper_nn_poisson_nll_loss_create. */
 typedef struct taper_nn_poisson_nll_loss_options {
@@ -9331,6 +10036,14 @@ taper_error *taper_nn_hardtanh_create(const struct taper_nn_hardtanh_options *op
 TAPER_MUST_USE
 taper_error *taper_nn_relu6_create(const struct taper_nn_relu6_options *options,
                                    taper_module **out);
+
+/*
+ * x where positive, else times a slope: a random one for each element in training, else the mean of both bounds.
+ * options may be NULL. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_r_relu_create(const struct taper_nn_r_relu_options *options,
+                                    taper_module **out);
 
 /* x where positive, else negative_slope * x. options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
@@ -9588,6 +10301,72 @@ taper_error *taper_nn_lazy_conv3d_create(int64_t out_channels,
                                          const struct taper_nn_conv_create_options *options,
                                          taper_module **out);
 
+/*
+ * A ConvTranspose1d whose in_channels is taken from the first input. options may be NULL. Parameters weight,
+ * bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv_transpose1d_create(int64_t out_channels,
+                                                   const int64_t *kernel_size,
+                                                   size_t kernel_size_len,
+                                                   const struct taper_nn_conv_transpose_options *options,
+                                                   taper_module **out);
+
+/*
+ * Runs a LazyConvTranspose1d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows
+ * all. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv_transpose1d_forward(taper_module *m,
+                                                    taper_tensor *input,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **out);
+
+/*
+ * A ConvTranspose2d whose in_channels is taken from the first input. options may be NULL. Parameters weight,
+ * bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv_transpose2d_create(int64_t out_channels,
+                                                   const int64_t *kernel_size,
+                                                   size_t kernel_size_len,
+                                                   const struct taper_nn_conv_transpose_options *options,
+                                                   taper_module **out);
+
+/*
+ * Runs a LazyConvTranspose2d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows
+ * all. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv_transpose2d_forward(taper_module *m,
+                                                    taper_tensor *input,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **out);
+
+/*
+ * A ConvTranspose3d whose in_channels is taken from the first input. options may be NULL. Parameters weight,
+ * bias. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv_transpose3d_create(int64_t out_channels,
+                                                   const int64_t *kernel_size,
+                                                   size_t kernel_size_len,
+                                                   const struct taper_nn_conv_transpose_options *options,
+                                                   taper_module **out);
+
+/*
+ * Runs a LazyConvTranspose3d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows
+ * all. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_conv_transpose3d_forward(taper_module *m,
+                                                    taper_tensor *input,
+                                                    const int64_t *output_size,
+                                                    size_t output_size_len,
+                                                    taper_tensor **out);
+
 /* The maximum of each window of (N, C, L). options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
 taper_error *taper_nn_max_pool1d_create(const int64_t *kernel_size,
@@ -9611,6 +10390,72 @@ taper_error *taper_nn_max_pool3d_create(const int64_t *kernel_size,
                                         size_t kernel_size_len,
                                         const struct taper_nn_max_pool_options *options,
                                         taper_module **out);
+
+/*
+ * Zeros with the values of a MaxPool1d at the places that it took them from. options may be NULL. The module is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_unpool1d_create(const int64_t *kernel_size,
+                                          size_t kernel_size_len,
+                                          const struct taper_nn_max_unpool_options *options,
+                                          taper_module **out);
+
+/*
+ * Runs a MaxUnpool1d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_unpool1d_forward(taper_module *m,
+                                           taper_tensor *input,
+                                           taper_tensor *indices,
+                                           const int64_t *output_size,
+                                           size_t output_size_len,
+                                           taper_tensor **out);
+
+/*
+ * Zeros with the values of a MaxPool2d at the places that it took them from. options may be NULL. The module is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_unpool2d_create(const int64_t *kernel_size,
+                                          size_t kernel_size_len,
+                                          const struct taper_nn_max_unpool_options *options,
+                                          taper_module **out);
+
+/*
+ * Runs a MaxUnpool2d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_unpool2d_forward(taper_module *m,
+                                           taper_tensor *input,
+                                           taper_tensor *indices,
+                                           const int64_t *output_size,
+                                           size_t output_size_len,
+                                           taper_tensor **out);
+
+/*
+ * Zeros with the values of a MaxPool3d at the places that it took them from. options may be NULL. The module is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_unpool3d_create(const int64_t *kernel_size,
+                                          size_t kernel_size_len,
+                                          const struct taper_nn_max_unpool_options *options,
+                                          taper_module **out);
+
+/*
+ * Runs a MaxUnpool3d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_max_unpool3d_forward(taper_module *m,
+                                           taper_tensor *input,
+                                           taper_tensor *indices,
+                                           const int64_t *output_size,
+                                           size_t output_size_len,
+                                           taper_tensor **out);
 
 /* The mean of each window of (N, C, L). options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
@@ -9644,6 +10489,17 @@ taper_error *taper_nn_lp_pool1d_create(taper_scalar norm_type,
 /* The p-norm of each window of (N, C, H, W). options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
 taper_error *taper_nn_lp_pool2d_create(taper_scalar norm_type,
+                                       const int64_t *kernel_size,
+                                       size_t kernel_size_len,
+                                       const struct taper_nn_lp_pool_options *options,
+                                       taper_module **out);
+
+/*
+ * The p-norm of each window of (N, C, D, H, W). options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lp_pool3d_create(taper_scalar norm_type,
                                        const int64_t *kernel_size,
                                        size_t kernel_size_len,
                                        const struct taper_nn_lp_pool_options *options,
@@ -9695,6 +10551,16 @@ taper_error *taper_nn_adaptive_max_pool1d_create(const int64_t *output_size,
  */
 TAPER_MUST_USE
 taper_error *taper_nn_adaptive_max_pool2d_create(const int64_t *output_size,
+                                                 size_t output_size_len,
+                                                 const struct taper_nn_adaptive_max_options *options,
+                                                 taper_module **out);
+
+/*
+ * The maximum over windows that give the wanted output size. options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_adaptive_max_pool3d_create(const int64_t *output_size,
                                                  size_t output_size_len,
                                                  const struct taper_nn_adaptive_max_options *options,
                                                  taper_module **out);
@@ -9787,6 +10653,30 @@ taper_error *taper_nn_instance_norm3d_create(int64_t num_features,
                                              taper_module **out);
 
 /*
+ * An InstanceNorm1d whose num_features is taken from the first input. options may be NULL. Parameters weight,
+ * bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_instance_norm1d_create(const struct taper_nn_instance_norm_options *options,
+                                                  taper_module **out);
+
+/*
+ * An InstanceNorm2d whose num_features is taken from the first input. options may be NULL. Parameters weight,
+ * bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_instance_norm2d_create(const struct taper_nn_instance_norm_options *options,
+                                                  taper_module **out);
+
+/*
+ * An InstanceNorm3d whose num_features is taken from the first input. options may be NULL. Parameters weight,
+ * bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_lazy_instance_norm3d_create(const struct taper_nn_instance_norm_options *options,
+                                                  taper_module **out);
+
+/*
  * Normalises over the last dimensions. options may be NULL. Parameters weight, bias. The module is owned by the
  * caller. Since 0.1.
  */
@@ -9815,6 +10705,15 @@ taper_error *taper_nn_group_norm_create(int64_t num_groups,
                                         int64_t num_channels,
                                         const struct taper_nn_group_norm_options *options,
                                         taper_module **out);
+
+/*
+ * Normalisation over neighbouring channels of (N, C, H, W). options may be NULL. The module is owned by the
+ * caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_cross_map_lrn2d_create(int64_t size,
+                                             const struct taper_nn_cross_map_lrn2d_options *options,
+                                             taper_module **out);
 
 /* Normalisation over neighbouring channels. options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
@@ -9896,6 +10795,16 @@ taper_error *taper_nn_embedding_create(int64_t num_embeddings,
                                        int64_t embedding_dim,
                                        const struct taper_nn_embedding_options *options,
                                        taper_module **out);
+
+/*
+ * Sums, means or maxima of the rows of a table in bags of indices. options may be NULL. Parameters weight. The
+ * module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_embedding_bag_create(int64_t num_embeddings,
+                                           int64_t embedding_dim,
+                                           const struct taper_nn_embedding_bag_options *options,
+                                           taper_module **out);
 
 /* The mean squared error. options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
@@ -10028,6 +10937,22 @@ taper_error *taper_nn_multi_label_soft_margin_loss_create(const struct taper_nn_
 TAPER_MUST_USE
 taper_error *taper_nn_multi_margin_loss_create(const struct taper_nn_multi_margin_loss_options *options,
                                                taper_module **out);
+
+/*
+ * Over each row's targets and the other classes: the sum of max(0, 1 - (x(target) - x(other))), by the number of
+ * classes. options may be NULL. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_multi_label_margin_loss_create(const struct taper_nn_loss_options *options,
+                                                     taper_module **out);
+
+/*
+ * Negative log likelihood of label sequences over all alignments with blanks. options may be NULL. The module is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_ctc_loss_create(const struct taper_nn_ctc_loss_options *options,
+                                      taper_module **out);
 
 /*
  * Negative log likelihood of a Poisson distribution. options may be NULL. The module is owned by the caller.
@@ -10296,6 +11221,7 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_INPLACE_OPTIONS_INIT {sizeof(taper_nn_inplace_options), 0, 0}
 #define TAPER_NN_HARDTANH_OPTIONS_INIT {sizeof(taper_nn_hardtanh_options), -1.0, 1.0, 0, 0}
 #define TAPER_NN_RELU6_OPTIONS_INIT {sizeof(taper_nn_relu6_options), 0, 0}
+#define TAPER_NN_R_RELU_OPTIONS_INIT {sizeof(taper_nn_r_relu_options), 0.125, 0.3333333333333333, 0, 0}
 #define TAPER_NN_LEAKY_RELU_OPTIONS_INIT {sizeof(taper_nn_leaky_relu_options), 1e-2, 0, 0}
 #define TAPER_NN_ELU_OPTIONS_INIT {sizeof(taper_nn_elu_options), 1.0, 0, 0}
 #define TAPER_NN_GELU_OPTIONS_INIT {sizeof(taper_nn_gelu_options), NULL}
@@ -10313,6 +11239,7 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT \
     {sizeof(taper_nn_conv_transpose_options), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 1, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_MAX_POOL_OPTIONS_INIT {sizeof(taper_nn_max_pool_options), NULL, 0, NULL, 0, NULL, 0, 0, 0}
+#define TAPER_NN_MAX_UNPOOL_OPTIONS_INIT {sizeof(taper_nn_max_unpool_options), NULL, 0, NULL, 0}
 #define TAPER_NN_AVG_POOL1D_OPTIONS_INIT {sizeof(taper_nn_avg_pool1d_options), NULL, 0, NULL, 0, 0, 1}
 #define TAPER_NN_AVG_POOL_OPTIONS_INIT {sizeof(taper_nn_avg_pool_options), NULL, 0, NULL, 0, NULL, 0, 1}
 #define TAPER_NN_LP_POOL_OPTIONS_INIT {sizeof(taper_nn_lp_pool_options), NULL, 0, 0, 0}
@@ -10326,6 +11253,7 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_RMS_NORM_OPTIONS_INIT {sizeof(taper_nn_rms_norm_options), NULL, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_GROUP_NORM_OPTIONS_INIT \
     {sizeof(taper_nn_group_norm_options), 1e-5, 1, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_CROSS_MAP_LRN2D_OPTIONS_INIT {sizeof(taper_nn_cross_map_lrn2d_options), 1e-4, 0.75, 1}
 #define TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT \
     {sizeof(taper_nn_local_response_norm_options), {TAPER_SCALAR_FLOAT, 0, 1.0}, 1e-4, 0.75}
 #define TAPER_NN_RNN_OPTIONS_INIT \
@@ -10337,6 +11265,8 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_LSTM_CELL_OPTIONS_INIT {sizeof(taper_nn_lstm_cell_options), 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_EMBEDDING_OPTIONS_INIT \
     {sizeof(taper_nn_embedding_options), NULL, NULL, NULL, 2.0, 0, 0, 0, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_EMBEDDING_BAG_OPTIONS_INIT \
+    {sizeof(taper_nn_embedding_bag_options), NULL, NULL, NULL, NULL, 2.0, 0, 0, 0, 0, TAPER_DTYPE_NONE, 0, {0, 0}}
 #define TAPER_NN_LOSS_OPTIONS_INIT {sizeof(taper_nn_loss_options), NULL}
 #define TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT {sizeof(taper_nn_smooth_l1_loss_options), NULL, 1.0}
 #define TAPER_NN_HUBER_LOSS_OPTIONS_INIT {sizeof(taper_nn_huber_loss_options), NULL, 1.0}
@@ -10357,6 +11287,7 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_MULTI_LABEL_SOFT_MARGIN_LOSS_OPTIONS_INIT \
     {sizeof(taper_nn_multi_label_soft_margin_loss_options), NULL, NULL}
 #define TAPER_NN_MULTI_MARGIN_LOSS_OPTIONS_INIT {sizeof(taper_nn_multi_margin_loss_options), NULL, NULL, 1, 1.0}
+#define TAPER_NN_CTC_LOSS_OPTIONS_INIT {sizeof(taper_nn_ctc_loss_options), NULL, 0, 0, 0}
 #define TAPER_NN_POISSON_NLL_LOSS_OPTIONS_INIT {sizeof(taper_nn_poisson_nll_loss_options), NULL, 1e-8, 1, 0}
 #define TAPER_NN_GAUSSIAN_NLL_LOSS_OPTIONS_INIT {sizeof(taper_nn_gaussian_nll_loss_options), NULL, 1e-6, 0, 0}
 #define TAPER_NN_FLATTEN_OPTIONS_INIT {sizeof(taper_nn_flatten_options), 1, -1}

@@ -56,6 +56,13 @@ static inline go_pair go_create_relu6(bool o_inplace) {
     o.inplace = o_inplace;
     GO_MODULE(taper_nn_relu6_create(&o, &m));
 }
+static inline go_pair go_create_r_relu(double o_lower, double o_upper, bool o_inplace) {
+    taper_nn_r_relu_options o = TAPER_NN_R_RELU_OPTIONS_INIT;
+    o.lower = o_lower;
+    o.upper = o_upper;
+    o.inplace = o_inplace;
+    GO_MODULE(taper_nn_r_relu_create(&o, &m));
+}
 static inline go_pair go_create_leaky_relu(double o_negative_slope, bool o_inplace) {
     taper_nn_leaky_relu_options o = TAPER_NN_LEAKY_RELU_OPTIONS_INIT;
     o.negative_slope = o_negative_slope;
@@ -300,6 +307,69 @@ static inline go_pair go_create_lazy_conv3d(int64_t out_channels, const int64_t 
     o.device = o_device;
     GO_MODULE(taper_nn_lazy_conv3d_create(out_channels, kernel_size, kernel_size_len, &o, &m));
 }
+static inline go_pair go_create_lazy_conv_transpose1d(int64_t out_channels, const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, const int64_t * o_output_padding, size_t o_output_padding_len, const int64_t * o_dilation, size_t o_dilation_len, const char * o_padding_text, const char * o_padding_mode, int64_t o_groups, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
+    o.stride = o_stride, o.stride_len = o_stride_len;
+    o.padding = o_padding, o.padding_len = o_padding_len;
+    o.output_padding = o_output_padding, o.output_padding_len = o_output_padding_len;
+    o.dilation = o_dilation, o.dilation_len = o_dilation_len;
+    o.padding_text = o_padding_text;
+    o.padding_mode = o_padding_mode;
+    o.groups = o_groups;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lazy_conv_transpose1d_create(out_channels, kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_lazy_conv_transpose1d_forward(uintptr_t m, uintptr_t input, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_lazy_conv_transpose1d_forward((taper_module *)m, (taper_tensor *)input, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
+static inline go_pair go_create_lazy_conv_transpose2d(int64_t out_channels, const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, const int64_t * o_output_padding, size_t o_output_padding_len, const int64_t * o_dilation, size_t o_dilation_len, const char * o_padding_text, const char * o_padding_mode, int64_t o_groups, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
+    o.stride = o_stride, o.stride_len = o_stride_len;
+    o.padding = o_padding, o.padding_len = o_padding_len;
+    o.output_padding = o_output_padding, o.output_padding_len = o_output_padding_len;
+    o.dilation = o_dilation, o.dilation_len = o_dilation_len;
+    o.padding_text = o_padding_text;
+    o.padding_mode = o_padding_mode;
+    o.groups = o_groups;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lazy_conv_transpose2d_create(out_channels, kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_lazy_conv_transpose2d_forward(uintptr_t m, uintptr_t input, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_lazy_conv_transpose2d_forward((taper_module *)m, (taper_tensor *)input, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
+static inline go_pair go_create_lazy_conv_transpose3d(int64_t out_channels, const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, const int64_t * o_output_padding, size_t o_output_padding_len, const int64_t * o_dilation, size_t o_dilation_len, const char * o_padding_text, const char * o_padding_mode, int64_t o_groups, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
+    o.stride = o_stride, o.stride_len = o_stride_len;
+    o.padding = o_padding, o.padding_len = o_padding_len;
+    o.output_padding = o_output_padding, o.output_padding_len = o_output_padding_len;
+    o.dilation = o_dilation, o.dilation_len = o_dilation_len;
+    o.padding_text = o_padding_text;
+    o.padding_mode = o_padding_mode;
+    o.groups = o_groups;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lazy_conv_transpose3d_create(out_channels, kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_lazy_conv_transpose3d_forward(uintptr_t m, uintptr_t input, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_lazy_conv_transpose3d_forward((taper_module *)m, (taper_tensor *)input, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
 static inline go_pair go_create_max_pool1d(const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, const int64_t * o_dilation, size_t o_dilation_len, bool o_return_indices, bool o_ceil_mode) {
     taper_nn_max_pool_options o = TAPER_NN_MAX_POOL_OPTIONS_INIT;
     o.stride = o_stride, o.stride_len = o_stride_len;
@@ -326,6 +396,45 @@ static inline go_pair go_create_max_pool3d(const int64_t *kernel_size, size_t ke
     o.return_indices = o_return_indices;
     o.ceil_mode = o_ceil_mode;
     GO_MODULE(taper_nn_max_pool3d_create(kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_create_max_unpool1d(const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len) {
+    taper_nn_max_unpool_options o = TAPER_NN_MAX_UNPOOL_OPTIONS_INIT;
+    o.stride = o_stride, o.stride_len = o_stride_len;
+    o.padding = o_padding, o.padding_len = o_padding_len;
+    GO_MODULE(taper_nn_max_unpool1d_create(kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_max_unpool1d_forward(uintptr_t m, uintptr_t input, uintptr_t indices, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_max_unpool1d_forward((taper_module *)m, (taper_tensor *)input, (taper_tensor *)indices, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
+static inline go_pair go_create_max_unpool2d(const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len) {
+    taper_nn_max_unpool_options o = TAPER_NN_MAX_UNPOOL_OPTIONS_INIT;
+    o.stride = o_stride, o.stride_len = o_stride_len;
+    o.padding = o_padding, o.padding_len = o_padding_len;
+    GO_MODULE(taper_nn_max_unpool2d_create(kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_max_unpool2d_forward(uintptr_t m, uintptr_t input, uintptr_t indices, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_max_unpool2d_forward((taper_module *)m, (taper_tensor *)input, (taper_tensor *)indices, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
+}
+static inline go_pair go_create_max_unpool3d(const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len) {
+    taper_nn_max_unpool_options o = TAPER_NN_MAX_UNPOOL_OPTIONS_INIT;
+    o.stride = o_stride, o.stride_len = o_stride_len;
+    o.padding = o_padding, o.padding_len = o_padding_len;
+    GO_MODULE(taper_nn_max_unpool3d_create(kernel_size, kernel_size_len, &o, &m));
+}
+static inline go_pair go_max_unpool3d_forward(uintptr_t m, uintptr_t input, uintptr_t indices, const int64_t *output_size, size_t output_size_len) {
+    taper_tensor *t = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_nn_max_unpool3d_forward((taper_module *)m, (taper_tensor *)input, (taper_tensor *)indices, output_size, output_size_len, &t);
+    r.out = (uintptr_t)t;
+    return r;
 }
 static inline go_pair go_create_avg_pool1d(const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, const int64_t * o_padding, size_t o_padding_len, bool o_ceil_mode, bool o_count_include_pad) {
     taper_nn_avg_pool1d_options o = TAPER_NN_AVG_POOL1D_OPTIONS_INIT;
@@ -365,6 +474,12 @@ static inline go_pair go_create_lp_pool2d(taper_scalar norm_type, const int64_t 
     o.ceil_mode = o_ceil_mode;
     GO_MODULE(taper_nn_lp_pool2d_create(norm_type, kernel_size, kernel_size_len, &o, &m));
 }
+static inline go_pair go_create_lp_pool3d(taper_scalar norm_type, const int64_t *kernel_size, size_t kernel_size_len, const int64_t * o_stride, size_t o_stride_len, bool o_ceil_mode) {
+    taper_nn_lp_pool_options o = TAPER_NN_LP_POOL_OPTIONS_INIT;
+    o.stride = o_stride, o.stride_len = o_stride_len;
+    o.ceil_mode = o_ceil_mode;
+    GO_MODULE(taper_nn_lp_pool3d_create(norm_type, kernel_size, kernel_size_len, &o, &m));
+}
 static inline go_pair go_create_adaptive_avg_pool1d(const int64_t *output_size, size_t output_size_len) {
     GO_MODULE(taper_nn_adaptive_avg_pool1d_create(output_size, output_size_len, 0, &m));
 }
@@ -383,6 +498,11 @@ static inline go_pair go_create_adaptive_max_pool2d(const int64_t *output_size, 
     taper_nn_adaptive_max_options o = TAPER_NN_ADAPTIVE_MAX_OPTIONS_INIT;
     o.return_indices = o_return_indices;
     GO_MODULE(taper_nn_adaptive_max_pool2d_create(output_size, output_size_len, &o, &m));
+}
+static inline go_pair go_create_adaptive_max_pool3d(const int64_t *output_size, size_t output_size_len, bool o_return_indices) {
+    taper_nn_adaptive_max_options o = TAPER_NN_ADAPTIVE_MAX_OPTIONS_INIT;
+    o.return_indices = o_return_indices;
+    GO_MODULE(taper_nn_adaptive_max_pool3d_create(output_size, output_size_len, &o, &m));
 }
 static inline go_pair go_create_batch_norm1d(int64_t num_features, double o_eps, double o_momentum, bool has_momentum, bool o_affine, bool o_track_running_stats, bool o_bias, int32_t o_dtype, taper_device o_device) {
     taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
@@ -504,6 +624,42 @@ static inline go_pair go_create_instance_norm3d(int64_t num_features, double o_e
     o.device = o_device;
     GO_MODULE(taper_nn_instance_norm3d_create(num_features, &o, &m));
 }
+static inline go_pair go_create_lazy_instance_norm1d(double o_eps, double o_momentum, bool has_momentum, bool o_affine, bool o_track_running_stats, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+    o.eps = o_eps;
+    o.momentum = o_momentum;
+    o.has_momentum = has_momentum;
+    o.affine = o_affine;
+    o.track_running_stats = o_track_running_stats;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lazy_instance_norm1d_create(&o, &m));
+}
+static inline go_pair go_create_lazy_instance_norm2d(double o_eps, double o_momentum, bool has_momentum, bool o_affine, bool o_track_running_stats, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+    o.eps = o_eps;
+    o.momentum = o_momentum;
+    o.has_momentum = has_momentum;
+    o.affine = o_affine;
+    o.track_running_stats = o_track_running_stats;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lazy_instance_norm2d_create(&o, &m));
+}
+static inline go_pair go_create_lazy_instance_norm3d(double o_eps, double o_momentum, bool has_momentum, bool o_affine, bool o_track_running_stats, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+    o.eps = o_eps;
+    o.momentum = o_momentum;
+    o.has_momentum = has_momentum;
+    o.affine = o_affine;
+    o.track_running_stats = o_track_running_stats;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_lazy_instance_norm3d_create(&o, &m));
+}
 static inline go_pair go_create_layer_norm(const int64_t *normalized_shape, size_t normalized_shape_len, double o_eps, bool o_elementwise_affine, bool o_bias, int32_t o_dtype, taper_device o_device) {
     taper_nn_layer_norm_options o = TAPER_NN_LAYER_NORM_OPTIONS_INIT;
     o.eps = o_eps;
@@ -529,6 +685,13 @@ static inline go_pair go_create_group_norm(int64_t num_groups, int64_t num_chann
     o.dtype = o_dtype;
     o.device = o_device;
     GO_MODULE(taper_nn_group_norm_create(num_groups, num_channels, &o, &m));
+}
+static inline go_pair go_create_cross_map_lrn2d(int64_t size, double o_alpha, double o_beta, double o_k) {
+    taper_nn_cross_map_lrn2d_options o = TAPER_NN_CROSS_MAP_LRN2D_OPTIONS_INIT;
+    o.alpha = o_alpha;
+    o.beta = o_beta;
+    o.k = o_k;
+    GO_MODULE(taper_nn_cross_map_lrn2d_create(size, &o, &m));
 }
 static inline go_pair go_create_local_response_norm(int64_t size, taper_scalar o_k, double o_alpha, double o_beta) {
     taper_nn_local_response_norm_options o = TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT;
@@ -606,6 +769,21 @@ static inline go_pair go_create_embedding(int64_t num_embeddings, int64_t embedd
     o.dtype = o_dtype;
     o.device = o_device;
     GO_MODULE(taper_nn_embedding_create(num_embeddings, embedding_dim, &o, &m));
+}
+static inline go_pair go_create_embedding_bag(int64_t num_embeddings, int64_t embedding_dim, const char * o_mode, uintptr_t o_weight, double o_max_norm, bool has_max_norm, int64_t o_padding_idx, bool has_padding_idx, double o_norm_type, bool o_scale_grad_by_freq, bool o_sparse, bool o_include_last_offset, bool o_freeze, int32_t o_dtype, taper_device o_device) {
+    taper_nn_embedding_bag_options o = TAPER_NN_EMBEDDING_BAG_OPTIONS_INIT;
+    o.mode = o_mode;
+    o.weight = (taper_tensor *)o_weight;
+    o.max_norm = has_max_norm ? &o_max_norm : 0;
+    o.padding_idx = has_padding_idx ? &o_padding_idx : 0;
+    o.norm_type = o_norm_type;
+    o.scale_grad_by_freq = o_scale_grad_by_freq;
+    o.sparse = o_sparse;
+    o.include_last_offset = o_include_last_offset;
+    o.freeze = o_freeze;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_embedding_bag_create(num_embeddings, embedding_dim, &o, &m));
 }
 static inline go_pair go_create_mse_loss(const char * o_reduction) {
     taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
@@ -722,6 +900,18 @@ static inline go_pair go_create_multi_margin_loss(const char * o_reduction, uint
     o.p = o_p;
     o.margin = o_margin;
     GO_MODULE(taper_nn_multi_margin_loss_create(&o, &m));
+}
+static inline go_pair go_create_multi_label_margin_loss(const char * o_reduction) {
+    taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
+    o.reduction = o_reduction;
+    GO_MODULE(taper_nn_multi_label_margin_loss_create(&o, &m));
+}
+static inline go_pair go_create_ctc_loss(const char * o_reduction, int64_t o_blank, bool o_zero_infinity) {
+    taper_nn_ctc_loss_options o = TAPER_NN_CTC_LOSS_OPTIONS_INIT;
+    o.reduction = o_reduction;
+    o.blank = o_blank;
+    o.zero_infinity = o_zero_infinity;
+    GO_MODULE(taper_nn_ctc_loss_create(&o, &m));
 }
 static inline go_pair go_create_poisson_nll_loss(const char * o_reduction, double o_eps, bool o_log_input, bool o_full) {
     taper_nn_poisson_nll_loss_options o = TAPER_NN_POISSON_NLL_LOSS_OPTIONS_INIT;
@@ -1007,6 +1197,26 @@ func NewReLU6(set ...func(*ReLU6Settings)) (*Module, error) {
 		f(&o)
 	}
 	return adoptModule(C.go_create_relu6(C.bool(o.Inplace)))
+}
+
+// RReLUSettings are the options of RReLU; a function that is given to the constructor finds them with their defaults.
+type RReLUSettings struct {
+	Lower   float64
+	Upper   float64
+	Inplace bool
+}
+
+func defaultRReLUSettings() RReLUSettings {
+	return RReLUSettings{Lower: 0.125, Upper: 0.3333333333333333}
+}
+
+// NewRReLU makes the layer RReLU. x where positive, else times a slope: a random one for each element in training, else the mean of both bounds.
+func NewRReLU(set ...func(*RReLUSettings)) (*Module, error) {
+	o := defaultRReLUSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_r_relu(C.double(o.Lower), C.double(o.Upper), C.bool(o.Inplace)))
 }
 
 // LeakyReLUSettings are the options of LeakyReLU; a function that is given to the constructor finds them with their defaults.
@@ -1520,6 +1730,96 @@ func NewLazyConv3d(outChannels int64, kernelSize []int64, set ...func(*ConvSetti
 	return adoptModule(C.go_create_lazy_conv3d(C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(paddingTextText), (*C.char)(paddingModeText), C.int64_t(o.Groups), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
 }
 
+// NewLazyConvTranspose1d makes the layer LazyConvTranspose1d. A ConvTranspose1d whose in_channels is taken from the first input.
+func NewLazyConvTranspose1d(outChannels int64, kernelSize []int64, set ...func(*ConvTransposeSettings)) (*Module, error) {
+	o := defaultConvTransposeSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	paddingTextText, err := optionalText(o.PaddingText)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(paddingTextText)
+	paddingModeText, err := optionalText(o.PaddingMode)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(paddingModeText)
+	return adoptModule(C.go_create_lazy_conv_transpose1d(C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.OutputPadding)), C.size_t(len(o.OutputPadding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(paddingTextText), (*C.char)(paddingModeText), C.int64_t(o.Groups), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// LazyConvTranspose1dForward runs a LazyConvTranspose1d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) LazyConvTranspose1dForward(input *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_lazy_conv_transpose1d_forward(m.ptr(), input.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
+}
+
+// NewLazyConvTranspose2d makes the layer LazyConvTranspose2d. A ConvTranspose2d whose in_channels is taken from the first input.
+func NewLazyConvTranspose2d(outChannels int64, kernelSize []int64, set ...func(*ConvTransposeSettings)) (*Module, error) {
+	o := defaultConvTransposeSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	paddingTextText, err := optionalText(o.PaddingText)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(paddingTextText)
+	paddingModeText, err := optionalText(o.PaddingMode)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(paddingModeText)
+	return adoptModule(C.go_create_lazy_conv_transpose2d(C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.OutputPadding)), C.size_t(len(o.OutputPadding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(paddingTextText), (*C.char)(paddingModeText), C.int64_t(o.Groups), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// LazyConvTranspose2dForward runs a LazyConvTranspose2d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) LazyConvTranspose2dForward(input *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_lazy_conv_transpose2d_forward(m.ptr(), input.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
+}
+
+// NewLazyConvTranspose3d makes the layer LazyConvTranspose3d. A ConvTranspose3d whose in_channels is taken from the first input.
+func NewLazyConvTranspose3d(outChannels int64, kernelSize []int64, set ...func(*ConvTransposeSettings)) (*Module, error) {
+	o := defaultConvTransposeSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	paddingTextText, err := optionalText(o.PaddingText)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(paddingTextText)
+	paddingModeText, err := optionalText(o.PaddingMode)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(paddingModeText)
+	return adoptModule(C.go_create_lazy_conv_transpose3d(C.int64_t(outChannels), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.OutputPadding)), C.size_t(len(o.OutputPadding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), (*C.char)(paddingTextText), (*C.char)(paddingModeText), C.int64_t(o.Groups), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// LazyConvTranspose3dForward runs a LazyConvTranspose3d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) LazyConvTranspose3dForward(input *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_lazy_conv_transpose3d_forward(m.ptr(), input.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
+}
+
 // MaxPoolSettings are the options of MaxPool1d and its like; a function that is given to the constructor finds them with their defaults.
 type MaxPoolSettings struct {
 	Stride        []int64 // nil: kernelSize
@@ -1558,6 +1858,79 @@ func NewMaxPool3d(kernelSize []int64, set ...func(*MaxPoolSettings)) (*Module, e
 		f(&o)
 	}
 	return adoptModule(C.go_create_max_pool3d((*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding)), (*C.int64_t)(intsOrNil(o.Dilation)), C.size_t(len(o.Dilation)), C.bool(o.ReturnIndices), C.bool(o.CeilMode)))
+}
+
+// MaxUnpoolSettings are the options of MaxUnpool1d and its like; a function that is given to the constructor finds them with their defaults.
+type MaxUnpoolSettings struct {
+	Stride  []int64 // nil: kernelSize
+	Padding []int64 // one number for all dimensions, or one for each
+}
+
+func defaultMaxUnpoolSettings() MaxUnpoolSettings {
+	return MaxUnpoolSettings{Padding: Ints(0)}
+}
+
+// NewMaxUnpool1d makes the layer MaxUnpool1d. Zeros with the values of a MaxPool1d at the places that it took them from.
+func NewMaxUnpool1d(kernelSize []int64, set ...func(*MaxUnpoolSettings)) (*Module, error) {
+	o := defaultMaxUnpoolSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_max_unpool1d((*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding))))
+}
+
+// MaxUnpool1dForward runs a MaxUnpool1d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) MaxUnpool1dForward(input *Tensor, indices *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_max_unpool1d_forward(m.ptr(), input.ptr(), indices.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
+}
+
+// NewMaxUnpool2d makes the layer MaxUnpool2d. Zeros with the values of a MaxPool2d at the places that it took them from.
+func NewMaxUnpool2d(kernelSize []int64, set ...func(*MaxUnpoolSettings)) (*Module, error) {
+	o := defaultMaxUnpoolSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_max_unpool2d((*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding))))
+}
+
+// MaxUnpool2dForward runs a MaxUnpool2d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) MaxUnpool2dForward(input *Tensor, indices *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_max_unpool2d_forward(m.ptr(), input.ptr(), indices.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
+}
+
+// NewMaxUnpool3d makes the layer MaxUnpool3d. Zeros with the values of a MaxPool3d at the places that it took them from.
+func NewMaxUnpool3d(kernelSize []int64, set ...func(*MaxUnpoolSettings)) (*Module, error) {
+	o := defaultMaxUnpoolSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_max_unpool3d((*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), (*C.int64_t)(intsOrNil(o.Padding)), C.size_t(len(o.Padding))))
+}
+
+// MaxUnpool3dForward runs a MaxUnpool3d with its hooks, as Forward does, and with outputSize (nil: none).
+func (m *Module) MaxUnpool3dForward(input *Tensor, indices *Tensor, outputSize []int64) (*Tensor, error) {
+	r := C.go_max_unpool3d_forward(m.ptr(), input.ptr(), indices.ptr(), (*C.int64_t)(intsOrNil(outputSize)), C.size_t(len(outputSize)))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out)), nil
 }
 
 // AvgPool1dSettings are the options of AvgPool1d; a function that is given to the constructor finds them with their defaults.
@@ -1640,6 +2013,15 @@ func NewLPPool2d(normType Scalar, kernelSize []int64, set ...func(*LpPoolSetting
 	return adoptModule(C.go_create_lp_pool2d(C.taper_scalar(normType.c()), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), C.bool(o.CeilMode)))
 }
 
+// NewLPPool3d makes the layer LPPool3d. The p-norm of each window of (N, C, D, H, W).
+func NewLPPool3d(normType Scalar, kernelSize []int64, set ...func(*LpPoolSettings)) (*Module, error) {
+	o := defaultLpPoolSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_lp_pool3d(C.taper_scalar(normType.c()), (*C.int64_t)(ints(kernelSize)), C.size_t(len(kernelSize)), (*C.int64_t)(intsOrNil(o.Stride)), C.size_t(len(o.Stride)), C.bool(o.CeilMode)))
+}
+
 // NewAdaptiveAvgPool1d makes the layer AdaptiveAvgPool1d. The mean over windows that give the wanted output size.
 func NewAdaptiveAvgPool1d(outputSize []int64) (*Module, error) {
 	return adoptModule(C.go_create_adaptive_avg_pool1d((*C.int64_t)(ints(outputSize)), C.size_t(len(outputSize))))
@@ -1680,6 +2062,15 @@ func NewAdaptiveMaxPool2d(outputSize []int64, set ...func(*AdaptiveMaxSettings))
 		f(&o)
 	}
 	return adoptModule(C.go_create_adaptive_max_pool2d((*C.int64_t)(ints(outputSize)), C.size_t(len(outputSize)), C.bool(o.ReturnIndices)))
+}
+
+// NewAdaptiveMaxPool3d makes the layer AdaptiveMaxPool3d. The maximum over windows that give the wanted output size.
+func NewAdaptiveMaxPool3d(outputSize []int64, set ...func(*AdaptiveMaxSettings)) (*Module, error) {
+	o := defaultAdaptiveMaxSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_adaptive_max_pool3d((*C.int64_t)(ints(outputSize)), C.size_t(len(outputSize)), C.bool(o.ReturnIndices)))
 }
 
 // BatchNormSettings are the options of BatchNorm1d and its like; a function that is given to the constructor finds them with their defaults.
@@ -1802,6 +2193,33 @@ func NewInstanceNorm3d(numFeatures int64, set ...func(*InstanceNormSettings)) (*
 	return adoptModule(C.go_create_instance_norm3d(C.int64_t(numFeatures), C.double(o.Eps), C.double(or(o.Momentum, 0)), C.bool(o.Momentum != nil), C.bool(o.Affine), C.bool(o.TrackRunningStats), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
 }
 
+// NewLazyInstanceNorm1d makes the layer LazyInstanceNorm1d. An InstanceNorm1d whose num_features is taken from the first input.
+func NewLazyInstanceNorm1d(set ...func(*InstanceNormSettings)) (*Module, error) {
+	o := defaultInstanceNormSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_lazy_instance_norm1d(C.double(o.Eps), C.double(or(o.Momentum, 0)), C.bool(o.Momentum != nil), C.bool(o.Affine), C.bool(o.TrackRunningStats), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// NewLazyInstanceNorm2d makes the layer LazyInstanceNorm2d. An InstanceNorm2d whose num_features is taken from the first input.
+func NewLazyInstanceNorm2d(set ...func(*InstanceNormSettings)) (*Module, error) {
+	o := defaultInstanceNormSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_lazy_instance_norm2d(C.double(o.Eps), C.double(or(o.Momentum, 0)), C.bool(o.Momentum != nil), C.bool(o.Affine), C.bool(o.TrackRunningStats), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// NewLazyInstanceNorm3d makes the layer LazyInstanceNorm3d. An InstanceNorm3d whose num_features is taken from the first input.
+func NewLazyInstanceNorm3d(set ...func(*InstanceNormSettings)) (*Module, error) {
+	o := defaultInstanceNormSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_lazy_instance_norm3d(C.double(o.Eps), C.double(or(o.Momentum, 0)), C.bool(o.Momentum != nil), C.bool(o.Affine), C.bool(o.TrackRunningStats), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
 // LayerNormSettings are the options of LayerNorm; a function that is given to the constructor finds them with their defaults.
 type LayerNormSettings struct {
 	Eps               float64
@@ -1865,6 +2283,26 @@ func NewGroupNorm(numGroups int64, numChannels int64, set ...func(*GroupNormSett
 		f(&o)
 	}
 	return adoptModule(C.go_create_group_norm(C.int64_t(numGroups), C.int64_t(numChannels), C.double(o.Eps), C.bool(o.Affine), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// CrossMapLRN2dSettings are the options of CrossMapLRN2d; a function that is given to the constructor finds them with their defaults.
+type CrossMapLRN2dSettings struct {
+	Alpha float64
+	Beta  float64
+	K     float64
+}
+
+func defaultCrossMapLRN2dSettings() CrossMapLRN2dSettings {
+	return CrossMapLRN2dSettings{Alpha: 1e-4, Beta: 0.75, K: 1}
+}
+
+// NewCrossMapLRN2d makes the layer CrossMapLRN2d. Normalisation over neighbouring channels of (N, C, H, W).
+func NewCrossMapLRN2d(size int64, set ...func(*CrossMapLRN2dSettings)) (*Module, error) {
+	o := defaultCrossMapLRN2dSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_cross_map_lrn2d(C.int64_t(size), C.double(o.Alpha), C.double(o.Beta), C.double(o.K)))
 }
 
 // LocalResponseNormSettings are the options of LocalResponseNorm; a function that is given to the constructor finds them with their defaults.
@@ -2056,6 +2494,41 @@ func NewEmbeddingWith(numEmbeddings int64, embeddingDim int64, set ...func(*Embe
 		f(&o)
 	}
 	m := C.go_create_embedding(C.int64_t(numEmbeddings), C.int64_t(embeddingDim), o.Weight.ptr(), C.int64_t(or(o.PaddingIdx, 0)), C.bool(o.PaddingIdx != nil), C.double(or(o.MaxNorm, 0)), C.bool(o.MaxNorm != nil), C.double(o.NormType), C.bool(o.ScaleGradByFreq), C.bool(o.Sparse), C.bool(o.Freeze), C.int32_t(o.DType.code()), C.taper_device(o.Device.c()))
+	runtime.KeepAlive(o.Weight)
+	return adoptModule(m)
+}
+
+// EmbeddingBagSettings are the options of EmbeddingBag; a function that is given to the constructor finds them with their defaults.
+type EmbeddingBagSettings struct {
+	Mode              string
+	Weight            *Tensor  // nil: none
+	MaxNorm           *float64 // nil: none
+	PaddingIdx        *int64   // nil: none
+	NormType          float64
+	ScaleGradByFreq   bool
+	Sparse            bool
+	IncludeLastOffset bool
+	Freeze            bool
+	DType             DType  // of the parameters; the default one where it is not set
+	Device            Device // of the parameters; the default one where it is not set
+}
+
+func defaultEmbeddingBagSettings() EmbeddingBagSettings {
+	return EmbeddingBagSettings{Mode: "mean", NormType: 2.0}
+}
+
+// NewEmbeddingBag makes the layer EmbeddingBag. Sums, means or maxima of the rows of a table in bags of indices.
+func NewEmbeddingBag(numEmbeddings int64, embeddingDim int64, set ...func(*EmbeddingBagSettings)) (*Module, error) {
+	o := defaultEmbeddingBagSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	modeText, err := optionalText(o.Mode)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(modeText)
+	m := C.go_create_embedding_bag(C.int64_t(numEmbeddings), C.int64_t(embeddingDim), (*C.char)(modeText), o.Weight.ptr(), C.double(or(o.MaxNorm, 0)), C.bool(o.MaxNorm != nil), C.int64_t(or(o.PaddingIdx, 0)), C.bool(o.PaddingIdx != nil), C.double(o.NormType), C.bool(o.ScaleGradByFreq), C.bool(o.Sparse), C.bool(o.IncludeLastOffset), C.bool(o.Freeze), C.int32_t(o.DType.code()), C.taper_device(o.Device.c()))
 	runtime.KeepAlive(o.Weight)
 	return adoptModule(m)
 }
@@ -2484,6 +2957,45 @@ func NewMultiMarginLoss(set ...func(*MultiMarginLossSettings)) (*Module, error) 
 	m := C.go_create_multi_margin_loss((*C.char)(reductionText), o.Weight.ptr(), C.int64_t(o.P), C.double(o.Margin))
 	runtime.KeepAlive(o.Weight)
 	return adoptModule(m)
+}
+
+// NewMultiLabelMarginLoss makes the layer MultiLabelMarginLoss. Over each row's targets and the other classes: the sum of max(0, 1 - (x[target] - x[other])), by the number of classes.
+func NewMultiLabelMarginLoss(set ...func(*LossSettings)) (*Module, error) {
+	o := defaultLossSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	reductionText, err := optionalText(o.Reduction)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	return adoptModule(C.go_create_multi_label_margin_loss((*C.char)(reductionText)))
+}
+
+// CTCLossSettings are the options of CTCLoss; a function that is given to the constructor finds them with their defaults.
+type CTCLossSettings struct {
+	Reduction    string // "mean", "sum" or "none"
+	Blank        int64
+	ZeroInfinity bool
+}
+
+func defaultCTCLossSettings() CTCLossSettings {
+	return CTCLossSettings{Reduction: "mean", Blank: 0}
+}
+
+// NewCTCLoss makes the layer CTCLoss. Negative log likelihood of label sequences over all alignments with blanks.
+func NewCTCLoss(set ...func(*CTCLossSettings)) (*Module, error) {
+	o := defaultCTCLossSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	reductionText, err := optionalText(o.Reduction)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	return adoptModule(C.go_create_ctc_loss((*C.char)(reductionText), C.int64_t(o.Blank), C.bool(o.ZeroInfinity)))
 }
 
 // PoissonNLLLossSettings are the options of PoissonNLLLoss; a function that is given to the constructor finds them with their defaults.

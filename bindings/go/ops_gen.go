@@ -821,6 +821,275 @@ static inline taper_go_t go_taper_frac(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_special_bessel_j0(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_bessel_j0((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_bessel_j1(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_bessel_j1((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_bessel_y0(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_bessel_y0((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_bessel_y1(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_bessel_y1((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_modified_bessel_i0(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_modified_bessel_i0((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_modified_bessel_i1(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_modified_bessel_i1((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_modified_bessel_k0(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_modified_bessel_k0((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_modified_bessel_k1(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_modified_bessel_k1((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_scaled_modified_bessel_k0(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_scaled_modified_bessel_k0((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_scaled_modified_bessel_k1(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_scaled_modified_bessel_k1((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_spherical_bessel_j0(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_spherical_bessel_j0((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_airy_ai(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_airy_ai((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_i0e(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_i0e((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_i1(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_i1((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_i1e(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_i1e((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_erfcx(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_erfcx((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_ndtr(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_ndtr((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_log_ndtr(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_log_ndtr((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_ndtri(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_ndtri((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_entr(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_entr((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_xlog1py(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_xlog1py((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_zeta(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_zeta((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_polygamma(int64_t a_n, uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_polygamma(a_n, (taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_igamma(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_igamma((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_igammac(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_igammac((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_mvlgamma(uintptr_t a_self, int64_t a_p) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_mvlgamma((taper_tensor *)a_self, a_p, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_mvlgamma_(uintptr_t a_self, int64_t a_p) {
+    return (uintptr_t)taper_mvlgamma_((taper_tensor *)a_self, a_p);
+}
+static inline taper_go_t go_taper_special_chebyshev_polynomial_t(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_chebyshev_polynomial_t((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_chebyshev_polynomial_u(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_chebyshev_polynomial_u((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_chebyshev_polynomial_v(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_chebyshev_polynomial_v((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_chebyshev_polynomial_w(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_chebyshev_polynomial_w((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_shifted_chebyshev_polynomial_t(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_shifted_chebyshev_polynomial_t((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_shifted_chebyshev_polynomial_u(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_shifted_chebyshev_polynomial_u((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_shifted_chebyshev_polynomial_v(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_shifted_chebyshev_polynomial_v((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_shifted_chebyshev_polynomial_w(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_shifted_chebyshev_polynomial_w((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_hermite_polynomial_h(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_hermite_polynomial_h((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_hermite_polynomial_he(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_hermite_polynomial_he((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_laguerre_polynomial_l(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_laguerre_polynomial_l((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_special_legendre_polynomial_p(uintptr_t a_x, uintptr_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_special_legendre_polynomial_p((taper_tensor *)a_x, (taper_tensor *)a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_relu(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -855,12 +1124,18 @@ static inline taper_go_t go_taper_leaky_relu(uintptr_t a_self, taper_scalar a_ne
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_leaky_relu_(uintptr_t a_self, taper_scalar a_negative_slope) {
+    return (uintptr_t)taper_leaky_relu_((taper_tensor *)a_self, a_negative_slope);
+}
 static inline taper_go_t go_taper_elu(uintptr_t a_self, taper_scalar a_alpha) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_elu((taper_tensor *)a_self, a_alpha, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_elu_(uintptr_t a_self, taper_scalar a_alpha) {
+    return (uintptr_t)taper_elu_((taper_tensor *)a_self, a_alpha);
 }
 static inline taper_go_t go_taper_softplus(uintptr_t a_self, taper_scalar a_beta, taper_scalar a_threshold) {
     taper_go_t r = {0};
@@ -1842,6 +2117,13 @@ static inline taper_go_t go_taper_cdist(uintptr_t a_x1, uintptr_t a_x2, double a
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_pdist(uintptr_t a_self, double a_p) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_pdist((taper_tensor *)a_self, a_p, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_linear(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2518,6 +2800,13 @@ static inline taper_go_t go_taper_embedding_full(uintptr_t a_weight, uintptr_t a
 static inline uintptr_t go_taper_embedding_renorm_(uintptr_t a_self, uintptr_t a_indices, double a_max_norm, double a_norm_type) {
     return (uintptr_t)taper_embedding_renorm_((taper_tensor *)a_self, (taper_tensor *)a_indices, a_max_norm, a_norm_type);
 }
+static inline taper_go_t go_taper_embedding_bag(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_offsets, bool has_a_max_norm, double a_max_norm, double a_norm_type, bool a_scale_grad_by_freq, const char *a_mode, bool a_sparse, uintptr_t a_per_sample_weights, bool a_include_last_offset, bool has_a_padding_idx, int64_t a_padding_idx) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_embedding_bag((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_offsets, has_a_max_norm ? &a_max_norm : 0, a_norm_type, a_scale_grad_by_freq, a_mode, a_sparse, (taper_tensor *)a_per_sample_weights, a_include_last_offset, has_a_padding_idx ? &a_padding_idx : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_one_hot(uintptr_t a_self, int64_t a_num_classes) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2849,6 +3138,9 @@ static inline taper_go_t go_taper_hardtanh(uintptr_t a_self, taper_scalar a_min_
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_hardtanh_(uintptr_t a_self, taper_scalar a_min_val, taper_scalar a_max_val) {
+    return (uintptr_t)taper_hardtanh_((taper_tensor *)a_self, a_min_val, a_max_val);
+}
 static inline taper_go_t go_taper_selu(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2856,12 +3148,18 @@ static inline taper_go_t go_taper_selu(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_selu_(uintptr_t a_self) {
+    return (uintptr_t)taper_selu_((taper_tensor *)a_self);
+}
 static inline taper_go_t go_taper_celu(uintptr_t a_self, taper_scalar a_alpha) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_celu((taper_tensor *)a_self, a_alpha, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_celu_(uintptr_t a_self, taper_scalar a_alpha) {
+    return (uintptr_t)taper_celu_((taper_tensor *)a_self, a_alpha);
 }
 static inline taper_go_t go_taper_mish(uintptr_t a_self) {
     taper_go_t r = {0};
@@ -2905,12 +3203,25 @@ static inline taper_go_t go_taper_threshold(uintptr_t a_self, taper_scalar a_thr
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_threshold_(uintptr_t a_self, taper_scalar a_threshold, taper_scalar a_value) {
+    return (uintptr_t)taper_threshold_((taper_tensor *)a_self, a_threshold, a_value);
+}
 static inline taper_go_t go_taper_prelu(uintptr_t a_self, uintptr_t a_weight) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_prelu((taper_tensor *)a_self, (taper_tensor *)a_weight, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline taper_go_t go_taper_rrelu(uintptr_t a_self, taper_scalar a_lower, taper_scalar a_upper, bool a_training, uintptr_t a_generator) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_rrelu((taper_tensor *)a_self, a_lower, a_upper, a_training, (taper_generator *)a_generator, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_rrelu_(uintptr_t a_self, taper_scalar a_lower, taper_scalar a_upper, bool a_training, uintptr_t a_generator) {
+    return (uintptr_t)taper_rrelu_((taper_tensor *)a_self, a_lower, a_upper, a_training, (taper_generator *)a_generator);
 }
 static inline taper_go_t go_taper_conv1d(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_dilation, size_t a_dilation_len, int64_t a_groups) {
     taper_go_t r = {0};
@@ -2965,6 +3276,13 @@ static inline taper_go_t go_taper_conv_transpose_sized(uintptr_t a_input, uintpt
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_conv_transpose_sized((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_stride, a_stride_len, a_padding, a_padding_len, a_output_padding, a_output_padding_len, a_groups, a_dilation, a_dilation_len, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_conv_tbc(uintptr_t a_self, uintptr_t a_weight, uintptr_t a_bias, int64_t a_pad) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_conv_tbc((taper_tensor *)a_self, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_pad, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -3127,6 +3445,45 @@ static inline taper_go_t go_taper_lp_pool3d(uintptr_t a_self, double a_norm_type
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_max_unpool1d(uintptr_t a_self, uintptr_t a_indices, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_max_unpool1d((taper_tensor *)a_self, (taper_tensor *)a_indices, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_padding, a_padding_len, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_max_unpool2d(uintptr_t a_self, uintptr_t a_indices, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_max_unpool2d((taper_tensor *)a_self, (taper_tensor *)a_indices, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_padding, a_padding_len, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_max_unpool3d(uintptr_t a_self, uintptr_t a_indices, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_output_size, size_t a_output_size_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_max_unpool3d((taper_tensor *)a_self, (taper_tensor *)a_indices, a_kernel_size, a_kernel_size_len, a_stride, a_stride_len, a_padding, a_padding_len, a_output_size, a_output_size_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_fractional_max_pool2d_with_indices(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_output_size, size_t a_output_size_len, uintptr_t a_random_samples, uintptr_t a_generator) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_fractional_max_pool2d_with_indices((taper_tensor *)a_self, a_kernel_size, a_kernel_size_len, a_output_size, a_output_size_len, (taper_tensor *)a_random_samples, (taper_generator *)a_generator, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_fractional_max_pool3d_with_indices(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_output_size, size_t a_output_size_len, uintptr_t a_random_samples, uintptr_t a_generator) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_fractional_max_pool3d_with_indices((taper_tensor *)a_self, a_kernel_size, a_kernel_size_len, a_output_size, a_output_size_len, (taper_tensor *)a_random_samples, (taper_generator *)a_generator, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
 static inline taper_go_t go_taper_im2col(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_dilation, size_t a_dilation_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_stride, size_t a_stride_len) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -3208,6 +3565,13 @@ static inline taper_go_t go_taper_local_response_norm(uintptr_t a_input, int64_t
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_local_response_norm((taper_tensor *)a_input, a_size, a_alpha, a_beta, a_k, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_cross_map_lrn2d(uintptr_t a_input, int64_t a_size, double a_alpha, double a_beta, double a_k) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cross_map_lrn2d((taper_tensor *)a_input, a_size, a_alpha, a_beta, a_k, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -3522,6 +3886,27 @@ static inline taper_go_t go_taper_gaussian_nll_loss(uintptr_t a_input, uintptr_t
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_multilabel_margin_loss(uintptr_t a_input, uintptr_t a_target, const char *a_reduction) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_multilabel_margin_loss((taper_tensor *)a_input, (taper_tensor *)a_target, a_reduction, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_ctc_loss(uintptr_t a_log_probs, uintptr_t a_targets, uintptr_t a_input_lengths, uintptr_t a_target_lengths, int64_t a_blank, const char *a_reduction, bool a_zero_infinity) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_ctc_loss((taper_tensor *)a_log_probs, (taper_tensor *)a_targets, (taper_tensor *)a_input_lengths, (taper_tensor *)a_target_lengths, a_blank, a_reduction, a_zero_infinity, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_ctc_loss_int_list(uintptr_t a_log_probs, uintptr_t a_targets, const int64_t *a_input_lengths, size_t a_input_lengths_len, const int64_t *a_target_lengths, size_t a_target_lengths_len, int64_t a_blank, const char *a_reduction, bool a_zero_infinity) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_ctc_loss_int_list((taper_tensor *)a_log_probs, (taper_tensor *)a_targets, a_input_lengths, a_input_lengths_len, a_target_lengths, a_target_lengths_len, a_blank, a_reduction, a_zero_infinity, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_rand(const int64_t *a_size, size_t a_size_len, uintptr_t a_generator, int32_t a_dtype, taper_device a_device) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -3631,6 +4016,48 @@ static inline taper_go_t go_taper_multinomial(uintptr_t a_self, int64_t a_num_sa
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_multinomial((taper_tensor *)a_self, a_num_samples, a_replacement, (taper_generator *)a_generator, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_poisson(uintptr_t a_self, uintptr_t a_generator) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_poisson((taper_tensor *)a_self, (taper_generator *)a_generator, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_binomial(uintptr_t a_count, uintptr_t a_prob, uintptr_t a_generator) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_binomial((taper_tensor *)a_count, (taper_tensor *)a_prob, (taper_generator *)a_generator, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_standard_gamma(uintptr_t a_self, uintptr_t a_generator) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_standard_gamma((taper_tensor *)a_self, (taper_generator *)a_generator, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_sample_dirichlet(uintptr_t a_self, uintptr_t a_generator) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_sample_dirichlet((taper_tensor *)a_self, (taper_generator *)a_generator, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_standard_gamma_grad(uintptr_t a_self, uintptr_t a_output) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_standard_gamma_grad((taper_tensor *)a_self, (taper_tensor *)a_output, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_dirichlet_grad(uintptr_t a_x, uintptr_t a_alpha, uintptr_t a_total) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_dirichlet_grad((taper_tensor *)a_x, (taper_tensor *)a_alpha, (taper_tensor *)a_total, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -5368,6 +5795,409 @@ func (t *Tensor) Frac() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// SpecialBesselJ0: The Bessel function of the first kind of order 0.
+func (t *Tensor) SpecialBesselJ0() (*Tensor, error) {
+	r := C.go_taper_special_bessel_j0(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialBesselJ1: The Bessel function of the first kind of order 1.
+func (t *Tensor) SpecialBesselJ1() (*Tensor, error) {
+	r := C.go_taper_special_bessel_j1(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialBesselY0: The Bessel function of the second kind of order 0.
+func (t *Tensor) SpecialBesselY0() (*Tensor, error) {
+	r := C.go_taper_special_bessel_y0(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialBesselY1: The Bessel function of the second kind of order 1.
+func (t *Tensor) SpecialBesselY1() (*Tensor, error) {
+	r := C.go_taper_special_bessel_y1(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialModifiedBesselI0: The modified Bessel function of the first kind of order 0, as i0.
+func (t *Tensor) SpecialModifiedBesselI0() (*Tensor, error) {
+	r := C.go_taper_special_modified_bessel_i0(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialModifiedBesselI1: The modified Bessel function of the first kind of order 1, as special_i1.
+func (t *Tensor) SpecialModifiedBesselI1() (*Tensor, error) {
+	r := C.go_taper_special_modified_bessel_i1(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialModifiedBesselK0: The modified Bessel function of the second kind of order 0.
+func (t *Tensor) SpecialModifiedBesselK0() (*Tensor, error) {
+	r := C.go_taper_special_modified_bessel_k0(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialModifiedBesselK1: The modified Bessel function of the second kind of order 1.
+func (t *Tensor) SpecialModifiedBesselK1() (*Tensor, error) {
+	r := C.go_taper_special_modified_bessel_k1(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialScaledModifiedBesselK0: exp(self) times the modified Bessel function of the second kind of order 0; no derivative.
+func (t *Tensor) SpecialScaledModifiedBesselK0() (*Tensor, error) {
+	r := C.go_taper_special_scaled_modified_bessel_k0(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialScaledModifiedBesselK1: exp(self) times the modified Bessel function of the second kind of order 1; no derivative.
+func (t *Tensor) SpecialScaledModifiedBesselK1() (*Tensor, error) {
+	r := C.go_taper_special_scaled_modified_bessel_k1(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialSphericalBesselJ0: sin(self) / self, 1 at zero; no derivative (sinc has one).
+func (t *Tensor) SpecialSphericalBesselJ0() (*Tensor, error) {
+	r := C.go_taper_special_spherical_bessel_j0(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialAiryAi: Airy's function Ai; no derivative.
+func (t *Tensor) SpecialAiryAi() (*Tensor, error) {
+	r := C.go_taper_special_airy_ai(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialI0e: exp(-|self|) times i0; integers give the default float type.
+func (t *Tensor) SpecialI0e() (*Tensor, error) {
+	r := C.go_taper_special_i0e(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialI1: The modified Bessel function of order 1; integers give the default float type.
+func (t *Tensor) SpecialI1() (*Tensor, error) {
+	r := C.go_taper_special_i1(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialI1e: exp(-|self|) times special_i1; integers give the default float type.
+func (t *Tensor) SpecialI1e() (*Tensor, error) {
+	r := C.go_taper_special_i1e(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialErfcx: exp(self^2) * erfc(self) without overflow; integers give the default float type.
+func (t *Tensor) SpecialErfcx() (*Tensor, error) {
+	r := C.go_taper_special_erfcx(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialNdtr: The standard normal distribution function; integers give the default float type.
+func (t *Tensor) SpecialNdtr() (*Tensor, error) {
+	r := C.go_taper_special_ndtr(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialLogNdtr: The logarithm of special_ndtr, exact in the lower tail too.
+func (t *Tensor) SpecialLogNdtr() (*Tensor, error) {
+	r := C.go_taper_special_log_ndtr(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialNdtri: The inverse of special_ndtr: the standard normal quantile.
+func (t *Tensor) SpecialNdtri() (*Tensor, error) {
+	r := C.go_taper_special_ndtri(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialEntr: -self * log(self), 0 at zero and -inf below; integers give the default float type.
+func (t *Tensor) SpecialEntr() (*Tensor, error) {
+	r := C.go_taper_special_entr(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialXlog1py: self * log(1 + other), 0 where self is 0; shapes broadcast, dtypes promote.
+func (t *Tensor) SpecialXlog1py(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_xlog1py(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialZeta: Hurwitz's zeta function: the sum of (other + k)^-self over k from 0; differentiable for other.
+func (t *Tensor) SpecialZeta(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_zeta(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Polygamma: The n-th derivative of digamma, n from 0.
+func Polygamma(n int64, self *Tensor) (*Tensor, error) {
+	r := C.go_taper_polygamma(C.int64_t(n), self.ptr())
+	runtime.KeepAlive(self)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Igamma: The regularised lower incomplete gamma function of shape self at other; differentiable for other.
+func (t *Tensor) Igamma(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_igamma(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Igammac: The regularised upper incomplete gamma function of shape self at other; differentiable for other.
+func (t *Tensor) Igammac(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_igammac(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Mvlgamma: The logarithm of the multivariate gamma function of dimension p.
+func (t *Tensor) Mvlgamma(p int64) (*Tensor, error) {
+	r := C.go_taper_mvlgamma(t.ptr(), C.int64_t(p))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MvlgammaInPlace: The logarithm of the multivariate gamma function of dimension p, written into self.
+func (t *Tensor) MvlgammaInPlace(p int64) error {
+	r := C.go_taper_mvlgamma_(t.ptr(), C.int64_t(p))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// SpecialChebyshevPolynomialT: Chebyshev's polynomial of the first kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialChebyshevPolynomialT(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_chebyshev_polynomial_t(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialChebyshevPolynomialU: Chebyshev's polynomial of the second kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialChebyshevPolynomialU(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_chebyshev_polynomial_u(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialChebyshevPolynomialV: Chebyshev's polynomial of the third kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialChebyshevPolynomialV(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_chebyshev_polynomial_v(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialChebyshevPolynomialW: Chebyshev's polynomial of the fourth kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialChebyshevPolynomialW(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_chebyshev_polynomial_w(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialShiftedChebyshevPolynomialT: Chebyshev's polynomial of the first kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialShiftedChebyshevPolynomialT(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_shifted_chebyshev_polynomial_t(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialShiftedChebyshevPolynomialU: Chebyshev's polynomial of the second kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialShiftedChebyshevPolynomialU(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_shifted_chebyshev_polynomial_u(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialShiftedChebyshevPolynomialV: Chebyshev's polynomial of the third kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialShiftedChebyshevPolynomialV(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_shifted_chebyshev_polynomial_v(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialShiftedChebyshevPolynomialW: Chebyshev's polynomial of the fourth kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialShiftedChebyshevPolynomialW(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_shifted_chebyshev_polynomial_w(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialHermitePolynomialH: The physicist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialHermitePolynomialH(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_hermite_polynomial_h(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialHermitePolynomialHe: The probabilist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialHermitePolynomialHe(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_hermite_polynomial_he(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialLaguerrePolynomialL: Laguerre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialLaguerrePolynomialL(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_laguerre_polynomial_l(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SpecialLegendrePolynomialP: Legendre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+func SpecialLegendrePolynomialP(x *Tensor, n *Tensor) (*Tensor, error) {
+	r := C.go_taper_special_legendre_polynomial_p(x.ptr(), n.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(n)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // Relu: max(self, 0).
 func (t *Tensor) Relu() (*Tensor, error) {
 	r := C.go_taper_relu(t.ptr())
@@ -5439,6 +6269,19 @@ func (t *Tensor) LeakyRelu(opts ...LeakyReluOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// LeakyReluInPlaceOptions are the optional arguments of LeakyReluInPlace; unset fields take their defaults.
+type LeakyReluInPlaceOptions struct {
+	NegativeSlope Scalar // default 0.01
+}
+
+// LeakyReluInPlace: self, times negative_slope below 0, written into self.
+func (t *Tensor) LeakyReluInPlace(opts ...LeakyReluInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_leaky_relu_(t.ptr(), C.taper_scalar(o.NegativeSlope.or(Float(0.01)).c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // EluOptions are the optional arguments of Elu; unset fields take their defaults.
 type EluOptions struct {
 	Alpha Scalar // default 1
@@ -5453,6 +6296,19 @@ func (t *Tensor) Elu(opts ...EluOptions) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// EluInPlaceOptions are the optional arguments of EluInPlace; unset fields take their defaults.
+type EluInPlaceOptions struct {
+	Alpha Scalar // default 1
+}
+
+// EluInPlace: self, alpha * (exp(self) - 1) below 0, written into self.
+func (t *Tensor) EluInPlace(opts ...EluInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_elu_(t.ptr(), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // SoftplusOptions are the optional arguments of Softplus; unset fields take their defaults.
@@ -7425,6 +8281,22 @@ func Cdist(x1 *Tensor, x2 *Tensor, opts ...CdistOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// PdistOptions are the optional arguments of Pdist; unset fields take their defaults.
+type PdistOptions struct {
+	P *float64 // default 2.0
+}
+
+// Pdist: Distances between all pairs of different rows.
+func (t *Tensor) Pdist(opts ...PdistOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_pdist(t.ptr(), C.double(or(o.P, 2.0)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // LinearOptions are the optional arguments of Linear; unset fields take their defaults.
 type LinearOptions struct {
 	Bias *Tensor // default None
@@ -8773,6 +9645,38 @@ func (t *Tensor) EmbeddingRenormInPlace(indices *Tensor, maxNorm float64, normTy
 	return check(uintptr(r))
 }
 
+// EmbeddingBagOptions are the optional arguments of EmbeddingBag; unset fields take their defaults.
+type EmbeddingBagOptions struct {
+	Offsets           *Tensor  // default None
+	MaxNorm           *float64 // default None
+	NormType          *float64 // default 2.0
+	ScaleGradByFreq   bool     // default False
+	Mode              string   // default "mean"
+	Sparse            bool     // default False
+	PerSampleWeights  *Tensor  // default None
+	IncludeLastOffset bool     // default False
+	PaddingIdx        *int64   // default None
+}
+
+// EmbeddingBag: Sums, means or maxima (mode) of the rows of weight in bags: the rows of a matrix of indices, or the stretches of a vector that begin at offsets.
+func EmbeddingBag(input *Tensor, weight *Tensor, opts ...EmbeddingBagOptions) (*Tensor, error) {
+	o := first(opts)
+	modeText, err := text(orString(o.Mode, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(modeText)
+	r := C.go_taper_embedding_bag(input.ptr(), weight.ptr(), o.Offsets.ptr(), C.bool(o.MaxNorm != nil), C.double(or(o.MaxNorm, 0)), C.double(or(o.NormType, 2.0)), C.bool(o.ScaleGradByFreq), (*C.char)(modeText), C.bool(o.Sparse), o.PerSampleWeights.ptr(), C.bool(o.IncludeLastOffset), C.bool(o.PaddingIdx != nil), C.int64_t(or(o.PaddingIdx, 0)))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(o.Offsets)
+	runtime.KeepAlive(o.PerSampleWeights)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // OneHotOptions are the optional arguments of OneHot; unset fields take their defaults.
 type OneHotOptions struct {
 	NumClasses *int64 // default -1
@@ -9470,6 +10374,20 @@ func (t *Tensor) Hardtanh(opts ...HardtanhOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// HardtanhInPlaceOptions are the optional arguments of HardtanhInPlace; unset fields take their defaults.
+type HardtanhInPlaceOptions struct {
+	MinVal Scalar // default -1
+	MaxVal Scalar // default 1
+}
+
+// HardtanhInPlace: self limited to [min_val, max_val], in place.
+func (t *Tensor) HardtanhInPlace(opts ...HardtanhInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_hardtanh_(t.ptr(), C.taper_scalar(o.MinVal.or(Int(-1)).c()), C.taper_scalar(o.MaxVal.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Selu: The self-normalising exponential linear unit.
 func (t *Tensor) Selu() (*Tensor, error) {
 	r := C.go_taper_selu(t.ptr())
@@ -9478,6 +10396,13 @@ func (t *Tensor) Selu() (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// SeluInPlace: The self-normalising exponential linear unit, written into self.
+func (t *Tensor) SeluInPlace() error {
+	r := C.go_taper_selu_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // CeluOptions are the optional arguments of Celu; unset fields take their defaults.
@@ -9494,6 +10419,19 @@ func (t *Tensor) Celu(opts ...CeluOptions) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// CeluInPlaceOptions are the optional arguments of CeluInPlace; unset fields take their defaults.
+type CeluInPlaceOptions struct {
+	Alpha Scalar // default 1.0
+}
+
+// CeluInPlace: max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)), written into self.
+func (t *Tensor) CeluInPlace(opts ...CeluInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_celu_(t.ptr(), C.taper_scalar(o.Alpha.or(Float(1.0)).c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Mish: self * tanh(softplus(self)).
@@ -9568,6 +10506,13 @@ func (t *Tensor) Threshold(threshold Scalar, value Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// ThresholdInPlace: self where above the threshold, else value, written into self.
+func (t *Tensor) ThresholdInPlace(threshold Scalar, value Scalar) error {
+	r := C.go_taper_threshold_(t.ptr(), C.taper_scalar(threshold.c()), C.taper_scalar(value.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Prelu: self where positive, else weight * self, with one weight or one per channel.
 func (t *Tensor) Prelu(weight *Tensor) (*Tensor, error) {
 	r := C.go_taper_prelu(t.ptr(), weight.ptr())
@@ -9577,6 +10522,43 @@ func (t *Tensor) Prelu(weight *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// RreluOptions are the optional arguments of Rrelu; unset fields take their defaults.
+type RreluOptions struct {
+	Lower     Scalar     // default 0.125
+	Upper     Scalar     // default 0.3333333333333333
+	Training  bool       // default False
+	Generator *Generator // default None
+}
+
+// Rrelu: self where positive, else times a slope: in training a random one for each element, between lower and upper, else their mean.
+func (t *Tensor) Rrelu(opts ...RreluOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_rrelu(t.ptr(), C.taper_scalar(o.Lower.or(Float(0.125)).c()), C.taper_scalar(o.Upper.or(Float(0.3333333333333333)).c()), C.bool(o.Training), o.Generator.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// RreluInPlaceOptions are the optional arguments of RreluInPlace; unset fields take their defaults.
+type RreluInPlaceOptions struct {
+	Lower     Scalar     // default 0.125
+	Upper     Scalar     // default 0.3333333333333333
+	Training  bool       // default False
+	Generator *Generator // default None
+}
+
+// RreluInPlace: rrelu in place.
+func (t *Tensor) RreluInPlace(opts ...RreluInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_rrelu_(t.ptr(), C.taper_scalar(o.Lower.or(Float(0.125)).c()), C.taper_scalar(o.Upper.or(Float(0.3333333333333333)).c()), C.bool(o.Training), o.Generator.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Generator)
+	return check(uintptr(r))
 }
 
 // Conv1dOptions are the optional arguments of Conv1d; unset fields take their defaults.
@@ -9795,6 +10777,24 @@ func ConvTransposeSized(input *Tensor, weight *Tensor, opts ...ConvTransposeSize
 	runtime.KeepAlive(input)
 	runtime.KeepAlive(weight)
 	runtime.KeepAlive(o.Bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ConvTbcOptions are the optional arguments of ConvTbc; unset fields take their defaults.
+type ConvTbcOptions struct {
+	Pad int64 // default 0
+}
+
+// ConvTbc: A convolution over (time, batch, channels); weight [width, in, out].
+func (t *Tensor) ConvTbc(weight *Tensor, bias *Tensor, opts ...ConvTbcOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_conv_tbc(t.ptr(), weight.ptr(), bias.ptr(), C.int64_t(o.Pad))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(bias)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -10163,6 +11163,117 @@ func (t *Tensor) LpPool3d(normType float64, kernelSize []int64, opts ...LpPool3d
 	return adopt(uintptr(r.r0)), nil
 }
 
+// MaxUnpool1dOptions are the optional arguments of MaxUnpool1d; unset fields take their defaults.
+type MaxUnpool1dOptions struct {
+	Stride     []int64 // default []
+	Padding    []int64 // default [0]
+	OutputSize []int64 // default None
+}
+
+// MaxUnpool1d: Zeros with the values of a max pooling at the places (indices) that it took them from.
+func (t *Tensor) MaxUnpool1d(indices *Tensor, kernelSize []int64, opts ...MaxUnpool1dOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding, 0)
+	outputSizeInts := o.OutputSize
+	r := C.go_taper_max_unpool1d(t.ptr(), indices.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(intsOrNil(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MaxUnpool2dOptions are the optional arguments of MaxUnpool2d; unset fields take their defaults.
+type MaxUnpool2dOptions struct {
+	Stride     []int64 // default []
+	Padding    []int64 // default [0, 0]
+	OutputSize []int64 // default None
+}
+
+// MaxUnpool2d: Zeros with the values of a max pooling at the places (indices) that it took them from.
+func (t *Tensor) MaxUnpool2d(indices *Tensor, kernelSize []int64, opts ...MaxUnpool2dOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding, 0, 0)
+	outputSizeInts := o.OutputSize
+	r := C.go_taper_max_unpool2d(t.ptr(), indices.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(intsOrNil(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MaxUnpool3dOptions are the optional arguments of MaxUnpool3d; unset fields take their defaults.
+type MaxUnpool3dOptions struct {
+	Stride     []int64 // default []
+	Padding    []int64 // default [0, 0, 0]
+	OutputSize []int64 // default None
+}
+
+// MaxUnpool3d: Zeros with the values of a max pooling at the places (indices) that it took them from.
+func (t *Tensor) MaxUnpool3d(indices *Tensor, kernelSize []int64, opts ...MaxUnpool3dOptions) (*Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	strideInts := orInts(o.Stride)
+	paddingInts := orInts(o.Padding, 0, 0, 0)
+	outputSizeInts := o.OutputSize
+	r := C.go_taper_max_unpool3d(t.ptr(), indices.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(intsOrNil(outputSizeInts)), C.size_t(len(outputSizeInts)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FractionalMaxPool2dWithIndicesOptions are the optional arguments of FractionalMaxPool2dWithIndices; unset fields take their defaults.
+type FractionalMaxPool2dWithIndicesOptions struct {
+	RandomSamples *Tensor    // default None
+	Generator     *Generator // default None
+}
+
+// FractionalMaxPool2dWithIndices: The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 2] are the draws.
+func (t *Tensor) FractionalMaxPool2dWithIndices(kernelSize []int64, outputSize []int64, opts ...FractionalMaxPool2dWithIndicesOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	outputSizeInts := outputSize
+	r := C.go_taper_fractional_max_pool2d_with_indices(t.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)), o.RandomSamples.ptr(), o.Generator.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.RandomSamples)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// FractionalMaxPool3dWithIndicesOptions are the optional arguments of FractionalMaxPool3dWithIndices; unset fields take their defaults.
+type FractionalMaxPool3dWithIndicesOptions struct {
+	RandomSamples *Tensor    // default None
+	Generator     *Generator // default None
+}
+
+// FractionalMaxPool3dWithIndices: The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 3] are the draws.
+func (t *Tensor) FractionalMaxPool3dWithIndices(kernelSize []int64, outputSize []int64, opts ...FractionalMaxPool3dWithIndicesOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	kernelSizeInts := kernelSize
+	outputSizeInts := outputSize
+	r := C.go_taper_fractional_max_pool3d_with_indices(t.ptr(), (*C.int64_t)(ints(kernelSizeInts)), C.size_t(len(kernelSizeInts)), (*C.int64_t)(ints(outputSizeInts)), C.size_t(len(outputSizeInts)), o.RandomSamples.ptr(), o.Generator.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.RandomSamples)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
 // Im2colOptions are the optional arguments of Im2col; unset fields take their defaults.
 type Im2colOptions struct {
 	Dilation []int64 // default [1, 1]
@@ -10406,6 +11517,24 @@ type LocalResponseNormOptions struct {
 func LocalResponseNorm(input *Tensor, size int64, opts ...LocalResponseNormOptions) (*Tensor, error) {
 	o := first(opts)
 	r := C.go_taper_local_response_norm(input.ptr(), C.int64_t(size), C.double(or(o.Alpha, 0.0001)), C.double(or(o.Beta, 0.75)), C.double(or(o.K, 1.0)))
+	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CrossMapLrn2dOptions are the optional arguments of CrossMapLrn2d; unset fields take their defaults.
+type CrossMapLrn2dOptions struct {
+	Alpha *float64 // default 0.0001
+	Beta  *float64 // default 0.75
+	K     *float64 // default 1.0
+}
+
+// CrossMapLrn2d: Divided by a power of the sum of squares over neighbouring channels, as many on both sides.
+func CrossMapLrn2d(input *Tensor, size int64, opts ...CrossMapLrn2dOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cross_map_lrn2d(input.ptr(), C.int64_t(size), C.double(or(o.Alpha, 0.0001)), C.double(or(o.Beta, 0.75)), C.double(or(o.K, 1.0)))
 	runtime.KeepAlive(input)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -11264,6 +12393,80 @@ func GaussianNllLoss(input *Tensor, target *Tensor, var_ *Tensor, opts ...Gaussi
 	return adopt(uintptr(r.r0)), nil
 }
 
+// MultilabelMarginLossOptions are the optional arguments of MultilabelMarginLoss; unset fields take their defaults.
+type MultilabelMarginLossOptions struct {
+	Reduction string // default "mean"
+}
+
+// MultilabelMarginLoss: Over each row's targets (int64, up to the first -1) and the other classes: the sum of max(0, 1 - (input[target] - input[other])), by the number of classes.
+func MultilabelMarginLoss(input *Tensor, target *Tensor, opts ...MultilabelMarginLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_multilabel_margin_loss(input.ptr(), target.ptr(), (*C.char)(reductionText))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(target)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CtcLossOptions are the optional arguments of CtcLoss; unset fields take their defaults.
+type CtcLossOptions struct {
+	Blank        int64  // default 0
+	Reduction    string // default "mean"
+	ZeroInfinity bool   // default False
+}
+
+// CtcLoss: Negative log likelihood of label sequences over all alignments: log_probs (time, batch, classes), targets (batch, length) or all one after the other; the host reads targets and lengths.
+func CtcLoss(logProbs *Tensor, targets *Tensor, inputLengths *Tensor, targetLengths *Tensor, opts ...CtcLossOptions) (*Tensor, error) {
+	o := first(opts)
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_ctc_loss(logProbs.ptr(), targets.ptr(), inputLengths.ptr(), targetLengths.ptr(), C.int64_t(o.Blank), (*C.char)(reductionText), C.bool(o.ZeroInfinity))
+	runtime.KeepAlive(logProbs)
+	runtime.KeepAlive(targets)
+	runtime.KeepAlive(inputLengths)
+	runtime.KeepAlive(targetLengths)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CtcLossIntListOptions are the optional arguments of CtcLossIntList; unset fields take their defaults.
+type CtcLossIntListOptions struct {
+	Blank        int64  // default 0
+	Reduction    string // default "mean"
+	ZeroInfinity bool   // default False
+}
+
+// CtcLossIntList: The same with lengths as lists of numbers.
+func CtcLossIntList(logProbs *Tensor, targets *Tensor, inputLengths []int64, targetLengths []int64, opts ...CtcLossIntListOptions) (*Tensor, error) {
+	o := first(opts)
+	inputLengthsInts := inputLengths
+	targetLengthsInts := targetLengths
+	reductionText, err := text(orString(o.Reduction, "mean"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reductionText)
+	r := C.go_taper_ctc_loss_int_list(logProbs.ptr(), targets.ptr(), (*C.int64_t)(ints(inputLengthsInts)), C.size_t(len(inputLengthsInts)), (*C.int64_t)(ints(targetLengthsInts)), C.size_t(len(targetLengthsInts)), C.int64_t(o.Blank), (*C.char)(reductionText), C.bool(o.ZeroInfinity))
+	runtime.KeepAlive(logProbs)
+	runtime.KeepAlive(targets)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // RandOptions are the optional arguments of Rand; unset fields take their defaults.
 type RandOptions struct {
 	Generator *Generator // default None
@@ -11552,6 +12755,98 @@ func (t *Tensor) Multinomial(numSamples int64, opts ...MultinomialOptions) (*Ten
 	r := C.go_taper_multinomial(t.ptr(), C.int64_t(numSamples), C.bool(o.Replacement), o.Generator.ptr())
 	runtime.KeepAlive(t)
 	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// PoissonOptions are the optional arguments of Poisson; unset fields take their defaults.
+type PoissonOptions struct {
+	Generator *Generator // default None
+}
+
+// Poisson: Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host.
+func (t *Tensor) Poisson(opts ...PoissonOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_poisson(t.ptr(), o.Generator.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BinomialOptions are the optional arguments of Binomial; unset fields take their defaults.
+type BinomialOptions struct {
+	Generator *Generator // default None
+}
+
+// Binomial: Binomial random numbers: successes among count trials of probability prob, broadcast.
+func Binomial(count *Tensor, prob *Tensor, opts ...BinomialOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_binomial(count.ptr(), prob.ptr(), o.Generator.ptr())
+	runtime.KeepAlive(count)
+	runtime.KeepAlive(prob)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// StandardGammaOptions are the optional arguments of StandardGamma; unset fields take their defaults.
+type StandardGammaOptions struct {
+	Generator *Generator // default None
+}
+
+// StandardGamma: Gamma random numbers of the shapes in self and scale 1; differentiable by the implicit derivative.
+func (t *Tensor) StandardGamma(opts ...StandardGammaOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_standard_gamma(t.ptr(), o.Generator.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SampleDirichletOptions are the optional arguments of SampleDirichlet; unset fields take their defaults.
+type SampleDirichletOptions struct {
+	Generator *Generator // default None
+}
+
+// SampleDirichlet: Rows of the Dirichlet distribution of the concentrations along the last dimension; differentiable.
+func (t *Tensor) SampleDirichlet(opts ...SampleDirichletOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_sample_dirichlet(t.ptr(), o.Generator.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// StandardGammaGrad: How gamma samples move with their shapes self.
+func (t *Tensor) StandardGammaGrad(output *Tensor) (*Tensor, error) {
+	r := C.go_taper_standard_gamma_grad(t.ptr(), output.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(output)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// DirichletGrad: How Dirichlet samples x move with their concentrations, divided by 1 - x; total is the sum of these along the last dimension.
+func DirichletGrad(x *Tensor, alpha *Tensor, total *Tensor) (*Tensor, error) {
+	r := C.go_taper_dirichlet_grad(x.ptr(), alpha.ptr(), total.ptr())
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(alpha)
+	runtime.KeepAlive(total)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}

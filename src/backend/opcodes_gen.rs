@@ -35,6 +35,12 @@ pub enum Opcode {
     LogAddExp2,
     /// a * log b, 0 when a is 0 (NaN where b is NaN).
     Xlogy,
+    /// Hurwitz's zeta function: the sum of (b + k)^-a over k from 0.
+    Zeta,
+    /// The regularised incomplete gamma function of a at b: the upper one where c is not 0, else the lower.
+    IncGamma,
+    /// The orthogonal polynomial of degree b at a: c is 0 to 3 for Chebyshev's T, U, V, W, 4 to 7 for those of 2a - 1, 8 and 9 for Hermite's H and He, 10 for Laguerre's, 11 for Legendre's.
+    Polynomial,
     BitAnd,
     BitOr,
     BitXor,
@@ -126,13 +132,13 @@ use Opcode::*;
 
 #[rustfmt::skip]
 impl Opcode {
-    pub const ALL: [Opcode; 92] = [Cast, Add, Sub, Mul, Div, FloorDiv, TruncDiv, Remainder, Fmod, Pow, Atan2, Maximum, Minimum, Fmax, Fmin, Hypot, Copysign, Nextafter, LogAddExp, LogAddExp2, Xlogy, BitAnd, BitOr, BitXor, ShiftLeft, ShiftRight, Eq, Ne, Lt, Le, Gt, Ge, LogicalAnd, LogicalOr, LogicalXor, Neg, Abs, Sign, BitNot, LogicalNot, IsNan, IsInf, IsFinite, Ceil, Floor, Round, Trunc, Frac, Sqrt, Rsqrt, Reciprocal, Square, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh, Acosh, Atanh, Erf, Erfc, Erfinv, I0, I1, Lgamma, Digamma, Sigmoid, Relu, Silu, Gelu, GeluTanh, Where, Clamp, MulAdd, ReluGrad, SigmoidGrad, TanhGrad, GeluGrad, GeluTanhGrad, SiluGrad];
+    pub const ALL: [Opcode; 95] = [Cast, Add, Sub, Mul, Div, FloorDiv, TruncDiv, Remainder, Fmod, Pow, Atan2, Maximum, Minimum, Fmax, Fmin, Hypot, Copysign, Nextafter, LogAddExp, LogAddExp2, Xlogy, Zeta, IncGamma, Polynomial, BitAnd, BitOr, BitXor, ShiftLeft, ShiftRight, Eq, Ne, Lt, Le, Gt, Ge, LogicalAnd, LogicalOr, LogicalXor, Neg, Abs, Sign, BitNot, LogicalNot, IsNan, IsInf, IsFinite, Ceil, Floor, Round, Trunc, Frac, Sqrt, Rsqrt, Reciprocal, Square, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh, Acosh, Atanh, Erf, Erfc, Erfinv, I0, I1, Lgamma, Digamma, Sigmoid, Relu, Silu, Gelu, GeluTanh, Where, Clamp, MulAdd, ReluGrad, SigmoidGrad, TanhGrad, GeluGrad, GeluTanhGrad, SiluGrad];
 
     /// How many arguments the opcode takes.
     pub fn arity(self) -> usize {
         match self {
-            Add | Sub | Mul | Div | FloorDiv | TruncDiv | Remainder | Fmod | Pow | Atan2 | Maximum | Minimum | Fmax | Fmin | Hypot | Copysign | Nextafter | LogAddExp | LogAddExp2 | Xlogy | BitAnd | BitOr | BitXor | ShiftLeft | ShiftRight | Eq | Ne | Lt | Le | Gt | Ge | LogicalAnd | LogicalOr | LogicalXor | ReluGrad | SigmoidGrad | TanhGrad | GeluGrad | GeluTanhGrad | SiluGrad => 2,
-            Where | Clamp | MulAdd => 3,
+            Add | Sub | Mul | Div | FloorDiv | TruncDiv | Remainder | Fmod | Pow | Atan2 | Maximum | Minimum | Fmax | Fmin | Hypot | Copysign | Nextafter | LogAddExp | LogAddExp2 | Xlogy | Zeta | BitAnd | BitOr | BitXor | ShiftLeft | ShiftRight | Eq | Ne | Lt | Le | Gt | Ge | LogicalAnd | LogicalOr | LogicalXor | ReluGrad | SigmoidGrad | TanhGrad | GeluGrad | GeluTanhGrad | SiluGrad => 2,
+            IncGamma | Polynomial | Where | Clamp | MulAdd => 3,
             _ => 1,
         }
     }
@@ -154,7 +160,7 @@ impl Opcode {
         match self {
             Div | TruncDiv | Sqrt | Rsqrt | Reciprocal => 2,
             FloorDiv | Remainder | Fmod | Pow | Atan2 | Hypot | LogAddExp | LogAddExp2 | Xlogy | Exp | Exp2 | Expm1 | Log | Log2 | Log10 | Log1p | Sin | Cos | Tan | Asin | Acos | Atan | Sinh | Cosh | Tanh | Asinh | Acosh | Atanh | Erf | Erfc | Erfinv | I0 | I1 | Sigmoid | Silu | Gelu | GeluTanh | GeluGrad | GeluTanhGrad | SiluGrad => if vector { 4 } else { 16 },
-            Lgamma | Digamma => 16,
+            Zeta | IncGamma | Polynomial | Lgamma | Digamma => 16,
             _ => 1,
         }
     }

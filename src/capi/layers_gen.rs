@@ -208,6 +208,41 @@ pub unsafe extern "C" fn taper_nn_relu6_create(
     guard("nn_relu6_create", |c| create(c, &RELU6, &[], options.cast(), &RELU6_OPTIONS, out))
 }
 
+/// Options of taper_nn_r_relu_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_r_relu_options {
+    /// sizeof(taper_nn_r_relu_options).
+    pub struct_size: usize,
+    /// Default 0.125.
+    pub lower: f64,
+    /// Default 0.3333333333333333.
+    pub upper: f64,
+    /// 0 or 1, default 0.
+    pub inplace: i32,
+    /// 0.
+    pub reserved: i32,
+}
+static R_RELU_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_r_relu_options>(),
+    fields: &[
+        OptionField { name: "options->lower", slot: 0, kind: Kind::Float, offset: offset_of!(taper_nn_r_relu_options, lower) },
+        OptionField { name: "options->upper", slot: 1, kind: Kind::Float, offset: offset_of!(taper_nn_r_relu_options, upper) },
+        OptionField { name: "options->inplace", slot: 2, kind: Kind::Bool, offset: offset_of!(taper_nn_r_relu_options, inplace) },
+    ],
+};
+
+/// x where positive, else times a slope: a random one for each element in training, else the mean of both bounds.
+/// options may be NULL. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_r_relu_create(
+    options: *const taper_nn_r_relu_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_r_relu_create", |c| create(c, &R_RELU, &[], options.cast(), &R_RELU_OPTIONS, out))
+}
+
 /// Options of taper_nn_leaky_relu_create.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -882,6 +917,90 @@ pub unsafe extern "C" fn taper_nn_lazy_conv3d_create(
     guard("nn_lazy_conv3d_create", |c| create(c, &LAZY_CONV3D, &[Given::Int(out_channels), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &CONV_CREATE_OPTIONS, out))
 }
 
+/// A ConvTranspose1d whose in_channels is taken from the first input. options may be NULL. Parameters weight,
+/// bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv_transpose1d_create(
+    out_channels: i64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    options: *const taper_nn_conv_transpose_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lazy_conv_transpose1d_create", |c| create(c, &LAZY_CONV_TRANSPOSE1D, &[Given::Int(out_channels), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &CONV_TRANSPOSE_OPTIONS, out))
+}
+
+/// Runs a LazyConvTranspose1d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows
+/// all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv_transpose1d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_lazy_conv_transpose1d_forward", |c| forward(c, m, &[("input", input)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
+}
+
+/// A ConvTranspose2d whose in_channels is taken from the first input. options may be NULL. Parameters weight,
+/// bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv_transpose2d_create(
+    out_channels: i64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    options: *const taper_nn_conv_transpose_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lazy_conv_transpose2d_create", |c| create(c, &LAZY_CONV_TRANSPOSE2D, &[Given::Int(out_channels), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &CONV_TRANSPOSE_OPTIONS, out))
+}
+
+/// Runs a LazyConvTranspose2d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows
+/// all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv_transpose2d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_lazy_conv_transpose2d_forward", |c| forward(c, m, &[("input", input)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
+}
+
+/// A ConvTranspose3d whose in_channels is taken from the first input. options may be NULL. Parameters weight,
+/// bias. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv_transpose3d_create(
+    out_channels: i64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    options: *const taper_nn_conv_transpose_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lazy_conv_transpose3d_create", |c| create(c, &LAZY_CONV_TRANSPOSE3D, &[Given::Int(out_channels), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &CONV_TRANSPOSE_OPTIONS, out))
+}
+
+/// Runs a LazyConvTranspose3d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows
+/// all. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_conv_transpose3d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_lazy_conv_transpose3d_forward", |c| forward(c, m, &[("input", input)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
+}
+
 /// Options of taper_nn_max_pool1d_create and its like.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -948,6 +1067,111 @@ pub unsafe extern "C" fn taper_nn_max_pool3d_create(
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
     guard("nn_max_pool3d_create", |c| create(c, &MAX_POOL3D, &[Given::Ints(kernel_size, kernel_size_len)], options.cast(), &MAX_POOL_OPTIONS, out))
+}
+
+/// Options of taper_nn_max_unpool1d_create and its like.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_max_unpool_options {
+    /// sizeof(taper_nn_max_unpool_options).
+    pub struct_size: usize,
+    /// NULL: kernel_size.
+    pub stride: *const i64,
+    pub stride_len: usize,
+    /// NULL: 0.
+    pub padding: *const i64,
+    pub padding_len: usize,
+}
+static MAX_UNPOOL_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_max_unpool_options>(),
+    fields: &[
+        OptionField { name: "options->stride", slot: 1, kind: Kind::Ints, offset: offset_of!(taper_nn_max_unpool_options, stride) },
+        OptionField { name: "options->padding", slot: 2, kind: Kind::Ints, offset: offset_of!(taper_nn_max_unpool_options, padding) },
+    ],
+};
+
+/// Zeros with the values of a MaxPool1d at the places that it took them from. options may be NULL. The module is
+/// owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_max_unpool1d_create(
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    options: *const taper_nn_max_unpool_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_max_unpool1d_create", |c| create(c, &MAX_UNPOOL1D, &[Given::Ints(kernel_size, kernel_size_len)], options.cast(), &MAX_UNPOOL_OPTIONS, out))
+}
+
+/// Runs a MaxUnpool1d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_max_unpool1d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_max_unpool1d_forward", |c| forward(c, m, &[("input", input), ("indices", indices)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
+}
+
+/// Zeros with the values of a MaxPool2d at the places that it took them from. options may be NULL. The module is
+/// owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_max_unpool2d_create(
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    options: *const taper_nn_max_unpool_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_max_unpool2d_create", |c| create(c, &MAX_UNPOOL2D, &[Given::Ints(kernel_size, kernel_size_len)], options.cast(), &MAX_UNPOOL_OPTIONS, out))
+}
+
+/// Runs a MaxUnpool2d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_max_unpool2d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_max_unpool2d_forward", |c| forward(c, m, &[("input", input), ("indices", indices)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
+}
+
+/// Zeros with the values of a MaxPool3d at the places that it took them from. options may be NULL. The module is
+/// owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_max_unpool3d_create(
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    options: *const taper_nn_max_unpool_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_max_unpool3d_create", |c| create(c, &MAX_UNPOOL3D, &[Given::Ints(kernel_size, kernel_size_len)], options.cast(), &MAX_UNPOOL_OPTIONS, out))
+}
+
+/// Runs a MaxUnpool3d with its hooks, as taper_module_forward, and with output_size (NULL: none). Borrows all.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_max_unpool3d_forward(
+    m: *mut taper_module,
+    input: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_max_unpool3d_forward", |c| forward(c, m, &[("input", input), ("indices", indices)], &[("output_size", Given::OptInts(output_size, output_size_len))], out))
 }
 
 /// Options of taper_nn_avg_pool1d_create.
@@ -1091,6 +1315,20 @@ pub unsafe extern "C" fn taper_nn_lp_pool2d_create(
     guard("nn_lp_pool2d_create", |c| create(c, &LP_POOL2D, &[Given::Scalar(norm_type), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &LP_POOL_OPTIONS, out))
 }
 
+/// The p-norm of each window of (N, C, D, H, W). options may be NULL. The module is owned by the caller. Since
+/// 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lp_pool3d_create(
+    norm_type: taper_scalar,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    options: *const taper_nn_lp_pool_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lp_pool3d_create", |c| create(c, &LP_POOL3D, &[Given::Scalar(norm_type), Given::Ints(kernel_size, kernel_size_len)], options.cast(), &LP_POOL_OPTIONS, out))
+}
+
 /// The mean over windows that give the wanted output size. options may be NULL. The module is owned by the caller.
 /// Since 0.1.
 #[no_mangle]
@@ -1172,6 +1410,19 @@ pub unsafe extern "C" fn taper_nn_adaptive_max_pool2d_create(
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
     guard("nn_adaptive_max_pool2d_create", |c| create(c, &ADAPTIVE_MAX_POOL2D, &[Given::Ints(output_size, output_size_len)], options.cast(), &ADAPTIVE_MAX_OPTIONS, out))
+}
+
+/// The maximum over windows that give the wanted output size. options may be NULL. The module is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_adaptive_max_pool3d_create(
+    output_size: *const i64,
+    output_size_len: usize,
+    options: *const taper_nn_adaptive_max_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_adaptive_max_pool3d_create", |c| create(c, &ADAPTIVE_MAX_POOL3D, &[Given::Ints(output_size, output_size_len)], options.cast(), &ADAPTIVE_MAX_OPTIONS, out))
 }
 
 /// Options of taper_nn_batch_norm1d_create and its like.
@@ -1369,6 +1620,39 @@ pub unsafe extern "C" fn taper_nn_instance_norm3d_create(
     guard("nn_instance_norm3d_create", |c| create(c, &INSTANCE_NORM3D, &[Given::Int(num_features)], options.cast(), &INSTANCE_NORM_OPTIONS, out))
 }
 
+/// An InstanceNorm1d whose num_features is taken from the first input. options may be NULL. Parameters weight,
+/// bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_instance_norm1d_create(
+    options: *const taper_nn_instance_norm_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lazy_instance_norm1d_create", |c| create(c, &LAZY_INSTANCE_NORM1D, &[], options.cast(), &INSTANCE_NORM_OPTIONS, out))
+}
+
+/// An InstanceNorm2d whose num_features is taken from the first input. options may be NULL. Parameters weight,
+/// bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_instance_norm2d_create(
+    options: *const taper_nn_instance_norm_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lazy_instance_norm2d_create", |c| create(c, &LAZY_INSTANCE_NORM2D, &[], options.cast(), &INSTANCE_NORM_OPTIONS, out))
+}
+
+/// An InstanceNorm3d whose num_features is taken from the first input. options may be NULL. Parameters weight,
+/// bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_lazy_instance_norm3d_create(
+    options: *const taper_nn_instance_norm_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_lazy_instance_norm3d_create", |c| create(c, &LAZY_INSTANCE_NORM3D, &[], options.cast(), &INSTANCE_NORM_OPTIONS, out))
+}
+
 /// Options of taper_nn_layer_norm_create.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -1491,6 +1775,40 @@ pub unsafe extern "C" fn taper_nn_group_norm_create(
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
     guard("nn_group_norm_create", |c| create(c, &GROUP_NORM, &[Given::Int(num_groups), Given::Int(num_channels)], options.cast(), &GROUP_NORM_OPTIONS, out))
+}
+
+/// Options of taper_nn_cross_map_lrn2d_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_cross_map_lrn2d_options {
+    /// sizeof(taper_nn_cross_map_lrn2d_options).
+    pub struct_size: usize,
+    /// Default 1e-4.
+    pub alpha: f64,
+    /// Default 0.75.
+    pub beta: f64,
+    /// Default 1.
+    pub k: f64,
+}
+static CROSS_MAP_LRN2D_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_cross_map_lrn2d_options>(),
+    fields: &[
+        OptionField { name: "options->alpha", slot: 1, kind: Kind::Float, offset: offset_of!(taper_nn_cross_map_lrn2d_options, alpha) },
+        OptionField { name: "options->beta", slot: 2, kind: Kind::Float, offset: offset_of!(taper_nn_cross_map_lrn2d_options, beta) },
+        OptionField { name: "options->k", slot: 3, kind: Kind::Float, offset: offset_of!(taper_nn_cross_map_lrn2d_options, k) },
+    ],
+};
+
+/// Normalisation over neighbouring channels of (N, C, H, W). options may be NULL. The module is owned by the
+/// caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_cross_map_lrn2d_create(
+    size: i64,
+    options: *const taper_nn_cross_map_lrn2d_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_cross_map_lrn2d_create", |c| create(c, &CROSS_MAP_LRN2D, &[Given::Int(size)], options.cast(), &CROSS_MAP_LRN2D_OPTIONS, out))
 }
 
 /// Options of taper_nn_local_response_norm_create.
@@ -1842,6 +2160,67 @@ pub unsafe extern "C" fn taper_nn_embedding_create(
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
     guard("nn_embedding_create", |c| create(c, &EMBEDDING, &[Given::Int(num_embeddings), Given::Int(embedding_dim)], options.cast(), &EMBEDDING_OPTIONS, out))
+}
+
+/// Options of taper_nn_embedding_bag_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_embedding_bag_options {
+    /// sizeof(taper_nn_embedding_bag_options).
+    pub struct_size: usize,
+    /// NULL: "mean".
+    pub mode: *const c_char,
+    /// NULL: none.
+    pub weight: *mut taper_tensor,
+    /// NULL: none.
+    pub max_norm: *const f64,
+    /// NULL: none.
+    pub padding_idx: *const i64,
+    /// Default 2.0.
+    pub norm_type: f64,
+    /// 0 or 1, default 0.
+    pub scale_grad_by_freq: i32,
+    /// 0 or 1, default 0.
+    pub sparse: i32,
+    /// 0 or 1, default 0.
+    pub include_last_offset: i32,
+    /// 0 or 1, default 0.
+    pub freeze: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// 0.
+    pub reserved: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static EMBEDDING_BAG_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_embedding_bag_options>(),
+    fields: &[
+        OptionField { name: "options->mode", slot: 5, kind: Kind::Text, offset: offset_of!(taper_nn_embedding_bag_options, mode) },
+        OptionField { name: "options->weight", slot: 0, kind: Kind::Tensor, offset: offset_of!(taper_nn_embedding_bag_options, weight) },
+        OptionField { name: "options->max_norm", slot: 2, kind: Kind::OptFloat, offset: offset_of!(taper_nn_embedding_bag_options, max_norm) },
+        OptionField { name: "options->padding_idx", slot: 8, kind: Kind::OptInt, offset: offset_of!(taper_nn_embedding_bag_options, padding_idx) },
+        OptionField { name: "options->norm_type", slot: 3, kind: Kind::Float, offset: offset_of!(taper_nn_embedding_bag_options, norm_type) },
+        OptionField { name: "options->scale_grad_by_freq", slot: 4, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_bag_options, scale_grad_by_freq) },
+        OptionField { name: "options->sparse", slot: 6, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_bag_options, sparse) },
+        OptionField { name: "options->include_last_offset", slot: 7, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_bag_options, include_last_offset) },
+        OptionField { name: "options->freeze", slot: 9, kind: Kind::Bool, offset: offset_of!(taper_nn_embedding_bag_options, freeze) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_embedding_bag_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_embedding_bag_options, device) },
+    ],
+};
+
+/// Sums, means or maxima of the rows of a table in bags of indices. options may be NULL. Parameters weight. The
+/// module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_embedding_bag_create(
+    num_embeddings: i64,
+    embedding_dim: i64,
+    options: *const taper_nn_embedding_bag_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_embedding_bag_create", |c| create(c, &EMBEDDING_BAG, &[Given::Int(num_embeddings), Given::Int(embedding_dim)], options.cast(), &EMBEDDING_BAG_OPTIONS, out))
 }
 
 /// Options of taper_nn_mse_loss_create and its like.
@@ -2354,6 +2733,52 @@ pub unsafe extern "C" fn taper_nn_multi_margin_loss_create(
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
     guard("nn_multi_margin_loss_create", |c| create(c, &MULTI_MARGIN_LOSS, &[], options.cast(), &MULTI_MARGIN_LOSS_OPTIONS, out))
+}
+
+/// Over each row's targets and the other classes: the sum of max(0, 1 - (x(target) - x(other))), by the number of
+/// classes. options may be NULL. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_multi_label_margin_loss_create(
+    options: *const taper_nn_loss_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_multi_label_margin_loss_create", |c| create(c, &MULTI_LABEL_MARGIN_LOSS, &[], options.cast(), &LOSS_OPTIONS, out))
+}
+
+/// Options of taper_nn_ctc_loss_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_ctc_loss_options {
+    /// sizeof(taper_nn_ctc_loss_options).
+    pub struct_size: usize,
+    /// "mean" (or NULL), "sum" or "none".
+    pub reduction: *const c_char,
+    /// Default 0.
+    pub blank: i64,
+    /// 0 or 1, default 0.
+    pub zero_infinity: i32,
+    /// 0.
+    pub reserved: i32,
+}
+static CTC_LOSS_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_ctc_loss_options>(),
+    fields: &[
+        OptionField { name: "options->reduction", slot: 1, kind: Kind::Text, offset: offset_of!(taper_nn_ctc_loss_options, reduction) },
+        OptionField { name: "options->blank", slot: 0, kind: Kind::Int, offset: offset_of!(taper_nn_ctc_loss_options, blank) },
+        OptionField { name: "options->zero_infinity", slot: 2, kind: Kind::Bool, offset: offset_of!(taper_nn_ctc_loss_options, zero_infinity) },
+    ],
+};
+
+/// Negative log likelihood of label sequences over all alignments with blanks. options may be NULL. The module is
+/// owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_ctc_loss_create(
+    options: *const taper_nn_ctc_loss_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_ctc_loss_create", |c| create(c, &CTC_LOSS, &[], options.cast(), &CTC_LOSS_OPTIONS, out))
 }
 
 /// Options of taper_nn_poisson_nll_loss_create.

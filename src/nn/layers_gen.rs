@@ -37,7 +37,7 @@ fn mish_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 fn selu_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(0), x[0], ops::selu).map(one)
+    calls::written(v.bool(0), x[0], || ops::selu_(x[0]), || ops::selu(x[0])).map(one)
 }
 
 fn hardswish_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
@@ -82,7 +82,7 @@ fn hardtanh_setup(s: &mut Setup) -> Result<()> {
 }
 
 fn hardtanh_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(2), x[0], |old| ops::hardtanh(old, v.scalar(0), v.scalar(1))).map(one)
+    calls::written(v.bool(2), x[0], || ops::hardtanh_(x[0], v.scalar(0), v.scalar(1)), || ops::hardtanh(x[0], v.scalar(0), v.scalar(1))).map(one)
 }
 
 fn hardtanh_repr(_: &Module, v: &Values, t: &mut Text) {
@@ -107,11 +107,33 @@ fn relu6_setup(s: &mut Setup) -> Result<()> {
 }
 
 fn relu6_hardtanh_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(0), x[0], |old| ops::hardtanh(old, v.scalar(1), v.scalar(2))).map(one)
+    calls::written(v.bool(0), x[0], || ops::hardtanh_(x[0], v.scalar(1), v.scalar(2)), || ops::hardtanh(x[0], v.scalar(1), v.scalar(2))).map(one)
 }
 
 fn relu6_repr(_: &Module, v: &Values, t: &mut Text) {
     if v.bool(0) {
+        t.word("inplace=True", "");
+    }
+}
+
+static R_RELU_FIELDS: &[Field] = &[
+    Field { name: "lower", default: Const::Float(0.125), place: Some(0) },
+    Field { name: "upper", default: Const::Float(0.3333333333333333), place: Some(1) },
+    Field { name: "inplace", default: Const::Bool(false), place: Some(2) },
+];
+
+fn r_relu_setup(_: &mut Setup) -> Result<()> {
+    Ok(())
+}
+
+fn r_relu_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    calls::written(v.bool(2), x[0], || ops::rrelu_(x[0], v.scalar(0), v.scalar(1), m.is_training(), None), || ops::rrelu(x[0], v.scalar(0), v.scalar(1), m.is_training(), None)).map(one)
+}
+
+fn r_relu_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("lower=", &v[0]);
+    t.item("upper=", &v[1]);
+    if v.bool(2) {
         t.word("inplace=True", "");
     }
 }
@@ -126,7 +148,7 @@ fn leaky_relu_setup(_: &mut Setup) -> Result<()> {
 }
 
 fn leaky_relu_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(1), x[0], |old| ops::leaky_relu(old, v.scalar(0))).map(one)
+    calls::written(v.bool(1), x[0], || ops::leaky_relu_(x[0], v.scalar(0)), || ops::leaky_relu(x[0], v.scalar(0))).map(one)
 }
 
 fn leaky_relu_repr(_: &Module, v: &Values, t: &mut Text) {
@@ -146,7 +168,7 @@ fn elu_setup(_: &mut Setup) -> Result<()> {
 }
 
 fn elu_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(1), x[0], |old| ops::elu(old, v.scalar(0))).map(one)
+    calls::written(v.bool(1), x[0], || ops::elu_(x[0], v.scalar(0)), || ops::elu(x[0], v.scalar(0))).map(one)
 }
 
 fn elu_repr(_: &Module, v: &Values, t: &mut Text) {
@@ -157,7 +179,7 @@ fn elu_repr(_: &Module, v: &Values, t: &mut Text) {
 }
 
 fn celu_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(1), x[0], |old| ops::celu(old, v.scalar(0))).map(one)
+    calls::written(v.bool(1), x[0], || ops::celu_(x[0], v.scalar(0)), || ops::celu(x[0], v.scalar(0))).map(one)
 }
 
 static GELU_FIELDS: &[Field] = &[
@@ -244,7 +266,7 @@ fn threshold_setup(_: &mut Setup) -> Result<()> {
 }
 
 fn threshold_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(2), x[0], |old| ops::threshold(old, v.scalar(0), v.scalar(1))).map(one)
+    calls::written(v.bool(2), x[0], || ops::threshold_(x[0], v.scalar(0), v.scalar(1)), || ops::threshold(x[0], v.scalar(0), v.scalar(1))).map(one)
 }
 
 fn threshold_repr(_: &Module, v: &Values, t: &mut Text) {
@@ -596,6 +618,50 @@ fn max_pool3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> 
     calls::indexed(v.bool(4), || ops::max_pool3d(x[0], v.ints(0), v.ints(1), v.ints(2), v.ints(3), v.bool(5)), || ops::max_pool3d_with_indices(x[0], v.ints(0), v.ints(1), v.ints(2), v.ints(3), v.bool(5)))
 }
 
+static MAX_UNPOOL_ND_FIELDS: &[Field] = &[
+    Field { name: "kernel_size", default: Const::Required, place: Some(0) },
+    Field { name: "stride", default: Const::None, place: Some(1) },
+    Field { name: "padding", default: Const::Int(0), place: Some(2) },
+];
+
+fn max_unpool_nd_setup(s: &mut Setup) -> Result<()> {
+    s.window(0, s.v.int(3))?;
+    s.least(0, 1)?;
+    s.same(1, 0);
+    s.window(1, s.v.int(3))?;
+    s.least(1, 1)?;
+    s.window(2, s.v.int(3))?;
+    s.least(2, 0)?;
+    Ok(())
+}
+
+fn max_unpool1d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::max_unpool1d(x[0], x[1], v.ints(0), v.ints(1), v.ints(2), None).map(one)
+}
+fn max_unpool1d_forward_with(_: &Module, v: &Values, x: &[&Tensor], f: &Values) -> Result<Outputs> {
+    ops::max_unpool1d(x[0], x[1], v.ints(0), v.ints(1), v.ints(2), f.opt_ints(0)).map(one)
+}
+
+fn max_unpool_nd_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("kernel_size=", &v[0]);
+    t.item("stride=", &v[1]);
+    t.item("padding=", &v[2]);
+}
+
+fn max_unpool2d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::max_unpool2d(x[0], x[1], v.ints(0), v.ints(1), v.ints(2), None).map(one)
+}
+fn max_unpool2d_forward_with(_: &Module, v: &Values, x: &[&Tensor], f: &Values) -> Result<Outputs> {
+    ops::max_unpool2d(x[0], x[1], v.ints(0), v.ints(1), v.ints(2), f.opt_ints(0)).map(one)
+}
+
+fn max_unpool3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::max_unpool3d(x[0], x[1], v.ints(0), v.ints(1), v.ints(2), None).map(one)
+}
+fn max_unpool3d_forward_with(_: &Module, v: &Values, x: &[&Tensor], f: &Values) -> Result<Outputs> {
+    ops::max_unpool3d(x[0], x[1], v.ints(0), v.ints(1), v.ints(2), f.opt_ints(0)).map(one)
+}
+
 static AVG_POOL1D_FIELDS: &[Field] = &[
     Field { name: "kernel_size", default: Const::Required, place: Some(0) },
     Field { name: "stride", default: Const::None, place: Some(1) },
@@ -692,6 +758,10 @@ fn lp_pool2d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
     ops::lp_pool2d(x[0], v.float(0), v.ints(1), v.opt_ints(2), v.bool(3)).map(one)
 }
 
+fn lp_pool3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::lp_pool3d(x[0], v.float(0), v.ints(1), v.opt_ints(2), v.bool(3)).map(one)
+}
+
 static ADAPTIVE_FIELDS: &[Field] = &[
     Field { name: "output_size", default: Const::Required, place: Some(0) },
 ];
@@ -737,6 +807,10 @@ fn adaptive_max_adaptive_repr(_: &Module, v: &Values, t: &mut Text) {
 
 fn adaptive_max_pool2d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
     calls::indexed(v.bool(1), || ops::adaptive_max_pool2d(x[0], v.ints(0)), || ops::adaptive_max_pool2d_with_indices(x[0], v.ints(0)))
+}
+
+fn adaptive_max_pool3d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    calls::indexed(v.bool(1), || ops::adaptive_max_pool3d(x[0], v.ints(0)), || ops::adaptive_max_pool3d_with_indices(x[0], v.ints(0)))
 }
 
 static RUNNING_STATS_FIELDS: &[Field] = &[
@@ -926,6 +1000,29 @@ fn group_norm_repr(m: &Module, v: &Values, t: &mut Text) {
     t.item("eps=", &v[2]);
     t.item("affine=", &v[3]);
     t.flag("bias=", m.parameter("bias").is_some());
+}
+
+static CROSS_MAP_LRN2D_FIELDS: &[Field] = &[
+    Field { name: "size", default: Const::Required, place: Some(0) },
+    Field { name: "alpha", default: Const::Float(1e-4), place: Some(1) },
+    Field { name: "beta", default: Const::Float(0.75), place: Some(2) },
+    Field { name: "k", default: Const::Float(1.0), place: Some(3) },
+];
+
+fn cross_map_lrn2d_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 1)?;
+    Ok(())
+}
+
+fn cross_map_lrn2d_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::cross_map_lrn2d(x[0], v.int(0), v.float(1), v.float(2), v.float(3)).map(one)
+}
+
+fn cross_map_lrn2d_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("alpha=", &v[1]);
+    t.item("beta=", &v[2]);
+    t.item("k=", &v[3]);
 }
 
 static LOCAL_RESPONSE_NORM_FIELDS: &[Field] = &[
@@ -1342,6 +1439,58 @@ fn embedding_repr(_: &Module, v: &Values, t: &mut Text) {
     }
 }
 
+static EMBEDDING_BAG_FIELDS: &[Field] = &[
+    Field { name: "num_embeddings", default: Const::Required, place: Some(0) },
+    Field { name: "embedding_dim", default: Const::Required, place: Some(1) },
+    Field { name: "max_norm", default: Const::None, place: Some(2) },
+    Field { name: "norm_type", default: Const::Float(2.0), place: Some(3) },
+    Field { name: "scale_grad_by_freq", default: Const::Bool(false), place: Some(4) },
+    Field { name: "mode", default: Const::Text("mean"), place: Some(5) },
+    Field { name: "sparse", default: Const::Bool(false), place: Some(6) },
+    Field { name: "include_last_offset", default: Const::Bool(false), place: Some(7) },
+    Field { name: "padding_idx", default: Const::None, place: Some(8) },
+    Field { name: "_freeze", default: Const::Bool(false), place: None },
+];
+
+fn embedding_bag_setup(s: &mut Setup) -> Result<()> {
+    if s.known() && (s.v.has(8) && (s.v.int(8) < s.v.int(0).saturating_neg() || s.v.int(8) >= s.v.int(0))) {
+        bail!(Value, "padding_idx must be within num_embeddings");
+    }
+    s.least(0, 1)?;
+    s.least(1, 0)?;
+    s.wrap(8, s.v.int(0));
+    s.param_from("weight", "weight", &[s.v.int(0), s.v.int(1)], "num_embeddings and embedding_dim", s.v.bool(9))?;
+    Ok(())
+}
+
+fn embedding_bag_reset(m: &Module, v: &Values) -> Result<()> {
+    draw::normal_(m, "weight")?;
+    draw::zero_row_(m, "weight", v.opt_int(8))?;
+    Ok(())
+}
+
+fn embedding_bag_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::embedding_bag(x[0], &m.need("weight")?, Some(x[1]), v.opt_float(2), v.float(3), v.bool(4), v.text(5), v.bool(6), Some(x[2]), v.bool(7), v.opt_int(8)).map(one)
+}
+
+fn embedding_bag_repr(_: &Module, v: &Values, t: &mut Text) {
+    t.item("", &v[0]);
+    t.item("", &v[1]);
+    if v.has(2) {
+        t.item("max_norm=", &v[2]);
+    }
+    if v.float(3) != 2.0 {
+        t.item("norm_type=", &v[3]);
+    }
+    if v.bool(4) {
+        t.item("scale_grad_by_freq=", &v[4]);
+    }
+    t.quoted("mode=", &v[5]);
+    if v.has(8) {
+        t.item("padding_idx=", &v[8]);
+    }
+}
+
 static LOSS_FIELDS: &[Field] = &[
     Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
@@ -1577,6 +1726,25 @@ fn multi_margin_loss_setup(s: &mut Setup) -> Result<()> {
 
 fn multi_margin_loss_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
     ops::multi_margin_loss(x[0], x[1], v.scalar(0), v.float(1), m.buffer("weight").as_ref(), v.text(2)).map(one)
+}
+
+fn multi_label_margin_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::multilabel_margin_loss(x[0], x[1], v.text(0)).map(one)
+}
+
+static CTC_LOSS_FIELDS: &[Field] = &[
+    Field { name: "blank", default: Const::Int(0), place: Some(1) },
+    Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
+    Field { name: "zero_infinity", default: Const::Bool(false), place: Some(2) },
+];
+
+fn ctc_loss_setup(s: &mut Setup) -> Result<()> {
+    s.reduction(1)?;
+    Ok(())
+}
+
+fn ctc_loss_forward(_: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::ctc_loss(x[0], x[1], x[2], x[3], v.int(0), v.text(1), v.bool(2)).map(one)
 }
 
 static POISSON_NLL_LOSS_FIELDS: &[Field] = &[
@@ -2231,6 +2399,25 @@ pub static RELU6: Class = Class {
     lazy: None,
 };
 
+/// x where positive, else times a slope: a random one for each element in training, else the mean of both bounds.
+pub static R_RELU: Class = Class {
+    name: "RReLU",
+    fields: R_RELU_FIELDS,
+    consts: &[],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: r_relu_setup,
+    reset: no_reset,
+    forward: r_relu_forward,
+    further: None,
+    repr: r_relu_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
 /// x where positive, else negative_slope * x.
 pub static LEAKY_RELU: Class = Class {
     name: "LeakyReLU",
@@ -2765,6 +2952,81 @@ pub static LAZY_CONV3D: Class = Class {
     lazy: Some(Lazy { becomes: "Conv3d", known: lazy_conv3d_lazy_conv_known }),
 };
 
+fn lazy_conv_transpose1d_lazy_conv_transpose_known(m: &Module, v: &Values, x: &Tensor) -> Result<i64> {
+    if (x.ndim() as i64) != v.int(11) + 1 && (x.ndim() as i64) != v.int(11) + 2 {
+        bail!(Runtime, "Expected {}D (unbatched) or {}D (batched) input to {}, but got input of size: {}", v.int(11) + 1, v.int(11) + 2, m.name(), shape_text(x));
+    }
+    size(m, x, -v.int(11) - 1)
+}
+/// A ConvTranspose1d whose in_channels is taken from the first input.
+pub static LAZY_CONV_TRANSPOSE1D: Class = Class {
+    name: "LazyConvTranspose1d",
+    fields: CONV_TRANSPOSE_ND_FIELDS,
+    consts: &[Const::Int(1), Const::Bool(true)],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: conv_transpose_nd_setup,
+    reset: conv_transpose_nd_conv_nd_reset,
+    forward: conv_transpose1d_forward,
+    further: Some(Further { names: &["output_size"], forward: conv_transpose1d_forward_with }),
+    repr: conv_transpose_nd_conv_nd_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: Some(Lazy { becomes: "ConvTranspose1d", known: lazy_conv_transpose1d_lazy_conv_transpose_known }),
+};
+
+fn lazy_conv_transpose2d_lazy_conv_transpose_known(m: &Module, v: &Values, x: &Tensor) -> Result<i64> {
+    if (x.ndim() as i64) != v.int(11) + 1 && (x.ndim() as i64) != v.int(11) + 2 {
+        bail!(Runtime, "Expected {}D (unbatched) or {}D (batched) input to {}, but got input of size: {}", v.int(11) + 1, v.int(11) + 2, m.name(), shape_text(x));
+    }
+    size(m, x, -v.int(11) - 1)
+}
+/// A ConvTranspose2d whose in_channels is taken from the first input.
+pub static LAZY_CONV_TRANSPOSE2D: Class = Class {
+    name: "LazyConvTranspose2d",
+    fields: CONV_TRANSPOSE_ND_FIELDS,
+    consts: &[Const::Int(2), Const::Bool(true)],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: conv_transpose_nd_setup,
+    reset: conv_transpose_nd_conv_nd_reset,
+    forward: conv_transpose2d_forward,
+    further: Some(Further { names: &["output_size"], forward: conv_transpose2d_forward_with }),
+    repr: conv_transpose_nd_conv_nd_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: Some(Lazy { becomes: "ConvTranspose2d", known: lazy_conv_transpose2d_lazy_conv_transpose_known }),
+};
+
+fn lazy_conv_transpose3d_lazy_conv_transpose_known(m: &Module, v: &Values, x: &Tensor) -> Result<i64> {
+    if (x.ndim() as i64) != v.int(11) + 1 && (x.ndim() as i64) != v.int(11) + 2 {
+        bail!(Runtime, "Expected {}D (unbatched) or {}D (batched) input to {}, but got input of size: {}", v.int(11) + 1, v.int(11) + 2, m.name(), shape_text(x));
+    }
+    size(m, x, -v.int(11) - 1)
+}
+/// A ConvTranspose3d whose in_channels is taken from the first input.
+pub static LAZY_CONV_TRANSPOSE3D: Class = Class {
+    name: "LazyConvTranspose3d",
+    fields: CONV_TRANSPOSE_ND_FIELDS,
+    consts: &[Const::Int(3), Const::Bool(true)],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: conv_transpose_nd_setup,
+    reset: conv_transpose_nd_conv_nd_reset,
+    forward: conv_transpose3d_forward,
+    further: Some(Further { names: &["output_size"], forward: conv_transpose3d_forward_with }),
+    repr: conv_transpose_nd_conv_nd_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: Some(Lazy { becomes: "ConvTranspose3d", known: lazy_conv_transpose3d_lazy_conv_transpose_known }),
+};
+
 /// The maximum of each window of (N, C, L).
 pub static MAX_POOL1D: Class = Class {
     name: "MaxPool1d",
@@ -2816,6 +3078,63 @@ pub static MAX_POOL3D: Class = Class {
     forward: max_pool3d_forward,
     further: None,
     repr: max_pool_nd_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Zeros with the values of a MaxPool1d at the places that it took them from.
+pub static MAX_UNPOOL1D: Class = Class {
+    name: "MaxUnpool1d",
+    fields: MAX_UNPOOL_ND_FIELDS,
+    consts: &[Const::Int(1)],
+    inputs: &["input", "indices"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: max_unpool_nd_setup,
+    reset: no_reset,
+    forward: max_unpool1d_forward,
+    further: Some(Further { names: &["output_size"], forward: max_unpool1d_forward_with }),
+    repr: max_unpool_nd_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Zeros with the values of a MaxPool2d at the places that it took them from.
+pub static MAX_UNPOOL2D: Class = Class {
+    name: "MaxUnpool2d",
+    fields: MAX_UNPOOL_ND_FIELDS,
+    consts: &[Const::Int(2)],
+    inputs: &["input", "indices"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: max_unpool_nd_setup,
+    reset: no_reset,
+    forward: max_unpool2d_forward,
+    further: Some(Further { names: &["output_size"], forward: max_unpool2d_forward_with }),
+    repr: max_unpool_nd_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Zeros with the values of a MaxPool3d at the places that it took them from.
+pub static MAX_UNPOOL3D: Class = Class {
+    name: "MaxUnpool3d",
+    fields: MAX_UNPOOL_ND_FIELDS,
+    consts: &[Const::Int(3)],
+    inputs: &["input", "indices"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: max_unpool_nd_setup,
+    reset: no_reset,
+    forward: max_unpool3d_forward,
+    further: Some(Further { names: &["output_size"], forward: max_unpool3d_forward_with }),
+    repr: max_unpool_nd_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &[],
@@ -2917,6 +3236,25 @@ pub static LP_POOL2D: Class = Class {
     lazy: None,
 };
 
+/// The p-norm of each window of (N, C, D, H, W).
+pub static LP_POOL3D: Class = Class {
+    name: "LPPool3d",
+    fields: LP_POOL_ND_FIELDS,
+    consts: &[Const::Int(3)],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: lp_pool_nd_setup,
+    reset: no_reset,
+    forward: lp_pool3d_forward,
+    further: None,
+    repr: lp_pool_nd_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
 /// The mean over windows that give the wanted output size.
 pub static ADAPTIVE_AVG_POOL1D: Class = Class {
     name: "AdaptiveAvgPool1d",
@@ -3004,6 +3342,25 @@ pub static ADAPTIVE_MAX_POOL2D: Class = Class {
     setup: adaptive_max_setup,
     reset: no_reset,
     forward: adaptive_max_pool2d_forward,
+    further: None,
+    repr: adaptive_max_adaptive_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// The maximum over windows that give the wanted output size.
+pub static ADAPTIVE_MAX_POOL3D: Class = Class {
+    name: "AdaptiveMaxPool3d",
+    fields: ADAPTIVE_MAX_FIELDS,
+    consts: &[],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: adaptive_max_setup,
+    reset: no_reset,
+    forward: adaptive_max_pool3d_forward,
     further: None,
     repr: adaptive_max_adaptive_repr,
     activation: no_activation,
@@ -3211,6 +3568,72 @@ pub static INSTANCE_NORM3D: Class = Class {
     lazy: None,
 };
 
+fn lazy_instance_norm1d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Tensor) -> Result<i64> {
+    size(m, x, -v.int(6) - 1)
+}
+/// An InstanceNorm1d whose num_features is taken from the first input.
+pub static LAZY_INSTANCE_NORM1D: Class = Class {
+    name: "LazyInstanceNorm1d",
+    fields: INSTANCE_NORM_FIELDS,
+    consts: &[Const::Int(1)],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[2, 3],
+    setup: instance_norm_setup,
+    reset: instance_norm_running_stats_reset,
+    forward: instance_norm_forward,
+    further: None,
+    repr: instance_norm_running_stats_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &["num_batches_tracked"],
+    lazy: Some(Lazy { becomes: "InstanceNorm1d", known: lazy_instance_norm1d_lazy_instance_norm_known }),
+};
+
+fn lazy_instance_norm2d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Tensor) -> Result<i64> {
+    size(m, x, -v.int(6) - 1)
+}
+/// An InstanceNorm2d whose num_features is taken from the first input.
+pub static LAZY_INSTANCE_NORM2D: Class = Class {
+    name: "LazyInstanceNorm2d",
+    fields: INSTANCE_NORM_FIELDS,
+    consts: &[Const::Int(2)],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[3, 4],
+    setup: instance_norm_setup,
+    reset: instance_norm_running_stats_reset,
+    forward: instance_norm_forward,
+    further: None,
+    repr: instance_norm_running_stats_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &["num_batches_tracked"],
+    lazy: Some(Lazy { becomes: "InstanceNorm2d", known: lazy_instance_norm2d_lazy_instance_norm_known }),
+};
+
+fn lazy_instance_norm3d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Tensor) -> Result<i64> {
+    size(m, x, -v.int(6) - 1)
+}
+/// An InstanceNorm3d whose num_features is taken from the first input.
+pub static LAZY_INSTANCE_NORM3D: Class = Class {
+    name: "LazyInstanceNorm3d",
+    fields: INSTANCE_NORM_FIELDS,
+    consts: &[Const::Int(3)],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[4, 5],
+    setup: instance_norm_setup,
+    reset: instance_norm_running_stats_reset,
+    forward: instance_norm_forward,
+    further: None,
+    repr: instance_norm_running_stats_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &["num_batches_tracked"],
+    lazy: Some(Lazy { becomes: "InstanceNorm3d", known: lazy_instance_norm3d_lazy_instance_norm_known }),
+};
+
 /// Normalises over the last dimensions.
 pub static LAYER_NORM: Class = Class {
     name: "LayerNorm",
@@ -3262,6 +3685,25 @@ pub static GROUP_NORM: Class = Class {
     forward: group_norm_forward,
     further: None,
     repr: group_norm_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Normalisation over neighbouring channels of (N, C, H, W).
+pub static CROSS_MAP_LRN2D: Class = Class {
+    name: "CrossMapLRN2d",
+    fields: CROSS_MAP_LRN2D_FIELDS,
+    consts: &[],
+    inputs: &["input"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: cross_map_lrn2d_setup,
+    reset: no_reset,
+    forward: cross_map_lrn2d_forward,
+    further: None,
+    repr: cross_map_lrn2d_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &[],
@@ -3433,6 +3875,25 @@ pub static EMBEDDING: Class = Class {
     forward: embedding_forward,
     further: None,
     repr: embedding_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Sums, means or maxima of the rows of a table in bags of indices.
+pub static EMBEDDING_BAG: Class = Class {
+    name: "EmbeddingBag",
+    fields: EMBEDDING_BAG_FIELDS,
+    consts: &[],
+    inputs: &["input", "offsets", "per_sample_weights"],
+    optional_inputs: 2,
+    ranks: &[],
+    setup: embedding_bag_setup,
+    reset: embedding_bag_reset,
+    forward: embedding_bag_forward,
+    further: None,
+    repr: embedding_bag_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &[],
@@ -3773,6 +4234,44 @@ pub static MULTI_MARGIN_LOSS: Class = Class {
     setup: multi_margin_loss_setup,
     reset: no_reset,
     forward: multi_margin_loss_forward,
+    further: None,
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Over each row's targets and the other classes: the sum of max(0, 1 - (x[target] - x[other])), by the number of classes.
+pub static MULTI_LABEL_MARGIN_LOSS: Class = Class {
+    name: "MultiLabelMarginLoss",
+    fields: LOSS_FIELDS,
+    consts: &[],
+    inputs: &["input", "target"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: loss_setup,
+    reset: no_reset,
+    forward: multi_label_margin_loss_forward,
+    further: None,
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Negative log likelihood of label sequences over all alignments with blanks.
+pub static CTC_LOSS: Class = Class {
+    name: "CTCLoss",
+    fields: CTC_LOSS_FIELDS,
+    consts: &[],
+    inputs: &["log_probs", "targets", "input_lengths", "target_lengths"],
+    optional_inputs: 0,
+    ranks: &[],
+    setup: ctc_loss_setup,
+    reset: no_reset,
+    forward: ctc_loss_forward,
     further: None,
     repr: no_repr,
     activation: no_activation,
@@ -4461,6 +4960,7 @@ pub static CLASSES: &[&Class] = &[
     &TANHSHRINK,
     &HARDTANH,
     &RELU6,
+    &R_RELU,
     &LEAKY_RELU,
     &ELU,
     &CELU,
@@ -4488,19 +4988,27 @@ pub static CLASSES: &[&Class] = &[
     &LAZY_CONV1D,
     &LAZY_CONV2D,
     &LAZY_CONV3D,
+    &LAZY_CONV_TRANSPOSE1D,
+    &LAZY_CONV_TRANSPOSE2D,
+    &LAZY_CONV_TRANSPOSE3D,
     &MAX_POOL1D,
     &MAX_POOL2D,
     &MAX_POOL3D,
+    &MAX_UNPOOL1D,
+    &MAX_UNPOOL2D,
+    &MAX_UNPOOL3D,
     &AVG_POOL1D,
     &AVG_POOL2D,
     &AVG_POOL3D,
     &LP_POOL1D,
     &LP_POOL2D,
+    &LP_POOL3D,
     &ADAPTIVE_AVG_POOL1D,
     &ADAPTIVE_AVG_POOL2D,
     &ADAPTIVE_AVG_POOL3D,
     &ADAPTIVE_MAX_POOL1D,
     &ADAPTIVE_MAX_POOL2D,
+    &ADAPTIVE_MAX_POOL3D,
     &BATCH_NORM1D,
     &BATCH_NORM2D,
     &BATCH_NORM3D,
@@ -4511,9 +5019,13 @@ pub static CLASSES: &[&Class] = &[
     &INSTANCE_NORM1D,
     &INSTANCE_NORM2D,
     &INSTANCE_NORM3D,
+    &LAZY_INSTANCE_NORM1D,
+    &LAZY_INSTANCE_NORM2D,
+    &LAZY_INSTANCE_NORM3D,
     &LAYER_NORM,
     &RMS_NORM,
     &GROUP_NORM,
+    &CROSS_MAP_LRN2D,
     &LOCAL_RESPONSE_NORM,
     &IDENTITY,
     &RNN,
@@ -4523,6 +5035,7 @@ pub static CLASSES: &[&Class] = &[
     &GRU_CELL,
     &LSTM_CELL,
     &EMBEDDING,
+    &EMBEDDING_BAG,
     &MSE_LOSS,
     &L1_LOSS,
     &SMOOTH_L1_LOSS,
@@ -4541,6 +5054,8 @@ pub static CLASSES: &[&Class] = &[
     &TRIPLET_MARGIN_WITH_DISTANCE_LOSS,
     &MULTI_LABEL_SOFT_MARGIN_LOSS,
     &MULTI_MARGIN_LOSS,
+    &MULTI_LABEL_MARGIN_LOSS,
+    &CTC_LOSS,
     &POISSON_NLL_LOSS,
     &GAUSSIAN_NLL_LOSS,
     &FLATTEN,

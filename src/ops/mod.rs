@@ -8,6 +8,7 @@ mod affine;
 mod algebra;
 mod arith;
 mod attention;
+mod bags;
 mod cast;
 mod clip;
 mod compare;
@@ -36,9 +37,14 @@ mod products;
 mod random;
 mod recurrent;
 mod reduce;
+mod sampling;
 mod scatter_reduce;
 mod search;
 mod shape;
+mod special;
+#[rustfmt::skip]
+#[allow(clippy::excessive_precision)]
+mod special_gen;
 mod unary;
 
 pub use activations::*;
@@ -46,6 +52,7 @@ pub use affine::*;
 pub use algebra::{backward, grad};
 pub use arith::*;
 pub use attention::*;
+pub use bags::*;
 pub use cast::*;
 pub use clip::*;
 pub use compare::*;
@@ -72,9 +79,11 @@ pub use products::*;
 pub use random::*;
 pub use recurrent::*;
 pub use reduce::*;
+pub use sampling::*;
 pub use scatter_reduce::*;
 pub use search::*;
 pub use shape::*;
+pub use special::*;
 pub use unary::*;
 
 use crate::autograd::{self, Algebra, Ctx, Grads, OutputMeta, Saved};

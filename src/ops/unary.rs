@@ -188,7 +188,7 @@ float_fn!(
 );
 float_fn!(i0, i0_, i0_impl, I0, "I0Backward0", input | g, x | mul(g, &i1(x)?));
 /// The derivative of i0: the modified Bessel function of order 1.
-fn i1(a: &Tensor) -> Result<Tensor> {
+pub(super) fn i1(a: &Tensor) -> Result<Tensor> {
     let ty = promote_float(&[a.into()]);
     let out = pointwise(Opcode::I1, ty, ty, &[a.into()], None)?;
     record("SpecialI1Backward0", &[a], out, |s, out| {

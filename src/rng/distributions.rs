@@ -92,6 +92,10 @@ pub fn exponential(u: f64, lambda: f64) -> f64 {
 pub fn cauchy(u: f64, median: f64, sigma: f64) -> f64 {
     sigma.mul_add((std::f64::consts::PI * (u - 0.5)).tan(), median)
 }
+/// log |gamma(x)|
+pub fn ln_gamma(x: f64) -> f64 {
+    libm::lgamma(x)
+}
 /// `u` in [0, 1) to the number of trials up to the first success.
 #[inline]
 pub fn geometric(u: f64, p: f64) -> f64 {

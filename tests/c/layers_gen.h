@@ -83,690 +83,786 @@ static bool make_layer(int i, bool with_options, const char **name, taper_module
         return true;
     }
     case 13: {
+        taper_nn_r_relu_options o = TAPER_NN_R_RELU_OPTIONS_INIT;
+        *name = "RReLU";
+        OK(taper_nn_r_relu_create(with_options ? &o : NULL, m));
+        return true;
+    }
+    case 14: {
         taper_nn_leaky_relu_options o = TAPER_NN_LEAKY_RELU_OPTIONS_INIT;
         *name = "LeakyReLU";
         OK(taper_nn_leaky_relu_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 14: {
+    case 15: {
         taper_nn_elu_options o = TAPER_NN_ELU_OPTIONS_INIT;
         *name = "ELU";
         OK(taper_nn_elu_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 15: {
+    case 16: {
         taper_nn_elu_options o = TAPER_NN_ELU_OPTIONS_INIT;
         *name = "CELU";
         OK(taper_nn_celu_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 16: {
+    case 17: {
         taper_nn_gelu_options o = TAPER_NN_GELU_OPTIONS_INIT;
         *name = "GELU";
         OK(taper_nn_gelu_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 17: {
+    case 18: {
         taper_nn_glu_options o = TAPER_NN_GLU_OPTIONS_INIT;
         *name = "GLU";
         OK(taper_nn_glu_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 18: {
+    case 19: {
         taper_nn_softplus_options o = TAPER_NN_SOFTPLUS_OPTIONS_INIT;
         *name = "Softplus";
         OK(taper_nn_softplus_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 19: {
+    case 20: {
         taper_nn_shrink_options o = TAPER_NN_SHRINK_OPTIONS_INIT;
         *name = "Softshrink";
         OK(taper_nn_softshrink_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 20: {
+    case 21: {
         taper_nn_shrink_options o = TAPER_NN_SHRINK_OPTIONS_INIT;
         *name = "Hardshrink";
         OK(taper_nn_hardshrink_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 21: {
+    case 22: {
         taper_nn_threshold_options o = TAPER_NN_THRESHOLD_OPTIONS_INIT;
         *name = "Threshold";
         OK(taper_nn_threshold_create(taper_scalar_f64(0.1), taper_scalar_i64(20), with_options ? &o : NULL, m));
         return true;
     }
-    case 22: {
+    case 23: {
         taper_nn_prelu_options o = TAPER_NN_PRELU_OPTIONS_INIT;
         *name = "PReLU";
         OK(taper_nn_prelu_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 23: {
+    case 24: {
         taper_nn_along_dim_options o = TAPER_NN_ALONG_DIM_OPTIONS_INIT;
         *name = "Softmax";
         OK(taper_nn_softmax_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 24: {
+    case 25: {
         taper_nn_along_dim_options o = TAPER_NN_ALONG_DIM_OPTIONS_INIT;
         *name = "Softmin";
         OK(taper_nn_softmin_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 25: {
+    case 26: {
         taper_nn_along_dim_options o = TAPER_NN_ALONG_DIM_OPTIONS_INIT;
         *name = "LogSoftmax";
         OK(taper_nn_log_softmax_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 26: {
+    case 27: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "Softmax2d";
         OK(taper_nn_softmax2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 27: {
+    case 28: {
         taper_nn_linear_options o = TAPER_NN_LINEAR_OPTIONS_INIT;
         *name = "Linear";
         OK(taper_nn_linear_create(4, 3, with_options ? &o : NULL, m));
         return true;
     }
-    case 28: {
+    case 29: {
         taper_nn_linear_options o = TAPER_NN_LINEAR_OPTIONS_INIT;
         *name = "NonDynamicallyQuantizableLinear";
         OK(taper_nn_non_dynamically_quantizable_linear_create(4, 3, with_options ? &o : NULL, m));
         return true;
     }
-    case 29: {
+    case 30: {
         taper_nn_bilinear_options o = TAPER_NN_BILINEAR_OPTIONS_INIT;
         *name = "Bilinear";
         OK(taper_nn_bilinear_create(2, 3, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 30: {
+    case 31: {
         taper_nn_linear_options o = TAPER_NN_LINEAR_OPTIONS_INIT;
         *name = "LazyLinear";
         OK(taper_nn_lazy_linear_create(3, with_options ? &o : NULL, m));
         return true;
     }
-    case 31: {
+    case 32: {
         taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
         *name = "Conv1d";
         OK(taper_nn_conv1d_create(4, 6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 32: {
+    case 33: {
         taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
         *name = "Conv2d";
         OK(taper_nn_conv2d_create(4, 6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 33: {
+    case 34: {
         taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
         *name = "Conv3d";
         OK(taper_nn_conv3d_create(4, 6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 34: {
+    case 35: {
         taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
         *name = "ConvTranspose1d";
         OK(taper_nn_conv_transpose1d_create(4, 6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 35: {
+    case 36: {
         taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
         *name = "ConvTranspose2d";
         OK(taper_nn_conv_transpose2d_create(4, 6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 36: {
+    case 37: {
         taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
         *name = "ConvTranspose3d";
         OK(taper_nn_conv_transpose3d_create(4, 6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 37: {
+    case 38: {
         taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
         *name = "LazyConv1d";
         OK(taper_nn_lazy_conv1d_create(6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 38: {
+    case 39: {
         taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
         *name = "LazyConv2d";
         OK(taper_nn_lazy_conv2d_create(6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 39: {
+    case 40: {
         taper_nn_conv_create_options o = TAPER_NN_CONV_CREATE_OPTIONS_INIT;
         *name = "LazyConv3d";
         OK(taper_nn_lazy_conv3d_create(6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 40: {
+    case 41: {
+        taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
+        *name = "LazyConvTranspose1d";
+        OK(taper_nn_lazy_conv_transpose1d_create(6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 42: {
+        taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
+        *name = "LazyConvTranspose2d";
+        OK(taper_nn_lazy_conv_transpose2d_create(6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 43: {
+        taper_nn_conv_transpose_options o = TAPER_NN_CONV_TRANSPOSE_OPTIONS_INIT;
+        *name = "LazyConvTranspose3d";
+        OK(taper_nn_lazy_conv_transpose3d_create(6, (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 44: {
         taper_nn_max_pool_options o = TAPER_NN_MAX_POOL_OPTIONS_INIT;
         *name = "MaxPool1d";
         OK(taper_nn_max_pool1d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 41: {
+    case 45: {
         taper_nn_max_pool_options o = TAPER_NN_MAX_POOL_OPTIONS_INIT;
         *name = "MaxPool2d";
         OK(taper_nn_max_pool2d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 42: {
+    case 46: {
         taper_nn_max_pool_options o = TAPER_NN_MAX_POOL_OPTIONS_INIT;
         *name = "MaxPool3d";
         OK(taper_nn_max_pool3d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 43: {
+    case 47: {
+        taper_nn_max_unpool_options o = TAPER_NN_MAX_UNPOOL_OPTIONS_INIT;
+        *name = "MaxUnpool1d";
+        OK(taper_nn_max_unpool1d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 48: {
+        taper_nn_max_unpool_options o = TAPER_NN_MAX_UNPOOL_OPTIONS_INIT;
+        *name = "MaxUnpool2d";
+        OK(taper_nn_max_unpool2d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 49: {
+        taper_nn_max_unpool_options o = TAPER_NN_MAX_UNPOOL_OPTIONS_INIT;
+        *name = "MaxUnpool3d";
+        OK(taper_nn_max_unpool3d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 50: {
         taper_nn_avg_pool1d_options o = TAPER_NN_AVG_POOL1D_OPTIONS_INIT;
         *name = "AvgPool1d";
         OK(taper_nn_avg_pool1d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 44: {
+    case 51: {
         taper_nn_avg_pool_options o = TAPER_NN_AVG_POOL_OPTIONS_INIT;
         *name = "AvgPool2d";
         OK(taper_nn_avg_pool2d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 45: {
+    case 52: {
         taper_nn_avg_pool_options o = TAPER_NN_AVG_POOL_OPTIONS_INIT;
         *name = "AvgPool3d";
         OK(taper_nn_avg_pool3d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 46: {
+    case 53: {
         taper_nn_lp_pool_options o = TAPER_NN_LP_POOL_OPTIONS_INIT;
         *name = "LPPool1d";
         OK(taper_nn_lp_pool1d_create(taper_scalar_i64(2), (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 47: {
+    case 54: {
         taper_nn_lp_pool_options o = TAPER_NN_LP_POOL_OPTIONS_INIT;
         *name = "LPPool2d";
         OK(taper_nn_lp_pool2d_create(taper_scalar_i64(2), (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 48: {
+    case 55: {
+        taper_nn_lp_pool_options o = TAPER_NN_LP_POOL_OPTIONS_INIT;
+        *name = "LPPool3d";
+        OK(taper_nn_lp_pool3d_create(taper_scalar_i64(2), (const int64_t[]){3}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 56: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "AdaptiveAvgPool1d";
         OK(taper_nn_adaptive_avg_pool1d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 49: {
+    case 57: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "AdaptiveAvgPool2d";
         OK(taper_nn_adaptive_avg_pool2d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 50: {
+    case 58: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "AdaptiveAvgPool3d";
         OK(taper_nn_adaptive_avg_pool3d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 51: {
+    case 59: {
         taper_nn_adaptive_max_options o = TAPER_NN_ADAPTIVE_MAX_OPTIONS_INIT;
         *name = "AdaptiveMaxPool1d";
         OK(taper_nn_adaptive_max_pool1d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 52: {
+    case 60: {
         taper_nn_adaptive_max_options o = TAPER_NN_ADAPTIVE_MAX_OPTIONS_INIT;
         *name = "AdaptiveMaxPool2d";
         OK(taper_nn_adaptive_max_pool2d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 53: {
+    case 61: {
+        taper_nn_adaptive_max_options o = TAPER_NN_ADAPTIVE_MAX_OPTIONS_INIT;
+        *name = "AdaptiveMaxPool3d";
+        OK(taper_nn_adaptive_max_pool3d_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 62: {
         taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "BatchNorm1d";
         OK(taper_nn_batch_norm1d_create(5, with_options ? &o : NULL, m));
         return true;
     }
-    case 54: {
+    case 63: {
         taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "BatchNorm2d";
         OK(taper_nn_batch_norm2d_create(5, with_options ? &o : NULL, m));
         return true;
     }
-    case 55: {
+    case 64: {
         taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "BatchNorm3d";
         OK(taper_nn_batch_norm3d_create(5, with_options ? &o : NULL, m));
         return true;
     }
-    case 56: {
+    case 65: {
         taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "SyncBatchNorm";
         OK(taper_nn_sync_batch_norm_create(5, with_options ? &o : NULL, m));
         return true;
     }
-    case 57: {
+    case 66: {
         taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "LazyBatchNorm1d";
         OK(taper_nn_lazy_batch_norm1d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 58: {
+    case 67: {
         taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "LazyBatchNorm2d";
         OK(taper_nn_lazy_batch_norm2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 59: {
+    case 68: {
         taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "LazyBatchNorm3d";
         OK(taper_nn_lazy_batch_norm3d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 60: {
+    case 69: {
         taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
         *name = "InstanceNorm1d";
         OK(taper_nn_instance_norm1d_create(5, with_options ? &o : NULL, m));
         return true;
     }
-    case 61: {
+    case 70: {
         taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
         *name = "InstanceNorm2d";
         OK(taper_nn_instance_norm2d_create(5, with_options ? &o : NULL, m));
         return true;
     }
-    case 62: {
+    case 71: {
         taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
         *name = "InstanceNorm3d";
         OK(taper_nn_instance_norm3d_create(5, with_options ? &o : NULL, m));
         return true;
     }
-    case 63: {
+    case 72: {
+        taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+        *name = "LazyInstanceNorm1d";
+        OK(taper_nn_lazy_instance_norm1d_create(with_options ? &o : NULL, m));
+        return true;
+    }
+    case 73: {
+        taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+        *name = "LazyInstanceNorm2d";
+        OK(taper_nn_lazy_instance_norm2d_create(with_options ? &o : NULL, m));
+        return true;
+    }
+    case 74: {
+        taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+        *name = "LazyInstanceNorm3d";
+        OK(taper_nn_lazy_instance_norm3d_create(with_options ? &o : NULL, m));
+        return true;
+    }
+    case 75: {
         taper_nn_layer_norm_options o = TAPER_NN_LAYER_NORM_OPTIONS_INIT;
         *name = "LayerNorm";
         OK(taper_nn_layer_norm_create((const int64_t[]){4}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 64: {
+    case 76: {
         taper_nn_rms_norm_options o = TAPER_NN_RMS_NORM_OPTIONS_INIT;
         *name = "RMSNorm";
         OK(taper_nn_rms_norm_create((const int64_t[]){4}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 65: {
+    case 77: {
         taper_nn_group_norm_options o = TAPER_NN_GROUP_NORM_OPTIONS_INIT;
         *name = "GroupNorm";
         OK(taper_nn_group_norm_create(2, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 66: {
+    case 78: {
+        taper_nn_cross_map_lrn2d_options o = TAPER_NN_CROSS_MAP_LRN2D_OPTIONS_INIT;
+        *name = "CrossMapLRN2d";
+        OK(taper_nn_cross_map_lrn2d_create(2, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 79: {
         taper_nn_local_response_norm_options o = TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT;
         *name = "LocalResponseNorm";
         OK(taper_nn_local_response_norm_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 67: {
+    case 80: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "Identity";
         OK(taper_nn_identity_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 68: {
+    case 81: {
         taper_nn_rnn_options o = TAPER_NN_RNN_OPTIONS_INIT;
         *name = "RNN";
         OK(taper_nn_rnn_create(3, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 69: {
+    case 82: {
         taper_nn_gru_options o = TAPER_NN_GRU_OPTIONS_INIT;
         *name = "GRU";
         OK(taper_nn_gru_create(3, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 70: {
+    case 83: {
         taper_nn_lstm_options o = TAPER_NN_LSTM_OPTIONS_INIT;
         *name = "LSTM";
         OK(taper_nn_lstm_create(3, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 71: {
+    case 84: {
         taper_nn_rnn_cell_options o = TAPER_NN_RNN_CELL_OPTIONS_INIT;
         *name = "RNNCell";
         OK(taper_nn_rnn_cell_create(3, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 72: {
+    case 85: {
         taper_nn_gru_cell_options o = TAPER_NN_GRU_CELL_OPTIONS_INIT;
         *name = "GRUCell";
         OK(taper_nn_gru_cell_create(3, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 73: {
+    case 86: {
         taper_nn_lstm_cell_options o = TAPER_NN_LSTM_CELL_OPTIONS_INIT;
         *name = "LSTMCell";
         OK(taper_nn_lstm_cell_create(3, 4, with_options ? &o : NULL, m));
         return true;
     }
-    case 74: {
+    case 87: {
         taper_nn_embedding_options o = TAPER_NN_EMBEDDING_OPTIONS_INIT;
         *name = "Embedding";
         OK(taper_nn_embedding_create(5, 3, with_options ? &o : NULL, m));
         return true;
     }
-    case 75: {
+    case 88: {
+        taper_nn_embedding_bag_options o = TAPER_NN_EMBEDDING_BAG_OPTIONS_INIT;
+        *name = "EmbeddingBag";
+        OK(taper_nn_embedding_bag_create(5, 3, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 89: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "MSELoss";
         OK(taper_nn_mse_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 76: {
+    case 90: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "L1Loss";
         OK(taper_nn_l1_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 77: {
+    case 91: {
         taper_nn_smooth_l1_loss_options o = TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT;
         *name = "SmoothL1Loss";
         OK(taper_nn_smooth_l1_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 78: {
+    case 92: {
         taper_nn_huber_loss_options o = TAPER_NN_HUBER_LOSS_OPTIONS_INIT;
         *name = "HuberLoss";
         OK(taper_nn_huber_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 79: {
+    case 93: {
         taper_nn_cross_entropy_loss_options o = TAPER_NN_CROSS_ENTROPY_LOSS_OPTIONS_INIT;
         *name = "CrossEntropyLoss";
         OK(taper_nn_cross_entropy_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 80: {
+    case 94: {
         taper_nn_nll_loss_options o = TAPER_NN_NLL_LOSS_OPTIONS_INIT;
         *name = "NLLLoss";
         OK(taper_nn_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 81: {
+    case 95: {
         taper_nn_nll_loss_options o = TAPER_NN_NLL_LOSS_OPTIONS_INIT;
         *name = "NLLLoss2d";
         OK(taper_nn_nll_loss2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 82: {
+    case 96: {
         taper_nn_weighted_loss_options o = TAPER_NN_WEIGHTED_LOSS_OPTIONS_INIT;
         *name = "BCELoss";
         OK(taper_nn_bce_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 83: {
+    case 97: {
         taper_nn_bce_with_logits_loss_options o = TAPER_NN_BCE_WITH_LOGITS_LOSS_OPTIONS_INIT;
         *name = "BCEWithLogitsLoss";
         OK(taper_nn_bce_with_logits_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 84: {
+    case 98: {
         taper_nn_kl_div_loss_options o = TAPER_NN_KL_DIV_LOSS_OPTIONS_INIT;
         *name = "KLDivLoss";
         OK(taper_nn_kl_div_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 85: {
+    case 99: {
         taper_nn_hinge_embedding_loss_options o = TAPER_NN_HINGE_EMBEDDING_LOSS_OPTIONS_INIT;
         *name = "HingeEmbeddingLoss";
         OK(taper_nn_hinge_embedding_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 86: {
+    case 100: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "SoftMarginLoss";
         OK(taper_nn_soft_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 87: {
+    case 101: {
         taper_nn_margin_ranking_loss_options o = TAPER_NN_MARGIN_RANKING_LOSS_OPTIONS_INIT;
         *name = "MarginRankingLoss";
         OK(taper_nn_margin_ranking_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 88: {
+    case 102: {
         taper_nn_cosine_embedding_loss_options o = TAPER_NN_COSINE_EMBEDDING_LOSS_OPTIONS_INIT;
         *name = "CosineEmbeddingLoss";
         OK(taper_nn_cosine_embedding_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 89: {
+    case 103: {
         taper_nn_triplet_margin_loss_options o = TAPER_NN_TRIPLET_MARGIN_LOSS_OPTIONS_INIT;
         *name = "TripletMarginLoss";
         OK(taper_nn_triplet_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 90: {
+    case 104: {
         taper_nn_triplet_margin_with_distance_loss_options o = TAPER_NN_TRIPLET_MARGIN_WITH_DISTANCE_LOSS_OPTIONS_INIT;
         *name = "TripletMarginWithDistanceLoss";
         OK(taper_nn_triplet_margin_with_distance_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 91: {
+    case 105: {
         taper_nn_multi_label_soft_margin_loss_options o = TAPER_NN_MULTI_LABEL_SOFT_MARGIN_LOSS_OPTIONS_INIT;
         *name = "MultiLabelSoftMarginLoss";
         OK(taper_nn_multi_label_soft_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 92: {
+    case 106: {
         taper_nn_multi_margin_loss_options o = TAPER_NN_MULTI_MARGIN_LOSS_OPTIONS_INIT;
         *name = "MultiMarginLoss";
         OK(taper_nn_multi_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 93: {
+    case 107: {
+        taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
+        *name = "MultiLabelMarginLoss";
+        OK(taper_nn_multi_label_margin_loss_create(with_options ? &o : NULL, m));
+        return true;
+    }
+    case 108: {
+        taper_nn_ctc_loss_options o = TAPER_NN_CTC_LOSS_OPTIONS_INIT;
+        *name = "CTCLoss";
+        OK(taper_nn_ctc_loss_create(with_options ? &o : NULL, m));
+        return true;
+    }
+    case 109: {
         taper_nn_poisson_nll_loss_options o = TAPER_NN_POISSON_NLL_LOSS_OPTIONS_INIT;
         *name = "PoissonNLLLoss";
         OK(taper_nn_poisson_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 94: {
+    case 110: {
         taper_nn_gaussian_nll_loss_options o = TAPER_NN_GAUSSIAN_NLL_LOSS_OPTIONS_INIT;
         *name = "GaussianNLLLoss";
         OK(taper_nn_gaussian_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 95: {
+    case 111: {
         taper_nn_flatten_options o = TAPER_NN_FLATTEN_OPTIONS_INIT;
         *name = "Flatten";
         OK(taper_nn_flatten_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 96: {
+    case 112: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "Unflatten";
         OK(taper_nn_unflatten_create(1, (const int64_t[]){2, 3}, 2, with_options ? &o : NULL, m));
         return true;
     }
-    case 97: {
+    case 113: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout";
         OK(taper_nn_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 98: {
+    case 114: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout1d";
         OK(taper_nn_dropout1d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 99: {
+    case 115: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout2d";
         OK(taper_nn_dropout2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 100: {
+    case 116: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout3d";
         OK(taper_nn_dropout3d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 101: {
+    case 117: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "AlphaDropout";
         OK(taper_nn_alpha_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 102: {
+    case 118: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "FeatureAlphaDropout";
         OK(taper_nn_feature_alpha_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 103: {
+    case 119: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad1d";
         OK(taper_nn_constant_pad1d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 104: {
+    case 120: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad2d";
         OK(taper_nn_constant_pad2d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 105: {
+    case 121: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad3d";
         OK(taper_nn_constant_pad3d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 106: {
+    case 122: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad1d";
         OK(taper_nn_zero_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 107: {
+    case 123: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad2d";
         OK(taper_nn_zero_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 108: {
+    case 124: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad3d";
         OK(taper_nn_zero_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 109: {
+    case 125: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad1d";
         OK(taper_nn_reflection_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 110: {
+    case 126: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad2d";
         OK(taper_nn_reflection_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 111: {
+    case 127: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad3d";
         OK(taper_nn_reflection_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 112: {
+    case 128: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad1d";
         OK(taper_nn_replication_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 113: {
+    case 129: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad2d";
         OK(taper_nn_replication_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 114: {
+    case 130: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad3d";
         OK(taper_nn_replication_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 115: {
+    case 131: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad1d";
         OK(taper_nn_circular_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 116: {
+    case 132: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad2d";
         OK(taper_nn_circular_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 117: {
+    case 133: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad3d";
         OK(taper_nn_circular_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 118: {
+    case 134: {
         taper_nn_upsample_options o = TAPER_NN_UPSAMPLE_OPTIONS_INIT;
         *name = "Upsample";
         OK(taper_nn_upsample_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 119: {
+    case 135: {
         taper_nn_upsampling_nearest2d_options o = TAPER_NN_UPSAMPLING_NEAREST2D_OPTIONS_INIT;
         *name = "UpsamplingNearest2d";
         OK(taper_nn_upsampling_nearest2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 120: {
+    case 136: {
         taper_nn_upsampling_bilinear2d_options o = TAPER_NN_UPSAMPLING_BILINEAR2D_OPTIONS_INIT;
         *name = "UpsamplingBilinear2d";
         OK(taper_nn_upsampling_bilinear2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 121: {
+    case 137: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "PixelShuffle";
         OK(taper_nn_pixel_shuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 122: {
+    case 138: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "PixelUnshuffle";
         OK(taper_nn_pixel_unshuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 123: {
+    case 139: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ChannelShuffle";
         OK(taper_nn_channel_shuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 124: {
+    case 140: {
         taper_nn_unfold_options o = TAPER_NN_UNFOLD_OPTIONS_INIT;
         *name = "Unfold";
         OK(taper_nn_unfold_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 125: {
+    case 141: {
         taper_nn_fold_options o = TAPER_NN_FOLD_OPTIONS_INIT;
         *name = "Fold";
         OK(taper_nn_fold_create((const int64_t[]){4, 5}, 2, (const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 126: {
+    case 142: {
         taper_nn_cosine_similarity_options o = TAPER_NN_COSINE_SIMILARITY_OPTIONS_INIT;
         *name = "CosineSimilarity";
         OK(taper_nn_cosine_similarity_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 127: {
+    case 143: {
         taper_nn_pairwise_distance_options o = TAPER_NN_PAIRWISE_DISTANCE_OPTIONS_INIT;
         *name = "PairwiseDistance";
         OK(taper_nn_pairwise_distance_create(with_options ? &o : NULL, m));

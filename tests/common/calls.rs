@@ -154,13 +154,54 @@ pub const NAMES: &[&str] = &[
     "round",
     "round_",
     "frac",
+    "special_bessel_j0",
+    "special_bessel_j1",
+    "special_bessel_y0",
+    "special_bessel_y1",
+    "special_modified_bessel_i0",
+    "special_modified_bessel_i1",
+    "special_modified_bessel_k0",
+    "special_modified_bessel_k1",
+    "special_scaled_modified_bessel_k0",
+    "special_scaled_modified_bessel_k1",
+    "special_spherical_bessel_j0",
+    "special_airy_ai",
+    "special_i0e",
+    "special_i1",
+    "special_i1e",
+    "special_erfcx",
+    "special_ndtr",
+    "special_log_ndtr",
+    "special_ndtri",
+    "special_entr",
+    "special_xlog1py",
+    "special_zeta",
+    "polygamma",
+    "igamma",
+    "igammac",
+    "mvlgamma",
+    "mvlgamma_",
+    "special_chebyshev_polynomial_t",
+    "special_chebyshev_polynomial_u",
+    "special_chebyshev_polynomial_v",
+    "special_chebyshev_polynomial_w",
+    "special_shifted_chebyshev_polynomial_t",
+    "special_shifted_chebyshev_polynomial_u",
+    "special_shifted_chebyshev_polynomial_v",
+    "special_shifted_chebyshev_polynomial_w",
+    "special_hermite_polynomial_h",
+    "special_hermite_polynomial_he",
+    "special_laguerre_polynomial_l",
+    "special_legendre_polynomial_p",
     "relu",
     "relu_",
     "silu",
     "silu_",
     "gelu",
     "leaky_relu",
+    "leaky_relu_",
     "elu",
+    "elu_",
     "softplus",
     "logsigmoid",
     "hardswish",
@@ -311,6 +352,7 @@ pub const NAMES: &[&str] = &[
     "addbmm",
     "chain_matmul",
     "cdist",
+    "pdist",
     "linear",
     "bilinear",
     "_linear_activation",
@@ -419,6 +461,7 @@ pub const NAMES: &[&str] = &[
     "embedding",
     "embedding_full",
     "embedding_renorm_",
+    "embedding_bag",
     "one_hot",
     "bincount",
     "argwhere",
@@ -466,15 +509,21 @@ pub const NAMES: &[&str] = &[
     "nanmean",
     "inner",
     "hardtanh",
+    "hardtanh_",
     "selu",
+    "selu_",
     "celu",
+    "celu_",
     "mish",
     "softsign",
     "tanhshrink",
     "hardshrink",
     "softshrink",
     "threshold",
+    "threshold_",
     "prelu",
+    "rrelu",
+    "rrelu_",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -483,6 +532,7 @@ pub const NAMES: &[&str] = &[
     "conv_transpose2d",
     "conv_transpose3d",
     "conv_transpose_sized",
+    "conv_tbc",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
@@ -504,6 +554,11 @@ pub const NAMES: &[&str] = &[
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d_with_indices",
     "im2col",
     "col2im",
     "grid_sample",
@@ -516,6 +571,7 @@ pub const NAMES: &[&str] = &[
     "batch_norm_tracked",
     "instance_norm_tracked",
     "local_response_norm",
+    "cross_map_lrn2d",
     "normalize",
     "cosine_similarity",
     "pairwise_distance",
@@ -557,6 +613,9 @@ pub const NAMES: &[&str] = &[
     "multi_margin_loss",
     "poisson_nll_loss",
     "gaussian_nll_loss",
+    "multilabel_margin_loss",
+    "ctc_loss.Tensor",
+    "ctc_loss.IntList",
     "rand",
     "rand_like",
     "randn",
@@ -573,6 +632,12 @@ pub const NAMES: &[&str] = &[
     "bernoulli",
     "bernoulli.p",
     "multinomial",
+    "poisson",
+    "binomial",
+    "_standard_gamma",
+    "_sample_dirichlet",
+    "_standard_gamma_grad",
+    "_dirichlet_grad",
     "uniform_",
     "normal_",
     "log_normal_",
@@ -938,6 +1003,48 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![]
         }
         "frac" => vec![Value::Tensor(ops::frac(a.tensor(0))?)],
+        "special_bessel_j0" => vec![Value::Tensor(ops::special_bessel_j0(a.tensor(0))?)],
+        "special_bessel_j1" => vec![Value::Tensor(ops::special_bessel_j1(a.tensor(0))?)],
+        "special_bessel_y0" => vec![Value::Tensor(ops::special_bessel_y0(a.tensor(0))?)],
+        "special_bessel_y1" => vec![Value::Tensor(ops::special_bessel_y1(a.tensor(0))?)],
+        "special_modified_bessel_i0" => vec![Value::Tensor(ops::special_modified_bessel_i0(a.tensor(0))?)],
+        "special_modified_bessel_i1" => vec![Value::Tensor(ops::special_modified_bessel_i1(a.tensor(0))?)],
+        "special_modified_bessel_k0" => vec![Value::Tensor(ops::special_modified_bessel_k0(a.tensor(0))?)],
+        "special_modified_bessel_k1" => vec![Value::Tensor(ops::special_modified_bessel_k1(a.tensor(0))?)],
+        "special_scaled_modified_bessel_k0" => vec![Value::Tensor(ops::special_scaled_modified_bessel_k0(a.tensor(0))?)],
+        "special_scaled_modified_bessel_k1" => vec![Value::Tensor(ops::special_scaled_modified_bessel_k1(a.tensor(0))?)],
+        "special_spherical_bessel_j0" => vec![Value::Tensor(ops::special_spherical_bessel_j0(a.tensor(0))?)],
+        "special_airy_ai" => vec![Value::Tensor(ops::special_airy_ai(a.tensor(0))?)],
+        "special_i0e" => vec![Value::Tensor(ops::special_i0e(a.tensor(0))?)],
+        "special_i1" => vec![Value::Tensor(ops::special_i1(a.tensor(0))?)],
+        "special_i1e" => vec![Value::Tensor(ops::special_i1e(a.tensor(0))?)],
+        "special_erfcx" => vec![Value::Tensor(ops::special_erfcx(a.tensor(0))?)],
+        "special_ndtr" => vec![Value::Tensor(ops::special_ndtr(a.tensor(0))?)],
+        "special_log_ndtr" => vec![Value::Tensor(ops::special_log_ndtr(a.tensor(0))?)],
+        "special_ndtri" => vec![Value::Tensor(ops::special_ndtri(a.tensor(0))?)],
+        "special_entr" => vec![Value::Tensor(ops::special_entr(a.tensor(0))?)],
+        "special_xlog1py" => vec![Value::Tensor(ops::special_xlog1py(a.tensor(0), a.tensor(1))?)],
+        "special_zeta" => vec![Value::Tensor(ops::special_zeta(a.tensor(0), a.tensor(1))?)],
+        "polygamma" => vec![Value::Tensor(ops::polygamma(a.int(0), a.tensor(1))?)],
+        "igamma" => vec![Value::Tensor(ops::igamma(a.tensor(0), a.tensor(1))?)],
+        "igammac" => vec![Value::Tensor(ops::igammac(a.tensor(0), a.tensor(1))?)],
+        "mvlgamma" => vec![Value::Tensor(ops::mvlgamma(a.tensor(0), a.int(1))?)],
+        "mvlgamma_" => {
+            ops::mvlgamma_(a.tensor(0), a.int(1))?;
+            vec![]
+        }
+        "special_chebyshev_polynomial_t" => vec![Value::Tensor(ops::special_chebyshev_polynomial_t(a.tensor(0), a.tensor(1))?)],
+        "special_chebyshev_polynomial_u" => vec![Value::Tensor(ops::special_chebyshev_polynomial_u(a.tensor(0), a.tensor(1))?)],
+        "special_chebyshev_polynomial_v" => vec![Value::Tensor(ops::special_chebyshev_polynomial_v(a.tensor(0), a.tensor(1))?)],
+        "special_chebyshev_polynomial_w" => vec![Value::Tensor(ops::special_chebyshev_polynomial_w(a.tensor(0), a.tensor(1))?)],
+        "special_shifted_chebyshev_polynomial_t" => vec![Value::Tensor(ops::special_shifted_chebyshev_polynomial_t(a.tensor(0), a.tensor(1))?)],
+        "special_shifted_chebyshev_polynomial_u" => vec![Value::Tensor(ops::special_shifted_chebyshev_polynomial_u(a.tensor(0), a.tensor(1))?)],
+        "special_shifted_chebyshev_polynomial_v" => vec![Value::Tensor(ops::special_shifted_chebyshev_polynomial_v(a.tensor(0), a.tensor(1))?)],
+        "special_shifted_chebyshev_polynomial_w" => vec![Value::Tensor(ops::special_shifted_chebyshev_polynomial_w(a.tensor(0), a.tensor(1))?)],
+        "special_hermite_polynomial_h" => vec![Value::Tensor(ops::special_hermite_polynomial_h(a.tensor(0), a.tensor(1))?)],
+        "special_hermite_polynomial_he" => vec![Value::Tensor(ops::special_hermite_polynomial_he(a.tensor(0), a.tensor(1))?)],
+        "special_laguerre_polynomial_l" => vec![Value::Tensor(ops::special_laguerre_polynomial_l(a.tensor(0), a.tensor(1))?)],
+        "special_legendre_polynomial_p" => vec![Value::Tensor(ops::special_legendre_polynomial_p(a.tensor(0), a.tensor(1))?)],
         "relu" => vec![Value::Tensor(ops::relu(a.tensor(0))?)],
         "relu_" => {
             ops::relu_(a.tensor(0))?;
@@ -950,7 +1057,15 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         }
         "gelu" => vec![Value::Tensor(ops::gelu(a.tensor(0), a.str(1))?)],
         "leaky_relu" => vec![Value::Tensor(ops::leaky_relu(a.tensor(0), a.scalar(1))?)],
+        "leaky_relu_" => {
+            ops::leaky_relu_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "elu" => vec![Value::Tensor(ops::elu(a.tensor(0), a.scalar(1))?)],
+        "elu_" => {
+            ops::elu_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "softplus" => vec![Value::Tensor(ops::softplus(a.tensor(0), a.scalar(1), a.scalar(2))?)],
         "logsigmoid" => vec![Value::Tensor(ops::logsigmoid(a.tensor(0))?)],
         "hardswish" => vec![Value::Tensor(ops::hardswish(a.tensor(0))?)],
@@ -1200,6 +1315,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "addbmm" => vec![Value::Tensor(ops::addbmm(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?)],
         "chain_matmul" => vec![Value::Tensor(ops::chain_matmul(a.tensors(0))?)],
         "cdist" => vec![Value::Tensor(ops::cdist(a.tensor(0), a.tensor(1), a.float(2), a.opt_int(3))?)],
+        "pdist" => vec![Value::Tensor(ops::pdist(a.tensor(0), a.float(1))?)],
         "linear" => vec![Value::Tensor(ops::linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?)],
         "bilinear" => vec![Value::Tensor(ops::bilinear(a.tensor(0), a.tensor(1), a.tensor(2), a.opt_tensor(3))?)],
         "_linear_activation" => vec![Value::Tensor(ops::linear_activation(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.bool(3))?)],
@@ -1368,6 +1484,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             ops::embedding_renorm_(a.tensor(0), a.tensor(1), a.float(2), a.float(3))?;
             vec![]
         }
+        "embedding_bag" => vec![Value::Tensor(ops::embedding_bag(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.opt_float(3), a.float(4), a.bool(5), a.str(6), a.bool(7), a.opt_tensor(8), a.bool(9), a.opt_int(10))?)],
         "one_hot" => vec![Value::Tensor(ops::one_hot(a.tensor(0), a.int(1))?)],
         "bincount" => vec![Value::Tensor(ops::bincount(a.tensor(0), a.opt_tensor(1), a.int(2))?)],
         "argwhere" => vec![Value::Tensor(ops::argwhere(a.tensor(0))?)],
@@ -1436,15 +1553,36 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "nanmean" => vec![Value::Tensor(ops::nanmean(a.tensor(0), a.opt_ints(1), a.bool(2), a.opt_dtype(3))?)],
         "inner" => vec![Value::Tensor(ops::inner(a.tensor(0), a.tensor(1))?)],
         "hardtanh" => vec![Value::Tensor(ops::hardtanh(a.tensor(0), a.scalar(1), a.scalar(2))?)],
+        "hardtanh_" => {
+            ops::hardtanh_(a.tensor(0), a.scalar(1), a.scalar(2))?;
+            vec![]
+        }
         "selu" => vec![Value::Tensor(ops::selu(a.tensor(0))?)],
+        "selu_" => {
+            ops::selu_(a.tensor(0))?;
+            vec![]
+        }
         "celu" => vec![Value::Tensor(ops::celu(a.tensor(0), a.scalar(1))?)],
+        "celu_" => {
+            ops::celu_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "mish" => vec![Value::Tensor(ops::mish(a.tensor(0))?)],
         "softsign" => vec![Value::Tensor(ops::softsign(a.tensor(0))?)],
         "tanhshrink" => vec![Value::Tensor(ops::tanhshrink(a.tensor(0))?)],
         "hardshrink" => vec![Value::Tensor(ops::hardshrink(a.tensor(0), a.scalar(1))?)],
         "softshrink" => vec![Value::Tensor(ops::softshrink(a.tensor(0), a.scalar(1))?)],
         "threshold" => vec![Value::Tensor(ops::threshold(a.tensor(0), a.scalar(1), a.scalar(2))?)],
+        "threshold_" => {
+            ops::threshold_(a.tensor(0), a.scalar(1), a.scalar(2))?;
+            vec![]
+        }
         "prelu" => vec![Value::Tensor(ops::prelu(a.tensor(0), a.tensor(1))?)],
+        "rrelu" => vec![Value::Tensor(ops::rrelu(a.tensor(0), a.scalar(1), a.scalar(2), a.bool(3), None)?)],
+        "rrelu_" => {
+            ops::rrelu_(a.tensor(0), a.scalar(1), a.scalar(2), a.bool(3), None)?;
+            vec![]
+        }
         "conv1d" => vec![Value::Tensor(ops::conv1d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6))?)],
         "conv2d" => vec![Value::Tensor(ops::conv2d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6))?)],
         "conv3d" => vec![Value::Tensor(ops::conv3d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6))?)],
@@ -1453,6 +1591,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "conv_transpose2d" => vec![Value::Tensor(ops::conv_transpose2d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7))?)],
         "conv_transpose3d" => vec![Value::Tensor(ops::conv_transpose3d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7))?)],
         "conv_transpose_sized" => vec![Value::Tensor(ops::conv_transpose_sized(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7), a.opt_ints(8))?)],
+        "conv_tbc" => vec![Value::Tensor(ops::conv_tbc(a.tensor(0), a.tensor(1), a.tensor(2), a.int(3))?)],
         "max_pool1d" => vec![Value::Tensor(ops::max_pool1d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
         "max_pool2d" => vec![Value::Tensor(ops::max_pool2d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
         "max_pool3d" => vec![Value::Tensor(ops::max_pool3d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
@@ -1492,6 +1631,17 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "lp_pool1d" => vec![Value::Tensor(ops::lp_pool1d(a.tensor(0), a.float(1), a.ints(2), a.opt_ints(3), a.bool(4))?)],
         "lp_pool2d" => vec![Value::Tensor(ops::lp_pool2d(a.tensor(0), a.float(1), a.ints(2), a.opt_ints(3), a.bool(4))?)],
         "lp_pool3d" => vec![Value::Tensor(ops::lp_pool3d(a.tensor(0), a.float(1), a.ints(2), a.opt_ints(3), a.bool(4))?)],
+        "max_unpool1d" => vec![Value::Tensor(ops::max_unpool1d(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3), a.ints(4), a.opt_ints(5))?)],
+        "max_unpool2d" => vec![Value::Tensor(ops::max_unpool2d(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3), a.ints(4), a.opt_ints(5))?)],
+        "max_unpool3d" => vec![Value::Tensor(ops::max_unpool3d(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3), a.ints(4), a.opt_ints(5))?)],
+        "fractional_max_pool2d_with_indices" => {
+            let (r0, r1) = ops::fractional_max_pool2d_with_indices(a.tensor(0), a.ints(1), a.ints(2), a.opt_tensor(3), None)?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "fractional_max_pool3d_with_indices" => {
+            let (r0, r1) = ops::fractional_max_pool3d_with_indices(a.tensor(0), a.ints(1), a.ints(2), a.opt_tensor(3), None)?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
         "im2col" => vec![Value::Tensor(ops::im2col(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4))?)],
         "col2im" => vec![Value::Tensor(ops::col2im(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.ints(5))?)],
         "grid_sample" => vec![Value::Tensor(ops::grid_sample(a.tensor(0), a.tensor(1), a.str(2), a.str(3), a.bool(4))?)],
@@ -1504,6 +1654,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "batch_norm_tracked" => vec![Value::Tensor(ops::batch_norm_tracked(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.opt_tensor(3), a.opt_tensor(4), a.opt_tensor(5), a.bool(6), a.bool(7), a.opt_float(8), a.float(9))?)],
         "instance_norm_tracked" => vec![Value::Tensor(ops::instance_norm_tracked(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.opt_tensor(3), a.opt_tensor(4), a.bool(5), a.bool(6), a.opt_float(7), a.float(8), a.opt_int(9))?)],
         "local_response_norm" => vec![Value::Tensor(ops::local_response_norm(a.tensor(0), a.int(1), a.float(2), a.float(3), a.float(4))?)],
+        "cross_map_lrn2d" => vec![Value::Tensor(ops::cross_map_lrn2d(a.tensor(0), a.int(1), a.float(2), a.float(3), a.float(4))?)],
         "normalize" => vec![Value::Tensor(ops::normalize(a.tensor(0), a.float(1), a.int(2), a.float(3))?)],
         "cosine_similarity" => vec![Value::Tensor(ops::cosine_similarity(a.tensor(0), a.tensor(1), a.int(2), a.float(3))?)],
         "pairwise_distance" => vec![Value::Tensor(ops::pairwise_distance(a.tensor(0), a.tensor(1), a.float(2), a.float(3), a.bool(4))?)],
@@ -1575,6 +1726,9 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "multi_margin_loss" => vec![Value::Tensor(ops::multi_margin_loss(a.tensor(0), a.tensor(1), a.scalar(2), a.float(3), a.opt_tensor(4), a.str(5))?)],
         "poisson_nll_loss" => vec![Value::Tensor(ops::poisson_nll_loss(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.float(4), a.str(5))?)],
         "gaussian_nll_loss" => vec![Value::Tensor(ops::gaussian_nll_loss(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3), a.float(4), a.str(5))?)],
+        "multilabel_margin_loss" => vec![Value::Tensor(ops::multilabel_margin_loss(a.tensor(0), a.tensor(1), a.str(2))?)],
+        "ctc_loss.Tensor" => vec![Value::Tensor(ops::ctc_loss(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.int(4), a.str(5), a.bool(6))?)],
+        "ctc_loss.IntList" => vec![Value::Tensor(ops::ctc_loss_int_list(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3), a.int(4), a.str(5), a.bool(6))?)],
         "rand" => vec![Value::Tensor(ops::rand(a.ints(0), None, a.opt_dtype(2), None)?)],
         "rand_like" => vec![Value::Tensor(ops::rand_like(a.tensor(0), None, a.opt_dtype(2), None)?)],
         "randn" => vec![Value::Tensor(ops::randn(a.ints(0), None, a.opt_dtype(2), None)?)],
@@ -1591,6 +1745,12 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "bernoulli" => vec![Value::Tensor(ops::bernoulli(a.tensor(0), None)?)],
         "bernoulli.p" => vec![Value::Tensor(ops::bernoulli_p(a.tensor(0), a.float(1), None)?)],
         "multinomial" => vec![Value::Tensor(ops::multinomial(a.tensor(0), a.int(1), a.bool(2), None)?)],
+        "poisson" => vec![Value::Tensor(ops::poisson(a.tensor(0), None)?)],
+        "binomial" => vec![Value::Tensor(ops::binomial(a.tensor(0), a.tensor(1), None)?)],
+        "_standard_gamma" => vec![Value::Tensor(ops::standard_gamma(a.tensor(0), None)?)],
+        "_sample_dirichlet" => vec![Value::Tensor(ops::sample_dirichlet(a.tensor(0), None)?)],
+        "_standard_gamma_grad" => vec![Value::Tensor(ops::standard_gamma_grad(a.tensor(0), a.tensor(1))?)],
+        "_dirichlet_grad" => vec![Value::Tensor(ops::dirichlet_grad(a.tensor(0), a.tensor(1), a.tensor(2))?)],
         "uniform_" => {
             ops::uniform_(a.tensor(0), a.float(1), a.float(2), None)?;
             vec![]

@@ -33,6 +33,16 @@ static const taper_nn_relu6_options *relu6_options(void)
     o->inplace = (int32_t)below(2);
     return o;
 }
+static const taper_nn_r_relu_options *r_relu_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_r_relu_options *o = VTABLE(taper_nn_r_relu_options, NULL);
+    o->lower = f_any();
+    o->upper = f_any();
+    o->inplace = (int32_t)below(2);
+    return o;
+}
 static const taper_nn_leaky_relu_options *leaky_relu_options(void)
 {
     if (one_in(3))
@@ -154,6 +164,17 @@ static const taper_nn_max_pool_options *max_pool_options(void)
     o->ceil_mode = (int32_t)below(2);
     return o;
 }
+static const taper_nn_max_unpool_options *max_unpool_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_max_unpool_options *o = VTABLE(taper_nn_max_unpool_options, NULL);
+    if (one_in(2))
+        o->stride = option_sizes + below(3), o->stride_len = below(4);
+    if (one_in(2))
+        o->padding = option_sizes + below(3), o->padding_len = below(4);
+    return o;
+}
 static const taper_nn_avg_pool1d_options *avg_pool1d_options(void)
 {
     if (one_in(3))
@@ -259,6 +280,16 @@ static const taper_nn_group_norm_options *group_norm_options(void)
     o->dtype = one_in(2) ? -1 : (int32_t)below(20);
     return o;
 }
+static const taper_nn_cross_map_lrn2d_options *cross_map_lrn2d_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_cross_map_lrn2d_options *o = VTABLE(taper_nn_cross_map_lrn2d_options, NULL);
+    o->alpha = f_any();
+    o->beta = f_any();
+    o->k = f_any();
+    return o;
+}
 static const taper_nn_local_response_norm_options *local_response_norm_options(void)
 {
     if (one_in(3))
@@ -348,6 +379,22 @@ static const taper_nn_embedding_options *embedding_options(void)
     o->norm_type = f_any();
     o->scale_grad_by_freq = (int32_t)below(2);
     o->sparse = (int32_t)below(2);
+    o->freeze = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_embedding_bag_options *embedding_bag_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_embedding_bag_options *o = VTABLE(taper_nn_embedding_bag_options, NULL);
+    o->mode = one_in(2) ? NULL : text(TEXT_MODE);
+    o->max_norm = one_in(2) ? NULL : option_factors + below(5);
+    o->padding_idx = one_in(2) ? NULL : option_sizes + below(5);
+    o->norm_type = f_any();
+    o->scale_grad_by_freq = (int32_t)below(2);
+    o->sparse = (int32_t)below(2);
+    o->include_last_offset = (int32_t)below(2);
     o->freeze = (int32_t)below(2);
     o->dtype = one_in(2) ? -1 : (int32_t)below(20);
     return o;
@@ -487,6 +534,16 @@ static const taper_nn_multi_margin_loss_options *multi_margin_loss_options(void)
     o->reduction = one_in(2) ? NULL : text(TEXT_REDUCTION);
     o->p = i_range(-1, 4);
     o->margin = f_any();
+    return o;
+}
+static const taper_nn_ctc_loss_options *ctc_loss_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_ctc_loss_options *o = VTABLE(taper_nn_ctc_loss_options, NULL);
+    o->reduction = one_in(2) ? NULL : text(TEXT_REDUCTION);
+    o->blank = i_range(-1, 4);
+    o->zero_infinity = (int32_t)below(2);
     return o;
 }
 static const taper_nn_poisson_nll_loss_options *poisson_nll_loss_options(void)

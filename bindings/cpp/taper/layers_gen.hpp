@@ -124,6 +124,33 @@ struct ReLU6 : Layer {
     explicit ReLU6(const Options &o = {})
         : Layer(detail::create(taper_nn_relu6_create, o)) {}
 };
+/// What RReLU can be given, in a chain.
+class RReLUSettings {
+  public:
+    RReLUSettings &lower(double v) {
+        raw_.lower = v;
+        return *this;
+    }
+    RReLUSettings &upper(double v) {
+        raw_.upper = v;
+        return *this;
+    }
+    RReLUSettings &inplace(bool v) {
+        raw_.inplace = v;
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_r_relu_options raw() const { return raw_; }
+
+  private:
+    taper_nn_r_relu_options raw_ = TAPER_NN_R_RELU_OPTIONS_INIT;
+};
+/// x where positive, else times a slope: a random one for each element in training, else the mean of both bounds.
+struct RReLU : Layer {
+    using Options = RReLUSettings;
+    explicit RReLU(const Options &o = {})
+        : Layer(detail::create(taper_nn_r_relu_create, o)) {}
+};
 /// What LeakyReLU can be given, in a chain.
 class LeakyReLUSettings {
   public:
@@ -568,6 +595,42 @@ struct LazyConv3d : Layer {
     LazyConv3d(int64_t out_channels, const IntList &kernel_size, const Options &o = {})
         : Layer(detail::create(taper_nn_lazy_conv3d_create, o, out_channels, kernel_size.data(), kernel_size.size())) {}
 };
+/// A ConvTranspose1d whose in_channels is taken from the first input.
+struct LazyConvTranspose1d : Layer {
+    using Options = ConvTransposeSettings;
+    LazyConvTranspose1d(int64_t out_channels, const IntList &kernel_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_lazy_conv_transpose1d_create, o, out_channels, kernel_size.data(), kernel_size.size())) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_lazy_conv_transpose1d_forward(handle(), input.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
+};
+/// A ConvTranspose2d whose in_channels is taken from the first input.
+struct LazyConvTranspose2d : Layer {
+    using Options = ConvTransposeSettings;
+    LazyConvTranspose2d(int64_t out_channels, const IntList &kernel_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_lazy_conv_transpose2d_create, o, out_channels, kernel_size.data(), kernel_size.size())) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_lazy_conv_transpose2d_forward(handle(), input.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
+};
+/// A ConvTranspose3d whose in_channels is taken from the first input.
+struct LazyConvTranspose3d : Layer {
+    using Options = ConvTransposeSettings;
+    LazyConvTranspose3d(int64_t out_channels, const IntList &kernel_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_lazy_conv_transpose3d_create, o, out_channels, kernel_size.data(), kernel_size.size())) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_lazy_conv_transpose3d_forward(handle(), input.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
+};
 /// What MaxPool1d and its like can be given, in a chain.
 class MaxPoolSettings {
   public:
@@ -619,6 +682,69 @@ struct MaxPool3d : Layer {
     explicit MaxPool3d(const IntList &kernel_size, const Options &o = {})
         : Layer(detail::create(taper_nn_max_pool3d_create, o, kernel_size.data(), kernel_size.size())) {}
     explicit MaxPool3d(std::initializer_list<int64_t> kernel_size, const Options &o = {}) : MaxPool3d(IntList(kernel_size), o) {}
+};
+/// What MaxUnpool1d and its like can be given, in a chain.
+class MaxUnpoolSettings {
+  public:
+    MaxUnpoolSettings &stride(const IntList & v) {
+        stride_.assign(v.data(), v.data() + v.size());
+        return *this;
+    }
+    MaxUnpoolSettings &padding(const IntList & v) {
+        padding_.assign(v.data(), v.data() + v.size());
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_max_unpool_options raw() const {
+        taper_nn_max_unpool_options o = raw_;
+        o.stride = stride_.data(), o.stride_len = stride_.size();
+        o.padding = padding_.data(), o.padding_len = padding_.size();
+        return o;
+    }
+
+  private:
+    taper_nn_max_unpool_options raw_ = TAPER_NN_MAX_UNPOOL_OPTIONS_INIT;
+    std::vector<int64_t> stride_;
+    std::vector<int64_t> padding_;
+};
+/// Zeros with the values of a MaxPool1d at the places that it took them from.
+struct MaxUnpool1d : Layer {
+    using Options = MaxUnpoolSettings;
+    explicit MaxUnpool1d(const IntList &kernel_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_max_unpool1d_create, o, kernel_size.data(), kernel_size.size())) {}
+    explicit MaxUnpool1d(std::initializer_list<int64_t> kernel_size, const Options &o = {}) : MaxUnpool1d(IntList(kernel_size), o) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const Tensor &indices, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_max_unpool1d_forward(handle(), input.handle(), indices.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
+};
+/// Zeros with the values of a MaxPool2d at the places that it took them from.
+struct MaxUnpool2d : Layer {
+    using Options = MaxUnpoolSettings;
+    explicit MaxUnpool2d(const IntList &kernel_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_max_unpool2d_create, o, kernel_size.data(), kernel_size.size())) {}
+    explicit MaxUnpool2d(std::initializer_list<int64_t> kernel_size, const Options &o = {}) : MaxUnpool2d(IntList(kernel_size), o) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const Tensor &indices, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_max_unpool2d_forward(handle(), input.handle(), indices.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
+};
+/// Zeros with the values of a MaxPool3d at the places that it took them from.
+struct MaxUnpool3d : Layer {
+    using Options = MaxUnpoolSettings;
+    explicit MaxUnpool3d(const IntList &kernel_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_max_unpool3d_create, o, kernel_size.data(), kernel_size.size())) {}
+    explicit MaxUnpool3d(std::initializer_list<int64_t> kernel_size, const Options &o = {}) : MaxUnpool3d(IntList(kernel_size), o) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &input, const Tensor &indices, const OptionalIntList &output_size) {
+        taper_tensor *out = nullptr;
+        taper::detail::check(taper_nn_max_unpool3d_forward(handle(), input.handle(), indices.handle(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out));
+        return Tensor::adopt(out);
+    }
 };
 /// What AvgPool1d can be given, in a chain.
 class AvgPool1dSettings {
@@ -738,6 +864,12 @@ struct LPPool2d : Layer {
     LPPool2d(const Scalar &norm_type, const IntList &kernel_size, const Options &o = {})
         : Layer(detail::create(taper_nn_lp_pool2d_create, o, norm_type.raw(), kernel_size.data(), kernel_size.size())) {}
 };
+/// The p-norm of each window of (N, C, D, H, W).
+struct LPPool3d : Layer {
+    using Options = LpPoolSettings;
+    LPPool3d(const Scalar &norm_type, const IntList &kernel_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_lp_pool3d_create, o, norm_type.raw(), kernel_size.data(), kernel_size.size())) {}
+};
 /// The mean over windows that give the wanted output size.
 struct AdaptiveAvgPool1d : Layer {
     explicit AdaptiveAvgPool1d(const IntList &output_size)
@@ -782,6 +914,13 @@ struct AdaptiveMaxPool2d : Layer {
     explicit AdaptiveMaxPool2d(const IntList &output_size, const Options &o = {})
         : Layer(detail::create(taper_nn_adaptive_max_pool2d_create, o, output_size.data(), output_size.size())) {}
     explicit AdaptiveMaxPool2d(std::initializer_list<int64_t> output_size, const Options &o = {}) : AdaptiveMaxPool2d(IntList(output_size), o) {}
+};
+/// The maximum over windows that give the wanted output size.
+struct AdaptiveMaxPool3d : Layer {
+    using Options = AdaptiveMaxSettings;
+    explicit AdaptiveMaxPool3d(const IntList &output_size, const Options &o = {})
+        : Layer(detail::create(taper_nn_adaptive_max_pool3d_create, o, output_size.data(), output_size.size())) {}
+    explicit AdaptiveMaxPool3d(std::initializer_list<int64_t> output_size, const Options &o = {}) : AdaptiveMaxPool3d(IntList(output_size), o) {}
 };
 /// What BatchNorm1d and its like can be given, in a chain.
 class BatchNormSettings {
@@ -905,6 +1044,24 @@ struct InstanceNorm3d : Layer {
     explicit InstanceNorm3d(int64_t num_features, const Options &o = {})
         : Layer(detail::create(taper_nn_instance_norm3d_create, o, num_features)) {}
 };
+/// An InstanceNorm1d whose num_features is taken from the first input.
+struct LazyInstanceNorm1d : Layer {
+    using Options = InstanceNormSettings;
+    explicit LazyInstanceNorm1d(const Options &o = {})
+        : Layer(detail::create(taper_nn_lazy_instance_norm1d_create, o)) {}
+};
+/// An InstanceNorm2d whose num_features is taken from the first input.
+struct LazyInstanceNorm2d : Layer {
+    using Options = InstanceNormSettings;
+    explicit LazyInstanceNorm2d(const Options &o = {})
+        : Layer(detail::create(taper_nn_lazy_instance_norm2d_create, o)) {}
+};
+/// An InstanceNorm3d whose num_features is taken from the first input.
+struct LazyInstanceNorm3d : Layer {
+    using Options = InstanceNormSettings;
+    explicit LazyInstanceNorm3d(const Options &o = {})
+        : Layer(detail::create(taper_nn_lazy_instance_norm3d_create, o)) {}
+};
 /// What LayerNorm can be given, in a chain.
 class LayerNormSettings {
   public:
@@ -1005,6 +1162,33 @@ struct GroupNorm : Layer {
     using Options = GroupNormSettings;
     GroupNorm(int64_t num_groups, int64_t num_channels, const Options &o = {})
         : Layer(detail::create(taper_nn_group_norm_create, o, num_groups, num_channels)) {}
+};
+/// What CrossMapLRN2d can be given, in a chain.
+class CrossMapLRN2dSettings {
+  public:
+    CrossMapLRN2dSettings &alpha(double v) {
+        raw_.alpha = v;
+        return *this;
+    }
+    CrossMapLRN2dSettings &beta(double v) {
+        raw_.beta = v;
+        return *this;
+    }
+    CrossMapLRN2dSettings &k(double v) {
+        raw_.k = v;
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_cross_map_lrn2d_options raw() const { return raw_; }
+
+  private:
+    taper_nn_cross_map_lrn2d_options raw_ = TAPER_NN_CROSS_MAP_LRN2D_OPTIONS_INIT;
+};
+/// Normalisation over neighbouring channels of (N, C, H, W).
+struct CrossMapLRN2d : Layer {
+    using Options = CrossMapLRN2dSettings;
+    explicit CrossMapLRN2d(int64_t size, const Options &o = {})
+        : Layer(detail::create(taper_nn_cross_map_lrn2d_create, o, size)) {}
 };
 /// What LocalResponseNorm can be given, in a chain.
 class LocalResponseNormSettings {
@@ -1318,6 +1502,76 @@ class EmbeddingSettings {
     Tensor weight_;
     std::optional<int64_t> padding_idx_;
     std::optional<double> max_norm_;
+};
+/// What EmbeddingBag can be given, in a chain.
+class EmbeddingBagSettings {
+  public:
+    EmbeddingBagSettings &mode(const std::string & v) {
+        mode_ = v;
+        return *this;
+    }
+    EmbeddingBagSettings &weight(const Tensor & v) {
+        weight_ = v;
+        return *this;
+    }
+    EmbeddingBagSettings &max_norm(std::optional<double> v) {
+        max_norm_ = v;
+        return *this;
+    }
+    EmbeddingBagSettings &padding_idx(std::optional<int64_t> v) {
+        padding_idx_ = v;
+        return *this;
+    }
+    EmbeddingBagSettings &norm_type(double v) {
+        raw_.norm_type = v;
+        return *this;
+    }
+    EmbeddingBagSettings &scale_grad_by_freq(bool v) {
+        raw_.scale_grad_by_freq = v;
+        return *this;
+    }
+    EmbeddingBagSettings &sparse(bool v) {
+        raw_.sparse = v;
+        return *this;
+    }
+    EmbeddingBagSettings &include_last_offset(bool v) {
+        raw_.include_last_offset = v;
+        return *this;
+    }
+    EmbeddingBagSettings &freeze(bool v) {
+        raw_.freeze = v;
+        return *this;
+    }
+    EmbeddingBagSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    EmbeddingBagSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_embedding_bag_options raw() const {
+        taper_nn_embedding_bag_options o = raw_;
+        o.mode = detail::text_or_null(mode_);
+        o.weight = weight_.handle();
+        o.max_norm = max_norm_ ? &*max_norm_ : nullptr;
+        o.padding_idx = padding_idx_ ? &*padding_idx_ : nullptr;
+        return o;
+    }
+
+  private:
+    taper_nn_embedding_bag_options raw_ = TAPER_NN_EMBEDDING_BAG_OPTIONS_INIT;
+    std::optional<std::string> mode_;
+    Tensor weight_;
+    std::optional<double> max_norm_;
+    std::optional<int64_t> padding_idx_;
+};
+/// Sums, means or maxima of the rows of a table in bags of indices.
+struct EmbeddingBag : Layer {
+    using Options = EmbeddingBagSettings;
+    EmbeddingBag(int64_t num_embeddings, int64_t embedding_dim, const Options &o = {})
+        : Layer(detail::create(taper_nn_embedding_bag_create, o, num_embeddings, embedding_dim)) {}
 };
 /// What MSELoss and its like can be given, in a chain.
 class LossSettings {
@@ -1776,6 +2030,44 @@ struct MultiMarginLoss : Layer {
     using Options = MultiMarginLossSettings;
     explicit MultiMarginLoss(const Options &o = {})
         : Layer(detail::create(taper_nn_multi_margin_loss_create, o)) {}
+};
+/// Over each row's targets and the other classes: the sum of max(0, 1 - (x[target] - x[other])), by the number of classes.
+struct MultiLabelMarginLoss : Layer {
+    using Options = LossSettings;
+    explicit MultiLabelMarginLoss(const Options &o = {})
+        : Layer(detail::create(taper_nn_multi_label_margin_loss_create, o)) {}
+};
+/// What CTCLoss can be given, in a chain.
+class CTCLossSettings {
+  public:
+    CTCLossSettings &reduction(const std::string & v) {
+        reduction_ = v;
+        return *this;
+    }
+    CTCLossSettings &blank(int64_t v) {
+        raw_.blank = v;
+        return *this;
+    }
+    CTCLossSettings &zero_infinity(bool v) {
+        raw_.zero_infinity = v;
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_ctc_loss_options raw() const {
+        taper_nn_ctc_loss_options o = raw_;
+        o.reduction = detail::text_or_null(reduction_);
+        return o;
+    }
+
+  private:
+    taper_nn_ctc_loss_options raw_ = TAPER_NN_CTC_LOSS_OPTIONS_INIT;
+    std::optional<std::string> reduction_;
+};
+/// Negative log likelihood of label sequences over all alignments with blanks.
+struct CTCLoss : Layer {
+    using Options = CTCLossSettings;
+    explicit CTCLoss(const Options &o = {})
+        : Layer(detail::create(taper_nn_ctc_loss_create, o)) {}
 };
 /// What PoissonNLLLoss can be given, in a chain.
 class PoissonNLLLossSettings {

@@ -738,6 +738,29 @@ T frac() const {
     detail::check(taper_frac(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// The regularised lower incomplete gamma function of shape self at other; differentiable for other.
+T igamma(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_igamma(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// The regularised upper incomplete gamma function of shape self at other; differentiable for other.
+T igammac(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_igammac(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// The logarithm of the multivariate gamma function of dimension p.
+T mvlgamma(int64_t p) const {
+    taper_tensor *out_{};
+    detail::check(taper_mvlgamma(this->raw_handle(), p, &out_));
+    return T::adopt(out_);
+}
+/// The logarithm of the multivariate gamma function of dimension p, written into self.
+const T &mvlgamma_(int64_t p) const {
+    detail::check(taper_mvlgamma_(this->raw_handle(), p));
+    return static_cast<const T &>(*this);
+}
 /// max(self, 0).
 T relu() const {
     taper_tensor *out_{};
@@ -3121,6 +3144,239 @@ inline Tensor frac(const Tensor &self) {
     detail::check(taper_frac(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// The Bessel function of the first kind of order 0.
+inline Tensor special_bessel_j0(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_bessel_j0(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The Bessel function of the first kind of order 1.
+inline Tensor special_bessel_j1(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_bessel_j1(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The Bessel function of the second kind of order 0.
+inline Tensor special_bessel_y0(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_bessel_y0(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The Bessel function of the second kind of order 1.
+inline Tensor special_bessel_y1(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_bessel_y1(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The modified Bessel function of the first kind of order 0, as i0.
+inline Tensor special_modified_bessel_i0(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_modified_bessel_i0(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The modified Bessel function of the first kind of order 1, as special_i1.
+inline Tensor special_modified_bessel_i1(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_modified_bessel_i1(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The modified Bessel function of the second kind of order 0.
+inline Tensor special_modified_bessel_k0(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_modified_bessel_k0(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The modified Bessel function of the second kind of order 1.
+inline Tensor special_modified_bessel_k1(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_modified_bessel_k1(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// exp(self) times the modified Bessel function of the second kind of order 0; no derivative.
+inline Tensor special_scaled_modified_bessel_k0(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_scaled_modified_bessel_k0(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// exp(self) times the modified Bessel function of the second kind of order 1; no derivative.
+inline Tensor special_scaled_modified_bessel_k1(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_scaled_modified_bessel_k1(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// sin(self) / self, 1 at zero; no derivative (sinc has one).
+inline Tensor special_spherical_bessel_j0(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_spherical_bessel_j0(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Airy's function Ai; no derivative.
+inline Tensor special_airy_ai(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_airy_ai(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// exp(-|self|) times i0; integers give the default float type.
+inline Tensor special_i0e(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_i0e(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The modified Bessel function of order 1; integers give the default float type.
+inline Tensor special_i1(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_i1(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// exp(-|self|) times special_i1; integers give the default float type.
+inline Tensor special_i1e(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_i1e(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// exp(self^2) * erfc(self) without overflow; integers give the default float type.
+inline Tensor special_erfcx(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_erfcx(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The standard normal distribution function; integers give the default float type.
+inline Tensor special_ndtr(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_ndtr(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The logarithm of special_ndtr, exact in the lower tail too.
+inline Tensor special_log_ndtr(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_log_ndtr(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of special_ndtr: the standard normal quantile.
+inline Tensor special_ndtri(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_ndtri(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// -self * log(self), 0 at zero and -inf below; integers give the default float type.
+inline Tensor special_entr(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_special_entr(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self * log(1 + other), 0 where self is 0; shapes broadcast, dtypes promote.
+inline Tensor special_xlog1py(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_special_xlog1py(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Hurwitz's zeta function: the sum of (other + k)^-self over k from 0; differentiable for other.
+inline Tensor special_zeta(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_special_zeta(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The n-th derivative of digamma, n from 0.
+inline Tensor polygamma(int64_t n, const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_polygamma(n, self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The regularised lower incomplete gamma function of shape self at other; differentiable for other.
+inline Tensor igamma(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_igamma(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The regularised upper incomplete gamma function of shape self at other; differentiable for other.
+inline Tensor igammac(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_igammac(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The logarithm of the multivariate gamma function of dimension p.
+inline Tensor mvlgamma(const Tensor &self, int64_t p) {
+    taper_tensor *out_{};
+    detail::check(taper_mvlgamma(self.handle(), p, &out_));
+    return Tensor::adopt(out_);
+}
+/// The logarithm of the multivariate gamma function of dimension p, written into self.
+inline const Tensor &mvlgamma_(const Tensor &self, int64_t p) {
+    detail::check(taper_mvlgamma_(self.handle(), p));
+    return self;
+}
+/// Chebyshev's polynomial of the first kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_chebyshev_polynomial_t(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_chebyshev_polynomial_t(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Chebyshev's polynomial of the second kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_chebyshev_polynomial_u(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_chebyshev_polynomial_u(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Chebyshev's polynomial of the third kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_chebyshev_polynomial_v(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_chebyshev_polynomial_v(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Chebyshev's polynomial of the fourth kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_chebyshev_polynomial_w(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_chebyshev_polynomial_w(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Chebyshev's polynomial of the first kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_shifted_chebyshev_polynomial_t(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_shifted_chebyshev_polynomial_t(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Chebyshev's polynomial of the second kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_shifted_chebyshev_polynomial_u(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_shifted_chebyshev_polynomial_u(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Chebyshev's polynomial of the third kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_shifted_chebyshev_polynomial_v(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_shifted_chebyshev_polynomial_v(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Chebyshev's polynomial of the fourth kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_shifted_chebyshev_polynomial_w(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_shifted_chebyshev_polynomial_w(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The physicist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_hermite_polynomial_h(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_hermite_polynomial_h(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The probabilist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_hermite_polynomial_he(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_hermite_polynomial_he(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Laguerre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_laguerre_polynomial_l(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_laguerre_polynomial_l(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Legendre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+inline Tensor special_legendre_polynomial_p(const Tensor &x, const Tensor &n) {
+    taper_tensor *out_{};
+    detail::check(taper_special_legendre_polynomial_p(x.handle(), n.handle(), &out_));
+    return Tensor::adopt(out_);
+}
 /// max(self, 0).
 inline Tensor relu(const Tensor &self) {
     taper_tensor *out_{};
@@ -3960,6 +4216,12 @@ inline Tensor cdist(const Tensor &x1, const Tensor &x2, double p = 2.0, std::opt
     detail::check(taper_cdist(x1.handle(), x2.handle(), p, compute_mode ? &*compute_mode : nullptr, &out_));
     return Tensor::adopt(out_);
 }
+/// Distances between all pairs of different rows.
+inline Tensor pdist(const Tensor &self, double p = 2.0) {
+    taper_tensor *out_{};
+    detail::check(taper_pdist(self.handle(), p, &out_));
+    return Tensor::adopt(out_);
+}
 /// The same elements with another shape, a view where possible; one size may be -1.
 inline Tensor reshape(const Tensor &self, const IntList &shape) {
     taper_tensor *out_{};
@@ -4704,6 +4966,12 @@ inline Tensor inner(const Tensor &self, const Tensor &other) {
     detail::check(taper_inner(self.handle(), other.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// A convolution over (time, batch, channels); weight [width, in, out].
+inline Tensor conv_tbc(const Tensor &self, const Tensor &weight, const Tensor &bias, int64_t pad = 0) {
+    taper_tensor *out_{};
+    detail::check(taper_conv_tbc(self.handle(), weight.handle(), bias.handle(), pad, &out_));
+    return Tensor::adopt(out_);
+}
 /// Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected.
 inline std::tuple<Tensor, Tensor, Tensor> lstm(const Tensor &input, const std::vector<Tensor> &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first) {
     const auto hx_list = detail::handles(hx);
@@ -4894,6 +5162,42 @@ inline Tensor multinomial(const Tensor &self, int64_t num_samples, bool replacem
     detail::check(taper_multinomial(self.handle(), num_samples, replacement, detail::raw(generator), &out_));
     return Tensor::adopt(out_);
 }
+/// Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host.
+inline Tensor poisson(const Tensor &self, const Generator *generator = nullptr) {
+    taper_tensor *out_{};
+    detail::check(taper_poisson(self.handle(), detail::raw(generator), &out_));
+    return Tensor::adopt(out_);
+}
+/// Binomial random numbers: successes among count trials of probability prob, broadcast.
+inline Tensor binomial(const Tensor &count, const Tensor &prob, const Generator *generator = nullptr) {
+    taper_tensor *out_{};
+    detail::check(taper_binomial(count.handle(), prob.handle(), detail::raw(generator), &out_));
+    return Tensor::adopt(out_);
+}
+/// Gamma random numbers of the shapes in self and scale 1; differentiable by the implicit derivative.
+inline Tensor _standard_gamma(const Tensor &self, const Generator *generator = nullptr) {
+    taper_tensor *out_{};
+    detail::check(taper_standard_gamma(self.handle(), detail::raw(generator), &out_));
+    return Tensor::adopt(out_);
+}
+/// Rows of the Dirichlet distribution of the concentrations along the last dimension; differentiable.
+inline Tensor _sample_dirichlet(const Tensor &self, const Generator *generator = nullptr) {
+    taper_tensor *out_{};
+    detail::check(taper_sample_dirichlet(self.handle(), detail::raw(generator), &out_));
+    return Tensor::adopt(out_);
+}
+/// How gamma samples move with their shapes self.
+inline Tensor _standard_gamma_grad(const Tensor &self, const Tensor &output) {
+    taper_tensor *out_{};
+    detail::check(taper_standard_gamma_grad(self.handle(), output.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// How Dirichlet samples x move with their concentrations, divided by 1 - x; total is the sum of these along the last dimension.
+inline Tensor _dirichlet_grad(const Tensor &x, const Tensor &alpha, const Tensor &total) {
+    taper_tensor *out_{};
+    detail::check(taper_dirichlet_grad(x.handle(), alpha.handle(), total.handle(), &out_));
+    return Tensor::adopt(out_);
+}
 /// Uniform in [a, b). Initialisers write without being recorded.
 inline const Tensor &init_uniform_(const Tensor &self, double a = 0.0, double b = 1.0, const Generator *generator = nullptr) {
     detail::check(taper_init_uniform_(self.handle(), a, b, detail::raw(generator)));
@@ -5030,11 +5334,21 @@ inline Tensor leaky_relu(const Tensor &self, Scalar negative_slope = 0.01) {
     detail::check(taper_leaky_relu(self.handle(), negative_slope.raw(), &out_));
     return Tensor::adopt(out_);
 }
+/// self, times negative_slope below 0, written into self.
+inline const Tensor &leaky_relu_(const Tensor &self, Scalar negative_slope = 0.01) {
+    detail::check(taper_leaky_relu_(self.handle(), negative_slope.raw()));
+    return self;
+}
 /// self, alpha * (exp(self) - 1) below 0.
 inline Tensor elu(const Tensor &self, Scalar alpha = 1) {
     taper_tensor *out_{};
     detail::check(taper_elu(self.handle(), alpha.raw(), &out_));
     return Tensor::adopt(out_);
+}
+/// self, alpha * (exp(self) - 1) below 0, written into self.
+inline const Tensor &elu_(const Tensor &self, Scalar alpha = 1) {
+    detail::check(taper_elu_(self.handle(), alpha.raw()));
+    return self;
 }
 /// log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold.
 inline Tensor softplus(const Tensor &self, Scalar beta = 1, Scalar threshold = 20) {
@@ -5096,6 +5410,12 @@ inline Tensor _linear_activation(const Tensor &input, const Tensor &weight, cons
     detail::check(taper_linear_activation(input.handle(), weight.handle(), bias.handle(), use_gelu, &out_));
     return Tensor::adopt(out_);
 }
+/// Sums, means or maxima (mode) of the rows of weight in bags: the rows of a matrix of indices, or the stretches of a vector that begin at offsets.
+inline Tensor embedding_bag(const Tensor &input, const Tensor &weight, const Tensor &offsets = {}, std::optional<double> max_norm = std::nullopt, double norm_type = 2.0, bool scale_grad_by_freq = false, const std::string &mode = "mean", bool sparse = false, const Tensor &per_sample_weights = {}, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_embedding_bag(input.handle(), weight.handle(), offsets.handle(), max_norm ? &*max_norm : nullptr, norm_type, scale_grad_by_freq, detail::text(mode), sparse, per_sample_weights.handle(), include_last_offset, padding_idx ? &*padding_idx : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
 /// Integer classes as rows of 0 and 1 (int64).
 inline Tensor one_hot(const Tensor &self, int64_t num_classes = -1) {
     taper_tensor *out_{};
@@ -5108,17 +5428,32 @@ inline Tensor hardtanh(const Tensor &self, Scalar min_val = -1, Scalar max_val =
     detail::check(taper_hardtanh(self.handle(), min_val.raw(), max_val.raw(), &out_));
     return Tensor::adopt(out_);
 }
+/// self limited to [min_val, max_val], in place.
+inline const Tensor &hardtanh_(const Tensor &self, Scalar min_val = -1, Scalar max_val = 1) {
+    detail::check(taper_hardtanh_(self.handle(), min_val.raw(), max_val.raw()));
+    return self;
+}
 /// The self-normalising exponential linear unit.
 inline Tensor selu(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_selu(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// The self-normalising exponential linear unit, written into self.
+inline const Tensor &selu_(const Tensor &self) {
+    detail::check(taper_selu_(self.handle()));
+    return self;
+}
 /// max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)).
 inline Tensor celu(const Tensor &self, Scalar alpha = 1.0) {
     taper_tensor *out_{};
     detail::check(taper_celu(self.handle(), alpha.raw(), &out_));
     return Tensor::adopt(out_);
+}
+/// max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)), written into self.
+inline const Tensor &celu_(const Tensor &self, Scalar alpha = 1.0) {
+    detail::check(taper_celu_(self.handle(), alpha.raw()));
+    return self;
 }
 /// self * tanh(softplus(self)).
 inline Tensor mish(const Tensor &self) {
@@ -5156,11 +5491,27 @@ inline Tensor threshold(const Tensor &self, Scalar threshold, Scalar value) {
     detail::check(taper_threshold(self.handle(), threshold.raw(), value.raw(), &out_));
     return Tensor::adopt(out_);
 }
+/// self where above the threshold, else value, written into self.
+inline const Tensor &threshold_(const Tensor &self, Scalar threshold, Scalar value) {
+    detail::check(taper_threshold_(self.handle(), threshold.raw(), value.raw()));
+    return self;
+}
 /// self where positive, else weight * self, with one weight or one per channel.
 inline Tensor prelu(const Tensor &self, const Tensor &weight) {
     taper_tensor *out_{};
     detail::check(taper_prelu(self.handle(), weight.handle(), &out_));
     return Tensor::adopt(out_);
+}
+/// self where positive, else times a slope: in training a random one for each element, between lower and upper, else their mean.
+inline Tensor rrelu(const Tensor &self, Scalar lower = 0.125, Scalar upper = 0.3333333333333333, bool training = false, const Generator *generator = nullptr) {
+    taper_tensor *out_{};
+    detail::check(taper_rrelu(self.handle(), lower.raw(), upper.raw(), training, detail::raw(generator), &out_));
+    return Tensor::adopt(out_);
+}
+/// rrelu in place.
+inline const Tensor &rrelu_(const Tensor &self, Scalar lower = 0.125, Scalar upper = 0.3333333333333333, bool training = false, const Generator *generator = nullptr) {
+    detail::check(taper_rrelu_(self.handle(), lower.raw(), upper.raw(), training, detail::raw(generator)));
+    return self;
 }
 /// Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
 inline Tensor conv1d(const Tensor &input, const Tensor &weight, const Tensor &bias = {}, const IntList &stride = IntList{1}, const IntList &padding = IntList{0}, const IntList &dilation = IntList{1}, int64_t groups = 1) {
@@ -5342,6 +5693,38 @@ inline Tensor lp_pool3d(const Tensor &self, double norm_type, const IntList &ker
     detail::check(taper_lp_pool3d(self.handle(), norm_type, kernel_size.data(), kernel_size.size(), stride ? stride->data() : nullptr, stride ? stride->size() : 0, ceil_mode, &out_));
     return Tensor::adopt(out_);
 }
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+inline Tensor max_unpool1d(const Tensor &self, const Tensor &indices, const IntList &kernel_size, const IntList &stride = IntList{}, const IntList &padding = IntList{0}, const OptionalIntList &output_size = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_max_unpool1d(self.handle(), indices.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out_));
+    return Tensor::adopt(out_);
+}
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+inline Tensor max_unpool2d(const Tensor &self, const Tensor &indices, const IntList &kernel_size, const IntList &stride = IntList{}, const IntList &padding = IntList{0, 0}, const OptionalIntList &output_size = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_max_unpool2d(self.handle(), indices.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out_));
+    return Tensor::adopt(out_);
+}
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+inline Tensor max_unpool3d(const Tensor &self, const Tensor &indices, const IntList &kernel_size, const IntList &stride = IntList{}, const IntList &padding = IntList{0, 0, 0}, const OptionalIntList &output_size = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_max_unpool3d(self.handle(), indices.handle(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), output_size ? output_size->data() : nullptr, output_size ? output_size->size() : 0, &out_));
+    return Tensor::adopt(out_);
+}
+/// The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 2] are the draws.
+inline std::tuple<Tensor, Tensor> fractional_max_pool2d_with_indices(const Tensor &self, const IntList &kernel_size, const IntList &output_size, const Tensor &random_samples = {}, const Generator *generator = nullptr) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_fractional_max_pool2d_with_indices(self.handle(), kernel_size.data(), kernel_size.size(), output_size.data(), output_size.size(), random_samples.handle(), detail::raw(generator), &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 3] are the draws.
+inline std::tuple<Tensor, Tensor> fractional_max_pool3d_with_indices(const Tensor &self, const IntList &kernel_size, const IntList &output_size, const Tensor &random_samples = {}, const Generator *generator = nullptr) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_fractional_max_pool3d_with_indices(self.handle(), kernel_size.data(), kernel_size.size(), output_size.data(), output_size.size(), random_samples.handle(), detail::raw(generator), &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
 /// Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
 inline Tensor im2col(const Tensor &self, const IntList &kernel_size, const IntList &dilation = IntList{1, 1}, const IntList &padding = IntList{0, 0}, const IntList &stride = IntList{1, 1}) {
     taper_tensor *out_{};
@@ -5412,6 +5795,12 @@ inline Tensor instance_norm_tracked(const Tensor &input, const Tensor &weight, c
 inline Tensor local_response_norm(const Tensor &input, int64_t size, double alpha = 0.0001, double beta = 0.75, double k = 1.0) {
     taper_tensor *out_{};
     detail::check(taper_local_response_norm(input.handle(), size, alpha, beta, k, &out_));
+    return Tensor::adopt(out_);
+}
+/// Divided by a power of the sum of squares over neighbouring channels, as many on both sides.
+inline Tensor cross_map_lrn2d(const Tensor &input, int64_t size, double alpha = 0.0001, double beta = 0.75, double k = 1.0) {
+    taper_tensor *out_{};
+    detail::check(taper_cross_map_lrn2d(input.handle(), size, alpha, beta, k, &out_));
     return Tensor::adopt(out_);
 }
 /// Divided by the p-norm along a dimension.
@@ -5587,6 +5976,24 @@ inline Tensor poisson_nll_loss(const Tensor &input, const Tensor &target, bool l
 inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, const Tensor &var, bool full = false, double eps = 1e-6, const std::string &reduction = "mean") {
     taper_tensor *out_{};
     detail::check(taper_gaussian_nll_loss(input.handle(), target.handle(), var.handle(), full, eps, detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// Over each row's targets (int64, up to the first -1) and the other classes: the sum of max(0, 1 - (input[target] - input[other])), by the number of classes.
+inline Tensor multilabel_margin_loss(const Tensor &input, const Tensor &target, const std::string &reduction = "mean") {
+    taper_tensor *out_{};
+    detail::check(taper_multilabel_margin_loss(input.handle(), target.handle(), detail::text(reduction), &out_));
+    return Tensor::adopt(out_);
+}
+/// Negative log likelihood of label sequences over all alignments: log_probs (time, batch, classes), targets (batch, length) or all one after the other; the host reads targets and lengths.
+inline Tensor ctc_loss(const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank = 0, const std::string &reduction = "mean", bool zero_infinity = false) {
+    taper_tensor *out_{};
+    detail::check(taper_ctc_loss(log_probs.handle(), targets.handle(), input_lengths.handle(), target_lengths.handle(), blank, detail::text(reduction), zero_infinity, &out_));
+    return Tensor::adopt(out_);
+}
+/// The same with lengths as lists of numbers.
+inline Tensor ctc_loss(const Tensor &log_probs, const Tensor &targets, const IntList &input_lengths, const IntList &target_lengths, int64_t blank = 0, const std::string &reduction = "mean", bool zero_infinity = false) {
+    taper_tensor *out_{};
+    detail::check(taper_ctc_loss_int_list(log_probs.handle(), targets.handle(), input_lengths.data(), input_lengths.size(), target_lengths.data(), target_lengths.size(), blank, detail::text(reduction), zero_infinity, &out_));
     return Tensor::adopt(out_);
 }
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training.

@@ -23,7 +23,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
     globals()[_name] = getattr(_dtype, _name)
 
 _SUBMODULES = frozenset(
-    "accelerator amp autograd backends cpu cuda distributions func mps nn opencl optim profiler random safetensors serialization utils version".split()
+    "accelerator amp autograd backends cpu cuda distributions func mps nn opencl optim profiler random safetensors serialization special utils version".split()
 ) | frozenset(
     """_C __config__ compiler distributed futures fx hub jit library multiprocessing onnx overrides signal testing
     types""".split()

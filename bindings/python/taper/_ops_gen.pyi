@@ -355,6 +355,84 @@ def round_(input: Tensor) -> Tensor:
     """Nearest integer, halves to even, written into self."""
 def frac(input: Tensor, *, out: Any = ...) -> Tensor:
     """self - trunc(self)."""
+def special_bessel_j0(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The Bessel function of the first kind of order 0."""
+def special_bessel_j1(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The Bessel function of the first kind of order 1."""
+def special_bessel_y0(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The Bessel function of the second kind of order 0."""
+def special_bessel_y1(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The Bessel function of the second kind of order 1."""
+def special_modified_bessel_i0(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The modified Bessel function of the first kind of order 0, as i0."""
+def special_modified_bessel_i1(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The modified Bessel function of the first kind of order 1, as special_i1."""
+def special_modified_bessel_k0(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The modified Bessel function of the second kind of order 0."""
+def special_modified_bessel_k1(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The modified Bessel function of the second kind of order 1."""
+def special_scaled_modified_bessel_k0(input: Tensor, *, out: Any = ...) -> Tensor:
+    """exp(self) times the modified Bessel function of the second kind of order 0; no derivative."""
+def special_scaled_modified_bessel_k1(input: Tensor, *, out: Any = ...) -> Tensor:
+    """exp(self) times the modified Bessel function of the second kind of order 1; no derivative."""
+def special_spherical_bessel_j0(input: Tensor, *, out: Any = ...) -> Tensor:
+    """sin(self) / self, 1 at zero; no derivative (sinc has one)."""
+def special_airy_ai(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Airy's function Ai; no derivative."""
+def special_i0e(input: Tensor, *, out: Any = ...) -> Tensor:
+    """exp(-|self|) times i0; integers give the default float type."""
+def special_i1(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The modified Bessel function of order 1; integers give the default float type."""
+def special_i1e(input: Tensor, *, out: Any = ...) -> Tensor:
+    """exp(-|self|) times special_i1; integers give the default float type."""
+def special_erfcx(input: Tensor, *, out: Any = ...) -> Tensor:
+    """exp(self^2) * erfc(self) without overflow; integers give the default float type."""
+def special_ndtr(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The standard normal distribution function; integers give the default float type."""
+def special_log_ndtr(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The logarithm of special_ndtr, exact in the lower tail too."""
+def special_ndtri(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The inverse of special_ndtr: the standard normal quantile."""
+def special_entr(input: Tensor, *, out: Any = ...) -> Tensor:
+    """-self * log(self), 0 at zero and -inf below; integers give the default float type."""
+def special_xlog1py(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """self * log(1 + other), 0 where self is 0; shapes broadcast, dtypes promote."""
+def special_zeta(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """Hurwitz's zeta function: the sum of (other + k)^-self over k from 0; differentiable for other."""
+def polygamma(n: _int, input: Tensor, *, out: Any = ...) -> Tensor:
+    """The n-th derivative of digamma, n from 0."""
+def igamma(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The regularised lower incomplete gamma function of shape self at other; differentiable for other."""
+def igammac(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The regularised upper incomplete gamma function of shape self at other; differentiable for other."""
+def mvlgamma(input: Tensor, p: _int, *, out: Any = ...) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension p."""
+def mvlgamma_(input: Tensor, p: _int) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension p, written into self."""
+def special_chebyshev_polynomial_t(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the first kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_chebyshev_polynomial_u(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the second kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_chebyshev_polynomial_v(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the third kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_chebyshev_polynomial_w(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the fourth kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_shifted_chebyshev_polynomial_t(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the first kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_shifted_chebyshev_polynomial_u(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the second kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_shifted_chebyshev_polynomial_v(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the third kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_shifted_chebyshev_polynomial_w(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Chebyshev's polynomial of the fourth kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_hermite_polynomial_h(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """The physicist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_hermite_polynomial_he(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """The probabilist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_laguerre_polynomial_l(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Laguerre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
+def special_legendre_polynomial_p(x: Tensor, n: Tensor, *, out: Any = ...) -> Tensor:
+    """Legendre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN."""
 def relu(input: Tensor, *, out: Any = ...) -> Tensor:
     """max(self, 0)."""
 def relu_(input: Tensor) -> Tensor:
@@ -643,6 +721,8 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: _Number = ..., alph
     """beta * self + alpha * outer(vec1, vec2)."""
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
     """beta * self + alpha * (batch1 @ batch2).sum(0)."""
+def pdist(input: Tensor, p: _float = ..., *, out: Any = ...) -> Tensor:
+    """Distances between all pairs of different rows."""
 def reshape(input: Tensor, *shape: _Ints) -> Tensor:
     """The same elements with another shape, a view where possible; one size may be -1."""
 def flatten(input: Tensor, start_dim: _int = ..., end_dim: _int = ...) -> Tensor:
@@ -869,6 +949,8 @@ def nanmean(input: Tensor, dim: Optional[_Ints] = ..., keepdim: _bool = ..., *, 
     """Mean of the elements that are not NaN."""
 def inner(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """Sums of products over the last dimensions of both."""
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: _int = ..., *, out: Any = ...) -> Tensor:
+    """A convolution over (time, batch, channels); weight [width, in, out]."""
 @overload
 def lstm(input: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, batch_first: _bool, *, out: Any = ...) -> _output_h_n_c_n:
     """Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected."""
@@ -919,6 +1001,10 @@ def bernoulli(input: Tensor, p: _float, *, generator: Optional[_Generator] = ...
     """Of self's shape and dtype: 1 with probability p, else 0."""
 def multinomial(input: Tensor, num_samples: _int, replacement: _bool = ..., *, generator: Optional[_Generator] = ..., out: Any = ...) -> Tensor:
     """Indices (int64) drawn with the unnormalised probabilities of the last dimension; self is a vector or a matrix of rows."""
+def poisson(input: Tensor, *, generator: Optional[_Generator] = ..., out: Any = ...) -> Tensor:
+    """Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host."""
+def binomial(count: Tensor, prob: Tensor, *, generator: Optional[_Generator] = ..., out: Any = ...) -> Tensor:
+    """Binomial random numbers: successes among count trials of probability prob, broadcast."""
 def calculate_gain(nonlinearity: _str, param: Optional[_float] = ...) -> _float:
     """The recommended gain of a nonlinearity for the initialisers."""
 
@@ -1207,6 +1293,14 @@ class TensorOps:
         """Nearest integer, halves to even, written into self."""
     def frac(self) -> Tensor:
         """self - trunc(self)."""
+    def igamma(self, other: Tensor) -> Tensor:
+        """The regularised lower incomplete gamma function of shape self at other; differentiable for other."""
+    def igammac(self, other: Tensor) -> Tensor:
+        """The regularised upper incomplete gamma function of shape self at other; differentiable for other."""
+    def mvlgamma(self, p: _int) -> Tensor:
+        """The logarithm of the multivariate gamma function of dimension p."""
+    def mvlgamma_(self, p: _int) -> Tensor:
+        """The logarithm of the multivariate gamma function of dimension p, written into self."""
     def relu(self) -> Tensor:
         """max(self, 0)."""
     def relu_(self) -> Tensor:

@@ -70,6 +70,133 @@ const LOGADDEXP2_FLOAT: &str = r"INLINE $T logaddexp2_$T($T a, $T b) {
 ";
 const XLOGY_FLOAT: &str = r"INLINE $T xlogy_$T($T a, $T b) { return b != b ? b : a == 0 ? ($T)0 : a * log(b); }
 ";
+const ZETA_FLOAT: &str = r"// Of b above 0: ten terms, then Euler and Maclaurin's formula.
+INLINE $T zeta_above_$T($T s, $T q) {
+    $T sum = 0, a, t, f, c;
+    int k;
+    for (k = 0; k < 10; k++) sum += pow(q + k, -s);
+    a = q + 10;
+    t = pow(a, -s);
+    sum += t * a / (s - 1) + t / 2;
+    // Bernoulli's numbers over factorials, times s (s + 1) .. over powers of a.
+    f = s * t / a;
+    for (k = 0; k < 10; k++) {
+        c = k == 0 ? C_$T(8.3333333333333333e-2) : k == 1 ? C_$T(-1.3888888888888889e-3) :
+            k == 2 ? C_$T(3.3068783068783069e-5) : k == 3 ? C_$T(-8.2671957671957672e-7) :
+            k == 4 ? C_$T(2.0876756987868099e-8) : k == 5 ? C_$T(-5.2841901386874932e-10) :
+            k == 6 ? C_$T(1.3382536530684679e-11) : k == 7 ? C_$T(-3.3896802963225829e-13) :
+            k == 8 ? C_$T(8.5860620562778446e-15) : C_$T(-2.1748686985580619e-16);
+        if (f == 0) break;
+        sum += c * f;
+        f *= (s + 2 * k + 1) * (s + 2 * k + 2) / (a * a);
+    }
+    return sum;
+}
+INLINE $T zeta_$T($T s, $T q) {
+    $T r, odd;
+    if (s < 1) return ($T)NAN_F32;
+    if (s == 1 || (q <= 0 && q == floor(q))) return ($T)INF_F32;
+    if (s != s || q != q) return ($T)NAN_F32;
+    if (q > 0) return isinf(q) || isinf(s) ? (isinf(q) || q > 1 ? ($T)0 : q == 1 ? ($T)1 : ($T)INF_F32) : zeta_above_$T(s, q);
+    if (s != floor(s) || isinf(s)) return ($T)NAN_F32;
+    // The negative terms are those of two sums over positive ones.
+    r = q - floor(q);
+    odd = fmod(s, ($T)2);
+    return zeta_above_$T(s, r) + (odd != 0 ? -1 : 1) * (zeta_above_$T(s, 1 - r) - zeta_above_$T(s, 1 - q));
+}
+";
+const INCGAMMA_FLOAT: &str = r"INLINE $T incgamma_$T($T a, $T x, $T upper) {
+    $T p, f, t, d, e, g, h, m, eta, eps = sizeof($T) == 8 ? C_$T(1.1e-16) : C_$T(6e-8);
+    int k, low = 1;
+    if (a < 0 || x < 0 || (a == 0 && (x == 0 || x != x)) || (isinf(a) && isinf(x))) return ($T)NAN_F32;
+    if (x == 0 || isinf(a)) return upper != 0 ? 1 : 0;
+    if (a == 0 || isinf(x)) return upper != 0 ? 0 : 1;
+    if (a != a || x != x) return ($T)NAN_F32;
+    m = (x - a) / a;
+    if (a > 100000) {
+        // Temme's expansion, of which one term is enough here.
+        t = m > 1 || m < C_$T(-0.5) ? m - log(x / a) : m - log1p(m);
+        eta = copysign(sqrt(2 * t), m);
+        g = fabs(eta) < C_$T(0.1) ? C_$T(-0.33333333333333333) + eta * (C_$T(0.083333333333333333) + eta * (C_$T(-0.014814814814814815) +
+            eta * (C_$T(1.1574074074074074e-3) + eta * C_$T(3.527336860670194e-4)))) : 1 / m - 1 / eta;
+        f = exp(-a * t) / sqrt(C_$T(6.2831853071795865) * a) * g;
+        e = eta * sqrt(a / 2);
+        return upper != 0 ? erfc(e) / 2 + f : erfc(-e) / 2 - f;
+    }
+    // x^a e^-x / gamma(a)
+    if (a > 20) {
+        t = m > 1 || m < C_$T(-0.5) ? log(x / a) - m : log1p(m) - m;
+        g = 1 / (a * a);
+        g = (C_$T(0.083333333333333333) - g * (C_$T(2.7777777777777778e-3) - g * (C_$T(7.9365079365079365e-4) -
+            g * C_$T(5.9523809523809524e-4)))) / a;
+        p = sqrt(a / C_$T(6.2831853071795865)) * exp(a * t - g);
+    } else {
+        p = exp(a * log(x) - x - lgamma(a));
+    }
+    if (x <= a + 1) {
+        t = 1 / a;
+        f = t;
+        for (k = 1; k < 5000; k++) {
+            t *= x / (a + k);
+            f += t;
+            if (t < f * eps) break;
+        }
+    } else {
+        // Lentz's way through the continued fraction.
+        low = 0;
+        e = x + 1 - a;
+        g = C_$T(1e30);
+        d = 1 / e;
+        f = d;
+        for (k = 1; k < 5000; k++) {
+            t = -k * (k - a);
+            e += 2;
+            d = t * d + e;
+            g = e + t / g;
+            d = 1 / (fabs(d) < C_$T(1e-30) ? C_$T(1e-30) : d);
+            g = fabs(g) < C_$T(1e-30) ? C_$T(1e-30) : g;
+            h = d * g;
+            f *= h;
+            if (fabs(h - 1) < 2 * eps) break;
+        }
+    }
+    f *= p;
+    return low == (upper != 0 ? 1 : 0) ? 1 - f : f;
+}
+";
+const POLYNOMIAL_FLOAT: &str = r"INLINE $T polynomial_$T($T x, $T b, $T c) {
+    int kind = (int)c;
+    // Above 2^20 the recurrence would take too long.
+    $T n = trunc(b), even = fmod(n, ($T)2) == 0 ? 1 : -1, p = 1, q, r, t;
+    int k;
+    if (n != n) return n;
+    if (n < 0) return 0;
+    if (kind >= 4 && kind < 8) {
+        x = 2 * x - 1;
+        kind -= 4;
+    }
+    if (kind < 4 && fabs(x) == 1)
+        return (kind == 0 ? 1 : kind == 1 ? n + 1 : kind == 2 ? (x > 0 ? 1 : 2 * n + 1) : x > 0 ? 2 * n + 1 : 1) * (x > 0 ? 1 : even);
+    if (kind < 4 && fabs(x) < 1 && n > (kind == 0 ? 6 : 8)) {
+        t = acos(x);
+        if (kind == 0) return cos(n * t);
+        if (kind == 1) return sin((n + 1) * t) / sin(t);
+        return kind == 2 ? cos((n + C_$T(0.5)) * t) / cos(t / 2) : sin((n + C_$T(0.5)) * t) / sin(t / 2);
+    }
+    if (kind == 10 && x == 0) return 1;
+    if (kind == 11 && fabs(x) == 1) return x > 0 ? 1 : even;
+    if (n == 0) return 1;
+    if (n > 1048576) return ($T)NAN_F32;
+    q = kind == 0 || kind == 9 || kind == 11 ? x : kind == 2 ? 2 * x - 1 : kind == 3 ? 2 * x + 1 : kind == 10 ? 1 - x : 2 * x;
+    for (k = 1; k < n && q == q; k++) {
+        r = kind < 4 ? 2 * x * q - p : kind == 8 ? 2 * x * q - 2 * k * p : kind == 9 ? x * q - k * p :
+            kind == 10 ? ((2 * k + 1 - x) * q - k * p) / (k + 1) : ((2 * k + 1) * x * q - k * p) / (k + 1);
+        p = q;
+        q = r;
+    }
+    return q;
+}
+";
 const ERFINV_FLOAT: &str = r"// A rational start, then two Newton steps on erf.
 INLINE $T erfinv_$T($T y) {
     $T ay = fabs(y), x, w, r;
@@ -202,6 +329,9 @@ pub fn text(op: Opcode, ty: DType, scalar: bool) -> Option<(&'static str, &'stat
         LogAddExp if float => ("logaddexp_$T($a, $b)", &[LOGADDEXP_FLOAT]),
         LogAddExp2 if float => ("logaddexp2_$T($a, $b)", &[LOGADDEXP2_FLOAT]),
         Xlogy if float => ("xlogy_$T($a, $b)", &[XLOGY_FLOAT]),
+        Zeta if float => ("zeta_$T($a, $b)", &[ZETA_FLOAT]),
+        IncGamma if float => ("incgamma_$T($a, $b, $c)", &[INCGAMMA_FLOAT]),
+        Polynomial if float => ("polynomial_$T($a, $b, $c)", &[POLYNOMIAL_FLOAT]),
         BitAnd if int || bool => ("$a & $b", &[]),
         BitOr if int || bool => ("$a | $b", &[]),
         BitXor if int || bool => ("$a ^ $b", &[]),

@@ -9,7 +9,9 @@ from . import (
     _silu_,
     _gelu,
     _leaky_relu,
+    _leaky_relu_,
     _elu,
+    _elu_,
     _softplus,
     _logsigmoid,
     _hardswish,
@@ -122,6 +124,17 @@ def leaky_relu(input, negative_slope=0.01):
     return r_
 
 
+def leaky_relu_(input, negative_slope=0.01):
+    """self, times negative_slope below 0, written into self."""
+    try:
+        e_ = _leaky_relu_(input._h, scalar(negative_slope))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "leaky_relu_", "T:input S:negative_slope", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def elu(input, alpha=1):
     """self, alpha * (exp(self) - 1) below 0."""
     try:
@@ -135,6 +148,17 @@ def elu(input, alpha=1):
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def elu_(input, alpha=1):
+    """self, alpha * (exp(self) - 1) below 0, written into self."""
+    try:
+        e_ = _elu_(input._h, scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "elu_", "T:input S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def softplus(input, beta=1, threshold=20):

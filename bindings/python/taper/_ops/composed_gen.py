@@ -24,15 +24,21 @@ from . import (
     _nanmean,
     _inner,
     _hardtanh,
+    _hardtanh_,
     _selu,
+    _selu_,
     _celu,
+    _celu_,
     _mish,
     _softsign,
     _tanhshrink,
     _hardshrink,
     _softshrink,
     _threshold,
+    _threshold_,
     _prelu,
+    _rrelu,
+    _rrelu_,
 )
 from ._common import (
     B,
@@ -365,6 +371,17 @@ def hardtanh(input, min_val=-1, max_val=1):
     return r_
 
 
+def hardtanh_(input, min_val=-1, max_val=1):
+    """self limited to [min_val, max_val], in place."""
+    try:
+        e_ = _hardtanh_(input._h, scalar(min_val), scalar(max_val))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hardtanh_", "T:input S:min_val S:max_val", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def selu(input):
     """The self-normalising exponential linear unit."""
     try:
@@ -380,6 +397,17 @@ def selu(input):
     return r_
 
 
+def selu_(input):
+    """The self-normalising exponential linear unit, written into self."""
+    try:
+        e_ = _selu_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "selu_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def celu(input, alpha=1.0):
     """max(self, 0) + min(0, alpha * (exp(self / alpha) - 1))."""
     try:
@@ -393,6 +421,17 @@ def celu(input, alpha=1.0):
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def celu_(input, alpha=1.0):
+    """max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)), written into self."""
+    try:
+        e_ = _celu_(input._h, scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "celu_", "T:input S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def mish(input):
@@ -485,6 +524,17 @@ def threshold(input, threshold, value):
     return r_
 
 
+def threshold_(input, threshold, value):
+    """self where above the threshold, else value, written into self."""
+    try:
+        e_ = _threshold_(input._h, scalar(threshold), scalar(value))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "threshold_", "T:input S:threshold S:value", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def prelu(input, weight):
     """self where positive, else weight * self, with one weight or one per channel."""
     try:
@@ -498,3 +548,29 @@ def prelu(input, weight):
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def rrelu(input, lower=0.125, upper=0.3333333333333333, training=False, *, generator=None):
+    """self where positive, else times a slope: in training a random one for each element, between lower and upper, else their mean."""
+    try:
+        o_, p_ = tls.o
+        e_ = _rrelu(input._h, scalar(lower), scalar(upper), training, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rrelu", "T:input S:lower S:upper B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def rrelu_(input, lower=0.125, upper=0.3333333333333333, training=False, *, generator=None):
+    """rrelu in place."""
+    try:
+        e_ = _rrelu_(input._h, scalar(lower), scalar(upper), training, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rrelu_", "T:input S:lower S:upper B:training G:generator", locals())
+    if e_:
+        fail(e_)
+    return input

@@ -11,6 +11,7 @@ from . import (
     _conv_transpose2d,
     _conv_transpose3d,
     _conv_transpose_sized,
+    _conv_tbc,
     _max_pool1d,
     _max_pool2d,
     _max_pool3d,
@@ -32,6 +33,11 @@ from . import (
     _lp_pool1d,
     _lp_pool2d,
     _lp_pool3d,
+    _max_unpool1d,
+    _max_unpool2d,
+    _max_unpool3d,
+    _fractional_max_pool2d_with_indices,
+    _fractional_max_pool3d_with_indices,
     _im2col,
     _col2im,
     _grid_sample,
@@ -44,6 +50,7 @@ from ._common import (
     I,
     PACKS,
     Tensor,
+    copy_out,
     fail,
     ints,
     new,
@@ -244,6 +251,21 @@ def conv_transpose_sized(input, weight, bias=None, stride=(), padding=(), output
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def conv_tbc(input, weight, bias, pad=0, *, out=None):
+    """A convolution over (time, batch, channels); weight [width, in, out]."""
+    try:
+        o_, p_ = tls.o
+        e_ = _conv_tbc(input._h, weight._h, bias._h, pad if -0x8000000000000000 <= pad <= 0x7FFFFFFFFFFFFFFF else no_int64(pad), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "conv_tbc", "T:input T:weight T:bias I:pad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def max_pool1d(input, kernel_size, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
@@ -742,6 +764,134 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def max_unpool1d(input, indices, kernel_size, stride=(), padding=(0,), output_size=None):
+    """Zeros with the values of a max pooling at the places (indices) that it took them from."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 1
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 1
+        n_stride = len(stride)
+        if type(padding) is int:
+            padding = (padding,) * 1
+        n_padding = len(padding)
+        o_, p_ = tls.o
+        e_ = _max_unpool1d(input._h, indices._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, None if output_size is None else ints(output_size), 0 if output_size is None else len(output_size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_unpool1d", "T:input T:indices N:kernel_size N:stride N:padding n:output_size", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def max_unpool2d(input, indices, kernel_size, stride=(), padding=(0, 0), output_size=None):
+    """Zeros with the values of a max pooling at the places (indices) that it took them from."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 2
+        n_stride = len(stride)
+        if type(padding) is int:
+            padding = (padding,) * 2
+        n_padding = len(padding)
+        o_, p_ = tls.o
+        e_ = _max_unpool2d(input._h, indices._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, None if output_size is None else ints(output_size), 0 if output_size is None else len(output_size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_unpool2d", "T:input T:indices N:kernel_size N:stride N:padding n:output_size", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def max_unpool3d(input, indices, kernel_size, stride=(), padding=(0, 0, 0), output_size=None):
+    """Zeros with the values of a max pooling at the places (indices) that it took them from."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 3
+        n_kernel_size = len(kernel_size)
+        if type(stride) is int:
+            stride = (stride,) * 3
+        n_stride = len(stride)
+        if type(padding) is int:
+            padding = (padding,) * 3
+        n_padding = len(padding)
+        o_, p_ = tls.o
+        e_ = _max_unpool3d(input._h, indices._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, None if output_size is None else ints(output_size), 0 if output_size is None else len(output_size), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "max_unpool3d", "T:input T:indices N:kernel_size N:stride N:padding n:output_size", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def fractional_max_pool2d_with_indices(input, kernel_size, output_size, random_samples=None, *, generator=None):
+    """The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 2] are the draws."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 2
+        n_kernel_size = len(kernel_size)
+        if type(output_size) is int:
+            output_size = (output_size,) * 2
+        n_output_size = len(output_size)
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _fractional_max_pool2d_with_indices(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_output_size](*output_size), n_output_size, None if random_samples is None else random_samples._h, None if generator is None else generator._h, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fractional_max_pool2d_with_indices", "T:input N:kernel_size N:output_size t:random_samples G:generator", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("fractional_max_pool2d_with_indices", ("values", "indices"))((r0_, r1_))
+
+
+def fractional_max_pool3d_with_indices(input, kernel_size, output_size, random_samples=None, *, generator=None):
+    """The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 3] are the draws."""
+    try:
+        if type(kernel_size) is int:
+            kernel_size = (kernel_size,) * 3
+        n_kernel_size = len(kernel_size)
+        if type(output_size) is int:
+            output_size = (output_size,) * 3
+        n_output_size = len(output_size)
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _fractional_max_pool3d_with_indices(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_output_size](*output_size), n_output_size, None if random_samples is None else random_samples._h, None if generator is None else generator._h, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fractional_max_pool3d_with_indices", "T:input N:kernel_size N:output_size t:random_samples G:generator", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    return return_type("fractional_max_pool3d_with_indices", ("values", "indices"))((r0_, r1_))
 
 
 def im2col(input, kernel_size, dilation=(1, 1), padding=(0, 0), stride=(1, 1)):

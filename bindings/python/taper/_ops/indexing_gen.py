@@ -34,6 +34,7 @@ from . import (
     _embedding,
     _embedding_full,
     _embedding_renorm_,
+    _embedding_bag,
     _one_hot,
     _bincount,
     _argwhere,
@@ -460,6 +461,21 @@ def embedding_renorm_(input, indices, max_norm, norm_type):
     if e_:
         fail(e_)
     return input
+
+
+def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, mode="mean", sparse=False, per_sample_weights=None, include_last_offset=False, padding_idx=None):
+    """Sums, means or maxima (mode) of the rows of weight in bags: the rows of a matrix of indices, or the stretches of a vector that begin at offsets."""
+    try:
+        o_, p_ = tls.o
+        e_ = _embedding_bag(input._h, weight._h, None if offsets is None else offsets._h, None if max_norm is None else byref(F(max_norm)), norm_type, scale_grad_by_freq, text(mode), sparse, None if per_sample_weights is None else per_sample_weights._h, include_last_offset, None if padding_idx is None else pack1(padding_idx), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "embedding_bag", "T:input T:weight t:offsets f:max_norm F:norm_type B:scale_grad_by_freq Z:mode B:sparse t:per_sample_weights B:include_last_offset i:padding_idx", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
 
 
 def one_hot(input, num_classes=-1):

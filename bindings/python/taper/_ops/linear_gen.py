@@ -25,6 +25,7 @@ from . import (
     _addbmm,
     _chain_matmul,
     _cdist,
+    _pdist,
     _linear,
     _bilinear,
     __linear_activation,
@@ -369,6 +370,21 @@ def cdist(x1, x2, p=2.0, compute_mode=None, *, out=None):
         e_ = _cdist(x1._h, x2._h, p, None if compute_mode is None else pack1(compute_mode), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "cdist", "T:x1 T:x2 F:p i:compute_mode ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def pdist(input, p=2.0, *, out=None):
+    """Distances between all pairs of different rows."""
+    try:
+        o_, p_ = tls.o
+        e_ = _pdist(input._h, p, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "pdist", "T:input F:p ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value

@@ -21,17 +21,23 @@ from . import (
     _multi_margin_loss,
     _poisson_nll_loss,
     _gaussian_nll_loss,
+    _multilabel_margin_loss,
+    _ctc_loss,
+    _ctc_loss_int_list,
 )
 from ._common import (
     B,
     BAD_ARGUMENT,
     F,
     I,
+    PACKS,
     S,
     Tensor,
+    absent,
     fail,
     new,
     no_int64,
+    no_overload,
     repaired,
     scalar,
     text,
@@ -302,6 +308,48 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     except BAD_ARGUMENT as x_:
         return repaired(x_, "gaussian_nll_loss", "T:input T:target T:var B:full F:eps Z:reduction", locals())
     if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def multilabel_margin_loss(input, target, reduction="mean"):
+    """Over each row's targets (int64, up to the first -1) and the other classes: the sum of max(0, 1 - (input[target] - input[other])), by the number of classes."""
+    try:
+        o_, p_ = tls.o
+        e_ = _multilabel_margin_loss(input._h, target._h, text(reduction), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "multilabel_margin_loss", "T:input T:target Z:reduction", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False):
+    """Negative log likelihood of label sequences over all alignments: log_probs (time, batch, classes), targets (batch, length) or all one after the other; the host reads targets and lengths.
+
+    The same with lengths as lists of numbers."""
+    try:
+        if isinstance(input_lengths, Tensor) and isinstance(target_lengths, Tensor):
+            o_, p_ = tls.o
+            e_ = _ctc_loss(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if -0x8000000000000000 <= blank <= 0x7FFFFFFFFFFFFFFF else no_int64(blank), text(reduction), zero_infinity, p_)
+        elif isinstance(input_lengths, (tuple, list)) and isinstance(target_lengths, (tuple, list)):
+            n_input_lengths = len(input_lengths)
+            n_target_lengths = len(target_lengths)
+            o_, p_ = tls.o
+            e_ = _ctc_loss_int_list(log_probs._h, targets._h, PACKS[n_input_lengths](*input_lengths), n_input_lengths, PACKS[n_target_lengths](*target_lengths), n_target_lengths, blank if -0x8000000000000000 <= blank <= 0x7FFFFFFFFFFFFFFF else no_int64(blank), text(reduction), zero_infinity, p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ctc_loss", "T:log_probs T:targets *:input_lengths *:target_lengths I:blank Z:reduction B:zero_infinity", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("ctc_loss", ("Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank=0, str reduction='mean', bool zero_infinity=False", "Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, str reduction='mean', bool zero_infinity=False",), "T:log_probs T:targets *:input_lengths *:target_lengths I:blank Z:reduction B:zero_infinity", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

@@ -11,6 +11,7 @@ from . import (
     _batch_norm_tracked,
     _instance_norm_tracked,
     _local_response_norm,
+    _cross_map_lrn2d,
     _normalize,
     _cosine_similarity,
     _pairwise_distance,
@@ -159,6 +160,21 @@ def local_response_norm(input, size, alpha=0.0001, beta=0.75, k=1.0):
         e_ = _local_response_norm(input._h, size if -0x8000000000000000 <= size <= 0x7FFFFFFFFFFFFFFF else no_int64(size), alpha, beta, k, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "local_response_norm", "T:input I:size F:alpha F:beta F:k", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def cross_map_lrn2d(input, size, alpha=0.0001, beta=0.75, k=1.0):
+    """Divided by a power of the sum of squares over neighbouring channels, as many on both sides."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cross_map_lrn2d(input._h, size if -0x8000000000000000 <= size <= 0x7FFFFFFFFFFFFFFF else no_int64(size), alpha, beta, k, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cross_map_lrn2d", "T:input I:size F:alpha F:beta F:k", locals())
     if e_:
         fail(e_)
     h_ = o_.value

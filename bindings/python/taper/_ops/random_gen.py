@@ -19,6 +19,12 @@ from . import (
     _bernoulli,
     _bernoulli_p,
     _multinomial,
+    _poisson,
+    _binomial,
+    __standard_gamma,
+    __sample_dirichlet,
+    __standard_gamma_grad,
+    __dirichlet_grad,
     _uniform_,
     _normal_,
     _log_normal_,
@@ -300,6 +306,96 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         e_ = _multinomial(input._h, num_samples if -0x8000000000000000 <= num_samples <= 0x7FFFFFFFFFFFFFFF else no_int64(num_samples), replacement, None if generator is None else generator._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "multinomial", "T:input I:num_samples B:replacement G:generator ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def poisson(input, *, generator=None, out=None):
+    """Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host."""
+    try:
+        o_, p_ = tls.o
+        e_ = _poisson(input._h, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "poisson", "T:input G:generator ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def binomial(count, prob, *, generator=None, out=None):
+    """Binomial random numbers: successes among count trials of probability prob, broadcast."""
+    try:
+        o_, p_ = tls.o
+        e_ = _binomial(count._h, prob._h, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "binomial", "T:count T:prob G:generator ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def _standard_gamma(input, *, generator=None, out=None):
+    """Gamma random numbers of the shapes in self and scale 1; differentiable by the implicit derivative."""
+    try:
+        o_, p_ = tls.o
+        e_ = __standard_gamma(input._h, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "_standard_gamma", "T:input G:generator ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def _sample_dirichlet(input, *, generator=None, out=None):
+    """Rows of the Dirichlet distribution of the concentrations along the last dimension; differentiable."""
+    try:
+        o_, p_ = tls.o
+        e_ = __sample_dirichlet(input._h, None if generator is None else generator._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "_sample_dirichlet", "T:input G:generator ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def _standard_gamma_grad(input, output, *, out=None):
+    """How gamma samples move with their shapes self."""
+    try:
+        o_, p_ = tls.o
+        e_ = __standard_gamma_grad(input._h, output._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "_standard_gamma_grad", "T:input T:output ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def _dirichlet_grad(x, alpha, total, *, out=None):
+    """How Dirichlet samples x move with their concentrations, divided by 1 - x; total is the sum of these along the last dimension."""
+    try:
+        o_, p_ = tls.o
+        e_ = __dirichlet_grad(x._h, alpha._h, total._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "_dirichlet_grad", "T:x T:alpha T:total ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value

@@ -22,8 +22,12 @@ def gelu(input: Tensor, *, approximate: _str = ...) -> Tensor:
     """self * Phi(self), exactly or (approximate='tanh') by tanh."""
 def leaky_relu(input: Tensor, negative_slope: _Number = ...) -> Tensor:
     """self, times negative_slope below 0."""
+def leaky_relu_(input: Tensor, negative_slope: _Number = ...) -> Tensor:
+    """self, times negative_slope below 0, written into self."""
 def elu(input: Tensor, alpha: _Number = ...) -> Tensor:
     """self, alpha * (exp(self) - 1) below 0."""
+def elu_(input: Tensor, alpha: _Number = ...) -> Tensor:
+    """self, alpha * (exp(self) - 1) below 0, written into self."""
 def softplus(input: Tensor, beta: _Number = ..., threshold: _Number = ...) -> Tensor:
     """log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold."""
 def logsigmoid(input: Tensor) -> Tensor:
@@ -42,14 +46,22 @@ def linear(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ...) -> Tenso
     """input @ weight.T + bias; weight is [out_features, in_features]."""
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Optional[Tensor] = ...) -> Tensor:
     """input1^T A input2 + bias for each matrix A of weight [out, in1, in2]."""
+def embedding_bag(input: Tensor, weight: Tensor, offsets: Optional[Tensor] = ..., max_norm: Optional[_float] = ..., norm_type: _float = ..., scale_grad_by_freq: _bool = ..., mode: _str = ..., sparse: _bool = ..., per_sample_weights: Optional[Tensor] = ..., include_last_offset: _bool = ..., padding_idx: Optional[_int] = ...) -> Tensor:
+    """Sums, means or maxima (mode) of the rows of weight in bags: the rows of a matrix of indices, or the stretches of a vector that begin at offsets."""
 def one_hot(input: Tensor, num_classes: _int = ...) -> Tensor:
     """Integer classes as rows of 0 and 1 (int64)."""
 def hardtanh(input: Tensor, min_val: _Number = ..., max_val: _Number = ...) -> Tensor:
     """self limited to [min_val, max_val]."""
+def hardtanh_(input: Tensor, min_val: _Number = ..., max_val: _Number = ...) -> Tensor:
+    """self limited to [min_val, max_val], in place."""
 def selu(input: Tensor) -> Tensor:
     """The self-normalising exponential linear unit."""
+def selu_(input: Tensor) -> Tensor:
+    """The self-normalising exponential linear unit, written into self."""
 def celu(input: Tensor, alpha: _Number = ...) -> Tensor:
     """max(self, 0) + min(0, alpha * (exp(self / alpha) - 1))."""
+def celu_(input: Tensor, alpha: _Number = ...) -> Tensor:
+    """max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)), written into self."""
 def mish(input: Tensor) -> Tensor:
     """self * tanh(softplus(self))."""
 def softsign(input: Tensor) -> Tensor:
@@ -62,8 +74,14 @@ def softshrink(input: Tensor, lambd: _Number = ...) -> Tensor:
     """self moved towards zero by lambd, 0 within it."""
 def threshold(input: Tensor, threshold: _Number, value: _Number) -> Tensor:
     """self where above the threshold, else value."""
+def threshold_(input: Tensor, threshold: _Number, value: _Number) -> Tensor:
+    """self where above the threshold, else value, written into self."""
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """self where positive, else weight * self, with one weight or one per channel."""
+def rrelu(input: Tensor, lower: _Number = ..., upper: _Number = ..., training: _bool = ..., *, generator: Optional[_Generator] = ...) -> Tensor:
+    """self where positive, else times a slope: in training a random one for each element, between lower and upper, else their mean."""
+def rrelu_(input: Tensor, lower: _Number = ..., upper: _Number = ..., training: _bool = ..., *, generator: Optional[_Generator] = ...) -> Tensor:
+    """rrelu in place."""
 def conv1d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., groups: _int = ...) -> Tensor:
     """Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..]."""
 def conv2d(input: Tensor, weight: Tensor, bias: Optional[Tensor] = ..., stride: _Ints = ..., padding: _Ints = ..., dilation: _Ints = ..., groups: _int = ...) -> Tensor:
@@ -122,6 +140,16 @@ def lp_pool2d(input: Tensor, norm_type: _float, kernel_size: _Ints, stride: Opti
     """The p-norm of each window."""
 def lp_pool3d(input: Tensor, norm_type: _float, kernel_size: _Ints, stride: Optional[_Ints] = ..., ceil_mode: _bool = ...) -> Tensor:
     """The p-norm of each window."""
+def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., output_size: Optional[_Ints] = ...) -> Tensor:
+    """Zeros with the values of a max pooling at the places (indices) that it took them from."""
+def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., output_size: Optional[_Ints] = ...) -> Tensor:
+    """Zeros with the values of a max pooling at the places (indices) that it took them from."""
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: _Ints, stride: _Ints = ..., padding: _Ints = ..., output_size: Optional[_Ints] = ...) -> Tensor:
+    """Zeros with the values of a max pooling at the places (indices) that it took them from."""
+def fractional_max_pool2d_with_indices(input: Tensor, kernel_size: _Ints, output_size: _Ints, random_samples: Optional[Tensor] = ..., *, generator: Optional[_Generator] = ...) -> Tuple[Tensor, Tensor]:
+    """The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 2] are the draws."""
+def fractional_max_pool3d_with_indices(input: Tensor, kernel_size: _Ints, output_size: _Ints, random_samples: Optional[Tensor] = ..., *, generator: Optional[_Generator] = ...) -> Tuple[Tensor, Tensor]:
+    """The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 3] are the draws."""
 def im2col(input: Tensor, kernel_size: _Ints, dilation: _Ints = ..., padding: _Ints = ..., stride: _Ints = ...) -> Tensor:
     """Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks]."""
 def col2im(input: Tensor, output_size: _Ints, kernel_size: _Ints, dilation: _Ints = ..., padding: _Ints = ..., stride: _Ints = ...) -> Tensor:
@@ -146,6 +174,8 @@ def instance_norm_tracked(input: Tensor, weight: Optional[Tensor], bias: Optiona
     """instance_norm that follows running statistics (in place) in training and uses them else, unless they are not tracked; an input of dims + 1 dimensions is one sample."""
 def local_response_norm(input: Tensor, size: _int, alpha: _float = ..., beta: _float = ..., k: _float = ...) -> Tensor:
     """Divided by a power of the mean of squares over size neighbouring channels."""
+def cross_map_lrn2d(input: Tensor, size: _int, alpha: _float = ..., beta: _float = ..., k: _float = ...) -> Tensor:
+    """Divided by a power of the sum of squares over neighbouring channels, as many on both sides."""
 def normalize(input: Tensor, p: _float = ..., dim: _int = ..., eps: _float = ...) -> Tensor:
     """Divided by the p-norm along a dimension."""
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: _int = ..., eps: _float = ...) -> Tensor:
@@ -204,6 +234,14 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: _bool = ..., full
     """Negative log likelihood of a Poisson distribution."""
 def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor, full: _bool = ..., eps: _float = ..., reduction: _str = ...) -> Tensor:
     """Negative log likelihood of a normal distribution."""
+def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: _str = ...) -> Tensor:
+    """Over each row's targets (int64, up to the first -1) and the other classes: the sum of max(0, 1 - (input[target] - input[other])), by the number of classes."""
+@overload
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: _int = ..., reduction: _str = ..., zero_infinity: _bool = ...) -> Tensor:
+    """Negative log likelihood of label sequences over all alignments: log_probs (time, batch, classes), targets (batch, length) or all one after the other; the host reads targets and lengths."""
+@overload
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: _Ints, target_lengths: _Ints, blank: _int = ..., reduction: _str = ..., zero_infinity: _bool = ...) -> Tensor:
+    """The same with lengths as lists of numbers."""
 def dropout(input: Tensor, p: _float = ..., training: _bool = ..., *, generator: Optional[_Generator] = ...) -> Tensor:
     """Zeroes elements with probability p and scales the others by 1 / (1 - p); the input itself when not training."""
 def dropout_(input: Tensor, p: _float = ..., training: _bool = ..., *, generator: Optional[_Generator] = ...) -> Tensor:

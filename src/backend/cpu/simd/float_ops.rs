@@ -1,7 +1,7 @@
 //! Ops on f32 and f64: one line each, by the opcode's name.
 
 use super::float::Float;
-use super::{cheap, long, math64, plain, Base, Isa, Kernel, Op};
+use super::{cheap, long, math64, plain, special64, Base, Isa, Kernel, Op};
 use crate::backend::program::Opcode;
 use crate::base::dtype::Bool8;
 
@@ -285,6 +285,7 @@ table! {
             let y = if a == T::of(0.0) { T::of(0.0) } else { y };
             if b != b { b } else { y }
         };
+        Zeta scalar |I, a, b| T::of(special64::zeta(a.wide(), b.wide()));
         ReluGrad cheap |I, g, x| if x <= T::of(0.0) { T::of(0.0) } else { g };
         SigmoidGrad cheap |I, g, y| g * (T::of(1.0) - y) * y;
         TanhGrad cheap |I, g, y| g * (T::of(1.0) - y * y);
@@ -326,6 +327,8 @@ table! {
     ternary {
         Clamp cheap |I, a, lo, hi| minimum(maximum(a, lo), hi);
         MulAdd cheap |I, a, b, c| a + b * c;
+        IncGamma scalar |I, a, x, upper| T::of(special64::incomplete_gamma(a.wide(), x.wide(), upper != T::of(0.0)));
+        Polynomial scalar |I, x, n, kind| T::of(special64::polynomial(x.wide(), n.wide(), kind.wide()));
     }
 }
 

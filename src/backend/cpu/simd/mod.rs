@@ -12,6 +12,7 @@ pub mod half;
 pub mod int;
 pub mod math32;
 pub mod math64;
+pub mod special64;
 pub mod wide32;
 
 use super::level::{level, Level};

@@ -165,7 +165,12 @@ fn call(plan: &Plan, name: &str, ops: &[Op], with: bool) -> Result<(String, bool
             }
             format!("calls::{path}({})", texts.join(", "))
         }
-        "max_pool1d" | "max_pool2d" | "max_pool3d" | "adaptive_max_pool1d" | "adaptive_max_pool2d" => {
+        "max_pool1d"
+        | "max_pool2d"
+        | "max_pool3d"
+        | "adaptive_max_pool1d"
+        | "adaptive_max_pool2d"
+        | "adaptive_max_pool3d" => {
             many = true;
             let wanted = at.condition(&plain.pop().ok_or("return_indices")?)?;
             let alone = op_call(plan, &inputs, ops, op, &plain, &named)?;

@@ -30,6 +30,7 @@ from .activation import (
     Tanhshrink,
     Hardtanh,
     ReLU6,
+    RReLU,
     LeakyReLU,
     ELU,
     CELU,
@@ -60,21 +61,29 @@ from .conv import (
     LazyConv1d,
     LazyConv2d,
     LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
 )
 from .pooling import (
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
     LPPool1d,
     LPPool2d,
+    LPPool3d,
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
     AdaptiveAvgPool3d,
     AdaptiveMaxPool1d,
     AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
 )
 from .normalization import (
     BatchNorm1d,
@@ -87,10 +96,17 @@ from .normalization import (
     InstanceNorm1d,
     InstanceNorm2d,
     InstanceNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
     LayerNorm,
     RMSNorm,
     GroupNorm,
+    CrossMapLRN2d,
     LocalResponseNorm,
+)
+from .sparse import (
+    EmbeddingBag,
 )
 from .loss import (
     MSELoss,
@@ -111,6 +127,8 @@ from .loss import (
     TripletMarginWithDistanceLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
+    MultiLabelMarginLoss,
+    CTCLoss,
     PoissonNLLLoss,
     GaussianNLLLoss,
 )

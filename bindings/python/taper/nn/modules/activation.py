@@ -127,6 +127,22 @@ class ReLU6(Hardtanh):
         return "inplace=True" if self.inplace else ""
 
 
+class RReLU(Module):
+    """x where positive, else times a slope: a random one for each element in training, else the mean of both bounds."""
+
+    def __init__(self, lower: float = 0.125, upper: float = 0.3333333333333333, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self):
+        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
+
+
 class LeakyReLU(Module):
     """x where positive, else negative_slope * x."""
 

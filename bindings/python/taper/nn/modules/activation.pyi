@@ -70,6 +70,14 @@ class ReLU6(Hardtanh):
     inplace: bool
     def __init__(self, inplace: bool = False) -> None: ...
 
+class RReLU(Module):
+    lower: float
+    upper: float
+    inplace: bool
+    def __init__(self, lower: float = 0.125, upper: float = 0.3333333333333333, inplace: bool = False) -> None: ...
+    def forward(self, input: Tensor) -> Tensor: ...
+    def __call__(self, input: Tensor) -> Tensor: ...
+
 class LeakyReLU(Module):
     negative_slope: float
     inplace: bool

@@ -279,3 +279,65 @@ class LazyConv3d(_LazyConv, Conv3d):
     """A Conv3d whose in_channels is taken from the first input."""
 
     cls_to_become = Conv3d
+
+
+class _LazyConvTranspose(LazyMixin):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation=1,
+        padding_mode: str = "zeros",
+        device=None,
+        dtype=None,
+    ) -> None:
+        Module.__init__(self)
+        if padding_mode != "zeros":
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
+        self.in_channels = 0
+        self.out_channels = out_channels
+        self.kernel_size = ntuple(kernel_size, self._dims)
+        self.stride = ntuple(stride, self._dims)
+        self.padding = padding_of(padding, self._dims)
+        self.output_padding = ntuple(output_padding, self._dims)
+        self.groups = groups
+        self.dilation = ntuple(dilation, self._dims)
+        self.padding_mode = padding_mode_of(padding_mode)
+        self._watch_first_input()
+
+    def initialize_parameters(self, input):
+        if input.dim() != self._dims + 1 and input.dim() != self._dims + 2:
+            raise RuntimeError(
+                f"Expected {self._dims + 1}D (unbatched) or {self._dims + 2}D (batched) input to {type(self).__name__}, but got input of size: {input.shape}",
+            )
+        self.in_channels = input.size(-self._dims - 1)
+        if self.in_channels % self.groups != 0:
+            raise ValueError("in_channels must be divisible by groups")
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        if not self.has_uninitialized_params() and self.in_channels != 0:
+            super().reset_parameters()
+
+
+class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
+    """A ConvTranspose1d whose in_channels is taken from the first input."""
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
+    """A ConvTranspose2d whose in_channels is taken from the first input."""
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):
+    """A ConvTranspose3d whose in_channels is taken from the first input."""
+
+    cls_to_become = ConvTranspose3d

@@ -256,6 +256,27 @@ class MultiMarginLoss(_Loss):
         )
 
 
+class MultiLabelMarginLoss(_Loss):
+    """Over each row's targets and the other classes: the sum of max(0, 1 - (x[target] - x[other])), by the number of classes."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
+class CTCLoss(_Loss):
+    """Negative log likelihood of label sequences over all alignments with blanks."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor) -> Tensor:
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )
+
+
 class PoissonNLLLoss(_Loss):
     """Negative log likelihood of a Poisson distribution."""
 
