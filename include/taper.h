@@ -1755,6 +1755,69 @@ taper_error *taper_eye_m(int64_t n,
                          taper_tensor **out);
 
 /*
+ * Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one.
+ *
+ * `hann_window(int window_length, bool periodic=True, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hann_window(int64_t window_length,
+                               bool periodic,
+                               int32_t dtype,
+                               taper_device device,
+                               taper_tensor **out);
+
+/*
+ * Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one.
+ *
+ * `hamming_window(int window_length, bool periodic=True, float alpha=0.54, float beta=0.46, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hamming_window(int64_t window_length,
+                                  bool periodic,
+                                  double alpha,
+                                  double beta,
+                                  int32_t dtype,
+                                  taper_device device,
+                                  taper_tensor **out);
+
+/*
+ * Blackman's window; periodic leaves out the last point of a symmetric one.
+ *
+ * `blackman_window(int window_length, bool periodic=True, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_blackman_window(int64_t window_length,
+                                   bool periodic,
+                                   int32_t dtype,
+                                   taper_device device,
+                                   taper_tensor **out);
+
+/*
+ * Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one.
+ *
+ * `bartlett_window(int window_length, bool periodic=True, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_bartlett_window(int64_t window_length,
+                                   bool periodic,
+                                   int32_t dtype,
+                                   taper_device device,
+                                   taper_tensor **out);
+
+/*
+ * Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one.
+ *
+ * `kaiser_window(int window_length, bool periodic=True, float beta=12.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_kaiser_window(int64_t window_length,
+                                 bool periodic,
+                                 double beta,
+                                 int32_t dtype,
+                                 taper_device device,
+                                 taper_tensor **out);
+
+/*
  * The lower triangle of matrices, zeros above the diagonal-th diagonal.
  *
  * `tril(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
@@ -2153,11 +2216,67 @@ TAPER_MUST_USE taper_error *taper_fmin(taper_tensor *self, taper_tensor *other, 
 TAPER_MUST_USE taper_error *taper_atan2(taper_tensor *self, taper_tensor *other, taper_tensor **out);
 
 /*
+ * Angle of the point (other, self), written into self.
+ *
+ * `atan2_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_atan2_(taper_tensor *self, taper_tensor *other);
+
+/*
  * sqrt(self^2 + other^2); shapes broadcast, dtypes promote.
  *
  * `hypot(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_hypot(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * sqrt(self^2 + other^2), written into self.
+ *
+ * `hypot_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_hypot_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * The greatest common divisors of integers; shapes broadcast, dtypes promote.
+ *
+ * `gcd(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_gcd(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The greatest common divisors of integers, written into self.
+ *
+ * `gcd_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_gcd_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * The least common multiples of integers; shapes broadcast, dtypes promote.
+ *
+ * `lcm(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lcm(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The least common multiples of integers, written into self.
+ *
+ * `lcm_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lcm_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * The next number after self towards other, of float32 or float64.
+ *
+ * `nextafter(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_nextafter(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The next number after self towards other, written into self.
+ *
+ * `nextafter_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_nextafter_(taper_tensor *self, taper_tensor *other);
 
 /*
  * log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote.
@@ -2172,6 +2291,13 @@ TAPER_MUST_USE taper_error *taper_logaddexp(taper_tensor *self, taper_tensor *ot
  * `xlogy(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_xlogy(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self * log(other), 0 where self is 0, written into self.
+ *
+ * `xlogy_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_xlogy_(taper_tensor *self, taper_tensor *other);
 
 /*
  * self + weight * (end - self).
@@ -2650,6 +2776,13 @@ TAPER_MUST_USE taper_error *taper_lgamma_(taper_tensor *self);
 TAPER_MUST_USE taper_error *taper_digamma(taper_tensor *self, taper_tensor **out);
 
 /*
+ * Derivative of lgamma, written into self.
+ *
+ * `digamma_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_digamma_(taper_tensor *self);
+
+/*
  * -self; the dtype stays.
  *
  * `neg(Tensor self) -> Tensor`. Since 0.1.
@@ -2767,6 +2900,13 @@ TAPER_MUST_USE taper_error *taper_round_(taper_tensor *self);
  * `frac(Tensor self) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_frac(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self - trunc(self), written into self.
+ *
+ * `frac_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_frac_(taper_tensor *self);
 
 /* ==== Ops: Special functions ============================================================================== */
 
@@ -2942,11 +3082,25 @@ TAPER_MUST_USE taper_error *taper_polygamma(int64_t n, taper_tensor *self, taper
 TAPER_MUST_USE taper_error *taper_igamma(taper_tensor *self, taper_tensor *other, taper_tensor **out);
 
 /*
+ * The regularised lower incomplete gamma function, written into self.
+ *
+ * `igamma_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_igamma_(taper_tensor *self, taper_tensor *other);
+
+/*
  * The regularised upper incomplete gamma function of shape self at other; differentiable for other.
  *
  * `igammac(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_igammac(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The regularised upper incomplete gamma function, written into self.
+ *
+ * `igammac_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_igammac_(taper_tensor *self, taper_tensor *other);
 
 /*
  * The logarithm of the multivariate gamma function of dimension p.
@@ -3204,6 +3358,13 @@ TAPER_MUST_USE taper_error *taper_glu(taper_tensor *self, int64_t dim, taper_ten
 TAPER_MUST_USE taper_error *taper_logit(taper_tensor *self, const double *eps, taper_tensor **out);
 
 /*
+ * log(self / (1 - self)), written into self.
+ *
+ * `logit_(Tensor(a!) self, float? eps=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logit_(taper_tensor *self, const double *eps);
+
+/*
  * exp(self) normalised to sum 1 along dim.
  *
  * `softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`. Since 0.1.
@@ -3253,6 +3414,20 @@ TAPER_MUST_USE taper_error *taper_eq(taper_tensor *self, taper_tensor *other, ta
 TAPER_MUST_USE taper_error *taper_eq_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
 
 /*
+ * self == other as 0 or 1, written into self.
+ *
+ * `eq_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_eq_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self == other as 0 or 1 for a number, written into self.
+ *
+ * `eq_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_eq_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
  * self != other, elementwise; bool.
  *
  * `ne.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
@@ -3265,6 +3440,20 @@ TAPER_MUST_USE taper_error *taper_ne(taper_tensor *self, taper_tensor *other, ta
  * `ne.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_ne_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self != other as 0 or 1, written into self.
+ *
+ * `ne_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ne_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self != other as 0 or 1 for a number, written into self.
+ *
+ * `ne_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ne_scalar_(taper_tensor *self, taper_scalar other);
 
 /*
  * self < other, elementwise; bool.
@@ -3281,6 +3470,20 @@ TAPER_MUST_USE taper_error *taper_lt(taper_tensor *self, taper_tensor *other, ta
 TAPER_MUST_USE taper_error *taper_lt_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
 
 /*
+ * self < other as 0 or 1, written into self.
+ *
+ * `lt_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lt_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self < other as 0 or 1 for a number, written into self.
+ *
+ * `lt_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_lt_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
  * self <= other, elementwise; bool.
  *
  * `le.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
@@ -3293,6 +3496,20 @@ TAPER_MUST_USE taper_error *taper_le(taper_tensor *self, taper_tensor *other, ta
  * `le.Scalar(Tensor self, Scalar other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_le_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
+
+/*
+ * self <= other as 0 or 1, written into self.
+ *
+ * `le_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_le_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self <= other as 0 or 1 for a number, written into self.
+ *
+ * `le_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_le_scalar_(taper_tensor *self, taper_scalar other);
 
 /*
  * self > other, elementwise; bool.
@@ -3309,6 +3526,20 @@ TAPER_MUST_USE taper_error *taper_gt(taper_tensor *self, taper_tensor *other, ta
 TAPER_MUST_USE taper_error *taper_gt_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
 
 /*
+ * self > other as 0 or 1, written into self.
+ *
+ * `gt_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_gt_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self > other as 0 or 1 for a number, written into self.
+ *
+ * `gt_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_gt_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
  * self >= other, elementwise; bool.
  *
  * `ge.Tensor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
@@ -3323,11 +3554,32 @@ TAPER_MUST_USE taper_error *taper_ge(taper_tensor *self, taper_tensor *other, ta
 TAPER_MUST_USE taper_error *taper_ge_scalar(taper_tensor *self, taper_scalar other, taper_tensor **out);
 
 /*
+ * self >= other as 0 or 1, written into self.
+ *
+ * `ge_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ge_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * self >= other as 0 or 1 for a number, written into self.
+ *
+ * `ge_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ge_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
  * Truth values joined by and; bool.
  *
  * `logical_and(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_logical_and(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * Truth values joined by and as 0 or 1, written into self.
+ *
+ * `logical_and_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_and_(taper_tensor *self, taper_tensor *other);
 
 /*
  * Truth values joined by or; bool.
@@ -3337,6 +3589,13 @@ TAPER_MUST_USE taper_error *taper_logical_and(taper_tensor *self, taper_tensor *
 TAPER_MUST_USE taper_error *taper_logical_or(taper_tensor *self, taper_tensor *other, taper_tensor **out);
 
 /*
+ * Truth values joined by or as 0 or 1, written into self.
+ *
+ * `logical_or_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_or_(taper_tensor *self, taper_tensor *other);
+
+/*
  * Truth values joined by xor; bool.
  *
  * `logical_xor(Tensor self, Tensor other) -> Tensor`. Since 0.1.
@@ -3344,11 +3603,25 @@ TAPER_MUST_USE taper_error *taper_logical_or(taper_tensor *self, taper_tensor *o
 TAPER_MUST_USE taper_error *taper_logical_xor(taper_tensor *self, taper_tensor *other, taper_tensor **out);
 
 /*
+ * Truth values joined by xor as 0 or 1, written into self.
+ *
+ * `logical_xor_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_xor_(taper_tensor *self, taper_tensor *other);
+
+/*
  * True where self is zero; bool.
  *
  * `logical_not(Tensor self) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_logical_not(taper_tensor *self, taper_tensor **out);
+
+/*
+ * 1 where self is zero, else 0, written into self.
+ *
+ * `logical_not_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logical_not_(taper_tensor *self);
 
 /*
  * self & other on integers (and bools where that makes sense).
@@ -3517,6 +3790,13 @@ TAPER_MUST_USE taper_error *taper_bitwise_right_shift_scalar_(taper_tensor *self
  * `bitwise_not(Tensor self) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_bitwise_not(taper_tensor *self, taper_tensor **out);
+
+/*
+ * ~self, in place.
+ *
+ * `bitwise_not_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_bitwise_not_(taper_tensor *self);
 
 /*
  * True where self is NaN; bool.
@@ -4214,6 +4494,33 @@ taper_error *taper_trapezoid_dx(taper_tensor *y,
                                 taper_tensor **out);
 
 /*
+ * Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
+ *
+ * `gradient(Tensor self, Scalar? spacing=None, int[]? dim=None, int edge_order=1) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gradient(taper_tensor *self,
+                            const taper_scalar *spacing,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            int64_t edge_order,
+                            taper_tensor_list **out);
+
+/*
+ * The same of samples at the places that spacing has for each of the dimensions.
+ *
+ * `gradient.tensorarray(Tensor self, Tensor[] spacing, int[]? dim=None, int edge_order=1) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_gradient_tensorarray(taper_tensor *self,
+                                        taper_tensor *const *spacing,
+                                        size_t spacing_len,
+                                        const int64_t *dim,
+                                        size_t dim_len,
+                                        int64_t edge_order,
+                                        taper_tensor_list **out);
+
+/*
  * Running log(sum(exp)) along a dimension.
  *
  * `logcumsumexp(Tensor self, int dim) -> Tensor`. Since 0.1.
@@ -4310,6 +4617,67 @@ taper_error *taper_median_dim(taper_tensor *self,
                               bool keepdim,
                               taper_tensor **values,
                               taper_tensor **indices);
+
+/*
+ * Lower median of the elements that are not NaN.
+ *
+ * `nanmedian(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_nanmedian(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Lower median, along a dimension, of the elements that are not NaN.
+ *
+ * `nanmedian.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nanmedian_dim(taper_tensor *self,
+                                 int64_t dim,
+                                 bool keepdim,
+                                 taper_tensor **values,
+                                 taper_tensor **indices);
+
+/*
+ * Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights).
+ *
+ * `cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cov(taper_tensor *self,
+                       int64_t correction,
+                       taper_tensor *fweights,
+                       taper_tensor *aweights,
+                       taper_tensor **out);
+
+/*
+ * Pearson's correlation of variables (rows) over observations (columns).
+ *
+ * `corrcoef(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_corrcoef(taper_tensor *self, taper_tensor **out);
+
+/*
+ * self with slices along dim scaled down to a p-norm of at most maxnorm.
+ *
+ * `renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_renorm(taper_tensor *self,
+                          taper_scalar p,
+                          int64_t dim,
+                          taper_scalar maxnorm,
+                          taper_tensor **out);
+
+/*
+ * Scales slices along dim down to a p-norm of at most maxnorm.
+ *
+ * `renorm_(Tensor(a!) self, Scalar p, int dim, Scalar maxnorm) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_renorm_(taper_tensor *self,
+                           taper_scalar p,
+                           int64_t dim,
+                           taper_scalar maxnorm);
 
 /*
  * The most frequent element along a dimension, the smallest of several, and its last position.
@@ -4502,6 +4870,18 @@ taper_error *taper_addmv(taper_tensor *self,
                          taper_tensor **out);
 
 /*
+ * beta * self + alpha * (mat @ vec), written into self.
+ *
+ * `addmv_(Tensor(a!) self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addmv_(taper_tensor *self,
+                          taper_tensor *mat,
+                          taper_tensor *vec,
+                          taper_scalar beta,
+                          taper_scalar alpha);
+
+/*
  * beta * self + alpha * outer(vec1, vec2).
  *
  * `addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
@@ -4515,6 +4895,18 @@ taper_error *taper_addr(taper_tensor *self,
                         taper_tensor **out);
 
 /*
+ * beta * self + alpha * outer(vec1, vec2), written into self.
+ *
+ * `addr_(Tensor(a!) self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addr_(taper_tensor *self,
+                         taper_tensor *vec1,
+                         taper_tensor *vec2,
+                         taper_scalar beta,
+                         taper_scalar alpha);
+
+/*
  * beta * self + alpha * (batch1 @ batch2).sum(0).
  *
  * `addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`. Since 0.1.
@@ -4526,6 +4918,18 @@ taper_error *taper_addbmm(taper_tensor *self,
                           taper_scalar beta,
                           taper_scalar alpha,
                           taper_tensor **out);
+
+/*
+ * beta * self + alpha * (batch1 @ batch2).sum(0), written into self.
+ *
+ * `addbmm_(Tensor(a!) self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_addbmm_(taper_tensor *self,
+                           taper_tensor *batch1,
+                           taper_tensor *batch2,
+                           taper_scalar beta,
+                           taper_scalar alpha);
 
 /*
  * The product of matrices, from left to right.
@@ -4610,6 +5014,13 @@ taper_error *taper_view(taper_tensor *self,
  * `view_as(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_view_as(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The memory seen as another dtype, without history; the last dimension's size changes with the element's.
+ *
+ * `view_dtype(Tensor self, ScalarType dtype) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_view_dtype(taper_tensor *self, int32_t dtype, taper_tensor **out);
 
 /*
  * The same elements with another shape, a view where possible; one size may be -1.
@@ -4912,6 +5323,60 @@ taper_error *taper_tensor_split_indices(taper_tensor *self,
                                         size_t indices_len,
                                         int64_t dim,
                                         taper_tensor_list **out);
+
+/*
+ * Equal sections along the second dimension (of vectors the only one), as views.
+ *
+ * `hsplit.int(Tensor self, int sections) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_hsplit_int(taper_tensor *self, int64_t sections, taper_tensor_list **out);
+
+/*
+ * The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views.
+ *
+ * `hsplit.array(Tensor self, int[] indices) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_hsplit_array(taper_tensor *self,
+                                const int64_t *indices,
+                                size_t indices_len,
+                                taper_tensor_list **out);
+
+/*
+ * Equal sections along the first dimension, as views.
+ *
+ * `vsplit.int(Tensor self, int sections) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_vsplit_int(taper_tensor *self, int64_t sections, taper_tensor_list **out);
+
+/*
+ * The tensor cut along the first dimension before each of the indices, as views.
+ *
+ * `vsplit.array(Tensor self, int[] indices) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_vsplit_array(taper_tensor *self,
+                                const int64_t *indices,
+                                size_t indices_len,
+                                taper_tensor_list **out);
+
+/*
+ * Equal sections along the third dimension, as views.
+ *
+ * `dsplit.int(Tensor self, int sections) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_dsplit_int(taper_tensor *self, int64_t sections, taper_tensor_list **out);
+
+/*
+ * The tensor cut along the third dimension before each of the indices, as views.
+ *
+ * `dsplit.array(Tensor self, int[] indices) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dsplit_array(taper_tensor *self,
+                                const int64_t *indices,
+                                size_t indices_len,
+                                taper_tensor_list **out);
 
 /*
  * Windows of size every step along a dimension, appended as the last.
@@ -5602,6 +6067,29 @@ taper_error *taper_take_along_dim(taper_tensor *self,
                                   taper_tensor **out);
 
 /*
+ * self with the elements of source written (or added) at places of the flattened tensor.
+ *
+ * `put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_put(taper_tensor *self,
+                       taper_tensor *index,
+                       taper_tensor *source,
+                       bool accumulate,
+                       taper_tensor **out);
+
+/*
+ * Writes (or adds) the elements of source at places of the flattened tensor.
+ *
+ * `put_(Tensor(a!) self, Tensor index, Tensor source, bool accumulate=False) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_put_(taper_tensor *self,
+                        taper_tensor *index,
+                        taper_tensor *source,
+                        bool accumulate);
+
+/*
  * Rows of weight picked by integer indices; row padding_idx gets no gradient.
  *
  * `embedding(Tensor weight, Tensor indices, int padding_idx=-1) -> Tensor`. Since 0.1.
@@ -5953,6 +6441,60 @@ taper_error *taper_quantile_scalar(taper_tensor *self,
                                    taper_tensor **out);
 
 /*
+ * The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first.
+ *
+ * `nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nanquantile(taper_tensor *self,
+                               taper_tensor *q,
+                               const int64_t *dim,
+                               bool keepdim,
+                               const char *interpolation,
+                               taper_tensor **out);
+
+/*
+ * The same for one number between 0 and 1.
+ *
+ * `nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nanquantile_scalar(taper_tensor *self,
+                                      double q,
+                                      const int64_t *dim,
+                                      bool keepdim,
+                                      const char *interpolation,
+                                      taper_tensor **out);
+
+/*
+ * How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges.
+ *
+ * `histogram(Tensor self, int bins=100, *, float? min=None, float? max=None, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor bin_edges)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_histogram(taper_tensor *self,
+                             int64_t bins,
+                             const double *min,
+                             const double *max,
+                             taper_tensor *weight,
+                             bool density,
+                             taper_tensor **hist,
+                             taper_tensor **bin_edges);
+
+/*
+ * The same for given edges, ascending.
+ *
+ * `histogram.bins_tensor(Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor bin_edges)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_histogram_bins_tensor(taper_tensor *self,
+                                         taper_tensor *bins,
+                                         taper_tensor *weight,
+                                         bool density,
+                                         taper_tensor **hist,
+                                         taper_tensor **bin_edges);
+
+/*
  * The elements in order along dimension 0.
  *
  * `msort(Tensor self) -> Tensor`. Since 0.1.
@@ -5969,11 +6511,25 @@ TAPER_MUST_USE taper_error *taper_msort(taper_tensor *self, taper_tensor **out);
 TAPER_MUST_USE taper_error *taper_deg2rad(taper_tensor *self, taper_tensor **out);
 
 /*
+ * Degrees to radians, written into self.
+ *
+ * `deg2rad_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_deg2rad_(taper_tensor *self);
+
+/*
  * Radians to degrees.
  *
  * `rad2deg(Tensor self) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_rad2deg(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Radians to degrees, written into self.
+ *
+ * `rad2deg_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_rad2deg_(taper_tensor *self);
 
 /*
  * The tensor itself; bools are refused.
@@ -5988,6 +6544,13 @@ TAPER_MUST_USE taper_error *taper_positive(taper_tensor *self, taper_tensor **ou
  * `sgn(Tensor self) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_sgn(taper_tensor *self, taper_tensor **out);
+
+/*
+ * -1, 0 or 1, written into self.
+ *
+ * `sgn_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sgn_(taper_tensor *self);
 
 /*
  * Whether the sign bit is set, that of -0.0 included.
@@ -6028,11 +6591,32 @@ taper_error *taper_copysign_scalar(taper_tensor *self,
                                    taper_tensor **out);
 
 /*
+ * The magnitude of self with the sign of other, written into self.
+ *
+ * `copysign_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_copysign_(taper_tensor *self, taper_tensor *other);
+
+/*
+ * The magnitude of self with the sign of other for a number, written into self.
+ *
+ * `copysign_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_copysign_scalar_(taper_tensor *self, taper_scalar other);
+
+/*
  * 0 below zero, 1 above, values at zero.
  *
  * `heaviside(Tensor self, Tensor values) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_heaviside(taper_tensor *self, taper_tensor *values, taper_tensor **out);
+
+/*
+ * 0 below zero, 1 above, values at zero, written into self.
+ *
+ * `heaviside_(Tensor(a!) self, Tensor values) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_heaviside_(taper_tensor *self, taper_tensor *values);
 
 /*
  * NaN (by 0) and infinities (by the dtype's limits) replaced.
@@ -6065,6 +6649,13 @@ taper_error *taper_nan_to_num_(taper_tensor *self,
 TAPER_MUST_USE taper_error *taper_sinc(taper_tensor *self, taper_tensor **out);
 
 /*
+ * sin(pi x) / (pi x), 1 at zero, written into self.
+ *
+ * `sinc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_sinc_(taper_tensor *self);
+
+/*
  * self to the power of exponent in float64.
  *
  * `float_power.Tensor(Tensor self, Tensor exponent) -> Tensor`. Since 0.1.
@@ -6085,6 +6676,20 @@ taper_error *taper_float_power_scalar(taper_tensor *self,
                                       taper_tensor **out);
 
 /*
+ * self to the power of exponent, of float64, written into self.
+ *
+ * `float_power_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_float_power_(taper_tensor *self, taper_tensor *exponent);
+
+/*
+ * self to the power of exponent, of float64 for a number, written into self.
+ *
+ * `float_power_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_float_power_scalar_(taper_tensor *self, taper_scalar exponent);
+
+/*
  * log2(2^self + 2^other).
  *
  * `logaddexp2(Tensor self, Tensor other) -> Tensor`. Since 0.1.
@@ -6097,6 +6702,13 @@ TAPER_MUST_USE taper_error *taper_logaddexp2(taper_tensor *self, taper_tensor *o
  * `ldexp(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_ldexp(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * self * 2^other, written into self.
+ *
+ * `ldexp_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_ldexp_(taper_tensor *self, taper_tensor *other);
 
 /*
  * The smallest and the largest elements, of all or along a dimension.

@@ -118,6 +118,41 @@ static inline taper_go_t go_taper_eye_m(int64_t a_n, int64_t a_m, int32_t a_dtyp
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_hann_window(int64_t a_window_length, bool a_periodic, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_hann_window(a_window_length, a_periodic, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_hamming_window(int64_t a_window_length, bool a_periodic, double a_alpha, double a_beta, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_hamming_window(a_window_length, a_periodic, a_alpha, a_beta, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_blackman_window(int64_t a_window_length, bool a_periodic, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_blackman_window(a_window_length, a_periodic, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_bartlett_window(int64_t a_window_length, bool a_periodic, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_bartlett_window(a_window_length, a_periodic, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_kaiser_window(int64_t a_window_length, bool a_periodic, double a_beta, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_kaiser_window(a_window_length, a_periodic, a_beta, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_tril(uintptr_t a_self, int64_t a_diagonal) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -389,12 +424,48 @@ static inline taper_go_t go_taper_atan2(uintptr_t a_self, uintptr_t a_other) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_atan2_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_atan2_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
 static inline taper_go_t go_taper_hypot(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_hypot((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_hypot_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_hypot_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline taper_go_t go_taper_gcd(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_gcd((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_gcd_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_gcd_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline taper_go_t go_taper_lcm(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_lcm((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_lcm_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_lcm_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline taper_go_t go_taper_nextafter(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nextafter((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_nextafter_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_nextafter_((taper_tensor *)a_self, (taper_tensor *)a_other);
 }
 static inline taper_go_t go_taper_logaddexp(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
@@ -409,6 +480,9 @@ static inline taper_go_t go_taper_xlogy(uintptr_t a_self, uintptr_t a_other) {
     r.err = (uintptr_t)taper_xlogy((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_xlogy_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_xlogy_((taper_tensor *)a_self, (taper_tensor *)a_other);
 }
 static inline taper_go_t go_taper_lerp(uintptr_t a_self, uintptr_t a_end, uintptr_t a_weight) {
     taper_go_t r = {0};
@@ -734,6 +808,9 @@ static inline taper_go_t go_taper_digamma(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_digamma_(uintptr_t a_self) {
+    return (uintptr_t)taper_digamma_((taper_tensor *)a_self);
+}
 static inline taper_go_t go_taper_neg(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -820,6 +897,9 @@ static inline taper_go_t go_taper_frac(uintptr_t a_self) {
     r.err = (uintptr_t)taper_frac((taper_tensor *)a_self, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_frac_(uintptr_t a_self) {
+    return (uintptr_t)taper_frac_((taper_tensor *)a_self);
 }
 static inline taper_go_t go_taper_special_bessel_j0(uintptr_t a_self) {
     taper_go_t r = {0};
@@ -989,12 +1069,18 @@ static inline taper_go_t go_taper_igamma(uintptr_t a_self, uintptr_t a_other) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_igamma_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_igamma_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
 static inline taper_go_t go_taper_igammac(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_igammac((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_igammac_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_igammac_((taper_tensor *)a_self, (taper_tensor *)a_other);
 }
 static inline taper_go_t go_taper_mvlgamma(uintptr_t a_self, int64_t a_p) {
     taper_go_t r = {0};
@@ -1186,6 +1272,9 @@ static inline taper_go_t go_taper_logit(uintptr_t a_self, bool has_a_eps, double
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_logit_(uintptr_t a_self, bool has_a_eps, double a_eps) {
+    return (uintptr_t)taper_logit_((taper_tensor *)a_self, has_a_eps ? &a_eps : 0);
+}
 static inline taper_go_t go_taper_softmax(uintptr_t a_self, int64_t a_dim, int32_t a_dtype) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1221,6 +1310,12 @@ static inline taper_go_t go_taper_eq_scalar(uintptr_t a_self, taper_scalar a_oth
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_eq_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_eq_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_eq_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_eq_scalar_((taper_tensor *)a_self, a_other);
+}
 static inline taper_go_t go_taper_ne(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1234,6 +1329,12 @@ static inline taper_go_t go_taper_ne_scalar(uintptr_t a_self, taper_scalar a_oth
     r.err = (uintptr_t)taper_ne_scalar((taper_tensor *)a_self, a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_ne_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_ne_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_ne_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_ne_scalar_((taper_tensor *)a_self, a_other);
 }
 static inline taper_go_t go_taper_lt(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
@@ -1249,6 +1350,12 @@ static inline taper_go_t go_taper_lt_scalar(uintptr_t a_self, taper_scalar a_oth
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_lt_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_lt_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_lt_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_lt_scalar_((taper_tensor *)a_self, a_other);
+}
 static inline taper_go_t go_taper_le(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1262,6 +1369,12 @@ static inline taper_go_t go_taper_le_scalar(uintptr_t a_self, taper_scalar a_oth
     r.err = (uintptr_t)taper_le_scalar((taper_tensor *)a_self, a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_le_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_le_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_le_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_le_scalar_((taper_tensor *)a_self, a_other);
 }
 static inline taper_go_t go_taper_gt(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
@@ -1277,6 +1390,12 @@ static inline taper_go_t go_taper_gt_scalar(uintptr_t a_self, taper_scalar a_oth
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_gt_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_gt_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_gt_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_gt_scalar_((taper_tensor *)a_self, a_other);
+}
 static inline taper_go_t go_taper_ge(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1291,12 +1410,21 @@ static inline taper_go_t go_taper_ge_scalar(uintptr_t a_self, taper_scalar a_oth
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_ge_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_ge_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_ge_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_ge_scalar_((taper_tensor *)a_self, a_other);
+}
 static inline taper_go_t go_taper_logical_and(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_logical_and((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_logical_and_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_logical_and_((taper_tensor *)a_self, (taper_tensor *)a_other);
 }
 static inline taper_go_t go_taper_logical_or(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
@@ -1305,6 +1433,9 @@ static inline taper_go_t go_taper_logical_or(uintptr_t a_self, uintptr_t a_other
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_logical_or_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_logical_or_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
 static inline taper_go_t go_taper_logical_xor(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1312,12 +1443,18 @@ static inline taper_go_t go_taper_logical_xor(uintptr_t a_self, uintptr_t a_othe
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_logical_xor_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_logical_xor_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
 static inline taper_go_t go_taper_logical_not(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_logical_not((taper_tensor *)a_self, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_logical_not_(uintptr_t a_self) {
+    return (uintptr_t)taper_logical_not_((taper_tensor *)a_self);
 }
 static inline taper_go_t go_taper_bitwise_and(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
@@ -1425,6 +1562,9 @@ static inline taper_go_t go_taper_bitwise_not(uintptr_t a_self) {
     r.err = (uintptr_t)taper_bitwise_not((taper_tensor *)a_self, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_bitwise_not_(uintptr_t a_self) {
+    return (uintptr_t)taper_bitwise_not_((taper_tensor *)a_self);
 }
 static inline taper_go_t go_taper_isnan(uintptr_t a_self) {
     taper_go_t r = {0};
@@ -1887,6 +2027,20 @@ static inline taper_go_t go_taper_trapezoid_dx(uintptr_t a_y, taper_scalar a_dx,
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_l go_taper_gradient(uintptr_t a_self, bool has_a_spacing, taper_scalar a_spacing, const int64_t *a_dim, size_t a_dim_len, int64_t a_edge_order) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_gradient((taper_tensor *)a_self, has_a_spacing ? &a_spacing : 0, a_dim, a_dim_len, a_edge_order, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_gradient_tensorarray(uintptr_t a_self, uintptr_t *a_spacing, size_t a_spacing_len, const int64_t *a_dim, size_t a_dim_len, int64_t a_edge_order) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_gradient_tensorarray((taper_tensor *)a_self, (taper_tensor *const *)a_spacing, a_spacing_len, a_dim, a_dim_len, a_edge_order, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_logcumsumexp(uintptr_t a_self, int64_t a_dim) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -1961,6 +2115,46 @@ static inline taper_go_t_t go_taper_median_dim(uintptr_t a_self, int64_t a_dim, 
     r.r0 = (uintptr_t)p0;
     r.r1 = (uintptr_t)p1;
     return r;
+}
+static inline taper_go_t go_taper_nanmedian(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nanmedian((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_nanmedian_dim(uintptr_t a_self, int64_t a_dim, bool a_keepdim) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_nanmedian_dim((taper_tensor *)a_self, a_dim, a_keepdim, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_cov(uintptr_t a_self, int64_t a_correction, uintptr_t a_fweights, uintptr_t a_aweights) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cov((taper_tensor *)a_self, a_correction, (taper_tensor *)a_fweights, (taper_tensor *)a_aweights, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_corrcoef(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_corrcoef((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_renorm(uintptr_t a_self, taper_scalar a_p, int64_t a_dim, taper_scalar a_maxnorm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_renorm((taper_tensor *)a_self, a_p, a_dim, a_maxnorm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_renorm_(uintptr_t a_self, taper_scalar a_p, int64_t a_dim, taper_scalar a_maxnorm) {
+    return (uintptr_t)taper_renorm_((taper_tensor *)a_self, a_p, a_dim, a_maxnorm);
 }
 static inline taper_go_t_t go_taper_mode(uintptr_t a_self, int64_t a_dim, bool a_keepdim) {
     taper_go_t_t r = {0};
@@ -2089,6 +2283,9 @@ static inline taper_go_t go_taper_addmv(uintptr_t a_self, uintptr_t a_mat, uintp
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_addmv_(uintptr_t a_self, uintptr_t a_mat, uintptr_t a_vec, taper_scalar a_beta, taper_scalar a_alpha) {
+    return (uintptr_t)taper_addmv_((taper_tensor *)a_self, (taper_tensor *)a_mat, (taper_tensor *)a_vec, a_beta, a_alpha);
+}
 static inline taper_go_t go_taper_addr(uintptr_t a_self, uintptr_t a_vec1, uintptr_t a_vec2, taper_scalar a_beta, taper_scalar a_alpha) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2096,12 +2293,18 @@ static inline taper_go_t go_taper_addr(uintptr_t a_self, uintptr_t a_vec1, uintp
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_addr_(uintptr_t a_self, uintptr_t a_vec1, uintptr_t a_vec2, taper_scalar a_beta, taper_scalar a_alpha) {
+    return (uintptr_t)taper_addr_((taper_tensor *)a_self, (taper_tensor *)a_vec1, (taper_tensor *)a_vec2, a_beta, a_alpha);
+}
 static inline taper_go_t go_taper_addbmm(uintptr_t a_self, uintptr_t a_batch1, uintptr_t a_batch2, taper_scalar a_beta, taper_scalar a_alpha) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_addbmm((taper_tensor *)a_self, (taper_tensor *)a_batch1, (taper_tensor *)a_batch2, a_beta, a_alpha, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_addbmm_(uintptr_t a_self, uintptr_t a_batch1, uintptr_t a_batch2, taper_scalar a_beta, taper_scalar a_alpha) {
+    return (uintptr_t)taper_addbmm_((taper_tensor *)a_self, (taper_tensor *)a_batch1, (taper_tensor *)a_batch2, a_beta, a_alpha);
 }
 static inline taper_go_t go_taper_chain_matmul(uintptr_t *a_matrices, size_t a_matrices_len) {
     taper_go_t r = {0};
@@ -2156,6 +2359,13 @@ static inline taper_go_t go_taper_view_as(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_view_as((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_view_dtype(uintptr_t a_self, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_view_dtype((taper_tensor *)a_self, a_dtype, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2373,6 +2583,48 @@ static inline taper_go_l go_taper_tensor_split_indices(uintptr_t a_self, const i
     taper_go_l r = {0};
     taper_tensor_list *p0 = 0;
     r.err = (uintptr_t)taper_tensor_split_indices((taper_tensor *)a_self, a_indices, a_indices_len, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_hsplit_int(uintptr_t a_self, int64_t a_sections) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_hsplit_int((taper_tensor *)a_self, a_sections, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_hsplit_array(uintptr_t a_self, const int64_t *a_indices, size_t a_indices_len) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_hsplit_array((taper_tensor *)a_self, a_indices, a_indices_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_vsplit_int(uintptr_t a_self, int64_t a_sections) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_vsplit_int((taper_tensor *)a_self, a_sections, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_vsplit_array(uintptr_t a_self, const int64_t *a_indices, size_t a_indices_len) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_vsplit_array((taper_tensor *)a_self, a_indices, a_indices_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_dsplit_int(uintptr_t a_self, int64_t a_sections) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_dsplit_int((taper_tensor *)a_self, a_sections, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_l go_taper_dsplit_array(uintptr_t a_self, const int64_t *a_indices, size_t a_indices_len) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_dsplit_array((taper_tensor *)a_self, a_indices, a_indices_len, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -2783,6 +3035,16 @@ static inline taper_go_t go_taper_take_along_dim(uintptr_t a_self, uintptr_t a_i
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_put(uintptr_t a_self, uintptr_t a_index, uintptr_t a_source, bool a_accumulate) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_put((taper_tensor *)a_self, (taper_tensor *)a_index, (taper_tensor *)a_source, a_accumulate, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_put_(uintptr_t a_self, uintptr_t a_index, uintptr_t a_source, bool a_accumulate) {
+    return (uintptr_t)taper_put_((taper_tensor *)a_self, (taper_tensor *)a_index, (taper_tensor *)a_source, a_accumulate);
+}
 static inline taper_go_t go_taper_embedding(uintptr_t a_weight, uintptr_t a_indices, int64_t a_padding_idx) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2986,6 +3248,38 @@ static inline taper_go_t go_taper_quantile_scalar(uintptr_t a_self, double a_q, 
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_nanquantile(uintptr_t a_self, uintptr_t a_q, bool has_a_dim, int64_t a_dim, bool a_keepdim, const char *a_interpolation) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nanquantile((taper_tensor *)a_self, (taper_tensor *)a_q, has_a_dim ? &a_dim : 0, a_keepdim, a_interpolation, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_nanquantile_scalar(uintptr_t a_self, double a_q, bool has_a_dim, int64_t a_dim, bool a_keepdim, const char *a_interpolation) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nanquantile_scalar((taper_tensor *)a_self, a_q, has_a_dim ? &a_dim : 0, a_keepdim, a_interpolation, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_histogram(uintptr_t a_self, int64_t a_bins, bool has_a_min, double a_min, bool has_a_max, double a_max, uintptr_t a_weight, bool a_density) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_histogram((taper_tensor *)a_self, a_bins, has_a_min ? &a_min : 0, has_a_max ? &a_max : 0, (taper_tensor *)a_weight, a_density, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_histogram_bins_tensor(uintptr_t a_self, uintptr_t a_bins, uintptr_t a_weight, bool a_density) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_histogram_bins_tensor((taper_tensor *)a_self, (taper_tensor *)a_bins, (taper_tensor *)a_weight, a_density, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
 static inline taper_go_t go_taper_msort(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -3000,12 +3294,18 @@ static inline taper_go_t go_taper_deg2rad(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_deg2rad_(uintptr_t a_self) {
+    return (uintptr_t)taper_deg2rad_((taper_tensor *)a_self);
+}
 static inline taper_go_t go_taper_rad2deg(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_rad2deg((taper_tensor *)a_self, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_rad2deg_(uintptr_t a_self) {
+    return (uintptr_t)taper_rad2deg_((taper_tensor *)a_self);
 }
 static inline taper_go_t go_taper_positive(uintptr_t a_self) {
     taper_go_t r = {0};
@@ -3020,6 +3320,9 @@ static inline taper_go_t go_taper_sgn(uintptr_t a_self) {
     r.err = (uintptr_t)taper_sgn((taper_tensor *)a_self, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_sgn_(uintptr_t a_self) {
+    return (uintptr_t)taper_sgn_((taper_tensor *)a_self);
 }
 static inline taper_go_t go_taper_signbit(uintptr_t a_self) {
     taper_go_t r = {0};
@@ -3056,12 +3359,21 @@ static inline taper_go_t go_taper_copysign_scalar(uintptr_t a_self, taper_scalar
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_copysign_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_copysign_((taper_tensor *)a_self, (taper_tensor *)a_other);
+}
+static inline uintptr_t go_taper_copysign_scalar_(uintptr_t a_self, taper_scalar a_other) {
+    return (uintptr_t)taper_copysign_scalar_((taper_tensor *)a_self, a_other);
+}
 static inline taper_go_t go_taper_heaviside(uintptr_t a_self, uintptr_t a_values) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_heaviside((taper_tensor *)a_self, (taper_tensor *)a_values, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_heaviside_(uintptr_t a_self, uintptr_t a_values) {
+    return (uintptr_t)taper_heaviside_((taper_tensor *)a_self, (taper_tensor *)a_values);
 }
 static inline taper_go_t go_taper_nan_to_num(uintptr_t a_self, bool has_a_nan, double a_nan, bool has_a_posinf, double a_posinf, bool has_a_neginf, double a_neginf) {
     taper_go_t r = {0};
@@ -3080,6 +3392,9 @@ static inline taper_go_t go_taper_sinc(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_sinc_(uintptr_t a_self) {
+    return (uintptr_t)taper_sinc_((taper_tensor *)a_self);
+}
 static inline taper_go_t go_taper_float_power(uintptr_t a_self, uintptr_t a_exponent) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -3094,6 +3409,12 @@ static inline taper_go_t go_taper_float_power_scalar(uintptr_t a_self, taper_sca
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_float_power_(uintptr_t a_self, uintptr_t a_exponent) {
+    return (uintptr_t)taper_float_power_((taper_tensor *)a_self, (taper_tensor *)a_exponent);
+}
+static inline uintptr_t go_taper_float_power_scalar_(uintptr_t a_self, taper_scalar a_exponent) {
+    return (uintptr_t)taper_float_power_scalar_((taper_tensor *)a_self, a_exponent);
+}
 static inline taper_go_t go_taper_logaddexp2(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -3107,6 +3428,9 @@ static inline taper_go_t go_taper_ldexp(uintptr_t a_self, uintptr_t a_other) {
     r.err = (uintptr_t)taper_ldexp((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_ldexp_(uintptr_t a_self, uintptr_t a_other) {
+    return (uintptr_t)taper_ldexp_((taper_tensor *)a_self, (taper_tensor *)a_other);
 }
 static inline taper_go_t_t go_taper_aminmax(uintptr_t a_self, bool has_a_dim, int64_t a_dim, bool a_keepdim) {
     taper_go_t_t r = {0};
@@ -4474,6 +4798,94 @@ func EyeM(n int64, m int64, opts ...EyeMOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// HannWindowOptions are the optional arguments of HannWindow; unset fields take their defaults.
+type HannWindowOptions struct {
+	Periodic *bool  // default True
+	Dtype    DType  // default None
+	Device   Device // default None
+}
+
+// HannWindow: Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one.
+func HannWindow(windowLength int64, opts ...HannWindowOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_hann_window(C.int64_t(windowLength), C.bool(or(o.Periodic, true)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// HammingWindowOptions are the optional arguments of HammingWindow; unset fields take their defaults.
+type HammingWindowOptions struct {
+	Periodic *bool    // default True
+	Alpha    *float64 // default 0.54
+	Beta     *float64 // default 0.46
+	Dtype    DType    // default None
+	Device   Device   // default None
+}
+
+// HammingWindow: Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one.
+func HammingWindow(windowLength int64, opts ...HammingWindowOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_hamming_window(C.int64_t(windowLength), C.bool(or(o.Periodic, true)), C.double(or(o.Alpha, 0.54)), C.double(or(o.Beta, 0.46)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BlackmanWindowOptions are the optional arguments of BlackmanWindow; unset fields take their defaults.
+type BlackmanWindowOptions struct {
+	Periodic *bool  // default True
+	Dtype    DType  // default None
+	Device   Device // default None
+}
+
+// BlackmanWindow: Blackman's window; periodic leaves out the last point of a symmetric one.
+func BlackmanWindow(windowLength int64, opts ...BlackmanWindowOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_blackman_window(C.int64_t(windowLength), C.bool(or(o.Periodic, true)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// BartlettWindowOptions are the optional arguments of BartlettWindow; unset fields take their defaults.
+type BartlettWindowOptions struct {
+	Periodic *bool  // default True
+	Dtype    DType  // default None
+	Device   Device // default None
+}
+
+// BartlettWindow: Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one.
+func BartlettWindow(windowLength int64, opts ...BartlettWindowOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_bartlett_window(C.int64_t(windowLength), C.bool(or(o.Periodic, true)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// KaiserWindowOptions are the optional arguments of KaiserWindow; unset fields take their defaults.
+type KaiserWindowOptions struct {
+	Periodic *bool    // default True
+	Beta     *float64 // default 12.0
+	Dtype    DType    // default None
+	Device   Device   // default None
+}
+
+// KaiserWindow: Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one.
+func KaiserWindow(windowLength int64, opts ...KaiserWindowOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_kaiser_window(C.int64_t(windowLength), C.bool(or(o.Periodic, true)), C.double(or(o.Beta, 12.0)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // TrilOptions are the optional arguments of Tril; unset fields take their defaults.
 type TrilOptions struct {
 	Diagonal int64 // default 0
@@ -5027,6 +5439,14 @@ func (t *Tensor) Atan2(other *Tensor) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// Atan2InPlace: Angle of the point (other, self), written into self.
+func (t *Tensor) Atan2InPlace(other *Tensor) error {
+	r := C.go_taper_atan2_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
 // Hypot: sqrt(self^2 + other^2); shapes broadcast, dtypes promote.
 func (t *Tensor) Hypot(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_hypot(t.ptr(), other.ptr())
@@ -5036,6 +5456,71 @@ func (t *Tensor) Hypot(other *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// HypotInPlace: sqrt(self^2 + other^2), written into self.
+func (t *Tensor) HypotInPlace(other *Tensor) error {
+	r := C.go_taper_hypot_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// Gcd: The greatest common divisors of integers; shapes broadcast, dtypes promote.
+func (t *Tensor) Gcd(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_gcd(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// GcdInPlace: The greatest common divisors of integers, written into self.
+func (t *Tensor) GcdInPlace(other *Tensor) error {
+	r := C.go_taper_gcd_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// Lcm: The least common multiples of integers; shapes broadcast, dtypes promote.
+func (t *Tensor) Lcm(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_lcm(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LcmInPlace: The least common multiples of integers, written into self.
+func (t *Tensor) LcmInPlace(other *Tensor) error {
+	r := C.go_taper_lcm_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// Nextafter: The next number after self towards other, of float32 or float64.
+func (t *Tensor) Nextafter(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_nextafter(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// NextafterInPlace: The next number after self towards other, written into self.
+func (t *Tensor) NextafterInPlace(other *Tensor) error {
+	r := C.go_taper_nextafter_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
 }
 
 // Logaddexp: log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote.
@@ -5058,6 +5543,14 @@ func (t *Tensor) Xlogy(other *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// XlogyInPlace: self * log(other), 0 where self is 0, written into self.
+func (t *Tensor) XlogyInPlace(other *Tensor) error {
+	r := C.go_taper_xlogy_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
 }
 
 // Lerp: self + weight * (end - self).
@@ -5643,6 +6136,13 @@ func (t *Tensor) Digamma() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// DigammaInPlace: Derivative of lgamma, written into self.
+func (t *Tensor) DigammaInPlace() error {
+	r := C.go_taper_digamma_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Neg: -self; the dtype stays.
 func (t *Tensor) Neg() (*Tensor, error) {
 	r := C.go_taper_neg(t.ptr())
@@ -5793,6 +6293,13 @@ func (t *Tensor) Frac() (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// FracInPlace: self - trunc(self), written into self.
+func (t *Tensor) FracInPlace() error {
+	r := C.go_taper_frac_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // SpecialBesselJ0: The Bessel function of the first kind of order 0.
@@ -6038,6 +6545,14 @@ func (t *Tensor) Igamma(other *Tensor) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// IgammaInPlace: The regularised lower incomplete gamma function, written into self.
+func (t *Tensor) IgammaInPlace(other *Tensor) error {
+	r := C.go_taper_igamma_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
 // Igammac: The regularised upper incomplete gamma function of shape self at other; differentiable for other.
 func (t *Tensor) Igammac(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_igammac(t.ptr(), other.ptr())
@@ -6047,6 +6562,14 @@ func (t *Tensor) Igammac(other *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// IgammacInPlace: The regularised upper incomplete gamma function, written into self.
+func (t *Tensor) IgammacInPlace(other *Tensor) error {
+	r := C.go_taper_igammac_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
 }
 
 // Mvlgamma: The logarithm of the multivariate gamma function of dimension p.
@@ -6400,6 +6923,19 @@ func (t *Tensor) Logit(opts ...LogitOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// LogitInPlaceOptions are the optional arguments of LogitInPlace; unset fields take their defaults.
+type LogitInPlaceOptions struct {
+	Eps *float64 // default None
+}
+
+// LogitInPlace: log(self / (1 - self)), written into self.
+func (t *Tensor) LogitInPlace(opts ...LogitInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_logit_(t.ptr(), C.bool(o.Eps != nil), C.double(or(o.Eps, 0)))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // SoftmaxOptions are the optional arguments of Softmax; unset fields take their defaults.
 type SoftmaxOptions struct {
 	Dtype DType // default None
@@ -6469,6 +7005,21 @@ func (t *Tensor) EqScalar(other Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// EqInPlace: self == other as 0 or 1, written into self.
+func (t *Tensor) EqInPlace(other *Tensor) error {
+	r := C.go_taper_eq_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// EqScalarInPlace: self == other as 0 or 1 for a number, written into self.
+func (t *Tensor) EqScalarInPlace(other Scalar) error {
+	r := C.go_taper_eq_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Ne: self != other, elementwise; bool.
 func (t *Tensor) Ne(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_ne(t.ptr(), other.ptr())
@@ -6488,6 +7039,21 @@ func (t *Tensor) NeScalar(other Scalar) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// NeInPlace: self != other as 0 or 1, written into self.
+func (t *Tensor) NeInPlace(other *Tensor) error {
+	r := C.go_taper_ne_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// NeScalarInPlace: self != other as 0 or 1 for a number, written into self.
+func (t *Tensor) NeScalarInPlace(other Scalar) error {
+	r := C.go_taper_ne_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Lt: self < other, elementwise; bool.
@@ -6511,6 +7077,21 @@ func (t *Tensor) LtScalar(other Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// LtInPlace: self < other as 0 or 1, written into self.
+func (t *Tensor) LtInPlace(other *Tensor) error {
+	r := C.go_taper_lt_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// LtScalarInPlace: self < other as 0 or 1 for a number, written into self.
+func (t *Tensor) LtScalarInPlace(other Scalar) error {
+	r := C.go_taper_lt_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Le: self <= other, elementwise; bool.
 func (t *Tensor) Le(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_le(t.ptr(), other.ptr())
@@ -6530,6 +7111,21 @@ func (t *Tensor) LeScalar(other Scalar) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// LeInPlace: self <= other as 0 or 1, written into self.
+func (t *Tensor) LeInPlace(other *Tensor) error {
+	r := C.go_taper_le_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// LeScalarInPlace: self <= other as 0 or 1 for a number, written into self.
+func (t *Tensor) LeScalarInPlace(other Scalar) error {
+	r := C.go_taper_le_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Gt: self > other, elementwise; bool.
@@ -6553,6 +7149,21 @@ func (t *Tensor) GtScalar(other Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// GtInPlace: self > other as 0 or 1, written into self.
+func (t *Tensor) GtInPlace(other *Tensor) error {
+	r := C.go_taper_gt_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// GtScalarInPlace: self > other as 0 or 1 for a number, written into self.
+func (t *Tensor) GtScalarInPlace(other Scalar) error {
+	r := C.go_taper_gt_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Ge: self >= other, elementwise; bool.
 func (t *Tensor) Ge(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_ge(t.ptr(), other.ptr())
@@ -6574,6 +7185,21 @@ func (t *Tensor) GeScalar(other Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// GeInPlace: self >= other as 0 or 1, written into self.
+func (t *Tensor) GeInPlace(other *Tensor) error {
+	r := C.go_taper_ge_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// GeScalarInPlace: self >= other as 0 or 1 for a number, written into self.
+func (t *Tensor) GeScalarInPlace(other Scalar) error {
+	r := C.go_taper_ge_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // LogicalAnd: Truth values joined by and; bool.
 func (t *Tensor) LogicalAnd(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_logical_and(t.ptr(), other.ptr())
@@ -6583,6 +7209,14 @@ func (t *Tensor) LogicalAnd(other *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// LogicalAndInPlace: Truth values joined by and as 0 or 1, written into self.
+func (t *Tensor) LogicalAndInPlace(other *Tensor) error {
+	r := C.go_taper_logical_and_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
 }
 
 // LogicalOr: Truth values joined by or; bool.
@@ -6596,6 +7230,14 @@ func (t *Tensor) LogicalOr(other *Tensor) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// LogicalOrInPlace: Truth values joined by or as 0 or 1, written into self.
+func (t *Tensor) LogicalOrInPlace(other *Tensor) error {
+	r := C.go_taper_logical_or_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
 // LogicalXor: Truth values joined by xor; bool.
 func (t *Tensor) LogicalXor(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_logical_xor(t.ptr(), other.ptr())
@@ -6607,6 +7249,14 @@ func (t *Tensor) LogicalXor(other *Tensor) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// LogicalXorInPlace: Truth values joined by xor as 0 or 1, written into self.
+func (t *Tensor) LogicalXorInPlace(other *Tensor) error {
+	r := C.go_taper_logical_xor_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
 // LogicalNot: True where self is zero; bool.
 func (t *Tensor) LogicalNot() (*Tensor, error) {
 	r := C.go_taper_logical_not(t.ptr())
@@ -6615,6 +7265,13 @@ func (t *Tensor) LogicalNot() (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// LogicalNotInPlace: 1 where self is zero, else 0, written into self.
+func (t *Tensor) LogicalNotInPlace() error {
+	r := C.go_taper_logical_not_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // BitwiseAnd: self & other on integers (and bools where that makes sense).
@@ -6805,6 +7462,13 @@ func (t *Tensor) BitwiseNot() (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// BitwiseNotInPlace: ~self, in place.
+func (t *Tensor) BitwiseNotInPlace() error {
+	r := C.go_taper_bitwise_not_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Isnan: True where self is NaN; bool.
@@ -7820,6 +8484,45 @@ func TrapezoidDx(y *Tensor, opts ...TrapezoidDxOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// GradientOptions are the optional arguments of Gradient; unset fields take their defaults.
+type GradientOptions struct {
+	Spacing   Scalar  // default None
+	Dim       []int64 // default None
+	EdgeOrder *int64  // default 1
+}
+
+// Gradient: Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
+func (t *Tensor) Gradient(opts ...GradientOptions) ([]*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_gradient(t.ptr(), C.bool(o.Spacing.set()), C.taper_scalar(o.Spacing.c()), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.int64_t(or(o.EdgeOrder, 1)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// GradientTensorarrayOptions are the optional arguments of GradientTensorarray; unset fields take their defaults.
+type GradientTensorarrayOptions struct {
+	Dim       []int64 // default None
+	EdgeOrder *int64  // default 1
+}
+
+// GradientTensorarray: The same of samples at the places that spacing has for each of the dimensions.
+func (t *Tensor) GradientTensorarray(spacing []*Tensor, opts ...GradientTensorarrayOptions) ([]*Tensor, error) {
+	o := first(opts)
+	spacingHandles := handlesOf(spacing)
+	dimInts := o.Dim
+	r := C.go_taper_gradient_tensorarray(t.ptr(), handleArray(spacingHandles), C.size_t(len(spacingHandles)), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.int64_t(or(o.EdgeOrder, 1)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(spacing)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
 // Logcumsumexp: Running log(sum(exp)) along a dimension.
 func (t *Tensor) Logcumsumexp(dim int64) (*Tensor, error) {
 	r := C.go_taper_logcumsumexp(t.ptr(), C.int64_t(dim))
@@ -7943,6 +8646,79 @@ func (t *Tensor) MedianDim(dim int64, opts ...MedianDimOptions) (*Tensor, *Tenso
 		return nil, nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// Nanmedian: Lower median of the elements that are not NaN.
+func (t *Tensor) Nanmedian() (*Tensor, error) {
+	r := C.go_taper_nanmedian(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// NanmedianDimOptions are the optional arguments of NanmedianDim; unset fields take their defaults.
+type NanmedianDimOptions struct {
+	Keepdim bool // default False
+}
+
+// NanmedianDim: Lower median, along a dimension, of the elements that are not NaN.
+func (t *Tensor) NanmedianDim(dim int64, opts ...NanmedianDimOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_nanmedian_dim(t.ptr(), C.int64_t(dim), C.bool(o.Keepdim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// CovOptions are the optional arguments of Cov; unset fields take their defaults.
+type CovOptions struct {
+	Correction *int64  // default 1
+	Fweights   *Tensor // default None
+	Aweights   *Tensor // default None
+}
+
+// Cov: Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights).
+func (t *Tensor) Cov(opts ...CovOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cov(t.ptr(), C.int64_t(or(o.Correction, 1)), o.Fweights.ptr(), o.Aweights.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Fweights)
+	runtime.KeepAlive(o.Aweights)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Corrcoef: Pearson's correlation of variables (rows) over observations (columns).
+func (t *Tensor) Corrcoef() (*Tensor, error) {
+	r := C.go_taper_corrcoef(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Renorm: self with slices along dim scaled down to a p-norm of at most maxnorm.
+func (t *Tensor) Renorm(p Scalar, dim int64, maxnorm Scalar) (*Tensor, error) {
+	r := C.go_taper_renorm(t.ptr(), C.taper_scalar(p.c()), C.int64_t(dim), C.taper_scalar(maxnorm.c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// RenormInPlace: Scales slices along dim down to a p-norm of at most maxnorm.
+func (t *Tensor) RenormInPlace(p Scalar, dim int64, maxnorm Scalar) error {
+	r := C.go_taper_renorm_(t.ptr(), C.taper_scalar(p.c()), C.int64_t(dim), C.taper_scalar(maxnorm.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // ModeOptions are the optional arguments of Mode; unset fields take their defaults.
@@ -8214,6 +8990,22 @@ func (t *Tensor) Addmv(mat *Tensor, vec *Tensor, opts ...AddmvOptions) (*Tensor,
 	return adopt(uintptr(r.r0)), nil
 }
 
+// AddmvInPlaceOptions are the optional arguments of AddmvInPlace; unset fields take their defaults.
+type AddmvInPlaceOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// AddmvInPlace: beta * self + alpha * (mat @ vec), written into self.
+func (t *Tensor) AddmvInPlace(mat *Tensor, vec *Tensor, opts ...AddmvInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_addmv_(t.ptr(), mat.ptr(), vec.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(mat)
+	runtime.KeepAlive(vec)
+	return check(uintptr(r))
+}
+
 // AddrOptions are the optional arguments of Addr; unset fields take their defaults.
 type AddrOptions struct {
 	Beta  Scalar // default 1
@@ -8233,6 +9025,22 @@ func (t *Tensor) Addr(vec1 *Tensor, vec2 *Tensor, opts ...AddrOptions) (*Tensor,
 	return adopt(uintptr(r.r0)), nil
 }
 
+// AddrInPlaceOptions are the optional arguments of AddrInPlace; unset fields take their defaults.
+type AddrInPlaceOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// AddrInPlace: beta * self + alpha * outer(vec1, vec2), written into self.
+func (t *Tensor) AddrInPlace(vec1 *Tensor, vec2 *Tensor, opts ...AddrInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_addr_(t.ptr(), vec1.ptr(), vec2.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(vec1)
+	runtime.KeepAlive(vec2)
+	return check(uintptr(r))
+}
+
 // AddbmmOptions are the optional arguments of Addbmm; unset fields take their defaults.
 type AddbmmOptions struct {
 	Beta  Scalar // default 1
@@ -8250,6 +9058,22 @@ func (t *Tensor) Addbmm(batch1 *Tensor, batch2 *Tensor, opts ...AddbmmOptions) (
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// AddbmmInPlaceOptions are the optional arguments of AddbmmInPlace; unset fields take their defaults.
+type AddbmmInPlaceOptions struct {
+	Beta  Scalar // default 1
+	Alpha Scalar // default 1
+}
+
+// AddbmmInPlace: beta * self + alpha * (batch1 @ batch2).sum(0), written into self.
+func (t *Tensor) AddbmmInPlace(batch1 *Tensor, batch2 *Tensor, opts ...AddbmmInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_addbmm_(t.ptr(), batch1.ptr(), batch2.ptr(), C.taper_scalar(o.Beta.or(Int(1)).c()), C.taper_scalar(o.Alpha.or(Int(1)).c()))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(batch1)
+	runtime.KeepAlive(batch2)
+	return check(uintptr(r))
 }
 
 // ChainMatmul: The product of matrices, from left to right.
@@ -8369,6 +9193,16 @@ func (t *Tensor) ViewAs(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_view_as(t.ptr(), other.ptr())
 	runtime.KeepAlive(t)
 	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ViewDtype: The memory seen as another dtype, without history; the last dimension's size changes with the element's.
+func (t *Tensor) ViewDtype(dtype DType) (*Tensor, error) {
+	r := C.go_taper_view_dtype(t.ptr(), C.int32_t(dtype.code()))
+	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -8765,6 +9599,69 @@ func (t *Tensor) TensorSplitIndices(indices []int64, opts ...TensorSplitIndicesO
 	o := first(opts)
 	indicesInts := indices
 	r := C.go_taper_tensor_split_indices(t.ptr(), (*C.int64_t)(ints(indicesInts)), C.size_t(len(indicesInts)), C.int64_t(o.Dim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// HsplitInt: Equal sections along the second dimension (of vectors the only one), as views.
+func (t *Tensor) HsplitInt(sections int64) ([]*Tensor, error) {
+	r := C.go_taper_hsplit_int(t.ptr(), C.int64_t(sections))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// HsplitArray: The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views.
+func (t *Tensor) HsplitArray(indices []int64) ([]*Tensor, error) {
+	indicesInts := indices
+	r := C.go_taper_hsplit_array(t.ptr(), (*C.int64_t)(ints(indicesInts)), C.size_t(len(indicesInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// VsplitInt: Equal sections along the first dimension, as views.
+func (t *Tensor) VsplitInt(sections int64) ([]*Tensor, error) {
+	r := C.go_taper_vsplit_int(t.ptr(), C.int64_t(sections))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// VsplitArray: The tensor cut along the first dimension before each of the indices, as views.
+func (t *Tensor) VsplitArray(indices []int64) ([]*Tensor, error) {
+	indicesInts := indices
+	r := C.go_taper_vsplit_array(t.ptr(), (*C.int64_t)(ints(indicesInts)), C.size_t(len(indicesInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// DsplitInt: Equal sections along the third dimension, as views.
+func (t *Tensor) DsplitInt(sections int64) ([]*Tensor, error) {
+	r := C.go_taper_dsplit_int(t.ptr(), C.int64_t(sections))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
+// DsplitArray: The tensor cut along the third dimension before each of the indices, as views.
+func (t *Tensor) DsplitArray(indices []int64) ([]*Tensor, error) {
+	indicesInts := indices
+	r := C.go_taper_dsplit_array(t.ptr(), (*C.int64_t)(ints(indicesInts)), C.size_t(len(indicesInts)))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -9600,6 +10497,39 @@ func (t *Tensor) TakeAlongDim(indices *Tensor, opts ...TakeAlongDimOptions) (*Te
 	return adopt(uintptr(r.r0)), nil
 }
 
+// PutOptions are the optional arguments of Put; unset fields take their defaults.
+type PutOptions struct {
+	Accumulate bool // default False
+}
+
+// Put: self with the elements of source written (or added) at places of the flattened tensor.
+func (t *Tensor) Put(index *Tensor, source *Tensor, opts ...PutOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_put(t.ptr(), index.ptr(), source.ptr(), C.bool(o.Accumulate))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(source)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// PutInPlaceOptions are the optional arguments of PutInPlace; unset fields take their defaults.
+type PutInPlaceOptions struct {
+	Accumulate bool // default False
+}
+
+// PutInPlace: Writes (or adds) the elements of source at places of the flattened tensor.
+func (t *Tensor) PutInPlace(index *Tensor, source *Tensor, opts ...PutInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_put_(t.ptr(), index.ptr(), source.ptr(), C.bool(o.Accumulate))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(source)
+	return check(uintptr(r))
+}
+
 // EmbeddingOptions are the optional arguments of Embedding; unset fields take their defaults.
 type EmbeddingOptions struct {
 	PaddingIdx *int64 // default -1
@@ -10112,6 +11042,93 @@ func (t *Tensor) QuantileScalar(q float64, opts ...QuantileScalarOptions) (*Tens
 	return adopt(uintptr(r.r0)), nil
 }
 
+// NanquantileOptions are the optional arguments of Nanquantile; unset fields take their defaults.
+type NanquantileOptions struct {
+	Dim           *int64 // default None
+	Keepdim       bool   // default False
+	Interpolation string // default "linear"
+}
+
+// Nanquantile: The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first.
+func (t *Tensor) Nanquantile(q *Tensor, opts ...NanquantileOptions) (*Tensor, error) {
+	o := first(opts)
+	interpolationText, err := text(orString(o.Interpolation, "linear"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(interpolationText)
+	r := C.go_taper_nanquantile(t.ptr(), q.ptr(), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)), C.bool(o.Keepdim), (*C.char)(interpolationText))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(q)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// NanquantileScalarOptions are the optional arguments of NanquantileScalar; unset fields take their defaults.
+type NanquantileScalarOptions struct {
+	Dim           *int64 // default None
+	Keepdim       bool   // default False
+	Interpolation string // default "linear"
+}
+
+// NanquantileScalar: The same for one number between 0 and 1.
+func (t *Tensor) NanquantileScalar(q float64, opts ...NanquantileScalarOptions) (*Tensor, error) {
+	o := first(opts)
+	interpolationText, err := text(orString(o.Interpolation, "linear"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(interpolationText)
+	r := C.go_taper_nanquantile_scalar(t.ptr(), C.double(q), C.bool(o.Dim != nil), C.int64_t(or(o.Dim, 0)), C.bool(o.Keepdim), (*C.char)(interpolationText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// HistogramOptions are the optional arguments of Histogram; unset fields take their defaults.
+type HistogramOptions struct {
+	Bins    *int64   // default 100
+	Min     *float64 // default None
+	Max     *float64 // default None
+	Weight  *Tensor  // default None
+	Density bool     // default False
+}
+
+// Histogram: How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges.
+func (t *Tensor) Histogram(opts ...HistogramOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_histogram(t.ptr(), C.int64_t(or(o.Bins, 100)), C.bool(o.Min != nil), C.double(or(o.Min, 0)), C.bool(o.Max != nil), C.double(or(o.Max, 0)), o.Weight.ptr(), C.bool(o.Density))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Weight)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// HistogramBinsTensorOptions are the optional arguments of HistogramBinsTensor; unset fields take their defaults.
+type HistogramBinsTensorOptions struct {
+	Weight  *Tensor // default None
+	Density bool    // default False
+}
+
+// HistogramBinsTensor: The same for given edges, ascending.
+func (t *Tensor) HistogramBinsTensor(bins *Tensor, opts ...HistogramBinsTensorOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_histogram_bins_tensor(t.ptr(), bins.ptr(), o.Weight.ptr(), C.bool(o.Density))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(bins)
+	runtime.KeepAlive(o.Weight)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
 // Msort: The elements in order along dimension 0.
 func (t *Tensor) Msort() (*Tensor, error) {
 	r := C.go_taper_msort(t.ptr())
@@ -10132,6 +11149,13 @@ func (t *Tensor) Deg2rad() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// Deg2radInPlace: Degrees to radians, written into self.
+func (t *Tensor) Deg2radInPlace() error {
+	r := C.go_taper_deg2rad_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Rad2deg: Radians to degrees.
 func (t *Tensor) Rad2deg() (*Tensor, error) {
 	r := C.go_taper_rad2deg(t.ptr())
@@ -10140,6 +11164,13 @@ func (t *Tensor) Rad2deg() (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// Rad2degInPlace: Radians to degrees, written into self.
+func (t *Tensor) Rad2degInPlace() error {
+	r := C.go_taper_rad2deg_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Positive: The tensor itself; bools are refused.
@@ -10160,6 +11191,13 @@ func (t *Tensor) Sgn() (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// SgnInPlace: -1, 0 or 1, written into self.
+func (t *Tensor) SgnInPlace() error {
+	r := C.go_taper_sgn_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Signbit: Whether the sign bit is set, that of -0.0 included.
@@ -10213,6 +11251,21 @@ func (t *Tensor) CopysignScalar(other Scalar) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// CopysignInPlace: The magnitude of self with the sign of other, written into self.
+func (t *Tensor) CopysignInPlace(other *Tensor) error {
+	r := C.go_taper_copysign_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
+}
+
+// CopysignScalarInPlace: The magnitude of self with the sign of other for a number, written into self.
+func (t *Tensor) CopysignScalarInPlace(other Scalar) error {
+	r := C.go_taper_copysign_scalar_(t.ptr(), C.taper_scalar(other.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // Heaviside: 0 below zero, 1 above, values at zero.
 func (t *Tensor) Heaviside(values *Tensor) (*Tensor, error) {
 	r := C.go_taper_heaviside(t.ptr(), values.ptr())
@@ -10222,6 +11275,14 @@ func (t *Tensor) Heaviside(values *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// HeavisideInPlace: 0 below zero, 1 above, values at zero, written into self.
+func (t *Tensor) HeavisideInPlace(values *Tensor) error {
+	r := C.go_taper_heaviside_(t.ptr(), values.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(values)
+	return check(uintptr(r))
 }
 
 // NanToNumOptions are the optional arguments of NanToNum; unset fields take their defaults.
@@ -10267,6 +11328,13 @@ func (t *Tensor) Sinc() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// SincInPlace: sin(pi x) / (pi x), 1 at zero, written into self.
+func (t *Tensor) SincInPlace() error {
+	r := C.go_taper_sinc_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
 // FloatPower: self to the power of exponent in float64.
 func (t *Tensor) FloatPower(exponent *Tensor) (*Tensor, error) {
 	r := C.go_taper_float_power(t.ptr(), exponent.ptr())
@@ -10286,6 +11354,21 @@ func (t *Tensor) FloatPowerScalar(exponent Scalar) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// FloatPowerInPlace: self to the power of exponent, of float64, written into self.
+func (t *Tensor) FloatPowerInPlace(exponent *Tensor) error {
+	r := C.go_taper_float_power_(t.ptr(), exponent.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(exponent)
+	return check(uintptr(r))
+}
+
+// FloatPowerScalarInPlace: self to the power of exponent, of float64 for a number, written into self.
+func (t *Tensor) FloatPowerScalarInPlace(exponent Scalar) error {
+	r := C.go_taper_float_power_scalar_(t.ptr(), C.taper_scalar(exponent.c()))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Logaddexp2: log2(2^self + 2^other).
@@ -10308,6 +11391,14 @@ func (t *Tensor) Ldexp(other *Tensor) (*Tensor, error) {
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// LdexpInPlace: self * 2^other, written into self.
+func (t *Tensor) LdexpInPlace(other *Tensor) error {
+	r := C.go_taper_ldexp_(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	return check(uintptr(r))
 }
 
 // AminmaxOptions are the optional arguments of Aminmax; unset fields take their defaults.

@@ -29,6 +29,7 @@ mod join;
 mod linalg;
 mod loss;
 mod margin;
+mod more;
 mod norm;
 mod pad;
 pub mod pointwise;
@@ -46,6 +47,7 @@ mod special;
 #[allow(clippy::excessive_precision)]
 mod special_gen;
 mod unary;
+mod written;
 
 pub use activations::*;
 pub use affine::*;
@@ -72,6 +74,7 @@ pub use join::*;
 pub use linalg::*;
 pub use loss::*;
 pub use margin::*;
+pub use more::*;
 pub use norm::*;
 pub use pad::*;
 pub use pool::*;
@@ -85,6 +88,7 @@ pub use search::*;
 pub use shape::*;
 pub use special::*;
 pub use unary::*;
+pub use written::*;
 
 use crate::autograd::{self, Algebra, Ctx, Grads, OutputMeta, Saved};
 use crate::base::device::Device;

@@ -244,6 +244,13 @@ impl Tensor {
         b.contains(&layout)?;
         Ok(Tensor::from_body(Body { storage: b.storage.clone(), layout, dtype: b.dtype, version: b.version.clone() }))
     }
+    /// The same memory seen as another dtype, whose elements the layout counts.
+    pub fn alias_as(&self, layout: Layout, dtype: DType) -> Result<Tensor> {
+        let b = self.materialize();
+        let seen = Body { storage: b.storage.clone(), layout: layout.clone(), dtype, version: b.version.clone() };
+        seen.contains(&layout)?;
+        Ok(Tensor::from_body(seen))
+    }
     /// `detach()` as far as this layer knows it: the same layout, memory and version counter.
     pub fn alias_same(&self) -> Tensor {
         let b = self.materialize();

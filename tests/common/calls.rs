@@ -21,6 +21,11 @@ pub const NAMES: &[&str] = &[
     "logspace",
     "eye",
     "eye.m",
+    "hann_window",
+    "hamming_window",
+    "blackman_window",
+    "bartlett_window",
+    "kaiser_window",
     "tril",
     "triu",
     "tril_",
@@ -70,9 +75,18 @@ pub const NAMES: &[&str] = &[
     "fmax",
     "fmin",
     "atan2",
+    "atan2_",
     "hypot",
+    "hypot_",
+    "gcd",
+    "gcd_",
+    "lcm",
+    "lcm_",
+    "nextafter",
+    "nextafter_",
     "logaddexp",
     "xlogy",
+    "xlogy_",
     "lerp.Tensor",
     "lerp.Scalar",
     "lerp_.Scalar",
@@ -137,6 +151,7 @@ pub const NAMES: &[&str] = &[
     "lgamma",
     "lgamma_",
     "digamma",
+    "digamma_",
     "neg",
     "neg_",
     "abs",
@@ -154,6 +169,7 @@ pub const NAMES: &[&str] = &[
     "round",
     "round_",
     "frac",
+    "frac_",
     "special_bessel_j0",
     "special_bessel_j1",
     "special_bessel_y0",
@@ -178,7 +194,9 @@ pub const NAMES: &[&str] = &[
     "special_zeta",
     "polygamma",
     "igamma",
+    "igamma_",
     "igammac",
+    "igammac_",
     "mvlgamma",
     "mvlgamma_",
     "special_chebyshev_polynomial_t",
@@ -209,25 +227,42 @@ pub const NAMES: &[&str] = &[
     "relu6",
     "glu",
     "logit",
+    "logit_",
     "softmax",
     "softmin",
     "log_softmax",
     "eq.Tensor",
     "eq.Scalar",
+    "eq_.Tensor",
+    "eq_.Scalar",
     "ne.Tensor",
     "ne.Scalar",
+    "ne_.Tensor",
+    "ne_.Scalar",
     "lt.Tensor",
     "lt.Scalar",
+    "lt_.Tensor",
+    "lt_.Scalar",
     "le.Tensor",
     "le.Scalar",
+    "le_.Tensor",
+    "le_.Scalar",
     "gt.Tensor",
     "gt.Scalar",
+    "gt_.Tensor",
+    "gt_.Scalar",
     "ge.Tensor",
     "ge.Scalar",
+    "ge_.Tensor",
+    "ge_.Scalar",
     "logical_and",
+    "logical_and_",
     "logical_or",
+    "logical_or_",
     "logical_xor",
+    "logical_xor_",
     "logical_not",
+    "logical_not_",
     "bitwise_and.Tensor",
     "bitwise_and.Scalar",
     "bitwise_and_.Tensor",
@@ -249,6 +284,7 @@ pub const NAMES: &[&str] = &[
     "bitwise_right_shift_.Tensor",
     "bitwise_right_shift_.Scalar",
     "bitwise_not",
+    "bitwise_not_",
     "isnan",
     "isinf",
     "isfinite",
@@ -320,6 +356,8 @@ pub const NAMES: &[&str] = &[
     "diff",
     "trapezoid.x",
     "trapezoid.dx",
+    "gradient",
+    "gradient.tensorarray",
     "logcumsumexp",
     "cummax",
     "cummin",
@@ -329,6 +367,12 @@ pub const NAMES: &[&str] = &[
     "kthvalue",
     "median",
     "median.dim",
+    "nanmedian",
+    "nanmedian.dim",
+    "cov",
+    "corrcoef",
+    "renorm",
+    "renorm_",
     "mode",
     "matmul",
     "mm",
@@ -348,8 +392,11 @@ pub const NAMES: &[&str] = &[
     "tensordot",
     "kron",
     "addmv",
+    "addmv_",
     "addr",
+    "addr_",
     "addbmm",
+    "addbmm_",
     "chain_matmul",
     "cdist",
     "pdist",
@@ -358,6 +405,7 @@ pub const NAMES: &[&str] = &[
     "_linear_activation",
     "view",
     "view_as",
+    "view_dtype",
     "reshape",
     "reshape_as",
     "flatten",
@@ -389,6 +437,12 @@ pub const NAMES: &[&str] = &[
     "chunk",
     "tensor_split.sections",
     "tensor_split.indices",
+    "hsplit.int",
+    "hsplit.array",
+    "vsplit.int",
+    "vsplit.array",
+    "dsplit.int",
+    "dsplit.array",
     "unfold",
     "as_strided",
     "alias",
@@ -458,6 +512,8 @@ pub const NAMES: &[&str] = &[
     "masked_select",
     "take",
     "take_along_dim",
+    "put",
+    "put_",
     "embedding",
     "embedding_full",
     "embedding_renorm_",
@@ -487,24 +543,38 @@ pub const NAMES: &[&str] = &[
     "histc",
     "quantile",
     "quantile.scalar",
+    "nanquantile",
+    "nanquantile.scalar",
+    "histogram",
+    "histogram.bins_tensor",
     "msort",
     "deg2rad",
+    "deg2rad_",
     "rad2deg",
+    "rad2deg_",
     "positive",
     "sgn",
+    "sgn_",
     "signbit",
     "isposinf",
     "isneginf",
     "copysign.Tensor",
     "copysign.Scalar",
+    "copysign_.Tensor",
+    "copysign_.Scalar",
     "heaviside",
+    "heaviside_",
     "nan_to_num",
     "nan_to_num_",
     "sinc",
+    "sinc_",
     "float_power.Tensor",
     "float_power.Scalar",
+    "float_power_.Tensor",
+    "float_power_.Scalar",
     "logaddexp2",
     "ldexp",
+    "ldexp_",
     "aminmax",
     "nanmean",
     "inner",
@@ -699,6 +769,11 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "logspace" => vec![Value::Tensor(ops::logspace(a.scalar(0), a.scalar(1), a.int(2), a.float(3), a.opt_dtype(4), None)?)],
         "eye" => vec![Value::Tensor(ops::eye(a.int(0), a.opt_dtype(1), None)?)],
         "eye.m" => vec![Value::Tensor(ops::eye_m(a.int(0), a.int(1), a.opt_dtype(2), None)?)],
+        "hann_window" => vec![Value::Tensor(ops::hann_window(a.int(0), a.bool(1), a.opt_dtype(2), None)?)],
+        "hamming_window" => vec![Value::Tensor(ops::hamming_window(a.int(0), a.bool(1), a.float(2), a.float(3), a.opt_dtype(4), None)?)],
+        "blackman_window" => vec![Value::Tensor(ops::blackman_window(a.int(0), a.bool(1), a.opt_dtype(2), None)?)],
+        "bartlett_window" => vec![Value::Tensor(ops::bartlett_window(a.int(0), a.bool(1), a.opt_dtype(2), None)?)],
+        "kaiser_window" => vec![Value::Tensor(ops::kaiser_window(a.int(0), a.bool(1), a.float(2), a.opt_dtype(3), None)?)],
         "tril" => vec![Value::Tensor(ops::tril(a.tensor(0), a.int(1))?)],
         "triu" => vec![Value::Tensor(ops::triu(a.tensor(0), a.int(1))?)],
         "tril_" => {
@@ -802,9 +877,36 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "fmax" => vec![Value::Tensor(ops::fmax(a.tensor(0), a.tensor(1))?)],
         "fmin" => vec![Value::Tensor(ops::fmin(a.tensor(0), a.tensor(1))?)],
         "atan2" => vec![Value::Tensor(ops::atan2(a.tensor(0), a.tensor(1))?)],
+        "atan2_" => {
+            ops::atan2_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "hypot" => vec![Value::Tensor(ops::hypot(a.tensor(0), a.tensor(1))?)],
+        "hypot_" => {
+            ops::hypot_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "gcd" => vec![Value::Tensor(ops::gcd(a.tensor(0), a.tensor(1))?)],
+        "gcd_" => {
+            ops::gcd_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "lcm" => vec![Value::Tensor(ops::lcm(a.tensor(0), a.tensor(1))?)],
+        "lcm_" => {
+            ops::lcm_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "nextafter" => vec![Value::Tensor(ops::nextafter(a.tensor(0), a.tensor(1))?)],
+        "nextafter_" => {
+            ops::nextafter_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "logaddexp" => vec![Value::Tensor(ops::logaddexp(a.tensor(0), a.tensor(1))?)],
         "xlogy" => vec![Value::Tensor(ops::xlogy(a.tensor(0), a.tensor(1))?)],
+        "xlogy_" => {
+            ops::xlogy_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "lerp.Tensor" => vec![Value::Tensor(ops::lerp(a.tensor(0), a.tensor(1), a.tensor(2))?)],
         "lerp.Scalar" => vec![Value::Tensor(ops::lerp_scalar(a.tensor(0), a.tensor(1), a.scalar(2))?)],
         "lerp_.Scalar" => {
@@ -962,6 +1064,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![]
         }
         "digamma" => vec![Value::Tensor(ops::digamma(a.tensor(0))?)],
+        "digamma_" => {
+            ops::digamma_(a.tensor(0))?;
+            vec![]
+        }
         "neg" => vec![Value::Tensor(ops::neg(a.tensor(0))?)],
         "neg_" => {
             ops::neg_(a.tensor(0))?;
@@ -1003,6 +1109,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![]
         }
         "frac" => vec![Value::Tensor(ops::frac(a.tensor(0))?)],
+        "frac_" => {
+            ops::frac_(a.tensor(0))?;
+            vec![]
+        }
         "special_bessel_j0" => vec![Value::Tensor(ops::special_bessel_j0(a.tensor(0))?)],
         "special_bessel_j1" => vec![Value::Tensor(ops::special_bessel_j1(a.tensor(0))?)],
         "special_bessel_y0" => vec![Value::Tensor(ops::special_bessel_y0(a.tensor(0))?)],
@@ -1027,7 +1137,15 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "special_zeta" => vec![Value::Tensor(ops::special_zeta(a.tensor(0), a.tensor(1))?)],
         "polygamma" => vec![Value::Tensor(ops::polygamma(a.int(0), a.tensor(1))?)],
         "igamma" => vec![Value::Tensor(ops::igamma(a.tensor(0), a.tensor(1))?)],
+        "igamma_" => {
+            ops::igamma_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "igammac" => vec![Value::Tensor(ops::igammac(a.tensor(0), a.tensor(1))?)],
+        "igammac_" => {
+            ops::igammac_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "mvlgamma" => vec![Value::Tensor(ops::mvlgamma(a.tensor(0), a.int(1))?)],
         "mvlgamma_" => {
             ops::mvlgamma_(a.tensor(0), a.int(1))?;
@@ -1073,25 +1191,93 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "relu6" => vec![Value::Tensor(ops::relu6(a.tensor(0))?)],
         "glu" => vec![Value::Tensor(ops::glu(a.tensor(0), a.int(1))?)],
         "logit" => vec![Value::Tensor(ops::logit(a.tensor(0), a.opt_float(1))?)],
+        "logit_" => {
+            ops::logit_(a.tensor(0), a.opt_float(1))?;
+            vec![]
+        }
         "softmax" => vec![Value::Tensor(ops::softmax(a.tensor(0), a.int(1), a.opt_dtype(2))?)],
         "softmin" => vec![Value::Tensor(ops::softmin(a.tensor(0), a.int(1), a.opt_dtype(2))?)],
         "log_softmax" => vec![Value::Tensor(ops::log_softmax(a.tensor(0), a.int(1), a.opt_dtype(2))?)],
         "eq.Tensor" => vec![Value::Tensor(ops::eq(a.tensor(0), a.tensor(1))?)],
         "eq.Scalar" => vec![Value::Tensor(ops::eq_scalar(a.tensor(0), a.scalar(1))?)],
+        "eq_.Tensor" => {
+            ops::eq_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "eq_.Scalar" => {
+            ops::eq_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "ne.Tensor" => vec![Value::Tensor(ops::ne(a.tensor(0), a.tensor(1))?)],
         "ne.Scalar" => vec![Value::Tensor(ops::ne_scalar(a.tensor(0), a.scalar(1))?)],
+        "ne_.Tensor" => {
+            ops::ne_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "ne_.Scalar" => {
+            ops::ne_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "lt.Tensor" => vec![Value::Tensor(ops::lt(a.tensor(0), a.tensor(1))?)],
         "lt.Scalar" => vec![Value::Tensor(ops::lt_scalar(a.tensor(0), a.scalar(1))?)],
+        "lt_.Tensor" => {
+            ops::lt_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "lt_.Scalar" => {
+            ops::lt_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "le.Tensor" => vec![Value::Tensor(ops::le(a.tensor(0), a.tensor(1))?)],
         "le.Scalar" => vec![Value::Tensor(ops::le_scalar(a.tensor(0), a.scalar(1))?)],
+        "le_.Tensor" => {
+            ops::le_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "le_.Scalar" => {
+            ops::le_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "gt.Tensor" => vec![Value::Tensor(ops::gt(a.tensor(0), a.tensor(1))?)],
         "gt.Scalar" => vec![Value::Tensor(ops::gt_scalar(a.tensor(0), a.scalar(1))?)],
+        "gt_.Tensor" => {
+            ops::gt_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "gt_.Scalar" => {
+            ops::gt_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "ge.Tensor" => vec![Value::Tensor(ops::ge(a.tensor(0), a.tensor(1))?)],
         "ge.Scalar" => vec![Value::Tensor(ops::ge_scalar(a.tensor(0), a.scalar(1))?)],
+        "ge_.Tensor" => {
+            ops::ge_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "ge_.Scalar" => {
+            ops::ge_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "logical_and" => vec![Value::Tensor(ops::logical_and(a.tensor(0), a.tensor(1))?)],
+        "logical_and_" => {
+            ops::logical_and_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "logical_or" => vec![Value::Tensor(ops::logical_or(a.tensor(0), a.tensor(1))?)],
+        "logical_or_" => {
+            ops::logical_or_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "logical_xor" => vec![Value::Tensor(ops::logical_xor(a.tensor(0), a.tensor(1))?)],
+        "logical_xor_" => {
+            ops::logical_xor_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "logical_not" => vec![Value::Tensor(ops::logical_not(a.tensor(0))?)],
+        "logical_not_" => {
+            ops::logical_not_(a.tensor(0))?;
+            vec![]
+        }
         "bitwise_and.Tensor" => vec![Value::Tensor(ops::bitwise_and(a.tensor(0), a.tensor(1))?)],
         "bitwise_and.Scalar" => vec![Value::Tensor(ops::bitwise_and_scalar(a.tensor(0), a.scalar(1))?)],
         "bitwise_and_.Tensor" => {
@@ -1143,6 +1329,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![]
         }
         "bitwise_not" => vec![Value::Tensor(ops::bitwise_not(a.tensor(0))?)],
+        "bitwise_not_" => {
+            ops::bitwise_not_(a.tensor(0))?;
+            vec![]
+        }
         "isnan" => vec![Value::Tensor(ops::isnan(a.tensor(0))?)],
         "isinf" => vec![Value::Tensor(ops::isinf(a.tensor(0))?)],
         "isfinite" => vec![Value::Tensor(ops::isfinite(a.tensor(0))?)],
@@ -1256,6 +1446,8 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "diff" => vec![Value::Tensor(ops::diff(a.tensor(0), a.int(1), a.int(2), a.opt_tensor(3), a.opt_tensor(4))?)],
         "trapezoid.x" => vec![Value::Tensor(ops::trapezoid_x(a.tensor(0), a.tensor(1), a.int(2))?)],
         "trapezoid.dx" => vec![Value::Tensor(ops::trapezoid_dx(a.tensor(0), a.scalar(1), a.int(2))?)],
+        "gradient" => vec![Value::Tensors(ops::gradient(a.tensor(0), a.opt_scalar(1), a.opt_ints(2), a.int(3))?)],
+        "gradient.tensorarray" => vec![Value::Tensors(ops::gradient_tensorarray(a.tensor(0), a.tensors(1), a.opt_ints(2), a.int(3))?)],
         "logcumsumexp" => vec![Value::Tensor(ops::logcumsumexp(a.tensor(0), a.int(1))?)],
         "cummax" => {
             let (r0, r1) = ops::cummax(a.tensor(0), a.int(1))?;
@@ -1282,6 +1474,18 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "median.dim" => {
             let (r0, r1) = ops::median_dim(a.tensor(0), a.int(1), a.bool(2))?;
             vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "nanmedian" => vec![Value::Tensor(ops::nanmedian(a.tensor(0))?)],
+        "nanmedian.dim" => {
+            let (r0, r1) = ops::nanmedian_dim(a.tensor(0), a.int(1), a.bool(2))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "cov" => vec![Value::Tensor(ops::cov(a.tensor(0), a.int(1), a.opt_tensor(2), a.opt_tensor(3))?)],
+        "corrcoef" => vec![Value::Tensor(ops::corrcoef(a.tensor(0))?)],
+        "renorm" => vec![Value::Tensor(ops::renorm(a.tensor(0), a.scalar(1), a.int(2), a.scalar(3))?)],
+        "renorm_" => {
+            ops::renorm_(a.tensor(0), a.scalar(1), a.int(2), a.scalar(3))?;
+            vec![]
         }
         "mode" => {
             let (r0, r1) = ops::mode(a.tensor(0), a.int(1), a.bool(2))?;
@@ -1311,8 +1515,20 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "tensordot" => vec![Value::Tensor(ops::tensordot(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3))?)],
         "kron" => vec![Value::Tensor(ops::kron(a.tensor(0), a.tensor(1))?)],
         "addmv" => vec![Value::Tensor(ops::addmv(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?)],
+        "addmv_" => {
+            ops::addmv_(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?;
+            vec![]
+        }
         "addr" => vec![Value::Tensor(ops::addr(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?)],
+        "addr_" => {
+            ops::addr_(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?;
+            vec![]
+        }
         "addbmm" => vec![Value::Tensor(ops::addbmm(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?)],
+        "addbmm_" => {
+            ops::addbmm_(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?;
+            vec![]
+        }
         "chain_matmul" => vec![Value::Tensor(ops::chain_matmul(a.tensors(0))?)],
         "cdist" => vec![Value::Tensor(ops::cdist(a.tensor(0), a.tensor(1), a.float(2), a.opt_int(3))?)],
         "pdist" => vec![Value::Tensor(ops::pdist(a.tensor(0), a.float(1))?)],
@@ -1321,6 +1537,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "_linear_activation" => vec![Value::Tensor(ops::linear_activation(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.bool(3))?)],
         "view" => vec![Value::Tensor(ops::view(a.tensor(0), a.ints(1))?)],
         "view_as" => vec![Value::Tensor(ops::view_as(a.tensor(0), a.tensor(1))?)],
+        "view_dtype" => vec![Value::Tensor(ops::view_dtype(a.tensor(0), a.dtype(1))?)],
         "reshape" => vec![Value::Tensor(ops::reshape(a.tensor(0), a.ints(1))?)],
         "reshape_as" => vec![Value::Tensor(ops::reshape_as(a.tensor(0), a.tensor(1))?)],
         "flatten" => vec![Value::Tensor(ops::flatten(a.tensor(0), a.int(1), a.int(2))?)],
@@ -1352,6 +1569,12 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "chunk" => vec![Value::Tensors(ops::chunk(a.tensor(0), a.int(1), a.int(2))?)],
         "tensor_split.sections" => vec![Value::Tensors(ops::tensor_split_sections(a.tensor(0), a.int(1), a.int(2))?)],
         "tensor_split.indices" => vec![Value::Tensors(ops::tensor_split_indices(a.tensor(0), a.ints(1), a.int(2))?)],
+        "hsplit.int" => vec![Value::Tensors(ops::hsplit_int(a.tensor(0), a.int(1))?)],
+        "hsplit.array" => vec![Value::Tensors(ops::hsplit_array(a.tensor(0), a.ints(1))?)],
+        "vsplit.int" => vec![Value::Tensors(ops::vsplit_int(a.tensor(0), a.int(1))?)],
+        "vsplit.array" => vec![Value::Tensors(ops::vsplit_array(a.tensor(0), a.ints(1))?)],
+        "dsplit.int" => vec![Value::Tensors(ops::dsplit_int(a.tensor(0), a.int(1))?)],
+        "dsplit.array" => vec![Value::Tensors(ops::dsplit_array(a.tensor(0), a.ints(1))?)],
         "unfold" => vec![Value::Tensor(ops::unfold(a.tensor(0), a.int(1), a.int(2), a.int(3))?)],
         "as_strided" => vec![Value::Tensor(ops::as_strided(a.tensor(0), a.ints(1), a.ints(2), a.opt_int(3))?)],
         "alias" => vec![Value::Tensor(ops::alias(a.tensor(0))?)],
@@ -1478,6 +1701,11 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "masked_select" => vec![Value::Tensor(ops::masked_select(a.tensor(0), a.tensor(1))?)],
         "take" => vec![Value::Tensor(ops::take(a.tensor(0), a.tensor(1))?)],
         "take_along_dim" => vec![Value::Tensor(ops::take_along_dim(a.tensor(0), a.tensor(1), a.opt_int(2))?)],
+        "put" => vec![Value::Tensor(ops::put(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3))?)],
+        "put_" => {
+            ops::put_(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3))?;
+            vec![]
+        }
         "embedding" => vec![Value::Tensor(ops::embedding(a.tensor(0), a.tensor(1), a.int(2))?)],
         "embedding_full" => vec![Value::Tensor(ops::embedding_full(a.tensor(0), a.tensor(1), a.opt_int(2), a.opt_float(3), a.float(4), a.bool(5))?)],
         "embedding_renorm_" => {
@@ -1525,27 +1753,77 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "histc" => vec![Value::Tensor(ops::histc(a.tensor(0), a.int(1), a.scalar(2), a.scalar(3))?)],
         "quantile" => vec![Value::Tensor(ops::quantile(a.tensor(0), a.tensor(1), a.opt_int(2), a.bool(3), a.str(4))?)],
         "quantile.scalar" => vec![Value::Tensor(ops::quantile_scalar(a.tensor(0), a.float(1), a.opt_int(2), a.bool(3), a.str(4))?)],
+        "nanquantile" => vec![Value::Tensor(ops::nanquantile(a.tensor(0), a.tensor(1), a.opt_int(2), a.bool(3), a.str(4))?)],
+        "nanquantile.scalar" => vec![Value::Tensor(ops::nanquantile_scalar(a.tensor(0), a.float(1), a.opt_int(2), a.bool(3), a.str(4))?)],
+        "histogram" => {
+            let (r0, r1) = ops::histogram(a.tensor(0), a.int(1), a.opt_float(2), a.opt_float(3), a.opt_tensor(4), a.bool(5))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "histogram.bins_tensor" => {
+            let (r0, r1) = ops::histogram_bins_tensor(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.bool(3))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
         "msort" => vec![Value::Tensor(ops::msort(a.tensor(0))?)],
         "deg2rad" => vec![Value::Tensor(ops::deg2rad(a.tensor(0))?)],
+        "deg2rad_" => {
+            ops::deg2rad_(a.tensor(0))?;
+            vec![]
+        }
         "rad2deg" => vec![Value::Tensor(ops::rad2deg(a.tensor(0))?)],
+        "rad2deg_" => {
+            ops::rad2deg_(a.tensor(0))?;
+            vec![]
+        }
         "positive" => vec![Value::Tensor(ops::positive(a.tensor(0))?)],
         "sgn" => vec![Value::Tensor(ops::sgn(a.tensor(0))?)],
+        "sgn_" => {
+            ops::sgn_(a.tensor(0))?;
+            vec![]
+        }
         "signbit" => vec![Value::Tensor(ops::signbit(a.tensor(0))?)],
         "isposinf" => vec![Value::Tensor(ops::isposinf(a.tensor(0))?)],
         "isneginf" => vec![Value::Tensor(ops::isneginf(a.tensor(0))?)],
         "copysign.Tensor" => vec![Value::Tensor(ops::copysign(a.tensor(0), a.tensor(1))?)],
         "copysign.Scalar" => vec![Value::Tensor(ops::copysign_scalar(a.tensor(0), a.scalar(1))?)],
+        "copysign_.Tensor" => {
+            ops::copysign_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "copysign_.Scalar" => {
+            ops::copysign_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "heaviside" => vec![Value::Tensor(ops::heaviside(a.tensor(0), a.tensor(1))?)],
+        "heaviside_" => {
+            ops::heaviside_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "nan_to_num" => vec![Value::Tensor(ops::nan_to_num(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?)],
         "nan_to_num_" => {
             ops::nan_to_num_(a.tensor(0), a.opt_float(1), a.opt_float(2), a.opt_float(3))?;
             vec![]
         }
         "sinc" => vec![Value::Tensor(ops::sinc(a.tensor(0))?)],
+        "sinc_" => {
+            ops::sinc_(a.tensor(0))?;
+            vec![]
+        }
         "float_power.Tensor" => vec![Value::Tensor(ops::float_power(a.tensor(0), a.tensor(1))?)],
         "float_power.Scalar" => vec![Value::Tensor(ops::float_power_scalar(a.tensor(0), a.scalar(1))?)],
+        "float_power_.Tensor" => {
+            ops::float_power_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
+        "float_power_.Scalar" => {
+            ops::float_power_scalar_(a.tensor(0), a.scalar(1))?;
+            vec![]
+        }
         "logaddexp2" => vec![Value::Tensor(ops::logaddexp2(a.tensor(0), a.tensor(1))?)],
         "ldexp" => vec![Value::Tensor(ops::ldexp(a.tensor(0), a.tensor(1))?)],
+        "ldexp_" => {
+            ops::ldexp_(a.tensor(0), a.tensor(1))?;
+            vec![]
+        }
         "aminmax" => {
             let (r0, r1) = ops::aminmax(a.tensor(0), a.opt_int(1), a.bool(2))?;
             vec![Value::Tensor(r0), Value::Tensor(r1)]

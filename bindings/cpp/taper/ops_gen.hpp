@@ -273,11 +273,54 @@ T atan2(const T &other) const {
     detail::check(taper_atan2(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
 }
+/// Angle of the point (other, self), written into self.
+const T &atan2_(const T &other) const {
+    detail::check(taper_atan2_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
 /// sqrt(self^2 + other^2); shapes broadcast, dtypes promote.
 T hypot(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_hypot(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
+}
+/// sqrt(self^2 + other^2), written into self.
+const T &hypot_(const T &other) const {
+    detail::check(taper_hypot_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// The greatest common divisors of integers; shapes broadcast, dtypes promote.
+T gcd(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_gcd(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// The greatest common divisors of integers, written into self.
+const T &gcd_(const T &other) const {
+    detail::check(taper_gcd_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// The least common multiples of integers; shapes broadcast, dtypes promote.
+T lcm(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_lcm(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// The least common multiples of integers, written into self.
+const T &lcm_(const T &other) const {
+    detail::check(taper_lcm_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// The next number after self towards other, of float32 or float64.
+T nextafter(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_nextafter(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
+/// The next number after self towards other, written into self.
+const T &nextafter_(const T &other) const {
+    detail::check(taper_nextafter_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
 }
 /// log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote.
 T logaddexp(const T &other) const {
@@ -290,6 +333,11 @@ T xlogy(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_xlogy(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
+}
+/// self * log(other), 0 where self is 0, written into self.
+const T &xlogy_(const T &other) const {
+    detail::check(taper_xlogy_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
 }
 /// self + weight * (end - self).
 T lerp(const T &end, const T &weight) const {
@@ -644,6 +692,11 @@ T digamma() const {
     detail::check(taper_digamma(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// Derivative of lgamma, written into self.
+const T &digamma_() const {
+    detail::check(taper_digamma_(this->raw_handle()));
+    return static_cast<const T &>(*this);
+}
 /// -self; the dtype stays.
 T neg() const {
     taper_tensor *out_{};
@@ -738,17 +791,32 @@ T frac() const {
     detail::check(taper_frac(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// self - trunc(self), written into self.
+const T &frac_() const {
+    detail::check(taper_frac_(this->raw_handle()));
+    return static_cast<const T &>(*this);
+}
 /// The regularised lower incomplete gamma function of shape self at other; differentiable for other.
 T igamma(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_igamma(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
 }
+/// The regularised lower incomplete gamma function, written into self.
+const T &igamma_(const T &other) const {
+    detail::check(taper_igamma_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
 /// The regularised upper incomplete gamma function of shape self at other; differentiable for other.
 T igammac(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_igammac(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
+}
+/// The regularised upper incomplete gamma function, written into self.
+const T &igammac_(const T &other) const {
+    detail::check(taper_igammac_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
 }
 /// The logarithm of the multivariate gamma function of dimension p.
 T mvlgamma(int64_t p) const {
@@ -778,6 +846,11 @@ T logit(std::optional<double> eps = std::nullopt) const {
     detail::check(taper_logit(this->raw_handle(), eps ? &*eps : nullptr, &out_));
     return T::adopt(out_);
 }
+/// log(self / (1 - self)), written into self.
+const T &logit_(std::optional<double> eps = std::nullopt) const {
+    detail::check(taper_logit_(this->raw_handle(), eps ? &*eps : nullptr));
+    return static_cast<const T &>(*this);
+}
 /// exp(self) normalised to sum 1 along dim.
 T softmax(int64_t dim, std::optional<DType> dtype = std::nullopt) const {
     taper_tensor *out_{};
@@ -802,6 +875,16 @@ T eq(Scalar other) const {
     detail::check(taper_eq_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
 }
+/// self == other as 0 or 1, written into self.
+const T &eq_(const T &other) const {
+    detail::check(taper_eq_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// self == other as 0 or 1 for a number, written into self.
+const T &eq_(Scalar other) const {
+    detail::check(taper_eq_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<const T &>(*this);
+}
 /// self != other, elementwise; bool.
 T ne(const T &other) const {
     taper_tensor *out_{};
@@ -813,6 +896,16 @@ T ne(Scalar other) const {
     taper_tensor *out_{};
     detail::check(taper_ne_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
+}
+/// self != other as 0 or 1, written into self.
+const T &ne_(const T &other) const {
+    detail::check(taper_ne_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// self != other as 0 or 1 for a number, written into self.
+const T &ne_(Scalar other) const {
+    detail::check(taper_ne_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<const T &>(*this);
 }
 /// self < other, elementwise; bool.
 T lt(const T &other) const {
@@ -826,6 +919,16 @@ T lt(Scalar other) const {
     detail::check(taper_lt_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
 }
+/// self < other as 0 or 1, written into self.
+const T &lt_(const T &other) const {
+    detail::check(taper_lt_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// self < other as 0 or 1 for a number, written into self.
+const T &lt_(Scalar other) const {
+    detail::check(taper_lt_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<const T &>(*this);
+}
 /// self <= other, elementwise; bool.
 T le(const T &other) const {
     taper_tensor *out_{};
@@ -837,6 +940,16 @@ T le(Scalar other) const {
     taper_tensor *out_{};
     detail::check(taper_le_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
+}
+/// self <= other as 0 or 1, written into self.
+const T &le_(const T &other) const {
+    detail::check(taper_le_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// self <= other as 0 or 1 for a number, written into self.
+const T &le_(Scalar other) const {
+    detail::check(taper_le_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<const T &>(*this);
 }
 /// self > other, elementwise; bool.
 T gt(const T &other) const {
@@ -850,6 +963,16 @@ T gt(Scalar other) const {
     detail::check(taper_gt_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
 }
+/// self > other as 0 or 1, written into self.
+const T &gt_(const T &other) const {
+    detail::check(taper_gt_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// self > other as 0 or 1 for a number, written into self.
+const T &gt_(Scalar other) const {
+    detail::check(taper_gt_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<const T &>(*this);
+}
 /// self >= other, elementwise; bool.
 T ge(const T &other) const {
     taper_tensor *out_{};
@@ -862,11 +985,26 @@ T ge(Scalar other) const {
     detail::check(taper_ge_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
 }
+/// self >= other as 0 or 1, written into self.
+const T &ge_(const T &other) const {
+    detail::check(taper_ge_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// self >= other as 0 or 1 for a number, written into self.
+const T &ge_(Scalar other) const {
+    detail::check(taper_ge_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<const T &>(*this);
+}
 /// Truth values joined by and; bool.
 T logical_and(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_logical_and(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
+}
+/// Truth values joined by and as 0 or 1, written into self.
+const T &logical_and_(const T &other) const {
+    detail::check(taper_logical_and_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
 }
 /// Truth values joined by or; bool.
 T logical_or(const T &other) const {
@@ -874,17 +1012,32 @@ T logical_or(const T &other) const {
     detail::check(taper_logical_or(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
 }
+/// Truth values joined by or as 0 or 1, written into self.
+const T &logical_or_(const T &other) const {
+    detail::check(taper_logical_or_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
 /// Truth values joined by xor; bool.
 T logical_xor(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_logical_xor(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
 }
+/// Truth values joined by xor as 0 or 1, written into self.
+const T &logical_xor_(const T &other) const {
+    detail::check(taper_logical_xor_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
 /// True where self is zero; bool.
 T logical_not() const {
     taper_tensor *out_{};
     detail::check(taper_logical_not(this->raw_handle(), &out_));
     return T::adopt(out_);
+}
+/// 1 where self is zero, else 0, written into self.
+const T &logical_not_() const {
+    detail::check(taper_logical_not_(this->raw_handle()));
+    return static_cast<const T &>(*this);
 }
 /// self & other on integers (and bools where that makes sense).
 T bitwise_and(const T &other) const {
@@ -1001,6 +1154,11 @@ T bitwise_not() const {
     taper_tensor *out_{};
     detail::check(taper_bitwise_not(this->raw_handle(), &out_));
     return T::adopt(out_);
+}
+/// ~self, in place.
+const T &bitwise_not_() const {
+    detail::check(taper_bitwise_not_(this->raw_handle()));
+    return static_cast<const T &>(*this);
 }
 /// True where self is NaN; bool.
 T isnan() const {
@@ -1415,6 +1573,42 @@ std::tuple<T, T> median(int64_t dim, bool keepdim = false) const {
     detail::check(taper_median_dim(this->raw_handle(), dim, keepdim, &values_, &indices_));
     return {T::adopt(values_), T::adopt(indices_)};
 }
+/// Lower median of the elements that are not NaN.
+T nanmedian() const {
+    taper_tensor *out_{};
+    detail::check(taper_nanmedian(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// Lower median, along a dimension, of the elements that are not NaN.
+std::tuple<T, T> nanmedian(int64_t dim, bool keepdim = false) const {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_nanmedian_dim(this->raw_handle(), dim, keepdim, &values_, &indices_));
+    return {T::adopt(values_), T::adopt(indices_)};
+}
+/// Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights).
+T cov(int64_t correction = 1, const T &fweights = {}, const T &aweights = {}) const {
+    taper_tensor *out_{};
+    detail::check(taper_cov(this->raw_handle(), correction, fweights.handle(), aweights.handle(), &out_));
+    return T::adopt(out_);
+}
+/// Pearson's correlation of variables (rows) over observations (columns).
+T corrcoef() const {
+    taper_tensor *out_{};
+    detail::check(taper_corrcoef(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// self with slices along dim scaled down to a p-norm of at most maxnorm.
+T renorm(Scalar p, int64_t dim, Scalar maxnorm) const {
+    taper_tensor *out_{};
+    detail::check(taper_renorm(this->raw_handle(), p.raw(), dim, maxnorm.raw(), &out_));
+    return T::adopt(out_);
+}
+/// Scales slices along dim down to a p-norm of at most maxnorm.
+const T &renorm_(Scalar p, int64_t dim, Scalar maxnorm) const {
+    detail::check(taper_renorm_(this->raw_handle(), p.raw(), dim, maxnorm.raw()));
+    return static_cast<const T &>(*this);
+}
 /// The most frequent element along a dimension, the smallest of several, and its last position.
 std::tuple<T, T> mode(int64_t dim = -1, bool keepdim = false) const {
     taper_tensor *values_{};
@@ -1510,17 +1704,32 @@ T addmv(const T &mat, const T &vec, Scalar beta = 1, Scalar alpha = 1) const {
     detail::check(taper_addmv(this->raw_handle(), mat.handle(), vec.handle(), beta.raw(), alpha.raw(), &out_));
     return T::adopt(out_);
 }
+/// beta * self + alpha * (mat @ vec), written into self.
+const T &addmv_(const T &mat, const T &vec, Scalar beta = 1, Scalar alpha = 1) const {
+    detail::check(taper_addmv_(this->raw_handle(), mat.handle(), vec.handle(), beta.raw(), alpha.raw()));
+    return static_cast<const T &>(*this);
+}
 /// beta * self + alpha * outer(vec1, vec2).
 T addr(const T &vec1, const T &vec2, Scalar beta = 1, Scalar alpha = 1) const {
     taper_tensor *out_{};
     detail::check(taper_addr(this->raw_handle(), vec1.handle(), vec2.handle(), beta.raw(), alpha.raw(), &out_));
     return T::adopt(out_);
 }
+/// beta * self + alpha * outer(vec1, vec2), written into self.
+const T &addr_(const T &vec1, const T &vec2, Scalar beta = 1, Scalar alpha = 1) const {
+    detail::check(taper_addr_(this->raw_handle(), vec1.handle(), vec2.handle(), beta.raw(), alpha.raw()));
+    return static_cast<const T &>(*this);
+}
 /// beta * self + alpha * (batch1 @ batch2).sum(0).
 T addbmm(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) const {
     taper_tensor *out_{};
     detail::check(taper_addbmm(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw(), &out_));
     return T::adopt(out_);
+}
+/// beta * self + alpha * (batch1 @ batch2).sum(0), written into self.
+const T &addbmm_(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) const {
+    detail::check(taper_addbmm_(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw()));
+    return static_cast<const T &>(*this);
 }
 /// The same elements with another shape, never copied; one size may be -1.
 typename ViewOf<T>::One view(const IntList &size) const {
@@ -1532,6 +1741,12 @@ typename ViewOf<T>::One view(const IntList &size) const {
 typename ViewOf<T>::One view_as(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_view_as(this->raw_handle(), other.handle(), &out_));
+    return typename ViewOf<T>::One(T::adopt(out_));
+}
+/// The memory seen as another dtype, without history; the last dimension's size changes with the element's.
+typename ViewOf<T>::One view_dtype(DType dtype) const {
+    taper_tensor *out_{};
+    detail::check(taper_view_dtype(this->raw_handle(), static_cast<int32_t>(dtype), &out_));
     return typename ViewOf<T>::One(T::adopt(out_));
 }
 /// The same elements with another shape, a view where possible; one size may be -1.
@@ -1712,6 +1927,42 @@ std::vector<T> tensor_split(int64_t sections, int64_t dim = 0) const {
 std::vector<T> tensor_split(const IntList &indices, int64_t dim = 0) const {
     taper_tensor_list *out_{};
     detail::check(taper_tensor_split_indices(this->raw_handle(), indices.data(), indices.size(), dim, &out_));
+    return detail::adopt_list<T>(out_);
+}
+/// Equal sections along the second dimension (of vectors the only one), as views.
+std::vector<T> hsplit(int64_t sections) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_hsplit_int(this->raw_handle(), sections, &out_));
+    return detail::adopt_list<T>(out_);
+}
+/// The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views.
+std::vector<T> hsplit(const IntList &indices) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_hsplit_array(this->raw_handle(), indices.data(), indices.size(), &out_));
+    return detail::adopt_list<T>(out_);
+}
+/// Equal sections along the first dimension, as views.
+std::vector<T> vsplit(int64_t sections) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_vsplit_int(this->raw_handle(), sections, &out_));
+    return detail::adopt_list<T>(out_);
+}
+/// The tensor cut along the first dimension before each of the indices, as views.
+std::vector<T> vsplit(const IntList &indices) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_vsplit_array(this->raw_handle(), indices.data(), indices.size(), &out_));
+    return detail::adopt_list<T>(out_);
+}
+/// Equal sections along the third dimension, as views.
+std::vector<T> dsplit(int64_t sections) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_dsplit_int(this->raw_handle(), sections, &out_));
+    return detail::adopt_list<T>(out_);
+}
+/// The tensor cut along the third dimension before each of the indices, as views.
+std::vector<T> dsplit(const IntList &indices) const {
+    taper_tensor_list *out_{};
+    detail::check(taper_dsplit_array(this->raw_handle(), indices.data(), indices.size(), &out_));
     return detail::adopt_list<T>(out_);
 }
 /// Windows of size every step along a dimension, appended as the last.
@@ -2034,6 +2285,17 @@ T take_along_dim(const T &indices, std::optional<int64_t> dim = std::nullopt) co
     detail::check(taper_take_along_dim(this->raw_handle(), indices.handle(), dim ? &*dim : nullptr, &out_));
     return T::adopt(out_);
 }
+/// self with the elements of source written (or added) at places of the flattened tensor.
+T put(const T &index, const T &source, bool accumulate = false) const {
+    taper_tensor *out_{};
+    detail::check(taper_put(this->raw_handle(), index.handle(), source.handle(), accumulate, &out_));
+    return T::adopt(out_);
+}
+/// Writes (or adds) the elements of source at places of the flattened tensor.
+const T &put_(const T &index, const T &source, bool accumulate = false) const {
+    detail::check(taper_put_(this->raw_handle(), index.handle(), source.handle(), accumulate));
+    return static_cast<const T &>(*this);
+}
 /// How often each non-negative integer occurs.
 T bincount(const T &weights = {}, int64_t minlength = 0) const {
     taper_tensor *out_{};
@@ -2128,6 +2390,32 @@ T quantile(double q, std::optional<int64_t> dim = std::nullopt, bool keepdim = f
     detail::check(taper_quantile_scalar(this->raw_handle(), q, dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
     return T::adopt(out_);
 }
+/// The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first.
+T nanquantile(const T &q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") const {
+    taper_tensor *out_{};
+    detail::check(taper_nanquantile(this->raw_handle(), q.handle(), dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
+    return T::adopt(out_);
+}
+/// The same for one number between 0 and 1.
+T nanquantile(double q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") const {
+    taper_tensor *out_{};
+    detail::check(taper_nanquantile_scalar(this->raw_handle(), q, dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
+    return T::adopt(out_);
+}
+/// How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges.
+std::tuple<T, T> histogram(int64_t bins = 100, std::optional<double> min = std::nullopt, std::optional<double> max = std::nullopt, const T &weight = {}, bool density = false) const {
+    taper_tensor *hist_{};
+    taper_tensor *bin_edges_{};
+    detail::check(taper_histogram(this->raw_handle(), bins, min ? &*min : nullptr, max ? &*max : nullptr, weight.handle(), density, &hist_, &bin_edges_));
+    return {T::adopt(hist_), T::adopt(bin_edges_)};
+}
+/// The same for given edges, ascending.
+std::tuple<T, T> histogram(const T &bins, const T &weight = {}, bool density = false) const {
+    taper_tensor *hist_{};
+    taper_tensor *bin_edges_{};
+    detail::check(taper_histogram_bins_tensor(this->raw_handle(), bins.handle(), weight.handle(), density, &hist_, &bin_edges_));
+    return {T::adopt(hist_), T::adopt(bin_edges_)};
+}
 /// The elements in order along dimension 0.
 T msort() const {
     taper_tensor *out_{};
@@ -2140,11 +2428,21 @@ T deg2rad() const {
     detail::check(taper_deg2rad(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// Degrees to radians, written into self.
+const T &deg2rad_() const {
+    detail::check(taper_deg2rad_(this->raw_handle()));
+    return static_cast<const T &>(*this);
+}
 /// Radians to degrees.
 T rad2deg() const {
     taper_tensor *out_{};
     detail::check(taper_rad2deg(this->raw_handle(), &out_));
     return T::adopt(out_);
+}
+/// Radians to degrees, written into self.
+const T &rad2deg_() const {
+    detail::check(taper_rad2deg_(this->raw_handle()));
+    return static_cast<const T &>(*this);
 }
 /// The tensor itself; bools are refused.
 T positive() const {
@@ -2157,6 +2455,11 @@ T sgn() const {
     taper_tensor *out_{};
     detail::check(taper_sgn(this->raw_handle(), &out_));
     return T::adopt(out_);
+}
+/// -1, 0 or 1, written into self.
+const T &sgn_() const {
+    detail::check(taper_sgn_(this->raw_handle()));
+    return static_cast<const T &>(*this);
 }
 /// Whether the sign bit is set, that of -0.0 included.
 T signbit() const {
@@ -2188,11 +2491,26 @@ T copysign(Scalar other) const {
     detail::check(taper_copysign_scalar(this->raw_handle(), other.raw(), &out_));
     return T::adopt(out_);
 }
+/// The magnitude of self with the sign of other, written into self.
+const T &copysign_(const T &other) const {
+    detail::check(taper_copysign_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
+}
+/// The magnitude of self with the sign of other for a number, written into self.
+const T &copysign_(Scalar other) const {
+    detail::check(taper_copysign_scalar_(this->raw_handle(), other.raw()));
+    return static_cast<const T &>(*this);
+}
 /// 0 below zero, 1 above, values at zero.
 T heaviside(const T &values) const {
     taper_tensor *out_{};
     detail::check(taper_heaviside(this->raw_handle(), values.handle(), &out_));
     return T::adopt(out_);
+}
+/// 0 below zero, 1 above, values at zero, written into self.
+const T &heaviside_(const T &values) const {
+    detail::check(taper_heaviside_(this->raw_handle(), values.handle()));
+    return static_cast<const T &>(*this);
 }
 /// NaN (by 0) and infinities (by the dtype's limits) replaced.
 T nan_to_num(std::optional<double> nan = std::nullopt, std::optional<double> posinf = std::nullopt, std::optional<double> neginf = std::nullopt) const {
@@ -2211,6 +2529,11 @@ T sinc() const {
     detail::check(taper_sinc(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// sin(pi x) / (pi x), 1 at zero, written into self.
+const T &sinc_() const {
+    detail::check(taper_sinc_(this->raw_handle()));
+    return static_cast<const T &>(*this);
+}
 /// self to the power of exponent in float64.
 T float_power(const T &exponent) const {
     taper_tensor *out_{};
@@ -2223,6 +2546,16 @@ T float_power(Scalar exponent) const {
     detail::check(taper_float_power_scalar(this->raw_handle(), exponent.raw(), &out_));
     return T::adopt(out_);
 }
+/// self to the power of exponent, of float64, written into self.
+const T &float_power_(const T &exponent) const {
+    detail::check(taper_float_power_(this->raw_handle(), exponent.handle()));
+    return static_cast<const T &>(*this);
+}
+/// self to the power of exponent, of float64 for a number, written into self.
+const T &float_power_(Scalar exponent) const {
+    detail::check(taper_float_power_scalar_(this->raw_handle(), exponent.raw()));
+    return static_cast<const T &>(*this);
+}
 /// log2(2^self + 2^other).
 T logaddexp2(const T &other) const {
     taper_tensor *out_{};
@@ -2234,6 +2567,11 @@ T ldexp(const T &other) const {
     taper_tensor *out_{};
     detail::check(taper_ldexp(this->raw_handle(), other.handle(), &out_));
     return T::adopt(out_);
+}
+/// self * 2^other, written into self.
+const T &ldexp_(const T &other) const {
+    detail::check(taper_ldexp_(this->raw_handle(), other.handle()));
+    return static_cast<const T &>(*this);
 }
 /// The smallest and the largest elements, of all or along a dimension.
 std::tuple<T, T> aminmax(std::optional<int64_t> dim = std::nullopt, bool keepdim = false) const {
@@ -2419,6 +2757,36 @@ inline Tensor eye(int64_t n, std::optional<DType> dtype = std::nullopt, std::opt
 inline Tensor eye(int64_t n, int64_t m, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_eye_m(n, m, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one.
+inline Tensor hann_window(int64_t window_length, bool periodic = true, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_hann_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one.
+inline Tensor hamming_window(int64_t window_length, bool periodic = true, double alpha = 0.54, double beta = 0.46, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_hamming_window(window_length, periodic, alpha, beta, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Blackman's window; periodic leaves out the last point of a symmetric one.
+inline Tensor blackman_window(int64_t window_length, bool periodic = true, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_blackman_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one.
+inline Tensor bartlett_window(int64_t window_length, bool periodic = true, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_bartlett_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one.
+inline Tensor kaiser_window(int64_t window_length, bool periodic = true, double beta = 12.0, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_kaiser_window(window_length, periodic, beta, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
 /// The lower triangle of matrices, zeros above the diagonal-th diagonal.
@@ -2685,6 +3053,34 @@ inline Tensor hypot(const Tensor &self, const Tensor &other) {
     detail::check(taper_hypot(self.handle(), other.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// The greatest common divisors of integers; shapes broadcast, dtypes promote.
+inline Tensor gcd(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_gcd(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The greatest common divisors of integers, written into self.
+inline const Tensor &gcd_(const Tensor &self, const Tensor &other) {
+    detail::check(taper_gcd_(self.handle(), other.handle()));
+    return self;
+}
+/// The least common multiples of integers; shapes broadcast, dtypes promote.
+inline Tensor lcm(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_lcm(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The least common multiples of integers, written into self.
+inline const Tensor &lcm_(const Tensor &self, const Tensor &other) {
+    detail::check(taper_lcm_(self.handle(), other.handle()));
+    return self;
+}
+/// The next number after self towards other, of float32 or float64.
+inline Tensor nextafter(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_nextafter(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
 /// log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote.
 inline Tensor logaddexp(const Tensor &self, const Tensor &other) {
     taper_tensor *out_{};
@@ -2696,6 +3092,11 @@ inline Tensor xlogy(const Tensor &self, const Tensor &other) {
     taper_tensor *out_{};
     detail::check(taper_xlogy(self.handle(), other.handle(), &out_));
     return Tensor::adopt(out_);
+}
+/// self * log(other), 0 where self is 0, written into self.
+inline const Tensor &xlogy_(const Tensor &self, const Tensor &other) {
+    detail::check(taper_xlogy_(self.handle(), other.handle()));
+    return self;
 }
 /// self + weight * (end - self).
 inline Tensor lerp(const Tensor &self, const Tensor &end, const Tensor &weight) {
@@ -3394,6 +3795,11 @@ inline Tensor logit(const Tensor &self, std::optional<double> eps = std::nullopt
     detail::check(taper_logit(self.handle(), eps ? &*eps : nullptr, &out_));
     return Tensor::adopt(out_);
 }
+/// log(self / (1 - self)), written into self.
+inline const Tensor &logit_(const Tensor &self, std::optional<double> eps = std::nullopt) {
+    detail::check(taper_logit_(self.handle(), eps ? &*eps : nullptr));
+    return self;
+}
 /// exp(self) normalised to sum 1 along dim.
 inline Tensor softmax(const Tensor &self, int64_t dim, std::optional<DType> dtype = std::nullopt) {
     taper_tensor *out_{};
@@ -4017,6 +4423,20 @@ inline Tensor trapezoid(const Tensor &y, Scalar dx = 1, int64_t dim = -1) {
     detail::check(taper_trapezoid_dx(y.handle(), dx.raw(), dim, &out_));
     return Tensor::adopt(out_);
 }
+/// Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
+inline std::vector<Tensor> gradient(const Tensor &self, std::optional<Scalar> spacing = std::nullopt, const OptionalIntList &dim = std::nullopt, int64_t edge_order = 1) {
+    const detail::OptionalScalar spacing_raw(spacing);
+    taper_tensor_list *out_{};
+    detail::check(taper_gradient(self.handle(), spacing_raw.get(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, edge_order, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// The same of samples at the places that spacing has for each of the dimensions.
+inline std::vector<Tensor> gradient(const Tensor &self, const std::vector<Tensor> &spacing, const OptionalIntList &dim = std::nullopt, int64_t edge_order = 1) {
+    const auto spacing_list = detail::handles(spacing);
+    taper_tensor_list *out_{};
+    detail::check(taper_gradient_tensorarray(self.handle(), spacing_list.data(), spacing_list.size(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, edge_order, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
 /// Running log(sum(exp)) along a dimension.
 inline Tensor logcumsumexp(const Tensor &self, int64_t dim) {
     taper_tensor *out_{};
@@ -4076,6 +4496,37 @@ inline std::tuple<Tensor, Tensor> median(const Tensor &self, int64_t dim, bool k
     taper_tensor *indices_{};
     detail::check(taper_median_dim(self.handle(), dim, keepdim, &values_, &indices_));
     return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// Lower median of the elements that are not NaN.
+inline Tensor nanmedian(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_nanmedian(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Lower median, along a dimension, of the elements that are not NaN.
+inline std::tuple<Tensor, Tensor> nanmedian(const Tensor &self, int64_t dim, bool keepdim = false) {
+    taper_tensor *values_{};
+    taper_tensor *indices_{};
+    detail::check(taper_nanmedian_dim(self.handle(), dim, keepdim, &values_, &indices_));
+    return {Tensor::adopt(values_), Tensor::adopt(indices_)};
+}
+/// Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights).
+inline Tensor cov(const Tensor &self, int64_t correction = 1, const Tensor &fweights = {}, const Tensor &aweights = {}) {
+    taper_tensor *out_{};
+    detail::check(taper_cov(self.handle(), correction, fweights.handle(), aweights.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Pearson's correlation of variables (rows) over observations (columns).
+inline Tensor corrcoef(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_corrcoef(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self with slices along dim scaled down to a p-norm of at most maxnorm.
+inline Tensor renorm(const Tensor &self, Scalar p, int64_t dim, Scalar maxnorm) {
+    taper_tensor *out_{};
+    detail::check(taper_renorm(self.handle(), p.raw(), dim, maxnorm.raw(), &out_));
+    return Tensor::adopt(out_);
 }
 /// The most frequent element along a dimension, the smallest of several, and its last position.
 inline std::tuple<Tensor, Tensor> mode(const Tensor &self, int64_t dim = -1, bool keepdim = false) {
@@ -4190,6 +4641,11 @@ inline Tensor addmv(const Tensor &self, const Tensor &mat, const Tensor &vec, Sc
     taper_tensor *out_{};
     detail::check(taper_addmv(self.handle(), mat.handle(), vec.handle(), beta.raw(), alpha.raw(), &out_));
     return Tensor::adopt(out_);
+}
+/// beta * self + alpha * (mat @ vec), written into self.
+inline const Tensor &addmv_(const Tensor &self, const Tensor &mat, const Tensor &vec, Scalar beta = 1, Scalar alpha = 1) {
+    detail::check(taper_addmv_(self.handle(), mat.handle(), vec.handle(), beta.raw(), alpha.raw()));
+    return self;
 }
 /// beta * self + alpha * outer(vec1, vec2).
 inline Tensor addr(const Tensor &self, const Tensor &vec1, const Tensor &vec2, Scalar beta = 1, Scalar alpha = 1) {
@@ -4371,6 +4827,42 @@ inline std::vector<Tensor> tensor_split(const Tensor &self, int64_t sections, in
 inline std::vector<Tensor> tensor_split(const Tensor &self, const IntList &indices, int64_t dim = 0) {
     taper_tensor_list *out_{};
     detail::check(taper_tensor_split_indices(self.handle(), indices.data(), indices.size(), dim, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// Equal sections along the second dimension (of vectors the only one), as views.
+inline std::vector<Tensor> hsplit(const Tensor &self, int64_t sections) {
+    taper_tensor_list *out_{};
+    detail::check(taper_hsplit_int(self.handle(), sections, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views.
+inline std::vector<Tensor> hsplit(const Tensor &self, const IntList &indices) {
+    taper_tensor_list *out_{};
+    detail::check(taper_hsplit_array(self.handle(), indices.data(), indices.size(), &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// Equal sections along the first dimension, as views.
+inline std::vector<Tensor> vsplit(const Tensor &self, int64_t sections) {
+    taper_tensor_list *out_{};
+    detail::check(taper_vsplit_int(self.handle(), sections, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// The tensor cut along the first dimension before each of the indices, as views.
+inline std::vector<Tensor> vsplit(const Tensor &self, const IntList &indices) {
+    taper_tensor_list *out_{};
+    detail::check(taper_vsplit_array(self.handle(), indices.data(), indices.size(), &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// Equal sections along the third dimension, as views.
+inline std::vector<Tensor> dsplit(const Tensor &self, int64_t sections) {
+    taper_tensor_list *out_{};
+    detail::check(taper_dsplit_int(self.handle(), sections, &out_));
+    return detail::adopt_list<Tensor>(out_);
+}
+/// The tensor cut along the third dimension before each of the indices, as views.
+inline std::vector<Tensor> dsplit(const Tensor &self, const IntList &indices) {
+    taper_tensor_list *out_{};
+    detail::check(taper_dsplit_array(self.handle(), indices.data(), indices.size(), &out_));
     return detail::adopt_list<Tensor>(out_);
 }
 /// A window on the memory with any sizes, strides and offset.
@@ -4680,6 +5172,12 @@ inline Tensor take_along_dim(const Tensor &self, const Tensor &indices, std::opt
     detail::check(taper_take_along_dim(self.handle(), indices.handle(), dim ? &*dim : nullptr, &out_));
     return Tensor::adopt(out_);
 }
+/// self with the elements of source written (or added) at places of the flattened tensor.
+inline Tensor put(const Tensor &self, const Tensor &index, const Tensor &source, bool accumulate = false) {
+    taper_tensor *out_{};
+    detail::check(taper_put(self.handle(), index.handle(), source.handle(), accumulate, &out_));
+    return Tensor::adopt(out_);
+}
 /// Rows of weight picked by integer indices; row padding_idx gets no gradient.
 inline Tensor embedding(const Tensor &weight, const Tensor &indices, int64_t padding_idx = -1) {
     taper_tensor *out_{};
@@ -4840,6 +5338,32 @@ inline Tensor quantile(const Tensor &self, double q, std::optional<int64_t> dim 
     detail::check(taper_quantile_scalar(self.handle(), q, dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
     return Tensor::adopt(out_);
 }
+/// The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first.
+inline Tensor nanquantile(const Tensor &self, const Tensor &q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") {
+    taper_tensor *out_{};
+    detail::check(taper_nanquantile(self.handle(), q.handle(), dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
+    return Tensor::adopt(out_);
+}
+/// The same for one number between 0 and 1.
+inline Tensor nanquantile(const Tensor &self, double q, std::optional<int64_t> dim = std::nullopt, bool keepdim = false, const std::string &interpolation = "linear") {
+    taper_tensor *out_{};
+    detail::check(taper_nanquantile_scalar(self.handle(), q, dim ? &*dim : nullptr, keepdim, detail::text(interpolation), &out_));
+    return Tensor::adopt(out_);
+}
+/// How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges.
+inline std::tuple<Tensor, Tensor> histogram(const Tensor &self, int64_t bins = 100, std::optional<double> min = std::nullopt, std::optional<double> max = std::nullopt, const Tensor &weight = {}, bool density = false) {
+    taper_tensor *hist_{};
+    taper_tensor *bin_edges_{};
+    detail::check(taper_histogram(self.handle(), bins, min ? &*min : nullptr, max ? &*max : nullptr, weight.handle(), density, &hist_, &bin_edges_));
+    return {Tensor::adopt(hist_), Tensor::adopt(bin_edges_)};
+}
+/// The same for given edges, ascending.
+inline std::tuple<Tensor, Tensor> histogram(const Tensor &self, const Tensor &bins, const Tensor &weight = {}, bool density = false) {
+    taper_tensor *hist_{};
+    taper_tensor *bin_edges_{};
+    detail::check(taper_histogram_bins_tensor(self.handle(), bins.handle(), weight.handle(), density, &hist_, &bin_edges_));
+    return {Tensor::adopt(hist_), Tensor::adopt(bin_edges_)};
+}
 /// The elements in order along dimension 0.
 inline Tensor msort(const Tensor &self) {
     taper_tensor *out_{};
@@ -4852,11 +5376,21 @@ inline Tensor deg2rad(const Tensor &self) {
     detail::check(taper_deg2rad(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// Degrees to radians, written into self.
+inline const Tensor &deg2rad_(const Tensor &self) {
+    detail::check(taper_deg2rad_(self.handle()));
+    return self;
+}
 /// Radians to degrees.
 inline Tensor rad2deg(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_rad2deg(self.handle(), &out_));
     return Tensor::adopt(out_);
+}
+/// Radians to degrees, written into self.
+inline const Tensor &rad2deg_(const Tensor &self) {
+    detail::check(taper_rad2deg_(self.handle()));
+    return self;
 }
 /// The tensor itself; bools are refused.
 inline Tensor positive(const Tensor &self) {
@@ -4923,6 +5457,11 @@ inline Tensor sinc(const Tensor &self) {
     detail::check(taper_sinc(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// sin(pi x) / (pi x), 1 at zero, written into self.
+inline const Tensor &sinc_(const Tensor &self) {
+    detail::check(taper_sinc_(self.handle()));
+    return self;
+}
 /// self to the power of exponent in float64.
 inline Tensor float_power(const Tensor &self, const Tensor &exponent) {
     taper_tensor *out_{};
@@ -4946,6 +5485,11 @@ inline Tensor ldexp(const Tensor &self, const Tensor &other) {
     taper_tensor *out_{};
     detail::check(taper_ldexp(self.handle(), other.handle(), &out_));
     return Tensor::adopt(out_);
+}
+/// self * 2^other, written into self.
+inline const Tensor &ldexp_(const Tensor &self, const Tensor &other) {
+    detail::check(taper_ldexp_(self.handle(), other.handle()));
+    return self;
 }
 /// The smallest and the largest elements, of all or along a dimension.
 inline std::tuple<Tensor, Tensor> aminmax(const Tensor &self, std::optional<int64_t> dim = std::nullopt, bool keepdim = false) {

@@ -128,10 +128,92 @@ def tensor_split(input, indices_or_sections=M, dim=0, *, indices=M, sections=M):
 
 
 def einsum(equation, *operands):
-    """Sums of products of the operands' elements, after the equation's letters."""
+    """Sums of products of the operands' elements, after the equation's letters or after lists of numbers."""
+    if isinstance(equation, Tensor):
+        equation, operands = _sublists((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = operands[0]
     return g.einsum(equation, list(operands))
+
+
+def _sublists(parts):
+    """The equation of operands that are each followed by the numbers of their dimensions, and those of the result."""
+
+    def letters(numbers):
+        text = ""
+        for n in numbers:
+            if n is Ellipsis:
+                text += "..."
+            elif isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 52:
+                raise ValueError(
+                    "einsum(): expected subscripts within range [0, 52)"
+                    if isinstance(n, int)
+                    else "einsum(): expected subscripts to be integers or Ellipsis"
+                )
+            else:
+                text += chr(65 + n) if n < 26 else chr(97 + n - 26)
+        return text
+
+    result = None
+    if len(parts) % 2 == 1:
+        *parts, result = parts
+    equation = ",".join(letters(numbers) for numbers in parts[1::2])
+    if result is not None:
+        equation += "->" + letters(result)
+    return equation, tuple(parts[::2])
+
+
+def gradient(input, *, spacing=M, dim=None, edge_order=1):
+    """Slopes of samples along dimensions; spacing is a distance, one for each, or tensors of places."""
+    if isinstance(dim, int):
+        dim = (dim,)
+    if spacing is M or isinstance(spacing, (int, float)):
+        return tuple(g.gradient(input, None if spacing is M else spacing, dim, edge_order))
+    spacing = [
+        s if isinstance(s, Tensor) else g.full((), s, dtype=_dtype.float64, device=input.device) for s in spacing
+    ]
+    return tuple(g.gradient(input, spacing, dim, edge_order))
+
+
+def histogram(input, bins=100, *, range=None, weight=None, density=False, out=None):  # noqa: A002  (PyTorch's name)
+    """How many elements fall into each bin, and the bins' edges."""
+    if isinstance(bins, Tensor):
+        r = g.histogram(input, bins, weight=weight, density=density)
+    else:
+        low, high = (None, None) if range is None else range
+        r = g.histogram(input, bins, min=low, max=high, weight=weight, density=density)
+    return r if out is None else type(r)(*(g.copy_out(a, b) for a, b in zip(r, out)))
+
+
+def repeat_interleave(input, repeats=M, dim=None, *, output_size=None, axis=M):
+    """Each element repeated; of one tensor of counts, each place as often as its count says."""
+    if repeats is M:
+        places = g.op_arange(input.numel(), dtype=_dtype.int64, device=input.device)
+        return repeat_interleave(places, input, output_size=output_size)
+    dim = axis if axis is not M else dim
+    if isinstance(repeats, (list, tuple)):
+        from ._creation import tensor
+
+        repeats = tensor(repeats, device=input.device)
+    r = g.repeat_interleave(input, repeats, dim)
+    if output_size is not None:
+        size = r.shape[0 if dim is None else dim]
+        if size != output_size:
+            raise RuntimeError(f"allocated size does not match required size: output_size is {output_size}, not {size}")
+    return r
+
+
+def polygamma(n, input, *, out=None):
+    """The n-th derivative of digamma; as a method, of the tensor it is called on."""
+    if isinstance(n, Tensor):
+        n, input = input, n
+    return g.polygamma(n, input) if out is None else g.polygamma(n, input, out=out)
+
+
+def polygamma_(input, n):
+    """The n-th derivative of digamma, in place."""
+    old = input.clone() if input.requires_grad and _c.grad_mode_enabled() else input
+    return input.copy_(g.polygamma(n, old))
 
 
 def meshgrid(*tensors, indexing=None):

@@ -8,7 +8,7 @@ MERGED = frozenset(
     "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
     "lstm gru rnn_tanh rnn_relu xlogy clamp_ lerp_ round_ squeeze_ sort argsort scatter scatter_ randint randint_like random_ normal unique "
     "unique_consecutive tensor_split atleast_1d atleast_2d atleast_3d block_diag cartesian_prod chain_matmul tensordot "
-    "cdist".split()
+    "cdist gradient histogram repeat_interleave polygamma polygamma_".split()
 )
 # Composed of ops in `_functions.py` until the core has them: an op of the table goes first.
 COMPOSED = frozenset(
@@ -32,6 +32,22 @@ ALIASES = {
     "arctan": "atan",
     "arctan2": "atan2",
     "arccosh": "acosh",
+    "arccos_": "acos_",
+    "arcsin_": "asin_",
+    "arctan_": "atan_",
+    "arctan2_": "atan2_",
+    "arccosh_": "acosh_",
+    "arcsinh_": "asinh_",
+    "arctanh_": "atanh_",
+    "fix_": "trunc_",
+    "greater_": "gt_",
+    "greater_equal_": "ge_",
+    "less_": "lt_",
+    "less_equal_": "le_",
+    "not_equal_": "ne_",
+    "true_divide_": "div_",
+    "swapaxes_": "transpose_",
+    "swapdims_": "transpose_",
     "arcsinh": "asinh",
     "arctanh": "atanh",
     "fix": "trunc",
@@ -54,10 +70,10 @@ ALIASES = {
 # Names of the two tables that are functions alone or methods alone.
 _FUNCTION_ONLY = frozenset(
     "arange einsum meshgrid broadcast_tensors broadcast_shapes is_tensor result_type promote_types can_cast atleast_1d "
-    "atleast_2d atleast_3d scalar_tensor block_diag cartesian_prod chain_matmul numel is_floating_point is_complex randint randint_like normal range "
+    "atleast_2d atleast_3d gradient scalar_tensor block_diag cartesian_prod chain_matmul numel is_floating_point is_complex randint randint_like normal range "
     "lstm gru rnn_tanh rnn_relu".split()
 )
-_METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "random_"))
+_METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "random_", "polygamma_"))
 # Ops that are in the table for the bindings' own use.
 _INTERNAL = ("init_", "fused_", "clip_grad_")
 

@@ -32,6 +32,10 @@ class _output_inverse_indices_counts(NamedTuple):
     inverse_indices: Tensor
     counts: Tensor
 
+class _hist_bin_edges(NamedTuple):
+    hist: Tensor
+    bin_edges: Tensor
+
 class _min_max(NamedTuple):
     min: Tensor
     max: Tensor
@@ -74,6 +78,16 @@ def eye(n: _int, *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout
 @overload
 def eye(n: _int, m: _int, *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
     """Ones on the main diagonal of an n by m matrix."""
+def hann_window(window_length: _int, periodic: _bool = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one."""
+def hamming_window(window_length: _int, periodic: _bool = ..., alpha: _float = ..., beta: _float = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one."""
+def blackman_window(window_length: _int, periodic: _bool = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Blackman's window; periodic leaves out the last point of a symmetric one."""
+def bartlett_window(window_length: _int, periodic: _bool = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one."""
+def kaiser_window(window_length: _int, periodic: _bool = ..., beta: _float = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one."""
 def tril(input: Tensor, diagonal: _int = ..., *, out: Any = ...) -> Tensor:
     """The lower triangle of matrices, zeros above the diagonal-th diagonal."""
 def triu(input: Tensor, diagonal: _int = ..., *, out: Any = ...) -> Tensor:
@@ -187,10 +201,22 @@ def atan2(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """Angle of the point (other, self); shapes broadcast, dtypes promote."""
 def hypot(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """sqrt(self^2 + other^2); shapes broadcast, dtypes promote."""
+def gcd(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The greatest common divisors of integers; shapes broadcast, dtypes promote."""
+def gcd_(input: Tensor, other: Tensor) -> Tensor:
+    """The greatest common divisors of integers, written into self."""
+def lcm(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The least common multiples of integers; shapes broadcast, dtypes promote."""
+def lcm_(input: Tensor, other: Tensor) -> Tensor:
+    """The least common multiples of integers, written into self."""
+def nextafter(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The next number after self towards other, of float32 or float64."""
 def logaddexp(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote."""
 def xlogy(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """self * log(other), 0 where self is 0; shapes broadcast, dtypes promote."""
+def xlogy_(input: Tensor, other: Tensor) -> Tensor:
+    """self * log(other), 0 where self is 0, written into self."""
 @overload
 def lerp(input: Tensor, end: Tensor, weight: Tensor, *, out: Any = ...) -> Tensor:
     """self + weight * (end - self)."""
@@ -439,6 +465,8 @@ def relu_(input: Tensor) -> Tensor:
     """max(self, 0), written into self."""
 def logit(input: Tensor, eps: Optional[_float] = ..., *, out: Any = ...) -> Tensor:
     """log(self / (1 - self)), self clamped to [eps, 1 - eps] when eps is given."""
+def logit_(input: Tensor, eps: Optional[_float] = ...) -> Tensor:
+    """log(self / (1 - self)), written into self."""
 def softmax(input: Tensor, dim: _int, dtype: Optional[_dtype] = ..., *, out: Any = ...) -> Tensor:
     """exp(self) normalised to sum 1 along dim."""
 def log_softmax(input: Tensor, dim: _int, dtype: Optional[_dtype] = ..., *, out: Any = ...) -> Tensor:
@@ -669,6 +697,12 @@ def trapezoid(y: Tensor, x: Tensor, *, dim: _int = ..., out: Any = ...) -> Tenso
 @overload
 def trapezoid(y: Tensor, *, dx: _Number = ..., dim: _int = ..., out: Any = ...) -> Tensor:
     """The integral by the trapezoidal rule, of samples dx apart."""
+@overload
+def gradient(input: Tensor, spacing: Optional[_Number] = ..., dim: Optional[_Ints] = ..., edge_order: _int = ...) -> Tuple[Tensor, ...]:
+    """Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points."""
+@overload
+def gradient(input: Tensor, spacing: Sequence[Tensor], dim: Optional[_Ints] = ..., edge_order: _int = ...) -> Tuple[Tensor, ...]:
+    """The same of samples at the places that spacing has for each of the dimensions."""
 def logcumsumexp(input: Tensor, dim: _int, *, out: Any = ...) -> Tensor:
     """Running log(sum(exp)) along a dimension."""
 def cummax(input: Tensor, dim: _int, *, out: Any = ...) -> _values_indices:
@@ -685,6 +719,18 @@ def median(input: Tensor, *, out: Any = ...) -> Tensor:
 @overload
 def median(input: Tensor, dim: _int, keepdim: _bool = ..., *, out: Any = ...) -> _values_indices:
     """Lower median along a dimension."""
+@overload
+def nanmedian(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Lower median of the elements that are not NaN."""
+@overload
+def nanmedian(input: Tensor, dim: _int, keepdim: _bool = ..., *, out: Any = ...) -> _values_indices:
+    """Lower median, along a dimension, of the elements that are not NaN."""
+def cov(input: Tensor, *, correction: _int = ..., fweights: Optional[Tensor] = ..., aweights: Optional[Tensor] = ..., out: Any = ...) -> Tensor:
+    """Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights)."""
+def corrcoef(input: Tensor, *, out: Any = ...) -> Tensor:
+    """Pearson's correlation of variables (rows) over observations (columns)."""
+def renorm(input: Tensor, p: _Number, dim: _int, maxnorm: _Number, *, out: Any = ...) -> Tensor:
+    """self with slices along dim scaled down to a p-norm of at most maxnorm."""
 def mode(input: Tensor, dim: _int = ..., keepdim: _bool = ..., *, out: Any = ...) -> _values_indices:
     """The most frequent element along a dimension, the smallest of several, and its last position."""
 def matmul(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
@@ -717,6 +763,8 @@ def kron(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """The Kronecker product: each element of self times the whole other."""
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
     """beta * self + alpha * (mat @ vec)."""
+def addmv_(input: Tensor, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+    """beta * self + alpha * (mat @ vec), written into self."""
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
     """beta * self + alpha * outer(vec1, vec2)."""
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
@@ -764,6 +812,24 @@ def split_with_sizes(input: Tensor, split_sizes: _Ints, dim: _int = ...) -> Tupl
     """Views of the given sizes along a dimension."""
 def chunk(input: Tensor, chunks: _int, dim: _int = ...) -> Tuple[Tensor, ...]:
     """At most chunks views of equal size along a dimension."""
+@overload
+def hsplit(input: Tensor, sections: _int) -> Tuple[Tensor, ...]:
+    """Equal sections along the second dimension (of vectors the only one), as views."""
+@overload
+def hsplit(input: Tensor, *indices: _Ints) -> Tuple[Tensor, ...]:
+    """The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views."""
+@overload
+def vsplit(input: Tensor, sections: _int) -> Tuple[Tensor, ...]:
+    """Equal sections along the first dimension, as views."""
+@overload
+def vsplit(input: Tensor, *indices: _Ints) -> Tuple[Tensor, ...]:
+    """The tensor cut along the first dimension before each of the indices, as views."""
+@overload
+def dsplit(input: Tensor, sections: _int) -> Tuple[Tensor, ...]:
+    """Equal sections along the third dimension, as views."""
+@overload
+def dsplit(input: Tensor, *indices: _Ints) -> Tuple[Tensor, ...]:
+    """The tensor cut along the third dimension before each of the indices, as views."""
 def as_strided(input: Tensor, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ...) -> Tensor:
     """A window on the memory with any sizes, strides and offset."""
 def detach(input: Tensor) -> Tensor:
@@ -846,6 +912,8 @@ def take(input: Tensor, index: Tensor, *, out: Any = ...) -> Tensor:
     """Elements of the flattened tensor."""
 def take_along_dim(input: Tensor, indices: Tensor, dim: Optional[_int] = ..., *, out: Any = ...) -> Tensor:
     """gather with broadcast indices."""
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = ..., *, out: Any = ...) -> Tensor:
+    """self with the elements of source written (or added) at places of the flattened tensor."""
 def embedding(weight: Tensor, indices: Tensor, padding_idx: _int = ..., *, out: Any = ...) -> Tensor:
     """Rows of weight picked by integer indices; row padding_idx gets no gradient."""
 def embedding_full(weight: Tensor, indices: Tensor, padding_idx: Optional[_int] = ..., max_norm: Optional[_float] = ..., norm_type: _float = ..., scale_grad_by_freq: _bool = ..., *, out: Any = ...) -> Tensor:
@@ -903,12 +971,28 @@ def quantile(input: Tensor, q: Tensor, dim: Optional[_int] = ..., keepdim: _bool
 @overload
 def quantile(input: Tensor, q: _float, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ..., out: Any = ...) -> Tensor:
     """The quantile for one number between 0 and 1."""
+@overload
+def nanquantile(input: Tensor, q: Tensor, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ..., out: Any = ...) -> Tensor:
+    """The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first."""
+@overload
+def nanquantile(input: Tensor, q: _float, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ..., out: Any = ...) -> Tensor:
+    """The same for one number between 0 and 1."""
+@overload
+def histogram(input: Tensor, bins: _int = ..., *, min: Optional[_float] = ..., max: Optional[_float] = ..., weight: Optional[Tensor] = ..., density: _bool = ..., out: Any = ...) -> _hist_bin_edges:
+    """How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges."""
+@overload
+def histogram(input: Tensor, bins: Tensor, *, weight: Optional[Tensor] = ..., density: _bool = ..., out: Any = ...) -> _hist_bin_edges:
+    """The same for given edges, ascending."""
 def msort(input: Tensor, *, out: Any = ...) -> Tensor:
     """The elements in order along dimension 0."""
 def deg2rad(input: Tensor, *, out: Any = ...) -> Tensor:
     """Degrees to radians."""
+def deg2rad_(input: Tensor) -> Tensor:
+    """Degrees to radians, written into self."""
 def rad2deg(input: Tensor, *, out: Any = ...) -> Tensor:
     """Radians to degrees."""
+def rad2deg_(input: Tensor) -> Tensor:
+    """Radians to degrees, written into self."""
 def positive(input: Tensor, *, out: Any = ...) -> Tensor:
     """The tensor itself; bools are refused."""
 def sgn(input: Tensor, *, out: Any = ...) -> Tensor:
@@ -933,6 +1017,8 @@ def nan_to_num_(input: Tensor, nan: Optional[_float] = ..., posinf: Optional[_fl
     """NaN (by 0) and infinities (by the dtype's limits) replaced, in place."""
 def sinc(input: Tensor, *, out: Any = ...) -> Tensor:
     """sin(pi x) / (pi x), 1 at zero."""
+def sinc_(input: Tensor) -> Tensor:
+    """sin(pi x) / (pi x), 1 at zero, written into self."""
 @overload
 def float_power(input: Tensor, exponent: Tensor, *, out: Any = ...) -> Tensor:
     """self to the power of exponent in float64."""
@@ -943,6 +1029,8 @@ def logaddexp2(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """log2(2^self + 2^other)."""
 def ldexp(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """self * 2^other."""
+def ldexp_(input: Tensor, other: Tensor) -> Tensor:
+    """self * 2^other, written into self."""
 def aminmax(input: Tensor, *, dim: Optional[_int] = ..., keepdim: _bool = ..., out: Any = ...) -> _min_max:
     """The smallest and the largest elements, of all or along a dimension."""
 def nanmean(input: Tensor, dim: Optional[_Ints] = ..., keepdim: _bool = ..., *, dtype: Optional[_dtype] = ..., out: Any = ...) -> Tensor:
@@ -1123,12 +1211,30 @@ class TensorOps:
         """The smaller of both, NaN ignored; shapes broadcast, dtypes promote."""
     def atan2(self, other: Tensor) -> Tensor:
         """Angle of the point (other, self); shapes broadcast, dtypes promote."""
+    def atan2_(self, other: Tensor) -> Tensor:
+        """Angle of the point (other, self), written into self."""
     def hypot(self, other: Tensor) -> Tensor:
         """sqrt(self^2 + other^2); shapes broadcast, dtypes promote."""
+    def hypot_(self, other: Tensor) -> Tensor:
+        """sqrt(self^2 + other^2), written into self."""
+    def gcd(self, other: Tensor) -> Tensor:
+        """The greatest common divisors of integers; shapes broadcast, dtypes promote."""
+    def gcd_(self, other: Tensor) -> Tensor:
+        """The greatest common divisors of integers, written into self."""
+    def lcm(self, other: Tensor) -> Tensor:
+        """The least common multiples of integers; shapes broadcast, dtypes promote."""
+    def lcm_(self, other: Tensor) -> Tensor:
+        """The least common multiples of integers, written into self."""
+    def nextafter(self, other: Tensor) -> Tensor:
+        """The next number after self towards other, of float32 or float64."""
+    def nextafter_(self, other: Tensor) -> Tensor:
+        """The next number after self towards other, written into self."""
     def logaddexp(self, other: Tensor) -> Tensor:
         """log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote."""
     def xlogy(self, other: Tensor) -> Tensor:
         """self * log(other), 0 where self is 0; shapes broadcast, dtypes promote."""
+    def xlogy_(self, other: Tensor) -> Tensor:
+        """self * log(other), 0 where self is 0, written into self."""
     @overload
     def lerp(self, end: Tensor, weight: Tensor) -> Tensor:
         """self + weight * (end - self)."""
@@ -1259,6 +1365,8 @@ class TensorOps:
         """Logarithm of |gamma(self)|, written into self."""
     def digamma(self) -> Tensor:
         """Derivative of lgamma; has no second derivative yet."""
+    def digamma_(self) -> Tensor:
+        """Derivative of lgamma, written into self."""
     def neg(self) -> Tensor:
         """-self; the dtype stays."""
     def neg_(self) -> Tensor:
@@ -1293,10 +1401,16 @@ class TensorOps:
         """Nearest integer, halves to even, written into self."""
     def frac(self) -> Tensor:
         """self - trunc(self)."""
+    def frac_(self) -> Tensor:
+        """self - trunc(self), written into self."""
     def igamma(self, other: Tensor) -> Tensor:
         """The regularised lower incomplete gamma function of shape self at other; differentiable for other."""
+    def igamma_(self, other: Tensor) -> Tensor:
+        """The regularised lower incomplete gamma function, written into self."""
     def igammac(self, other: Tensor) -> Tensor:
         """The regularised upper incomplete gamma function of shape self at other; differentiable for other."""
+    def igammac_(self, other: Tensor) -> Tensor:
+        """The regularised upper incomplete gamma function, written into self."""
     def mvlgamma(self, p: _int) -> Tensor:
         """The logarithm of the multivariate gamma function of dimension p."""
     def mvlgamma_(self, p: _int) -> Tensor:
@@ -1307,6 +1421,8 @@ class TensorOps:
         """max(self, 0), written into self."""
     def logit(self, eps: Optional[_float] = ...) -> Tensor:
         """log(self / (1 - self)), self clamped to [eps, 1 - eps] when eps is given."""
+    def logit_(self, eps: Optional[_float] = ...) -> Tensor:
+        """log(self / (1 - self)), written into self."""
     def softmax(self, dim: _int, dtype: Optional[_dtype] = ...) -> Tensor:
         """exp(self) normalised to sum 1 along dim."""
     def log_softmax(self, dim: _int, dtype: Optional[_dtype] = ...) -> Tensor:
@@ -1318,11 +1434,23 @@ class TensorOps:
     def eq(self, other: _Number) -> Tensor:
         """self == other, for a number; bool."""
     @overload
+    def eq_(self, other: Tensor) -> Tensor:
+        """self == other as 0 or 1, written into self."""
+    @overload
+    def eq_(self, other: _Number) -> Tensor:
+        """self == other as 0 or 1 for a number, written into self."""
+    @overload
     def ne(self, other: Tensor) -> Tensor:
         """self != other, elementwise; bool."""
     @overload
     def ne(self, other: _Number) -> Tensor:
         """self != other, for a number; bool."""
+    @overload
+    def ne_(self, other: Tensor) -> Tensor:
+        """self != other as 0 or 1, written into self."""
+    @overload
+    def ne_(self, other: _Number) -> Tensor:
+        """self != other as 0 or 1 for a number, written into self."""
     @overload
     def lt(self, other: Tensor) -> Tensor:
         """self < other, elementwise; bool."""
@@ -1330,11 +1458,23 @@ class TensorOps:
     def lt(self, other: _Number) -> Tensor:
         """self < other, for a number; bool."""
     @overload
+    def lt_(self, other: Tensor) -> Tensor:
+        """self < other as 0 or 1, written into self."""
+    @overload
+    def lt_(self, other: _Number) -> Tensor:
+        """self < other as 0 or 1 for a number, written into self."""
+    @overload
     def le(self, other: Tensor) -> Tensor:
         """self <= other, elementwise; bool."""
     @overload
     def le(self, other: _Number) -> Tensor:
         """self <= other, for a number; bool."""
+    @overload
+    def le_(self, other: Tensor) -> Tensor:
+        """self <= other as 0 or 1, written into self."""
+    @overload
+    def le_(self, other: _Number) -> Tensor:
+        """self <= other as 0 or 1 for a number, written into self."""
     @overload
     def gt(self, other: Tensor) -> Tensor:
         """self > other, elementwise; bool."""
@@ -1342,19 +1482,39 @@ class TensorOps:
     def gt(self, other: _Number) -> Tensor:
         """self > other, for a number; bool."""
     @overload
+    def gt_(self, other: Tensor) -> Tensor:
+        """self > other as 0 or 1, written into self."""
+    @overload
+    def gt_(self, other: _Number) -> Tensor:
+        """self > other as 0 or 1 for a number, written into self."""
+    @overload
     def ge(self, other: Tensor) -> Tensor:
         """self >= other, elementwise; bool."""
     @overload
     def ge(self, other: _Number) -> Tensor:
         """self >= other, for a number; bool."""
+    @overload
+    def ge_(self, other: Tensor) -> Tensor:
+        """self >= other as 0 or 1, written into self."""
+    @overload
+    def ge_(self, other: _Number) -> Tensor:
+        """self >= other as 0 or 1 for a number, written into self."""
     def logical_and(self, other: Tensor) -> Tensor:
         """Truth values joined by and; bool."""
+    def logical_and_(self, other: Tensor) -> Tensor:
+        """Truth values joined by and as 0 or 1, written into self."""
     def logical_or(self, other: Tensor) -> Tensor:
         """Truth values joined by or; bool."""
+    def logical_or_(self, other: Tensor) -> Tensor:
+        """Truth values joined by or as 0 or 1, written into self."""
     def logical_xor(self, other: Tensor) -> Tensor:
         """Truth values joined by xor; bool."""
+    def logical_xor_(self, other: Tensor) -> Tensor:
+        """Truth values joined by xor as 0 or 1, written into self."""
     def logical_not(self) -> Tensor:
         """True where self is zero; bool."""
+    def logical_not_(self) -> Tensor:
+        """1 where self is zero, else 0, written into self."""
     @overload
     def bitwise_and(self, other: Tensor) -> Tensor:
         """self & other on integers (and bools where that makes sense)."""
@@ -1417,6 +1577,8 @@ class TensorOps:
         """self >>= other, for a number."""
     def bitwise_not(self) -> Tensor:
         """~self on integers; logical not on bools."""
+    def bitwise_not_(self) -> Tensor:
+        """~self, in place."""
     def isnan(self) -> Tensor:
         """True where self is NaN; bool."""
     def isinf(self) -> Tensor:
@@ -1549,6 +1711,20 @@ class TensorOps:
     @overload
     def median(self, dim: _int, keepdim: _bool = ...) -> _values_indices:
         """Lower median along a dimension."""
+    @overload
+    def nanmedian(self) -> Tensor:
+        """Lower median of the elements that are not NaN."""
+    @overload
+    def nanmedian(self, dim: _int, keepdim: _bool = ...) -> _values_indices:
+        """Lower median, along a dimension, of the elements that are not NaN."""
+    def cov(self, *, correction: _int = ..., fweights: Optional[Tensor] = ..., aweights: Optional[Tensor] = ...) -> Tensor:
+        """Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights)."""
+    def corrcoef(self) -> Tensor:
+        """Pearson's correlation of variables (rows) over observations (columns)."""
+    def renorm(self, p: _Number, dim: _int, maxnorm: _Number) -> Tensor:
+        """self with slices along dim scaled down to a p-norm of at most maxnorm."""
+    def renorm_(self, p: _Number, dim: _int, maxnorm: _Number) -> Tensor:
+        """Scales slices along dim down to a p-norm of at most maxnorm."""
     def mode(self, dim: _int = ..., keepdim: _bool = ...) -> _values_indices:
         """The most frequent element along a dimension, the smallest of several, and its last position."""
     def matmul(self, other: Tensor) -> Tensor:
@@ -1581,14 +1757,22 @@ class TensorOps:
         """The Kronecker product: each element of self times the whole other."""
     def addmv(self, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
         """beta * self + alpha * (mat @ vec)."""
+    def addmv_(self, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * (mat @ vec), written into self."""
     def addr(self, vec1: Tensor, vec2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
         """beta * self + alpha * outer(vec1, vec2)."""
+    def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * outer(vec1, vec2), written into self."""
     def addbmm(self, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
         """beta * self + alpha * (batch1 @ batch2).sum(0)."""
+    def addbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
+        """beta * self + alpha * (batch1 @ batch2).sum(0), written into self."""
     def view(self, *size: _Ints) -> Tensor:
         """The same elements with another shape, never copied; one size may be -1."""
     def view_as(self, other: Tensor) -> Tensor:
         """view with the shape of other."""
+    def view_dtype(self, dtype: _dtype) -> Tensor:
+        """The memory seen as another dtype, without history; the last dimension's size changes with the element's."""
     def reshape(self, *shape: _Ints) -> Tensor:
         """The same elements with another shape, a view where possible; one size may be -1."""
     def reshape_as(self, other: Tensor) -> Tensor:
@@ -1642,6 +1826,24 @@ class TensorOps:
         """Views of the given sizes along a dimension."""
     def chunk(self, chunks: _int, dim: _int = ...) -> Tuple[Tensor, ...]:
         """At most chunks views of equal size along a dimension."""
+    @overload
+    def hsplit(self, sections: _int) -> Tuple[Tensor, ...]:
+        """Equal sections along the second dimension (of vectors the only one), as views."""
+    @overload
+    def hsplit(self, *indices: _Ints) -> Tuple[Tensor, ...]:
+        """The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views."""
+    @overload
+    def vsplit(self, sections: _int) -> Tuple[Tensor, ...]:
+        """Equal sections along the first dimension, as views."""
+    @overload
+    def vsplit(self, *indices: _Ints) -> Tuple[Tensor, ...]:
+        """The tensor cut along the first dimension before each of the indices, as views."""
+    @overload
+    def dsplit(self, sections: _int) -> Tuple[Tensor, ...]:
+        """Equal sections along the third dimension, as views."""
+    @overload
+    def dsplit(self, *indices: _Ints) -> Tuple[Tensor, ...]:
+        """The tensor cut along the third dimension before each of the indices, as views."""
     def unfold(self, dimension: _int, size: _int, step: _int) -> Tensor:
         """Windows of size every step along a dimension, appended as the last."""
     def as_strided(self, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ...) -> Tensor:
@@ -1750,6 +1952,10 @@ class TensorOps:
         """Elements of the flattened tensor."""
     def take_along_dim(self, indices: Tensor, dim: Optional[_int] = ...) -> Tensor:
         """gather with broadcast indices."""
+    def put(self, index: Tensor, source: Tensor, accumulate: _bool = ...) -> Tensor:
+        """self with the elements of source written (or added) at places of the flattened tensor."""
+    def put_(self, index: Tensor, source: Tensor, accumulate: _bool = ...) -> Tensor:
+        """Writes (or adds) the elements of source at places of the flattened tensor."""
     def bincount(self, weights: Optional[Tensor] = ..., minlength: _int = ...) -> Tensor:
         """How often each non-negative integer occurs."""
     def argwhere(self) -> Tensor:
@@ -1778,16 +1984,34 @@ class TensorOps:
     @overload
     def quantile(self, q: _float, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ...) -> Tensor:
         """The quantile for one number between 0 and 1."""
+    @overload
+    def nanquantile(self, q: Tensor, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ...) -> Tensor:
+        """The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first."""
+    @overload
+    def nanquantile(self, q: _float, dim: Optional[_int] = ..., keepdim: _bool = ..., *, interpolation: _str = ...) -> Tensor:
+        """The same for one number between 0 and 1."""
+    @overload
+    def histogram(self, bins: _int = ..., *, min: Optional[_float] = ..., max: Optional[_float] = ..., weight: Optional[Tensor] = ..., density: _bool = ...) -> _hist_bin_edges:
+        """How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges."""
+    @overload
+    def histogram(self, bins: Tensor, *, weight: Optional[Tensor] = ..., density: _bool = ...) -> _hist_bin_edges:
+        """The same for given edges, ascending."""
     def msort(self) -> Tensor:
         """The elements in order along dimension 0."""
     def deg2rad(self) -> Tensor:
         """Degrees to radians."""
+    def deg2rad_(self) -> Tensor:
+        """Degrees to radians, written into self."""
     def rad2deg(self) -> Tensor:
         """Radians to degrees."""
+    def rad2deg_(self) -> Tensor:
+        """Radians to degrees, written into self."""
     def positive(self) -> Tensor:
         """The tensor itself; bools are refused."""
     def sgn(self) -> Tensor:
         """-1, 0 or 1."""
+    def sgn_(self) -> Tensor:
+        """-1, 0 or 1, written into self."""
     def signbit(self) -> Tensor:
         """Whether the sign bit is set, that of -0.0 included."""
     def isposinf(self) -> Tensor:
@@ -1800,24 +2024,42 @@ class TensorOps:
     @overload
     def copysign(self, other: _Number) -> Tensor:
         """The magnitude of self with the sign of a number."""
+    @overload
+    def copysign_(self, other: Tensor) -> Tensor:
+        """The magnitude of self with the sign of other, written into self."""
+    @overload
+    def copysign_(self, other: _Number) -> Tensor:
+        """The magnitude of self with the sign of other for a number, written into self."""
     def heaviside(self, values: Tensor) -> Tensor:
         """0 below zero, 1 above, values at zero."""
+    def heaviside_(self, values: Tensor) -> Tensor:
+        """0 below zero, 1 above, values at zero, written into self."""
     def nan_to_num(self, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ...) -> Tensor:
         """NaN (by 0) and infinities (by the dtype's limits) replaced."""
     def nan_to_num_(self, nan: Optional[_float] = ..., posinf: Optional[_float] = ..., neginf: Optional[_float] = ...) -> Tensor:
         """NaN (by 0) and infinities (by the dtype's limits) replaced, in place."""
     def sinc(self) -> Tensor:
         """sin(pi x) / (pi x), 1 at zero."""
+    def sinc_(self) -> Tensor:
+        """sin(pi x) / (pi x), 1 at zero, written into self."""
     @overload
     def float_power(self, exponent: Tensor) -> Tensor:
         """self to the power of exponent in float64."""
     @overload
     def float_power(self, exponent: _Number) -> Tensor:
         """self to the power of a number in float64."""
+    @overload
+    def float_power_(self, exponent: Tensor) -> Tensor:
+        """self to the power of exponent, of float64, written into self."""
+    @overload
+    def float_power_(self, exponent: _Number) -> Tensor:
+        """self to the power of exponent, of float64 for a number, written into self."""
     def logaddexp2(self, other: Tensor) -> Tensor:
         """log2(2^self + 2^other)."""
     def ldexp(self, other: Tensor) -> Tensor:
         """self * 2^other."""
+    def ldexp_(self, other: Tensor) -> Tensor:
+        """self * 2^other, written into self."""
     def aminmax(self, *, dim: Optional[_int] = ..., keepdim: _bool = ...) -> _min_max:
         """The smallest and the largest elements, of all or along a dimension."""
     def nanmean(self, dim: Optional[_Ints] = ..., keepdim: _bool = ..., *, dtype: Optional[_dtype] = ...) -> Tensor:

@@ -219,6 +219,10 @@ def repaired(error, name, spec, values):
     changed = False
     arguments = {}
     error.__traceback__ = None
+    if name == "view" and isinstance(values["size"], (_dtype, type)):
+        from . import _ops
+
+        return _ops.view_dtype(values["input"], values["size"])
     for position, item in enumerate(spec.split(), 1):
         letter, argument = item.split(":")
         v = values[argument]

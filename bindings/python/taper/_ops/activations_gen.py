@@ -19,6 +19,7 @@ from . import (
     _relu6,
     _glu,
     _logit,
+    _logit_,
     _softmax,
     _softmin,
     _log_softmax,
@@ -266,6 +267,17 @@ def logit(input, eps=None, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def logit_(input, eps=None):
+    """log(self / (1 - self)), written into self."""
+    try:
+        e_ = _logit_(input._h, None if eps is None else byref(F(eps)))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logit_", "T:input f:eps", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def softmax(input, dim=M, dtype=None, *, axis=M, out=None):

@@ -48,9 +48,18 @@ from . import (
     _fmax,
     _fmin,
     _atan2,
+    _atan2_,
     _hypot,
+    _hypot_,
+    _gcd,
+    _gcd_,
+    _lcm,
+    _lcm_,
+    _nextafter,
+    _nextafter_,
     _logaddexp,
     _xlogy,
+    _xlogy_,
     _lerp,
     _lerp_scalar,
     _lerp_scalar_,
@@ -539,6 +548,17 @@ def atan2(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def atan2_(input, other):
+    """Angle of the point (other, self), written into self."""
+    try:
+        e_ = _atan2_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "atan2_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def hypot(input, other, *, out=None):
     """sqrt(self^2 + other^2); shapes broadcast, dtypes promote."""
     try:
@@ -552,6 +572,95 @@ def hypot(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def hypot_(input, other):
+    """sqrt(self^2 + other^2), written into self."""
+    try:
+        e_ = _hypot_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hypot_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def gcd(input, other, *, out=None):
+    """The greatest common divisors of integers; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _gcd(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gcd", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def gcd_(input, other):
+    """The greatest common divisors of integers, written into self."""
+    try:
+        e_ = _gcd_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gcd_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def lcm(input, other, *, out=None):
+    """The least common multiples of integers; shapes broadcast, dtypes promote."""
+    try:
+        o_, p_ = tls.o
+        e_ = _lcm(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lcm", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def lcm_(input, other):
+    """The least common multiples of integers, written into self."""
+    try:
+        e_ = _lcm_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lcm_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def nextafter(input, other, *, out=None):
+    """The next number after self towards other, of float32 or float64."""
+    try:
+        o_, p_ = tls.o
+        e_ = _nextafter(input._h, other._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nextafter", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def nextafter_(input, other):
+    """The next number after self towards other, written into self."""
+    try:
+        e_ = _nextafter_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nextafter_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def logaddexp(input, other, *, out=None):
@@ -582,6 +691,17 @@ def xlogy(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def xlogy_(input, other):
+    """self * log(other), 0 where self is 0, written into self."""
+    try:
+        e_ = _xlogy_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "xlogy_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def lerp(input, end, weight, *, out=None):

@@ -5,20 +5,36 @@
 from . import (
     _eq,
     _eq_scalar,
+    _eq_,
+    _eq_scalar_,
     _ne,
     _ne_scalar,
+    _ne_,
+    _ne_scalar_,
     _lt,
     _lt_scalar,
+    _lt_,
+    _lt_scalar_,
     _le,
     _le_scalar,
+    _le_,
+    _le_scalar_,
     _gt,
     _gt_scalar,
+    _gt_,
+    _gt_scalar_,
     _ge,
     _ge_scalar,
+    _ge_,
+    _ge_scalar_,
     _logical_and,
+    _logical_and_,
     _logical_or,
+    _logical_or_,
     _logical_xor,
+    _logical_xor_,
     _logical_not,
+    _logical_not_,
     _bitwise_and,
     _bitwise_and_scalar,
     _bitwise_and_,
@@ -40,6 +56,7 @@ from . import (
     _bitwise_right_shift_,
     _bitwise_right_shift_scalar_,
     _bitwise_not,
+    _bitwise_not_,
     _isnan,
     _isinf,
     _isfinite,
@@ -105,6 +122,22 @@ def eq(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def eq_(input, other):
+    """self == other as 0 or 1, written into self.
+
+    self == other as 0 or 1 for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _eq_(input._h, other._h)
+        else:
+            e_ = _eq_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "eq_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def ne(input, other, *, out=None):
     """self != other, elementwise; bool.
 
@@ -124,6 +157,22 @@ def ne(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def ne_(input, other):
+    """self != other as 0 or 1, written into self.
+
+    self != other as 0 or 1 for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _ne_(input._h, other._h)
+        else:
+            e_ = _ne_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ne_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def lt(input, other, *, out=None):
@@ -147,6 +196,22 @@ def lt(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def lt_(input, other):
+    """self < other as 0 or 1, written into self.
+
+    self < other as 0 or 1 for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _lt_(input._h, other._h)
+        else:
+            e_ = _lt_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "lt_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def le(input, other, *, out=None):
     """self <= other, elementwise; bool.
 
@@ -166,6 +231,22 @@ def le(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def le_(input, other):
+    """self <= other as 0 or 1, written into self.
+
+    self <= other as 0 or 1 for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _le_(input._h, other._h)
+        else:
+            e_ = _le_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "le_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def gt(input, other, *, out=None):
@@ -189,6 +270,22 @@ def gt(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def gt_(input, other):
+    """self > other as 0 or 1, written into self.
+
+    self > other as 0 or 1 for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _gt_(input._h, other._h)
+        else:
+            e_ = _gt_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gt_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def ge(input, other, *, out=None):
     """self >= other, elementwise; bool.
 
@@ -210,6 +307,22 @@ def ge(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def ge_(input, other):
+    """self >= other as 0 or 1, written into self.
+
+    self >= other as 0 or 1 for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _ge_(input._h, other._h)
+        else:
+            e_ = _ge_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ge_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def logical_and(input, other, *, out=None):
     """Truth values joined by and; bool."""
     try:
@@ -223,6 +336,17 @@ def logical_and(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def logical_and_(input, other):
+    """Truth values joined by and as 0 or 1, written into self."""
+    try:
+        e_ = _logical_and_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_and_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def logical_or(input, other, *, out=None):
@@ -240,6 +364,17 @@ def logical_or(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def logical_or_(input, other):
+    """Truth values joined by or as 0 or 1, written into self."""
+    try:
+        e_ = _logical_or_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_or_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def logical_xor(input, other, *, out=None):
     """Truth values joined by xor; bool."""
     try:
@@ -255,6 +390,17 @@ def logical_xor(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def logical_xor_(input, other):
+    """Truth values joined by xor as 0 or 1, written into self."""
+    try:
+        e_ = _logical_xor_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_xor_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def logical_not(input, *, out=None):
     """True where self is zero; bool."""
     try:
@@ -268,6 +414,17 @@ def logical_not(input, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def logical_not_(input):
+    """1 where self is zero, else 0, written into self."""
+    try:
+        e_ = _logical_not_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "logical_not_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def bitwise_and(input, other, *, out=None):
@@ -468,6 +625,17 @@ def bitwise_not(input, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def bitwise_not_(input):
+    """~self, in place."""
+    try:
+        e_ = _bitwise_not_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bitwise_not_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def isnan(input, *, out=None):

@@ -4,22 +4,32 @@
 
 from . import (
     _deg2rad,
+    _deg2rad_,
     _rad2deg,
+    _rad2deg_,
     _positive,
     _sgn,
+    _sgn_,
     _signbit,
     _isposinf,
     _isneginf,
     _copysign,
     _copysign_scalar,
+    _copysign_,
+    _copysign_scalar_,
     _heaviside,
+    _heaviside_,
     _nan_to_num,
     _nan_to_num_,
     _sinc,
+    _sinc_,
     _float_power,
     _float_power_scalar,
+    _float_power_,
+    _float_power_scalar_,
     _logaddexp2,
     _ldexp,
+    _ldexp_,
     _aminmax,
     _nanmean,
     _inner,
@@ -75,6 +85,17 @@ def deg2rad(input, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def deg2rad_(input):
+    """Degrees to radians, written into self."""
+    try:
+        e_ = _deg2rad_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "deg2rad_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def rad2deg(input, *, out=None):
     """Radians to degrees."""
     try:
@@ -88,6 +109,17 @@ def rad2deg(input, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def rad2deg_(input):
+    """Radians to degrees, written into self."""
+    try:
+        e_ = _rad2deg_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "rad2deg_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def positive(input, *, out=None):
@@ -118,6 +150,17 @@ def sgn(input, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def sgn_(input):
+    """-1, 0 or 1, written into self."""
+    try:
+        e_ = _sgn_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sgn_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def signbit(input, *, out=None):
@@ -186,6 +229,22 @@ def copysign(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def copysign_(input, other):
+    """The magnitude of self with the sign of other, written into self.
+
+    The magnitude of self with the sign of other for a number, written into self."""
+    try:
+        if isinstance(other, Tensor):
+            e_ = _copysign_(input._h, other._h)
+        else:
+            e_ = _copysign_scalar_(input._h, scalar(other))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "copysign_", "T:input *:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def heaviside(input, values, *, out=None):
     """0 below zero, 1 above, values at zero."""
     try:
@@ -199,6 +258,17 @@ def heaviside(input, values, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def heaviside_(input, values):
+    """0 below zero, 1 above, values at zero, written into self."""
+    try:
+        e_ = _heaviside_(input._h, values._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "heaviside_", "T:input T:values", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def nan_to_num(input, nan=None, posinf=None, neginf=None, *, out=None):
@@ -242,6 +312,17 @@ def sinc(input, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def sinc_(input):
+    """sin(pi x) / (pi x), 1 at zero, written into self."""
+    try:
+        e_ = _sinc_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "sinc_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def float_power(input, exponent, *, out=None):
     """self to the power of exponent in float64.
 
@@ -261,6 +342,22 @@ def float_power(input, exponent, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def float_power_(input, exponent):
+    """self to the power of exponent, of float64, written into self.
+
+    self to the power of exponent, of float64 for a number, written into self."""
+    try:
+        if isinstance(exponent, Tensor):
+            e_ = _float_power_(input._h, exponent._h)
+        else:
+            e_ = _float_power_scalar_(input._h, scalar(exponent))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "float_power_", "T:input *:exponent", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def logaddexp2(input, other, *, out=None):
@@ -291,6 +388,17 @@ def ldexp(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def ldexp_(input, other):
+    """self * 2^other, written into self."""
+    try:
+        e_ = _ldexp_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "ldexp_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def aminmax(input, *, dim=None, keepdim=False, axis=M, keepdims=M, out=None):

@@ -18,12 +18,18 @@ from . import (
     _logspace,
     _eye,
     _eye_m,
+    _hann_window,
+    _hamming_window,
+    _blackman_window,
+    _bartlett_window,
+    _kaiser_window,
     _tril,
     _triu,
     _tril_,
     _triu_,
 )
 from ._common import (
+    B,
     BAD_ARGUMENT,
     F,
     I,
@@ -294,6 +300,91 @@ def eye(n, m=M, *, dtype=None, device=None, layout=None, pin_memory=False, requi
     if e_:
         if e_ is absent:
             no_overload("eye", ("int n, *, ScalarType? dtype=None, Device? device=None", "int n, int m, *, ScalarType? dtype=None, Device? device=None",), "I:n I:m d:dtype v:device ?:requires_grad ?:out", locals())
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def hann_window(window_length, periodic=True, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hann_window(window_length if -0x8000000000000000 <= window_length <= 0x7FFFFFFFFFFFFFFF else no_int64(window_length), periodic, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hann_window", "I:window_length B:periodic d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def hamming_window(window_length, periodic=True, alpha=0.54, beta=0.46, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hamming_window(window_length if -0x8000000000000000 <= window_length <= 0x7FFFFFFFFFFFFFFF else no_int64(window_length), periodic, alpha, beta, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "hamming_window", "I:window_length B:periodic F:alpha F:beta d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def blackman_window(window_length, periodic=True, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Blackman's window; periodic leaves out the last point of a symmetric one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _blackman_window(window_length if -0x8000000000000000 <= window_length <= 0x7FFFFFFFFFFFFFFF else no_int64(window_length), periodic, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "blackman_window", "I:window_length B:periodic d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def bartlett_window(window_length, periodic=True, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _bartlett_window(window_length if -0x8000000000000000 <= window_length <= 0x7FFFFFFFFFFFFFFF else no_int64(window_length), periodic, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "bartlett_window", "I:window_length B:periodic d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one."""
+    try:
+        o_, p_ = tls.o
+        e_ = _kaiser_window(window_length if -0x8000000000000000 <= window_length <= 0x7FFFFFFFFFFFFFFF else no_int64(window_length), periodic, beta, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "kaiser_window", "I:window_length B:periodic F:beta d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

@@ -60,6 +60,7 @@ from . import (
     _lgamma,
     _lgamma_,
     _digamma,
+    _digamma_,
     _neg,
     _neg_,
     _abs,
@@ -77,6 +78,7 @@ from . import (
     _round,
     _round_,
     _frac,
+    _frac_,
 )
 from ._common import (
     BAD_ARGUMENT,
@@ -834,6 +836,17 @@ def digamma(input, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def digamma_(input):
+    """Derivative of lgamma, written into self."""
+    try:
+        e_ = _digamma_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "digamma_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def neg(input, *, out=None):
     """-self; the dtype stays."""
     try:
@@ -1055,3 +1068,14 @@ def frac(input, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def frac_(input):
+    """self - trunc(self), written into self."""
+    try:
+        e_ = _frac_(input._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "frac_", "T:input", locals())
+    if e_:
+        fail(e_)
+    return input

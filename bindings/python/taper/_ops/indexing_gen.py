@@ -31,6 +31,8 @@ from . import (
     _masked_select,
     _take,
     _take_along_dim,
+    _put,
+    _put_,
     _embedding,
     _embedding_full,
     _embedding_renorm_,
@@ -420,6 +422,32 @@ def take_along_dim(input, indices, dim=None, *, axis=M, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def put(input, index, source, accumulate=False, *, out=None):
+    """self with the elements of source written (or added) at places of the flattened tensor."""
+    try:
+        o_, p_ = tls.o
+        e_ = _put(input._h, index._h, source._h, accumulate, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "put", "T:input T:index T:source B:accumulate ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def put_(input, index, source, accumulate=False):
+    """Writes (or adds) the elements of source at places of the flattened tensor."""
+    try:
+        e_ = _put_(input._h, index._h, source._h, accumulate)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "put_", "T:input T:index T:source B:accumulate", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def embedding(weight, indices, padding_idx=-1, *, out=None):

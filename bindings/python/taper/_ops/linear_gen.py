@@ -21,8 +21,11 @@ from . import (
     _tensordot,
     _kron,
     _addmv,
+    _addmv_,
     _addr,
+    _addr_,
     _addbmm,
+    _addbmm_,
     _chain_matmul,
     _cdist,
     _pdist,
@@ -318,6 +321,17 @@ def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def addmv_(input, mat, vec, *, beta=1, alpha=1):
+    """beta * self + alpha * (mat @ vec), written into self."""
+    try:
+        e_ = _addmv_(input._h, mat._h, vec._h, scalar(beta), scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addmv_", "T:input T:mat T:vec S:beta S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
     """beta * self + alpha * outer(vec1, vec2)."""
     try:
@@ -333,6 +347,17 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def addr_(input, vec1, vec2, *, beta=1, alpha=1):
+    """beta * self + alpha * outer(vec1, vec2), written into self."""
+    try:
+        e_ = _addr_(input._h, vec1._h, vec2._h, scalar(beta), scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addr_", "T:input T:vec1 T:vec2 S:beta S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta * self + alpha * (batch1 @ batch2).sum(0)."""
     try:
@@ -346,6 +371,17 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def addbmm_(input, batch1, batch2, *, beta=1, alpha=1):
+    """beta * self + alpha * (batch1 @ batch2).sum(0), written into self."""
+    try:
+        e_ = _addbmm_(input._h, batch1._h, batch2._h, scalar(beta), scalar(alpha))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "addbmm_", "T:input T:batch1 T:batch2 S:beta S:alpha", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def chain_matmul(matrices, *, out=None):

@@ -48,6 +48,8 @@ from . import (
     _diff,
     _trapezoid_x,
     _trapezoid_dx,
+    _gradient,
+    _gradient_tensorarray,
     _logcumsumexp,
     _cummax,
     _cummin,
@@ -57,6 +59,12 @@ from . import (
     _kthvalue,
     _median,
     _median_dim,
+    _nanmedian,
+    _nanmedian_dim,
+    _cov,
+    _corrcoef,
+    _renorm,
+    _renorm_,
     _mode,
 )
 from ._common import (
@@ -71,6 +79,7 @@ from ._common import (
     byref,
     copy_out,
     fail,
+    handles,
     ints,
     new,
     no_int64,
@@ -80,6 +89,7 @@ from ._common import (
     return_type,
     scalar,
     tls,
+    unlist,
 )
 
 
@@ -871,6 +881,32 @@ def trapezoid(y, x=M, *, dim=-1, dx=M, axis=M, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def gradient(input, spacing=M, dim=None, edge_order=1, *, axis=M):
+    """Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
+
+    The same of samples at the places that spacing has for each of the dimensions."""
+    if axis is not M:
+        dim = axis
+    try:
+        if spacing is not M and isinstance(spacing, (tuple, list)):
+            o_, p_ = tls.o
+            e_ = _gradient_tensorarray(input._h, handles(spacing), len(spacing), None if dim is None else ints(dim), 0 if dim is None else len(dim), edge_order if -0x8000000000000000 <= edge_order <= 0x7FFFFFFFFFFFFFFF else no_int64(edge_order), p_)
+        elif (spacing is M or not isinstance(spacing, Tensor)):
+            if spacing is M:
+                spacing = None
+            o_, p_ = tls.o
+            e_ = _gradient(input._h, None if spacing is None else byref(scalar(spacing)), None if dim is None else ints(dim), 0 if dim is None else len(dim), edge_order if -0x8000000000000000 <= edge_order <= 0x7FFFFFFFFFFFFFFF else no_int64(edge_order), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "gradient", "T:input *:spacing n:dim I:edge_order", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("gradient", ("Tensor self, Scalar? spacing=None, int[]? dim=None, int edge_order=1", "Tensor self, Tensor[] spacing, int[]? dim=None, int edge_order=1",), "T:input *:spacing n:dim I:edge_order", locals())
+        fail(e_)
+    return unlist(o_.value)
+
+
 def logcumsumexp(input, dim=M, *, axis=M, out=None):
     """Running log(sum(exp)) along a dimension."""
     if axis is not M:
@@ -1077,6 +1113,109 @@ def median(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
             r1_._h = h1_
         r_ = return_type("median", ("values", "indices"))((r0_, r1_))
         return r_ if out is None else copy_out(r_, out)
+
+
+def nanmedian(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
+    """Lower median of the elements that are not NaN.
+
+    Lower median, along a dimension, of the elements that are not NaN."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if dim is M and keepdim is M:
+            k_ = 0
+            o_, p_ = tls.o
+            e_ = _nanmedian(input._h, p_)
+        elif dim is not M:
+            k_ = 1
+            if keepdim is M:
+                keepdim = False
+            o0_, p0_, o1_, p1_ = tls.o2
+            e_ = _nanmedian_dim(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), keepdim, p0_, p1_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nanmedian", "T:input I:dim B:keepdim ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("nanmedian", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+        fail(e_)
+    if k_ == 0:
+        h_ = o_.value
+        r_ = new(Tensor)
+        r_._h = h_
+        return r_ if out is None else copy_out(r_, out)
+    elif k_ == 1:
+        h0_ = o0_.value
+        h1_ = o1_.value
+        r0_ = None
+        if h0_:
+            r0_ = new(Tensor)
+            r0_._h = h0_
+        r1_ = None
+        if h1_:
+            r1_ = new(Tensor)
+            r1_._h = h1_
+        r_ = return_type("nanmedian", ("values", "indices"))((r0_, r1_))
+        return r_ if out is None else copy_out(r_, out)
+
+
+def cov(input, *, correction=1, fweights=None, aweights=None, out=None):
+    """Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _cov(input._h, correction if -0x8000000000000000 <= correction <= 0x7FFFFFFFFFFFFFFF else no_int64(correction), None if fweights is None else fweights._h, None if aweights is None else aweights._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cov", "T:input I:correction t:fweights t:aweights ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def corrcoef(input, *, out=None):
+    """Pearson's correlation of variables (rows) over observations (columns)."""
+    try:
+        o_, p_ = tls.o
+        e_ = _corrcoef(input._h, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "corrcoef", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def renorm(input, p, dim, maxnorm, *, out=None):
+    """self with slices along dim scaled down to a p-norm of at most maxnorm."""
+    try:
+        o_, p_ = tls.o
+        e_ = _renorm(input._h, scalar(p), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), scalar(maxnorm), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "renorm", "T:input S:p I:dim S:maxnorm ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def renorm_(input, p, dim, maxnorm):
+    """Scales slices along dim down to a p-norm of at most maxnorm."""
+    try:
+        e_ = _renorm_(input._h, scalar(p), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), scalar(maxnorm))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "renorm_", "T:input S:p I:dim S:maxnorm", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def mode(input, dim=-1, keepdim=False, *, axis=M, keepdims=M, out=None):

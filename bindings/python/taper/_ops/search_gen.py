@@ -16,16 +16,22 @@ from . import (
     _histc,
     _quantile,
     _quantile_scalar,
+    _nanquantile,
+    _nanquantile_scalar,
+    _histogram,
+    _histogram_bins_tensor,
     _msort,
 )
 from ._common import (
     B,
     BAD_ARGUMENT,
+    F,
     I,
     M,
     S,
     Tensor,
     absent,
+    byref,
     copy_out,
     fail,
     new,
@@ -241,6 +247,70 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", axis=
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", axis=M, keepdims=M, out=None):
+    """The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first.
+
+    The same for one number between 0 and 1."""
+    if axis is not M:
+        dim = axis
+    if keepdims is not M:
+        keepdim = keepdims
+    try:
+        if isinstance(q, Tensor):
+            o_, p_ = tls.o
+            e_ = _nanquantile(input._h, q._h, None if dim is None else pack1(dim), keepdim, text(interpolation), p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _nanquantile_scalar(input._h, q, None if dim is None else pack1(dim), keepdim, text(interpolation), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nanquantile", "T:input *:q i:dim B:keepdim Z:interpolation ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def histogram(input, bins=M, *, min=M, max=M, weight=None, density=False, out=None):
+    """How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges.
+
+    The same for given edges, ascending."""
+    try:
+        if (bins is M or not isinstance(bins, (tuple, list, Tensor, str))):
+            if bins is M:
+                bins = 100
+            if min is M:
+                min = None
+            if max is M:
+                max = None
+            o0_, p0_, o1_, p1_ = tls.o2
+            e_ = _histogram(input._h, bins if -0x8000000000000000 <= bins <= 0x7FFFFFFFFFFFFFFF else no_int64(bins), None if min is None else byref(F(min)), None if max is None else byref(F(max)), None if weight is None else weight._h, density, p0_, p1_)
+        elif bins is not M and isinstance(bins, Tensor) and min is M and max is M:
+            o0_, p0_, o1_, p1_ = tls.o2
+            e_ = _histogram_bins_tensor(input._h, bins._h, None if weight is None else weight._h, density, p0_, p1_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "histogram", "T:input *:bins f:min f:max t:weight B:density ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("histogram", ("Tensor self, int bins=100, *, float? min=None, float? max=None, Tensor? weight=None, bool density=False", "Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False",), "T:input *:bins f:min f:max t:weight B:density ?:out", locals())
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r_ = return_type("histogram", ("hist", "bin_edges"))((r0_, r1_))
     return r_ if out is None else copy_out(r_, out)
 
 

@@ -27,7 +27,9 @@ from . import (
     _special_zeta,
     _polygamma,
     _igamma,
+    _igamma_,
     _igammac,
+    _igammac_,
     _mvlgamma,
     _mvlgamma_,
     _special_chebyshev_polynomial_t,
@@ -416,6 +418,17 @@ def igamma(input, other, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def igamma_(input, other):
+    """The regularised lower incomplete gamma function, written into self."""
+    try:
+        e_ = _igamma_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "igamma_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
 def igammac(input, other, *, out=None):
     """The regularised upper incomplete gamma function of shape self at other; differentiable for other."""
     try:
@@ -429,6 +442,17 @@ def igammac(input, other, *, out=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_ if out is None else copy_out(r_, out)
+
+
+def igammac_(input, other):
+    """The regularised upper incomplete gamma function, written into self."""
+    try:
+        e_ = _igammac_(input._h, other._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "igammac_", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def mvlgamma(input, p, *, out=None):

@@ -5,6 +5,7 @@
 from . import (
     _view,
     _view_as,
+    _view_dtype,
     _reshape,
     _reshape_as,
     _flatten,
@@ -36,6 +37,12 @@ from . import (
     _chunk,
     _tensor_split_sections,
     _tensor_split_indices,
+    _hsplit_int,
+    _hsplit_array,
+    _vsplit_int,
+    _vsplit_array,
+    _dsplit_int,
+    _dsplit_array,
     _unfold,
     _as_strided,
     _alias,
@@ -92,6 +99,21 @@ def view_as(input, other):
         e_ = _view_as(input._h, other._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "view_as", "T:input T:other", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_
+
+
+def view_dtype(input, dtype):
+    """The memory seen as another dtype, without history; the last dimension's size changes with the element's."""
+    try:
+        o_, p_ = tls.o
+        e_ = _view_dtype(input._h, dtype.code, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "view_dtype", "T:input D:dtype", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -559,6 +581,87 @@ def tensor_split(input, sections=M, dim=0, *, indices=M, axis=M):
     if e_:
         if e_ is absent:
             no_overload("tensor_split", ("Tensor self, int sections, int dim=0", "Tensor self, int[] indices, int dim=0",), "T:input I:sections I:dim N:indices", locals())
+        fail(e_)
+    return unlist(o_.value)
+
+
+def op_hsplit_int(input, sections):
+    """Equal sections along the second dimension (of vectors the only one), as views."""
+    try:
+        o_, p_ = tls.o
+        e_ = _hsplit_int(input._h, sections if -0x8000000000000000 <= sections <= 0x7FFFFFFFFFFFFFFF else no_int64(sections), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_hsplit_int", "T:input I:sections", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def op_hsplit_array(input, *indices_, indices=M):
+    """The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views."""
+    if indices is M:
+        indices = indices_[0] if len(indices_) == 1 and type(indices_[0]) is not int else indices_
+    try:
+        n_indices = len(indices)
+        o_, p_ = tls.o
+        e_ = _hsplit_array(input._h, PACKS[n_indices](*indices), n_indices, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_hsplit_array", "T:input N:indices", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def op_vsplit_int(input, sections):
+    """Equal sections along the first dimension, as views."""
+    try:
+        o_, p_ = tls.o
+        e_ = _vsplit_int(input._h, sections if -0x8000000000000000 <= sections <= 0x7FFFFFFFFFFFFFFF else no_int64(sections), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_vsplit_int", "T:input I:sections", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def op_vsplit_array(input, *indices_, indices=M):
+    """The tensor cut along the first dimension before each of the indices, as views."""
+    if indices is M:
+        indices = indices_[0] if len(indices_) == 1 and type(indices_[0]) is not int else indices_
+    try:
+        n_indices = len(indices)
+        o_, p_ = tls.o
+        e_ = _vsplit_array(input._h, PACKS[n_indices](*indices), n_indices, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_vsplit_array", "T:input N:indices", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def op_dsplit_int(input, sections):
+    """Equal sections along the third dimension, as views."""
+    try:
+        o_, p_ = tls.o
+        e_ = _dsplit_int(input._h, sections if -0x8000000000000000 <= sections <= 0x7FFFFFFFFFFFFFFF else no_int64(sections), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_dsplit_int", "T:input I:sections", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
+
+
+def op_dsplit_array(input, *indices_, indices=M):
+    """The tensor cut along the third dimension before each of the indices, as views."""
+    if indices is M:
+        indices = indices_[0] if len(indices_) == 1 and type(indices_[0]) is not int else indices_
+    try:
+        n_indices = len(indices)
+        o_, p_ = tls.o
+        e_ = _dsplit_array(input._h, PACKS[n_indices](*indices), n_indices, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "op_dsplit_array", "T:input N:indices", locals())
+    if e_:
         fail(e_)
     return unlist(o_.value)
 

@@ -102,6 +102,13 @@ def threshold(input: Tensor, threshold, value, inplace: bool = False) -> Tensor:
     return _in_place(input, g.threshold, threshold, value) if inplace else g.threshold(input, threshold, value)
 
 
+def rrelu(
+    input: Tensor, lower: float = 0.125, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """x where positive, else times a slope: a random one for each element in training, else the mean of both bounds."""
+    return (g.rrelu_ if inplace else g.rrelu)(input, lower, upper, training)
+
+
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-x))."""
     return g.sigmoid(input)
@@ -244,6 +251,46 @@ def _adaptive_max_pool(dims):
 
 
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (_adaptive_max_pool(n) for n in (1, 2, 3))
+
+
+def _max_unpool(dims):
+    name = f"max_unpool{dims}d"
+
+    def function(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+        return getattr(g, name)(input, indices, kernel_size, () if stride is None else stride, padding, output_size)
+
+    function.__name__ = name
+    function.__doc__ = "Zeros with the values of a max pooling at the places that it took them from."
+    return function
+
+
+max_unpool1d, max_unpool2d, max_unpool3d = _max_unpool(1), _max_unpool(2), _max_unpool(3)
+
+
+def _fractional_max_pool(dims):
+    plain, both = (f"fractional_max_pool{dims}d{s}" for s in ("", "_with_indices"))
+
+    def pair(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{plain} requires specifying either an output_size or an output_ratio")
+        if output_size is None:
+            ratios = (output_ratio,) * dims if isinstance(output_ratio, (int, float)) else tuple(output_ratio)
+            if len(ratios) != dims:
+                raise ValueError(f"{plain} requires output_ratio to either be a single Int or tuple of Ints.")
+            output_size = [int(input.size(i - dims) * r) for i, r in enumerate(ratios)]
+        return tuple(getattr(g, both)(input, kernel_size, output_size, _random_samples))
+
+    def function(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
+        r = pair(input, kernel_size, output_size, output_ratio, return_indices, _random_samples)
+        return r if return_indices else r[0]
+
+    function.__name__, pair.__name__ = plain, both
+    function.__doc__ = pair.__doc__ = "The maximum of windows at random places that give the wanted output size."
+    return function, pair
+
+
+fractional_max_pool2d, fractional_max_pool2d_with_indices = _fractional_max_pool(2)
+fractional_max_pool3d, fractional_max_pool3d_with_indices = _fractional_max_pool(3)
 
 
 # --- convolution -----------------------------------------------------------------------------------------------------
@@ -396,6 +443,35 @@ def embedding(
     if max_norm is None and not scale_grad_by_freq:
         return g.embedding(weight, input, -1 if padding_idx is None else padding_idx)
     return g.embedding_full(weight, input, padding_idx, max_norm, norm_type, scale_grad_by_freq)
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm=None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx=None,
+) -> Tensor:
+    """Sums, means or maxima of the rows of weight in bags of indices."""
+    return g.embedding_bag(
+        input,
+        weight,
+        offsets,
+        max_norm,
+        float(norm_type),
+        scale_grad_by_freq,
+        mode,
+        sparse,
+        per_sample_weights,
+        include_last_offset,
+        padding_idx,
+    )
 
 
 def batch_norm(
@@ -651,6 +727,56 @@ def multi_margin_loss(
     return g.multi_margin_loss(input, target, p, margin, weight, _reduction(size_average, reduce, reduction))
 
 
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean"
+) -> Tensor:
+    """Over each row's targets and the other classes: the sum of max(0, 1 - (x[target] - x[other])), by their number."""
+    return g.multilabel_margin_loss(input, target, _reduction(size_average, reduce, reduction))
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths,
+    target_lengths,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """Negative log likelihood of label sequences over all alignments with blanks."""
+    if isinstance(input_lengths, Tensor) is not isinstance(target_lengths, Tensor):
+        input_lengths, target_lengths = (
+            v.tolist() if isinstance(v, Tensor) else v for v in (input_lengths, target_lengths)
+        )
+    return g.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index=None,
+    label_smoothing: float = 0.0,
+    options=None,
+) -> Tensor:
+    """cross_entropy of linear(input); a weight of more than two dimensions has the classes first."""
+    classes, *more, features = linear_weight.shape
+    x = g.linear(input, linear_weight.reshape(-1, features), None if linear_bias is None else linear_bias.reshape(-1))
+    if more:
+        x = x.unflatten(-1, (classes, *more))
+        at = input.ndim - 1
+        # The classes are the second dimension, or the first of a single sample.
+        x = x.movedim(at, min(at, 1))
+    elif x.ndim > 2:
+        x = x.movedim(-1, 1)
+    ignored = -100 if ignore_index is None else ignore_index
+    return g.cross_entropy(x, target, weight, ignored, reduction, label_smoothing)
+
+
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -680,6 +806,16 @@ def gaussian_nll_loss(
 def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest", align_corners=None) -> Tensor:
     """The old name of interpolate."""
     return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Tensor, size=None, scale_factor=None) -> Tensor:
+    """interpolate to the nearest element."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Tensor, size=None, scale_factor=None) -> Tensor:
+    """Bilinear interpolate with aligned corners."""
+    return interpolate(input, size, scale_factor, "bilinear", True)
 
 
 # Programs that derive classes from Tensor.

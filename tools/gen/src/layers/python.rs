@@ -62,7 +62,7 @@ pub fn init(layers: &Layers) -> String {
         from .identity import Identity\n\
         from .module import Module, register_module_forward_hook, register_module_forward_pre_hook\n\
         from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase\n\
-        from .sparse import Embedding\n\
+        from .sparse import Embedding, EmbeddingBag\n\
         from .transformer import (\n    Transformer,\n    TransformerDecoder,\n    TransformerDecoderLayer,\n    TransformerEncoder,\n    \
         TransformerEncoderLayer,\n)\n"
         .to_string();
@@ -73,7 +73,7 @@ pub fn init(layers: &Layers) -> String {
             out += &format!("from .{} import (\n{})\n", file.name, names.concat());
         }
     }
-    out
+    out + "from .adaptive import AdaptiveLogSoftmaxWithLoss, FractionalMaxPool2d, FractionalMaxPool3d, LinearCrossEntropyLoss\n"
 }
 
 /// `head(items)tail`, broken as Python's formatter breaks it.

@@ -1,0 +1,71 @@
+//! In-place forms of ops that write their result back.
+
+use super::*;
+use crate::ensure;
+
+/// Writes the result of `f` into the tensor, if its dtype holds it.
+fn write(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
+    in_place::write_back(a, true, |x| {
+        let out = f(x)?;
+        ensure!(
+            out.dtype().can_cast(x.dtype()),
+            Runtime,
+            "result type {} can't be cast to the desired output type {}",
+            out.dtype().scalar_name(),
+            x.dtype().scalar_name()
+        );
+        Ok(out)
+    })
+}
+macro_rules! written {
+    ($($f_:ident $f:ident ($($a:ident: $t:ty),*);)*) => {$(
+        pub fn $f_(x: &Tensor, $($a: $t),*) -> Result<()> {
+            write(x, |x| $f(x, $($a),*))
+        }
+    )*};
+}
+written! {
+    eq_ eq(other: &Tensor);
+    eq_scalar_ eq_scalar(other: Scalar);
+    ne_ ne(other: &Tensor);
+    ne_scalar_ ne_scalar(other: Scalar);
+    lt_ lt(other: &Tensor);
+    lt_scalar_ lt_scalar(other: Scalar);
+    le_ le(other: &Tensor);
+    le_scalar_ le_scalar(other: Scalar);
+    gt_ gt(other: &Tensor);
+    gt_scalar_ gt_scalar(other: Scalar);
+    ge_ ge(other: &Tensor);
+    ge_scalar_ ge_scalar(other: Scalar);
+    logical_and_ logical_and(other: &Tensor);
+    logical_or_ logical_or(other: &Tensor);
+    logical_xor_ logical_xor(other: &Tensor);
+    logical_not_ logical_not();
+    bitwise_not_ bitwise_not();
+    digamma_ digamma();
+    frac_ frac();
+    sgn_ sgn();
+    sinc_ sinc();
+    deg2rad_ deg2rad();
+    rad2deg_ rad2deg();
+    logit_ logit(eps: Option<f64>);
+    atan2_ atan2(other: &Tensor);
+    hypot_ hypot(other: &Tensor);
+    xlogy_ xlogy(other: &Tensor);
+    ldexp_ ldexp(other: &Tensor);
+    heaviside_ heaviside(values: &Tensor);
+    copysign_ copysign(other: &Tensor);
+    copysign_scalar_ copysign_scalar(other: Scalar);
+    float_power_ float_power(exponent: &Tensor);
+    float_power_scalar_ float_power_scalar(exponent: Scalar);
+    addbmm_ addbmm(batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar);
+    addmv_ addmv(mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Scalar);
+    addr_ addr(vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: Scalar);
+    igamma_ igamma(other: &Tensor);
+    igammac_ igammac(other: &Tensor);
+    gcd_ gcd(other: &Tensor);
+    lcm_ lcm(other: &Tensor);
+    nextafter_ nextafter(other: &Tensor);
+    renorm_ renorm(p: Scalar, dim: i64, maxnorm: Scalar);
+    put_ put(index: &Tensor, source: &Tensor, accumulate: bool);
+}
